@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "libs/traffic/quota_schedule.h"
+
+namespace weir::traffic {
+
+// What is known about one cluster as a destination of one host.
+struct ClusterHealth {
+  bool drained = false;            // Admin state says: no new requests.
+  uint32_t gateways = 0;           // Entry points (T2s) known.
+  uint32_t gateways_answering = 0;
+  bool has_healthy_endpoint = true;  // Behind its gateways, as they say.
+};
+enum class CannotServe : uint8_t { kCan, kDrained, kNoGateway, kGatewaysDown, kNoEndpoint };
+CannotServe WhyNot(const ClusterHealth& health);
+inline bool CanServe(const ClusterHealth& health) { return WhyNot(health) == CannotServe::kCan; }
+// "drained", "no_gateway", "gateways_down", "no_endpoint": for x-weir-reason, log and explain. "" for kCan.
+std::string_view ReasonText(CannotServe why);
+
+// Where the share of a cluster that cannot serve goes.
+enum class Mode : uint8_t {
+  kProportional,  // To those that can, in proportion to weight.
+  kOrdered,       // To the first in the order of the list that can.
+};
+
+// One cluster in a destination set, in the order of the document.
+struct Candidate {
+  static constexpr uint32_t kFull = 10;
+  // Unset on all = by locality: the lowest `priority` that can serve, equally. 0 = standby.
+  std::optional<uint32_t> weight;
+  bool can_serve = true;
+  uint32_t priority = 0;       // Lower first; a higher one takes traffic only when no lower one can.
+  uint32_t returning = kFull;  // Slow return: tenths of its share that it may take, 1 to kFull.
+};
+
+// Writes what each candidate gets now, relative to the sum (`out` as long as `candidates`). All that can serve at
+// full return: exactly the weights. Standbys (weight 0) get traffic only when no positive weight can serve, equally;
+// with kOrdered, when they come first in the list. False: none can serve, all of `out` is 0.
+bool Distribute(Mode mode, std::span<const Candidate> candidates, std::span<uint64_t> out);
+
+// Distribute and QuotaSchedule together: the destination choice of one worker for one destination set.
+class ShareSchedule {
+ public:
+  ShareSchedule() = default;
+  ShareSchedule(Mode mode, std::span<const Candidate> candidates) { Update(mode, candidates); }
+
+  // Counters restart only when the effective shares changed.
+  void Update(Mode mode, std::span<const Candidate> candidates);
+  // Index of the cluster for the next request; QuotaSchedule::kNone when none can serve.
+  size_t Next() { return schedule_.Next(); }
+  // Intended share now, 0..1.
+  double Intended(size_t candidate) const;
+
+ private:
+  QuotaSchedule schedule_;
+  std::vector<uint64_t> shares_;
+};
+
+}  // namespace weir::traffic
