@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace weir::http {
+
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+// The first value of a field, by case-insensitive name (RFC 9110 5.1); "" when it is absent.
+std::string_view FindHeader(const Headers& headers, std::string_view name);
+
+struct Request {
+  std::string method = "GET";
+  std::string target = "/";  // Origin form: path and query, as sent.
+  Headers headers;           // Without Host, Content-Length and Connection: those are the connection's.
+  std::string body;
+  std::string peer;          // Server side only: the remote address, without port.
+
+  std::string_view Header(std::string_view name) const { return FindHeader(headers, name); }
+};
+
+struct Response {
+  int status = 200;
+  Headers headers;  // Without Content-Length, Connection and Date.
+  std::string body;
+
+  std::string_view Header(std::string_view name) const { return FindHeader(headers, name); }
+};
+
+}  // namespace weir::http

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace weir::http {
+
+// Threads for handlers that block: started on demand up to `threads`, fed from a bounded queue.
+class Pool {
+ public:
+  Pool(int threads, size_t queue_limit);
+  ~Pool();  // Stop().
+
+  bool Post(std::function<void()> task);  // False when the queue is full or the pool stops.
+  void Stop();                            // Runs what is queued, then joins.
+
+ private:
+  void Run();
+
+  const size_t thread_limit_;
+  const size_t queue_limit_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> queue_;
+  size_t idle_ = 0;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace weir::http

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "libs/base/clock.h"
+#include "libs/base/result.h"
+#include "libs/http/http.h"
+
+namespace weir::http {
+
+// Runs on a pool thread and may block. What it throws becomes a 500 without details.
+using Handler = std::function<Response(Request&&)>;
+
+struct ServerOptions {
+  std::string address = "127.0.0.1";
+  uint16_t port = 0;  // 0 = any free one; see Server::port().
+  std::string certificate_chain_pem;
+  std::string private_key_pem;
+  int io_threads = 1;                  // TLS and parsing.
+  int handler_threads = 64;            // Started on demand. Writers that share one COMMIT wait here together.
+  size_t queue_limit = 1024;           // Requests waiting for a thread; above: 503.
+  size_t connection_limit = 4096;      // Above: accepted and closed.
+  size_t header_limit = 16 * 1024;     // Start line and header; above: 431.
+  size_t body_limit = 1024 * 1024;     // Above: 413.
+  Duration request_timeout = std::chrono::seconds(30);   // TLS handshake; reading one request; writing one answer.
+  Duration idle_timeout = std::chrono::seconds(120);     // Between requests.
+  // What the server itself answers to a request that never reached the handler; default: plain text.
+  std::function<Response(int status, const Error&)> render_error;
+};
+
+// HTTP/1.1 over TLS (1.2 and newer) for management traffic; never on the proxy path.
+class Server {
+ public:
+  // UNAVAILABLE PORT_IN_USE, INVALID_ARGUMENT BAD_CERTIFICATE, INVALID_ARGUMENT BAD_ADDRESS.
+  static Result<std::unique_ptr<Server>> Start(ServerOptions options, Handler handler);
+
+  // Stop(), if nobody did.
+  ~Server();
+
+  uint16_t port() const;
+
+  // For connections accepted from now on.
+  Status SetCertificate(const std::string& chain_pem, const std::string& key_pem);
+
+  // Stops accepting, closes idle connections, lets requests in flight finish for at most `grace`, then cuts them.
+  void Stop(Duration grace = std::chrono::seconds(5));
+
+ private:
+  struct State;
+  explicit Server(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace weir::http
