@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/base/result.h"
+
+namespace google::protobuf {
+class Message;
+}
+namespace weir::v2 {
+class GatewayGroup;
+class NamespaceSelector;
+class Workspace;
+class WorkloadSelector;
+}  // namespace weir::v2
+
+// Rules between resources, as pure functions: the caller brings the other resources.
+namespace weir::resource {
+
+// "cluster/namespace", either may be "*".
+struct NamespacePattern {
+  std::string cluster;
+  std::string name;
+
+  bool Matches(std::string_view in_cluster, std::string_view name_space) const;
+  bool Overlaps(const NamespacePattern& other) const;
+  bool Contains(const NamespacePattern& other) const;
+};
+Result<NamespacePattern> ParseNamespacePattern(std::string_view text);  // INVALID_ARGUMENT BAD_NAMESPACE
+
+bool Matches(const v2::NamespaceSelector& selector, std::string_view cluster, std::string_view name_space);
+
+// A namespace that both own, for NAMESPACE_TAKEN: the pattern of `a`, as "cluster1/*". Give it each other workspace of
+// the organization.
+std::optional<std::string> NamespaceOverlap(const v2::NamespaceSelector& a, const v2::NamespaceSelector& b);
+
+// The group's namespaces that lie outside the workspace's, for a violation of spec.namespaceSelector.names[i].
+void CheckWithin(const v2::NamespaceSelector& group, const v2::NamespaceSelector& workspace,
+                 std::vector<FieldViolation>& violations);
+
+// The namespaces where an object of this group counts: the group's own, or all of the workspace's.
+bool Governs(const v2::Workspace& workspace, const v2::GatewayGroup& group, std::string_view cluster,
+             std::string_view name_space);
+
+// Whether a workload could be selected by both: same namespace, and no label asked to have two values.
+bool MayOverlap(const v2::WorkloadSelector& a, const v2::WorkloadSelector& b);
+
+// A gateway object (Tier1Gateway or Gateway) and where it counts.
+struct GatewayInScope {
+  std::string fqn;
+  const google::protobuf::Message* gateway = nullptr;
+  const v2::Workspace* workspace = nullptr;
+  const v2::GatewayGroup* group = nullptr;
+};
+struct HostConflict {
+  std::string field;     // In the first gateway: "spec.externalServers[0].hostname".
+  std::string hostname;
+  uint32_t port = 0;
+  std::string other;     // FQN of the gateway that has it.
+};
+// The hosts and ports of `gateway` that `other` serves too on workloads that both may select: GATEWAY_HOST_TAKEN.
+// A gateway never conflicts with itself (same FQN).
+std::vector<HostConflict> HostConflicts(const GatewayInScope& gateway, const GatewayInScope& other);
+
+// Names of the clusters that a gateway object names, with the field that does: each must exist.
+struct ClusterReference {
+  std::string field;
+  std::string cluster;
+};
+std::vector<ClusterReference> ClusterReferences(const google::protobuf::Message& gateway);
+
+}  // namespace weir::resource

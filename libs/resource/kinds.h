@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/base/result.h"
+
+namespace google::protobuf {
+class Descriptor;
+class Message;
+}  // namespace google::protobuf
+namespace weir::v2 {
+class Metadata;
+}
+
+// What kinds of resources there are and how they are called. Pure.
+namespace weir::resource {
+
+// The numbers are stored; only append.
+enum class Kind : uint8_t {
+  kOrganization = 0,
+  kTenant = 1,
+  kWorkspace = 2,
+  kGatewayGroup = 3,
+  kCluster = 4,
+  kUser = 5,
+  kAccessBindings = 6,
+  kTier1Gateway = 7,
+  kGateway = 8,
+};
+
+struct KindInfo {
+  Kind kind;
+  std::string_view name;         // "Tier1Gateway": documents, messages, tables.
+  std::string_view api_group;    // "gateway.weir.dev"
+  std::string_view tsb_group;    // "gateway.tsb.tetrate.io"; "" = no such kind there.
+  std::string_view tsb_kind;     // "Group" for GatewayGroup; else as `name`.
+  std::string_view collection;   // "tier1gateways"; AccessBindings: "accessbindings", which has no name behind it.
+  std::optional<Kind> parent;    // None: Organization, and AccessBindings (any resource).
+  const google::protobuf::Descriptor& (*descriptor)();
+
+  std::string ApiVersion() const;  // "gateway.weir.dev/v2"
+};
+
+std::span<const KindInfo> Kinds();  // Parents before children.
+const KindInfo& Info(Kind kind);
+const KindInfo* FindKind(std::string_view name);              // "Tier1Gateway"; nullptr = none.
+const KindInfo* FindCollection(std::string_view collection);  // "tier1gateways"
+const KindInfo* KindOf(const google::protobuf::Message& message);
+// As a person types it: name or collection in any case, singular or plural ("tier1gateway", "gatewaygroups").
+const KindInfo* FindLoosely(std::string_view text);
+
+// The kind that a document's first two lines name. INVALID_ARGUMENT UNKNOWN_API_VERSION or UNKNOWN_KIND, with a
+// violation for field apiVersion or kind that says what is known.
+Result<const KindInfo*> ResolveDocument(std::string_view api_version, std::string_view kind);
+
+std::unique_ptr<google::protobuf::Message> NewMessage(Kind kind);
+
+// For document::ReadOptions::unknown_field: the text for a field that a document of the other dialect may carry and
+// this version does not serve ("is not served yet ..."); "" = a field unknown to both.
+std::string NotServed(const google::protobuf::Descriptor& message, std::string_view field);
+
+// --- Names -------------------------------------------------------------------------------------------------------
+
+// A fully qualified name, the REST path below /v2: "organizations/o/tenants/t". AccessBindings: "<resource>/accessbindings".
+struct Fqn {
+  Kind kind = Kind::kOrganization;
+  std::string text;
+  std::string parent;  // FQN of the parent; "" of an organization; the resource itself of AccessBindings.
+  std::string name;    // Last name; "" of AccessBindings.
+
+  // "o" of "organizations/o/tenants/t".
+  std::string_view organization() const;
+};
+
+// INVALID_ARGUMENT BAD_FQN for anything but a known path with DNS-label names.
+Result<Fqn> ParseFqn(std::string_view text);
+// Does not check the name. Info(kind).parent must be the kind of `parent`.
+std::string ChildFqn(std::string_view parent, Kind kind, std::string_view name);
+std::string AccessBindingsFqn(std::string_view resource);
+std::string ParentFqn(std::string_view fqn);  // "" of an organization.
+std::string_view LastName(std::string_view fqn);
+// True for the same and for anything below.
+bool IsAtOrBelow(std::string_view fqn, std::string_view ancestor);
+
+// Metadata -> FQN. Appends a violation for each missing, superfluous or malformed name ("metadata.tenant"); nullopt
+// then. AccessBindings take metadata.fqn of the resource, or its names.
+std::optional<std::string> FqnOf(Kind kind, const v2::Metadata& metadata, std::vector<FieldViolation>& violations);
+// FQN -> the name fields and fqn of the metadata (others stay). `fqn` must be valid.
+void SetNames(const Fqn& fqn, v2::Metadata& metadata);
+
+// The metadata field that every kind has.
+const v2::Metadata& MetadataOf(const google::protobuf::Message& resource);
+v2::Metadata& MutableMetadataOf(google::protobuf::Message& resource);
+
+}  // namespace weir::resource
