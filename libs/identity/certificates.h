@@ -1,0 +1,83 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/base/clock.h"
+#include "libs/base/result.h"
+
+namespace weir::identity {
+
+// Everything is PEM text; OpenSSL stays inside. Keys are P-256 (PKCS#8). Functions are pure but for the clock and
+// the kernel's random numbers, and safe to call from any thread; each costs well under a millisecond.
+
+// A certificate that may sign, and its key. Used for the root and for a cluster's intermediate.
+struct Authority {
+  std::string certificate_pem;
+  std::string key_pem;  // Secret: 0600 on disk, never in a log.
+};
+
+// What one certificate says.
+struct CertificateFacts {
+  WallTime not_before;
+  WallTime not_after;
+  std::string serial;      // Lower-case hex.
+  std::string subject;     // RFC 2253.
+  std::string spiffe_id;   // The only URI SAN; "" if there is none. More than one makes the certificate invalid.
+  std::vector<std::string> dns_names;
+  std::vector<std::string> ip_addresses;
+  bool is_authority = false;
+};
+
+struct LeafRequest {
+  std::string csr_pem;    // Only its key is used; its signature is checked.
+  std::string spiffe_id;  // URI SAN; "" = none (the server's own certificate).
+  std::vector<std::string> dns_names;
+  std::vector<std::string> ip_addresses;  // Refused by clusters' intermediates: their constraints exclude every IP.
+  Duration lifetime = std::chrono::hours(24);  // Cut to the issuer's end.
+};
+
+// Fresh private key.
+Result<std::string> NewKey();
+// PKCS#10 request for that key; its names are ignored by every signer of Weir.
+Result<std::string> MakeCsr(std::string_view key_pem);
+
+// Self-signed root, default 10 years.
+Result<Authority> NewRoot(std::string_view common_name, const Clock& clock = Clock::Real(),
+                          Duration lifetime = std::chrono::hours(24 * 3650));
+
+// CA of one cluster: pathlen 0, CRITICAL name constraints: permitted URI host `trust_domain`, DNS `trust_domain`,
+// `svc`, `cluster.local`; every IP excluded. So a stolen cluster speaks for nobody else (house.md 5b).
+// INVALID_ARGUMENT CSR_MALFORMED, TRUST_DOMAIN_MALFORMED.
+Result<std::string> SignIntermediate(const Authority& root, std::string_view csr_pem, std::string_view trust_domain,
+                                     Duration lifetime, const Clock& clock = Clock::Real());
+
+// Leaf for both server and client use. Returns the leaf alone; a chain is leaf + issuer.certificate_pem.
+// INVALID_ARGUMENT CSR_MALFORMED, SPIFFE_ID_MALFORMED, LEAF_LIFETIME.
+Result<std::string> SignLeaf(const Authority& issuer, const LeafRequest& request, const Clock& clock = Clock::Real());
+
+// Facts of the first certificate in `pem`. INVALID_ARGUMENT CERTIFICATE_MALFORMED.
+Result<CertificateFacts> ReadCertificate(std::string_view pem);
+// Each certificate of a bundle as its own PEM block, in order.
+Result<std::vector<std::string>> SplitBundle(std::string_view pem);
+
+// Verifies leaf (first) + intermediates up to one of `roots_pem` at the clock's time, name constraints included.
+// Answers the leaf's facts. UNAUTHENTICATED CERTIFICATE_REFUSED with OpenSSL's reason.
+Result<CertificateFacts> VerifyChain(std::string_view chain_pem, std::string_view roots_pem,
+                                     const Clock& clock = Clock::Real());
+
+// INVALID_ARGUMENT KEY_MISMATCH unless `key_pem` is the key of the first certificate.
+Status CheckKeyMatches(std::string_view certificate_pem, std::string_view key_pem);
+
+// Lower-case hex SHA-256 of the first certificate's DER; what a join token pins.
+Result<std::string> CertificateSha256(std::string_view pem);
+// Lower-case hex SHA-256 of any bytes.
+std::string Sha256Hex(std::string_view bytes);
+
+// When to renew: half of the lifetime, moved by up to +-10 % of it by `random01` in [0,1), so that a fleet does not
+// knock all at once.
+WallTime RenewAt(const CertificateFacts& facts, double random01);
+WallTime RenewAt(const CertificateFacts& facts);  // Draws the number itself.
+
+}  // namespace weir::identity

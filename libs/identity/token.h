@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "libs/base/result.h"
+
+namespace weir::identity {
+
+// What a person carries from the server to a new agent: used once, lives 15 minutes (house.md 5b). It also tells the
+// agent which root to believe, so the first connection is authenticated both ways.
+struct JoinToken {
+  std::string secret;       // 64 hex characters, random.
+  std::string cluster_fqn;  // "organizations/acme/clusters/edge"
+  std::string root_sha256;  // identity::CertificateSha256 of the server's root.
+
+  static JoinToken New(std::string cluster_fqn, std::string root_sha256);
+  // "weir-join-1.<base64url>", one line.
+  std::string ToText() const;
+  // Surrounding white space is allowed. INVALID_ARGUMENT JOIN_TOKEN_MALFORMED.
+  static Result<JoinToken> Parse(std::string_view text);
+  // Last segment of the FQN.
+  std::string cluster() const;
+  // What the server keeps instead of the secret: hex SHA-256.
+  std::string SecretHash() const;
+};
+
+// 256 random bits as hex: bearer token of a workload. The verifier keeps identity::Sha256Hex of it.
+std::string NewBearerToken();
+
+std::string Base64Url(std::string_view bytes);  // RFC 4648 section 5, no padding.
+Result<std::string> FromBase64Url(std::string_view text);
+
+// Writes 0600 in one step; folders are made 0700.
+Status WriteSecretFile(const std::string& path, std::string_view content);
+// Refuses a file that group or others may read (FAILED_PRECONDITION SECRET_FILE_OPEN, says the chmod to run).
+Result<std::string> ReadSecretFile(const std::string& path);
+
+}  // namespace weir::identity

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <utility>
+
+namespace weir::rpc {
+
+// The one way to write to a callback stream: one write in flight, the rest queued up to a bound. Works for
+// grpc::ServerBidiReactor, ServerWriteReactor and ClientBidiReactor. Write and Close may be called from any thread.
+//
+//   class Session : public grpc::ServerBidiReactor<In, Out> {
+//     rpc::StreamWriter<Out, Session> writer_{this, 1024};
+//     void OnWriteDone(bool ok) override { writer_.OnWriteDone(ok); }
+//     ... writer_.Write(std::move(message));
+//     ... writer_.Close([this] { Finish(grpc::Status::OK); });   // client side: StartWritesDone()
+//   };
+//
+// The caller keeps the reactor alive until OnDone (client side: AddHold) and calls Close exactly where it would
+// have called Finish or StartWritesDone.
+template <typename Message, typename Reactor>
+class StreamWriter {
+ public:
+  StreamWriter(Reactor* reactor, size_t limit) : reactor_(reactor), limit_(limit) {}
+
+  // False: closed, broken or `limit` messages wait already; the message is dropped and the caller decides (usually:
+  // close the stream, the peer asks again).
+  bool Write(Message message) {
+    const Message* next;
+    {
+      std::lock_guard lock(mutex_);
+      if (closed_ || broken_ || queue_.size() >= limit_) return false;
+      queue_.push_back(std::move(message));
+      if (in_flight_) return true;
+      in_flight_ = true;
+      next = &queue_.front();
+    }
+    // Nobody else starts a write or finishes while in_flight_ is set; a deque keeps its elements in place.
+    reactor_->StartWrite(next);
+    return true;
+  }
+
+  // Runs `finish` once nothing is in flight: after the queue is flushed, or at once (dropping it) if `flush` is
+  // false or the stream is broken. Only the first call counts.
+  void Close(std::function<void()> finish, bool flush = true) {
+    {
+      std::lock_guard lock(mutex_);
+      if (closed_) return;
+      closed_ = true;
+      if (in_flight_) {
+        if (!flush) queue_.erase(queue_.begin() + 1, queue_.end());  // The front is in flight.
+        finish_ = std::move(finish);
+        return;
+      }
+    }
+    finish();
+  }
+
+  void OnWriteDone(bool ok) {
+    const Message* next = nullptr;
+    std::function<void()> finish;
+    {
+      std::lock_guard lock(mutex_);
+      queue_.pop_front();
+      if (!ok) {
+        broken_ = true;
+        queue_.clear();
+      }
+      in_flight_ = !queue_.empty();
+      if (in_flight_) next = &queue_.front();
+      else finish = std::exchange(finish_, nullptr);
+    }
+    if (next != nullptr) reactor_->StartWrite(next);
+    else if (finish) finish();
+  }
+
+  size_t queued() const {
+    std::lock_guard lock(mutex_);
+    return queue_.size();
+  }
+
+ private:
+  Reactor* const reactor_;
+  const size_t limit_;
+  mutable std::mutex mutex_;
+  std::deque<Message> queue_;
+  bool in_flight_ = false;
+  bool closed_ = false;
+  bool broken_ = false;
+  std::function<void()> finish_;
+};
+
+}  // namespace weir::rpc
