@@ -1,0 +1,72 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libs/base/clock.h"
+#include "libs/base/result.h"
+#include "libs/xds/protocol/delta_client.h"
+#include "libs/xds/protocol/types.h"
+
+namespace grpc {
+class ChannelCredentials;
+}
+
+namespace weir::xds {
+
+struct AdsClientOptions {
+  std::string target;  // "host:port".
+  // Asked at every dial, so that a renewed certificate is used.
+  std::function<std::shared_ptr<grpc::ChannelCredentials>()> credentials;
+  // Name the server's certificate must show, when it is not the host of `target`; "" = target's.
+  std::string server_name;
+  // "authorization: Bearer <token>", asked at every dial; unset or "" = none.
+  std::function<std::string()> bearer_token;
+  Node node;                            // kFeatureHeartbeat is added.
+  std::vector<std::string> types;       // All resources of each are subscribed ("*").
+  Snapshot preload;                     // Last-good.
+
+  // One offer at a time, on the client's own thread. Decide with Accept/Reject here or later from any thread; the next offer
+  // comes after that.
+  std::function<void(const Update&)> on_update;
+  // connected: a first response came on the new stream. Else why the stream was lost (with the pause until the next try).
+  std::function<void(bool connected, const std::string& reason)> on_state;
+
+  Duration backoff_min = std::chrono::milliseconds(100);
+  Duration backoff_max = std::chrono::seconds(10);  // Full jitter below it.
+  // No response, heartbeats included, for this long: the stream is stalled, dial again. Only once the server has sent a heartbeat
+  // or while nothing was heard at all on a new stream (a server without heartbeats may be silent for ever).
+  Duration stall_timeout = std::chrono::seconds(12);
+  int max_message_bytes = 64 << 20;
+};
+
+// Delta ADS over gRPC with reconnect. Thread-safe. One thread of its own.
+class AdsClient {
+ public:
+  explicit AdsClient(AdsClientOptions options);
+  ~AdsClient();  // Stop.
+  AdsClient(const AdsClient&) = delete;
+  AdsClient& operator=(const AdsClient&) = delete;
+
+  void Start();
+  void Stop();  // Blocks until no callback runs any more; not from a callback.
+  // Dials anew at once (after a renewed certificate).
+  void Reconnect();
+
+  void Accept(uint64_t id);
+  void Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad = {});
+  // The view of an update without its changes to `bad`: see DeltaClient.
+  SnapshotPtr Without(const Update& update, const std::vector<std::string>& bad) const;
+
+  SnapshotPtr Accepted() const;
+  bool Complete() const;   // Every type was answered and decided once.
+  bool Connected() const;
+
+ private:
+  struct Core;
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace weir::xds

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libs/base/clock.h"
+#include "libs/base/result.h"
+#include "libs/xds/protocol/server_stream.h"
+#include "libs/xds/protocol/types.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace weir::xds {
+
+// What is known of the peer of a new stream when its first request is in.
+struct AdsPeer {
+  std::string address;                           // gRPC's form, "ipv4:127.0.0.1:5000".
+  std::vector<std::string> uris;                 // URI names of the verified client certificate; empty without mTLS.
+  std::multimap<std::string, std::string> metadata;  // Request headers, lower case ("authorization").
+  Node node;                                     // What the peer says; decide by `uris` and `metadata`, never by this (T51).
+};
+
+// The verified answer to "who is this": the key of its snapshot. Nodes that see the same may share a key.
+struct AdsGrant {
+  std::string key;
+};
+using AdsAuthenticator = std::function<Result<AdsGrant>(const AdsPeer&)>;
+
+struct AdsStreamEvent {
+  enum class Kind { kOpened, kClosed };
+  Kind kind;
+  uint64_t stream = 0;  // Unique in this process.
+  std::string key;
+  Node node;
+  std::string reason;   // Of kClosed.
+};
+
+struct AdsServiceOptions {
+  std::shared_ptr<const ServerRules> rules;
+  AdsAuthenticator authenticate;
+  // Called without locks held, on gRPC's or the caller's threads; short work only. An opened stream without a snapshot waits:
+  // call SetSnapshot from here or later.
+  std::function<void(const AdsStreamEvent&)> on_stream;
+  std::function<void(const std::string& key, uint64_t stream, const AckEvent&)> on_ack;
+  const Clock* clock = &Clock::Real();
+  // A write that takes longer closes the stream (T53).
+  Duration send_timeout = std::chrono::seconds(10);
+  // The first request must come within this time.
+  Duration first_request_timeout = std::chrono::seconds(10);
+};
+
+// Aggregated discovery over gRPC: StreamAggregatedResources and DeltaAggregatedResources. All methods are thread-safe.
+class AdsService {
+ public:
+  explicit AdsService(AdsServiceOptions options);
+  ~AdsService();  // Shutdown first; the grpc::Server must be shut down before this.
+  AdsService(const AdsService&) = delete;
+  AdsService& operator=(const AdsService&) = delete;
+
+  grpc::Service* service();  // For ServerBuilder::RegisterService.
+
+  // What the nodes with this key see from now on. Streams that come later find it.
+  void SetSnapshot(const std::string& key, SnapshotPtr snapshot);
+  SnapshotPtr GetSnapshot(const std::string& key) const;
+  // Forgets the snapshot (streams keep what they have) and closes its streams with `reason` (PERMISSION_DENIED) if not empty.
+  void Remove(const std::string& key, const std::string& reason = "");
+  size_t StreamCount() const;
+  size_t StreamCount(const std::string& key) const;
+
+  // Closes every stream with UNAVAILABLE and refuses new ones.
+  void Shutdown();
+
+ private:
+  struct Core;
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace weir::xds
