@@ -63,7 +63,7 @@ class RouteTable {
     std::string_view key;  // Into keys_; empty = free.
     uint32_t host = 0;
   };
-  const Slot* Find(std::string_view folded_later) const;
+  const Slot* Find(std::string_view name) const;
 
   std::vector<std::shared_ptr<const VirtualHost>> hosts_;
   std::vector<std::unique_ptr<std::string>> keys_;

@@ -33,7 +33,7 @@ enum class Mode : uint8_t {
 struct Candidate {
   static constexpr uint32_t kFull = 10;
   // Unset on all = by locality: the lowest `priority` that can serve, equally. 0 = standby.
-  std::optional<uint32_t> weight;
+  std::optional<uint32_t> weight = std::nullopt;
   bool can_serve = true;
   uint32_t priority = 0;       // Lower first; a higher one takes traffic only when no lower one can.
   uint32_t returning = kFull;  // Slow return: tenths of its share that it may take, 1 to kFull.

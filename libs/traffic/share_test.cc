@@ -1,0 +1,112 @@
+#include "libs/traffic/share.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <random>
+
+namespace weir::traffic {
+namespace {
+
+std::vector<uint64_t> Shares(Mode mode, const std::vector<Candidate>& candidates, bool expect_some = true) {
+  std::vector<uint64_t> out(candidates.size());
+  EXPECT_EQ(Distribute(mode, candidates, out), expect_some);
+  return out;
+}
+Candidate Up(uint32_t weight) { return {.weight = weight}; }
+Candidate Down(uint32_t weight) { return {.weight = weight, .can_serve = false}; }
+
+TEST(Distribute, FollowsTheWeightsWhenAllCanServe) {
+  for (const Mode mode : {Mode::kProportional, Mode::kOrdered}) {
+    EXPECT_EQ(Shares(mode, {Up(75), Up(25)}), (std::vector<uint64_t>{750, 250}));
+  }
+}
+
+TEST(Distribute, SpreadsALostShareInProportion) {
+  EXPECT_EQ(Shares(Mode::kProportional, {Down(50), Up(30), Up(10)}), (std::vector<uint64_t>{0, 300, 100}));
+}
+
+TEST(Distribute, HandsALostShareToTheFirstInOrder) {
+  EXPECT_EQ(Shares(Mode::kOrdered, {Down(50), Up(30), Up(20)}), (std::vector<uint64_t>{0, 800, 200}));
+  EXPECT_EQ(Shares(Mode::kOrdered, {Down(100), Up(0), Up(0)}), (std::vector<uint64_t>{0, 1000, 0}));
+}
+
+TEST(Distribute, UsesStandbysOnlyWhenNoWeightCanServe) {
+  EXPECT_EQ(Shares(Mode::kProportional, {Down(60), Up(40), Up(0)}), (std::vector<uint64_t>{0, 400, 0}));
+  EXPECT_EQ(Shares(Mode::kProportional, {Down(60), Down(40), Up(0)}), (std::vector<uint64_t>{0, 0, 10}));
+}
+
+TEST(Distribute, SaysWhenNoneCanServe) {
+  EXPECT_EQ(Shares(Mode::kProportional, {Down(1), Down(0)}, false), (std::vector<uint64_t>{0, 0}));
+  EXPECT_EQ(Shares(Mode::kOrdered, {Down(1), Down(0)}, false), (std::vector<uint64_t>{0, 0}));
+  EXPECT_FALSE(Distribute(Mode::kProportional, {}, {}));
+}
+
+TEST(Distribute, GoesByLocalityWithoutWeights) {
+  const Candidate near{.priority = 0}, far{.priority = 1};
+  Candidate near_down = near;
+  near_down.can_serve = false;
+  EXPECT_EQ(Shares(Mode::kProportional, {near, near, far}), (std::vector<uint64_t>{10, 10, 0}));
+  EXPECT_EQ(Shares(Mode::kProportional, {near_down, near_down, far}), (std::vector<uint64_t>{0, 0, 10}));
+}
+
+TEST(Distribute, LetsAClusterReturnInSteps) {
+  Candidate returning = Up(50);
+  returning.returning = 3;
+  EXPECT_EQ(Shares(Mode::kProportional, {returning, Up(50)}), (std::vector<uint64_t>{150, 500}));
+  EXPECT_EQ(Shares(Mode::kOrdered, {returning, Up(50)}), (std::vector<uint64_t>{150, 850}));
+}
+
+TEST(Distribute, NeverGivesToAClusterThatCannotServeAndLosesNothingInOrder) {
+  std::mt19937_64 random(3);
+  for (int round = 0; round < 20'000; ++round) {
+    std::vector<Candidate> candidates(1 + random() % 8);
+    uint64_t sum = 0;
+    bool any = false;
+    for (auto& candidate : candidates) {
+      candidate.weight = random() % 4 == 0 ? 0 : static_cast<uint32_t>(random());
+      candidate.can_serve = random() % 3 != 0;
+      candidate.returning = 1 + random() % 10;
+      sum += *candidate.weight;
+      any |= candidate.can_serve;
+    }
+    for (const Mode mode : {Mode::kProportional, Mode::kOrdered}) {
+      std::vector<uint64_t> out(candidates.size());
+      ASSERT_EQ(Distribute(mode, candidates, out), any);
+      for (size_t i = 0; i < out.size(); ++i) ASSERT_TRUE(candidates[i].can_serve || out[i] == 0);
+      const uint64_t given = std::accumulate(out.begin(), out.end(), uint64_t{0});
+      if (mode == Mode::kOrdered && any) {
+        ASSERT_EQ(given, sum * Candidate::kFull);
+      } else if (sum > 0) {
+        ASSERT_EQ(given > 0, any);
+      }
+    }
+  }
+}
+
+TEST(WhyNot, NamesTheFirstReason) {
+  EXPECT_EQ(WhyNot({.drained = true}), CannotServe::kDrained);
+  EXPECT_EQ(WhyNot({}), CannotServe::kNoGateway);
+  EXPECT_EQ(WhyNot({.gateways = 2}), CannotServe::kGatewaysDown);
+  EXPECT_EQ(WhyNot({.gateways = 2, .gateways_answering = 1, .has_healthy_endpoint = false}), CannotServe::kNoEndpoint);
+  EXPECT_TRUE(CanServe({.gateways = 2, .gateways_answering = 1}));
+  EXPECT_EQ(ReasonText(CannotServe::kGatewaysDown), "gateways_down");
+}
+
+TEST(ShareSchedule, RestartsExactlyWhenTheSetThatCanServeChanges) {
+  ShareSchedule schedule(Mode::kProportional, std::vector<Candidate>{Up(75), Up(25)});
+  EXPECT_DOUBLE_EQ(schedule.Intended(0), 0.75);
+  int first = 0;
+  for (int i = 0; i < 400; ++i) {
+    schedule.Update(Mode::kProportional, std::vector<Candidate>{Up(75), Up(25)});
+    first += schedule.Next() == 0;
+  }
+  EXPECT_EQ(first, 300);
+  schedule.Update(Mode::kProportional, std::vector<Candidate>{Down(75), Up(25)});
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(schedule.Next(), 1u);
+  schedule.Update(Mode::kProportional, std::vector<Candidate>{Down(75), Down(25)});
+  EXPECT_EQ(schedule.Next(), QuotaSchedule::kNone);
+}
+
+}  // namespace
+}  // namespace weir::traffic
