@@ -1,0 +1,63 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "libs/base/result.h"
+
+namespace weir::admin {
+
+struct Request {
+  std::string method;  // "GET", "POST"
+  std::string path;    // Without query.
+  std::string query;   // After "?", not decoded.
+  std::string body;
+};
+struct Response {
+  int status = 200;
+  std::string body;
+  std::string content_type = "text/plain; charset=utf-8";
+};
+using Handler = std::function<Response(const Request&)>;
+
+struct DoorOptions {
+  // "127.0.0.1:15000", "[::1]:0" (port 0 = any free one) or "unix:/path" (created 0600, a stale one is replaced).
+  std::string address;
+  // The admin door answers on loopback only; probes (/ready, /live) may be asked from outside.
+  bool allow_remote = false;
+};
+
+// The small HTTP/1.1 door of every program, on a thread of its own so that it answers when the workers are busy. One
+// answer per connection. Bounds: 32 connections, 8 KiB of head, 64 KiB of body, 5 s per request. Requests that a
+// browser sent for another site (Origin header) are refused.
+class Door {
+ public:
+  // FAILED_PRECONDITION ADDRESS_IN_USE, INVALID_ARGUMENT BAD_ADDRESS or NOT_LOOPBACK.
+  static Result<std::unique_ptr<Door>> Start(const DoorOptions& options);
+  virtual ~Door() = default;  // Stops and joins.
+
+  // Later registration of the same method and path replaces. Handlers run on the door's thread, one at a time, and may
+  // be registered while it runs. A GET handler answers HEAD too. Everything else is 404 (405 with Allow).
+  virtual void Handle(std::string method, std::string path, Handler handler) = 0;
+  // Where it listens, port resolved: "127.0.0.1:40123" or "unix:/path".
+  virtual const std::string& address() const = 0;
+};
+
+// What a program offers at its door; an unset one is left out. Registers /ready /live /metrics /config_dump /version
+// /log-level (GET; POST with ?level=debug|info|warn|error or the level as body) and /drain (POST).
+struct StandardHandlers {
+  std::function<Status()> ready;                      // Ok = 200, an Error = 503 with its text.
+  std::function<std::string()> metrics;               // Prometheus text.
+  std::function<std::string()> config_dump;           // JSON, secrets masked.
+  std::string version;
+  std::function<std::string()> get_log_level;
+  std::function<Status(std::string_view)> set_log_level;
+  std::function<void()> drain;                        // Must return at once; the answer is 202.
+};
+void Register(Door& door, StandardHandlers handlers);
+// /ready and /live only.
+void RegisterProbes(Door& door, std::function<Status()> ready);
+
+}  // namespace weir::admin

@@ -1,0 +1,144 @@
+#include "libs/admin/door.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <random>
+
+namespace weir::admin {
+namespace {
+
+std::unique_ptr<Door> StartDoor(const std::string& address = "127.0.0.1:0") {
+  auto door = Door::Start({address});
+  EXPECT_TRUE(door.ok()) << door.error().ToString();
+  return std::move(door).value();
+}
+
+int Connect(const std::string& address) {
+  if (address.starts_with("unix:")) {
+    sockaddr_un to{};
+    to.sun_family = AF_UNIX;
+    std::strcpy(to.sun_path, address.c_str() + 5);
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+    return fd;
+  }
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  return fd;
+}
+
+std::string Ask(const Door& door, std::string_view bytes) {
+  const int fd = Connect(door.address());
+  (void)!send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  std::string answer;
+  char buffer[4096];
+  for (ssize_t got; (got = recv(fd, buffer, sizeof buffer, 0)) > 0;) answer.append(buffer, static_cast<size_t>(got));
+  close(fd);
+  return answer;
+}
+
+int StatusOf(const std::string& answer) { return answer.size() > 12 ? std::atoi(answer.c_str() + 9) : 0; }
+
+TEST(Door, AnswersWhatWasRegistered) {
+  auto door = StartDoor();
+  bool drained = false;
+  std::string level = "info";
+  bool is_ready = false;
+  Register(*door, {.ready = [&]() -> Status { return is_ready ? Status() : Status(Unavailable("WAITING", "no configuration yet")); },
+                   .metrics = [] { return std::string("weir_up 1\n"); },
+                   .config_dump = [] { return std::string("{}"); },
+                   .version = "1.2.3",
+                   .get_log_level = [&] { return level; },
+                   .set_log_level = [&](std::string_view to) -> Status {
+                     if (to != "debug") return InvalidArgument("BAD_LEVEL", "no level {}", to);
+                     level = to;
+                     return {};
+                   },
+                   .drain = [&] { drained = true; }});
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: x\r\n\r\n")), 200);
+  const std::string waiting = Ask(*door, "GET /ready HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(StatusOf(waiting), 503);
+  EXPECT_NE(waiting.find("no configuration yet"), std::string::npos);
+  is_ready = true;
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /ready HTTP/1.1\r\n\r\n")), 200);
+  EXPECT_NE(Ask(*door, "GET /metrics HTTP/1.1\r\n\r\n").find("weir_up 1"), std::string::npos);
+  EXPECT_EQ(Ask(*door, "HEAD /metrics HTTP/1.1\r\n\r\n").find("weir_up 1"), std::string::npos);
+  EXPECT_NE(Ask(*door, "GET /version HTTP/1.1\r\n\r\n").find("1.2.3"), std::string::npos);
+  EXPECT_EQ(StatusOf(Ask(*door, "POST /log-level?level=debug HTTP/1.1\r\n\r\n")), 200);
+  EXPECT_EQ(level, "debug");
+  EXPECT_EQ(StatusOf(Ask(*door, "POST /log-level HTTP/1.1\r\nContent-Length: 4\r\n\r\nloud")), 400);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /drain HTTP/1.1\r\n\r\n")), 405);
+  EXPECT_FALSE(drained);
+  EXPECT_EQ(StatusOf(Ask(*door, "POST /drain HTTP/1.1\r\n\r\n")), 202);
+  EXPECT_TRUE(drained);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /nothing HTTP/1.1\r\n\r\n")), 404);
+}
+
+TEST(Door, RefusesWhatItDoesNotUnderstand) {
+  auto door = StartDoor();
+  RegisterProbes(*door, nullptr);
+  EXPECT_EQ(StatusOf(Ask(*door, "nonsense\r\n\r\n")), 400);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/9\r\n\r\n")), 400);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET http://evil/ HTTP/1.1\r\n\r\n")), 400);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n")), 400);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n")), 413);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")), 501);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nOrigin: http://evil\r\n\r\n")), 403);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\n" + std::string(9000, 'x'))), 431);
+}
+
+TEST(Door, SurvivesRandomBytes) {
+  auto door = StartDoor();
+  RegisterProbes(*door, nullptr);
+  std::mt19937 random(5);
+  for (int i = 0; i < 300; ++i) {
+    std::string bytes(random() % 200, '\0');
+    for (char& c : bytes) c = static_cast<char>(random());
+    Ask(*door, (i % 2 ? "GET /live HTTP/1.1\r\n" : "") + bytes + "\r\n\r\n");
+  }
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\n\r\n")), 200);
+}
+
+TEST(Door, ListensOnAUnixSocketThatOnlyItsOwnerMayUse) {
+  const std::string path = testing::TempDir() + "/weir-admin-" + std::to_string(getpid()) + ".sock";
+  {
+    auto door = StartDoor("unix:" + path);
+    RegisterProbes(*door, nullptr);
+    EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\n\r\n")), 200);
+    struct stat info{};
+    ASSERT_EQ(stat(path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0600u);
+    EXPECT_EQ(Door::Start({"unix:" + path}).error().reason, "ADDRESS_IN_USE");
+  }
+  EXPECT_NE(access(path.c_str(), F_OK), 0);
+}
+
+TEST(Door, SaysWhyItCannotListen) {
+  auto door = StartDoor();
+  EXPECT_EQ(Door::Start({door->address()}).error().reason, "ADDRESS_IN_USE");
+  EXPECT_EQ(Door::Start({"0.0.0.0:0"}).error().reason, "NOT_LOOPBACK");
+  EXPECT_TRUE(Door::Start({"0.0.0.0:0", true}).ok());
+  for (const char* bad : {"", "127.0.0.1", "nowhere:80", "127.0.0.1:99999", "127.0.0.1:80x", "unix:"}) {
+    EXPECT_EQ(Door::Start({bad}).error().reason, "BAD_ADDRESS") << bad;
+  }
+}
+
+TEST(Door, TurnsAThrowingHandlerIntoAnAnswer) {
+  auto door = StartDoor();
+  door->Handle("GET", "/boom", [](const Request&) -> Response { throw std::runtime_error("no luck"); });
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /boom HTTP/1.1\r\n\r\n")), 500);
+}
+
+}  // namespace
+}  // namespace weir::admin
