@@ -7,23 +7,15 @@
 
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
+#include "libs/rpc/channel.h"
 #include "libs/xds/protocol/delta_client.h"
 #include "libs/xds/protocol/types.h"
-
-namespace grpc {
-class ChannelCredentials;
-}
 
 namespace weir::xds {
 
 struct AdsClientOptions {
-  std::string target;  // "host:port".
-  // Asked at every dial, so that a renewed certificate is used.
-  std::function<std::shared_ptr<grpc::ChannelCredentials>()> credentials;
-  // Name the server's certificate must show, when it is not the host of `target`; "" = target's.
-  std::string server_name;
-  // "authorization: Bearer <token>", asked at every dial; unset or "" = none.
-  std::function<std::string()> bearer_token;
+  // Asked at every dial, so that a renewed certificate or token is used. rpc::MakeChannel is given it.
+  std::function<rpc::ChannelOptions()> channel;
   Node node;                            // kFeatureHeartbeat is added.
   std::vector<std::string> types;       // All resources of each are subscribed ("*").
   Snapshot preload;                     // Last-good.
@@ -39,7 +31,6 @@ struct AdsClientOptions {
   // No response, heartbeats included, for this long: the stream is stalled, dial again. Only once the server has sent a heartbeat
   // or while nothing was heard at all on a new stream (a server without heartbeats may be silent for ever).
   Duration stall_timeout = std::chrono::seconds(12);
-  int max_message_bytes = 64 << 20;
 };
 
 // Delta ADS over gRPC with reconnect. Thread-safe. One thread of its own.

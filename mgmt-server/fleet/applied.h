@@ -1,0 +1,69 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/weir/v2/status.pb.h"
+#include "libs/base/clock.h"
+#include "mgmt-server/compile/compile.h"
+
+namespace weir::agent::v1 {
+class Applied;
+}
+
+namespace weir::fleet {
+
+// What one gateway said about one intent resource.
+struct AppliedVersion {
+  std::string version;           // Last acknowledged; "" = none.
+  std::string rejected_version;  // "" = none.
+  std::string error;
+};
+struct GatewayState {
+  bool connected = false;
+  WallTime time{};  // Of the last report that changed something.
+  std::map<compile::Key, AppliedVersion> intents;
+};
+
+// What is applied where, as the agents report it. Not thread-safe; Fleet guards it.
+class AppliedTable {
+ public:
+  // One report of a cluster (FQN). A full one replaces what is known of it.
+  void Report(const std::string& cluster, const agent::v1::Applied& report, WallTime now);
+  // The agent of this cluster is (not) there: without it its gateways count as disconnected. What they acknowledged stays.
+  void SetConnected(const std::string& cluster, bool connected, WallTime now);
+  bool Connected(const std::string& cluster) const;
+  void Forget(const std::string& cluster);
+
+  const GatewayState* Find(const std::string& cluster, const std::string& workload) const;  // nullptr = never reported.
+  const std::map<std::string, GatewayState>& Of(const std::string& cluster) const;
+
+ private:
+  struct ClusterTable {
+    bool connected = false;
+    WallTime time{};
+    std::map<std::string, GatewayState> gateways;
+  };
+  std::map<std::string, ClusterTable> clusters_;
+};
+
+// Status of one resource that reaches gateways, from who is concerned and what is applied. Pure. READY: every gateway concerned
+// is connected and acknowledged the current versions. FAILED REJECTED: one rejected a current version. PARTIAL: some
+// acknowledged, others are DISCONNECTED or WAITING_FOR_ACK. ACCEPTED: none acknowledged (WAITING_FOR_ACK, DISCONNECTED) or none
+// is concerned (NO_WORKLOAD). A gateway that is disconnected but acknowledged the current versions before serves them: it
+// still counts as not READY, because nobody knows.
+v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t revision,
+                            const std::vector<compile::Concern>& concerns, const AppliedTable& applied);
+// READY: for kinds that reach no gateway.
+v2::ResourceStatus StoredStatus(std::string_view fqn, std::string_view kind, int64_t revision);
+
+// Sets `worst` of each from itself and all below it (by FQN); a READY parent with a worse child keeps its own state and gets
+// reason CHILD. FAILED > PARTIAL > ACCEPTED > READY. Items must be sorted by FQN... any order is fine.
+void RollUp(std::vector<v2::ResourceStatus>& items);
+
+}  // namespace weir::fleet

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/weir/v2/cluster.pb.h"
+#include "api/weir/v2/status.pb.h"
+#include "libs/base/clock.h"
+#include "libs/base/result.h"
+#include "libs/xds/grpc/ads_service.h"
+
+namespace grpc {
+class Service;
+}
+namespace weir::ca {
+class ServerCa;
+}
+namespace weir::push {
+class Pusher;
+}
+namespace weir::rpc {
+class Pool;
+}
+namespace weir::store {
+class Store;
+}
+
+namespace weir::fleet {
+
+struct FleetOptions {
+  const Clock* clock = &Clock::Real();
+  Duration heartbeat = std::chrono::seconds(3);  // Both ways on the report stream.
+  int heartbeat_misses = 3;                      // Then the agent counts as gone (<= 10 s).
+};
+
+// Clusters, their agents, their facts, and what is applied where. Thread-safe.
+//
+//   fleet::Fleet fleet(store, ca, pool, options);        // before the pusher
+//   xds::AdsService ads({.authenticate = fleet.Authenticator(), ...});
+//   push::Pusher pusher(store, ads, ...);
+//   fleet.Attach(pusher);
+//   builder.RegisterService(fleet.join_service()); ...reports_service(); ...ads.service();
+class Fleet {
+ public:
+  Fleet(store::Store& store, const ca::ServerCa& ca, rpc::Pool& pool, FleetOptions options = {});
+  ~Fleet();  // Stop; the grpc::Server must be shut down before.
+  Fleet(const Fleet&) = delete;
+  Fleet& operator=(const Fleet&) = delete;
+
+  void Attach(push::Pusher& pusher);  // Before Start of the pusher.
+  // Marks every cluster as not connected (this server just began) and starts the heartbeat thread.
+  Status Start();
+  void Stop();  // Ends every stream.
+
+  grpc::Service* join_service();     // weir.agent.v1.ClusterJoin
+  grpc::Service* reports_service();  // weir.agent.v1.AgentReports
+  // Takes spiffe://<cluster domain>/agent of the verified peer certificate to the cluster's FQN: the key of its snapshot.
+  // UNAUTHENTICATED PEER_IDENTITY_MISSING, PERMISSION_DENIED CLUSTER_UNKNOWN.
+  xds::AdsAuthenticator Authenticator();
+  Result<std::string> ClusterOfPeer(std::string_view spiffe_id) const;  // FQN.
+
+  // Statuses. NOT_FOUND RESOURCE_NOT_FOUND.
+  Result<v2::ResourceStatus> GetStatus(std::string_view fqn) const;
+  // Everything at and below `parent`, sorted by FQN.
+  Result<std::vector<v2::ResourceStatus>> ListStatuses(std::string_view parent) const;
+  // Blocks until the resource at `revision` (or later) is READY, FAILED, or concerns nobody; after the deadline answers the status
+  // as it is then. Deleted: READY as soon as the push is out.
+  v2::ResourceStatus WaitApplied(std::string_view fqn, int64_t revision,
+                                 std::chrono::steady_clock::time_point deadline) const;
+
+  // Output-only state of a cluster (FQN).
+  v2::ClusterState ClusterStateOf(std::string_view cluster) const;
+
+ private:
+  struct Core;
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace weir::fleet
