@@ -1,0 +1,102 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libs/base/result.h"
+#include "libs/proxy/snapshot.h"
+
+namespace weir::proxy {
+
+// Times and bounds of one engine. The defaults fit an edge.
+struct Limits {
+  std::chrono::milliseconds request_head{10'000};  // From the first byte of a head (or accept, for TLS) to its end.
+  std::chrono::milliseconds idle{75'000};          // Between requests of a kept connection.
+  std::chrono::milliseconds stalled_body{60'000};  // No byte moved either way within a request.
+  std::chrono::milliseconds upstream_idle{60'000};
+  std::chrono::milliseconds linger{1'000};         // After an early answer: reading on, so that it arrives.
+  size_t connections_per_worker = 20'000;          // Beyond it new ones are closed at once.
+  size_t idle_upstreams_per_endpoint = 256;        // Per worker.
+  size_t unsent_bytes = 128 * 1024;                // Watermark per direction; beyond it the other side is not read.
+};
+
+struct Options {
+  unsigned workers = 1;        // Threads, 1 to 64.
+  std::string source_address;  // Local IP for connections to upstreams; empty = kernel's choice.
+  std::string access_log;      // Path of a JSON-lines file (appended); empty = off, "-" = standard output.
+  std::chrono::milliseconds drain{30'000};  // Most that Drain waits for requests in flight.
+  Limits limits;
+};
+
+// PEM texts. The key stays in memory and never in a log.
+struct Identity {
+  std::string certificate_chain;  // Leaf first.
+  std::string private_key;
+  std::string roots;  // What peers must chain to.
+};
+
+// What an operator asks first. Sums over the workers.
+struct Stats {
+  uint64_t connections_accepted = 0;
+  uint64_t connections_open = 0;
+  uint64_t requests = 0;            // Answered, local answers included.
+  uint64_t requests_in_flight = 0;
+  uint64_t bad_requests = 0;        // Refused heads or bodies.
+  uint64_t upstream_connections = 0;  // Opened.
+  uint64_t upstream_connect_failures = 0;
+  uint64_t upstream_failures = 0;   // Connections lost before the response was complete.
+  uint64_t retries = 0;
+  uint64_t tls_failures = 0;        // Handshakes that did not end well, either side.
+  uint64_t identity_refused = 0;    // Peers that verified but are not who is allowed there.
+};
+
+// The proxy: one thread per core, each with its own event loop, listeners, connection pools and balancer state;
+// across threads only posted messages and the swap of an immutable snapshot. All methods are thread-safe except
+// Start and Stop, which the owner calls once each. No callback runs under a lock.
+class Engine {
+ public:
+  using Done = std::function<void(Status)>;
+
+  Engine();
+  ~Engine();  // Stops.
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // INVALID_ARGUMENT for options out of range, INTERNAL when threads or files cannot be had.
+  Status Start(Options options);
+
+  // Serves `snapshot` from now on. `done` runs once (on a worker's thread, or on the caller's when refused): OK after
+  // every worker serves it; else nothing changed: FAILED_PRECONDITION ADDRESS_IN_USE names the address a foreign
+  // process holds, INVALID_ARGUMENT what cannot be served. A request keeps the route it began with. Connections
+  // survive; shares restart counting only where weights or the set that can serve changed.
+  void Apply(std::shared_ptr<const Snapshot> snapshot, Done done);
+
+  // New handshakes use it from now on, connections stay. Until the first call TLS listeners refuse handshakes.
+  // INVALID_ARGUMENT when certificate, key or roots cannot be read or do not fit together.
+  Status SetIdentity(const Identity& identity);
+
+  // Stops accepting, answers with "Connection: close", finishes what is in flight, closes. Returns at once; `done`
+  // runs when the last connection is closed or Options::drain is over.
+  void Drain(std::function<void()> done = nullptr);
+
+  // Ends all threads; connections still open are closed. Idempotent.
+  void Stop();
+
+  // The port a listener is bound to; 0 when it is not served.
+  uint16_t Port(const std::string& listener) const;
+
+  Stats GetStats() const;
+  // Appends Prometheus text: weir_traffic_requests_total{host,cluster,code}, connections, failures.
+  void RenderMetrics(std::string& out) const;
+
+ private:
+  class Core;
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace weir::proxy
