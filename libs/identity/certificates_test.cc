@@ -1,0 +1,138 @@
+#include "libs/identity/certificates.h"
+
+#include <gtest/gtest.h>
+
+#include "libs/identity/spiffe_id.h"
+
+namespace weir::identity {
+namespace {
+
+constexpr const char* kDomainA = "cluster-a.acme.weir.internal";
+constexpr const char* kDomainB = "cluster-b.acme.weir.internal";
+
+struct Org {
+  ManualClock clock;
+  Authority root = NewRoot("acme", clock).value();
+
+  Authority Cluster(const std::string& domain) {
+    Authority cluster;
+    cluster.key_pem = NewKey().value();
+    cluster.certificate_pem =
+        SignIntermediate(root, MakeCsr(cluster.key_pem).value(), domain, std::chrono::hours(720), clock).value();
+    return cluster;
+  }
+  std::string Chain(const Authority& cluster, LeafRequest request) {
+    request.csr_pem = MakeCsr(NewKey().value()).value();
+    auto leaf = SignLeaf(cluster, request, clock);
+    EXPECT_TRUE(leaf.ok()) << leaf.error().ToString();
+    return leaf.value() + cluster.certificate_pem;
+  }
+  Result<CertificateFacts> Verify(const std::string& chain) { return VerifyChain(chain, root.certificate_pem, clock); }
+};
+
+LeafRequest Named(const std::string& spiffe_id, std::vector<std::string> dns = {}) {
+  LeafRequest request;
+  request.spiffe_id = spiffe_id;
+  request.dns_names = std::move(dns);
+  return request;
+}
+
+TEST(Certificates, ALeafOfItsOwnClusterVerifies) {
+  Org org;
+  const Authority a = org.Cluster(kDomainA);
+  const std::string id = WorkloadSpiffeId(kDomainA, "shop", "web");
+  const auto facts = org.Verify(org.Chain(a, Named(id, {AgentDnsName(kDomainA), "web.shop.svc", "x.svc.cluster.local"})));
+  ASSERT_TRUE(facts.ok()) << facts.error().ToString();
+  EXPECT_EQ(facts->spiffe_id, id);
+  EXPECT_EQ(facts->dns_names.size(), 3u);
+  EXPECT_FALSE(facts->is_authority);
+}
+
+TEST(Certificates, AStolenIntermediateOfOneClusterCannotSpeakForAnother) {
+  Org org;
+  const Authority a = org.Cluster(kDomainA);
+  EXPECT_FALSE(org.Verify(org.Chain(a, Named(WorkloadSpiffeId(kDomainB, "shop", "web")))).ok());
+  EXPECT_FALSE(org.Verify(org.Chain(a, Named("spiffe://x." + std::string(kDomainA) + "/ns/a/sa/b"))).ok());
+  EXPECT_FALSE(org.Verify(org.Chain(a, Named("", {AgentDnsName(kDomainB)}))).ok());
+  EXPECT_FALSE(org.Verify(org.Chain(a, Named("", {"www.example.com"}))).ok());
+  LeafRequest ip = Named(WorkloadSpiffeId(kDomainA, "shop", "web"));
+  for (const char* address : {"10.0.0.1", "2001:db8::1"}) {
+    ip.ip_addresses = {address};
+    const auto refused = org.Verify(org.Chain(a, ip));
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().reason, "CERTIFICATE_REFUSED");
+  }
+}
+
+TEST(Certificates, AStolenIntermediateCannotMakeAnotherIntermediate) {
+  Org org;
+  const Authority a = org.Cluster(kDomainA);
+  Authority fake;
+  fake.key_pem = NewKey().value();
+  fake.certificate_pem =
+      SignIntermediate(a, MakeCsr(fake.key_pem).value(), kDomainB, std::chrono::hours(1), org.clock).value();
+  const std::string chain = org.Chain(fake, Named(WorkloadSpiffeId(kDomainB, "shop", "web")));
+  EXPECT_FALSE(org.Verify(chain + a.certificate_pem).ok());
+}
+
+TEST(Certificates, AnotherRootIsNotTrusted) {
+  Org org, other;
+  const std::string chain = other.Chain(other.Cluster(kDomainA), Named(WorkloadSpiffeId(kDomainA, "a", "b")));
+  EXPECT_FALSE(org.Verify(chain).ok());
+}
+
+TEST(Certificates, ALeafNeverOutlivesItsIssuer) {
+  Org org;
+  Authority a = org.Cluster(kDomainA);
+  org.clock.Advance(std::chrono::hours(719));
+  const auto facts = org.Verify(org.Chain(a, Named(WorkloadSpiffeId(kDomainA, "a", "b"))));
+  ASSERT_TRUE(facts.ok());
+  EXPECT_EQ(facts->not_after, ReadCertificate(a.certificate_pem)->not_after);
+  org.clock.Advance(std::chrono::hours(2));
+  EXPECT_EQ(SignLeaf(a, Named("spiffe://" + std::string(kDomainA))).ok(), false);
+}
+
+TEST(Certificates, AnExpiredLeafIsRefused) {
+  Org org;
+  const std::string chain = org.Chain(org.Cluster(kDomainA), Named(WorkloadSpiffeId(kDomainA, "a", "b")));
+  org.clock.Advance(std::chrono::hours(25));
+  EXPECT_FALSE(org.Verify(chain).ok());
+}
+
+TEST(Certificates, TheCsrGivesItsKeyAndNothingElse) {
+  Org org;
+  LeafRequest request = Named(WorkloadSpiffeId(kDomainA, "a", "b"));
+  request.csr_pem = "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
+  const auto malformed = SignLeaf(org.Cluster(kDomainA), request, org.clock);
+  ASSERT_FALSE(malformed.ok());
+  EXPECT_EQ(malformed.error().reason, "CSR_MALFORMED");
+  request.csr_pem = MakeCsr(NewKey().value()).value();
+  request.spiffe_id = "spiffe://a/b,DNS:evil";
+  EXPECT_EQ(SignLeaf(org.Cluster(kDomainA), request, org.clock).error().reason, "SPIFFE_ID_MALFORMED");
+}
+
+TEST(Certificates, KnowsWhichKeyBelongsToACertificate) {
+  Org org;
+  EXPECT_TRUE(CheckKeyMatches(org.root.certificate_pem, org.root.key_pem).ok());
+  EXPECT_EQ(CheckKeyMatches(org.root.certificate_pem, NewKey().value()).error().reason, "KEY_MISMATCH");
+}
+
+TEST(Certificates, SplitsABundleAndHashesEachCertificate) {
+  Org org, other;
+  const auto parts = SplitBundle(org.root.certificate_pem + other.root.certificate_pem);
+  ASSERT_TRUE(parts.ok());
+  ASSERT_EQ(parts->size(), 2u);
+  EXPECT_EQ(CertificateSha256((*parts)[1]).value(), CertificateSha256(other.root.certificate_pem).value());
+  EXPECT_FALSE(SplitBundle("nothing").ok());
+}
+
+TEST(Certificates, RenewalComesAroundHalfTheLifetime) {
+  CertificateFacts facts;
+  facts.not_after = facts.not_before + std::chrono::hours(100);
+  EXPECT_EQ(RenewAt(facts, 0.5) - facts.not_before, std::chrono::hours(50));
+  EXPECT_GE(RenewAt(facts) - facts.not_before, std::chrono::hours(40));
+  EXPECT_LE(RenewAt(facts) - facts.not_before, std::chrono::hours(60));
+}
+
+}  // namespace
+}  // namespace weir::identity

@@ -1,0 +1,65 @@
+#include "libs/identity/token.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+#include "libs/identity/spiffe_id.h"
+
+namespace weir::identity {
+namespace {
+
+TEST(JoinToken, SurvivesBeingPrintedAndPasted) {
+  const JoinToken token = JoinToken::New("organizations/acme/clusters/edge", std::string(64, 'a'));
+  const auto back = JoinToken::Parse(" \n" + token.ToText() + "\n");
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(back->secret, token.secret);
+  EXPECT_EQ(back->root_sha256, token.root_sha256);
+  EXPECT_EQ(back->cluster(), "edge");
+  EXPECT_EQ(back->SecretHash(), token.SecretHash());
+}
+
+TEST(JoinToken, RefusesWhatIsNotAToken) {
+  const std::string good = JoinToken::New("organizations/a/clusters/b", std::string(64, 'a')).ToText();
+  for (const std::string& bad : {std::string(), std::string("weir-join-1."), good.substr(0, 60), "x" + good,
+                                 good + "=", good.substr(0, 20) + "*" + good.substr(21)}) {
+    EXPECT_FALSE(JoinToken::Parse(bad).ok()) << bad;
+  }
+}
+
+TEST(Base64Url, EveryLengthSurvives) {
+  for (size_t size = 0; size < 40; ++size) {
+    const std::string bytes = RandomBytes(size);
+    EXPECT_EQ(FromBase64Url(Base64Url(bytes)).value(), bytes);
+  }
+  EXPECT_EQ(Base64Url("\xff\xfe"), "__4");
+  EXPECT_FALSE(FromBase64Url("__5").ok());  // Bits beyond the last byte.
+}
+
+TEST(SecretFile, IsPrivateAndMustStayPrivate) {
+  const std::string path = testing::TempDir() + "weir-secret-" + RandomHex(6) + "/token";
+  ASSERT_TRUE(WriteSecretFile(path, "s3cret").ok());
+  EXPECT_EQ(ReadSecretFile(path).value(), "s3cret");
+  chmod(path.c_str(), 0644);
+  EXPECT_EQ(ReadSecretFile(path).error().reason, "SECRET_FILE_OPEN");
+}
+
+TEST(SpiffeId, ParsesWhatTheStandardAllows) {
+  const auto id = SpiffeId::Parse("spiffe://edge.acme.weir.internal/ns/Shop/sa/web_1");
+  ASSERT_TRUE(id.ok());
+  EXPECT_EQ(id->trust_domain, "edge.acme.weir.internal");
+  EXPECT_EQ(id->path, "/ns/Shop/sa/web_1");
+  EXPECT_EQ(SpiffeId::Parse("spiffe://td")->path, "");
+}
+
+TEST(SpiffeId, RefusesEverythingElse) {
+  for (const char* bad : {"", "spiffe://", "http://td/a", "spiffe://TD/a", "spiffe://td/", "spiffe://td//a",
+                          "spiffe://td/a/../b", "spiffe://td/./b", "spiffe://td:80/a", "spiffe://u@td/a",
+                          "spiffe://td/a?b", "spiffe://td/a#b", "spiffe://td/a%20b", "SPIFFE://td/a"}) {
+    EXPECT_FALSE(SpiffeId::Parse(bad).ok()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace weir::identity
