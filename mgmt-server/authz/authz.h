@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/base/result.h"
+#include "mgmt-server/authn/principal.h"
+#include "mgmt-server/store/store.h"
+
+namespace weir::v2 {
+class AccessBindings;
+class Subject;
+}  // namespace weir::v2
+
+namespace weir::authz {
+
+// The mapping (NGAC): policy class "tenancy"; object attribute "root"; each resource the object attribute "o:<uid>" under
+// its parent's (an organization's under root); each user the user "u:<uid>" under the user attribute "users"; each
+// binding the user attribute "b:<uid>:<role>" under "users", associated with the resource. All by uid: a name that is
+// deleted and created again inherits nothing.
+enum class Right { kRead, kWrite, kCreate, kDelete, kSetPolicy };
+std::string_view RightName(Right right);  // "set-policy"
+
+struct Role {
+  std::string name;  // "rbac/admin"
+  std::vector<Right> rights;
+};
+const std::vector<Role>& Roles();
+// With or without the prefix "rbac/". INVALID_ARGUMENT UNKNOWN_ROLE names the known ones.
+Result<const Role*> FindRole(std::string_view name);
+
+struct Decision {
+  std::string path;  // Why it is allowed, for audit: "organizations/o/users/u > rbac/admin @ organizations/o > …"
+};
+
+// May the principal? `fqn` may end in /accessbindings (then of its owner); "" = the installation (create an organization).
+// For kCreate give the parent. NOT_FOUND RESOURCE_MISSING when it does not exist or the principal may not read it: the
+// same words and the same work for both. PERMISSION_DENIED RIGHT_MISSING names the right and the roles that give it.
+Result<Decision> Authorize(const store::View& view, const authn::Principal& principal, Right right, std::string_view fqn);
+// The same without words: for lists. False for what has no node.
+bool Allowed(const store::View& view, const authn::Principal& principal, Right right, const store::StoredResource& resource);
+// What Authorize answers for a missing resource; for handlers that find out later.
+Error Missing(std::string_view fqn);
+
+// The nodes everything hangs on. Idempotent; before anything else at every start.
+Status LayRoots(store::Txn& txn);
+// After Txn::Put of a new resource (also a User): its node under the parent's, its AccessBindings with the creator as
+// rbac/admin (an empty creator.uid = nobody), and for a user its user node. The parent must have been mirrored.
+Status OnCreate(store::Txn& txn, const store::StoredResource& resource, const authn::Principal& creator);
+// Before or after Txn::Delete of a resource without children: its node, bindings and AccessBindings; a user is taken out of every binding
+// (those of others get a new version).
+Status OnDelete(store::Txn& txn, const store::StoredResource& resource);
+
+// AccessBindings are a stored resource (kind "AccessBindings", fqn "<resource>/accessbindings", body = the message with
+// `allow` only). `fqn` below may be the resource's or that.
+inline constexpr std::string_view kBindingsKind = "AccessBindings";
+inline constexpr std::string_view kBindingsSuffix = "/accessbindings";
+
+// Metadata filled in; no permission check.
+Result<v2::AccessBindings> ReadBindings(const store::View& view, std::string_view fqn);
+
+struct BindingsChange {
+  store::ResourcePtr before;
+  store::ResourcePtr after;  // Same as before when nothing changed.
+  Decision decision;
+};
+// All three need set-policy, and a role that is added must not give a right the principal lacks there (PERMISSION_DENIED
+// GRANT_EXCEEDS_OWN). INVALID_ARGUMENT UNKNOWN_SUBJECT, UNKNOWN_ROLE; FAILED_PRECONDITION LAST_ADMIN when an organization would be
+// left without an administrator. Replaces all; needs the etag (ABORTED ETAG_MISMATCH; nullopt = whatever is stored).
+Result<BindingsChange> SetBindings(store::Txn& txn, const authn::Principal& principal, std::string_view fqn,
+                                   const v2::AccessBindings& wanted, const std::optional<std::string>& etag);
+Result<BindingsChange> Grant(store::Txn& txn, const authn::Principal& principal, std::string_view fqn,
+                             std::string_view role, const v2::Subject& subject);
+Result<BindingsChange> Revoke(store::Txn& txn, const authn::Principal& principal, std::string_view fqn,
+                              std::string_view role, const v2::Subject& subject);
+
+// The bindings of the installation itself: the first administrator.
+Status GrantInstallation(store::Txn& txn, std::string_view user_uid);
+
+}  // namespace weir::authz

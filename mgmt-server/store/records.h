@@ -1,0 +1,107 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libs/base/clock.h"
+#include "libs/ngac/persistent_map.h"
+
+namespace weir::store {
+
+// One version of one resource, as stored. Never changes.
+struct StoredResource {
+  std::string kind;       // "Tenant"
+  std::string fqn;        // "organizations/o/tenants/t"
+  std::string uid;        // RFC 4122; a name that is deleted and created again gets a new one.
+  int64_t revision = 0;   // Of the commit that stored this version.
+  std::string etag;       // Changes with every stored version.
+  std::string body;       // Serialized weir.v2 message. The output-only metadata need not be in it: it stands here.
+  std::map<std::string, std::string> field_owners;  // Field path -> manager.
+  bool deleted = false;   // Only in history.
+  WallTime create_time;
+  WallTime update_time;
+};
+using ResourcePtr = std::shared_ptr<const StoredResource>;
+
+// A local user's password.
+struct Credential {
+  std::string user_uid;
+  std::string hash;  // Encoded argon2id.
+  WallTime changed;
+};
+
+struct Session {
+  std::string token_hash;  // SHA-256 of the bearer token, 32 bytes. The token itself is nowhere.
+  std::string user_uid;
+  WallTime created;
+  WallTime expires;
+};
+
+struct JoinToken {
+  std::string token_hash;  // SHA-256, 32 bytes.
+  std::string cluster_uid;
+  WallTime created;
+  WallTime expires;
+  bool used = false;
+};
+
+// What an agent reported of its cluster. Keys are "<namespace>/<name>", values serialized weir.agent.v1 messages.
+struct ClusterFacts {
+  std::string cluster_uid;
+  uint64_t sequence = 0;        // Of the store's facts feed, at the last change.
+  uint64_t agent_sequence = 0;  // FactsDelta.sequence of the last delta taken in.
+  std::string hash;             // FactsDelta.hash; "" = none.
+  bool connected = false;       // Always false after a restart, until the agent is heard again.
+  WallTime last_seen;           // As stored: of the last change or disconnect, not of the last heartbeat.
+  std::string agent_version;
+  PersistentMap<std::string, std::string> workloads;
+  PersistentMap<std::string, std::string> services;
+};
+using ClusterFactsPtr = std::shared_ptr<const ClusterFacts>;
+
+// One link of the audit chain; see mgmt-server/audit for the meaning of the fields.
+struct AuditRow {
+  int64_t sequence = 0;  // From 1, without gaps.
+  WallTime time;         // Whole microseconds.
+  int64_t revision = 0;  // 0 when the write stored no resource version.
+  std::string principal;
+  std::string principal_uid;
+  std::string action;
+  std::string fqn;
+  std::string uid;
+  std::string before_etag;
+  std::string after_etag;
+  std::string path;
+  std::string peer;
+  std::string request_id;
+  std::string hash;  // 32 bytes.
+};
+
+// Feed of resources: one event per revision.
+struct ResourceChange {
+  std::string kind;
+  std::string fqn;
+  std::string uid;
+  bool deleted = false;
+};
+struct ChangeEvent {
+  int64_t revision = 0;
+  std::vector<ResourceChange> changes;  // In fqn order.
+};
+
+// Feed of facts: one event per facts sequence.
+struct FactsEvent {
+  uint64_t sequence = 0;
+  std::string cluster_uid;
+  std::vector<std::string> workloads;  // Keys upserted or removed.
+  std::vector<std::string> services;
+  bool connection_changed = false;
+  bool removed = false;  // The cluster and all its facts are gone.
+  // True when events were skipped (too old to resume from): read everything anew. The other fields are empty then.
+  bool resync = false;
+};
+
+}  // namespace weir::store

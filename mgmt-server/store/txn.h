@@ -1,0 +1,129 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/base/result.h"
+#include "mgmt-server/store/view.h"
+
+namespace weir::store {
+
+// Where the rows go: what SQLite and PostgreSQL do differently. Called on the writer's thread, inside a transaction.
+class RowWriter {
+ public:
+  virtual ~RowWriter() = default;
+  virtual Status PutVersion(const StoredResource& resource) = 0;  // Also a deletion (deleted = true).
+  virtual Status PutNode(std::string_view name, ngac::NodeType type) = 0;
+  virtual Status DeleteNode(std::string_view name) = 0;  // Its assignments and associations too.
+  virtual Status PutAssignment(std::string_view member, std::string_view container) = 0;
+  virtual Status DeleteAssignment(std::string_view member, std::string_view container) = 0;
+  virtual Status PutAssociation(std::string_view source, std::string_view target, std::string_view rights) = 0;
+  virtual Status DeleteAssociation(std::string_view source, std::string_view target) = 0;
+  virtual Status PutCredential(const Credential& credential) = 0;
+  virtual Status DeleteCredential(std::string_view user_uid) = 0;
+  virtual Status PutSession(const Session& session) = 0;
+  virtual Status DeleteSession(std::string_view token_hash) = 0;
+  virtual Status PutJoinToken(const JoinToken& token) = 0;
+  virtual Status DeleteJoinToken(std::string_view token_hash) = 0;
+  virtual Status PutCaMaterial(std::string_view name, std::string_view blob) = 0;
+  virtual Status DeleteCaMaterial(std::string_view name) = 0;
+  virtual Status PutFactsState(const ClusterFacts& facts) = 0;  // All but workloads and services.
+  virtual Status PutFact(std::string_view cluster_uid, bool service, std::string_view key, std::string_view body) = 0;
+  virtual Status DeleteFact(std::string_view cluster_uid, bool service, std::string_view key) = 0;
+  virtual Status DeleteFacts(std::string_view cluster_uid) = 0;
+  virtual Status PutAudit(const AuditRow& row) = 0;
+};
+
+struct PutResource {
+  std::string kind;
+  std::string fqn;
+  std::string body;
+  std::map<std::string, std::string> field_owners;
+  // What the caller believes is stored: unset = do not compare, "" = must not exist, else the etag.
+  std::optional<std::string> expected_etag;
+};
+
+struct FactsChange {
+  std::string cluster_uid;
+  bool full = false;  // The maps replace everything.
+  std::map<std::string, std::string> workloads;  // "<namespace>/<name>" -> serialized weir.agent.v1.Workload
+  std::map<std::string, std::string> services;
+  std::vector<std::string> removed_workloads;
+  std::vector<std::string> removed_services;
+  uint64_t agent_sequence = 0;
+  std::string hash;
+};
+
+// One caller's part of a transaction: reads see its own changes, an error takes back all of them. Lives only while the
+// function given to Store::Write runs, on the writer's thread: no slow work in there (hash passwords before).
+class Txn {
+ public:
+  // For implementations of Store. `now` is cut to microseconds; `revision` is what this caller's versions will carry.
+  Txn(View& view, RowWriter& rows, WallTime now);
+  Txn(const Txn&) = delete;
+  Txn& operator=(const Txn&) = delete;
+
+  const View& view() const { return view_; }
+  const ngac::Graph& graph() const { return view_.graph(); }
+  ResourcePtr Get(std::string_view fqn) const { return view_.Get(fqn); }
+  // The number this caller's commit has if it stores a resource version.
+  int64_t revision() const { return revision_; }
+  WallTime now() const { return now_; }
+
+  // Creates or replaces. ABORTED ETAG_MISMATCH; ALREADY_EXISTS RESOURCE_EXISTS (expected_etag "" and it exists).
+  // A body and owners equal to what is stored change nothing: the stored version is returned.
+  Result<ResourcePtr> Put(PutResource put);
+  // NOT_FOUND RESOURCE_MISSING; ABORTED ETAG_MISMATCH when `expected_etag` is set and another. Returns what it was.
+  Result<ResourcePtr> Delete(std::string_view fqn, const std::optional<std::string>& expected_etag = std::nullopt);
+
+  // The policy graph, kept with the resources. Same rules and errors as ngac::Graph.
+  Status CreateNode(std::string_view name, ngac::NodeType type, const std::vector<std::string>& containers = {});
+  Status DeleteNode(std::string_view name);
+  Status Assign(std::string_view member, std::string_view container);
+  Status Deassign(std::string_view member, std::string_view container);
+  Status Associate(std::string_view source, std::string_view target, const std::vector<std::string>& rights);
+  Status Dissociate(std::string_view source, std::string_view target);
+
+  Status PutCredential(Credential credential);
+  Status DeleteCredential(std::string_view user_uid);
+  Status PutSession(Session session);
+  Status DeleteSession(std::string_view token_hash);  // Nothing happens when there is none.
+  Status DeleteSessionsOf(std::string_view user_uid);
+  Status PutJoinToken(JoinToken token);
+  // Marks it used and returns it. UNAUTHENTICATED JOIN_TOKEN_UNKNOWN, JOIN_TOKEN_EXPIRED, JOIN_TOKEN_USED.
+  Result<JoinToken> UseJoinToken(std::string_view token_hash);
+  Status DeleteJoinTokensOf(std::string_view cluster_uid);
+  Status PutCaMaterial(std::string name, std::string blob);
+  Status DeleteCaMaterial(std::string_view name);
+
+  // Facts: own sequence, never a revision. Only keys whose bytes differ are written.
+  Status ApplyFacts(const FactsChange& change);
+  // Not for each heartbeat: when the agent comes or goes.
+  Status SetConnection(std::string_view cluster_uid, bool connected, std::string_view agent_version);
+  Status DeleteFacts(std::string_view cluster_uid);
+
+  // Sequence, time, revision and hash are filled in by mgmt-server/audit; use audit::Append.
+  Status AppendAudit(AuditRow row);
+
+  // For implementations of Store: what this caller changed.
+  bool changed() const { return changed_; }
+  const std::optional<ChangeEvent>& event() const { return event_; }
+  const std::vector<FactsEvent>& facts_events() const { return facts_events_; }
+  void Finish();  // Orders the event; once, after the caller's function succeeded.
+
+ private:
+  void Note(const StoredResource& resource);
+
+  View& view_;
+  RowWriter& rows_;
+  const WallTime now_;
+  const int64_t revision_;
+  bool changed_ = false;
+  std::optional<ChangeEvent> event_;
+  std::vector<FactsEvent> facts_events_;
+};
+
+}  // namespace weir::store

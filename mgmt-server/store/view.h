@@ -1,0 +1,100 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/ngac/graph.h"
+#include "mgmt-server/store/records.h"
+
+namespace weir::store {
+
+struct ListQuery {
+  std::string parent;     // FQN; everything below it. "" = everything.
+  std::string kind;       // "" = every kind, AccessBindings included.
+  size_t page_size = 100; // 1 to 1000.
+  std::string page_token; // From the previous page; "" = from the start.
+};
+struct Page {
+  std::vector<ResourcePtr> items;  // In fqn order.
+  std::string next_page_token;     // "" = that was all.
+};
+
+// Everything that is stored and present, in memory, as of one commit. Immutable once published; a copy costs a few pointers.
+// Readable from any thread without a lock. Inside a write it is the state with this transaction's changes so far.
+class View {
+ public:
+  explicit View(std::vector<std::string> rights = {}) : graph_(std::move(rights)) {}
+
+  int64_t revision() const { return revision_; }
+  uint64_t facts_sequence() const { return facts_sequence_; }
+
+  // Null when it does not exist.
+  ResourcePtr Get(std::string_view fqn) const;
+  ResourcePtr GetByUid(std::string_view uid) const;
+  Page List(const ListQuery& query) const;
+  // Every resource of the kind ("" = all kinds) below `parent` ("" = all), in fqn order, until visit returns false.
+  void ForEach(std::string_view parent, std::string_view kind, const std::function<bool(const ResourcePtr&)>& visit) const;
+  size_t resource_count() const { return by_fqn_.size(); }
+
+  const ngac::Graph& graph() const { return graph_; }
+
+  // Null when there are none.
+  const Credential* FindCredential(std::string_view user_uid) const { return credentials_.Find(user_uid); }
+  size_t credential_count() const { return credentials_.size(); }
+  const Session* FindSession(std::string_view token_hash) const { return sessions_.Find(token_hash); }
+  const JoinToken* FindJoinToken(std::string_view token_hash) const { return join_tokens_.Find(token_hash); }
+  const std::string* FindCaMaterial(std::string_view name) const { return ca_material_.Find(name); }
+  ClusterFactsPtr Facts(std::string_view cluster_uid) const;
+  void ForEachFacts(const std::function<void(const ClusterFactsPtr&)>& visit) const;
+  void ForEachSession(const std::function<void(const Session&)>& visit) const;
+  void ForEachJoinToken(const std::function<void(const JoinToken&)>& visit) const;
+
+  int64_t audit_count() const { return audit_count_; }
+  const std::string& audit_head() const { return audit_head_; }  // Hash of the last record; "" = none.
+
+ private:
+  friend class Txn;
+  friend class ViewLoader;
+
+  void PutResource(ResourcePtr resource);
+  void EraseResource(const StoredResource& resource);
+
+  int64_t revision_ = 0;
+  uint64_t facts_sequence_ = 0;
+  PersistentMap<std::string, ResourcePtr> by_fqn_;
+  PersistentMap<std::string, ResourcePtr> by_kind_;  // "<kind>\0<fqn>"
+  PersistentMap<std::string, ResourcePtr> by_uid_;
+  ngac::Graph graph_;
+  PersistentMap<std::string, Credential> credentials_;
+  PersistentMap<std::string, Session> sessions_;
+  PersistentMap<std::string, JoinToken> join_tokens_;
+  PersistentMap<std::string, std::string> ca_material_;
+  PersistentMap<std::string, ClusterFactsPtr> facts_;
+  int64_t audit_count_ = 0;
+  std::string audit_head_;
+};
+using ViewPtr = std::shared_ptr<const View>;
+
+// Fills a view from stored rows; for implementations of Store only.
+class ViewLoader {
+ public:
+  explicit ViewLoader(View& view) : view_(view) {}
+  void SetRevision(int64_t revision) { view_.revision_ = revision; }
+  void SetFactsSequence(uint64_t sequence) { view_.facts_sequence_ = sequence; }
+  void Add(ResourcePtr resource) { view_.PutResource(std::move(resource)); }
+  void Add(Credential row) { auto key = row.user_uid; view_.credentials_.Set(std::move(key), std::move(row)); }
+  void Add(Session row) { auto key = row.token_hash; view_.sessions_.Set(std::move(key), std::move(row)); }
+  void Add(JoinToken row) { auto key = row.token_hash; view_.join_tokens_.Set(std::move(key), std::move(row)); }
+  void AddCaMaterial(std::string name, std::string blob) { view_.ca_material_.Set(std::move(name), std::move(blob)); }
+  void Add(ClusterFactsPtr facts) { view_.facts_.Set(facts->cluster_uid, facts); }
+  void SetAuditHead(int64_t count, std::string hash) { view_.audit_count_ = count; view_.audit_head_ = std::move(hash); }
+  ngac::Graph& graph() { return view_.graph_; }
+
+ private:
+  View& view_;
+};
+
+}  // namespace weir::store
