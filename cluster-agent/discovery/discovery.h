@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cluster-agent/translate/facts.h"
+#include "libs/base/result.h"
+
+namespace weir::agent::v1 {
+class Discovery;
+}
+
+namespace weir::agent {
+
+// What a source of facts says of itself, for metrics and the admin door.
+struct DiscoveryState {
+  bool has_reading = false;  // At least one good reading was taken.
+  uint64_t accepted = 0;
+  uint64_t refused = 0;
+  Error last_refusal;  // Code kOk: the newest reading was good. Else with every violation.
+};
+
+// A source of facts: workloads and services of this cluster. Readings are complete; what a source cannot prove it does not
+// say (a broken or empty reading never replaces a good one).
+class Discovery {
+ public:
+  virtual ~Discovery() = default;  // Stops.
+  // `on_facts` is called with each changed reading, on the source's own thread, one at a time.
+  virtual Status Start(std::function<void(const Facts&)> on_facts) = 0;
+  virtual void Stop() = 0;
+  virtual DiscoveryState State() const = 0;
+};
+
+// Checks a reading (weir.agent.v1.Discovery): names, addresses, ports, selectors, duplicates. Every violation is collected.
+void ValidateDiscovery(const v1::Discovery& discovery, std::vector<FieldViolation>& violations);
+
+// Fills the defaults (service account, service host) and keys the reading; call after it was found valid.
+Facts FactsFrom(const v1::Discovery& discovery);
+
+}  // namespace weir::agent

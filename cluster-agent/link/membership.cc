@@ -1,0 +1,170 @@
+#include "cluster-agent/link/membership.h"
+
+#include <grpcpp/client_context.h>
+
+#include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "api/weir/agent/v1/agent.pb.h"
+#include "libs/identity/spiffe_id.h"
+#include "libs/identity/token.h"
+#include "libs/rpc/channel.h"
+#include "libs/rpc/status.h"
+
+namespace weir::agent {
+namespace {
+
+constexpr std::string_view kMagic = "weir-membership 1";
+constexpr std::string_view kKeyBegin = "-----BEGIN PRIVATE KEY-----";
+constexpr std::string_view kCertificateBegin = "-----BEGIN CERTIFICATE-----";
+
+Result<std::string> TakeLine(std::string_view* rest, std::string_view name) {
+  const size_t end = rest->find('\n');
+  const std::string_view line = rest->substr(0, end);
+  if (end == std::string_view::npos || !line.starts_with(name)) {
+    return Error{Code::kDataLoss, "MEMBERSHIP_UNREADABLE", fmt::format("line \"{}\" is missing", name), {}, {}};
+  }
+  rest->remove_prefix(end + 1);
+  return std::string(line.substr(std::min(line.size(), name.size() + 1)));
+}
+
+// What the server answered, with the key that was made here; believed only after a check.
+Result<Membership> Accept(const v1::JoinResponse& response, std::string key_pem, const std::string& root_pem,
+                          const Clock& clock) {
+  Membership membership;
+  membership.cluster = response.cluster();
+  membership.organization = response.organization();
+  membership.trust_domain = response.trust_domain();
+  membership.intermediate = {response.intermediate_pem(), std::move(key_pem)};
+  membership.root_pem = root_pem;
+  WEIR_TRY(CheckMembership(membership, clock));
+  return membership;
+}
+
+void SetDeadline(grpc::ClientContext* context, Duration timeout) {
+  context->set_deadline(std::chrono::system_clock::now() +
+                        std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout));
+}
+
+}  // namespace
+
+std::string Membership::ToText() const {
+  return fmt::format("{}\ncluster {}\norganization {}\ntrust-domain {}\n{}{}{}", kMagic, cluster, organization,
+                     trust_domain, intermediate.key_pem, intermediate.certificate_pem, root_pem);
+}
+
+Result<Membership> Membership::Parse(std::string_view text) {
+  Membership membership;
+  WEIR_TRY(TakeLine(&text, kMagic));
+  WEIR_ASSIGN(membership.cluster, TakeLine(&text, "cluster"));
+  WEIR_ASSIGN(membership.organization, TakeLine(&text, "organization"));
+  WEIR_ASSIGN(membership.trust_domain, TakeLine(&text, "trust-domain"));
+  const size_t intermediate = text.find(kCertificateBegin);
+  const size_t root = intermediate == std::string_view::npos ? intermediate : text.find(kCertificateBegin, intermediate + 1);
+  if (!text.starts_with(kKeyBegin) || root == std::string_view::npos) {
+    return Error{Code::kDataLoss, "MEMBERSHIP_UNREADABLE", "key, intermediate or root is missing", {}, {}};
+  }
+  membership.intermediate.key_pem = text.substr(0, intermediate);
+  membership.intermediate.certificate_pem = text.substr(intermediate, root - intermediate);
+  membership.root_pem = text.substr(root);
+  return membership;
+}
+
+Result<Leaf> NewLeaf(const Membership& membership, const std::string& spiffe_id, const std::string& dns_name,
+                     Duration lifetime, const Clock& clock) {
+  Leaf leaf;
+  WEIR_ASSIGN(leaf.key_pem, identity::NewKey());
+  identity::LeafRequest request;
+  WEIR_ASSIGN(request.csr_pem, identity::MakeCsr(leaf.key_pem));
+  request.spiffe_id = spiffe_id;
+  if (!dns_name.empty()) request.dns_names.push_back(dns_name);
+  request.lifetime = lifetime;
+  WEIR_ASSIGN(const std::string certificate, identity::SignLeaf(membership.intermediate, request, clock));
+  WEIR_ASSIGN(const identity::CertificateFacts facts, identity::ReadCertificate(certificate));
+  leaf.chain_pem = certificate + membership.intermediate.certificate_pem;
+  leaf.not_after = facts.not_after;
+  leaf.renew_at = identity::RenewAt(facts);
+  return leaf;
+}
+
+Result<Leaf> NewAgentLeaf(const Membership& membership, Duration lifetime, const Clock& clock) {
+  return NewLeaf(membership, identity::AgentSpiffeId(membership.trust_domain),
+                 identity::AgentDnsName(membership.trust_domain), lifetime, clock);
+}
+
+Status CheckMembership(const Membership& membership, const Clock& clock) {
+  if (membership.cluster.empty() || membership.trust_domain.empty()) {
+    return FailedPrecondition("MEMBERSHIP_FOREIGN", "the membership names no cluster");
+  }
+  WEIR_ASSIGN(const identity::CertificateFacts facts, identity::ReadCertificate(membership.intermediate.certificate_pem));
+  if (facts.not_after <= clock.Wall()) {
+    return FailedPrecondition("MEMBERSHIP_EXPIRED", "the intermediate of cluster {} ran out at {}; join again with a new token",
+                              membership.cluster, Rfc3339(facts.not_after));
+  }
+  WEIR_TRY(identity::CheckKeyMatches(membership.intermediate.certificate_pem, membership.intermediate.key_pem));
+  if (!facts.is_authority) return FailedPrecondition("MEMBERSHIP_FOREIGN", "the certificate may not sign");
+  // A leaf made with it must verify: that covers the chain to the root and the name constraints.
+  WEIR_ASSIGN(const Leaf leaf, NewAgentLeaf(membership, std::chrono::minutes(1), clock));
+  const auto verified = identity::VerifyChain(leaf.chain_pem, membership.root_pem, clock);
+  if (!verified.ok()) {
+    return FailedPrecondition("MEMBERSHIP_FOREIGN", "the intermediate does not sign for {} under this root",
+                              membership.trust_domain)
+        .WithCause(verified.error().ToString());
+  }
+  return {};
+}
+
+Result<Membership> LoadMembership(const std::string& path) {
+  WEIR_ASSIGN(const std::string text, identity::ReadSecretFile(path));
+  return Membership::Parse(text);
+}
+
+Status SaveMembership(const std::string& path, const Membership& membership) {
+  return identity::WriteSecretFile(path, membership.ToText());
+}
+
+Result<Membership> Join(const std::string& server, const std::string& token_text, const Clock& clock, Duration timeout) {
+  WEIR_ASSIGN(const identity::JoinToken token, identity::JoinToken::Parse(token_text));
+  WEIR_ASSIGN(const std::string root_pem, rpc::FetchRoot(server, token.root_sha256, timeout));
+  WEIR_ASSIGN(std::string key_pem, identity::NewKey());
+  rpc::ChannelOptions options;
+  options.target = server;
+  options.root_pem = root_pem;
+  WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));
+  v1::JoinRequest request;
+  request.set_token(token_text);
+  WEIR_ASSIGN(*request.mutable_csr_pem(), identity::MakeCsr(key_pem));
+  grpc::ClientContext context;
+  SetDeadline(&context, timeout);
+  v1::JoinResponse response;
+  const grpc::Status status = v1::ClusterJoin::NewStub(channel)->Join(&context, request, &response);
+  if (!status.ok()) return rpc::FromGrpc(status);
+  if (response.cluster() != token.cluster()) {
+    return FailedPrecondition("MEMBERSHIP_FOREIGN", "the token is for cluster {}, the server answered for {}", token.cluster(),
+                              response.cluster());
+  }
+  return Accept(response, std::move(key_pem), root_pem, clock);
+}
+
+Result<Membership> Renew(const std::string& server, const Membership& current, const Leaf& agent_leaf, const Clock& clock,
+                         Duration timeout) {
+  WEIR_ASSIGN(std::string key_pem, identity::NewKey());
+  rpc::ChannelOptions options;
+  options.target = server;
+  options.root_pem = current.root_pem;
+  options.chain_pem = agent_leaf.chain_pem;
+  options.key_pem = agent_leaf.key_pem;
+  WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));
+  v1::RenewRequest request;
+  WEIR_ASSIGN(*request.mutable_csr_pem(), identity::MakeCsr(key_pem));
+  grpc::ClientContext context;
+  SetDeadline(&context, timeout);
+  v1::JoinResponse response;
+  const grpc::Status status = v1::ClusterJoin::NewStub(channel)->Renew(&context, request, &response);
+  if (!status.ok()) return rpc::FromGrpc(status);
+  if (response.trust_domain() != current.trust_domain || response.cluster() != current.cluster) {
+    return FailedPrecondition("MEMBERSHIP_FOREIGN", "renewal of {} was answered for {}", current.trust_domain,
+                              response.trust_domain());
+  }
+  return Accept(response, std::move(key_pem), current.root_pem, clock);
+}
+
+}  // namespace weir::agent

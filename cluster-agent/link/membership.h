@@ -1,0 +1,59 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "libs/base/clock.h"
+#include "libs/base/result.h"
+#include "libs/identity/certificates.h"
+
+namespace weir::agent {
+
+// What makes this agent the agent of its cluster: the intermediate CA that the server signed, and whom to trust.
+// Kept in one file (0600), so that key and certificate never disagree.
+struct Membership {
+  std::string cluster;
+  std::string organization;
+  std::string trust_domain;
+  identity::Authority intermediate;
+  std::string root_pem;
+
+  std::string ToText() const;  // Secret.
+  // DATA_LOSS MEMBERSHIP_UNREADABLE.
+  static Result<Membership> Parse(std::string_view text);
+};
+
+// A leaf with its key, as a TLS end presents it.
+struct Leaf {
+  std::string chain_pem;  // Leaf, then the intermediate.
+  std::string key_pem;
+  WallTime not_after;
+  WallTime renew_at;
+};
+
+// A key of its own and a leaf of the cluster's intermediate for it.
+Result<Leaf> NewLeaf(const Membership& membership, const std::string& spiffe_id, const std::string& dns_name,
+                     Duration lifetime, const Clock& clock);
+// The agent's own: URI spiffe://<domain>/agent, DNS agent.<domain>.
+Result<Leaf> NewAgentLeaf(const Membership& membership, Duration lifetime, const Clock& clock);
+
+// FAILED_PRECONDITION MEMBERSHIP_{EXPIRED,FOREIGN} unless the intermediate stands under the root, is an authority, has this
+// key and has not run out.
+Status CheckMembership(const Membership& membership, const Clock& clock);
+
+// NOT_FOUND FILE_MISSING when there is none yet.
+Result<Membership> LoadMembership(const std::string& path);
+Status SaveMembership(const std::string& path, const Membership& membership);
+
+// Joins: takes the root whose SHA-256 the token carries from the server's chain, makes a key here, sends the CSR and the
+// token over TLS authenticated by that root, and checks what comes back. Errors of the server (JOIN_TOKEN_USED, ...) pass.
+Result<Membership> Join(const std::string& server, const std::string& token_text, const Clock& clock,
+                        Duration timeout = std::chrono::seconds(10));
+
+// The next intermediate, with a new key, asked for over mTLS by the agent's leaf.
+Result<Membership> Renew(const std::string& server, const Membership& current, const Leaf& agent_leaf, const Clock& clock,
+                         Duration timeout = std::chrono::seconds(10));
+
+}  // namespace weir::agent

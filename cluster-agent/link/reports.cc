@@ -1,0 +1,248 @@
+#include "cluster-agent/link/reports.h"
+
+#include <grpcpp/client_context.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <thread>
+
+#include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "api/weir/agent/v1/agent.pb.h"
+#include "libs/obs/log.h"
+#include "libs/rpc/stream_writer.h"
+
+namespace weir::agent {
+namespace {
+
+constexpr size_t kQueueLimit = 256;
+
+}  // namespace
+
+struct Reports::Core {
+  // One stream. Only the link thread writes; gRPC's threads put in what they read and wake it.
+  class Session : public grpc::ClientBidiReactor<v1::AgentMessage, v1::ServerMessage> {
+   public:
+    explicit Session(Core* core) : core_(core) {}
+    void OnReadDone(bool ok) override {
+      if (!ok) return;
+      core_->Take(std::move(in_));
+      in_.Clear();
+      StartRead(&in_);
+    }
+    void OnWriteDone(bool ok) override { writer.OnWriteDone(ok); }
+    void OnDone(const grpc::Status& status) override {
+      std::lock_guard lock(core_->mutex);
+      core_->ended = status.error_message().empty() ? "stream closed" : status.error_message();
+      core_->wake.notify_all();
+    }
+    void Begin() {
+      AddHold();
+      StartRead(&in_);
+      StartCall();
+    }
+
+    grpc::ClientContext context;
+    rpc::StreamWriter<v1::AgentMessage, Session> writer{this, kQueueLimit};
+
+   private:
+    Core* core_;
+    v1::ServerMessage in_;
+  };
+
+  ReportsOptions options;
+  std::thread thread;
+
+  mutable std::mutex mutex;  // Guards everything below.
+  std::condition_variable wake;
+  bool stopping = false;
+  bool reconnect = false;
+  bool connected = false;
+  bool applied_changed = false;
+  std::optional<Facts> facts;  // As discovered now.
+  bool facts_changed = false;
+  std::optional<std::string> ended;  // The stream is over, and why.
+  std::vector<v1::ServerMessage> inbox;
+  MonoTime heard;
+  std::optional<std::string> server_hash;  // What the server has, while nothing was discovered yet.
+
+  void Take(v1::ServerMessage message) {
+    std::lock_guard lock(mutex);
+    heard = options.clock->Now();
+    if (message.has_state()) {  // Acknowledgements and heartbeats only prove life.
+      inbox.push_back(std::move(message));
+      wake.notify_all();
+    }
+  }
+
+  void Run() {
+    std::minstd_rand random(std::random_device{}());
+    int failures = 0;
+    for (;;) {
+      const bool was_connected = Serve();
+      std::unique_lock lock(mutex);
+      if (stopping) return;
+      failures = was_connected ? 0 : failures + 1;
+      const Duration ceiling = std::min<Duration>(options.backoff_max, options.backoff_min * (1LL << std::min(failures, 20)));
+      const Duration pause(std::uniform_int_distribution<int64_t>(options.backoff_min.count(), ceiling.count())(random));
+      reconnect = false;
+      wake.wait_for(lock, pause, [&] { return stopping || reconnect; });
+      reconnect = false;
+      if (stopping) return;
+    }
+  }
+
+  // One stream from dial to end; whether the server ever answered on it.
+  bool Serve() {
+    const auto channel = rpc::MakeChannel(options.channel());
+    if (!channel.ok()) {
+      obs::Log(obs::Level::kError, "report stream: no channel", {{"error", channel.error().ToString()}});
+      return false;
+    }
+    {
+      std::lock_guard lock(mutex);
+      ended.reset();
+      inbox.clear();
+      server_hash.reset();
+      heard = options.clock->Now();
+    }
+    auto stub = v1::AgentReports::NewStub(*channel);
+    Session session(this);
+    stub->async()->Report(&session.context, &session);
+    session.Begin();
+    v1::AgentMessage hello;
+    hello.mutable_hello()->set_version(options.version);
+    session.writer.Write(std::move(hello));
+    const bool answered = Converse(&session);
+    session.context.TryCancel();
+    session.writer.Close([] {}, false);
+    session.RemoveHold();
+    std::unique_lock lock(mutex);
+    wake.wait(lock, [&] { return ended.has_value(); });  // OnDone has run; the session may go.
+    if (connected || !stopping) {
+      obs::Log(answered ? obs::Level::kWarn : obs::Level::kInfo, "report stream to the server lost", {{"reason", *ended}});
+    }
+    connected = false;
+    return answered;
+  }
+
+  bool Converse(Session* session) {
+    std::optional<Facts> told;  // What the server has; unset until it has said so.
+    uint64_t sequence = 0;
+    uint64_t beats = 0;
+    bool answered = false;
+    MonoTime next_beat = options.clock->Now() + options.heartbeat;
+    std::unique_lock lock(mutex);
+    for (;;) {
+      const bool due = wake.wait_for(lock, std::max<Duration>(next_beat - options.clock->Now(), Duration(0)), [&] {
+        return stopping || reconnect || ended.has_value() || !inbox.empty() ||
+               (answered && (applied_changed || (facts_changed && told.has_value())));
+      });
+      if (stopping || reconnect || ended.has_value()) return answered;
+      const MonoTime now = options.clock->Now();
+      if (now - heard > options.heartbeat * options.misses) {
+        obs::Log(obs::Level::kWarn, "no heartbeat from the server; dialling anew");
+        return answered;
+      }
+      std::vector<v1::AgentMessage> out;
+      if (!due || now >= next_beat) {
+        next_beat = now + options.heartbeat;
+        out.emplace_back().mutable_heartbeat()->set_sequence(++beats);
+      }
+      const std::vector<v1::ServerMessage> messages = std::exchange(inbox, {});
+      for (const v1::ServerMessage& message : messages) {
+        if (!answered) {
+          answered = connected = true;
+          applied_changed = true;
+          obs::Log(obs::Level::kInfo, "report stream to the server stands");
+          AddApplied(true, &out);
+        }
+        if (!facts.has_value()) {
+          told = Facts{};  // Nothing discovered yet: the first reading is compared with what the server has.
+          server_hash = message.state().hash();
+          continue;
+        }
+        Compare(message.state().hash(), &told, &sequence, &out);
+      }
+      if (answered && applied_changed) AddApplied(false, &out);
+      if (answered && facts_changed && facts.has_value() && told.has_value()) {
+        facts_changed = false;
+        if (server_hash.has_value()) {
+          Compare(*std::exchange(server_hash, std::nullopt), &told, &sequence, &out);
+        } else {
+          v1::AgentMessage delta;
+          if (DiffFacts(*told, *facts, delta.mutable_facts())) {
+            delta.mutable_facts()->set_sequence(++sequence);
+            out.push_back(std::move(delta));
+          }
+          told = facts;
+        }
+      }
+      lock.unlock();
+      bool written = true;
+      for (v1::AgentMessage& message : out) written = written && session->writer.Write(std::move(message));
+      lock.lock();
+      if (!written) return answered;
+    }
+  }
+
+  // With the lock held. The server has facts with this hash: the same, or everything is sent.
+  void Compare(const std::string& hash, std::optional<Facts>* told, uint64_t* sequence, std::vector<v1::AgentMessage>* out) {
+    facts_changed = false;
+    *told = *facts;
+    if (hash == HashFacts(*facts)) return;
+    v1::AgentMessage full;
+    FullFacts(*facts, full.mutable_facts());
+    full.mutable_facts()->set_sequence(++*sequence);
+    out->push_back(std::move(full));
+  }
+
+  void AddApplied(bool full, std::vector<v1::AgentMessage>* out) {
+    applied_changed = false;
+    v1::AgentMessage message;
+    if (options.applied(full, message.mutable_applied())) out->push_back(std::move(message));
+  }
+};
+
+Reports::Reports(ReportsOptions options) : core_(std::make_shared<Core>()) { core_->options = std::move(options); }
+Reports::~Reports() { Stop(); }
+
+void Reports::Start() {
+  core_->thread = std::thread([core = core_] { core->Run(); });
+}
+
+void Reports::Stop() {
+  {
+    std::lock_guard lock(core_->mutex);
+    core_->stopping = true;
+  }
+  core_->wake.notify_all();
+  if (core_->thread.joinable()) core_->thread.join();
+}
+
+void Reports::SetFacts(Facts facts) {
+  std::lock_guard lock(core_->mutex);
+  core_->facts = std::move(facts);
+  core_->facts_changed = true;
+  core_->wake.notify_all();
+}
+
+void Reports::AppliedChanged() {
+  std::lock_guard lock(core_->mutex);
+  core_->applied_changed = true;
+  core_->wake.notify_all();
+}
+
+void Reports::Reconnect() {
+  std::lock_guard lock(core_->mutex);
+  core_->reconnect = true;
+  core_->wake.notify_all();
+}
+
+bool Reports::Connected() const {
+  std::lock_guard lock(core_->mutex);
+  return core_->connected;
+}
+
+}  // namespace weir::agent

@@ -1,0 +1,92 @@
+#include "cluster-agent/translate/facts.h"
+
+#include "api/weir/agent/v1/agent.pb.h"
+#include "api/weir/agent/v1/discovery.pb.h"
+#include "cluster-agent/translate/bytes.h"
+#include "libs/base/ids.h"
+
+namespace weir::agent {
+namespace {
+
+template <typename Message>
+bool SameMessage(const std::shared_ptr<const Message>& a, const std::shared_ptr<const Message>& b) {
+  return a == b || Bytes(*a) == Bytes(*b);
+}
+
+template <typename Map, typename Field>
+bool DiffMap(const Map& from, const Map& to, Field* upserts,
+             google::protobuf::RepeatedPtrField<std::string>* removed) {
+  bool differs = false;
+  for (const auto& [key, message] : to) {
+    const auto old = from.find(key);
+    if (old != from.end() && SameMessage(old->second, message)) continue;
+    *upserts->Add() = *message;
+    differs = true;
+  }
+  for (const auto& [key, message] : from) {
+    if (to.contains(key)) continue;
+    *removed->Add() = key;
+    differs = true;
+  }
+  return differs;
+}
+
+}  // namespace
+
+std::string HashFacts(const Facts& facts) {
+  std::string all;
+  const auto add = [&all](char kind, const std::string& key, const std::string& bytes) {
+    all += fmt::format("{}{}\n{}\n", kind, key, bytes.size());
+    all += bytes;
+  };
+  for (const auto& [key, workload] : facts.workloads) add('w', key, Bytes(*workload));
+  for (const auto& [key, service] : facts.services) add('s', key, Bytes(*service));
+  return Sha256Hex(all);
+}
+
+bool DiffFacts(const Facts& from, const Facts& to, v1::FactsDelta* delta) {
+  const bool workloads =
+      DiffMap(from.workloads, to.workloads, delta->mutable_workloads(), delta->mutable_removed_workloads());
+  const bool services =
+      DiffMap(from.services, to.services, delta->mutable_services(), delta->mutable_removed_services());
+  delta->set_hash(HashFacts(to));
+  return workloads || services;
+}
+
+void FullFacts(const Facts& facts, v1::FactsDelta* delta) {
+  delta->set_full(true);
+  DiffFacts({}, facts, delta);
+}
+
+std::string KeyOf(const v1::Workload& workload) { return workload.namespace_() + "/" + workload.name(); }
+std::string KeyOf(const v1::Service& service) { return service.namespace_() + "/" + service.name(); }
+
+std::string SpiffeIdOf(std::string_view trust_domain, const v1::Workload& workload) {
+  return fmt::format("spiffe://{}/ns/{}/sa/{}", trust_domain, workload.namespace_(),
+                     workload.service_account().empty() ? "default" : workload.service_account());
+}
+
+uint32_t BoundPort(const v1::Workload& workload, uint32_t declared) {
+  const auto bound = workload.ports().find(declared);
+  return bound == workload.ports().end() ? declared : bound->second;
+}
+
+std::string HostOf(const v1::Service& service) {
+  if (!service.host().empty()) return service.host();
+  return fmt::format("{}.{}.svc.cluster.local", service.name(), service.namespace_());
+}
+
+std::vector<const v1::Workload*> EndpointsOf(const Facts& facts, const v1::Service& service) {
+  std::vector<const v1::Workload*> endpoints;
+  if (service.selector().empty()) return endpoints;
+  const std::string prefix = service.namespace_() + "/";
+  for (auto at = facts.workloads.lower_bound(prefix);
+       at != facts.workloads.end() && at->first.starts_with(prefix); ++at) {
+    if (LabelsMatch(service.selector(), at->second->labels()) && at->second->addresses_size() > 0) {
+      endpoints.push_back(at->second.get());
+    }
+  }
+  return endpoints;
+}
+
+}  // namespace weir::agent

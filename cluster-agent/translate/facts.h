@@ -1,0 +1,51 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/base/result.h"
+
+namespace weir::agent::v1 {
+class Workload;
+class Service;
+class FactsDelta;
+}  // namespace weir::agent::v1
+
+namespace weir::agent {
+
+// What runs in this cluster, as discovered: keys are "<namespace>/<name>". Copies share the messages.
+struct Facts {
+  std::map<std::string, std::shared_ptr<const v1::Workload>> workloads;
+  std::map<std::string, std::shared_ptr<const v1::Service>> services;
+};
+
+// SHA-256 (hex) over all facts: workloads, then services, each by key and serialized deterministically
+// (weir.agent.v1.FactsDelta.hash).
+std::string HashFacts(const Facts& facts);
+
+// Fills upserts, removals and hash of `delta` so that it leads from `from` to `to`; false = nothing differs.
+bool DiffFacts(const Facts& from, const Facts& to, v1::FactsDelta* delta);
+
+// Everything, marked full.
+void FullFacts(const Facts& facts, v1::FactsDelta* delta);
+
+// "<namespace>/<name>".
+std::string KeyOf(const v1::Workload& workload);
+std::string KeyOf(const v1::Service& service);
+
+// spiffe://<trust domain>/ns/<namespace>/sa/<service account>
+std::string SpiffeIdOf(std::string_view trust_domain, const v1::Workload& workload);
+
+// The port that `declared` binds to on this workload's machine.
+uint32_t BoundPort(const v1::Workload& workload, uint32_t declared);
+
+// "<name>.<namespace>.svc.cluster.local" when the service names no host.
+std::string HostOf(const v1::Service& service);
+
+// The workloads a service selects, in key order.
+std::vector<const v1::Workload*> EndpointsOf(const Facts& facts, const v1::Service& service);
+
+}  // namespace weir::agent

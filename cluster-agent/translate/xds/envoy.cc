@@ -1,0 +1,85 @@
+#include "cluster-agent/translate/xds/envoy.h"
+
+#include "envoy/extensions/filters/http/router/v3/router.pb.h"
+
+namespace weir::agent::envoy_v3 {
+
+void FromAds(core::ConfigSource* source) {
+  source->mutable_ads();
+  source->set_resource_api_version(core::V3);
+}
+
+void SetAddress(const std::string& ip, uint32_t port, core::Address* address) {
+  auto* socket = address->mutable_socket_address();
+  socket->set_address(ip);
+  socket->set_port_value(port);
+}
+
+void SetMilliseconds(int64_t milliseconds, google::protobuf::Duration* duration) {
+  duration->set_seconds(milliseconds / 1000);
+  duration->set_nanos(static_cast<int32_t>(milliseconds % 1000) * 1'000'000);
+}
+
+std::string ServiceSni(uint32_t port, std::string_view host) { return fmt::format("outbound_.{}_._.{}", port, host); }
+
+void MeshTls(const Peers& peers, tls::CommonTlsContext* context) {
+  auto* own = context->add_tls_certificate_sds_secret_configs();
+  own->set_name("identity");
+  FromAds(own->mutable_sds_config());
+  auto* validation = context->mutable_combined_validation_context();
+  validation->mutable_validation_context_sds_secret_config()->set_name("trust");
+  FromAds(validation->mutable_validation_context_sds_secret_config()->mutable_sds_config());
+  const auto add = [&]() {
+    auto* san = validation->mutable_default_validation_context()->add_match_typed_subject_alt_names();
+    san->set_san_type(tls::SubjectAltNameMatcher::URI);
+    return san->mutable_matcher();
+  };
+  if (!peers.prefix.empty()) {
+    add()->set_prefix(peers.prefix);
+    return;
+  }
+  for (const std::string& id : peers.exact) add()->set_exact(id);
+  if (peers.exact.empty()) add()->set_exact("spiffe://nobody.invalid");  // No matcher at all would mean anybody.
+}
+
+void AddHttp(const std::string& stat_prefix, const std::string& route_config,
+             const route::RouteConfiguration* inline_routes, bool edge, NodeProfile profile,
+             listener::FilterChain* chain) {
+  hcm::HttpConnectionManager http;
+  http.set_stat_prefix(stat_prefix);
+  if (inline_routes != nullptr) {
+    *http.mutable_route_config() = *inline_routes;
+  } else {
+    http.mutable_rds()->set_route_config_name(route_config);
+    FromAds(http.mutable_rds()->mutable_config_source());
+  }
+  auto* router = http.add_http_filters();
+  router->set_name("envoy.filters.http.router");
+  Pack(::envoy::extensions::filters::http::router::v3::Router(), router->mutable_typed_config());
+  if (profile.hardened) {
+    http.set_strip_any_host_port(true);
+    http.mutable_normalize_path()->set_value(true);
+    http.set_merge_slashes(true);
+    http.set_path_with_escaped_slashes_action(hcm::HttpConnectionManager::REJECT_REQUEST);
+    http.mutable_use_remote_address()->set_value(edge);
+    SetMilliseconds(60'000, http.mutable_request_headers_timeout());
+    http.mutable_common_http_protocol_options()->set_headers_with_underscores_action(core::HttpProtocolOptions::ALLOW);
+    http.mutable_common_http_protocol_options()->mutable_max_headers_count()->set_value(100);
+    http.add_upgrade_configs()->set_upgrade_type("websocket");
+  }
+  auto* filter = chain->add_filters();
+  filter->set_name("envoy.filters.network.http_connection_manager");
+  Pack(http, filter->mutable_typed_config());
+}
+
+void AddMeshTls(const std::string& server_name, const Peers& peers, listener::FilterChain* chain) {
+  chain->set_name(server_name);
+  if (server_name != "*") chain->mutable_filter_chain_match()->add_server_names(server_name);
+  tls::DownstreamTlsContext context;
+  context.mutable_require_client_certificate()->set_value(true);
+  MeshTls(peers, context.mutable_common_tls_context());
+  chain->mutable_transport_socket()->set_name("envoy.transport_sockets.tls");
+  Pack(context, chain->mutable_transport_socket()->mutable_typed_config());
+}
+
+}  // namespace weir::agent::envoy_v3

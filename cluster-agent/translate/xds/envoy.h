@@ -1,0 +1,72 @@
+#pragma once
+
+// The vocabulary of Envoy v3 messages that the translation is written in. Included by .cc files of this folder only.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/weir/mesh/v1/intent.pb.h"
+#include "cluster-agent/translate/bytes.h"
+#include "cluster-agent/translate/xds/translator.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
+
+namespace weir::agent::envoy_v3 {
+
+namespace core = ::envoy::config::core::v3;
+namespace cluster = ::envoy::config::cluster::v3;
+namespace endpoint = ::envoy::config::endpoint::v3;
+namespace listener = ::envoy::config::listener::v3;
+namespace route = ::envoy::config::route::v3;
+namespace tls = ::envoy::extensions::transport_sockets::tls::v3;
+namespace hcm = ::envoy::extensions::filters::network::http_connection_manager::v3;
+
+// Like PackFrom, but with deterministic bytes.
+template <typename Message>
+void Pack(const Message& message, google::protobuf::Any* any) {
+  any->set_type_url("type.googleapis.com/" + message.GetDescriptor()->full_name());
+  any->set_value(Bytes(message));
+}
+
+// `ads: {}` with resource_api_version V3 (rule T50).
+void FromAds(core::ConfigSource* source);
+void SetAddress(const std::string& ip, uint32_t port, core::Address* address);
+void SetMilliseconds(int64_t milliseconds, google::protobuf::Duration* duration);
+
+// SNI "outbound_.<port>_._.<host>" names one port of a service at the pod proxies.
+std::string ServiceSni(uint32_t port, std::string_view host);
+
+// Who the peer must be. An empty list of ids means nobody, never anybody.
+struct Peers {
+  std::vector<std::string> exact;
+  std::string prefix;  // Instead of `exact`.
+};
+// Own certificate by SDS `identity`, peers against SDS `trust`.
+void MeshTls(const Peers& peers, tls::CommonTlsContext* context);
+
+// An HTTP connection manager that takes its routes by RDS, or `inline_routes` when that is set.
+void AddHttp(const std::string& stat_prefix, const std::string& route_config, const route::RouteConfiguration* inline_routes,
+             bool edge, NodeProfile profile, listener::FilterChain* chain);
+
+// One chain of the mesh port: TLS of the mesh for these server names.
+void AddMeshTls(const std::string& server_name, const Peers& peers, listener::FilterChain* chain);
+
+// Host intent -> virtual host. Sets that do not exist answer 503, so no route points at a cluster that is not there.
+void MakeVirtualHost(const std::string& name, const mesh::v1::Host& host, const Intent& intent, NodeProfile profile,
+                     route::VirtualHost* out);
+
+// Tier 1: one locality per Weir cluster with its weight and place.
+void MakeSpread(const mesh::v1::DestinationSet& set, const Intent& intent, const std::string& own_cluster,
+                NodeProfile profile, cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints);
+
+// Tier 2: the pods of a service of this cluster, through their proxies. `service` may be null: no endpoints.
+void MakeLocal(const mesh::v1::DestinationSet& set, const v1::Service* service, const Facts& facts,
+               const ClusterIdentity& identity, NodeProfile profile, cluster::Cluster* out,
+               endpoint::ClusterLoadAssignment* endpoints);
+
+}  // namespace weir::agent::envoy_v3

@@ -1,0 +1,404 @@
+#include "cluster-agent/translate/xds/translator.h"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+#include "api/weir/agent/v1/discovery.pb.h"
+#include "cluster-agent/translate/xds/envoy.h"
+#include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
+#include "libs/base/ids.h"
+
+namespace weir::agent {
+
+using namespace envoy_v3;  // NOLINT: the vocabulary of this file.
+
+namespace {
+
+IntentRef Ref(std::string_view type, const std::string& name, const std::string& version) {
+  return {std::string(type), name, version};
+}
+
+bool Selects(const mesh::v1::Selector& selector, const v1::Workload& workload) {
+  return selector.namespace_() == workload.namespace_() && LabelsMatch(selector.labels(), workload.labels());
+}
+
+const v1::Service* FindService(const Facts& facts, const mesh::v1::LocalService& wanted) {
+  const std::string prefix = wanted.namespace_() + "/";
+  for (auto at = facts.services.lower_bound(prefix); at != facts.services.end() && at->first.starts_with(prefix);
+       ++at) {
+    if (HostOf(*at->second) == wanted.host()) return at->second.get();
+  }
+  return nullptr;
+}
+
+// Everything about these pods that ends up in a resource.
+std::string PodsInput(const Facts& facts, const v1::Service* service) {
+  if (service == nullptr) return "none";
+  std::string input;
+  for (const v1::Workload* pod : EndpointsOf(facts, *service)) {
+    input += fmt::format("{} {} {} {}\n", KeyOf(*pod), pod->addresses(0), BoundPort(*pod, kMeshPort),
+                         pod->service_account());
+  }
+  return input;
+}
+
+void AddTlsInspector(envoy_v3::listener::Listener* out) {
+  auto* inspector = out->add_listener_filters();
+  inspector->set_name("envoy.filters.listener.tls_inspector");
+  Pack(::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector(), inspector->mutable_typed_config());
+}
+
+// One declared port of this workload with all the listeners (gateway objects) that name it.
+struct Port {
+  uint32_t declared = 0;
+  std::string route_config;  // Name of the first listener: stable while others come and go behind it.
+  std::vector<const Piece<mesh::v1::Listener>*> listeners;
+  std::vector<const Piece<mesh::v1::Host>*> hosts;
+  std::set<std::string> tier2_callers;
+  std::set<std::string> tier2_hosts;  // Hostnames.
+};
+
+}  // namespace
+
+class NodeTranslation {
+ public:
+  NodeTranslation(Translator& translator, const Intent& intent, const Facts& facts, const v1::Workload& workload,
+                  NodeProfile profile)
+      : translator_(translator), identity_(translator.identity_), intent_(intent), facts_(facts),
+        workload_(workload), profile_(profile) {}
+
+  std::shared_ptr<const NodeConfig> Run() {
+    for (const std::string_view url : kEnvoyTypes) config_->types[std::string(url)];
+    const std::vector<Port> ports = CollectPorts();
+    for (const Port& port : ports) {
+      AddPublicListener(port);
+      AddRoutes(port);
+    }
+    for (const auto& set : sets_) AddDestination(intent_.destination_sets.at(set));
+    AddMeshListener(ports);
+    AddApps();
+    AddTrust();
+    return config_;
+  }
+
+ private:
+  using Origins = std::vector<IntentRef>;
+
+  // Takes the piece from memory while its input is the same, else builds it.
+  template <typename Message>
+  void Add(std::string_view url, const std::string& name, const std::string& input, Origins origins,
+           const std::function<void(Message*)>& build) {
+    std::sort(origins.begin(), origins.end());
+    origins.erase(std::unique(origins.begin(), origins.end()), origins.end());
+    // Two nodes may give the same name to different things, so the workload is part of the key.
+    const std::string key = fmt::format("{}\n{}\n{}{}\n{}", KeyOf(workload_), url, profile_.vhds, profile_.hardened, name);
+    Translator::Remembered& remembered = translator_.memory_[key];
+    remembered.used = translator_.turn_;
+    if (remembered.resource != nullptr && remembered.input == input && remembered.resource->origins == origins) {
+      ++translator_.reused_;
+    } else {
+      ++translator_.built_;
+      Message message;
+      build(&message);
+      auto resource = std::make_shared<EnvoyResource>();
+      resource->resource = xds::MakeResource(name, Bytes(message));
+      resource->origins = std::move(origins);
+      remembered = {input, std::move(resource), translator_.turn_};
+    }
+    config_->types[std::string(url)][name] = remembered.resource;
+  }
+
+  std::vector<Port> CollectPorts() {
+    std::map<uint32_t, Port> ports;
+    for (const auto& [name, piece] : intent_.listeners) {
+      const mesh::v1::Listener& listener = *piece.message;
+      if (!Selects(listener.selector(), workload_)) continue;
+      Port& port = ports[listener.port()];
+      if (port.listeners.empty()) port.route_config = name;
+      port.declared = listener.port();
+      port.listeners.push_back(&piece);
+      const bool tier2 = listener.tier() == mesh::v1::TIER2;
+      if (tier2) port.tier2_callers.insert(listener.allowed_callers().begin(), listener.allowed_callers().end());
+      TakeHosts(listener, tier2, &port);
+    }
+    std::vector<Port> out;
+    for (auto& [number, port] : ports) {
+      std::sort(port.hosts.begin(), port.hosts.end(),
+                [](const auto* a, const auto* b) { return a->message->hostname() < b->message->hostname(); });
+      out.push_back(std::move(port));
+    }
+    return out;
+  }
+
+  void TakeHosts(const mesh::v1::Listener& listener, bool tier2, Port* port) {
+    for (const std::string& host_name : listener.hosts()) {
+      const auto host = intent_.hosts.find(host_name);
+      if (host == intent_.hosts.end()) continue;  // Not here yet: the next delta brings it.
+      const std::string& hostname = host->second.message->hostname();
+      const bool taken = std::any_of(port->hosts.begin(), port->hosts.end(),
+                                     [&](const auto* other) { return other->message->hostname() == hostname; });
+      if (taken) {
+        config_->problems.push_back(fmt::format("{}: host {} on port {} is named twice; {} is left out", KeyOf(workload_),
+                                                hostname, listener.port(), host_name));
+        continue;
+      }
+      port->hosts.push_back(&host->second);
+      if (tier2) port->tier2_hosts.insert(hostname);
+      for (const mesh::v1::Route& route : host->second.message->routes()) {
+        if (route.has_destination_set() && intent_.destination_sets.contains(route.destination_set())) {
+          sets_.insert(route.destination_set());
+        }
+      }
+    }
+  }
+
+  static Origins ListenerOrigins(const Port& port) {
+    Origins origins;
+    for (const auto* listener : port.listeners) origins.push_back(Ref("Listener", listener->message->name(), listener->version));
+    return origins;
+  }
+
+  void AddPublicListener(const Port& port) {
+    const uint32_t bound = BoundPort(workload_, port.declared);
+    const std::string name = std::to_string(port.declared);
+    const std::string input = fmt::format("{} {} {}", AddressesInput(), bound, port.route_config);
+    Add<envoy_v3::listener::Listener>(xds::kListener, name, input, ListenerOrigins(port), [&](auto* out) {
+      Bind(name, bound, out);
+      auto* chain = out->add_filter_chains();
+      AddHttp(port.route_config, port.route_config, nullptr, true, profile_, chain);
+    });
+  }
+
+  void AddRoutes(const Port& port) {
+    Origins origins = ListenerOrigins(port);
+    if (profile_.vhds) {
+      Add<route::RouteConfiguration>(xds::kRoute, port.route_config, "", origins, [&](auto* out) {
+        out->set_name(port.route_config);
+        FromAds(out->mutable_vhds()->mutable_config_source());
+      });
+      for (const auto* host : port.hosts) {
+        const std::string name = port.route_config + "/" + host->message->hostname();
+        Add<route::VirtualHost>(xds::kVirtualHost, name, HostInput(*host), {HostRef(*host)},
+                                [&](auto* out) { MakeVirtualHost(name, *host->message, intent_, profile_, out); });
+      }
+      return;
+    }
+    std::string input;
+    for (const auto* host : port.hosts) {
+      input += HostInput(*host) + "\n";
+      origins.push_back(HostRef(*host));
+    }
+    Add<route::RouteConfiguration>(xds::kRoute, port.route_config, input, origins, [&](auto* out) {
+      out->set_name(port.route_config);
+      for (const auto* host : port.hosts) {
+        MakeVirtualHost(port.route_config + "/" + host->message->hostname(), *host->message, intent_, profile_,
+                        out->add_virtual_hosts());
+      }
+    });
+  }
+
+  static IntentRef HostRef(const Piece<mesh::v1::Host>& host) { return Ref("Host", host.message->name(), host.version); }
+
+  // The intent's version, and which of its destination sets exist.
+  std::string HostInput(const Piece<mesh::v1::Host>& host) const {
+    std::string input = host.message->name() + " " + host.version;
+    for (const mesh::v1::Route& route : host.message->routes()) {
+      if (route.has_destination_set()) input += intent_.destination_sets.contains(route.destination_set()) ? '1' : '0';
+    }
+    return input;
+  }
+
+  void AddDestination(const Piece<mesh::v1::DestinationSet>& set) {
+    const std::string& name = set.message->name();
+    Origins origins{Ref("DestinationSet", name, set.version)};
+    std::string input = fmt::format("{} {} {}\n", set.version, identity_.cluster, identity_.trust_domain);
+    const v1::Service* service = nullptr;
+    if (set.message->has_service()) {
+      service = FindService(facts_, set.message->service());
+      input += PodsInput(facts_, service);
+      if (service == nullptr) {
+        config_->problems.push_back(fmt::format("{}: no service {} in namespace {}", name, set.message->service().host(),
+                                                set.message->service().namespace_()));
+      }
+    }
+    for (const mesh::v1::ClusterShare& share : set.message->clusters()) {
+      const auto imported = intent_.endpoints.find(share.endpoints());
+      if (imported == intent_.endpoints.end()) continue;
+      origins.push_back(Ref("ServiceEndpoints", share.endpoints(), imported->second.version));
+      input += fmt::format("{} {}\n", share.endpoints(), imported->second.version);
+    }
+    const auto make = [&](cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints) {
+      if (set.message->has_service()) MakeLocal(*set.message, service, facts_, identity_, profile_, out, endpoints);
+      else MakeSpread(*set.message, intent_, identity_.cluster, profile_, out, endpoints);
+    };
+    Add<cluster::Cluster>(xds::kCluster, name, input, origins, [&](auto* out) {
+      endpoint::ClusterLoadAssignment unused;
+      make(out, &unused);
+    });
+    Add<endpoint::ClusterLoadAssignment>(xds::kEndpoints, name, input, origins, [&](auto* out) {
+      cluster::Cluster unused;
+      make(&unused, out);
+    });
+  }
+
+  // Tier 2: a chain per host. Pods: a chain per port of each service that selects this workload. Both on one listener.
+  void AddMeshListener(const std::vector<Port>& ports) {
+    struct Chain {
+      Peers peers;
+      std::string route_config;
+      uint32_t app_port = 0;
+    };
+    std::map<std::string, Chain> chains;
+    Origins origins;
+    for (const Port& port : ports) {  // By port: the lowest that serves a host has its name on the mesh port.
+      if (port.tier2_hosts.empty()) continue;
+      for (const IntentRef& ref : ListenerOrigins(port)) origins.push_back(ref);
+      for (const std::string& hostname : port.tier2_hosts) {
+        chains.emplace(hostname, Chain{{{port.tier2_callers.begin(), port.tier2_callers.end()}, ""}, port.route_config, 0});
+      }
+    }
+    for (const v1::Service* service : Serving()) {
+      for (const uint32_t port : service->ports()) {
+        chains.emplace(ServiceSni(port, HostOf(*service)),
+                       Chain{{{}, "spiffe://" + identity_.trust_domain + "/"}, "", port});
+      }
+    }
+    if (chains.empty()) return;
+    std::string input = AddressesInput() + "\n";
+    for (const auto& [name, chain] : chains) {
+      input += fmt::format("{} {} {} {}", name, chain.route_config, chain.app_port, chain.peers.prefix);
+      for (const std::string& peer : chain.peers.exact) input += " " + peer;
+      input += "\n";
+    }
+    const std::string name = std::to_string(kMeshPort);
+    Add<envoy_v3::listener::Listener>(xds::kListener, name, input, origins, [&](auto* out) {
+      Bind(name, BoundPort(workload_, kMeshPort), out);
+      AddTlsInspector(out);
+      for (const auto& [server_name, chain] : chains) {
+        auto* to = out->add_filter_chains();
+        AddMeshTls(server_name, chain.peers, to);
+        if (chain.app_port == 0) {
+          AddHttp("mesh/" + chain.route_config, chain.route_config, nullptr, false, profile_, to);
+        } else {
+          const route::RouteConfiguration routes = AppRoutes(chain.app_port);
+          AddHttp(routes.name(), "", &routes, false, profile_, to);
+        }
+      }
+    });
+  }
+
+  static route::RouteConfiguration AppRoutes(uint32_t port) {
+    route::RouteConfiguration routes;
+    routes.set_name(fmt::format("app/{}", port));
+    auto* host = routes.add_virtual_hosts();
+    host->set_name("app");
+    host->add_domains("*");
+    auto* route = host->add_routes();
+    route->set_name("app");
+    route->mutable_match()->set_prefix("/");
+    route->mutable_route()->set_cluster(routes.name());
+    SetMilliseconds(0, route->mutable_route()->mutable_timeout());  // The caller's tier has the clock.
+    return routes;
+  }
+
+  // The application beside the pod proxy, once per port that some service declares.
+  void AddApps() {
+    std::set<uint32_t> ports;
+    for (const v1::Service* service : Serving()) ports.insert(service->ports().begin(), service->ports().end());
+    for (const uint32_t port : ports) {
+      const std::string name = fmt::format("app/{}", port);
+      const std::string& address = workload_.addresses(0);
+      const uint32_t bound = BoundPort(workload_, port);
+      Add<cluster::Cluster>(xds::kCluster, name, fmt::format("{} {}", address, bound), {}, [&](auto* out) {
+        out->set_name(name);
+        out->set_type(cluster::Cluster::STATIC);
+        SetMilliseconds(500, out->mutable_connect_timeout());
+        auto* assignment = out->mutable_load_assignment();
+        assignment->set_cluster_name(name);
+        auto* endpoint = assignment->add_endpoints()->add_lb_endpoints()->mutable_endpoint();
+        SetAddress(address, bound, endpoint->mutable_address());
+      });
+    }
+  }
+
+  // Services that select this workload.
+  const std::vector<const v1::Service*>& Serving() {
+    if (serving_known_) return serving_;
+    serving_known_ = true;
+    for (const auto& [key, service] : facts_.services) {
+      if (service->namespace_() == workload_.namespace_() && !service->selector().empty() &&
+          LabelsMatch(service->selector(), workload_.labels())) {
+        serving_.push_back(service.get());
+      }
+    }
+    return serving_;
+  }
+
+  void AddTrust() {
+    std::string roots;
+    Origins origins;
+    for (const auto& [name, bundle] : intent_.trust_bundles) {
+      roots += bundle.message->root_pem();
+      origins.push_back(Ref("TrustBundle", name, bundle.version));
+    }
+    if (roots.empty()) roots = identity_.root_pem;
+    Add<tls::Secret>(xds::kSecret, "trust", roots, origins, [&](auto* out) {
+      out->set_name("trust");
+      out->mutable_validation_context()->mutable_trusted_ca()->set_inline_string(roots);
+    });
+  }
+
+  std::string AddressesInput() const {
+    std::string input;
+    for (const std::string& address : workload_.addresses()) input += address + " ";
+    return input;
+  }
+
+  void Bind(const std::string& name, uint32_t port, envoy_v3::listener::Listener* out) const {
+    out->set_name(name);
+    SetAddress(workload_.addresses(0), port, out->mutable_address());
+    for (int i = 1; i < workload_.addresses_size(); ++i) {
+      SetAddress(workload_.addresses(i), port, out->add_additional_addresses()->mutable_address());
+    }
+  }
+
+  Translator& translator_;
+  const ClusterIdentity& identity_;
+  const Intent& intent_;
+  const Facts& facts_;
+  const v1::Workload& workload_;
+  const NodeProfile profile_;
+  std::set<std::string> sets_;  // Destination sets that routes of this workload use.
+  std::vector<const v1::Service*> serving_;
+  bool serving_known_ = false;
+  std::shared_ptr<NodeConfig> config_ = std::make_shared<NodeConfig>();
+};
+
+const EnvoyResource* NodeConfig::Find(std::string_view type_url, const std::string& name) const {
+  const auto type = types.find(type_url);
+  if (type == types.end()) return nullptr;
+  const auto found = type->second.find(name);
+  return found == type->second.end() ? nullptr : found->second.get();
+}
+
+Translator::Translator(ClusterIdentity identity) : identity_(std::move(identity)) {}
+Translator::~Translator() = default;
+
+std::shared_ptr<const NodeConfig> Translator::Translate(const Intent& intent, const Facts& facts,
+                                                        const std::string& workload, NodeProfile profile) {
+  ++turn_;
+  const auto found = facts.workloads.find(workload);
+  if (found == facts.workloads.end() || found->second->addresses().empty()) {
+    auto nothing = std::make_shared<NodeConfig>();
+    for (const std::string_view url : kEnvoyTypes) nothing->types[std::string(url)];
+    return nothing;
+  }
+  return NodeTranslation(*this, intent, facts, *found->second, profile).Run();
+}
+
+void Translator::Forget(uint64_t turns) {
+  std::erase_if(memory_, [&](const auto& entry) { return entry.second.used + turns < turn_; });
+}
+
+}  // namespace weir::agent

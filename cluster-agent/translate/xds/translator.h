@@ -1,0 +1,85 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "cluster-agent/translate/facts.h"
+#include "cluster-agent/translate/intent.h"
+#include "libs/xds/protocol/types.h"
+
+namespace weir::agent {
+
+inline constexpr uint32_t kMeshPort = 15443;
+
+// One Envoy resource, ready to send, and the intent it is made of (sorted): what an ACK or NACK of it means. Never changes.
+struct EnvoyResource {
+  xds::ResourcePtr resource;
+  std::vector<IntentRef> origins;
+};
+using EnvoyResourcePtr = std::shared_ptr<const EnvoyResource>;
+
+// Everything one node is to run: type URL -> name -> resource.
+struct NodeConfig {
+  std::map<std::string, std::map<std::string, EnvoyResourcePtr>, std::less<>> types;  // All types of kEnvoyTypes.
+
+  const EnvoyResource* Find(std::string_view type_url, const std::string& name) const;  // nullptr = no such resource.
+  // What could not be said as asked ("host a.example on port 80 is named by two listeners"), for log and status.
+  std::vector<std::string> problems;
+};
+
+// What every node is told, in make order; a type that has nothing is told to be empty.
+inline constexpr std::string_view kEnvoyTypes[] = {xds::kCluster, xds::kEndpoints,   xds::kListener,
+                                                   xds::kRoute,   xds::kVirtualHost, xds::kSecret};
+
+// How a kind of data plane wants it said.
+struct NodeProfile {
+  bool vhds = true;      // Virtual hosts as resources of their own (node feature dev.weir.vhds), else inline.
+  bool hardened = true;  // The engine guards itself (limits, path rules, retries); stock Envoy is told each of them.
+};
+
+struct ClusterIdentity {
+  std::string cluster;
+  std::string trust_domain;
+  std::string root_pem;  // Served as `trust` until a TrustBundle arrives.
+};
+
+// (intent, facts, node) -> Envoy v3. Pure: the same input gives the same bytes, whatever was translated before; what it
+// keeps is only a memory of pieces whose input did not change. Not thread-safe.
+class Translator {
+ public:
+  explicit Translator(ClusterIdentity identity);
+  ~Translator();
+
+  // `workload` = "<namespace>/<name>". Unknown workloads get an empty configuration.
+  std::shared_ptr<const NodeConfig> Translate(const Intent& intent, const Facts& facts, const std::string& workload,
+                                              NodeProfile profile);
+
+  // Drops what the last `turns` translations did not use.
+  void Forget(uint64_t turns);
+
+  // Pieces made and pieces taken from memory since the start; for tests and metrics.
+  uint64_t built() const { return built_; }
+  uint64_t reused() const { return reused_; }
+
+  void SetIdentity(ClusterIdentity identity) { identity_ = std::move(identity); }
+
+ private:
+  friend class NodeTranslation;
+  struct Remembered {
+    std::string input;
+    EnvoyResourcePtr resource;
+    uint64_t used = 0;  // Turn of the last use; what no turn of the recent ones used is forgotten.
+  };
+
+  ClusterIdentity identity_;
+  std::unordered_map<std::string, Remembered> memory_;
+  uint64_t turn_ = 0;
+  uint64_t built_ = 0;
+  uint64_t reused_ = 0;
+};
+
+}  // namespace weir::agent
