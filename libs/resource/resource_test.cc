@@ -1,0 +1,260 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <google/protobuf/text_format.h>
+
+#include "api/weir/v2/access_bindings.pb.h"
+#include "api/weir/v2/cluster.pb.h"
+#include "api/weir/v2/gateway.pb.h"
+#include "api/weir/v2/gateway_group.pb.h"
+#include "api/weir/v2/organization.pb.h"
+#include "api/weir/v2/tier1_gateway.pb.h"
+#include "api/weir/v2/workspace.pb.h"
+#include "libs/resource/conflicts.h"
+#include "libs/resource/kinds.h"
+#include "libs/resource/validate.h"
+
+namespace weir::resource {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+template <typename T>
+T From(const std::string& text) {
+  T message;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &message)) << text;
+  return message;
+}
+std::vector<std::string> FieldsOf(const std::vector<FieldViolation>& violations) {
+  std::vector<std::string> fields;
+  for (const auto& violation : violations) fields.push_back(violation.field);
+  return fields;
+}
+std::vector<std::string> Wrong(const google::protobuf::Message& resource) {
+  std::vector<FieldViolation> violations;
+  Validate(resource, violations);
+  return FieldsOf(violations);
+}
+
+constexpr char kTier1[] = R"(metadata { name: "a" } spec {
+  workload_selector { namespace: "t1" labels { key: "app" value: "gw" } }
+  external_servers { name: "s" hostname: "a.example.com" port: 80 tls {}
+    clusters { name: "c1" weight: 75 } clusters { name: "c2" weight: 25 } } })";
+std::string Gateway(const std::string& rules) {
+  return R"(metadata { name: "g" } spec { workload_selector { namespace: "t" labels { key: "app" value: "gw" } }
+            http { name: "s" hostname: "a.example.com" port: 80 routing { )" + rules + " } } }";
+}
+
+TEST(Kinds, AreFoundByBothDialects) {
+  for (const KindInfo& info : Kinds()) {
+    EXPECT_EQ(&Info(info.kind), &info);
+    EXPECT_EQ(*ResolveDocument(info.ApiVersion(), info.name), &info);
+    EXPECT_EQ(*ResolveDocument(std::string(info.tsb_group) + "/v2", info.tsb_kind), &info);
+    EXPECT_EQ(KindOf(*NewMessage(info.kind)), &info);
+  }
+  EXPECT_EQ(ResolveDocument("gateway.tsb.tetrate.io/v2", "Group").value()->kind, Kind::kGatewayGroup);
+  EXPECT_EQ(ResolveDocument("gateway.weir.dev/v2", "Group").error().reason, "UNKNOWN_KIND");
+  EXPECT_EQ(ResolveDocument("v1", "Pod").error().reason, "UNKNOWN_API_VERSION");
+  EXPECT_EQ(FindLoosely("GatewayGroups")->kind, Kind::kGatewayGroup);
+  EXPECT_EQ(FindLoosely("tier1gateway")->kind, Kind::kTier1Gateway);
+  EXPECT_EQ(FindLoosely("pods"), nullptr);
+}
+
+TEST(Kinds, NameWhatIsNotServed) {
+  EXPECT_THAT(NotServed(*v2::Tier1GatewaySpec::descriptor(), "passthroughServers"), HasSubstr("not served yet"));
+  EXPECT_EQ(NotServed(*v2::Tier1GatewaySpec::descriptor(), "nonsense"), "");
+}
+
+TEST(Fqn, ParsesWhatItBuilds) {
+  const std::string group = "organizations/o/tenants/t/workspaces/w/gatewaygroups/g";
+  auto fqn = ParseFqn(group + "/tier1gateways/n");
+  ASSERT_TRUE(fqn.ok());
+  EXPECT_EQ(fqn->kind, Kind::kTier1Gateway);
+  EXPECT_EQ(fqn->parent, group);
+  EXPECT_EQ(fqn->name, "n");
+  EXPECT_EQ(fqn->organization(), "o");
+  EXPECT_EQ(ChildFqn(group, Kind::kTier1Gateway, "n"), fqn->text);
+  EXPECT_EQ(ParentFqn("organizations/o"), "");
+  EXPECT_EQ(ParseFqn("organizations/o")->organization(), "o");
+  auto bindings = ParseFqn(group + "/accessbindings");
+  ASSERT_TRUE(bindings.ok());
+  EXPECT_EQ(bindings->kind, Kind::kAccessBindings);
+  EXPECT_EQ(bindings->parent, group);
+  EXPECT_EQ(ParseFqn("organizations/o/tenants/accessbindings")->kind, Kind::kTenant);
+  for (std::string_view bad : {"", "organizations", "organizations/", "organizations/O", "tenants/t", "/organizations/o",
+                               "organizations/o/", "organizations/o/workspaces/w", "organizations/o/tenants/t/clusters/c",
+                               "organizations/o/users/u/accessbindings", "organizations/o/accessbindings/accessbindings"}) {
+    EXPECT_FALSE(ParseFqn(bad).ok()) << bad;
+  }
+  EXPECT_TRUE(IsAtOrBelow("organizations/o/tenants/t", "organizations/o"));
+  EXPECT_FALSE(IsAtOrBelow("organizations/oo", "organizations/o"));
+}
+
+TEST(Fqn, GoesToMetadataAndBack) {
+  for (std::string_view text : {"organizations/o", "organizations/o/users/u", "organizations/o/tenants/t/workspaces/w",
+                                "organizations/o/tenants/t/workspaces/w/gatewaygroups/g/gateways/n",
+                                "organizations/o/tenants/t/accessbindings"}) {
+    auto fqn = ParseFqn(text);
+    ASSERT_TRUE(fqn.ok()) << text;
+    v2::Metadata metadata;
+    SetNames(*fqn, metadata);
+    std::vector<FieldViolation> violations;
+    EXPECT_EQ(FqnOf(fqn->kind, metadata, violations), text);
+    EXPECT_THAT(FieldsOf(violations), IsEmpty());
+  }
+}
+
+TEST(Fqn, NamesEveryMissingAndSuperfluousAncestor) {
+  std::vector<FieldViolation> violations;
+  auto metadata = From<v2::Metadata>("name: 'X' tenant: 't' group: 'g'");
+  EXPECT_EQ(FqnOf(Kind::kWorkspace, metadata, violations), std::nullopt);
+  EXPECT_THAT(FieldsOf(violations), ElementsAre("metadata.organization", "metadata.group", "metadata.name"));
+}
+
+TEST(Validate, AcceptsAGoodTier1Gateway) { EXPECT_THAT(Wrong(From<v2::Tier1Gateway>(kTier1)), IsEmpty()); }
+
+TEST(Validate, CollectsEveryViolation) {
+  auto gateway = From<v2::Tier1Gateway>(R"(metadata { name: "A" labels { key: "-" value: "ok" } } spec {
+    workload_selector { namespace: "" }
+    external_servers { name: "s" hostname: "UPPER.example" port: 70000 tls { mode: SIMPLE } clusters { name: "c" } }
+    external_servers { name: "s" hostname: "*.ok.example" port: 80 clusters { name: "c" weight: 1 } clusters { name: "c" } }
+    external_servers { name: "z" hostname: "*.ok.example" port: 80
+                       clusters { name: "c" weight: 0 } clusters { name: "d" weight: 0 } }
+    external_servers { name: "y" hostname: "x.example" port: 15443
+                       clusters { name: "c" weight: 4294967295 } clusters { name: "d" weight: 1 } } })");
+  EXPECT_THAT(Wrong(gateway),
+              ElementsAre("metadata.name", "metadata.labels.-", "spec.workloadSelector.namespace",
+                          "spec.workloadSelector.labels", "spec.externalServers[0].hostname",
+                          "spec.externalServers[0].port", "spec.externalServers[0].tls.mode",
+                          "spec.externalServers[1].name", "spec.externalServers[1].clusters[1].name",
+                          "spec.externalServers[1].clusters[1].weight", "spec.externalServers[2].hostname",
+                          "spec.externalServers[2].clusters", "spec.externalServers[3].port",
+                          "spec.externalServers[3].clusters"));
+}
+
+TEST(Validate, SaysWhenOnlyUnservedFeaturesAreInTheWay) {
+  auto gateway = From<v2::Tier1Gateway>(kTier1);
+  gateway.mutable_spec()->mutable_external_servers(0)->mutable_tls()->set_mode(v2::ServerTls::SIMPLE);
+  std::vector<FieldViolation> violations;
+  Validate(gateway, violations);
+  EXPECT_EQ(ToStatus("x", violations).error().reason, "NOT_SERVED_YET");
+  violations.push_back({"a", "b", 0, 0});
+  EXPECT_EQ(ToStatus("x", violations).error().reason, "INVALID_RESOURCE");
+  EXPECT_TRUE(ToStatus("x", {}).ok());
+}
+
+TEST(Validate, ChecksGatewayRules) {
+  const std::string service = "service_destination { host: 'ns/web.ns.svc.cluster.local' port: 8080 }";
+  EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { route { " + service + " } }"))), IsEmpty());
+  EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway(""))), ElementsAre("spec.http[0].routing.rules"));
+  EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { } rules { route {} } rules { route { " + service + "} redirect { uri: '/' } }"))),
+              ElementsAre("spec.http[0].routing.rules[0]", "spec.http[0].routing.rules[1].route",
+                          "spec.http[0].routing.rules[2]"));
+  EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { route { " + service +
+                                              " } } rules { route { cluster_destination { clusters { name: 'c' } } } }"))),
+              ElementsAre("spec.http[0].routing.rules[1].route.clusterDestination"));
+  EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { match { uri { prefix: 'x' } } match {} timeout { seconds: 3601 } "
+                                              "redirect { authority: 'a b' redirect_code: 300 } }"))),
+              ElementsAre("spec.http[0].routing.rules[0].match[0].uri.prefix", "spec.http[0].routing.rules[0].match[1].uri",
+                          "spec.http[0].routing.rules[0].redirect.authority",
+                          "spec.http[0].routing.rules[0].redirect.redirectCode", "spec.http[0].routing.rules[0].timeout"));
+  EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { redirect { authority: 'x\\r\\nset-cookie:a' } }"))),
+              ElementsAre("spec.http[0].routing.rules[0].redirect.authority"));
+  EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { direct_response { status: 99 } }"))),
+              ElementsAre("spec.http[0].routing.rules[0].directResponse.status"));
+}
+
+TEST(Validate, ChecksTheOtherKinds) {
+  EXPECT_THAT(Wrong(From<v2::Workspace>("metadata { name: 'w' } spec {}")), ElementsAre("spec.namespaceSelector.names"));
+  EXPECT_THAT(Wrong(From<v2::Workspace>("metadata { name: 'w' } spec { namespace_selector { names: 'a' names: '*/*' "
+                                        "names: 'c/n' names: 'c/n' } }")),
+              ElementsAre("spec.namespaceSelector.names[0]", "spec.namespaceSelector.names[3]"));
+  EXPECT_THAT(Wrong(From<v2::Organization>("metadata { name: 'o' } spec { domain: 'No' }")), ElementsAre("spec.domain"));
+  EXPECT_THAT(Wrong(From<v2::Cluster>("metadata { name: 'c' } spec { locality { zone: 'z' } }")),
+              ElementsAre("spec.locality.region"));
+  EXPECT_THAT(Wrong(From<v2::AccessBindings>("allow { role: 'king' } allow { role: 'reader' subjects { user: 'bob' } }")),
+              ElementsAre("allow[0].role", "allow[0].subjects", "allow[1].subjects[0].user"));
+}
+
+TEST(Update, KeepsTheDomain) {
+  auto before = From<v2::Organization>("metadata { name: 'o' }");
+  auto after = before;
+  Default(before);
+  EXPECT_EQ(before.spec().domain(), "o.weir.internal");
+  after.mutable_spec()->set_domain("other.example");
+  std::vector<FieldViolation> violations;
+  CheckUpdate(before, after, violations);
+  EXPECT_THAT(FieldsOf(violations), ElementsAre("spec.domain"));
+}
+
+TEST(Diff, NamesWhatAPersonChanged) {
+  auto before = From<v2::Tier1Gateway>(kTier1);
+  auto after = before;
+  after.mutable_metadata()->set_uid("x");
+  after.mutable_metadata()->set_resource_version("7");
+  after.mutable_metadata()->set_organization("o");
+  EXPECT_TRUE(Equal(before, after));
+  EXPECT_THAT(Diff(before, after), IsEmpty());
+  (*after.mutable_metadata()->mutable_labels())["team"] = "a";
+  after.mutable_spec()->mutable_external_servers(0)->mutable_clusters(0)->set_weight(50);
+  EXPECT_FALSE(Equal(before, after));
+  EXPECT_THAT(Diff(before, after), ElementsAre("metadata.labels.team", "spec.externalServers"));
+  EXPECT_THAT(OwnedFields(after), ElementsAre("metadata.labels.team", "spec.externalServers",
+                                              "spec.workloadSelector.labels.app", "spec.workloadSelector.namespace"));
+  auto no_tls = before;
+  no_tls.mutable_spec()->mutable_external_servers(0)->clear_tls();
+  EXPECT_FALSE(Equal(before, no_tls));
+}
+
+v2::NamespaceSelector Names(std::vector<std::string> names) {
+  v2::NamespaceSelector selector;
+  for (auto& name : names) selector.add_names(std::move(name));
+  return selector;
+}
+
+TEST(Namespaces, OverlapThroughWildcards) {
+  EXPECT_EQ(NamespaceOverlap(Names({"c1/a"}), Names({"c1/b", "c2/a"})), std::nullopt);
+  EXPECT_EQ(NamespaceOverlap(Names({"c1/a", "c1/x"}), Names({"*/x"})), "c1/x");
+  EXPECT_EQ(NamespaceOverlap(Names({"c1/*"}), Names({"*/x"})), "c1/*");
+  EXPECT_TRUE(Matches(Names({"c1/*"}), "c1", "any"));
+  EXPECT_FALSE(Matches(Names({"c1/*"}), "c2", "any"));
+  std::vector<FieldViolation> violations;
+  CheckWithin(Names({"c1/a", "*/a", "c2/b"}), Names({"c1/*", "c2/b"}), violations);
+  EXPECT_THAT(FieldsOf(violations), ElementsAre("spec.namespaceSelector.names[1]"));
+}
+
+TEST(HostConflicts, ArisesOnlyWhereWorkloadsCanBeShared) {
+  auto mine = From<v2::Tier1Gateway>(kTier1);
+  auto theirs = mine;
+  v2::Workspace workspace;
+  *workspace.mutable_spec()->mutable_namespace_selector() = Names({"*/*"});
+  v2::GatewayGroup group;
+  const GatewayInScope a{"a", &mine, &workspace, &group};
+  GatewayInScope b{"b", &theirs, &workspace, &group};
+  auto conflicts = HostConflicts(a, b);
+  ASSERT_EQ(conflicts.size(), 1u);
+  EXPECT_EQ(conflicts[0].field, "spec.externalServers[0].hostname");
+  EXPECT_THAT(HostConflicts(a, a), IsEmpty());
+  (*theirs.mutable_spec()->mutable_workload_selector()->mutable_labels())["zone"] = "z";
+  EXPECT_EQ(HostConflicts(a, b).size(), 1u);  // A workload may carry both labels.
+  (*theirs.mutable_spec()->mutable_workload_selector()->mutable_labels())["app"] = "other";
+  EXPECT_THAT(HostConflicts(a, b), IsEmpty());
+  theirs = mine;
+  theirs.mutable_spec()->mutable_external_servers(0)->set_port(81);
+  EXPECT_THAT(HostConflicts(a, b), IsEmpty());
+  theirs = mine;
+  v2::Workspace east, west;
+  *east.mutable_spec()->mutable_namespace_selector() = Names({"east/*"});
+  *west.mutable_spec()->mutable_namespace_selector() = Names({"west/*"});
+  EXPECT_THAT(HostConflicts({"a", &mine, &east, &group}, {"b", &theirs, &west, &group}), IsEmpty());
+  EXPECT_THAT(FieldsOf([&] {
+    std::vector<FieldViolation> out;
+    for (auto& r : ClusterReferences(mine)) out.push_back({r.field, r.cluster, 0, 0});
+    return out;
+  }()), ElementsAre("spec.externalServers[0].clusters[0].name", "spec.externalServers[0].clusters[1].name"));
+}
+
+}  // namespace
+}  // namespace weir::resource
