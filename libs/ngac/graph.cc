@@ -1,0 +1,436 @@
+#include "libs/ngac/graph.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+
+namespace weir::ngac {
+namespace {
+
+bool IsLeaf(NodeType type) { return type == NodeType::kUser || type == NodeType::kObject; }
+
+template <typename T, typename Less>
+auto LowerBound(T& sorted, NodeId id, Less less) {
+  return std::lower_bound(sorted.begin(), sorted.end(), id, less);
+}
+bool OtherLess(const Association& association, NodeId id) { return association.other < id; }
+
+bool HasId(const std::vector<NodeId>& sorted, NodeId id) { return std::binary_search(sorted.begin(), sorted.end(), id); }
+
+void SetRights(std::vector<Association>& associations, NodeId other, Rights rights) {
+  auto at = LowerBound(associations, other, OtherLess);
+  if (at != associations.end() && at->other == other) {
+    at->rights = rights;
+  } else {
+    associations.insert(at, {other, rights});
+  }
+}
+
+bool EraseRights(std::vector<Association>& associations, NodeId other) {
+  auto at = LowerBound(associations, other, OtherLess);
+  if (at == associations.end() || at->other != other) return false;
+  associations.erase(at);
+  return true;
+}
+
+// The node itself and everything that contains it, each once, containers after the first member that led to them.
+// A set beside it would cost more than the scan while closures are as small as they are in practice.
+class Closure {
+ public:
+  Closure(const Graph& graph, NodeId start) {
+    Add(graph, start, -1);
+    for (size_t i = 0; i < items_.size(); ++i) {
+      for (const NodeId container : items_[i].node->containers) Add(graph, container, static_cast<int>(i));
+    }
+  }
+  struct Item {
+    NodeId id;
+    const Node* node;
+    int member;  // Index of the item that led here; -1 = the start.
+    bool covered = false;
+  };
+  std::vector<Item>& items() { return items_; }
+  int IndexOf(NodeId id) const {
+    if (items_.size() > kScan) {
+      const auto at = index_.find(id);
+      return at == index_.end() ? -1 : at->second;
+    }
+    for (size_t i = 0; i < items_.size(); ++i) {
+      if (items_[i].id == id) return static_cast<int>(i);
+    }
+    return -1;
+  }
+
+  // Marks everything that contains item `from`, and itself.
+  void Cover(size_t from) {
+    std::vector<size_t> todo{from};
+    while (!todo.empty()) {
+      Item& item = items_[todo.back()];
+      todo.pop_back();
+      if (item.covered) continue;
+      item.covered = true;
+      for (const NodeId container : item.node->containers) todo.push_back(static_cast<size_t>(IndexOf(container)));
+    }
+  }
+
+ private:
+  static constexpr size_t kScan = 32;
+  void Add(const Graph& graph, NodeId id, int member) {
+    if (IndexOf(id) >= 0) return;
+    const Node* node = graph.Get(id);
+    if (node == nullptr) return;
+    items_.push_back({id, node, member});
+    if (items_.size() == kScan + 1) {
+      for (size_t i = 0; i < items_.size(); ++i) index_[items_[i].id] = static_cast<int>(i);
+    } else if (items_.size() > kScan) {
+      index_[id] = static_cast<int>(items_.size() - 1);
+    }
+  }
+  std::vector<Item> items_;
+  std::map<NodeId, int> index_;  // Once there are more than kScan.
+};
+
+}  // namespace
+
+std::string_view NodeTypeName(NodeType type) {
+  switch (type) {
+    case NodeType::kPolicyClass: return "policy class";
+    case NodeType::kUserAttribute: return "user attribute";
+    case NodeType::kUser: return "user";
+    case NodeType::kObjectAttribute: return "object attribute";
+    case NodeType::kObject: return "object";
+  }
+  return "unknown";
+}
+
+Graph::Graph(std::vector<std::string> rights) {
+  assert(rights.size() <= kMaxRights);
+  if (rights.size() > kMaxRights) rights.resize(kMaxRights);
+  rights_ = std::make_shared<const std::vector<std::string>>(std::move(rights));
+}
+
+Rights Graph::RightBit(std::string_view name) const {
+  const auto at = std::find(rights_->begin(), rights_->end(), name);
+  return at == rights_->end() ? 0 : Rights{1} << (at - rights_->begin());
+}
+
+Result<Rights> Graph::RightsOf(const std::vector<std::string>& names) const {
+  Rights rights = 0;
+  for (const std::string& name : names) {
+    const Rights bit = RightBit(name);
+    if (bit == 0) return InvalidArgument("UNKNOWN_RIGHT", "unknown right '{}'", name);
+    rights |= bit;
+  }
+  return rights;
+}
+
+std::vector<std::string> Graph::RightNames(Rights rights) const {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < rights_->size(); ++i) {
+    if ((rights >> i & 1) != 0) names.push_back((*rights_)[i]);
+  }
+  return names;
+}
+
+NodeId Graph::Find(std::string_view name) const {
+  const NodeId* id = names_.Find(name);
+  return id == nullptr ? kNoNode : *id;
+}
+
+const Node* Graph::Get(NodeId id) const { return nodes_.At(id).get(); }
+
+void Graph::ForEachNode(const std::function<void(NodeId, const Node&)>& visit) const {
+  names_.VisitAll([&](const std::string&, NodeId id) {
+    visit(id, *Get(id));
+    return true;
+  });
+}
+
+std::shared_ptr<Node> Graph::Copy(NodeId id) const { return std::make_shared<Node>(*nodes_.At(id)); }
+void Graph::Put(NodeId id, std::shared_ptr<Node> node) { nodes_.Set(id, std::move(node)); }
+
+Status Graph::CheckAssignment(const Node& member, const Node& container) const {
+  bool fits = false;
+  switch (member.type) {
+    case NodeType::kPolicyClass: break;
+    case NodeType::kUser: fits = container.type == NodeType::kUserAttribute; break;
+    case NodeType::kObject: fits = container.type == NodeType::kObjectAttribute; break;
+    case NodeType::kUserAttribute:
+    case NodeType::kObjectAttribute:
+      fits = container.type == member.type || container.type == NodeType::kPolicyClass;
+      break;
+  }
+  if (fits) return {};
+  return InvalidArgument("BAD_ASSIGNMENT", "{} '{}' cannot be assigned to {} '{}'", NodeTypeName(member.type),
+                         member.name, NodeTypeName(container.type), container.name);
+}
+
+void Graph::Link(NodeId member, NodeId container) {
+  auto below = Copy(member);
+  auto at = std::lower_bound(below->containers.begin(), below->containers.end(), container);
+  below->containers.insert(at, container);
+  auto above = Copy(container);
+  if (IsLeaf(below->type)) {
+    ++above->leaves;
+  } else {
+    above->attributes.Set(member, 1);
+  }
+  Put(member, std::move(below));
+  Put(container, std::move(above));
+}
+
+void Graph::Unlink(NodeId member, NodeId container) {
+  auto below = Copy(member);
+  auto at = std::lower_bound(below->containers.begin(), below->containers.end(), container);
+  below->containers.erase(at);
+  auto above = Copy(container);
+  if (IsLeaf(below->type)) {
+    --above->leaves;
+  } else {
+    above->attributes.Erase(member);
+  }
+  Put(member, std::move(below));
+  Put(container, std::move(above));
+}
+
+Status Graph::CreateNode(std::string_view name, NodeType type, const std::vector<std::string>& containers) {
+  if (name.empty()) return InvalidArgument("BAD_NAME", "a node needs a name");
+  if (Find(name) != kNoNode) return AlreadyExists("NODE_EXISTS", "node '{}' exists", name);
+  if (type < NodeType::kPolicyClass || type > NodeType::kObject) {
+    return InvalidArgument("BAD_TYPE", "node '{}' has no known type", name);
+  }
+  auto node = std::make_shared<Node>();
+  node->name = std::string(name);
+  node->type = type;
+  if (type != NodeType::kPolicyClass && containers.empty()) {
+    return InvalidArgument("NO_CONTAINER", "{} '{}' needs a container", NodeTypeName(type), name);
+  }
+  std::set<NodeId> above;
+  for (const std::string& container : containers) {
+    const NodeId id = Find(container);
+    if (id == kNoNode) return NotFound("NODE_MISSING", "node '{}' does not exist", container);
+    WEIR_TRY(CheckAssignment(*node, *Get(id)));
+    above.insert(id);
+  }
+  const NodeId id = static_cast<NodeId>(nodes_.size());
+  names_.Set(node->name, id);
+  Put(id, std::move(node));
+  for (const NodeId container : above) Link(id, container);
+  return {};
+}
+
+Status Graph::DeleteNode(std::string_view name) {
+  const NodeId id = Find(name);
+  if (id == kNoNode) return {};
+  const NodePtr node = nodes_.At(id);
+  if (node->HasMembers()) return FailedPrecondition("HAS_MEMBERS", "node '{}' has members", name);
+  for (const NodeId container : node->containers) Unlink(id, container);
+  for (const Association& grant : node->grants) Drop(id, grant.other);
+  for (const Association& grant : node->granted_by) Drop(grant.other, id);
+  names_.Erase(name);
+  nodes_.Set(id, nullptr);
+  return {};
+}
+
+Status Graph::Assign(std::string_view member, std::string_view container) {
+  const NodeId below = Find(member);
+  const NodeId above = Find(container);
+  if (below == kNoNode) return NotFound("NODE_MISSING", "node '{}' does not exist", member);
+  if (above == kNoNode) return NotFound("NODE_MISSING", "node '{}' does not exist", container);
+  WEIR_TRY(CheckAssignment(*Get(below), *Get(above)));
+  if (HasId(Get(below)->containers, above)) return {};
+  if (Get(below)->containers.size() >= kMaxContainers) {
+    return ResourceExhausted("TOO_MANY_CONTAINERS", "node '{}' has {} containers", member, kMaxContainers);
+  }
+  if (Reaches(above, below)) {
+    return FailedPrecondition("CYCLE", "'{}' already contains '{}'", member, container);
+  }
+  Link(below, above);
+  return {};
+}
+
+Status Graph::Deassign(std::string_view member, std::string_view container) {
+  const NodeId below = Find(member);
+  const NodeId above = Find(container);
+  if (below == kNoNode || above == kNoNode || !HasId(Get(below)->containers, above)) return {};
+  if (Get(below)->containers.size() == 1) {
+    return FailedPrecondition("DISCONNECTED", "'{}' is the only container of '{}'", container, member);
+  }
+  Unlink(below, above);
+  return {};
+}
+
+Status Graph::Associate(std::string_view source, std::string_view target, const std::vector<std::string>& rights) {
+  const NodeId from = Find(source);
+  const NodeId to = Find(target);
+  if (from == kNoNode) return NotFound("NODE_MISSING", "node '{}' does not exist", source);
+  if (to == kNoNode) return NotFound("NODE_MISSING", "node '{}' does not exist", target);
+  const NodeType type = Get(to)->type;
+  if (Get(from)->type != NodeType::kUserAttribute || type == NodeType::kPolicyClass || type == NodeType::kUser) {
+    return InvalidArgument("BAD_ASSOCIATION", "{} '{}' cannot be associated with {} '{}'",
+                           NodeTypeName(Get(from)->type), source, NodeTypeName(type), target);
+  }
+  WEIR_ASSIGN(const Rights mask, RightsOf(rights));
+  if (mask == 0) return InvalidArgument("UNKNOWN_RIGHT", "an association needs a right");
+  auto granter = Copy(from);
+  SetRights(granter->grants, to, mask);
+  Put(from, std::move(granter));
+  auto granted = Copy(to);  // After the line above: source and target may be one node.
+  SetRights(granted->granted_by, from, mask);
+  Put(to, std::move(granted));
+  return {};
+}
+
+void Graph::Drop(NodeId source, NodeId target) {
+  auto granter = Copy(source);
+  EraseRights(granter->grants, target);
+  Put(source, std::move(granter));
+  auto granted = Copy(target);
+  EraseRights(granted->granted_by, source);
+  Put(target, std::move(granted));
+}
+
+Status Graph::Dissociate(std::string_view source, std::string_view target) {
+  const NodeId from = Find(source);
+  const NodeId to = Find(target);
+  if (from == kNoNode || to == kNoNode) return {};
+  const auto& grants = Get(from)->grants;
+  const auto at = LowerBound(grants, to, OtherLess);
+  if (at == grants.end() || at->other != to) return {};
+  Drop(from, to);
+  return {};
+}
+
+bool Graph::Reaches(NodeId member, NodeId container) const {
+  if (Get(member) == nullptr || Get(container) == nullptr) return false;
+  return member == container || Closure(*this, member).IndexOf(container) >= 0;
+}
+
+// A user has as many containers as it holds bindings, thousands for a busy administrator; an attribute has few attributes
+// below it. So the search goes down from the attribute and asks at each step whether the user is a direct member.
+bool Graph::UserReaches(NodeId user, NodeId attribute, std::vector<NodeId>* path) const {
+  const std::vector<NodeId>& direct = Get(user)->containers;
+  if (HasId(direct, attribute)) {
+    if (path != nullptr) *path = {user, attribute};
+    return true;
+  }
+  if (Get(attribute)->attributes.empty()) return false;
+  std::map<NodeId, NodeId> above;  // Attribute -> the one it was reached from.
+  std::deque<NodeId> todo{attribute};
+  above[attribute] = kNoNode;
+  while (!todo.empty()) {
+    const NodeId at = todo.front();
+    todo.pop_front();
+    if (HasId(direct, at)) {
+      if (path != nullptr) {
+        path->assign(1, user);
+        for (NodeId step = at; step != kNoNode; step = above[step]) path->push_back(step);
+      }
+      return true;
+    }
+    Get(at)->attributes.VisitAll([&](NodeId member, char) {
+      if (above.emplace(member, at).second) todo.push_back(member);
+      return true;
+    });
+  }
+  return false;
+}
+
+Rights Graph::GrantedAt(NodeId user, const Node& target, Rights wanted) const {
+  Rights granted = 0;
+  for (const Association& association : target.granted_by) {
+    const Rights gain = association.rights & wanted & ~granted;
+    if (gain != 0 && UserReaches(user, association.other, nullptr)) granted |= gain;
+  }
+  return granted;
+}
+
+bool Graph::Decide(NodeId user, Rights right, NodeId node) const {
+  const Node* subject = Get(user);
+  if (subject == nullptr || subject->type != NodeType::kUser || Get(node) == nullptr || right == 0) return false;
+  if ((right & (right - 1)) != 0) return (RightsOn(user, node) & right) == right;
+  Closure closure(*this, node);
+  for (size_t i = 0; i < closure.items().size(); ++i) {
+    if (closure.items()[i].covered) continue;
+    if (GrantedAt(user, *closure.items()[i].node, right) != 0) closure.Cover(i);
+  }
+  bool any = false;
+  for (const auto& item : closure.items()) {
+    if (item.node->type != NodeType::kPolicyClass || item.id == node) continue;
+    if (!item.covered) return false;
+    any = true;
+  }
+  return any;
+}
+
+bool Graph::Decide(std::string_view user, std::string_view right, std::string_view node) const {
+  return Decide(Find(user), RightBit(right), Find(node));
+}
+
+Rights Graph::RightsOn(NodeId user, NodeId node) const {
+  Rights held = 0;
+  for (size_t i = 0; i < rights_->size(); ++i) {
+    if (Decide(user, Rights{1} << i, node)) held |= Rights{1} << i;
+  }
+  return held;
+}
+
+Explanation Graph::Explain(std::string_view user, std::string_view right, std::string_view node) const {
+  Explanation answer;
+  const NodeId subject = Find(user);
+  const NodeId target = Find(node);
+  const Rights bit = RightBit(right);
+  if (subject == kNoNode || Get(subject)->type != NodeType::kUser) {
+    answer.reason = fmt::format("no such user: '{}'", user);
+  } else if (bit == 0) {
+    answer.reason = fmt::format("no such right: '{}'", right);
+  } else if (target == kNoNode) {
+    answer.reason = fmt::format("no such node: '{}'", node);
+  }
+  if (!answer.reason.empty()) return answer;
+
+  Closure closure(*this, target);
+  auto& items = closure.items();
+  std::map<NodeId, Witness> by_class;
+  for (size_t i = 0; i < items.size(); ++i) {  // Breadth first: the first witness of a class is nearest to the target.
+    for (const Association& association : items[i].node->granted_by) {
+      std::vector<NodeId> user_path;
+      if ((association.rights & bit) == 0 || !UserReaches(subject, association.other, &user_path)) continue;
+      Witness witness;
+      witness.rights = association.rights;
+      for (const NodeId step : user_path) witness.user_path.push_back(Get(step)->name);
+      for (int at = static_cast<int>(i); at >= 0; at = items[at].member) {
+        witness.target_path.insert(witness.target_path.begin(), items[at].node->name);
+      }
+      Closure above(*this, items[i].id);
+      for (const auto& item : above.items()) {
+        if (item.node->type != NodeType::kPolicyClass || item.id == target) continue;
+        witness.policy_class = item.node->name;
+        by_class.emplace(item.id, witness);
+      }
+      break;
+    }
+  }
+  bool any = false;
+  for (const auto& item : items) {
+    if (item.node->type != NodeType::kPolicyClass || item.id == target) continue;
+    any = true;
+    const auto found = by_class.find(item.id);
+    if (found == by_class.end()) {
+      answer.missing.push_back(item.node->name);
+    } else {
+      answer.satisfied.push_back(found->second);
+    }
+  }
+  answer.allowed = any && answer.missing.empty();
+  if (!any) {
+    answer.reason = fmt::format("'{}' reaches no policy class", node);
+  } else if (!answer.allowed) {
+    answer.reason = fmt::format("no association of '{}' gives '{}' on '{}' in policy class '{}'", user, right, node,
+                                answer.missing.front());
+  }
+  return answer;
+}
+
+}  // namespace weir::ngac
