@@ -22,7 +22,6 @@ struct ChannelOptions {
   std::string bearer_token;     // Sent as "authorization: Bearer ..." with each call.
   Duration keepalive = std::chrono::seconds(10);  // Ping after so much silence, 5 s for the answer.
   Duration max_backoff = std::chrono::seconds(3);  // Between connection attempts; the first after 100 ms.
-  std::string source_address;   // "" = the kernel's choice.
 };
 
 // A channel with connections of its own (not shared with other channels), so that a new certificate takes effect by
