@@ -26,6 +26,8 @@ struct TypeRule {
   bool legacy_wildcard = false;
   // State of the world: absence in a response means deletion, so a response cannot be split (LDS, CDS; T19).
   bool complete = false;
+  // Neither waits for other types nor makes them wait (SDS).
+  bool free = false;
   // After a changed resource of this type, the resource of type `warms` that it names is sent again even if unchanged
   // (a changed cluster waits for its endpoints; T31). `warmed_name` maps this type's message to that name ("" = none).
   std::string warms;
@@ -47,7 +49,7 @@ struct ServerRules {
   Duration heartbeat_interval = std::chrono::seconds(3);
   int heartbeat_misses = 3;
 };
-ServerRules EnvoyRules();  // CDS EDS LDS RDS VHDS SDS; removals LDS RDS VHDS CDS EDS SDS.
+ServerRules EnvoyRules();  // SDS (free), CDS EDS LDS RDS VHDS; removals LDS RDS VHDS CDS EDS SDS.
 ServerRules MeshRules();   // TrustBundle ServiceEndpoints DestinationSet Host Listener; removals reversed.
 
 // The server's side of one ADS stream, state of the world or delta (decided by the first request). Knows no transport and no

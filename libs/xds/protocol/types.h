@@ -90,10 +90,10 @@ struct AckEvent {
   std::string type_url;
   bool accepted = true;
   // What the client now has (accepted), by name; with initial_resource_versions what it already had.
-  std::vector<NamedVersion> accepted_resources;
-  std::vector<NamedVersion> rejected_resources;
-  std::vector<std::string> removed;  // Names the client acknowledged to be gone.
-  std::string error;                 // Reason of a NACK.
+  std::vector<NamedVersion> accepted_resources{};
+  std::vector<NamedVersion> rejected_resources{};
+  std::vector<std::string> removed{};  // Names the client acknowledged to be gone.
+  std::string error{};                 // Reason of a NACK.
 };
 
 // weir.mesh.v1.Heartbeat{name: "heartbeat", sequence}, encoded by hand: this library knows no api.

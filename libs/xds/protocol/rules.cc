@@ -1,0 +1,50 @@
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "libs/xds/protocol/server_stream.h"
+
+namespace weir::xds {
+namespace {
+
+// The name under which a cluster asks for its endpoints; "" when it does not.
+std::string EndpointsOfCluster(const Resource& resource) {
+  envoy::config::cluster::v3::Cluster cluster;
+  if (!cluster.ParseFromString(resource.value)) return "";
+  if (cluster.type() != envoy::config::cluster::v3::Cluster::EDS) return "";
+  const std::string& name = cluster.eds_cluster_config().service_name();
+  return name.empty() ? cluster.name() : name;
+}
+
+TypeRule Rule(std::string_view url, bool legacy_wildcard, bool complete = false) {
+  TypeRule rule;
+  rule.url = std::string(url);
+  rule.legacy_wildcard = legacy_wildcard;
+  rule.complete = complete;
+  return rule;
+}
+
+}  // namespace
+
+ServerRules EnvoyRules() {
+  ServerRules rules;
+  TypeRule secrets = Rule(kSecret, false);
+  secrets.free = true;  // As referenced: clusters and listeners wait for them, never the other way round.
+  TypeRule clusters = Rule(kCluster, true, true);
+  clusters.warms = std::string(kEndpoints);
+  clusters.warmed_name = EndpointsOfCluster;
+  rules.types = {std::move(secrets),       std::move(clusters), Rule(kEndpoints, false),
+                 Rule(kListener, true, true), Rule(kRoute, false), Rule(kVirtualHost, true)};
+  for (const auto url : {kListener, kRoute, kVirtualHost, kCluster, kEndpoints, kSecret}) {
+    rules.removal_order.emplace_back(url);
+  }
+  return rules;
+}
+
+ServerRules MeshRules() {
+  ServerRules rules;
+  for (const auto url :
+       {kMeshTrustBundle, kMeshServiceEndpoints, kMeshDestinationSet, kMeshHost, kMeshListener}) {
+    rules.types.push_back(Rule(url, true));
+  }
+  return rules;
+}
+
+}  // namespace weir::xds
