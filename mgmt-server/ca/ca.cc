@@ -1,0 +1,117 @@
+#include "mgmt-server/ca/ca.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+
+#include "libs/base/file.h"
+#include "libs/identity/token.h"
+
+namespace weir::ca {
+namespace {
+
+bool IsIp(const std::string& name) {
+  unsigned char buffer[16];
+  return inet_pton(AF_INET, name.c_str(), buffer) == 1 || inet_pton(AF_INET6, name.c_str(), buffer) == 1;
+}
+
+// A blob is the key's PEM followed by the certificate's; PEM readers skip blocks of other kinds.
+std::string Join(const std::string& key_pem, const std::string& certificate_pem) { return key_pem + certificate_pem; }
+
+Result<identity::Authority> Split(const std::string& blob) {
+  const size_t begin = blob.find("-----BEGIN CERTIFICATE-----");
+  if (begin == std::string::npos) return DataLoss("CA_BLOB_CORRUPT", "a kept key has no certificate");
+  identity::Authority both{blob.substr(begin), blob.substr(0, begin)};
+  WEIR_TRY(identity::CheckKeyMatches(both.certificate_pem, both.key_pem));
+  return both;
+}
+
+void SplitNames(const std::vector<std::string>& names, std::vector<std::string>& dns, std::vector<std::string>& ips) {
+  dns = {"localhost"};
+  ips = {"127.0.0.1"};
+  for (const std::string& name : names) {
+    auto& list = IsIp(name) ? ips : dns;
+    if (!name.empty() && std::find(list.begin(), list.end(), name) == list.end()) list.push_back(name);
+  }
+}
+
+}  // namespace
+
+Blobs FileBlobs(std::string folder) {
+  const auto path = [folder = std::move(folder)](const std::string& name) { return folder + "/" + name + ".pem"; };
+  return {[path](const std::string& name) -> Result<std::optional<std::string>> {
+            auto text = identity::ReadSecretFile(path(name));
+            if (text.ok()) return std::optional<std::string>(std::move(*text));
+            if (text.error().code == Code::kNotFound) return std::optional<std::string>();
+            return std::move(text).error();
+          },
+          [path](const std::string& name, const std::string& content) {
+            return identity::WriteSecretFile(path(name), content);
+          }};
+}
+
+ServerCa::ServerCa(Blobs blobs, Options options, const Clock& clock)
+    : blobs_(std::move(blobs)), options_(std::move(options)), clock_(clock) {}
+
+Result<std::unique_ptr<ServerCa>> ServerCa::Open(Blobs blobs, Options options, const Clock& clock) {
+  std::unique_ptr<ServerCa> ca(new ServerCa(std::move(blobs), std::move(options), clock));
+  WEIR_ASSIGN(const auto kept, ca->blobs_.load("root"));
+  if (kept) {
+    WEIR_ASSIGN(ca->root_, Split(*kept));
+  } else {
+    WEIR_ASSIGN(ca->root_, identity::NewRoot("Weir root " + ca->options_.organization_domain, clock));
+    WEIR_TRY(ca->blobs_.save("root", Join(ca->root_.key_pem, ca->root_.certificate_pem)));
+  }
+  WEIR_ASSIGN(ca->root_sha256_, identity::CertificateSha256(ca->root_.certificate_pem));
+
+  WEIR_ASSIGN(const auto server, ca->blobs_.load("server"));
+  if (server) {
+    // A damaged one is no loss: the root makes another.
+    const auto both = Split(*server);
+    if (both.ok()) ca->server_ = {both->certificate_pem, both->key_pem, {}};
+  }
+  WEIR_TRY(ca->RenewServerCertificateIfDue());
+  return ca;
+}
+
+ServerCa::ServerCertificate ServerCa::server_certificate() const {
+  std::lock_guard lock(mutex_);
+  return server_;
+}
+
+Result<bool> ServerCa::RenewServerCertificateIfDue() {
+  std::lock_guard lock(mutex_);
+  const auto facts = identity::VerifyChain(server_.chain_pem, root_.certificate_pem, clock_);
+  if (facts.ok() && clock_.Wall() < identity::RenewAt(*facts, 0.5)) {
+    std::vector<std::string> dns, ips;
+    SplitNames(options_.names, dns, ips);
+    if (facts->dns_names == dns && facts->ip_addresses == ips) {
+      server_.not_after = facts->not_after;
+      return false;
+    }
+  }
+  WEIR_TRY(MakeServerCertificate());
+  return true;
+}
+
+Status ServerCa::MakeServerCertificate() {
+  identity::LeafRequest request;
+  SplitNames(options_.names, request.dns_names, request.ip_addresses);
+  request.lifetime = options_.server_lifetime;
+  ServerCertificate next;
+  WEIR_ASSIGN(next.key_pem, identity::NewKey());
+  WEIR_ASSIGN(request.csr_pem, identity::MakeCsr(next.key_pem));
+  WEIR_ASSIGN(const auto leaf, identity::SignLeaf(root_, request, clock_));
+  WEIR_ASSIGN(const auto facts, identity::ReadCertificate(leaf));
+  next.chain_pem = leaf + root_.certificate_pem;
+  next.not_after = facts.not_after;
+  WEIR_TRY(blobs_.save("server", Join(next.key_pem, next.chain_pem)));
+  server_ = std::move(next);
+  return {};
+}
+
+Result<std::string> ServerCa::SignIntermediate(std::string_view csr_pem, std::string_view trust_domain) const {
+  return identity::SignIntermediate(root_, csr_pem, trust_domain, options_.intermediate_lifetime, clock_);
+}
+
+}  // namespace weir::ca
