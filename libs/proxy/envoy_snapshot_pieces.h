@@ -1,0 +1,56 @@
+#pragma once
+
+// The pieces that a snapshot is put together from, one per Envoy resource. Internal to envoy_snapshot*.cc.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libs/base/result.h"
+#include "libs/proxy/snapshot.h"
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace weir::proxy::envoy_v3 {
+
+// UNSUPPORTED_FIELD with the path of the first set field that the manifest does not name.
+Status CheckFields(const google::protobuf::Message& message);
+
+struct HostPiece {
+  std::shared_ptr<const traffic::VirtualHost> host;
+  std::shared_ptr<const std::vector<RouteAction>> actions;
+};
+struct RoutesPiece {
+  std::string name;
+  bool vhds = false;
+  std::vector<HostPiece> hosts;
+};
+// Where one chain takes its routes: by name, or inline.
+struct ChainRoutes {
+  std::string rds;
+  std::shared_ptr<const RoutesPiece> inline_routes;
+};
+struct ListenerPiece {
+  std::vector<Listener> listeners;  // One per address; chains without routes.
+  std::vector<ChainRoutes> routes;  // Of each chain.
+};
+struct ClusterPiece {
+  Cluster cluster;  // Without localities, if by EDS.
+  bool eds = false;
+  std::string endpoints_name;
+};
+struct EndpointsPiece {
+  std::vector<Locality> localities;
+};
+
+// Each takes the serialized message and the name it came under; the Error's message begins with the field's path.
+Result<std::shared_ptr<const ListenerPiece>> ReadListener(const std::string& name, const std::string& bytes);
+Result<std::shared_ptr<const RoutesPiece>> ReadRoutes(const std::string& name, const std::string& bytes);
+Result<std::shared_ptr<const HostPiece>> ReadVirtualHost(const std::string& name, const std::string& bytes);
+Result<std::shared_ptr<const ClusterPiece>> ReadCluster(const std::string& name, const std::string& bytes);
+Result<std::shared_ptr<const EndpointsPiece>> ReadEndpoints(const std::string& name, const std::string& bytes);
+Result<std::shared_ptr<const std::string>> ReadTrust(const std::string& name, const std::string& bytes);
+
+}  // namespace weir::proxy::envoy_v3

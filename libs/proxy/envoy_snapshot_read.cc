@@ -1,0 +1,433 @@
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <set>
+
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/filters/http/router/v3/router.pb.h"
+#include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
+#include "libs/proxy/envoy_snapshot_pieces.h"
+
+namespace weir::proxy::envoy_v3 {
+namespace {
+
+namespace core = ::envoy::config::core::v3;
+namespace tls = ::envoy::extensions::transport_sockets::tls::v3;
+namespace hcm = ::envoy::extensions::filters::network::http_connection_manager::v3;
+namespace route = ::envoy::config::route::v3;
+using ::envoy::config::endpoint::v3::ClusterLoadAssignment;
+
+constexpr std::string_view kTls = "envoy.extensions.transport_sockets.tls.v3.";
+
+template <typename... Args>
+Error Refuse(fmt::format_string<Args...> format, Args&&... args) {
+  return InvalidArgument("UNSUPPORTED_VALUE", format, std::forward<Args>(args)...);
+}
+
+template <typename Message>
+Result<Message> Parse(const std::string& bytes) {
+  Message message;
+  if (!message.ParseFromString(bytes)) return InvalidArgument("BAD_RESOURCE", "not a {}", Message::descriptor()->full_name());
+  WEIR_TRY(CheckFields(message));
+  return message;
+}
+
+// The inner message of a typed_config; CheckFields has walked it already.
+template <typename Message>
+Result<Message> Unpack(const google::protobuf::Any& any, const std::string& path) {
+  const std::string& wanted = Message::descriptor()->full_name();
+  Message message;
+  if (any.type_url().substr(any.type_url().rfind('/') + 1) != wanted) {
+    return Refuse("{} of type {} is not served here; {} is", path, any.type_url(), wanted);
+  }
+  if (!message.ParseFromString(any.value())) return InvalidArgument("BAD_RESOURCE", "{} is not a {}", path, wanted);
+  return message;
+}
+
+Status CheckName(const std::string& resource, const std::string& inside) {
+  if (resource.empty() || resource == inside) return {};
+  return InvalidArgument("BAD_RESOURCE", "name is '{}' inside", inside);
+}
+
+Result<std::chrono::milliseconds> Milliseconds(const google::protobuf::Duration& duration, const std::string& path) {
+  if (duration.seconds() < 0 || duration.nanos() < 0 || duration.seconds() > 86'400) {
+    return Refuse("{} must be between 0 and 24 h", path);
+  }
+  return std::chrono::milliseconds(duration.seconds() * 1000 + (duration.nanos() + 999'999) / 1'000'000);
+}
+
+struct IpPort {
+  std::string address;
+  uint16_t port = 0;
+};
+Result<IpPort> ReadAddress(const core::Address& address, const std::string& path) {
+  const auto& socket = address.socket_address();
+  unsigned char unused[16];
+  const char* text = socket.address().c_str();
+  if (!address.has_socket_address() || (inet_pton(AF_INET, text, unused) != 1 && inet_pton(AF_INET6, text, unused) != 1)) {
+    return Refuse("{}.socket_address.address '{}' is not an IP address", path, socket.address());
+  }
+  if (socket.protocol() != core::SocketAddress::TCP) return Refuse("{}.socket_address.protocol: only TCP is served", path);
+  if (socket.port_value() > 65535) return Refuse("{}.socket_address.port_value {} is above 65535", path, socket.port_value());
+  return IpPort{socket.address(), static_cast<uint16_t>(socket.port_value())};
+}
+
+// --- TLS
+
+struct Peers {
+  bool validated = false;  // Against `trust`.
+  std::vector<UriMatch> uris;
+};
+
+Status CheckSds(const tls::SdsSecretConfig& config, std::string_view name, const std::string& path) {
+  if (config.name() != name) return Refuse("{}.name: only the secret '{}' is served here, not '{}'", path, name, config.name());
+  return {};
+}
+
+Result<Peers> ReadPeers(const tls::CommonTlsContext& context, const std::string& path) {
+  Peers peers;
+  for (const auto& own : context.tls_certificate_sds_secret_configs()) {
+    WEIR_TRY(CheckSds(own, "identity", path + ".tls_certificate_sds_secret_configs[0]"));
+  }
+  if (context.has_validation_context_sds_secret_config()) {
+    WEIR_TRY(CheckSds(context.validation_context_sds_secret_config(), "trust", path + ".validation_context_sds_secret_config"));
+    peers.validated = true;
+  }
+  if (!context.has_combined_validation_context()) return peers;
+  const std::string at = path + ".combined_validation_context";
+  const auto& combined = context.combined_validation_context();
+  WEIR_TRY(CheckSds(combined.validation_context_sds_secret_config(), "trust", at + ".validation_context_sds_secret_config"));
+  peers.validated = true;
+  if (combined.default_validation_context().has_trusted_ca()) {
+    return Refuse("{}.default_validation_context.trusted_ca: roots come by the secret 'trust'", at);
+  }
+  for (const auto& san : combined.default_validation_context().match_typed_subject_alt_names()) {
+    const std::string where = at + ".default_validation_context.match_typed_subject_alt_names";
+    if (san.san_type() != tls::SubjectAltNameMatcher::URI) return Refuse("{}.san_type: only URI is served", where);
+    const bool prefix = san.matcher().has_prefix();
+    const std::string& value = prefix ? san.matcher().prefix() : san.matcher().exact();
+    if (value.empty() || (prefix && !value.ends_with('/'))) {
+      return Refuse("{}.matcher '{}': an exact URI or a prefix that ends in '/' is served", where, value);
+    }
+    peers.uris.push_back({value, prefix});
+  }
+  return peers;
+}
+
+Result<DownstreamTls> ReadDownstreamTls(const core::TransportSocket& socket, const std::string& path) {
+  WEIR_ASSIGN(const auto context, Unpack<tls::DownstreamTlsContext>(socket.typed_config(), path + ".typed_config"));
+  const std::string at = path + ".typed_config.common_tls_context";
+  if (context.common_tls_context().tls_certificate_sds_secret_configs_size() != 1) {
+    return Refuse("{}.tls_certificate_sds_secret_configs: exactly one is served", at);
+  }
+  WEIR_ASSIGN(Peers peers, ReadPeers(context.common_tls_context(), at));
+  DownstreamTls out;
+  out.require_client_certificate = context.require_client_certificate().value();
+  if (!out.require_client_certificate && !peers.uris.empty()) {
+    return Refuse("{}.typed_config.require_client_certificate must be true where subject names are demanded", path);
+  }
+  if (out.require_client_certificate && !peers.validated) return Refuse("{}: callers must be validated against 'trust'", at);
+  out.allowed_uris = std::move(peers.uris);
+  return out;
+}
+
+Result<UpstreamTls> ReadUpstreamTls(const core::TransportSocket& socket) {
+  const std::string at = "transport_socket.typed_config";
+  WEIR_ASSIGN(const auto context, Unpack<tls::UpstreamTlsContext>(socket.typed_config(), at));
+  WEIR_ASSIGN(Peers peers, ReadPeers(context.common_tls_context(), at + ".common_tls_context"));
+  if (!peers.validated) return Refuse("{}.common_tls_context: the peer must be validated against 'trust'", at);
+  return UpstreamTls{context.sni(), std::move(peers.uris)};
+}
+
+// --- Routes
+
+Result<traffic::RouteRule> ReadMatch(const route::RouteMatch& match, const std::string& path) {
+  traffic::RouteRule rule;
+  if (match.has_case_sensitive() && !match.case_sensitive().value()) return Refuse("{}.case_sensitive: paths are case-sensitive", path);
+  if (match.has_path()) {
+    rule.kind = traffic::PathKind::kExact;
+    rule.path = match.path();
+  } else if (match.has_path_separated_prefix()) {
+    rule.kind = traffic::PathKind::kPathSeparated;
+    rule.path = match.path_separated_prefix();
+  } else if (match.has_prefix()) {
+    rule.path = match.prefix();
+  } else {
+    return InvalidArgument("BAD_RESOURCE", "{}: one of prefix, path, path_separated_prefix is required", path);
+  }
+  if (!rule.path.starts_with('/') && !rule.path.empty()) return Refuse("{}: '{}' does not begin with '/'", path, rule.path);
+  return rule;
+}
+
+Result<RouteAction> ReadAction(const route::Route& from, const std::string& path) {
+  RouteAction out;
+  if (from.has_route()) {
+    if (from.route().cluster().empty()) return InvalidArgument("BAD_RESOURCE", "{}.route.cluster is required", path);
+    out.cluster = from.route().cluster();
+    if (from.route().has_timeout()) {
+      WEIR_ASSIGN(out.timeout, Milliseconds(from.route().timeout(), path + ".route.timeout"));
+    }
+  } else if (from.has_redirect()) {
+    static constexpr uint32_t kCodes[] = {301, 302, 303, 307, 308};
+    const auto& redirect = from.redirect();
+    const auto code = static_cast<size_t>(redirect.response_code());
+    if (code >= std::size(kCodes)) return Refuse("{}.redirect.response_code {} is not known", path, code);
+    out.redirect = Redirect{redirect.https_redirect() ? "https" : redirect.scheme_redirect(), redirect.host_redirect(),
+                            redirect.path_redirect(), kCodes[code]};
+  } else if (from.has_direct_response()) {
+    const auto& direct = from.direct_response();
+    if (direct.status() < 200 || direct.status() > 599) return Refuse("{}.direct_response.status must be 200 to 599", path);
+    const auto& body = direct.body();
+    out.direct_response = DirectResponse{direct.status(), body.has_inline_bytes() ? body.inline_bytes() : body.inline_string()};
+  } else {
+    return InvalidArgument("BAD_RESOURCE", "{}: one of route, redirect, direct_response is required", path);
+  }
+  const auto& metadata = from.metadata().filter_metadata();
+  if (const auto ours = metadata.find("dev.weir"); ours != metadata.end()) {
+    const auto found = ours->second.fields().find("idempotent");
+    out.idempotent = found != ours->second.fields().end() && found->second.bool_value();
+  }
+  return out;
+}
+
+Result<HostPiece> ReadHost(const route::VirtualHost& from, const std::string& path) {
+  auto host = std::make_shared<traffic::VirtualHost>();
+  auto actions = std::make_shared<std::vector<RouteAction>>();
+  host->name = from.name();
+  if (from.domains().empty()) return InvalidArgument("BAD_RESOURCE", "{}domains is required", path);
+  host->domains.assign(from.domains().begin(), from.domains().end());
+  for (int i = 0; i < from.routes_size(); ++i) {
+    const std::string at = fmt::format("{}routes[{}]", path, i);
+    WEIR_ASSIGN(traffic::RouteRule rule, ReadMatch(from.routes(i).match(), at + ".match"));
+    WEIR_ASSIGN(RouteAction action, ReadAction(from.routes(i), at));
+    rule.action = static_cast<uint32_t>(i);
+    host->rules.push_back(std::move(rule));
+    actions->push_back(std::move(action));
+  }
+  // A host alone in a table says whether its domains are of a form that is served.
+  WEIR_TRY(([&]() -> Status {
+    WEIR_ASSIGN(const auto unused, traffic::RouteTable::Build({host}));
+    return {};
+  }()));
+  return HostPiece{std::move(host), std::move(actions)};
+}
+
+Result<std::shared_ptr<const RoutesPiece>> ReadRouteConfiguration(const route::RouteConfiguration& from, const std::string& path) {
+  auto out = std::make_shared<RoutesPiece>();
+  out->name = from.name();
+  out->vhds = from.has_vhds();
+  for (int i = 0; i < from.virtual_hosts_size(); ++i) {
+    WEIR_ASSIGN(HostPiece host, ReadHost(from.virtual_hosts(i), fmt::format("{}virtual_hosts[{}].", path, i)));
+    out->hosts.push_back(std::move(host));
+  }
+  return std::shared_ptr<const RoutesPiece>(std::move(out));
+}
+
+// --- Listeners
+
+Result<ChainRoutes> ReadHttp(const hcm::HttpConnectionManager& from, const std::string& path) {
+  if (from.codec_type() != hcm::HttpConnectionManager::AUTO && from.codec_type() != hcm::HttpConnectionManager::HTTP1) {
+    return Refuse("{}.codec_type: AUTO and HTTP1 are served", path);
+  }
+  if (from.has_normalize_path() && !from.normalize_path().value()) {
+    return Refuse("{}.normalize_path: paths are always made canonical", path);
+  }
+  if (from.http_filters_size() != 1) return Refuse("{}.http_filters: exactly the router is served", path);
+  WEIR_TRY(([&]() -> Status {
+    using ::envoy::extensions::filters::http::router::v3::Router;
+    WEIR_ASSIGN(const Router unused, Unpack<Router>(from.http_filters(0).typed_config(), path + ".http_filters[0].typed_config"));
+    return {};
+  }()));
+  ChainRoutes out;
+  if (from.has_route_config()) {
+    if (from.route_config().has_vhds()) return Refuse("{}.route_config.vhds is served by RDS only", path);
+    WEIR_ASSIGN(out.inline_routes, ReadRouteConfiguration(from.route_config(), path + ".route_config."));
+  } else if (from.has_rds() && !from.rds().route_config_name().empty()) {
+    out.rds = from.rds().route_config_name();
+  } else {
+    return InvalidArgument("BAD_RESOURCE", "{}: one of rds, route_config is required", path);
+  }
+  return out;
+}
+
+Status ReadChain(const ::envoy::config::listener::v3::FilterChain& from, const std::string& path, FilterChain* chain, ChainRoutes* routes) {
+  chain->name = from.name();
+  for (std::string name : from.filter_chain_match().server_names()) {
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    chain->server_names.push_back(std::move(name));
+  }
+  const std::string& transport = from.filter_chain_match().transport_protocol();
+  if (!transport.empty() && transport != (from.has_transport_socket() ? "tls" : "raw_buffer")) {
+    return Refuse("{}.filter_chain_match.transport_protocol '{}' does not fit the chain", path, transport);
+  }
+  if (from.has_transport_socket()) {
+    WEIR_ASSIGN(chain->tls, ReadDownstreamTls(from.transport_socket(), path + ".transport_socket"));
+  } else if (!chain->server_names.empty()) {
+    return Refuse("{}.filter_chain_match.server_names need a TLS transport_socket", path);
+  }
+  if (from.filters_size() != 1) return Refuse("{}.filters: exactly one http_connection_manager is served", path);
+  const std::string at = path + ".filters[0].typed_config";
+  WEIR_ASSIGN(const auto http, Unpack<hcm::HttpConnectionManager>(from.filters(0).typed_config(), at));
+  WEIR_ASSIGN(*routes, ReadHttp(http, at));
+  return {};
+}
+
+Status CheckChains(const std::vector<FilterChain>& chains) {
+  std::set<std::string> names;
+  for (size_t i = 0; i < chains.size(); ++i) {
+    if (chains[i].tls.has_value() != chains[0].tls.has_value()) {
+      return Refuse("filter_chains[{}].transport_socket: all chains of a listener are TLS, or none is", i);
+    }
+    std::vector<std::string> claimed = chains[i].server_names;
+    if (claimed.empty()) claimed.emplace_back();
+    for (const std::string& name : claimed) {
+      if (!names.insert(name).second) return Refuse("filter_chains[{}].filter_chain_match.server_names: '{}' stands twice", i, name);
+    }
+  }
+  return {};
+}
+
+// --- Endpoints
+
+std::string StringField(const core::Metadata& metadata, const std::string& name) {
+  const auto ours = metadata.filter_metadata().find("dev.weir");
+  if (ours == metadata.filter_metadata().end()) return {};
+  const auto found = ours->second.fields().find(name);
+  return found == ours->second.fields().end() ? std::string() : found->second.string_value();
+}
+
+Result<std::vector<Locality>> ReadLocalities(const ClusterLoadAssignment& from, const std::string& path) {
+  std::vector<Locality> out;
+  for (int i = 0; i < from.endpoints_size(); ++i) {
+    const auto& group = from.endpoints(i);
+    Locality locality;
+    locality.cluster = group.locality().sub_zone();
+    if (group.has_load_balancing_weight()) locality.weight = group.load_balancing_weight().value();
+    if (group.priority() > 128) return Refuse("{}endpoints[{}].priority must be 0 to 128", path, i);
+    locality.priority = group.priority();
+    for (int j = 0; j < group.lb_endpoints_size(); ++j) {
+      const auto& endpoint = group.lb_endpoints(j);
+      const std::string at = fmt::format("{}endpoints[{}].lb_endpoints[{}]", path, i, j);
+      if (endpoint.health_status() == core::UNHEALTHY || endpoint.health_status() == core::DRAINING ||
+          endpoint.health_status() == core::TIMEOUT) {
+        continue;  // Said to be out: not a place to send to.
+      }
+      WEIR_ASSIGN(IpPort address, ReadAddress(endpoint.endpoint().address(), at + ".endpoint.address"));
+      if (address.port == 0) return Refuse("{}.endpoint.address.socket_address.port_value is required", at);
+      locality.endpoints.push_back({std::move(address.address), address.port, StringField(endpoint.metadata(), "spiffe_id")});
+      if (locality.cluster.empty()) locality.cluster = StringField(endpoint.metadata(), "cluster");
+    }
+    out.push_back(std::move(locality));
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const ListenerPiece>> ReadListener(const std::string& name, const std::string& bytes) {
+  WEIR_ASSIGN(const auto from, Parse<::envoy::config::listener::v3::Listener>(bytes));
+  WEIR_TRY(CheckName(name, from.name()));
+  for (int i = 0; i < from.listener_filters_size(); ++i) {
+    using ::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
+    WEIR_ASSIGN(const auto unused, Unpack<TlsInspector>(from.listener_filters(i).typed_config(),
+                                                        fmt::format("listener_filters[{}].typed_config", i)));
+  }
+  auto out = std::make_shared<ListenerPiece>();
+  Listener listener;
+  listener.name = from.name();
+  if (from.filter_chains().empty()) return InvalidArgument("BAD_RESOURCE", "filter_chains is required");
+  for (int i = 0; i < from.filter_chains_size(); ++i) {
+    FilterChain chain;
+    ChainRoutes routes;
+    WEIR_TRY(ReadChain(from.filter_chains(i), fmt::format("filter_chains[{}]", i), &chain, &routes));
+    listener.chains.push_back(std::move(chain));
+    out->routes.push_back(std::move(routes));
+  }
+  WEIR_TRY(CheckChains(listener.chains));
+  WEIR_ASSIGN(IpPort address, ReadAddress(from.address(), "address"));
+  listener.address = address.address;
+  listener.port = address.port;
+  out->listeners.push_back(listener);
+  for (int i = 0; i < from.additional_addresses_size(); ++i) {
+    WEIR_ASSIGN(IpPort more, ReadAddress(from.additional_addresses(i).address(), fmt::format("additional_addresses[{}].address", i)));
+    listener.name = from.name() + "@" + more.address;
+    listener.address = more.address;
+    listener.port = more.port;
+    out->listeners.push_back(listener);
+  }
+  return std::shared_ptr<const ListenerPiece>(std::move(out));
+}
+
+Result<std::shared_ptr<const RoutesPiece>> ReadRoutes(const std::string& name, const std::string& bytes) {
+  WEIR_ASSIGN(const auto from, Parse<route::RouteConfiguration>(bytes));
+  WEIR_TRY(CheckName(name, from.name()));
+  return ReadRouteConfiguration(from, "");
+}
+
+Result<std::shared_ptr<const HostPiece>> ReadVirtualHost(const std::string&, const std::string& bytes) {
+  // The resource is named "<route configuration>/<name>"; the name inside may be either.
+  WEIR_ASSIGN(const auto from, Parse<route::VirtualHost>(bytes));
+  WEIR_ASSIGN(HostPiece host, ReadHost(from, ""));
+  return std::shared_ptr<const HostPiece>(std::make_shared<HostPiece>(std::move(host)));
+}
+
+Result<std::shared_ptr<const ClusterPiece>> ReadCluster(const std::string& name, const std::string& bytes) {
+  using From = ::envoy::config::cluster::v3::Cluster;
+  WEIR_ASSIGN(const auto from, Parse<From>(bytes));
+  WEIR_TRY(CheckName(name, from.name()));
+  auto out = std::make_shared<ClusterPiece>();
+  out->cluster.name = from.name();
+  if (from.lb_policy() != From::ROUND_ROBIN) return Refuse("lb_policy: ROUND_ROBIN is served");
+  if (from.type() != From::EDS && from.type() != From::STATIC) return Refuse("type: EDS and STATIC are served");
+  if (from.common_lb_config().healthy_panic_threshold().value() != 0) {
+    return Refuse("common_lb_config.healthy_panic_threshold: there is no panic mode, 0 is served");
+  }
+  out->cluster.connect_timeout = std::chrono::seconds(5);  // Envoy's default.
+  if (from.has_connect_timeout()) {
+    WEIR_ASSIGN(out->cluster.connect_timeout, Milliseconds(from.connect_timeout(), "connect_timeout"));
+    if (out->cluster.connect_timeout.count() == 0) return Refuse("connect_timeout must be above 0");
+  }
+  if (from.has_transport_socket()) {
+    WEIR_ASSIGN(out->cluster.tls, ReadUpstreamTls(from.transport_socket()));
+  }
+  const std::string mode = StringField(from.metadata(), "mode");
+  if (!mode.empty() && mode != "PROPORTIONAL" && mode != "ORDERED") return Refuse("metadata dev.weir.mode '{}' is not known", mode);
+  out->cluster.mode = mode == "ORDERED" ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
+  out->eds = from.type() == From::EDS;
+  if (out->eds) {
+    out->endpoints_name = from.eds_cluster_config().service_name().empty() ? from.name() : from.eds_cluster_config().service_name();
+  } else {
+    WEIR_ASSIGN(out->cluster.localities, ReadLocalities(from.load_assignment(), "load_assignment."));
+  }
+  return std::shared_ptr<const ClusterPiece>(std::move(out));
+}
+
+Result<std::shared_ptr<const EndpointsPiece>> ReadEndpoints(const std::string& name, const std::string& bytes) {
+  WEIR_ASSIGN(const auto from, Parse<ClusterLoadAssignment>(bytes));
+  WEIR_TRY(CheckName(name, from.cluster_name()));
+  auto out = std::make_shared<EndpointsPiece>();
+  WEIR_ASSIGN(out->localities, ReadLocalities(from, ""));
+  return std::shared_ptr<const EndpointsPiece>(std::move(out));
+}
+
+Result<std::shared_ptr<const std::string>> ReadTrust(const std::string& name, const std::string& bytes) {
+  WEIR_ASSIGN(const auto from, Parse<tls::Secret>(bytes));
+  WEIR_TRY(CheckName(name, from.name()));
+  if (from.name() != "trust" || !from.has_validation_context()) {
+    return Refuse("only the secret 'trust' with a validation_context is served; keys are made by the gateway itself");
+  }
+  const auto& ca = from.validation_context().trusted_ca();
+  auto pem = std::make_shared<std::string>(ca.has_inline_bytes() ? ca.inline_bytes() : ca.inline_string());
+  if (pem->find("-----BEGIN CERTIFICATE-----") == std::string::npos) {
+    return InvalidArgument("BAD_RESOURCE", "validation_context.trusted_ca holds no PEM certificate");
+  }
+  return std::shared_ptr<const std::string>(std::move(pem));
+}
+
+}  // namespace weir::proxy::envoy_v3
