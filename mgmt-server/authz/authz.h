@@ -77,7 +77,7 @@ Result<BindingsChange> Grant(store::Txn& txn, const authn::Principal& principal,
 Result<BindingsChange> Revoke(store::Txn& txn, const authn::Principal& principal, std::string_view fqn,
                               std::string_view role, const v2::Subject& subject);
 
-// The bindings of the installation itself: the first administrator.
-Status GrantInstallation(store::Txn& txn, std::string_view user_uid);
+// The first administrator: admin of the installation (it may create organizations) and of its own organization.
+Status GrantInstallation(store::Txn& txn, const std::string& organization, std::string_view user_uid);
 
 }  // namespace weir::authz

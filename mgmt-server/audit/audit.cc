@@ -1,0 +1,66 @@
+#include "mgmt-server/audit/audit.h"
+
+#include "libs/base/ids.h"
+#include "mgmt-server/store/sha256.h"
+
+namespace weir::audit {
+namespace {
+
+// Every field with its length before it, so that no two records have one text; the hash before comes first.
+std::string ChainHash(const std::string& previous, const store::AuditRow& row) {
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(row.time.time_since_epoch()).count();
+  std::string text = fmt::format("weir-audit-1\n{}\n{}\n{}\n{}\n", ToHex(previous), row.sequence, micros, row.revision);
+  for (const std::string* field : {&row.principal, &row.principal_uid, &row.action, &row.fqn, &row.uid, &row.before_etag,
+                                   &row.after_etag, &row.path, &row.peer, &row.request_id}) {
+    text += fmt::format("{}:{}\n", field->size(), *field);
+  }
+  return store::Sha256(text);
+}
+
+Error Broken(int64_t sequence, std::string_view how) {
+  return DataLoss("AUDIT_CHAIN_BROKEN", "audit record {} {}", sequence, how);
+}
+
+}  // namespace
+
+Status Append(store::Txn& txn, Record record) {
+  store::AuditRow row;
+  row.sequence = txn.view().audit_count() + 1;
+  row.time = txn.now();
+  row.revision = txn.view().revision() == txn.revision() ? txn.revision() : 0;
+  row.principal = std::move(record.principal);
+  row.principal_uid = std::move(record.principal_uid);
+  row.action = std::move(record.action);
+  row.fqn = std::move(record.fqn);
+  row.uid = std::move(record.uid);
+  row.before_etag = std::move(record.before_etag);
+  row.after_etag = std::move(record.after_etag);
+  row.path = std::move(record.path);
+  row.peer = std::move(record.peer);
+  row.request_id = std::move(record.request_id);
+  row.hash = ChainHash(txn.view().audit_head(), row);
+  return txn.AppendAudit(std::move(row));
+}
+
+Result<Verified> Verify(const store::Store& store, int64_t anchor_sequence, const std::string& anchor_head) {
+  Verified verified;
+  std::string head;
+  while (true) {
+    WEIR_ASSIGN(const auto rows, store.Audit({verified.records, 1000}));
+    if (rows.empty()) break;
+    for (const store::AuditRow& row : rows) {
+      if (row.sequence != verified.records + 1) return Broken(verified.records + 1, "is missing");
+      if (ChainHash(head, row) != row.hash) return Broken(row.sequence, "was changed");
+      head = row.hash;
+      ++verified.records;
+      if (row.sequence == anchor_sequence && ToHex(head) != anchor_head) {
+        return Broken(row.sequence, "is not the one that was noted");
+      }
+    }
+  }
+  if (verified.records < anchor_sequence) return Broken(anchor_sequence, "is missing");
+  verified.head = ToHex(head);
+  return verified;
+}
+
+}  // namespace weir::audit

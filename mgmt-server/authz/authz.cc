@@ -1,0 +1,124 @@
+#include "mgmt-server/authz/authz.h"
+
+#include <algorithm>
+
+#include "mgmt-server/authz/nodes.h"
+
+namespace weir::authz {
+namespace {
+
+using store::StoredResource;
+using store::View;
+
+// The resource a name is about: /accessbindings belongs to its owner.
+std::string_view Subject(std::string_view fqn) {
+  if (fqn.ends_with(kBindingsSuffix)) fqn.remove_suffix(kBindingsSuffix.size());
+  return fqn;
+}
+
+std::string NodeOf(const View& view, std::string_view fqn) {
+  if (fqn.empty()) return std::string(kRootNode);
+  const store::ResourcePtr resource = view.Get(fqn);
+  return resource ? ObjectNode(resource->uid) : "";
+}
+
+// Graph names are uids; people read names.
+std::string Readable(const View& view, std::string_view node) {
+  if (node == kRootNode) return "installation";
+  if (node.starts_with("b:")) {
+    const auto [uid, role] = ParseBindingNode(node);
+    return fmt::format("{} @ {}", role, Readable(view, uid == kRootNode ? uid : ObjectNode(uid)));
+  }
+  if (node.starts_with("o:") || node.starts_with("u:")) {
+    const store::ResourcePtr resource = view.GetByUid(node.substr(2));
+    if (resource) return resource->fqn;
+  }
+  return std::string(node);
+}
+
+std::string PathOf(const View& view, const ngac::Explanation& explanation) {
+  std::string path;
+  for (const ngac::Witness& witness : explanation.satisfied) {
+    if (!path.empty()) path += "; ";
+    path += witness.policy_class + ": ";
+    for (const std::string& step : witness.user_path) path += Readable(view, step) + " > ";
+    path += Readable(view, witness.target_path.front());
+  }
+  return path;
+}
+
+Error Lacking(Right right, std::string_view fqn) {
+  std::string roles;
+  for (const Role& role : Roles()) {
+    if (std::find(role.rights.begin(), role.rights.end(), right) == role.rights.end()) continue;
+    roles += roles.empty() ? role.name : ", " + role.name;
+  }
+  return PermissionDenied("RIGHT_MISSING", "you lack the right '{}' on {}; {} at it or above gives it", RightName(right),
+                          fqn.empty() ? "the installation" : fqn, roles);
+}
+
+// A missing name costs what an unreadable one does: two decisions, on the nearest thing above it that exists.
+std::string NearestNode(const View& view, std::string_view fqn) {
+  while (!fqn.empty()) {
+    fqn = ParentFqn(fqn);
+    std::string node = NodeOf(view, fqn);
+    if (!node.empty()) return node;
+  }
+  return std::string(kRootNode);
+}
+
+}  // namespace
+
+std::string_view RightName(Right right) {
+  switch (right) {
+    case Right::kRead: return "read";
+    case Right::kWrite: return "write";
+    case Right::kCreate: return "create";
+    case Right::kDelete: return "delete";
+    case Right::kSetPolicy: return "set-policy";
+  }
+  return "";
+}
+
+const std::vector<Role>& Roles() {
+  static const std::vector<Role> roles = {
+      {"rbac/admin", {Right::kRead, Right::kWrite, Right::kCreate, Right::kDelete, Right::kSetPolicy}},
+      {"rbac/editor", {Right::kRead, Right::kWrite, Right::kCreate, Right::kDelete}},
+      {"rbac/creator", {Right::kRead, Right::kCreate}},
+      {"rbac/writer", {Right::kRead, Right::kWrite}},
+      {"rbac/reader", {Right::kRead}},
+  };
+  return roles;
+}
+
+Result<const Role*> FindRole(std::string_view name) {
+  std::string known;
+  for (const Role& role : Roles()) {
+    if (name == role.name || name == std::string_view(role.name).substr(5)) return &role;
+    known += known.empty() ? role.name : ", " + role.name;
+  }
+  return InvalidArgument("UNKNOWN_ROLE", "unknown role '{}'; known: {}", name, known);
+}
+
+Error Missing(std::string_view fqn) { return NotFound("RESOURCE_MISSING", "{} does not exist", fqn); }
+
+Result<Decision> Authorize(const View& view, const authn::Principal& principal, Right right, std::string_view fqn) {
+  const std::string_view subject = Subject(fqn);
+  std::string node = NodeOf(view, subject);
+  const bool exists = !node.empty();
+  if (!exists) node = NearestNode(view, subject);
+  const std::string user = UserNode(principal.uid);
+  const bool may = view.graph().Decide(user, RightName(right), node);
+  const bool may_read = view.graph().Decide(user, RightName(Right::kRead), node);
+  // The installation has no content; that it exists is no secret.
+  if (!exists || (!may_read && !subject.empty())) return Missing(fqn);
+  if (!may) return Lacking(right, subject);
+  return Decision{PathOf(view, view.graph().Explain(user, RightName(right), node))};
+}
+
+bool Allowed(const View& view, const authn::Principal& principal, Right right, const StoredResource& resource) {
+  const std::string owner = resource.kind == kBindingsKind ? NodeOf(view, Subject(resource.fqn)) : ObjectNode(resource.uid);
+  return view.graph().Decide(UserNode(principal.uid), RightName(right), owner);
+}
+
+}  // namespace weir::authz

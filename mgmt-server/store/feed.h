@@ -1,0 +1,136 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "mgmt-server/store/store.h"
+
+namespace weir::store {
+
+// Hands events, numbered without gaps, to subscribers on threads of their own. The newest stand in memory; older ones come
+// from `older(after)`: the events above `after` in order, at least one and as many as it likes, up to the newest.
+template <typename Event>
+class Feed {
+ public:
+  using Callback = std::function<void(const Event&)>;
+  using Older = std::function<std::vector<Event>(int64_t after)>;
+  static constexpr size_t kKept = 4096;
+
+  Feed(int64_t newest, std::function<int64_t(const Event&)> number, Older older)
+      : core_(std::make_shared<Core>()) {
+    core_->newest = newest;
+    core_->number = std::move(number);
+    core_->older = std::move(older);
+  }
+  ~Feed() { Close(); }
+
+  void Publish(const std::vector<Event>& events) {
+    if (events.empty()) return;
+    std::lock_guard lock(core_->mutex);
+    for (const Event& event : events) {
+      core_->kept.push_back(event);
+      core_->newest = core_->number(event);
+      if (core_->kept.size() > kKept) core_->kept.pop_front();
+    }
+    core_->changed.notify_all();
+  }
+
+  std::unique_ptr<Subscription> Subscribe(int64_t after, Callback callback) {
+    return std::make_unique<Reader>(core_, after, std::move(callback));
+  }
+
+  // No callback starts after this; `older` is not called any more.
+  void Close() {
+    std::unique_lock lock(core_->mutex);
+    core_->closed = true;
+    core_->changed.notify_all();
+    core_->changed.wait(lock, [&] { return core_->reading == 0; });
+  }
+
+ private:
+  struct Core {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<Event> kept;
+    int64_t newest = 0;
+    int reading = 0;
+    bool closed = false;
+    std::function<int64_t(const Event&)> number;
+    Older older;
+  };
+
+  class Reader : public Subscription {
+   public:
+    Reader(std::shared_ptr<Core> core, int64_t after, Callback callback) : state_(std::make_shared<State>()) {
+      state_->core = std::move(core);
+      state_->position = after;
+      state_->callback = std::move(callback);
+      thread_ = std::thread([state = state_] { Run(*state); });
+    }
+    ~Reader() override {
+      {
+        std::lock_guard lock(state_->core->mutex);
+        state_->stopped = true;
+        state_->core->changed.notify_all();
+      }
+      if (thread_.get_id() == std::this_thread::get_id()) {
+        thread_.detach();
+      } else {
+        thread_.join();
+      }
+    }
+
+   private:
+    struct State {
+      std::shared_ptr<Core> core;
+      int64_t position = 0;
+      bool stopped = false;  // Under the core's mutex.
+      Callback callback;
+    };
+
+    static void Run(State& state) {
+      Core& core = *state.core;
+      std::unique_lock lock(core.mutex);
+      while (true) {
+        core.changed.wait(lock, [&] { return state.stopped || core.closed || core.newest > state.position; });
+        if (state.stopped || core.closed) return;
+        std::vector<Event> batch;
+        if (!core.kept.empty() && core.number(core.kept.front()) <= state.position + 1) {
+          for (const Event& event : core.kept) {
+            if (core.number(event) > state.position) batch.push_back(event);
+          }
+        } else {
+          ++core.reading;
+          lock.unlock();
+          batch = core.older(state.position);
+          lock.lock();
+          --core.reading;
+          core.changed.notify_all();
+          if (batch.empty()) {  // The disk did not answer: try again, not at once.
+            core.changed.wait_for(lock, std::chrono::milliseconds(100), [&] { return state.stopped || core.closed; });
+            continue;
+          }
+        }
+        for (const Event& event : batch) {
+          if (state.stopped || core.closed) return;
+          state.position = core.number(event);
+          lock.unlock();
+          state.callback(event);
+          lock.lock();
+        }
+      }
+    }
+
+    std::shared_ptr<State> state_;
+    std::thread thread_;
+  };
+
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace weir::store

@@ -1,0 +1,149 @@
+#include "mgmt-server/store/sqlite/rows.h"
+
+#include "mgmt-server/store/sqlite/schema.h"
+
+namespace weir::store {
+
+Status SqliteRows::Prepare(Database& database) {
+  const std::pair<Sql, const char*> all[] = {
+      {kPutVersion,
+       "INSERT INTO versions(id, uid, fqn, kind, etag, body, owners, deleted, create_time, update_time) "
+       "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+      {kPutNode, "INSERT INTO nodes(name, type) VALUES(?, ?)"},
+      {kDeleteNode, "DELETE FROM nodes WHERE name = ?"},
+      {kPutAssignment, "INSERT OR IGNORE INTO assignments(member, container) VALUES(?, ?)"},
+      {kDeleteAssignment, "DELETE FROM assignments WHERE member = ? AND container = ?"},
+      {kPutAssociation,
+       "INSERT INTO associations(source, target, rights) VALUES(?, ?, ?) "
+       "ON CONFLICT(source, target) DO UPDATE SET rights = excluded.rights"},
+      {kDeleteAssociation, "DELETE FROM associations WHERE source = ? AND target = ?"},
+      {kPutCredential, "INSERT OR REPLACE INTO credentials(user_uid, hash, changed) VALUES(?, ?, ?)"},
+      {kDeleteCredential, "DELETE FROM credentials WHERE user_uid = ?"},
+      {kPutSession, "INSERT OR REPLACE INTO sessions(token_hash, user_uid, created, expires) VALUES(?, ?, ?, ?)"},
+      {kDeleteSession, "DELETE FROM sessions WHERE token_hash = ?"},
+      {kPutJoinToken,
+       "INSERT OR REPLACE INTO join_tokens(token_hash, cluster_uid, created, expires, used) VALUES(?, ?, ?, ?, ?)"},
+      {kDeleteJoinToken, "DELETE FROM join_tokens WHERE token_hash = ?"},
+      {kPutCaMaterial, "INSERT OR REPLACE INTO ca_material(name, content) VALUES(?, ?)"},
+      {kDeleteCaMaterial, "DELETE FROM ca_material WHERE name = ?"},
+      {kPutFactsState,
+       "INSERT INTO cluster_facts(cluster_uid, sequence, agent_sequence, hash, last_seen, agent_version) "
+       "VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(cluster_uid) DO UPDATE SET sequence = ?2, agent_sequence = ?3, "
+       "hash = ?4, last_seen = ?5, agent_version = ?6"},
+      {kPutFact, "INSERT OR REPLACE INTO facts(cluster_uid, service, key, body) VALUES(?, ?, ?, ?)"},
+      {kDeleteFact, "DELETE FROM facts WHERE cluster_uid = ? AND service = ? AND key = ?"},
+      {kDeleteFacts, "DELETE FROM cluster_facts WHERE cluster_uid = ?"},
+      {kPutAudit, "INSERT INTO audit(" WEIR_AUDIT_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+      {kPutFactsSequence, "UPDATE counters SET value = ? WHERE name = 'facts_sequence'"},
+  };
+  static_assert(std::size(all) == kCount);
+  for (const auto& [which, text] : all) {
+    WEIR_ASSIGN(sql_[which], database.Prepare(text));
+  }
+  return {};
+}
+
+Status SqliteRows::TakeError() { return std::exchange(error_, Status()); }
+
+Status SqliteRows::Run(Statement& statement) {
+  Status status = statement.Run();
+  if (!status.ok() && error_.ok()) error_ = status;
+  return status;
+}
+
+Status SqliteRows::PutVersion(const StoredResource& resource) {
+  place_ = resource.revision == place_revision_ ? place_ + 1 : 0;
+  place_revision_ = resource.revision;
+  if (place_ >> kPlaceBits != 0) {
+    error_ = ResourceExhausted("TOO_MANY_CHANGES", "one write changes more than {} resources", 1 << kPlaceBits);
+    return error_;
+  }
+  const std::string owners = PackOwners(resource.field_owners);
+  return Run(sql_[kPutVersion]
+                 .Int(resource.revision << kPlaceBits | place_)
+                 .Text(resource.uid)
+                 .Text(resource.fqn)
+                 .Text(resource.kind)
+                 .Text(resource.etag)
+                 .Blob(resource.body)
+                 .Blob(owners)
+                 .Int(resource.deleted ? 1 : 0)
+                 .Int(ToMicros(resource.create_time))
+                 .Int(ToMicros(resource.update_time)));
+}
+
+Status SqliteRows::PutNode(std::string_view name, ngac::NodeType type) {
+  return Run(sql_[kPutNode].Text(name).Int(static_cast<int64_t>(type)));
+}
+Status SqliteRows::DeleteNode(std::string_view name) { return Run(sql_[kDeleteNode].Text(name)); }
+Status SqliteRows::PutAssignment(std::string_view member, std::string_view container) {
+  return Run(sql_[kPutAssignment].Text(member).Text(container));
+}
+Status SqliteRows::DeleteAssignment(std::string_view member, std::string_view container) {
+  return Run(sql_[kDeleteAssignment].Text(member).Text(container));
+}
+Status SqliteRows::PutAssociation(std::string_view source, std::string_view target, std::string_view rights) {
+  return Run(sql_[kPutAssociation].Text(source).Text(target).Text(rights));
+}
+Status SqliteRows::DeleteAssociation(std::string_view source, std::string_view target) {
+  return Run(sql_[kDeleteAssociation].Text(source).Text(target));
+}
+Status SqliteRows::PutCredential(const Credential& credential) {
+  return Run(sql_[kPutCredential].Text(credential.user_uid).Text(credential.hash).Int(ToMicros(credential.changed)));
+}
+Status SqliteRows::DeleteCredential(std::string_view user_uid) { return Run(sql_[kDeleteCredential].Text(user_uid)); }
+Status SqliteRows::PutSession(const Session& session) {
+  return Run(sql_[kPutSession]
+                 .Blob(session.token_hash)
+                 .Text(session.user_uid)
+                 .Int(ToMicros(session.created))
+                 .Int(ToMicros(session.expires)));
+}
+Status SqliteRows::DeleteSession(std::string_view token_hash) { return Run(sql_[kDeleteSession].Blob(token_hash)); }
+Status SqliteRows::PutJoinToken(const JoinToken& token) {
+  return Run(sql_[kPutJoinToken]
+                 .Blob(token.token_hash)
+                 .Text(token.cluster_uid)
+                 .Int(ToMicros(token.created))
+                 .Int(ToMicros(token.expires))
+                 .Int(token.used ? 1 : 0));
+}
+Status SqliteRows::DeleteJoinToken(std::string_view token_hash) {
+  return Run(sql_[kDeleteJoinToken].Blob(token_hash));
+}
+Status SqliteRows::PutCaMaterial(std::string_view name, std::string_view blob) {
+  return Run(sql_[kPutCaMaterial].Text(name).Blob(blob));
+}
+Status SqliteRows::DeleteCaMaterial(std::string_view name) { return Run(sql_[kDeleteCaMaterial].Text(name)); }
+Status SqliteRows::PutFactsState(const ClusterFacts& facts) {
+  return Run(sql_[kPutFactsState]
+                 .Text(facts.cluster_uid)
+                 .Int(static_cast<int64_t>(facts.sequence))
+                 .Int(static_cast<int64_t>(facts.agent_sequence))
+                 .Text(facts.hash)
+                 .Int(ToMicros(facts.last_seen))
+                 .Text(facts.agent_version));
+}
+Status SqliteRows::PutFact(std::string_view cluster_uid, bool service, std::string_view key, std::string_view body) {
+  return Run(sql_[kPutFact].Text(cluster_uid).Int(service ? 1 : 0).Text(key).Blob(body));
+}
+Status SqliteRows::DeleteFact(std::string_view cluster_uid, bool service, std::string_view key) {
+  return Run(sql_[kDeleteFact].Text(cluster_uid).Int(service ? 1 : 0).Text(key));
+}
+Status SqliteRows::DeleteFacts(std::string_view cluster_uid) { return Run(sql_[kDeleteFacts].Text(cluster_uid)); }
+
+Status SqliteRows::PutAudit(const AuditRow& row) {
+  Statement& insert = sql_[kPutAudit];
+  insert.Int(row.sequence).Int(ToMicros(row.time)).Int(row.revision);
+  for (const std::string* field : {&row.principal, &row.principal_uid, &row.action, &row.fqn, &row.uid, &row.before_etag,
+                                   &row.after_etag, &row.path, &row.peer, &row.request_id}) {
+    insert.Text(*field);
+  }
+  return Run(insert.Blob(row.hash));
+}
+
+Status SqliteRows::PutFactsSequence(uint64_t sequence) {
+  return Run(sql_[kPutFactsSequence].Int(static_cast<int64_t>(sequence)));
+}
+
+}  // namespace weir::store

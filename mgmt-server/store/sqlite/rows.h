@@ -1,0 +1,54 @@
+#pragma once
+
+#include <array>
+
+#include "mgmt-server/store/sqlite/database.h"
+#include "mgmt-server/store/txn.h"
+
+namespace weir::store {
+
+// The rows of a transaction, through statements prepared once.
+class SqliteRows : public RowWriter {
+ public:
+  Status Prepare(Database& database);
+
+  // The first error since the last call; a caller who overlooked it must not be committed.
+  Status TakeError();
+
+  Status PutVersion(const StoredResource& resource) override;
+  Status PutNode(std::string_view name, ngac::NodeType type) override;
+  Status DeleteNode(std::string_view name) override;
+  Status PutAssignment(std::string_view member, std::string_view container) override;
+  Status DeleteAssignment(std::string_view member, std::string_view container) override;
+  Status PutAssociation(std::string_view source, std::string_view target, std::string_view rights) override;
+  Status DeleteAssociation(std::string_view source, std::string_view target) override;
+  Status PutCredential(const Credential& credential) override;
+  Status DeleteCredential(std::string_view user_uid) override;
+  Status PutSession(const Session& session) override;
+  Status DeleteSession(std::string_view token_hash) override;
+  Status PutJoinToken(const JoinToken& token) override;
+  Status DeleteJoinToken(std::string_view token_hash) override;
+  Status PutCaMaterial(std::string_view name, std::string_view blob) override;
+  Status DeleteCaMaterial(std::string_view name) override;
+  Status PutFactsState(const ClusterFacts& facts) override;
+  Status PutFact(std::string_view cluster_uid, bool service, std::string_view key, std::string_view body) override;
+  Status DeleteFact(std::string_view cluster_uid, bool service, std::string_view key) override;
+  Status DeleteFacts(std::string_view cluster_uid) override;
+  Status PutAudit(const AuditRow& row) override;
+  Status PutFactsSequence(uint64_t sequence);
+
+ private:
+  enum Sql : size_t {
+    kPutVersion, kPutNode, kDeleteNode, kPutAssignment, kDeleteAssignment, kPutAssociation, kDeleteAssociation,
+    kPutCredential, kDeleteCredential, kPutSession, kDeleteSession, kPutJoinToken, kDeleteJoinToken, kPutCaMaterial,
+    kDeleteCaMaterial, kPutFactsState, kPutFact, kDeleteFact, kDeleteFacts, kPutAudit, kPutFactsSequence, kCount
+  };
+  Status Run(Statement& statement);
+
+  std::array<Statement, kCount> sql_;
+  Status error_;
+  int64_t place_revision_ = 0;
+  int64_t place_ = 0;
+};
+
+}  // namespace weir::store

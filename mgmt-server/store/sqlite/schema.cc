@@ -1,0 +1,233 @@
+#include "mgmt-server/store/sqlite/schema.h"
+
+#include <iterator>
+#include <sstream>
+
+namespace weir::store {
+namespace {
+
+constexpr const char* kMigrations[] = {
+    // 1: everything of the first release.
+    R"sql(
+CREATE TABLE counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO counters VALUES('facts_sequence', 0), ('fence', 0);
+-- Rows are only ever added. The present of a name is its row with the highest id, unless that one is deleted.
+CREATE TABLE versions(
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL, fqn TEXT NOT NULL, kind TEXT NOT NULL, etag TEXT NOT NULL,
+  body BLOB NOT NULL, owners BLOB NOT NULL, deleted INTEGER NOT NULL CHECK(deleted IN (0, 1)),
+  create_time INTEGER NOT NULL, update_time INTEGER NOT NULL) STRICT;
+CREATE INDEX versions_by_fqn ON versions(fqn);
+CREATE TABLE nodes(name TEXT PRIMARY KEY, type INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE assignments(
+  member TEXT NOT NULL REFERENCES nodes ON DELETE CASCADE, container TEXT NOT NULL REFERENCES nodes,
+  PRIMARY KEY(member, container)) STRICT, WITHOUT ROWID;
+CREATE INDEX assignments_by_container ON assignments(container);
+CREATE TABLE associations(
+  source TEXT NOT NULL REFERENCES nodes ON DELETE CASCADE, target TEXT NOT NULL REFERENCES nodes ON DELETE CASCADE,
+  rights TEXT NOT NULL, PRIMARY KEY(source, target)) STRICT, WITHOUT ROWID;
+CREATE INDEX associations_by_target ON associations(target);
+CREATE TABLE credentials(user_uid TEXT PRIMARY KEY, hash TEXT NOT NULL, changed INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE sessions(
+  token_hash BLOB PRIMARY KEY, user_uid TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE join_tokens(
+  token_hash BLOB PRIMARY KEY, cluster_uid TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,
+  used INTEGER NOT NULL CHECK(used IN (0, 1))) STRICT, WITHOUT ROWID;
+CREATE TABLE ca_material(name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE cluster_facts(
+  cluster_uid TEXT PRIMARY KEY, sequence INTEGER NOT NULL, agent_sequence INTEGER NOT NULL, hash TEXT NOT NULL,
+  last_seen INTEGER NOT NULL, agent_version TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE facts(
+  cluster_uid TEXT NOT NULL REFERENCES cluster_facts ON DELETE CASCADE, service INTEGER NOT NULL, key TEXT NOT NULL,
+  body BLOB NOT NULL, PRIMARY KEY(cluster_uid, service, key)) STRICT, WITHOUT ROWID;
+CREATE TABLE audit(
+  sequence INTEGER PRIMARY KEY, time INTEGER NOT NULL, revision INTEGER NOT NULL, principal TEXT NOT NULL,
+  principal_uid TEXT NOT NULL, action TEXT NOT NULL, fqn TEXT NOT NULL, uid TEXT NOT NULL, before_etag TEXT NOT NULL,
+  after_etag TEXT NOT NULL, path TEXT NOT NULL, peer TEXT NOT NULL, request_id TEXT NOT NULL, hash BLOB NOT NULL) STRICT;
+)sql",
+};
+constexpr int64_t kNewest = std::size(kMigrations);
+
+Error Damaged(const Error& error) {
+  return DataLoss("STORE_DAMAGED", "the stored policy graph contradicts itself: {}", error.message);
+}
+
+// Runs a query and calls `row` on each.
+template <typename Row>
+Status ForRows(Database& database, std::string_view sql, Row&& row) {
+  WEIR_ASSIGN(Statement query, database.Prepare(sql));
+  while (true) {
+    WEIR_ASSIGN(const bool more, query.Step());
+    if (!more) return {};
+    row(query);
+  }
+}
+
+std::map<std::string, std::string> UnpackOwners(std::string_view packed) {
+  std::map<std::string, std::string> owners;
+  while (!packed.empty()) {
+    const size_t end = packed.find('\n');
+    const std::string_view line = packed.substr(0, end);
+    const size_t tab = line.find('\t');
+    if (tab != std::string_view::npos) owners.emplace(line.substr(0, tab), line.substr(tab + 1));
+    packed = end == std::string_view::npos ? std::string_view() : packed.substr(end + 1);
+  }
+  return owners;
+}
+
+// Members come after their containers: a container has to exist before what is in it.
+Status LoadGraph(Database& database, ngac::Graph& graph) {
+  std::map<std::string, ngac::NodeType> types;
+  std::map<std::string, std::vector<std::string>> containers;
+  std::map<std::string, std::vector<std::string>> members;
+  WEIR_TRY(ForRows(database, "SELECT name, type FROM nodes", [&](const Statement& row) {
+    types.emplace(row.String(0), static_cast<ngac::NodeType>(row.Number(1)));
+  }));
+  WEIR_TRY(ForRows(database, "SELECT member, container FROM assignments", [&](const Statement& row) {
+    containers[row.String(0)].push_back(row.String(1));
+    members[row.String(1)].push_back(row.String(0));
+  }));
+  std::map<std::string, size_t> waiting;
+  std::vector<std::string> ready;
+  for (const auto& [name, type] : types) {
+    const auto found = containers.find(name);
+    if (found == containers.end()) {
+      ready.push_back(name);
+    } else {
+      waiting[name] = found->second.size();
+    }
+  }
+  while (!ready.empty()) {
+    const std::string name = std::move(ready.back());
+    ready.pop_back();
+    const Status created = graph.CreateNode(name, types[name], containers[name]);
+    if (!created.ok()) return Damaged(created.error());
+    for (const std::string& member : members[name]) {
+      if (--waiting[member] == 0) ready.push_back(member);
+    }
+  }
+  if (graph.node_count() != types.size()) return DataLoss("STORE_DAMAGED", "the stored policy graph has a cycle");
+  Status failed;
+  WEIR_TRY(ForRows(database, "SELECT source, target, rights FROM associations", [&](const Statement& row) {
+    std::vector<std::string> rights;
+    std::stringstream names(row.String(2));
+    for (std::string name; std::getline(names, name, ',');) rights.push_back(name);
+    const Status added = graph.Associate(row.String(0), row.String(1), rights);
+    if (!added.ok()) failed = Damaged(added.error());
+  }));
+  return failed;
+}
+
+Status LoadFacts(Database& database, ViewLoader& loader) {
+  std::map<std::string, std::shared_ptr<ClusterFacts>> clusters;
+  WEIR_TRY(ForRows(database, "SELECT cluster_uid, sequence, agent_sequence, hash, last_seen, agent_version FROM cluster_facts",
+                   [&](const Statement& row) {
+                     auto facts = std::make_shared<ClusterFacts>();
+                     facts->cluster_uid = row.String(0);
+                     facts->sequence = static_cast<uint64_t>(row.Number(1));
+                     facts->agent_sequence = static_cast<uint64_t>(row.Number(2));
+                     facts->hash = row.String(3);
+                     facts->last_seen = FromMicros(row.Number(4));
+                     facts->agent_version = row.String(5);
+                     clusters[facts->cluster_uid] = std::move(facts);
+                   }));
+  WEIR_TRY(ForRows(database, "SELECT cluster_uid, service, key, body FROM facts", [&](const Statement& row) {
+    ClusterFacts& facts = *clusters[row.String(0)];
+    (row.Number(1) != 0 ? facts.services : facts.workloads).Set(row.String(2), row.String(3));
+  }));
+  for (auto& [uid, facts] : clusters) loader.Add(ClusterFactsPtr(std::move(facts)));
+  return {};
+}
+
+}  // namespace
+
+std::string PackOwners(const std::map<std::string, std::string>& owners) {
+  std::string packed;
+  for (const auto& [field, manager] : owners) packed += field + '\t' + manager + '\n';
+  return packed;
+}
+
+int64_t ToMicros(WallTime time) {
+  return std::chrono::floor<std::chrono::microseconds>(time.time_since_epoch()).count();
+}
+WallTime FromMicros(int64_t micros) { return WallTime(std::chrono::microseconds(micros)); }
+
+ResourcePtr ReadVersion(const Statement& row) {
+  auto version = std::make_shared<StoredResource>();
+  version->uid = row.String(0);
+  version->revision = row.Number(1);
+  version->fqn = row.String(2);
+  version->kind = row.String(3);
+  version->etag = row.String(4);
+  version->body = row.String(5);
+  version->field_owners = UnpackOwners(row.Bytes(6));
+  version->deleted = row.Number(7) != 0;
+  version->create_time = FromMicros(row.Number(8));
+  version->update_time = FromMicros(row.Number(9));
+  return version;
+}
+
+AuditRow ReadAudit(const Statement& row) {
+  AuditRow record;
+  record.sequence = row.Number(0);
+  record.time = FromMicros(row.Number(1));
+  record.revision = row.Number(2);
+  int column = 3;
+  for (std::string* field : {&record.principal, &record.principal_uid, &record.action, &record.fqn, &record.uid,
+                             &record.before_etag, &record.after_etag, &record.path, &record.peer, &record.request_id,
+                             &record.hash}) {
+    *field = row.String(column++);
+  }
+  return record;
+}
+
+Status Migrate(Database& database) {
+  int64_t at = 0;
+  WEIR_TRY(ForRows(database, "PRAGMA user_version", [&](const Statement& row) { at = row.Number(0); }));
+  if (at > kNewest) {
+    return FailedPrecondition("STORE_TOO_NEW", "the store has schema {}, this program knows {}", at, kNewest);
+  }
+  for (; at < kNewest; ++at) {
+    WEIR_TRY(database.Execute("BEGIN IMMEDIATE"));
+    const std::string mark = fmt::format("PRAGMA user_version = {}", at + 1);
+    Status step = database.Execute(kMigrations[at]);
+    if (step.ok()) step = database.Execute(mark.c_str());
+    if (step.ok()) step = database.Execute("COMMIT");
+    if (!step.ok()) {
+      (void)database.Execute("ROLLBACK");
+      return step;
+    }
+  }
+  return {};
+}
+
+Status Load(Database& database, View& view) {
+  ViewLoader loader(view);
+  WEIR_TRY(ForRows(database, "SELECT coalesce(max(id), 0) >> 20 FROM versions",
+                   [&](const Statement& row) { loader.SetRevision(row.Number(0)); }));
+  WEIR_TRY(ForRows(database,
+                   "SELECT " WEIR_VERSION_COLUMNS " FROM versions "
+                   "WHERE id IN (SELECT max(id) FROM versions GROUP BY fqn) AND deleted = 0",
+                   [&](const Statement& row) { loader.Add(ReadVersion(row)); }));
+  WEIR_TRY(LoadGraph(database, loader.graph()));
+  WEIR_TRY(ForRows(database, "SELECT user_uid, hash, changed FROM credentials", [&](const Statement& row) {
+    loader.Add(Credential{row.String(0), row.String(1), FromMicros(row.Number(2))});
+  }));
+  WEIR_TRY(ForRows(database, "SELECT token_hash, user_uid, created, expires FROM sessions", [&](const Statement& row) {
+    loader.Add(Session{row.String(0), row.String(1), FromMicros(row.Number(2)), FromMicros(row.Number(3))});
+  }));
+  WEIR_TRY(ForRows(database, "SELECT token_hash, cluster_uid, created, expires, used FROM join_tokens",
+                   [&](const Statement& row) {
+                     loader.Add(JoinToken{row.String(0), row.String(1), FromMicros(row.Number(2)),
+                                          FromMicros(row.Number(3)), row.Number(4) != 0});
+                   }));
+  WEIR_TRY(ForRows(database, "SELECT name, content FROM ca_material",
+                   [&](const Statement& row) { loader.AddCaMaterial(row.String(0), row.String(1)); }));
+  WEIR_TRY(LoadFacts(database, loader));
+  WEIR_TRY(ForRows(database, "SELECT value FROM counters WHERE name = 'facts_sequence'",
+                   [&](const Statement& row) { loader.SetFactsSequence(static_cast<uint64_t>(row.Number(0))); }));
+  return ForRows(database, "SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1",
+                 [&](const Statement& row) { loader.SetAuditHead(row.Number(0), row.String(1)); });
+}
+
+}  // namespace weir::store

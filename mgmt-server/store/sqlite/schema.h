@@ -1,0 +1,30 @@
+#pragma once
+
+#include "libs/base/result.h"
+#include "mgmt-server/store/sqlite/database.h"
+#include "mgmt-server/store/view.h"
+
+namespace weir::store {
+
+// Brings the file to the newest schema: numbered steps, each in its own transaction, never changed once released.
+// FAILED_PRECONDITION STORE_TOO_NEW when the file knows more steps than this program.
+Status Migrate(Database& database);
+
+// versions.id carries the revision, so the feed and `asOf` need no index of their own: revision << 20 | place in it.
+inline constexpr int kPlaceBits = 20;
+
+// Everything present, into an empty view. DATA_LOSS STORE_DAMAGED when rows contradict each other.
+Status Load(Database& database, View& view);
+
+// Columns of a version, in the order ReadVersion takes them.
+#define WEIR_VERSION_COLUMNS "uid, id >> 20, fqn, kind, etag, body, owners, deleted, create_time, update_time"
+ResourcePtr ReadVersion(const Statement& row);
+AuditRow ReadAudit(const Statement& row);
+#define WEIR_AUDIT_COLUMNS \
+  "sequence, time, revision, principal, principal_uid, action, fqn, uid, before_etag, after_etag, path, peer, request_id, hash"
+
+std::string PackOwners(const std::map<std::string, std::string>& owners);
+int64_t ToMicros(WallTime time);
+WallTime FromMicros(int64_t micros);
+
+}  // namespace weir::store

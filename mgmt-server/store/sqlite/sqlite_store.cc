@@ -1,0 +1,350 @@
+#include "mgmt-server/store/sqlite/sqlite_store.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <semaphore>
+#include <thread>
+
+#include "libs/obs/log.h"
+#include "mgmt-server/store/feed.h"
+#include "mgmt-server/store/sqlite/database.h"
+#include "mgmt-server/store/sqlite/rows.h"
+#include "mgmt-server/store/sqlite/schema.h"
+
+namespace weir::store {
+namespace {
+
+// A descriptor held to keep a second process out; closing it lets go.
+class FileLock {
+ public:
+  FileLock() = default;
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+  ~FileLock() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Status Take(const std::string& path) {
+    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd_ < 0) {
+      return Unavailable("STORE_IO", "cannot open {}", path).WithCause(std::system_category().message(errno));
+    }
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      return FailedPrecondition("STORE_LOCKED", "another process uses the store (it holds {})", path);
+    }
+    return {};
+  }
+
+ private:
+  int fd_ = -1;
+};
+
+struct Call {
+  const std::function<Status(Txn&)>* fn;
+  bool dry_run;
+  Status status;
+  bool changed = false;
+  std::binary_semaphore done{0};
+};
+
+class SqliteStore : public Store {
+ public:
+  explicit SqliteStore(SqliteOptions options) : options_(std::move(options)) {}
+
+  ~SqliteStore() override {
+    {
+      std::lock_guard lock(queue_mutex_);
+      closed_ = true;
+      queue_changed_.notify_all();
+    }
+    if (writer_.joinable()) writer_.join();
+    if (changes_) changes_->Close();
+    if (facts_) facts_->Close();
+  }
+
+  Status Start() {
+    if (options_.vfs.empty()) {
+      WEIR_TRY(lock_.Take(options_.path + ".lock"));
+      const int fd = ::open(options_.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);  // SQLite's files take this mode.
+      if (fd >= 0) ::close(fd);
+    }
+    WEIR_ASSIGN(db_, Database::Open(options_.path, options_.vfs, false));
+    WEIR_TRY(db_.Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                         "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
+                         "PRAGMA trusted_schema = OFF"));
+    WEIR_TRY(Migrate(db_));
+    WEIR_TRY(rows_.Prepare(db_));
+    WEIR_TRY(LoadPublished());
+    WEIR_ASSIGN(reader_, Database::Open(options_.path, options_.vfs, true));
+    changes_ = std::make_unique<Feed<ChangeEvent>>(
+        Read()->revision(), [](const ChangeEvent& event) { return event.revision; },
+        [this](int64_t after) { return OlderChanges(after); });
+    facts_ = std::make_unique<Feed<FactsEvent>>(
+        static_cast<int64_t>(Read()->facts_sequence()),
+        [](const FactsEvent& event) { return static_cast<int64_t>(event.sequence); },
+        [this](int64_t) {  // What was there is not kept; the subscriber reads the present.
+          FactsEvent event;
+          event.sequence = Read()->facts_sequence();
+          event.resync = true;
+          return std::vector<FactsEvent>{event};
+        });
+    writer_ = std::thread([this] { Work(); });
+    return {};
+  }
+
+  ViewPtr Read() const override {
+    std::lock_guard lock(published_mutex_);
+    return published_;
+  }
+
+  Result<ViewPtr> ReadAt(int64_t revision) const override {
+    if (revision < 0 || revision > Read()->revision()) {
+      return OutOfRange("REVISION_UNKNOWN", "there is no revision {} yet", revision);
+    }
+    auto view = std::make_shared<View>(options_.rights);
+    ViewLoader loader(*view);
+    loader.SetRevision(revision);
+    std::lock_guard lock(reader_mutex_);
+    WEIR_ASSIGN(Statement query, reader_.Prepare("SELECT " WEIR_VERSION_COLUMNS " FROM versions WHERE id IN "
+                                                 "(SELECT max(id) FROM versions WHERE id < ? GROUP BY fqn) AND deleted = 0"));
+    query.Int((revision + 1) << kPlaceBits);
+    while (true) {
+      WEIR_ASSIGN(const bool row, query.Step());
+      if (!row) return ViewPtr(view);
+      loader.Add(ReadVersion(query));
+    }
+  }
+
+  Result<std::vector<ResourcePtr>> History(std::string_view fqn, size_t limit) const override {
+    std::vector<ResourcePtr> versions;
+    std::lock_guard lock(reader_mutex_);
+    WEIR_ASSIGN(Statement query, reader_.Prepare("SELECT " WEIR_VERSION_COLUMNS
+                                                 " FROM versions WHERE fqn = ? ORDER BY id DESC LIMIT ?"));
+    query.Text(fqn).Int(static_cast<int64_t>(limit));
+    while (true) {
+      WEIR_ASSIGN(const bool row, query.Step());
+      if (!row) return versions;
+      versions.push_back(ReadVersion(query));
+    }
+  }
+
+  Result<std::vector<AuditRow>> Audit(const AuditQuery& query) const override {
+    std::vector<AuditRow> records;
+    std::lock_guard lock(reader_mutex_);
+    WEIR_ASSIGN(Statement select, reader_.Prepare("SELECT " WEIR_AUDIT_COLUMNS
+                                                  " FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"));
+    select.Int(query.after).Int(static_cast<int64_t>(std::clamp<size_t>(query.limit, 1, 10000)));
+    while (true) {
+      WEIR_ASSIGN(const bool row, select.Step());
+      if (!row) return records;
+      records.push_back(ReadAudit(select));
+    }
+  }
+
+  std::unique_ptr<Subscription> Subscribe(int64_t after, std::function<void(const ChangeEvent&)> callback) override {
+    return changes_->Subscribe(after, std::move(callback));
+  }
+  std::unique_ptr<Subscription> SubscribeFacts(uint64_t after, std::function<void(const FactsEvent&)> callback) override {
+    return facts_->Subscribe(static_cast<int64_t>(after), std::move(callback));
+  }
+
+ protected:
+  Status Commit(const std::function<Status(Txn&)>& fn, bool dry_run) override {
+    if (std::this_thread::get_id() == writer_.get_id()) {
+      return Internal("NESTED_WRITE", "a write was started inside a write");
+    }
+    Call call{&fn, dry_run, {}, false};
+    {
+      std::lock_guard lock(queue_mutex_);
+      if (closed_) return Unavailable("STORE_CLOSED", "the server is stopping");
+      queue_.push_back(&call);
+      queue_changed_.notify_one();
+    }
+    call.done.acquire();
+    return std::move(call.status);
+  }
+
+ private:
+  // The writer's thread: takes whoever waits, up to max_group, into one transaction. While it syncs, the next gather.
+  void Work() {
+    std::vector<Call*> group;
+    while (true) {
+      {
+        std::unique_lock lock(queue_mutex_);
+        queue_changed_.wait(lock, [&] { return closed_ || !queue_.empty(); });
+        if (queue_.empty()) return;  // Closed, and everyone before has an answer.
+        while (!queue_.empty() && group.size() < options_.max_group) {
+          group.push_back(queue_.front());
+          queue_.pop_front();
+        }
+      }
+      RunGroup(group);
+      for (Call* call : group) call->done.release();
+      group.clear();
+    }
+  }
+
+  void RunGroup(const std::vector<Call*>& group) {
+    if (!trusted_) {
+      const Status fenced = Fence();
+      if (!fenced.ok()) return FailAll(group, fenced.error());
+    }
+    const Status begun = db_.Execute("BEGIN IMMEDIATE");
+    if (!begun.ok()) return FailAll(group, begun.error());
+    View working = *Read();
+    const uint64_t facts_before = working.facts_sequence();
+    std::vector<ChangeEvent> changes;
+    std::vector<FactsEvent> facts;
+    Status failed;
+    bool dirty = false;
+    for (Call* call : group) {
+      failed = RunCall(*call, working, changes, facts);
+      if (!failed.ok()) break;
+      dirty |= call->changed;
+    }
+    if (failed.ok() && dirty && working.facts_sequence() != facts_before) {
+      failed = rows_.PutFactsSequence(working.facts_sequence());
+    }
+    if (!dirty && failed.ok()) {  // Nothing to make durable.
+      (void)db_.Execute("ROLLBACK");
+      return;
+    }
+    if (failed.ok()) failed = db_.Execute("COMMIT");
+    if (!failed.ok()) {
+      trusted_ = false;
+      (void)rows_.TakeError();
+      if (!db_.autocommit()) (void)db_.Execute("ROLLBACK");
+      obs::Log(obs::Level::kError, "commit failed", {{"cause", failed.error().cause}});
+      return FailAll(group, failed.error());
+    }
+    Publish(std::make_shared<const View>(std::move(working)));
+    changes_->Publish(changes);
+    facts_->Publish(facts);
+  }
+
+  // One caller inside its own savepoint. An error of the caller stays with it; what is returned fails the group.
+  Status RunCall(Call& call, View& working, std::vector<ChangeEvent>& changes, std::vector<FactsEvent>& facts) {
+    const View before = working;
+    WEIR_TRY(savepoint_.Run());
+    Txn txn(working, rows_, options_.clock->Wall());
+    try {
+      call.status = (*call.fn)(txn);
+    } catch (const std::exception& thrown) {
+      call.status = Internal("WRITE_THREW", "internal error").WithCause(thrown.what());
+    }
+    const Status overlooked = rows_.TakeError();
+    if (db_.autocommit()) {  // SQLite gave up the whole transaction.
+      return overlooked.ok() ? Unavailable("STORE_IO", "the store cannot be written now") : overlooked;
+    }
+    if (call.status.ok() && !overlooked.ok()) call.status = overlooked;
+    if (!call.status.ok() || call.dry_run) {
+      working = before;
+      if (txn.changed() || !overlooked.ok()) WEIR_TRY(rollback_.Run());
+      return release_.Run();
+    }
+    WEIR_TRY(release_.Run());
+    call.changed = txn.changed();
+    txn.Finish();
+    if (txn.event()) changes.push_back(*txn.event());
+    facts.insert(facts.end(), txn.facts_events().begin(), txn.facts_events().end());
+    return {};
+  }
+
+  // After a failed COMMIT its frames may stand unsynced in the log, and a crash now could bring them back. A small commit
+  // of our own overwrites their beginning; after it, what is stored is compared with memory.
+  Status Fence() {
+    WEIR_TRY(db_.Execute("UPDATE counters SET value = value + 1 WHERE name = 'fence'"));
+    const int64_t known = Read()->revision();
+    WEIR_TRY(LoadPublished());
+    if (Read()->revision() > known) changes_->Publish(OlderChanges(known));
+    trusted_ = true;
+    return {};
+  }
+
+  static void FailAll(const std::vector<Call*>& group, const Error& cause) {
+    for (Call* call : group) {
+      call->status = Unavailable("COMMIT_FAILED", "nothing was stored: the store cannot be written now")
+                         .WithCause(cause.cause.empty() ? cause.message : cause.cause);
+    }
+  }
+
+  Status LoadPublished() {
+    auto view = std::make_shared<View>(options_.rights);
+    WEIR_TRY(Load(db_, *view));
+    WEIR_ASSIGN(savepoint_, db_.Prepare("SAVEPOINT caller"));
+    WEIR_ASSIGN(rollback_, db_.Prepare("ROLLBACK TO caller"));
+    WEIR_ASSIGN(release_, db_.Prepare("RELEASE caller"));
+    if (const ViewPtr known = Read()) {  // Who is connected is known to this process only.
+      ViewLoader loader(*view);
+      known->ForEachFacts([&](const ClusterFactsPtr& facts) {
+        const ClusterFactsPtr stored = view->Facts(facts->cluster_uid);
+        if (!stored || !facts->connected) return;
+        auto connected = std::make_shared<ClusterFacts>(*stored);
+        connected->connected = true;
+        loader.Add(ClusterFactsPtr(std::move(connected)));
+      });
+    }
+    Publish(std::move(view));
+    return {};
+  }
+
+  void Publish(ViewPtr view) {
+    std::lock_guard lock(published_mutex_);
+    published_.swap(view);
+  }
+
+  std::vector<ChangeEvent> OlderChanges(int64_t after) const {
+    constexpr int64_t kAtOnce = 1000;  // Revisions.
+    std::vector<ChangeEvent> events;
+    const Status read = [&]() -> Status {
+      std::lock_guard lock(reader_mutex_);
+      WEIR_ASSIGN(Statement query, reader_.Prepare("SELECT id >> 20, kind, fqn, uid, deleted FROM versions "
+                                                   "WHERE id >= ? AND id < ? ORDER BY id >> 20, fqn, id"));
+      query.Int((after + 1) << kPlaceBits).Int((after + 1 + kAtOnce) << kPlaceBits);
+      while (true) {
+        WEIR_ASSIGN(const bool row, query.Step());
+        if (!row) return {};
+        const int64_t revision = query.Number(0);
+        if (events.empty() || events.back().revision != revision) events.push_back({revision, {}});
+        ResourceChange change{query.String(1), query.String(2), query.String(3), query.Number(4) != 0};
+        auto& changes = events.back().changes;
+        if (!changes.empty() && changes.back().fqn == change.fqn && changes.back().uid == change.uid) changes.pop_back();
+        changes.push_back(std::move(change));
+      }
+    }();
+    if (!read.ok()) events.clear();
+    return events;
+  }
+
+  const SqliteOptions options_;
+  FileLock lock_;
+  Database db_;  // The writer's thread only, once started.
+  SqliteRows rows_;
+  Statement savepoint_, rollback_, release_;
+  bool trusted_ = true;  // False after a failed COMMIT, until Fence.
+  mutable std::mutex reader_mutex_;
+  mutable Database reader_;
+  mutable std::mutex published_mutex_;
+  ViewPtr published_;
+  std::unique_ptr<Feed<ChangeEvent>> changes_;
+  std::unique_ptr<Feed<FactsEvent>> facts_;
+  std::mutex queue_mutex_;
+  std::condition_variable queue_changed_;
+  std::deque<Call*> queue_;
+  bool closed_ = false;
+  std::thread writer_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> OpenSqlite(SqliteOptions options) {
+  auto store = std::make_unique<SqliteStore>(std::move(options));
+  WEIR_TRY(store->Start());
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+}  // namespace weir::store

@@ -1,0 +1,106 @@
+#include "mgmt-server/store/view.h"
+
+#include <algorithm>
+
+namespace weir::store {
+namespace {
+
+std::string KindKey(std::string_view kind, std::string_view fqn) {
+  std::string key(kind);
+  key.push_back('\0');
+  key.append(fqn);
+  return key;
+}
+
+}  // namespace
+
+ResourcePtr View::Get(std::string_view fqn) const {
+  const ResourcePtr* found = by_fqn_.Find(fqn);
+  return found == nullptr ? nullptr : *found;
+}
+
+ResourcePtr View::GetByUid(std::string_view uid) const {
+  const ResourcePtr* found = by_uid_.Find(uid);
+  return found == nullptr ? nullptr : *found;
+}
+
+void View::ForEach(std::string_view parent, std::string_view kind,
+                   const std::function<bool(const ResourcePtr&)>& visit) const {
+  std::string prefix(parent);
+  if (!prefix.empty()) prefix.push_back('/');
+  const std::string from = kind.empty() ? prefix : KindKey(kind, prefix);
+  const auto step = [&](const std::string& key, const ResourcePtr& resource) {
+    return key.starts_with(from) && visit(resource);
+  };
+  if (kind.empty()) {
+    by_fqn_.VisitFrom(from, step);
+  } else {
+    by_kind_.VisitFrom(from, step);
+  }
+}
+
+Page View::List(const ListQuery& query) const {
+  const size_t size = std::clamp<size_t>(query.page_size, 1, 1000);
+  Page page;
+  const std::string prefix = query.parent.empty() ? "" : query.parent + "/";
+  const std::string lead = query.kind.empty() ? "" : KindKey(query.kind, "");
+  const std::string all = lead + prefix;
+  const std::string from = std::max(all, lead + query.page_token);
+  const auto step = [&](const std::string& key, const ResourcePtr& resource) {
+    if (!key.starts_with(all)) return false;
+    if (!query.page_token.empty() && resource->fqn <= query.page_token) return true;
+    if (page.items.size() == size) {
+      page.next_page_token = page.items.back()->fqn;
+      return false;
+    }
+    page.items.push_back(resource);
+    return true;
+  };
+  if (query.kind.empty()) {
+    by_fqn_.VisitFrom(from, step);
+  } else {
+    by_kind_.VisitFrom(from, step);
+  }
+  return page;
+}
+
+ClusterFactsPtr View::Facts(std::string_view cluster_uid) const {
+  const ClusterFactsPtr* found = facts_.Find(cluster_uid);
+  return found == nullptr ? nullptr : *found;
+}
+
+void View::ForEachFacts(const std::function<void(const ClusterFactsPtr&)>& visit) const {
+  facts_.VisitAll([&](const std::string&, const ClusterFactsPtr& facts) {
+    visit(facts);
+    return true;
+  });
+}
+
+void View::ForEachSession(const std::function<void(const Session&)>& visit) const {
+  sessions_.VisitAll([&](const std::string&, const Session& session) {
+    visit(session);
+    return true;
+  });
+}
+
+void View::ForEachJoinToken(const std::function<void(const JoinToken&)>& visit) const {
+  join_tokens_.VisitAll([&](const std::string&, const JoinToken& token) {
+    visit(token);
+    return true;
+  });
+}
+
+void View::PutResource(ResourcePtr resource) {
+  by_fqn_.Set(resource->fqn, resource);
+  by_kind_.Set(KindKey(resource->kind, resource->fqn), resource);
+  by_uid_.Set(resource->uid, resource);
+}
+
+void View::EraseResource(const StoredResource& resource) {
+  by_kind_.Erase(KindKey(resource.kind, resource.fqn));
+  by_uid_.Erase(resource.uid);
+  const std::string fqn = resource.fqn;
+  by_fqn_.Erase(fqn);
+}
+
+}  // namespace weir::store
