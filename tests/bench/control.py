@@ -1,0 +1,98 @@
+"""Rows of the control plane."""
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import urllib.request
+
+from common import BIN, OUT, Process, fail, free_port, median, row
+
+ROUNDS = 5
+
+
+class Server:
+    """A fresh weir-server in a folder of its own."""
+
+    def __init__(self, name):
+        self.folder = os.path.join(OUT, name)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder, mode=0o700)
+        ports = [free_port() for _ in range(3)]
+        self.rest = f"127.0.0.1:{ports[0]}"
+        self.process = Process(name, [os.path.join(BIN, "weir-server"), "--state-dir", self.folder, "--address", "127.0.0.1",
+                                      "--rest-port", str(ports[0]), "--grpc-port", str(ports[1]),
+                                      "--agent-port", str(ports[2]), "--organization", "bench"]).wait_port(self.rest)
+        self.context = ssl.create_default_context(cafile=os.path.join(self.folder, "root.pem"))
+        with open(os.path.join(self.folder, "admin-password"), encoding="utf-8") as file:
+            password = file.read().strip()
+        self.token = None
+        self.token = self.call("POST", "/v2/login", {"organization": "bench", "user": "admin", "password": password})["token"]
+
+    def call(self, method, path, body=None):
+        request = urllib.request.Request(f"https://{self.rest}{path}", method=method,
+                                         data=None if body is None else json.dumps(body).encode())
+        request.add_header("Content-Type", "application/json")
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        with urllib.request.urlopen(request, context=self.context, timeout=10) as answer:
+            return json.loads(answer.read() or b"{}")
+
+
+def writes(server, clients, seconds):
+    done = subprocess.run([os.path.join(BIN, "weir-bench-apiload"), "rest", server.rest, server.token, "organizations/bench",
+                           str(clients), str(seconds)], check=True, capture_output=True, text=True)
+    result = json.loads(done.stdout)
+    if result["errors"]:
+        fail(f"api_write: {result['errors']} errors: {done.stderr.strip()}")
+    return result["done"] / result["seconds"], result["done"]
+
+
+def floor(seconds):
+    path = os.path.join(OUT, "floor.db")
+    for suffix in ("", "-wal", "-shm"):
+        if os.path.exists(path + suffix):
+            os.remove(path + suffix)
+    done = subprocess.run([os.path.join(BIN, "weir-bench-apiload"), "floor", path, str(seconds)], check=True,
+                          capture_output=True, text=True)
+    result = json.loads(done.stdout)
+    return result["done"] / result["seconds"]
+
+
+def syncs_per_write(server):
+    """Counted by strace in a run of its own, which is not timed."""
+    trace = os.path.join(OUT, "syncs.txt")
+    tracer = subprocess.Popen(["strace", "-f", "-c", "-e", "trace=fsync,fdatasync", "-o", trace,
+                               "-p", str(server.process.process.pid)], stderr=subprocess.PIPE)
+    try:
+        tracer.stderr.readline()  # "Process N attached".
+        _, done = writes(server, 64, 2)
+    finally:
+        tracer.terminate()
+        tracer.wait()
+    with open(trace, encoding="utf-8") as file:
+        calls = sum(int(re.split(r"\s+", line.strip())[3]) for line in file if re.search(r"\bf(data)?sync$", line.strip()))
+    return calls / done
+
+
+def api_write():
+    server = Server("api-server")
+    try:
+        writes(server, 1, 0.5)
+        one, many, bare = [], [], []
+        for _ in range(ROUNDS):
+            bare.append(floor(1))
+            one.append(writes(server, 1, 1)[0])
+            many.append(writes(server, 64, 1)[0])
+        ratio_one = median([o / b for o, b in zip(one, bare)])
+        ratio_many = median([m / o for m, o in zip(many, one)])
+        syncs = syncs_per_write(server)
+        return [
+            row("api_write", median(one), median(bare), "bare SQLite commit", ratio_one, 0.5, ROUNDS, "writes/s", measure="1 client"),
+            row("api_write", median(many), median(one), "our one client", ratio_many, 3, ROUNDS, "writes/s", measure="64 clients"),
+            row("api_write", syncs, None, None, None, 0.2, 1, "syncs per acknowledged write", measure="64 clients, syncs",
+                good=syncs <= 0.2),
+        ]
+    finally:
+        server.process.stop()
