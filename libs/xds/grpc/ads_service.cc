@@ -1,0 +1,375 @@
+#include "libs/xds/grpc/ads_service.h"
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "libs/obs/log.h"
+#include "libs/rpc/server.h"
+#include "libs/rpc/status.h"
+
+namespace weir::xds {
+namespace {
+
+using envoy::service::discovery::v3::AggregatedDiscoveryService;
+using envoy::service::discovery::v3::DeltaDiscoveryRequest;
+using envoy::service::discovery::v3::DeltaDiscoveryResponse;
+using envoy::service::discovery::v3::DiscoveryRequest;
+using envoy::service::discovery::v3::DiscoveryResponse;
+
+// Deadlines are seconds; this is how late one may be noticed.
+constexpr auto kTick = std::chrono::milliseconds(100);
+
+// What the service needs of a stream, whichever protocol it speaks.
+class Session {
+ public:
+  virtual ~Session() = default;
+  virtual void Refresh() = 0;  // Takes over the current snapshot of its key.
+  virtual void Tick() = 0;
+  virtual void Close(const Error& reason) = 0;
+};
+
+}  // namespace
+
+struct AdsService::Core : std::enable_shared_from_this<Core> {
+  explicit Core(AdsServiceOptions o) : options(std::move(o)) {}
+
+  const AdsServiceOptions options;
+  std::unique_ptr<grpc::Service> service;
+  std::mutex mutex;  // Taken inside a session's own lock, never the other way round.
+  std::map<std::string, SnapshotPtr> snapshots;
+  std::map<uint64_t, std::shared_ptr<Session>> sessions;
+  std::map<std::string, std::set<uint64_t>> by_key;
+  uint64_t streams = 0;
+  bool stopped = false;
+  std::condition_variable wake;
+  std::thread ticker;
+
+  uint64_t Add(std::shared_ptr<Session> session) {  // 0 = shutting down.
+    std::lock_guard lock(mutex);
+    if (stopped) return 0;
+    sessions.emplace(++streams, std::move(session));
+    return streams;
+  }
+  void Name(uint64_t id, const std::string& key) {
+    std::lock_guard lock(mutex);
+    by_key[key].insert(id);
+  }
+  void Drop(uint64_t id, const std::string& key) {
+    std::lock_guard lock(mutex);
+    sessions.erase(id);
+    const auto found = by_key.find(key);
+    if (found == by_key.end()) return;
+    found->second.erase(id);
+    if (found->second.empty()) by_key.erase(found);
+  }
+  SnapshotPtr Current(const std::string& key) {
+    std::lock_guard lock(mutex);
+    const auto found = snapshots.find(key);
+    return found == snapshots.end() ? nullptr : found->second;
+  }
+  std::vector<std::shared_ptr<Session>> All() {
+    std::lock_guard lock(mutex);
+    std::vector<std::shared_ptr<Session>> all;
+    for (const auto& [id, session] : sessions) all.push_back(session);
+    return all;
+  }
+  std::vector<std::shared_ptr<Session>> OfKey(const std::string& key) {
+    std::lock_guard lock(mutex);
+    std::vector<std::shared_ptr<Session>> found;
+    const auto ids = by_key.find(key);
+    if (ids == by_key.end()) return found;
+    for (const uint64_t id : ids->second) found.push_back(sessions.at(id));
+    return found;
+  }
+  void TickLoop() {
+    std::unique_lock lock(mutex);
+    while (!stopped) {
+      wake.wait_for(lock, kTick, [&] { return stopped; });
+      lock.unlock();
+      for (const auto& session : All()) session->Tick();
+      lock.lock();
+    }
+  }
+};
+
+namespace {
+
+// One stream. The reactor owns itself until OnDone; the core keeps it findable until then.
+template <typename Core, typename Request, typename Response>
+class Stream final : public grpc::ServerBidiReactor<Request, Response>,
+                     public Session,
+                     public std::enable_shared_from_this<Stream<Core, Request, Response>> {
+ public:
+  Stream(std::shared_ptr<Core> core, grpc::CallbackServerContext* context)
+      : core_(std::move(core)),
+        context_(context),
+        opened_(core_->options.clock->Now()),
+        protocol_(core_->options.rules, *core_->options.clock,
+                  [this](const AckEvent& event) { events_.push_back(event); }) {}
+
+  void Begin() {
+    self_ = this->shared_from_this();
+    id_ = core_->Add(self_);
+    if (id_ == 0) {
+      Close(Unavailable("SHUTTING_DOWN", "the server is shutting down"));
+      return;
+    }
+    this->StartRead(&in_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {  // The client is done, or gone.
+      Close(Cancelled("CLIENT_LEFT", "the client closed the stream"));
+      return;
+    }
+    bool first = false;
+    Status status;
+    {
+      std::lock_guard lock(mutex_);
+      first = !named_;
+      status = protocol_.OnRequest(in_);
+    }
+    if (status.ok() && first) status = Introduce();
+    if (!status.ok()) {
+      Close(status.error());
+      return;
+    }
+    if (first) Refresh();
+    Deliver();
+    Pump();
+    this->StartRead(&in_);
+  }
+
+  void OnWriteDone(bool ok) override {
+    bool finish = false;
+    {
+      std::lock_guard lock(mutex_);
+      writing_ = false;
+      if (closing_ && !finished_) finish = finished_ = true;
+    }
+    if (finish) this->Finish(rpc::ToGrpc(*closing_));
+    else if (!ok) Close(Cancelled("CLIENT_LEFT", "a write failed"));
+    else Pump();
+  }
+
+  void OnCancel() override { Close(Cancelled("CLIENT_LEFT", "the call was cancelled")); }
+
+  void OnDone() override {
+    core_->Drop(id_, key_);
+    if (named_ && core_->options.on_stream) {
+      core_->options.on_stream({AdsStreamEvent::Kind::kClosed, id_, key_, *protocol_.node(),
+                                closing_ ? closing_->message : std::string("cancelled")});
+    }
+    self_.reset();  // Last line: this may be the end of it.
+  }
+
+  void Refresh() override {
+    {
+      std::lock_guard lock(mutex_);
+      if (!named_ || finished_) return;
+      protocol_.SetSnapshot(core_->Current(key_));  // Read under our lock: the newest always comes last.
+    }
+    Pump();
+  }
+
+  void Tick() override {
+    Status status;
+    {
+      std::lock_guard lock(mutex_);
+      if (finished_ || closing_) return;
+      const MonoTime now = core_->options.clock->Now();
+      if (writing_ && now - write_began_ > core_->options.send_timeout) {
+        status = Unavailable("SEND_TIMEOUT", "the client does not read");
+      } else if (!named_) {
+        if (now - opened_ > core_->options.first_request_timeout) {
+          status = DeadlineExceeded("NO_REQUEST", "no first request");
+        }
+      } else {
+        status = protocol_.Tick();
+      }
+    }
+    if (!status.ok()) Close(status.error());
+    else Pump();
+  }
+
+  // With a write in flight the call is cancelled first: the write may never end by itself.
+  void Close(const Error& reason) override {
+    bool finish = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (closing_ || finished_) return;
+      closing_ = reason;
+      if (!writing_) finish = finished_ = true;
+    }
+    if (finish) this->Finish(reason.code == Code::kCancelled ? grpc::Status::OK : rpc::ToGrpc(reason));
+    else context_->TryCancel();
+  }
+
+ private:
+  // Once, after the first request: who is it?
+  Status Introduce() {
+    AdsPeer peer;
+    peer.address = context_->peer();
+    if (const std::string id = rpc::PeerSpiffeId(*context_); !id.empty()) peer.uris.push_back(id);
+    for (const auto& [key, value] : context_->client_metadata()) {
+      peer.metadata.emplace(std::string(key.data(), key.size()), std::string(value.data(), value.size()));
+    }
+    peer.node = *protocol_.node();
+    WEIR_ASSIGN(const AdsGrant grant, core_->options.authenticate(peer));
+    {
+      std::lock_guard lock(mutex_);
+      key_ = grant.key;
+      named_ = true;
+    }
+    core_->Name(id_, key_);
+    if (core_->options.on_stream) {
+      core_->options.on_stream({AdsStreamEvent::Kind::kOpened, id_, key_, peer.node, ""});
+    }
+    return {};
+  }
+
+  // Observers run without our lock, in order: one thread at a time delivers.
+  void Deliver() {
+    std::unique_lock lock(mutex_);
+    if (delivering_ || !named_) return;
+    delivering_ = true;
+    while (!events_.empty()) {
+      std::vector<AckEvent> batch;
+      batch.swap(events_);
+      lock.unlock();
+      for (const AckEvent& event : batch) {
+        if (core_->options.on_ack) core_->options.on_ack(key_, id_, event);
+      }
+      lock.lock();
+    }
+    delivering_ = false;
+  }
+
+  void Pump() {
+    bool write = false;
+    bool report = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (!named_ || writing_ || closing_ || finished_) return;
+      write = protocol_.Next(&out_);
+      if (write) {
+        writing_ = true;
+        write_began_ = core_->options.clock->Now();
+      }
+      report = !events_.empty();
+    }
+    if (write) this->StartWrite(&out_);
+    if (report) Deliver();
+  }
+
+  const std::shared_ptr<Core> core_;
+  grpc::CallbackServerContext* const context_;
+  const MonoTime opened_;
+  std::shared_ptr<Stream> self_;
+  uint64_t id_ = 0;
+  std::mutex mutex_;
+  ServerStream protocol_;
+  std::vector<AckEvent> events_;
+  Request in_;
+  Response out_;
+  std::string key_;
+  bool named_ = false;
+  bool writing_ = false;
+  bool finished_ = false;  // Finish was called: nothing may be started any more.
+  bool delivering_ = false;
+  MonoTime write_began_{};
+  std::optional<Error> closing_;
+};
+
+}  // namespace
+
+namespace {
+
+template <typename Core>
+class Service final : public AggregatedDiscoveryService::CallbackService {
+ public:
+  explicit Service(std::weak_ptr<Core> core) : core_(std::move(core)) {}
+
+  grpc::ServerBidiReactor<DiscoveryRequest, DiscoveryResponse>* StreamAggregatedResources(
+      grpc::CallbackServerContext* context) override {
+    return Open<DiscoveryRequest, DiscoveryResponse>(context);
+  }
+  grpc::ServerBidiReactor<DeltaDiscoveryRequest, DeltaDiscoveryResponse>* DeltaAggregatedResources(
+      grpc::CallbackServerContext* context) override {
+    return Open<DeltaDiscoveryRequest, DeltaDiscoveryResponse>(context);
+  }
+
+ private:
+  template <typename Request, typename Response>
+  grpc::ServerBidiReactor<Request, Response>* Open(grpc::CallbackServerContext* context) {
+    auto stream = std::make_shared<Stream<Core, Request, Response>>(core_.lock(), context);
+    auto* reactor = stream.get();
+    stream->Begin();
+    return reactor;
+  }
+
+  std::weak_ptr<Core> core_;
+};
+
+}  // namespace
+
+AdsService::AdsService(AdsServiceOptions options) : core_(std::make_shared<Core>(std::move(options))) {
+  core_->service = std::make_unique<Service<Core>>(core_);
+  core_->ticker = std::thread([core = core_.get()] { core->TickLoop(); });
+}
+
+AdsService::~AdsService() { Shutdown(); }
+
+grpc::Service* AdsService::service() { return core_->service.get(); }
+
+void AdsService::SetSnapshot(const std::string& key, SnapshotPtr snapshot) {
+  {
+    std::lock_guard lock(core_->mutex);
+    core_->snapshots[key] = std::move(snapshot);
+  }
+  for (const auto& session : core_->OfKey(key)) session->Refresh();
+}
+
+SnapshotPtr AdsService::GetSnapshot(const std::string& key) const { return core_->Current(key); }
+
+void AdsService::Remove(const std::string& key, const std::string& reason) {
+  {
+    std::lock_guard lock(core_->mutex);
+    core_->snapshots.erase(key);
+  }
+  if (reason.empty()) return;
+  for (const auto& session : core_->OfKey(key)) session->Close(PermissionDenied("REMOVED", "{}", reason));
+}
+
+size_t AdsService::StreamCount() const {
+  std::lock_guard lock(core_->mutex);
+  return core_->sessions.size();
+}
+
+size_t AdsService::StreamCount(const std::string& key) const {
+  std::lock_guard lock(core_->mutex);
+  const auto found = core_->by_key.find(key);
+  return found == core_->by_key.end() ? 0 : found->second.size();
+}
+
+void AdsService::Shutdown() {
+  {
+    std::lock_guard lock(core_->mutex);
+    core_->stopped = true;
+  }
+  core_->wake.notify_all();
+  if (core_->ticker.joinable()) core_->ticker.join();
+  for (const auto& session : core_->All()) {
+    session->Close(Unavailable("SHUTTING_DOWN", "the server is shutting down"));
+  }
+}
+
+}  // namespace weir::xds
