@@ -1,0 +1,108 @@
+#include "tests/support/load.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "tests/support/http_client.h"
+
+namespace weir::test {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+struct Shared {
+  const LoadOptions& options;
+  const Steady::time_point start = Steady::now();
+  std::atomic<uint64_t> begun{0};
+  std::atomic<uint64_t> done{0};
+};
+
+// One connection's work.
+void Drive(Shared& shared, const Target& target, LoadReport& report, std::vector<float>& latencies) {
+  const LoadOptions& options = shared.options;
+  HttpClient client(target.address, target.port, options.timeout);
+  for (;;) {
+    if (options.stop && options.stop()) return;
+    const uint64_t number = shared.begun.fetch_add(1);
+    if (options.requests != 0 && number >= options.requests) return;
+    auto due = Steady::now();
+    if (options.rate > 0) {
+      due = shared.start + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(static_cast<double>(number) / options.rate));
+      std::this_thread::sleep_until(due);
+    }
+    const auto answer = client.Get(options.host, options.path);
+    latencies.push_back(std::chrono::duration<float, std::milli>(Steady::now() - due).count());
+    ++report.requests;
+    shared.done.fetch_add(1);
+    if (answer.ok() && answer->status >= 200 && answer->status < 300) {
+      const auto backend = answer->headers.find(options.backend_header);
+      ++report.by_backend[backend == answer->headers.end() ? "" : backend->second];
+      continue;
+    }
+    ++report.failed;
+    if (!report.first_error.empty()) continue;
+    report.first_error = !answer.ok() ? answer.error().ToString()
+                                      : "status " + std::to_string(answer->status) + ": " + answer->body.substr(0, 200);
+    if (answer.ok() && answer->headers.contains("x-weir-reason")) report.first_error += " (" + answer->headers.at("x-weir-reason") + ")";
+  }
+}
+
+}  // namespace
+
+double LoadReport::Share(const std::string& backend) const {
+  const auto found = by_backend.find(backend);
+  return requests == 0 || found == by_backend.end() ? 0 : static_cast<double>(found->second) / static_cast<double>(requests);
+}
+
+void LoadReport::Add(const LoadReport& other) {
+  requests += other.requests;
+  failed += other.failed;
+  for (const auto& [backend, count] : other.by_backend) by_backend[backend] += count;
+  if (first_error.empty()) first_error = other.first_error;
+}
+
+LoadReport RunLoad(const LoadOptions& options) {
+  Shared shared{options};
+  const unsigned connections = std::max(1u, options.connections);
+  std::vector<LoadReport> reports(connections);
+  std::vector<std::vector<float>> latencies(connections);
+  std::vector<std::thread> threads;
+  std::atomic<unsigned> running{connections};
+  std::mutex mutex;
+  std::condition_variable ended;
+  for (unsigned i = 0; i < connections; ++i) {
+    threads.emplace_back([&, i] {
+      Drive(shared, options.targets[i % options.targets.size()], reports[i], latencies[i]);
+      const std::lock_guard lock(mutex);
+      --running;
+      ended.notify_one();
+    });
+  }
+  {
+    std::unique_lock lock(mutex);
+    while (!ended.wait_for(lock, std::chrono::milliseconds(100), [&] { return running == 0; })) {
+      if (options.progress) options.progress(shared.done);
+    }
+  }
+  for (auto& thread : threads) thread.join();
+  if (options.progress) options.progress(shared.done);
+  LoadReport total;
+  std::vector<float> all;
+  for (unsigned i = 0; i < connections; ++i) {
+    total.Add(reports[i]);
+    all.insert(all.end(), latencies[i].begin(), latencies[i].end());
+  }
+  total.seconds = std::chrono::duration<double>(Steady::now() - shared.start).count();
+  std::sort(all.begin(), all.end());
+  if (!all.empty()) {
+    total.p50_ms = all[all.size() / 2];
+    total.p99_ms = all[std::min(all.size() - 1, all.size() * 99 / 100)];
+    total.max_ms = all.back();
+  }
+  return total;
+}
+
+}  // namespace weir::test
