@@ -1,0 +1,269 @@
+#include "mgmt-server/compile/compile.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <openssl/sha.h>
+
+#include "api/weir/mesh/v1/intent.pb.h"
+#include "libs/base/ids.h"
+#include "libs/resource/kinds.h"
+#include "mgmt-server/compile/gateway_shape.h"
+#include "mgmt-server/compile/keys.h"
+
+namespace weir::compile {
+namespace {
+
+constexpr uint32_t kTierPort = 15443;
+
+// Merges what a resource comes from; a set, because the order of discovery must not show.
+using Sources = std::set<std::string>;
+
+Resource Finish(std::string_view type, const std::string& name, const google::protobuf::Message& message,
+                const Sources& sources) {
+  Resource resource;
+  resource.type = type;
+  resource.name = name;
+  {
+    google::protobuf::io::StringOutputStream stream(&resource.bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    message.SerializeToCodedStream(&coded);
+  }
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(resource.bytes.data()), resource.bytes.size(), digest);
+  resource.version = ToHex(std::string_view(reinterpret_cast<const char*>(digest), 16));
+  resource.provenance.assign(sources.begin(), sources.end());
+  return resource;
+}
+
+template <typename List>
+void AddProvenance(const Sources& sources, List* list) {
+  // Without revisions: a shared resource must not change whenever one of many owners does.
+  for (const std::string& fqn : sources) list->Add()->set_fqn(fqn);
+}
+
+void SetSelector(const v2::WorkloadSelector& from, mesh::v1::Selector* to) {
+  to->set_namespace_(from.namespace_());
+  *to->mutable_labels() = from.labels();
+}
+
+// SPIFFE ids of the workloads that a tier-1 object selects anywhere.
+void AddCallers(const World& world, const GatewayShape& tier1, std::set<std::string>& callers) {
+  for (const std::string& cluster : ClustersOf(world, tier1)) {
+    const std::string domain = world.TrustDomain(cluster);
+    for (const SelectedWorkload& selected : SelectedIn(world, tier1, cluster)) {
+      callers.insert(SpiffeId(domain, *selected.workload));
+    }
+  }
+}
+
+std::optional<Resource> CompileListener(const World& world, std::string_view cluster, const Key& key) {
+  const auto name = ParseListenerName(key.name);
+  if (!name) return std::nullopt;
+  const auto shapes = world.state().by_selector.find(name->selector_key);
+  if (shapes == world.state().by_selector.end()) return std::nullopt;
+  mesh::v1::Listener listener;
+  Sources sources;
+  std::set<std::string> hosts;
+  std::set<std::string> callers;
+  std::set<std::string_view> callers_of;  // Tier-1 objects that are done.
+  listener.set_tier(mesh::v1::TIER1);
+  for (const std::string& fqn : shapes->second) {
+    const GatewayShape& shape = *world.gateway(fqn);
+    if (!CountsIn(world, shape, cluster)) continue;
+    for (const ServerShape& server : shape.servers) {
+      if (server.port != name->port) continue;
+      if (sources.empty()) SetSelector(*shape.selector, listener.mutable_selector());
+      sources.insert(fqn);
+      hosts.insert(HostName(key.name, server.hostname));
+      if (shape.tier1) continue;
+      listener.set_tier(mesh::v1::TIER2);
+      for (const std::string& caller : Tier1For(world, shape.organization, server.hostname)) {
+        const GatewayShape& tier1 = *world.gateway(caller);
+        if (!RoutesTo(tier1, server.hostname, resource::LastName(cluster))) continue;
+        if (callers_of.insert(tier1.fqn).second) AddCallers(world, tier1, callers);
+      }
+    }
+  }
+  if (sources.empty()) return std::nullopt;
+  listener.set_name(key.name);
+  listener.set_port(name->port);
+  for (const std::string& host : hosts) listener.add_hosts(host);
+  for (const std::string& caller : callers) listener.add_allowed_callers(caller);
+  AddProvenance(sources, listener.mutable_provenance());
+  return Finish(key.type, key.name, listener, sources);
+}
+
+void SetRule(const v2::HttpRule& rule, mesh::v1::Route* route, const std::string& destination_set) {
+  for (const auto& match : rule.match()) {
+    auto* to = route->add_match();
+    if (match.uri().match_case() == v2::StringMatch::kExact) to->set_exact(match.uri().exact());
+    if (match.uri().match_case() == v2::StringMatch::kPrefix) to->set_prefix(match.uri().prefix());
+  }
+  if (rule.has_redirect()) {
+    auto* redirect = route->mutable_redirect();
+    redirect->set_authority(rule.redirect().authority());
+    redirect->set_path(rule.redirect().uri());
+    redirect->set_code(rule.redirect().redirect_code() == 0 ? 301 : rule.redirect().redirect_code());
+  } else if (rule.has_direct_response()) {
+    route->mutable_direct_response()->set_status(rule.direct_response().status());
+    route->mutable_direct_response()->set_body(rule.direct_response().body());
+  } else {
+    route->set_destination_set(destination_set);
+  }
+  if (rule.has_timeout()) *route->mutable_timeout() = rule.timeout();
+}
+
+void SetProvenance(const GatewayShape& shape, mesh::v1::Provenance* provenance) {
+  provenance->set_fqn(shape.fqn);
+  provenance->set_revision(shape.revision);
+}
+
+std::optional<Resource> CompileHost(const World& world, std::string_view cluster, const Key& key) {
+  const auto name = ParseHostName(key.name);
+  if (!name) return std::nullopt;
+  const Owner owner = FindOwner(world, cluster, *name);
+  if (owner.shape == nullptr) return std::nullopt;
+  mesh::v1::Host host;
+  host.set_name(key.name);
+  host.set_hostname(name->hostname);
+  if (owner.server->tier1 != nullptr) {
+    auto* route = host.add_routes();
+    route->set_name(RouteName(*owner.server, 0));
+    route->set_destination_set(DestinationSetName(key.name, *owner.server, 0));
+  } else {
+    const auto& rules = owner.server->http->routing().rules();
+    for (int i = 0; i < rules.size(); ++i) {
+      auto* route = host.add_routes();
+      route->set_name(RouteName(*owner.server, i));
+      SetRule(rules[i], route, DestinationSetName(key.name, *owner.server, i));
+    }
+  }
+  SetProvenance(*owner.shape, host.mutable_provenance());
+  return Finish(key.type, key.name, host, {owner.shape->fqn});
+}
+
+template <typename List>
+void SetClusters(const World& world, const GatewayShape& shape, const std::string& hostname, const List& from,
+                 mesh::v1::DestinationSet& set) {
+  for (const auto& destination : from) {
+    auto* share = set.add_clusters();
+    share->set_cluster(destination.name());
+    if (destination.has_weight()) share->set_weight(destination.weight());
+    share->set_endpoints(EndpointsName(destination.name(), hostname));
+    if (const auto* cluster = world.cluster(ClusterFqn(shape.organization, destination.name()))) {
+      share->set_region(cluster->spec().locality().region());
+      share->set_zone(cluster->spec().locality().zone());
+    }
+  }
+}
+
+std::optional<Resource> CompileDestinationSet(const World& world, std::string_view cluster, const Key& key) {
+  const auto name = ParseDestinationSetName(key.name);
+  if (!name) return std::nullopt;
+  const Owner owner = FindOwner(world, cluster, name->host);
+  if (owner.shape == nullptr || owner.server->name != name->server) return std::nullopt;
+  mesh::v1::DestinationSet set;
+  if (owner.server->tier1 != nullptr) {
+    if (name->rule != 0) return std::nullopt;
+    SetClusters(world, *owner.shape, name->host.hostname, owner.server->tier1->clusters(), set);
+  } else {
+    const auto& rules = owner.server->http->routing().rules();
+    if (name->rule >= rules.size() || !rules[name->rule].has_route()) return std::nullopt;
+    const auto& route = rules[name->rule].route();
+    if (route.has_cluster_destination()) {
+      SetClusters(world, *owner.shape, name->host.hostname, route.cluster_destination().clusters(), set);
+    } else {
+      const std::string& host = route.service_destination().host();
+      const size_t slash = host.find('/');
+      set.mutable_service()->set_namespace_(host.substr(0, slash));
+      set.mutable_service()->set_host(slash == std::string::npos ? "" : host.substr(slash + 1));
+      set.mutable_service()->set_port(route.service_destination().port());
+    }
+  }
+  set.set_name(key.name);
+  set.set_hostname(name->host.hostname);
+  set.set_mode(mesh::v1::DestinationSet::PROPORTIONAL);
+  SetProvenance(*owner.shape, set.mutable_provenance());
+  return Finish(key.type, key.name, set, {owner.shape->fqn});
+}
+
+bool Imports(const World& world, std::string_view importer, const EndpointsParts& name) {
+  const auto shapes = world.state().tier1_by_host.find(Reversed(name.hostname));
+  if (shapes == world.state().tier1_by_host.end()) return false;
+  for (const std::string& fqn : shapes->second) {
+    const GatewayShape& shape = *world.gateway(fqn);
+    if (RoutesTo(shape, name.hostname, name.cluster) && CountsIn(world, shape, importer)) return true;
+  }
+  return false;
+}
+
+std::optional<Resource> CompileEndpoints(const World& world, std::string_view importer, const Key& key) {
+  const auto name = ParseEndpointsName(key.name);
+  if (!name || !Imports(world, importer, *name)) return std::nullopt;
+  const std::string_view organization = OrganizationFqn(importer);
+  const std::string cluster = ClusterFqn(organization, name->cluster);
+  mesh::v1::ServiceEndpoints endpoints;
+  endpoints.set_name(key.name);
+  endpoints.set_cluster(name->cluster);
+  endpoints.set_hostname(name->hostname);
+  endpoints.set_trust_domain(world.TrustDomain(cluster));
+  Sources sources;
+  std::map<std::string, const agent::v1::Workload*> workloads;
+  for (const std::string& fqn : Tier2For(world, organization, name->hostname)) {
+    for (const SelectedWorkload& selected : SelectedIn(world, *world.gateway(fqn), cluster)) {
+      workloads.emplace(selected.name, selected.workload);
+      sources.insert(fqn);
+    }
+  }
+  for (const auto& [workload_name, workload] : workloads) {
+    if (workload->addresses_size() == 0) continue;
+    auto* endpoint = endpoints.add_endpoints();
+    endpoint->set_address(workload->addresses(0));
+    endpoint->set_port(kTierPort);
+    endpoint->set_spiffe_id(SpiffeId(endpoints.trust_domain(), *workload));
+    endpoint->set_workload(workload_name);
+  }
+  const Facts* facts = world.facts(cluster);
+  if (facts == nullptr || !facts->connected) {
+    const auto since = facts == nullptr ? std::chrono::system_clock::time_point{} : facts->as_of;
+    const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(since.time_since_epoch()).count();
+    endpoints.mutable_as_of()->set_seconds(nanos / 1'000'000'000);
+    endpoints.mutable_as_of()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+  }
+  AddProvenance(sources, endpoints.mutable_provenance());
+  return Finish(key.type, key.name, endpoints, sources);
+}
+
+std::optional<Resource> CompileTrustBundle(const World& world, std::string_view cluster, const Key& key) {
+  const v2::Organization* organization = world.organization(OrganizationFqn(cluster));
+  if (organization == nullptr || organization->spec().domain() != key.name) return std::nullopt;
+  mesh::v1::TrustBundle bundle;
+  bundle.set_name(key.name);
+  bundle.set_root_pem(world.roots());
+  return Finish(key.type, key.name, bundle, {std::string(OrganizationFqn(cluster))});
+}
+
+}  // namespace
+
+std::string TypeUrl(std::string_view type) { return "type.googleapis.com/weir.mesh.v1." + std::string(type); }
+
+std::optional<Resource> CompileKey(const World& world, std::string_view cluster, const Key& key) {
+  if (world.cluster(cluster) == nullptr) return std::nullopt;
+  if (key.type == kListener) return CompileListener(world, cluster, key);
+  if (key.type == kHost) return CompileHost(world, cluster, key);
+  if (key.type == kDestinationSet) return CompileDestinationSet(world, cluster, key);
+  if (key.type == kServiceEndpoints) return CompileEndpoints(world, cluster, key);
+  if (key.type == kTrustBundle) return CompileTrustBundle(world, cluster, key);
+  return std::nullopt;
+}
+
+ClusterIntent Compile(const World& world, std::string_view cluster) {
+  ClusterIntent intent;
+  for (const Key& key : KeysOf(world, cluster)) {
+    if (auto resource = CompileKey(world, cluster, key)) intent.emplace(key, std::move(*resource));
+  }
+  return intent;
+}
+
+}  // namespace weir::compile

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "api/weir/agent/v1/discovery.pb.h"
+#include "mgmt-server/compile/world.h"
+
+// Inside compile: gateway objects in one form, and the indexes of a World.
+namespace weir::compile {
+
+struct ServerShape {
+  std::string name;
+  std::string hostname;
+  uint32_t port = 0;
+  const v2::Tier1ExternalServer* tier1 = nullptr;  // One of the two; lives in the shape's `source`.
+  const v2::HttpServer* http = nullptr;
+};
+
+// A Tier1Gateway or Gateway. A Gateway is tier 1 when a rule of it goes to clusters.
+struct GatewayShape {
+  std::shared_ptr<const google::protobuf::Message> source;
+  std::string fqn;
+  std::string group;      // FQNs.
+  std::string workspace;
+  std::string organization;
+  int64_t revision = 0;
+  bool tier1 = false;
+  const v2::WorkloadSelector* selector = nullptr;
+  std::string selector_key;                  // "<namespace>:<k>=<v>,<k>=<v>"
+  std::vector<ServerShape> servers;
+  std::unordered_multimap<std::string, size_t> servers_by_host;
+  std::set<std::string> clusters;            // Names of the clusters that it routes to.
+
+  const ServerShape* Find(const std::string& hostname, uint32_t port) const;  // The first; nullptr = none.
+  // The clusters that this server routes to, by rule.
+  static std::vector<const v2::ClusterDestination*> Destinations(const ServerShape& server);
+};
+std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn, std::shared_ptr<const google::protobuf::Message> source);
+
+std::string SelectorKey(const v2::WorkloadSelector& selector);
+bool Selects(const v2::WorkloadSelector& selector, const agent::v1::Workload& workload);
+// Whether a tier-2 host, perhaps "*.suffix", answers for this host, perhaps a pattern itself.
+bool Covers(std::string_view pattern, std::string_view hostname);
+// "a.b" -> "b.a.": hosts below one suffix stand together in a sorted map.
+std::string Reversed(std::string_view hostname);
+
+using FqnSet = std::set<std::string, std::less<>>;
+template <typename T>
+using ByFqn = std::map<std::string, std::shared_ptr<const T>, std::less<>>;
+
+struct World::State {
+  ByFqn<v2::Organization> organizations;
+  ByFqn<v2::Workspace> workspaces;
+  ByFqn<v2::GatewayGroup> groups;
+  ByFqn<v2::Cluster> clusters;
+  ByFqn<GatewayShape> gateways;
+  std::map<std::string, std::shared_ptr<Facts>, std::less<>> facts;
+  std::string roots;
+
+  // Of gateways, kept with them.
+  std::map<std::string, FqnSet, std::less<>> by_namespace;       // Workload selector's namespace.
+  std::map<std::string, FqnSet, std::less<>> by_selector;        // Selector key.
+  std::map<std::string, FqnSet, std::less<>> by_target_cluster;  // Name of a cluster that tier-1 objects route to.
+  std::map<std::string, FqnSet, std::less<>> tier1_by_host;      // Reversed hostname.
+  std::map<std::string, FqnSet, std::less<>> tier2_by_host;      // Hostname as declared.
+
+  void Index(const GatewayShape& shape, bool add);
+};
+
+// Where a gateway object counts: workloads of this cluster that it selects in namespaces of its group. Sorted by name.
+struct SelectedWorkload {
+  std::string name;  // "<namespace>/<name>"
+  const agent::v1::Workload* workload = nullptr;
+};
+std::vector<SelectedWorkload> SelectedIn(const World& world, const GatewayShape& shape, std::string_view cluster);
+bool CountsIn(const World& world, const GatewayShape& shape, std::string_view cluster);
+// FQNs of the clusters where it counts.
+std::vector<std::string> ClustersOf(const World& world, const GatewayShape& shape);
+// Whether it would select this workload of this cluster.
+bool SelectsIn(const World& world, const GatewayShape& shape, std::string_view cluster,
+               const agent::v1::Workload& workload);
+std::string ClusterFqn(std::string_view organization, std::string_view name);
+// Tier-2 objects of the organization that answer for this host; by FQN.
+FqnSet Tier2For(const World& world, std::string_view organization, std::string_view hostname);
+// Tier-1 objects of the organization with a server whose host `pattern` covers; by FQN.
+FqnSet Tier1For(const World& world, std::string_view organization, std::string_view pattern);
+
+}  // namespace weir::compile

@@ -1,0 +1,136 @@
+#include "mgmt-server/compile/keys.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+namespace weir::compile {
+namespace {
+
+template <typename T>
+bool ToNumber(std::string_view text, T& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size() && std::to_string(out) == text;
+}
+
+}  // namespace
+
+std::string ListenerName(std::string_view selector_key, uint32_t port) { return fmt::format("{}/{}", selector_key, port); }
+std::string HostName(std::string_view listener, std::string_view hostname) { return fmt::format("{}/{}", listener, hostname); }
+std::string RouteName(const ServerShape& server, int rule) { return fmt::format("{}/{}", server.name, rule); }
+std::string DestinationSetName(std::string_view host, const ServerShape& server, int rule) {
+  return fmt::format("{}/{}/{}", host, server.name, rule);
+}
+std::string EndpointsName(std::string_view cluster, std::string_view hostname) {
+  return fmt::format("{}/{}", cluster, hostname);
+}
+
+// Label keys may hold "/", the parts behind them never do: names are read from the end.
+std::optional<ListenerParts> ParseListenerName(std::string_view name) {
+  const size_t slash = name.rfind('/');
+  ListenerParts parts;
+  if (slash == std::string_view::npos || !ToNumber(name.substr(slash + 1), parts.port)) return std::nullopt;
+  parts.selector_key = name.substr(0, slash);
+  return parts;
+}
+std::optional<HostParts> ParseHostName(std::string_view name) {
+  const size_t slash = name.rfind('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  auto listener = ParseListenerName(name.substr(0, slash));
+  if (!listener) return std::nullopt;
+  return HostParts{std::move(*listener), std::string(name.substr(slash + 1))};
+}
+std::optional<DestinationSetParts> ParseDestinationSetName(std::string_view name) {
+  const size_t rule = name.rfind('/');
+  if (rule == std::string_view::npos || rule == 0) return std::nullopt;
+  const size_t server = name.rfind('/', rule - 1);
+  if (server == std::string_view::npos) return std::nullopt;
+  DestinationSetParts parts;
+  auto host = ParseHostName(name.substr(0, server));
+  if (!host || !ToNumber(name.substr(rule + 1), parts.rule)) return std::nullopt;
+  parts.host = std::move(*host);
+  parts.server = name.substr(server + 1, rule - server - 1);
+  return parts;
+}
+std::optional<EndpointsParts> ParseEndpointsName(std::string_view name) {
+  const size_t slash = name.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  return EndpointsParts{std::string(name.substr(0, slash)), std::string(name.substr(slash + 1))};
+}
+
+Owner FindOwner(const World& world, std::string_view cluster, const HostParts& name) {
+  Owner owner;
+  const auto look = [&](const std::map<std::string, FqnSet, std::less<>>& index, const std::string& host) {
+    const auto fqns = index.find(host);
+    if (fqns == index.end()) return;
+    for (const std::string& fqn : fqns->second) {
+      if (owner.shape != nullptr && owner.shape->fqn <= fqn) return;
+      const GatewayShape& shape = *world.gateway(fqn);
+      if (shape.selector_key != name.listener.selector_key) continue;
+      const ServerShape* server = shape.Find(name.hostname, name.listener.port);
+      if (server == nullptr || !CountsIn(world, shape, cluster)) continue;
+      owner = {&shape, server};
+      return;
+    }
+  };
+  look(world.state().tier1_by_host, Reversed(name.hostname));
+  look(world.state().tier2_by_host, name.hostname);
+  return owner;
+}
+
+bool RoutesTo(const GatewayShape& tier1, const std::string& pattern, std::string_view cluster) {
+  if (!tier1.clusters.contains(std::string(cluster))) return false;
+  bool found = false;
+  EachCovered(tier1, pattern, [&](const ServerShape& server) {
+    if (found) return;
+    for (const auto* destination : GatewayShape::Destinations(server)) found = found || destination->name() == cluster;
+  });
+  return found;
+}
+
+void AddServerKeys(const GatewayShape& shape, const ServerShape& server, std::set<Key>& keys) {
+  const std::string listener = ListenerName(shape.selector_key, server.port);
+  const std::string host = HostName(listener, server.hostname);
+  keys.insert({std::string(kListener), listener});
+  keys.insert({std::string(kHost), host});
+  if (server.tier1 != nullptr) {
+    keys.insert({std::string(kDestinationSet), DestinationSetName(host, server, 0)});
+  } else {
+    for (int i = 0; i < server.http->routing().rules_size(); ++i) {
+      if (server.http->routing().rules(i).has_route()) {
+        keys.insert({std::string(kDestinationSet), DestinationSetName(host, server, i)});
+      }
+    }
+  }
+  for (const auto* destination : GatewayShape::Destinations(server)) {
+    keys.insert({std::string(kServiceEndpoints), EndpointsName(destination->name(), server.hostname)});
+  }
+}
+void AddObjectKeys(const GatewayShape& shape, std::set<Key>& keys) {
+  for (const ServerShape& server : shape.servers) AddServerKeys(shape, server, keys);
+}
+
+std::set<Key> KeysOf(const World& world, std::string_view cluster) {
+  std::set<Key> keys;
+  if (world.cluster(cluster) == nullptr) return keys;
+  if (const auto* organization = world.organization(OrganizationFqn(cluster))) {
+    keys.insert({std::string(kTrustBundle), organization->spec().domain()});
+  }
+  const Facts* facts = world.facts(cluster);
+  if (facts == nullptr) return keys;
+  std::string_view last;
+  for (const auto& [name, workload] : facts->workloads) {
+    const std::string_view name_space = std::string_view(name).substr(0, name.find('/'));
+    if (name_space == last) continue;
+    last = name_space;
+    const auto shapes = world.state().by_namespace.find(name_space);
+    if (shapes == world.state().by_namespace.end()) continue;
+    for (const std::string& fqn : shapes->second) {
+      const GatewayShape& shape = *world.gateway(fqn);
+      if (CountsIn(world, shape, cluster)) AddObjectKeys(shape, keys);
+    }
+  }
+  return keys;
+}
+
+}  // namespace weir::compile

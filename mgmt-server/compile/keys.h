@@ -1,0 +1,91 @@
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "mgmt-server/compile/compile.h"
+#include "mgmt-server/compile/gateway_shape.h"
+
+// Inside compile: names of intent resources, built and read in one place, and which keys a cluster has.
+namespace weir::compile {
+
+inline constexpr std::string_view kListener = "Listener";
+inline constexpr std::string_view kHost = "Host";
+inline constexpr std::string_view kDestinationSet = "DestinationSet";
+inline constexpr std::string_view kServiceEndpoints = "ServiceEndpoints";
+inline constexpr std::string_view kTrustBundle = "TrustBundle";
+
+struct ListenerParts {
+  std::string selector_key;
+  uint32_t port = 0;
+};
+struct HostParts {
+  ListenerParts listener;
+  std::string hostname;
+};
+struct DestinationSetParts {
+  HostParts host;
+  std::string server;
+  int rule = 0;
+};
+struct EndpointsParts {
+  std::string cluster;  // Name.
+  std::string hostname;
+};
+
+std::string ListenerName(std::string_view selector_key, uint32_t port);
+std::string HostName(std::string_view listener, std::string_view hostname);
+std::string RouteName(const ServerShape& server, int rule);
+std::string DestinationSetName(std::string_view host, const ServerShape& server, int rule);
+std::string EndpointsName(std::string_view cluster, std::string_view hostname);
+
+std::optional<ListenerParts> ParseListenerName(std::string_view name);
+std::optional<HostParts> ParseHostName(std::string_view name);
+std::optional<DestinationSetParts> ParseDestinationSetName(std::string_view name);
+std::optional<EndpointsParts> ParseEndpointsName(std::string_view name);
+
+// The object and server that a host comes from: the first by FQN, should two claim it.
+struct Owner {
+  const GatewayShape* shape = nullptr;
+  const ServerShape* server = nullptr;
+};
+Owner FindOwner(const World& world, std::string_view cluster, const HostParts& name);
+
+// Servers of a tier-2 object that answer for this host.
+template <typename Fn>
+void EachCovering(const GatewayShape& tier2, const std::string& hostname, Fn fn) {
+  const auto look = [&](const std::string& pattern) {
+    const auto [begin, end] = tier2.servers_by_host.equal_range(pattern);
+    for (auto at = begin; at != end; ++at) fn(tier2.servers[at->second]);
+  };
+  look(hostname);
+  for (size_t dot = hostname.find('.'); dot != std::string::npos; dot = hostname.find('.', dot + 1)) {
+    const std::string pattern = "*" + hostname.substr(dot);
+    if (pattern != hostname) look(pattern);
+  }
+}
+// Servers of a tier-1 object whose host this pattern covers.
+template <typename Fn>
+void EachCovered(const GatewayShape& tier1, const std::string& pattern, Fn fn) {
+  if (!pattern.starts_with("*.")) {
+    const auto [begin, end] = tier1.servers_by_host.equal_range(pattern);
+    for (auto at = begin; at != end; ++at) fn(tier1.servers[at->second]);
+    return;
+  }
+  for (const ServerShape& server : tier1.servers) {
+    if (Covers(pattern, server.hostname)) fn(server);
+  }
+}
+
+// Whether a tier-1 object has a host that `pattern` covers and that goes to this cluster (name).
+bool RoutesTo(const GatewayShape& tier1, const std::string& pattern, std::string_view cluster);
+
+// Keys that one object brings to a cluster where it counts.
+void AddObjectKeys(const GatewayShape& shape, std::set<Key>& keys);
+void AddServerKeys(const GatewayShape& shape, const ServerShape& server, std::set<Key>& keys);
+// All keys of a cluster, and perhaps some that CompileKey then finds empty.
+std::set<Key> KeysOf(const World& world, std::string_view cluster);
+
+}  // namespace weir::compile
