@@ -48,8 +48,9 @@ class Server {
   // Stops accepting, closes idle connections, lets requests in flight finish for at most `grace`, then cuts them.
   void Stop(Duration grace = std::chrono::seconds(5));
 
+  struct State;  // Of the implementation.
+
  private:
-  struct State;
   explicit Server(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

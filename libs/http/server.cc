@@ -1,0 +1,399 @@
+#include "libs/http/server.h"
+
+#include <openssl/ssl.h>
+
+#include <atomic>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <set>
+#include <thread>
+
+#include "libs/http/pool.h"
+#include "libs/obs/log.h"
+
+namespace weir::http {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+using Tcp = asio::ip::tcp;
+using ErrorCode = boost::system::error_code;
+using SslContext = asio::ssl::context;
+using SslStream = asio::ssl::stream<Tcp::socket>;
+
+constexpr std::chrono::milliseconds kSweep(500);  // How exactly timeouts are kept.
+
+std::string_view StatusText(int status) {
+  return beast::http::obsolete_reason(static_cast<beast::http::status>(status));
+}
+
+int ChooseHttp1(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* in,
+                unsigned in_length, void*) {
+  static const unsigned char kHttp1[] = "\x08http/1.1";
+  unsigned char* chosen = nullptr;
+  if (SSL_select_next_proto(&chosen, out_length, kHttp1, sizeof kHttp1 - 1, in, in_length) !=
+      OPENSSL_NPN_NEGOTIATED) {
+    return SSL_TLSEXT_ERR_NOACK;
+  }
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+Result<std::shared_ptr<SslContext>> MakeContext(const std::string& chain, const std::string& key) {
+  auto context = std::make_shared<SslContext>(SslContext::tls_server);
+  ErrorCode error;
+  context->use_certificate_chain(asio::buffer(chain), error);
+  if (error) return InvalidArgument("BAD_CERTIFICATE", "certificate chain: {}", error.message());
+  context->use_private_key(asio::buffer(key), SslContext::pem, error);
+  if (error) return InvalidArgument("BAD_CERTIFICATE", "private key: {}", error.message());
+  SSL_CTX* raw = context->native_handle();
+  SSL_CTX_set_min_proto_version(raw, TLS1_2_VERSION);
+  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_alpn_select_cb(raw, ChooseHttp1, nullptr);
+  return context;
+}
+
+void AppendHead(const Response& response, bool close, std::string& out) {
+  fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\nContent-Length: {}\r\n", response.status,
+                 StatusText(response.status), response.body.size());
+  for (const auto& [name, value] : response.headers) {
+    out.append(name).append(": ").append(value).append("\r\n");
+  }
+  if (close) out += "Connection: close\r\n";
+  out += "\r\n";
+}
+
+Response PlainText(int status, const Error& error) {
+  return {status, {{"Content-Type", "text/plain"}}, error.message + "\n"};
+}
+
+}  // namespace
+
+class Connection;
+
+// One thread runs each loop, so what belongs to a connection needs no lock.
+struct Loop {
+  asio::io_context context{1};
+  asio::steady_timer sweep{context};
+  std::set<std::shared_ptr<Connection>> connections;
+  std::thread thread;
+};
+
+struct Server::State {
+  ServerOptions options;
+  Handler handler;
+  std::vector<std::unique_ptr<Loop>> loops;
+  std::unique_ptr<Tcp::acceptor> acceptor;
+  std::unique_ptr<Pool> pool;
+  std::mutex context_mutex;
+  std::shared_ptr<SslContext> ssl;
+  std::atomic<size_t> connections{0};
+  std::atomic<bool> stopping{false};
+  size_t next_loop = 0;
+  uint16_t port = 0;
+  bool stopped = false;
+
+  void Accept();
+  void Sweep(Loop& loop);
+};
+
+// Everything runs on the loop's thread, but for the handler, which runs on the pool while no operation is pending.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(Server::State& server, Loop& loop, Tcp::socket socket, std::shared_ptr<SslContext> ssl)
+      : server_(server), loop_(loop), ssl_(std::move(ssl)), stream_(std::move(socket), *ssl_) {
+    ErrorCode ignored;
+    const auto remote = stream_.next_layer().remote_endpoint(ignored);
+    if (!ignored) peer_ = remote.address().to_string(ignored);
+  }
+
+  void Start() {
+    Deadline(server_.options.request_timeout);
+    stream_.async_handshake(asio::ssl::stream_base::server,
+                            [self = shared_from_this()](const ErrorCode& error) {
+                              if (error) return self->Close();
+                              self->ReadHead();
+                            });
+  }
+
+  // True when the connection waited too long for its peer. A running handler has no deadline here.
+  bool Overdue(MonoTime now) const { return !handling_ && now >= deadline_; }
+  bool Idle() const { return idle_; }
+
+  void Close() {
+    if (closed_) return;
+    closed_ = true;
+    ErrorCode ignored;
+    stream_.next_layer().shutdown(Tcp::socket::shutdown_both, ignored);
+    stream_.next_layer().close(ignored);
+    server_.connections.fetch_sub(1);
+    loop_.connections.erase(shared_from_this());
+  }
+
+ private:
+  using Parser = beast::http::request_parser<beast::http::string_body>;
+
+  void Deadline(Duration timeout) {
+    deadline_ = std::chrono::steady_clock::now() + timeout;
+  }
+
+  void ReadHead() {
+    if (server_.stopping) return Shutdown();
+    idle_ = buffer_.size() == 0;
+    Deadline(idle_ ? server_.options.idle_timeout : server_.options.request_timeout);
+    parser_.emplace();
+    parser_->header_limit(static_cast<std::uint32_t>(server_.options.header_limit));
+    parser_->body_limit(server_.options.body_limit);
+    beast::http::async_read_header(stream_, buffer_, *parser_,
+                                   [self = shared_from_this()](const ErrorCode& error, size_t) {
+                                     self->OnHead(error);
+                                   });
+  }
+
+  void OnHead(const ErrorCode& error) {
+    if (error) return OnReadError(error);
+    idle_ = false;
+    Deadline(server_.options.request_timeout);
+    if (parser_->is_done()) return Handle();
+    if (beast::iequals(parser_->get()[beast::http::field::expect], "100-continue")) {
+      static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+      asio::async_write(stream_, asio::buffer(kContinue),
+                        [self = shared_from_this()](const ErrorCode& failed, size_t) {
+                          if (failed) return self->Close();
+                          self->ReadBody();
+                        });
+      return;
+    }
+    ReadBody();
+  }
+
+  void ReadBody() {
+    beast::http::async_read(stream_, buffer_, *parser_,
+                            [self = shared_from_this()](const ErrorCode& error, size_t) {
+                              if (error) return self->OnReadError(error);
+                              self->Handle();
+                            });
+  }
+
+  void OnReadError(const ErrorCode& error) {
+    using Parsing = beast::http::error;
+    if (closed_) return;
+    const bool from_parser = error.category() == beast::http::make_error_code(Parsing::end_of_stream).category();
+    if (!from_parser || error == Parsing::end_of_stream || error == Parsing::partial_message) return Close();
+    if (error == Parsing::body_limit) {
+      return Refuse(413, ResourceExhausted("BODY_TOO_LARGE", "the body is larger than {} bytes",
+                                           server_.options.body_limit));
+    }
+    if (error == Parsing::header_limit) {
+      return Refuse(431, ResourceExhausted("HEADER_TOO_LARGE", "the header is larger than {} bytes",
+                                           server_.options.header_limit));
+    }
+    Refuse(400, InvalidArgument("BAD_HTTP", "not an HTTP/1.1 request: {}", error.message()));
+  }
+
+  // The rest of the request was not read, so the connection cannot go on.
+  void Refuse(int status, const Error& error) {
+    keep_alive_ = false;
+    Write(server_.options.render_error(status, error));
+  }
+
+  void Handle() {
+    auto message = parser_->release();
+    keep_alive_ = message.keep_alive();
+    head_only_ = message.method() == beast::http::verb::head;
+    Request request;
+    request.method = std::string(message.method_string());
+    request.target = std::string(message.target());
+    request.body = std::move(message.body());
+    request.peer = peer_;
+    for (const auto& field : message) {
+      if (field.name() == beast::http::field::connection || field.name() == beast::http::field::content_length) {
+        continue;
+      }
+      request.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
+    }
+    handling_ = true;
+    const bool queued = server_.pool->Post([self = shared_from_this(), request = std::move(request)]() mutable {
+      Response response = self->Call(std::move(request));
+      asio::post(self->loop_.context, [self, response = std::move(response)] { self->Write(response); });
+    });
+    if (!queued) Write(server_.options.render_error(503, Unavailable("OVERLOADED", "too many requests are waiting")));
+  }
+
+  Response Call(Request&& request) {
+    try {
+      return server_.handler(std::move(request));
+    } catch (const std::exception& exception) {
+      obs::Log(obs::Level::kError, "handler threw", {{"what", exception.what()}});
+    } catch (...) {
+      obs::Log(obs::Level::kError, "handler threw", {});
+    }
+    return server_.options.render_error(500, Internal("INTERNAL", "internal error"));
+  }
+
+  void Write(const Response& response) {
+    handling_ = false;
+    if (closed_) return;
+    if (server_.stopping) keep_alive_ = false;
+    Deadline(server_.options.request_timeout);
+    out_.clear();
+    AppendHead(response, !keep_alive_, out_);
+    if (!head_only_) out_ += response.body;
+    asio::async_write(stream_, asio::buffer(out_), [self = shared_from_this()](const ErrorCode& error, size_t) {
+      if (error) return self->Close();
+      if (!self->keep_alive_) return self->Shutdown();
+      self->ReadHead();
+    });
+  }
+
+  // Says goodbye, so that the client can tell the end from a cut.
+  void Shutdown() {
+    Deadline(std::chrono::seconds(1));
+    idle_ = false;
+    stream_.async_shutdown([self = shared_from_this()](const ErrorCode&) { self->Close(); });
+  }
+
+  Server::State& server_;
+  Loop& loop_;
+  std::shared_ptr<SslContext> ssl_;
+  SslStream stream_;
+  std::string peer_;
+  beast::flat_buffer buffer_;
+  std::optional<Parser> parser_;
+  std::string out_;
+  MonoTime deadline_{};
+  bool keep_alive_ = true;
+  bool head_only_ = false;
+  bool handling_ = false;
+  bool idle_ = false;
+  bool closed_ = false;
+};
+
+void Server::State::Accept() {
+  Loop& loop = *loops[next_loop++ % loops.size()];
+  acceptor->async_accept(loop.context, [this, &loop](const ErrorCode& error, Tcp::socket socket) {
+    if (error == asio::error::operation_aborted || stopping) return;
+    if (error) {  // Out of file descriptors: pause instead of spinning.
+      loops[0]->sweep.expires_after(kSweep);
+      loops[0]->sweep.async_wait([this](const ErrorCode& cancelled) {
+        if (cancelled) return;
+        Sweep(*loops[0]);
+        Accept();
+      });
+      return;
+    }
+    if (connections.fetch_add(1) >= options.connection_limit) {
+      connections.fetch_sub(1);
+      ErrorCode ignored;
+      socket.close(ignored);
+      return Accept();
+    }
+    ErrorCode ignored;
+    socket.set_option(Tcp::no_delay(true), ignored);
+    std::shared_ptr<SslContext> context;
+    {
+      std::lock_guard lock(context_mutex);
+      context = ssl;
+    }
+    auto connection = std::make_shared<Connection>(*this, loop, std::move(socket), std::move(context));
+    asio::post(loop.context, [&loop, connection] {
+      loop.connections.insert(connection);
+      connection->Start();
+    });
+    Accept();
+  });
+}
+
+void Server::State::Sweep(Loop& loop) {
+  const MonoTime now = std::chrono::steady_clock::now();
+  const auto connections_now = loop.connections;  // Close() changes the set.
+  for (const auto& connection : connections_now) {
+    if (connection->Overdue(now) || (stopping && connection->Idle())) connection->Close();
+  }
+  loop.sweep.expires_after(kSweep);
+  loop.sweep.async_wait([this, &loop](const ErrorCode& error) {
+    if (!error) Sweep(loop);
+  });
+}
+
+Result<std::unique_ptr<Server>> Server::Start(ServerOptions options, Handler handler) {
+  auto state = std::make_unique<State>();
+  if (!options.render_error) options.render_error = PlainText;
+  WEIR_ASSIGN(state->ssl, MakeContext(options.certificate_chain_pem, options.private_key_pem));
+  ErrorCode error;
+  const auto address = asio::ip::make_address(options.address, error);
+  if (error) return InvalidArgument("BAD_ADDRESS", "{} is not an IP address", options.address);
+  const Tcp::endpoint endpoint(address, options.port);
+  state->loops.push_back(std::make_unique<Loop>());
+  for (int i = 1; i < options.io_threads; ++i) state->loops.push_back(std::make_unique<Loop>());
+  state->acceptor = std::make_unique<Tcp::acceptor>(state->loops[0]->context);
+  state->acceptor->open(endpoint.protocol(), error);
+  if (!error) state->acceptor->set_option(Tcp::acceptor::reuse_address(true), error);
+  if (!error) state->acceptor->bind(endpoint, error);
+  if (!error) state->acceptor->listen(1024, error);
+  if (error == asio::error::address_in_use) {
+    return Unavailable("PORT_IN_USE", "{}:{} is in use by another program", options.address, options.port);
+  }
+  if (error) {
+    return Unavailable("LISTEN_FAILED", "cannot listen on {}:{}: {}", options.address, options.port, error.message());
+  }
+  state->port = state->acceptor->local_endpoint(error).port();
+  state->pool = std::make_unique<Pool>(options.handler_threads, options.queue_limit);
+  state->options = std::move(options);
+  state->handler = std::move(handler);
+  State* raw = state.get();
+  raw->Accept();
+  for (auto& loop : raw->loops) {
+    raw->Sweep(*loop);
+    loop->thread = std::thread([raw_loop = loop.get()] {
+      auto guard = asio::make_work_guard(raw_loop->context);
+      raw_loop->context.run();
+    });
+  }
+  return std::unique_ptr<Server>(new Server(std::move(state)));
+}
+
+Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Server::~Server() { Stop(); }
+uint16_t Server::port() const { return state_->port; }
+
+Status Server::SetCertificate(const std::string& chain_pem, const std::string& key_pem) {
+  WEIR_ASSIGN(auto context, MakeContext(chain_pem, key_pem));
+  std::lock_guard lock(state_->context_mutex);
+  state_->ssl = std::move(context);
+  return {};
+}
+
+void Server::Stop(Duration grace) {
+  if (state_->stopped) return;
+  state_->stopped = true;
+  state_->stopping = true;
+  asio::post(state_->loops[0]->context, [state = state_.get()] {
+    ErrorCode ignored;
+    state->acceptor->close(ignored);
+  });
+  for (auto& loop : state_->loops) {
+    asio::post(loop->context, [state = state_.get(), raw = loop.get()] { state->Sweep(*raw); });
+  }
+  const MonoTime until = std::chrono::steady_clock::now() + grace;
+  while (state_->connections > 0 && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  state_->pool->Stop();  // A handler that still runs is waited for; its answer goes nowhere.
+  for (auto& loop : state_->loops) {
+    asio::post(loop->context, [raw = loop.get()] {
+      const auto rest = raw->connections;
+      for (const auto& connection : rest) connection->Close();
+      raw->context.stop();
+    });
+    loop->thread.join();
+  }
+  for (auto& loop : state_->loops) loop->connections.clear();
+}
+
+}  // namespace weir::http

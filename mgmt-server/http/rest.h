@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "libs/base/result.h"
+#include "libs/http/http.h"
+#include "mgmt-server/http/routes.h"
+
+namespace weir::services {
+class MethodTable;
+struct CallContext;
+}  // namespace weir::services
+
+namespace weir::edge {
+
+// REST/JSON in front of the method table, by the google.api.http annotations. Knows no resource.
+class Rest {
+ public:
+  explicit Rest(const services::MethodTable& methods) : methods_(methods), routes_(PublicServices()) {}
+
+  // Any request -> its answer; every failure as weir.v2.ErrorBody. GET /healthz answers without credentials.
+  http::Response Handle(http::Request&& request) const;
+
+  // What the HTTP server itself answers to (413, 431, 400, 503).
+  static http::Response RenderError(int status, const Error& error, const std::string& request_id);
+
+ private:
+  Result<http::Response> Serve(const http::Request& request, services::CallContext& call, http::Headers* extra) const;
+
+  const services::MethodTable& methods_;
+  RouteTable routes_;
+};
+
+}  // namespace weir::edge

@@ -1,0 +1,402 @@
+#include "mgmt-server/http/rest.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <google/protobuf/descriptor.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "api/weir/v2/user.pb.h"
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+#include "libs/document/document.h"
+#include "libs/http/client.h"
+#include "libs/http/server.h"
+#include "mgmt-server/authn/administrator.h"
+#include "mgmt-server/authn/authn.h"
+#include "mgmt-server/authz/authz.h"
+#include "mgmt-server/ca/ca.h"
+#include "mgmt-server/services/services.h"
+#include "mgmt-server/store/sqlite/sqlite_store.h"
+
+namespace weir::edge {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// The founding document, as its users have it.
+constexpr const char* kFounding = R"(apiVersion: gateway.tsb.tetrate.io/v2
+kind: Tier1Gateway
+metadata:
+  name: service1-tier1
+  group: demo-gw-group
+  organization: demo-org
+  tenant: demo-tenant
+  workspace: demo-ws
+spec:
+  workloadSelector:
+    namespace: t1
+    labels:
+      app: gateway-t1
+      istio: ingressgateway
+  externalServers:
+  - name: service1
+    hostname: servicea.example.com
+    port: 80
+    tls: {}
+    clusters:
+    - name: cluster1
+      weight: 75
+    - name: cluster2
+      weight: 25
+)";
+
+constexpr const char* kSurroundings = R"(---
+apiVersion: core.weir.dev/v2
+kind: Cluster
+metadata: {name: cluster1, organization: demo-org}
+spec: {locality: {region: eu}}
+---
+apiVersion: core.weir.dev/v2
+kind: Cluster
+metadata: {name: cluster2, organization: demo-org}
+spec: {locality: {region: us}}
+---
+apiVersion: gateway.weir.dev/v2
+kind: GatewayGroup
+metadata: {name: demo-gw-group, organization: demo-org, tenant: demo-tenant, workspace: demo-ws}
+spec: {}
+---
+apiVersion: core.weir.dev/v2
+kind: Workspace
+metadata: {name: demo-ws, organization: demo-org, tenant: demo-tenant}
+spec: {namespaceSelector: {names: ["*/t1"]}}
+---
+apiVersion: core.weir.dev/v2
+kind: Tenant
+metadata: {name: demo-tenant, organization: demo-org}
+)";
+
+struct Answer {
+  int status = 0;
+  document::Node body;
+  std::string text;
+  std::string etag;
+
+  std::string Text(std::initializer_list<const char*> path) const {
+    const document::Node* node = &body;
+    for (const char* key : path) {
+      node = node->Find(key);
+      if (node == nullptr) return "";
+    }
+    return node->text;
+  }
+  std::string reason() const { return Text({"reason"}); }
+};
+
+// The whole way from a TLS client to the store in a temporary folder; only gateways are missing.
+class RestApi : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / ("weir-rest-" + RandomHex(8));
+    std::filesystem::create_directories(folder_);
+    store::SqliteOptions store_options;
+    store_options.path = folder_ + "/weir.db";
+    auto store = store::OpenSqlite(store_options);
+    ASSERT_TRUE(store.ok()) << store.error().ToString();
+    store_ = std::move(store).value();
+    authn::Options authn_options;
+    authn_options.cost = {.memory_kib = 64, .passes = 1};
+    authn_ = std::make_unique<authn::Authn>(*store_, authn_options);
+    auto administrator = authn::EnsureAdministrator(
+        *store_, *authn_, {.organization = "demo-org", .user = "admin", .state_dir = folder_});
+    ASSERT_TRUE(administrator.ok()) << administrator.error().ToString();
+    auto ca = ca::ServerCa::Open(ca::FileBlobs(folder_), {.organization_domain = "demo-org.weir.internal",
+                                                          .names = {"127.0.0.1"}});
+    ASSERT_TRUE(ca.ok()) << ca.error().ToString();
+    ca_ = std::move(ca).value();
+
+    backends_.store = store_.get();
+    backends_.authn = authn_.get();
+    backends_.root_sha256 = ca_->root_sha256();
+    writes_ = std::make_unique<services::Writes>(*store_);
+    methods_ = std::make_unique<services::MethodTable>(
+        [this](const std::string& token) { return authn_->Authenticate(token); });
+    services::AddAll(*methods_, backends_, *writes_);
+    rest_ = std::make_unique<Rest>(*methods_);
+    http::ServerOptions options;
+    options.certificate_chain_pem = ca_->server_certificate().chain_pem;
+    options.private_key_pem = ca_->server_certificate().key_pem;
+    auto server = http::Server::Start(options, [this](http::Request&& r) { return rest_->Handle(std::move(r)); });
+    ASSERT_TRUE(server.ok()) << server.error().ToString();
+    server_ = std::move(server).value();
+    auto client = http::Client::Create(
+        {.host = "127.0.0.1", .port = server_->port(), .ca_pem = ca_->root_pem(), .server_name = ""});
+    ASSERT_TRUE(client.ok());
+    client_ = std::make_unique<http::Client>(std::move(client).value());
+    auto password = ReadFile(administrator->password_path);
+    ASSERT_TRUE(password.ok());
+    while (!password->empty() && password->back() == '\n') password->pop_back();
+    admin_ = Login("admin", *password);
+  }
+
+  void TearDown() override {
+    if (server_) server_->Stop();
+    std::filesystem::remove_all(folder_);
+  }
+
+  Answer Send(const std::string& method, const std::string& target, const std::string& body, const std::string& token,
+              http::Headers headers = {}) {
+    if (!token.empty()) headers.emplace_back("Authorization", "Bearer " + token);
+    auto response = client_->Do({method, target, std::move(headers), body, ""});
+    EXPECT_TRUE(response.ok()) << response.error().ToString();
+    if (!response.ok()) return {};
+    Answer answer;
+    answer.status = response->status;
+    answer.text = response->body;
+    answer.etag = std::string(response->Header("etag"));
+    auto parsed = document::ParseOne(response->body, {}, document::Syntax::kJson);
+    if (parsed.ok()) answer.body = std::move(parsed).value();
+    return answer;
+  }
+  Answer Get(const std::string& target) { return Send("GET", target, "", admin_); }
+  Answer Post(const std::string& target, const std::string& body) { return Send("POST", target, body, admin_); }
+  Answer Apply(const std::string& documents, const std::string& manager = "", bool force = false,
+               const std::string& token = "") {
+    document::Node body = document::Node::Map();
+    body.Add("documents", document::Node::String(documents));
+    if (!manager.empty()) body.Add("manager", document::Node::String(manager));
+    if (force) body.Add("force", document::Node::Bool(true));
+    return Send("POST", "/v2/documents:apply", document::WriteJson(body), token.empty() ? admin_ : token);
+  }
+
+  std::string Login(const std::string& user, const std::string& password) {
+    document::Node body = document::Node::Map();
+    body.Add("organization", document::Node::String("demo-org"));
+    body.Add("user", document::Node::String(user));
+    body.Add("password", document::Node::String(password));
+    const Answer answer = Send("POST", "/v2/login", document::WriteJson(body), "");
+    EXPECT_EQ(answer.status, 200) << answer.text;
+    return answer.Text({"token"});
+  }
+
+  // A user without any role.
+  std::string NewUser(const std::string& name) {
+    EXPECT_EQ(Post("/v2/organizations/demo-org/users", R"({"metadata":{"name":")" + name + R"("},"spec":{}})").status,
+              200);
+    EXPECT_EQ(Post("/v2/organizations/demo-org/users/" + name + ":setPassword", R"({"password":"a-long-password"})")
+                  .status,
+              200);
+    return Login(name, "a-long-password");
+  }
+
+  std::string folder_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<authn::Authn> authn_;
+  std::unique_ptr<ca::ServerCa> ca_;
+  services::Backends backends_;
+  std::unique_ptr<services::Writes> writes_;
+  std::unique_ptr<services::MethodTable> methods_;
+  std::unique_ptr<Rest> rest_;
+  std::unique_ptr<http::Server> server_;
+  std::unique_ptr<http::Client> client_;
+  std::string admin_;
+};
+
+TEST_F(RestApi, CreatesReadsUpdatesAndDeletesATenant) {
+  Answer created = Post("/v2/organizations/demo-org/tenants", R"({"metadata":{"name":"t","displayName":"T"}})");
+  ASSERT_EQ(created.status, 200) << created.text;
+  EXPECT_EQ(created.Text({"metadata", "fqn"}), "organizations/demo-org/tenants/t");
+  EXPECT_EQ(created.Text({"metadata", "organization"}), "demo-org");
+  EXPECT_EQ(created.Text({"metadata", "uid"}).size(), 36u);
+  const std::string version = created.Text({"metadata", "resourceVersion"});
+  EXPECT_EQ(created.etag, "\"" + version + "\"");
+
+  EXPECT_EQ(Get("/v2/organizations/demo-org/tenants/t").text, created.text);
+  EXPECT_THAT(Get("/v2/organizations/demo-org/tenants").text, HasSubstr("\"displayName\":\"T\""));
+
+  Answer updated = Send("PUT", "/v2/organizations/demo-org/tenants/t",
+                        R"({"metadata":{"name":"t","displayName":"U"}})", admin_, {{"If-Match", created.etag}});
+  ASSERT_EQ(updated.status, 200) << updated.text;
+  EXPECT_EQ(updated.Text({"metadata", "displayName"}), "U");
+  EXPECT_NE(updated.etag, created.etag);
+
+  EXPECT_EQ(Send("DELETE", "/v2/organizations/demo-org/tenants/t", "", admin_, {{"If-Match", created.etag}}).reason(),
+            "ETAG_MISMATCH");
+  EXPECT_EQ(Send("DELETE", "/v2/organizations/demo-org/tenants/t", "", admin_).status, 200);
+  EXPECT_EQ(Get("/v2/organizations/demo-org/tenants/t").status, 404);
+}
+
+TEST_F(RestApi, RefusesAnUpdateWithAWrongOrMissingEtag) {
+  ASSERT_EQ(Post("/v2/organizations/demo-org/tenants", R"({"metadata":{"name":"t"}})").status, 200);
+  const std::string path = "/v2/organizations/demo-org/tenants/t";
+  Answer wrong = Send("PUT", path, R"({"metadata":{"name":"t","resourceVersion":"nonsense"}})", admin_);
+  EXPECT_EQ(wrong.status, 409) << wrong.text;
+  EXPECT_EQ(wrong.reason(), "ETAG_MISMATCH");
+  EXPECT_EQ(Send("PUT", path, R"({"metadata":{"name":"t"}})", admin_).reason(), "ETAG_REQUIRED");
+}
+
+TEST_F(RestApi, NamesEveryMistakeOfABodyAtOnce) {
+  const std::string path = "/v2/organizations/demo-org/tenants";
+  EXPECT_EQ(Post(path, "{\"metadata\":").status, 400);
+  EXPECT_EQ(Post(path, R"({"metadata":{"name":"a"},"metadata":{"name":"b"}})").status, 400);
+  Answer unknown = Post(path, R"({"metadata":{"name":"a","colour":"red"},"shape":1})");
+  EXPECT_EQ(unknown.status, 400);
+  EXPECT_THAT(unknown.text, HasSubstr("metadata.colour"));
+  EXPECT_THAT(unknown.text, HasSubstr("\"shape\""));
+  EXPECT_THAT(unknown.text, HasSubstr("\"line\":1"));
+  EXPECT_FALSE(unknown.Text({"requestId"}).empty());
+  EXPECT_EQ(Post(path, R"({"metadata":{"name":"Not a label"}})").status, 400);
+  EXPECT_EQ(Post(path, R"({"metadata":{"name":"a","organization":"other"}})").status, 400);
+}
+
+TEST_F(RestApi, NamesTheMissingParent) {
+  Answer answer = Post("/v2/organizations/demo-org/tenants/nobody/workspaces",
+                       R"({"metadata":{"name":"w"},"spec":{"namespaceSelector":{"names":["*/n"]}}})");
+  EXPECT_EQ(answer.status, 404) << answer.text;
+  EXPECT_EQ(answer.reason(), "PARENT_MISSING");
+  EXPECT_THAT(answer.text, HasSubstr("organizations/demo-org/tenants/nobody"));
+}
+
+TEST_F(RestApi, AnswersUnknownPathsAndMethodsAsJson) {
+  EXPECT_EQ(Get("/v2/nothing").reason(), "NO_ROUTE");
+  EXPECT_EQ(Get("/v2/nothing").status, 404);
+  EXPECT_EQ(Send("PATCH", "/v2/organizations/demo-org", "{}", admin_).status, 405);
+  EXPECT_EQ(Get("/v2/organizations/demo-org/tenants?colour=red").status, 400);
+  EXPECT_EQ(Get("/v2/organizations/demo-org/tenants?pageSize=0x").status, 400);
+  EXPECT_EQ(Send("GET", "/healthz", "", "").status, 200);
+}
+
+TEST_F(RestApi, AsksForAToken) {
+  Answer answer = Send("GET", "/v2/whoami", "", "");
+  EXPECT_EQ(answer.status, 401);
+  EXPECT_EQ(Send("GET", "/v2/whoami", "", "made-up").status, 401);
+  EXPECT_EQ(Get("/v2/whoami").Text({"fqn"}), "organizations/demo-org/users/admin");
+  EXPECT_EQ(Send("POST", "/v2/logout", "", admin_).status, 200);
+  EXPECT_EQ(Get("/v2/whoami").status, 401);
+}
+
+TEST_F(RestApi, ShowsAStrangerNothingAndAReaderWhatIsMissing) {
+  ASSERT_EQ(Post("/v2/organizations/demo-org/tenants", R"({"metadata":{"name":"t"}})").status, 200);
+  ASSERT_EQ(Post("/v2/organizations/demo-org/tenants", R"({"metadata":{"name":"secret"}})").status, 200);
+  const std::string eve = NewUser("eve");
+  Answer hidden = Send("GET", "/v2/organizations/demo-org/tenants/secret", "", eve);
+  Answer absent = Send("GET", "/v2/organizations/demo-org/tenants/absent", "", eve);
+  EXPECT_EQ(hidden.status, 404);
+  EXPECT_EQ(absent.status, 404);
+  EXPECT_EQ(hidden.Text({"message"}).size(), absent.Text({"message"}).size());
+  EXPECT_EQ(Send("GET", "/v2/organizations/demo-org/tenants", "", eve).status, 404);
+
+  Answer granted = Post("/v2/organizations/demo-org/tenants/t/accessbindings:grant",
+                        R"({"role":"rbac/reader","subject":{"user":"organizations/demo-org/users/eve"}})");
+  ASSERT_EQ(granted.status, 200) << granted.text;
+  Answer read = Send("GET", "/v2/organizations/demo-org/tenants/t", "", eve);
+  EXPECT_EQ(read.status, 200);
+  Answer list = Send("GET", "/v2/organizations/demo-org/tenants?pageSize=1", "", eve);
+  EXPECT_EQ(list.status, 200);
+  EXPECT_THAT(list.text, HasSubstr("tenants/t\""));
+  EXPECT_THAT(list.text, Not(HasSubstr("secret")));
+  EXPECT_THAT(list.text, Not(HasSubstr("nextPageToken")));
+  Answer refused = Send("DELETE", "/v2/organizations/demo-org/tenants/t", "", eve);
+  EXPECT_EQ(refused.status, 403) << refused.text;
+  EXPECT_EQ(refused.reason(), "RIGHT_MISSING");
+}
+
+TEST_F(RestApi, AppliesTheFoundingDocumentAsItStands) {
+  Answer around = Apply(kSurroundings);
+  ASSERT_EQ(around.status, 200) << around.text;
+  Answer applied = Apply(kFounding);
+  ASSERT_EQ(applied.status, 200) << applied.text;
+  EXPECT_THAT(applied.text, HasSubstr("CREATED"));
+  Answer again = Apply(kFounding);
+  EXPECT_THAT(again.text, HasSubstr("UNCHANGED"));
+  EXPECT_THAT(again.text, Not(HasSubstr("revision\":")));
+  Answer stored = Get("/v2/organizations/demo-org/tenants/demo-tenant/workspaces/demo-ws/gatewaygroups/demo-gw-group/"
+                      "tier1gateways/service1-tier1");
+  EXPECT_EQ(stored.status, 200);
+  EXPECT_THAT(stored.text, HasSubstr("\"weight\":75"));
+  std::string half = kFounding;
+  half.replace(half.find("75"), 2, "50");
+  half.replace(half.find("weight: 25") + 8, 2, "50");
+  EXPECT_THAT(Apply(half).text, HasSubstr("UPDATED"));
+}
+
+TEST_F(RestApi, RefusesToTakeOverWhatAnotherManagerApplied) {
+  ASSERT_EQ(Apply(kSurroundings).status, 200);
+  ASSERT_EQ(Apply(kFounding, "ci").status, 200);
+  std::string changed = kFounding;
+  changed.replace(changed.find("75"), 2, "74");
+  Answer conflict = Apply(changed, "person");
+  EXPECT_EQ(conflict.status, 409) << conflict.text;
+  EXPECT_EQ(conflict.reason(), "FIELD_CONFLICT");
+  EXPECT_THAT(conflict.text, HasSubstr("\"ci\\\""));
+  EXPECT_THAT(conflict.text, HasSubstr("\"line\":"));
+  EXPECT_EQ(Apply(changed, "person", true).status, 200);
+  EXPECT_EQ(Apply(kFounding, "ci").status, 409);
+}
+
+TEST_F(RestApi, RefusesAllDocumentsWhenOneIsWrong) {
+  Answer wrong = Apply(std::string(kSurroundings) + "---\n" + kFounding + "  colour: red\n");
+  EXPECT_EQ(wrong.status, 400);
+  EXPECT_THAT(wrong.text, HasSubstr("spec.colour"));
+  EXPECT_THAT(wrong.text, HasSubstr("\"line\":48"));
+  EXPECT_EQ(Get("/v2/organizations/demo-org/tenants/demo-tenant").status, 404);
+}
+
+TEST_F(RestApi, FindsWhatIsWrongBetweenResources) {
+  Answer parentless = Apply(kFounding);
+  EXPECT_EQ(parentless.reason(), "PARENT_MISSING") << parentless.text;
+  ASSERT_EQ(Apply(kSurroundings).status, 200);
+  ASSERT_EQ(Apply(kFounding).status, 200);
+  std::string twin = kFounding;
+  twin.replace(twin.find("service1-tier1"), 14, "twin");
+  Answer taken = Apply(twin);
+  EXPECT_EQ(taken.reason(), "GATEWAY_HOST_TAKEN") << taken.text;
+  EXPECT_THAT(taken.text, HasSubstr("spec.externalServers[0].hostname"));
+  std::string unknown_cluster = kFounding;
+  unknown_cluster.replace(unknown_cluster.find("cluster2"), 8, "cluster9");
+  Answer missing = Apply(unknown_cluster);
+  EXPECT_EQ(missing.reason(), "CLUSTER_MISSING") << missing.text;
+  EXPECT_THAT(missing.text, HasSubstr("\"line\":24"));
+  Answer overlap = Apply(R"({"apiVersion": "core.weir.dev/v2", "kind": "Workspace",
+    "metadata": {"name": "other", "organization": "demo-org", "tenant": "demo-tenant"},
+    "spec": {"namespaceSelector": {"names": ["cluster1/t1"]}}})");
+  EXPECT_EQ(overlap.reason(), "NAMESPACE_TAKEN") << overlap.text;
+  Answer in_use = Send("DELETE", "/v2/organizations/demo-org/clusters/cluster1", "", admin_);
+  EXPECT_EQ(in_use.reason(), "CLUSTER_IN_USE") << in_use.text;
+  Answer children = Send("DELETE", "/v2/organizations/demo-org/tenants/demo-tenant", "", admin_);
+  EXPECT_EQ(children.reason(), "HAS_CHILDREN");
+  EXPECT_EQ(Send("DELETE", "/v2/organizations/demo-org/tenants/demo-tenant?cascade=true", "", admin_).status, 200);
+  EXPECT_EQ(Apply(kSurroundings).status, 200);
+}
+
+TEST_F(RestApi, GivesAJoinTokenOfACluster) {
+  ASSERT_EQ(Apply(kSurroundings).status, 200);
+  Answer token = Post("/v2/organizations/demo-org/clusters/cluster1:createJoinToken", "{}");
+  EXPECT_EQ(token.status, 200) << token.text;
+  EXPECT_THAT(token.Text({"token"}), HasSubstr("weir-join-1."));
+  EXPECT_EQ(Post("/v2/organizations/demo-org/clusters/nothing:createJoinToken", "{}").status, 404);
+}
+
+TEST(Routes, ServeEveryMethodOfTheApi) {
+  const RouteTable routes(PublicServices());
+  std::vector<std::string> allowed;
+  auto match = routes.Find("GET", "/v2/organizations/o/tenants/status", &allowed);
+  ASSERT_TRUE(match.ok());
+  EXPECT_EQ(match->route->method->name(), "GetTenant");
+  match = routes.Find("GET", "/v2/organizations/o/tenants/t/status", &allowed);
+  ASSERT_TRUE(match.ok());
+  EXPECT_EQ(match->route->method->name(), "GetStatus");
+  EXPECT_EQ(match->bindings.at(0).second, "organizations/o/tenants/t");
+  match = routes.Find("POST", "/v2/organizations/o/tenants/t/accessbindings:grant", &allowed);
+  ASSERT_TRUE(match.ok());
+  EXPECT_EQ(match->route->method->name(), "GrantAccess");
+  EXPECT_EQ(match->bindings.at(0).second, "organizations/o/tenants/t/accessbindings");
+  match = routes.Find("GET", "/v2/organizations/o%2Ftenants", &allowed);
+  EXPECT_FALSE(match.ok());
+}
+
+}  // namespace
+}  // namespace weir::edge

@@ -1,0 +1,63 @@
+#include <pthread.h>
+#include <signal.h>
+
+#include <cstdio>
+
+#include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "libs/bootstrap/load.h"
+#include "libs/obs/log.h"
+#include "mgmt-server/server.h"
+
+namespace {
+
+void PrintSummary(const weir::server::Server::Info& info) {
+  std::printf("weir-server is ready\n");
+  std::printf("  REST    https://%s:%u\n", info.address.c_str(), info.rest_port);
+  std::printf("  gRPC    %s:%u\n", info.address.c_str(), info.grpc_port);
+  std::printf("  agents  %s:%u\n", info.address.c_str(), info.agent_port);
+  std::printf("  root    %s\n", info.root_path.c_str());
+  if (!info.admin.empty()) std::printf("  admin   %s\n", info.admin.c_str());
+  if (info.first_start) {
+    std::printf("  first start: %s was created; the password is in %s\n", info.administrator.c_str(),
+                info.password_path.c_str());
+  }
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // Blocked before any thread exists, so that only sigwait below sees them.
+  sigset_t stop_signals;
+  sigemptyset(&stop_signals);
+  sigaddset(&stop_signals, SIGTERM);
+  sigaddset(&stop_signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+
+  weir::bootstrap::v1::Server bootstrap;
+  const weir::bootstrap::Outcome outcome = weir::bootstrap::Load(
+      {.name = "weir-server", .purpose = "The management plane: API, permissions, store, push and certificates.",
+       .version = "0.1.0", .environment_prefix = "WEIR_SERVER_"},
+      argc, argv, bootstrap, [](const google::protobuf::Message& message) {
+        return weir::server::Check(static_cast<const weir::bootstrap::v1::Server&>(message));
+      });
+  if (!outcome.run) return outcome.exit_code;
+  if (!bootstrap.log().level().empty()) {
+    const auto level = weir::obs::ParseLevel(bootstrap.log().level());
+    if (level.ok()) weir::obs::SetLevel(*level);
+  }
+
+  auto server = weir::server::Server::Start(bootstrap);
+  if (!server.ok()) {
+    std::fprintf(stderr, "weir-server: %s\n", server.error().ToString().c_str());
+    if (!server.error().cause.empty()) std::fprintf(stderr, "  cause: %s\n", server.error().cause.c_str());
+    return 1;
+  }
+  PrintSummary((*server)->info());
+  int signal_number = 0;
+  sigwait(&stop_signals, &signal_number);
+  weir::obs::Log(weir::obs::Level::kInfo, "stopping", {{"signal", std::to_string(signal_number)}});
+  (*server)->Stop();
+  return 0;
+}

@@ -1,0 +1,524 @@
+#include "mgmt-server/server.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <netinet/in.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "api/weir/v2/documents.pb.h"
+#include "api/weir/v2/organization.pb.h"
+#include "libs/admin/door.h"
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+#include "libs/http/server.h"
+#include "libs/obs/log.h"
+#include "libs/obs/metrics.h"
+#include "libs/resource/validate.h"
+#include "libs/rpc/pool.h"
+#include "libs/rpc/server.h"
+#include "libs/xds/grpc/ads_service.h"
+#include "mgmt-server/audit/audit.h"
+#include "mgmt-server/authn/administrator.h"
+#include "mgmt-server/authn/authn.h"
+#include "mgmt-server/authz/authz.h"
+#include "mgmt-server/ca/ca.h"
+#include "mgmt-server/fleet/fleet.h"
+#include "mgmt-server/http/rest.h"
+#include "mgmt-server/http/routes.h"
+#include "mgmt-server/push/pusher.h"
+#include "mgmt-server/services/grpc_service.h"
+#include "mgmt-server/services/services.h"
+#include "mgmt-server/store/sqlite/sqlite_store.h"
+
+namespace weir::server {
+namespace {
+
+using Bootstrap = bootstrap::v1::Server;
+
+constexpr size_t kRestBody = 2u << 20;  // Documents of 1 MiB, escaped as a JSON string.
+constexpr size_t kGrpcThreads = 32;
+constexpr size_t kAgentThreads = 8;
+constexpr size_t kQueue = 1024;
+constexpr std::chrono::hours kCertificateCheck(1);
+
+// Held while the process lives; the kernel lets go of it however the process ends.
+class StateLock {
+ public:
+  static Result<StateLock> Take(const std::string& folder) {
+    const std::string path = folder + "/lock";
+    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return FailedPrecondition("STATE_FOLDER", "cannot write to the state folder {}", folder);
+    StateLock lock(fd);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      char owner[32] = {};
+      const ssize_t length = pread(fd, owner, sizeof owner - 1, 0);
+      return FailedPrecondition("STATE_IN_USE",
+                                "another weir-server{} runs on {}; stop it, or choose another folder with --state-dir",
+                                length > 0 ? fmt::format(" (process {})", std::string(owner, length)) : "", folder);
+    }
+    const std::string self = std::to_string(getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, self.data(), self.size(), 0) < 0) {
+      return FailedPrecondition("STATE_FOLDER", "cannot write to the state folder {}", folder);
+    }
+    return lock;
+  }
+  StateLock() = default;
+  StateLock(StateLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  StateLock& operator=(StateLock&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~StateLock() {
+    if (fd_ >= 0) close(fd_);
+  }
+
+ private:
+  explicit StateLock(int fd) : fd_(fd) {}
+  int fd_ = -1;
+};
+
+// gRPC only says that binding failed; this finds out before whether the port is the reason.
+Status CheckPortFree(const std::string& address, uint32_t port, const char* flag) {
+  if (port == 0) return {};
+  sockaddr_in in{};
+  in.sin_family = AF_INET;
+  in.sin_port = htons(static_cast<uint16_t>(port));
+  if (inet_pton(AF_INET, address.c_str(), &in.sin_addr) != 1) return {};
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  const bool taken = bind(fd, reinterpret_cast<const sockaddr*>(&in), sizeof in) != 0 && errno == EADDRINUSE;
+  close(fd);
+  if (!taken) return {};
+  return Unavailable("PORT_IN_USE", "{}:{} is in use by another program (perhaps another weir-server); choose another "
+                     "port with {} (0 = any free one)", address, port, flag);
+}
+
+ca::Blobs StoreBlobs(store::Store& store) {
+  return {.load = [&store](const std::string& name) -> Result<std::optional<std::string>> {
+            const store::ViewPtr view = store.Read();
+            const std::string* blob = view->FindCaMaterial(name);
+            return blob == nullptr ? std::optional<std::string>() : std::optional(*blob);
+          },
+          .save = [&store](const std::string& name, const std::string& content) -> Status {
+            return store.Write([&](store::Txn& txn) -> Status { return txn.PutCaMaterial(name, content); });
+          }};
+}
+
+// The organization of the first start; later starts find it.
+Status EnsureOrganization(store::Store& store, const Bootstrap& bootstrap) {
+  return store.Write([&](store::Txn& txn) -> Status {
+    WEIR_TRY(authz::LayRoots(txn));
+    if (txn.view().resource_count() > 0) return {};
+    v2::Organization organization;
+    organization.mutable_metadata()->set_name(bootstrap.organization());
+    organization.mutable_spec()->set_domain(bootstrap.domain());
+    WEIR_ASSIGN(const resource::Fqn fqn, resource::ParseFqn("organizations/" + bootstrap.organization()));
+    services::Draft draft =
+        services::MakeDraft(fqn, std::make_unique<v2::Organization>(std::move(organization)));
+    WEIR_TRY(resource::ToStatus(fqn.text, draft.violations));
+    WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = "Organization",
+                                                          .fqn = fqn.text,
+                                                          .body = services::Serialize(*draft.message),
+                                                          .field_owners = {},
+                                                          .expected_etag = ""}));
+    WEIR_TRY(authz::OnCreate(txn, *stored, {}));
+    return audit::Append(txn, {.principal = "", .principal_uid = "", .action = "create", .fqn = stored->fqn,
+                               .uid = stored->uid, .before_etag = "", .after_etag = stored->etag,
+                               .path = "first start", .peer = "", .request_id = ""});
+  });
+}
+
+// Runs `task` now and then until stopped.
+class Repeating {
+ public:
+  void Start(Duration interval, std::function<void()> task) {
+    thread_ = std::thread([this, interval, task = std::move(task)] {
+      std::unique_lock lock(mutex_);
+      while (!wake_.wait_for(lock, interval, [this] { return stopped_; })) task();
+    });
+  }
+  void Stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stopped_ = true;
+    }
+    wake_.notify_all();
+    if (thread_.joinable()) thread_.join();
+  }
+  ~Repeating() { Stop(); }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopped_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+// In the order of construction; torn down the other way round.
+struct Server::State {
+  Info info;
+  Bootstrap bootstrap;
+  const Clock* clock = nullptr;
+  StateLock lock;
+  std::unique_ptr<store::Store> store;
+  std::unique_ptr<ca::ServerCa> ca;
+  std::unique_ptr<authn::Authn> authn;
+  std::unique_ptr<rpc::RotatingServerTls> grpc_tls;
+  std::unique_ptr<rpc::RotatingServerTls> agent_tls;
+  std::unique_ptr<rpc::Pool> grpc_pool;
+  std::unique_ptr<rpc::Pool> agent_pool;
+  std::unique_ptr<fleet::Fleet> fleet;
+  std::unique_ptr<xds::AdsService> ads;
+  std::unique_ptr<push::Pusher> pusher;
+  std::atomic<bool> stopping{false};
+  services::Backends backends;
+  std::unique_ptr<services::Writes> writes;
+  std::unique_ptr<services::MethodTable> methods;
+  std::vector<std::unique_ptr<grpc::Service>> grpc_services;
+  std::unique_ptr<grpc::Server> agent_server;
+  std::unique_ptr<grpc::Server> grpc_server;
+  std::unique_ptr<edge::Rest> rest;
+  std::unique_ptr<http::Server> rest_server;
+  obs::Metrics metrics;
+  std::unique_ptr<admin::Door> door;
+  Repeating certificate_check;
+  bool stopped = false;
+
+  Status OpenState();
+  Status OpenStore();
+  Status OpenCa();
+  void MakeServices();
+  Status StartAgentSide();
+  Status StartGrpc();
+  Status StartRest();
+  Status StartDoor();
+  Status ApplyFirstDocuments();
+  Status WritePorts();
+  void RenewCertificate();
+  std::string Path(const char* name) const { return bootstrap.state_dir() + "/" + name; }
+  std::string Listen(uint32_t port) const { return fmt::format("{}:{}", bootstrap.address(), port); }
+};
+
+void FillDefaults(Bootstrap& bootstrap) {
+  const auto text = [](std::string* field, std::string value) {
+    if (field->empty()) *field = std::move(value);
+  };
+  text(bootstrap.mutable_state_dir(), "./weir-server-state");
+  text(bootstrap.mutable_address(), "127.0.0.1");
+  text(bootstrap.mutable_organization(), "default");
+  text(bootstrap.mutable_domain(), bootstrap.organization() + ".weir.internal");
+  if (!bootstrap.has_rest_port()) bootstrap.set_rest_port(8443);
+  if (!bootstrap.has_grpc_port()) bootstrap.set_grpc_port(9443);
+  if (!bootstrap.has_agent_port()) bootstrap.set_agent_port(9444);
+  if (!bootstrap.has_intermediate_lifetime()) bootstrap.mutable_intermediate_lifetime()->set_seconds(30 * 24 * 3600);
+}
+
+Status Check(const Bootstrap& given) {
+  Bootstrap bootstrap = given;
+  FillDefaults(bootstrap);
+  Error error = InvalidArgument("BOOTSTRAP_INVALID", "the bootstrap is not valid");
+  const auto violate = [&](const char* field, const char* text) {
+    error.violations.push_back({.field = field, .description = text});
+  };
+  if (!resource::IsDnsLabel(bootstrap.organization())) violate("organization", "must be a DNS label");
+  if (!resource::IsDnsName(bootstrap.domain())) violate("domain", "must be a DNS name");
+  if (bootstrap.rest_port() > 65535) violate("restPort", "must be 0 to 65535");
+  if (bootstrap.grpc_port() > 65535) violate("grpcPort", "must be 0 to 65535");
+  if (bootstrap.agent_port() > 65535) violate("agentPort", "must be 0 to 65535");
+  in6_addr parsed;
+  if (inet_pton(AF_INET, bootstrap.address().c_str(), &parsed) != 1) violate("address", "must be an IPv4 address");
+  const int64_t lifetime = bootstrap.intermediate_lifetime().seconds();
+  if (lifetime < 60 || lifetime > 365LL * 24 * 3600) violate("intermediateLifetime", "must be 1m to 365 days");
+  if (!bootstrap.log().level().empty() && !obs::ParseLevel(bootstrap.log().level()).ok()) {
+    violate("log.level", "must be debug, info, warn or error");
+  }
+  if (error.violations.empty()) return {};
+  return error;
+}
+
+Status Server::State::OpenState() {
+  WEIR_TRY(MakeFolders(bootstrap.state_dir(), 0700));
+  struct stat facts {};
+  if (stat(bootstrap.state_dir().c_str(), &facts) == 0 && (facts.st_mode & 077) != 0) {
+    return FailedPrecondition("STATE_FOLDER_OPEN", "{} may be read by others; run: chmod 700 {}",
+                              bootstrap.state_dir(), bootstrap.state_dir());
+  }
+  WEIR_ASSIGN(lock, StateLock::Take(bootstrap.state_dir()));
+  WEIR_TRY(CheckPortFree(bootstrap.address(), bootstrap.rest_port(), "--rest-port"));
+  WEIR_TRY(CheckPortFree(bootstrap.address(), bootstrap.grpc_port(), "--grpc-port"));
+  return CheckPortFree(bootstrap.address(), bootstrap.agent_port(), "--agent-port");
+}
+
+Status Server::State::OpenStore() {
+  store::SqliteOptions options;
+  options.path = Path("weir.db");
+  options.clock = clock;
+  WEIR_ASSIGN(store, store::OpenSqlite(options));
+  WEIR_TRY(EnsureOrganization(*store, bootstrap));
+  authn::Options authn_options;
+  authn_options.clock = clock;
+  authn = std::make_unique<authn::Authn>(*store, authn_options);
+  authn::AdministratorOptions administrator_options;
+  administrator_options.organization = bootstrap.organization();
+  administrator_options.state_dir = bootstrap.state_dir();
+  WEIR_ASSIGN(const authn::Administrator administrator,
+              authn::EnsureAdministrator(*store, *authn, administrator_options));
+  info.first_start = administrator.created;
+  if (administrator.created) {
+    info.administrator = administrator.user_fqn;
+    info.password_path = administrator.password_path;
+  }
+  return {};
+}
+
+Status Server::State::OpenCa() {
+  ca::ServerCa::Options options;
+  options.organization_domain = bootstrap.domain();
+  options.names.assign(bootstrap.names().begin(), bootstrap.names().end());
+  options.names.push_back(bootstrap.address());
+  if (bootstrap.address() == "0.0.0.0") options.names.back() = "127.0.0.1";
+  options.intermediate_lifetime = std::chrono::seconds(bootstrap.intermediate_lifetime().seconds());
+  WEIR_ASSIGN(ca, ca::ServerCa::Open(StoreBlobs(*store), options, *clock));
+  info.root_pem = ca->root_pem();
+  info.root_path = Path("root.pem");
+  WEIR_TRY(WriteFileAtomic(info.root_path, ca->root_pem(), 0644));
+  const auto certificate = ca->server_certificate();
+  rpc::ServerTls tls{.chain_pem = certificate.chain_pem, .key_pem = certificate.key_pem, .client_roots_pem = "",
+                     .client_certificate = rpc::ClientCertificate::kNone};
+  WEIR_ASSIGN(grpc_tls, rpc::RotatingServerTls::Open(Path("tls-grpc"), tls));
+  tls.client_roots_pem = ca->root_pem();
+  tls.client_certificate = rpc::ClientCertificate::kOptional;
+  WEIR_ASSIGN(agent_tls, rpc::RotatingServerTls::Open(Path("tls-agents"), tls));
+  return {};
+}
+
+void Server::State::MakeServices() {
+  grpc_pool = std::make_unique<rpc::Pool>(kGrpcThreads, kQueue);
+  agent_pool = std::make_unique<rpc::Pool>(kAgentThreads, kQueue);
+  fleet = std::make_unique<fleet::Fleet>(*store, *ca, *agent_pool, fleet::FleetOptions{.clock = clock});
+  xds::AdsServiceOptions ads_options;
+  ads_options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
+  ads_options.authenticate = fleet->Authenticator();
+  ads_options.clock = clock;
+  ads = std::make_unique<xds::AdsService>(std::move(ads_options));
+  push::PusherOptions push_options;
+  push_options.roots_pem = ca->root_pem();
+  pusher = std::make_unique<push::Pusher>(*store, *ads, push_options);
+  fleet->Attach(*pusher);
+
+  backends.store = store.get();
+  backends.authn = authn.get();
+  backends.clock = clock;
+  backends.root_sha256 = ca->root_sha256();
+  backends.stopping = &stopping;
+  backends.status = [this](const std::string& fqn) { return fleet->GetStatus(fqn); };
+  backends.statuses = [this](const std::string& parent) { return fleet->ListStatuses(parent); };
+  backends.wait_applied = [this](const std::string& fqn, int64_t revision, MonoTime deadline) {
+    return fleet->WaitApplied(fqn, revision, deadline);
+  };
+  backends.cluster_state = [this](const std::string& cluster) { return fleet->ClusterStateOf(cluster); };
+  writes = std::make_unique<services::Writes>(*store);
+  methods = std::make_unique<services::MethodTable>(
+      [this](const std::string& token) { return authn->Authenticate(token); });
+  services::AddAll(*methods, backends, *writes);
+}
+
+Status Server::State::StartAgentSide() {
+  WEIR_TRY(fleet->Start());
+  WEIR_TRY(pusher->Start());
+  grpc::ServerBuilder builder;
+  rpc::ApplyDefaults(builder);
+  int port = 0;
+  builder.AddListeningPort(Listen(bootstrap.agent_port()), agent_tls->credentials(), &port);
+  builder.RegisterService(fleet->join_service());
+  builder.RegisterService(fleet->reports_service());
+  builder.RegisterService(ads->service());
+  agent_server = builder.BuildAndStart();
+  if (agent_server == nullptr || port == 0) {
+    return Unavailable("LISTEN_FAILED", "cannot listen on {} for agents (--agent-port)", Listen(bootstrap.agent_port()));
+  }
+  info.agent_port = static_cast<uint16_t>(port);
+  return {};
+}
+
+Status Server::State::StartGrpc() {
+  grpc::ServerBuilder builder;
+  rpc::ApplyDefaults(builder);
+  int port = 0;
+  builder.AddListeningPort(Listen(bootstrap.grpc_port()), grpc_tls->credentials(), &port);
+  grpc_services = services::GrpcServices(edge::PublicServices(), *methods, *grpc_pool);
+  for (const auto& service : grpc_services) builder.RegisterService(service.get());
+  grpc_server = builder.BuildAndStart();
+  if (grpc_server == nullptr || port == 0) {
+    return Unavailable("LISTEN_FAILED", "cannot listen on {} for gRPC (--grpc-port)", Listen(bootstrap.grpc_port()));
+  }
+  info.grpc_port = static_cast<uint16_t>(port);
+  return {};
+}
+
+Status Server::State::StartRest() {
+  rest = std::make_unique<edge::Rest>(*methods);
+  const auto certificate = ca->server_certificate();
+  http::ServerOptions options;
+  options.address = bootstrap.address();
+  options.port = static_cast<uint16_t>(bootstrap.rest_port());
+  options.certificate_chain_pem = certificate.chain_pem;
+  options.private_key_pem = certificate.key_pem;
+  options.body_limit = kRestBody;
+  options.render_error = [](int status, const Error& error) {
+    return edge::Rest::RenderError(status, error, NewUid());
+  };
+  WEIR_ASSIGN(rest_server, http::Server::Start(options, [this](http::Request&& request) {
+                return rest->Handle(std::move(request));
+              }));
+  info.rest_port = rest_server->port();
+  return {};
+}
+
+Status Server::State::StartDoor() {
+  if (bootstrap.admin().empty()) return {};
+  admin::DoorOptions options;
+  options.address = bootstrap.admin();
+  WEIR_ASSIGN(door, admin::Door::Start(options));
+  admin::StandardHandlers handlers;
+  handlers.ready = []() -> Status { return {}; };
+  handlers.metrics = [this] { return metrics.Render(); };
+  handlers.version = "0.1.0";
+  handlers.get_log_level = [] { return std::string(obs::LevelName(obs::CurrentLevel())); };
+  handlers.set_log_level = [](std::string_view text) -> Status {
+    WEIR_ASSIGN(const obs::Level level, obs::ParseLevel(text));
+    obs::SetLevel(level);
+    return {};
+  };
+  admin::Register(*door, std::move(handlers));
+  info.admin = door->address();
+  metrics.AddSource([this](std::string& out) {
+    const store::ViewPtr view = store->Read();
+    const std::pair<const char*, double> gauges[] = {
+        {"weir_server_revision", static_cast<double>(view->revision())},
+        {"weir_server_facts_sequence", static_cast<double>(view->facts_sequence())},
+        {"weir_server_resources", static_cast<double>(view->resource_count())},
+        {"weir_server_audit_records", static_cast<double>(view->audit_count())},
+        {"weir_server_agent_streams", static_cast<double>(ads->StreamCount())}};
+    for (const auto& [name, value] : gauges) {
+      obs::AppendFamily(out, name, "gauge", "See ARCHITECTURE.md.");
+      obs::AppendSample(out, name, {}, value);
+    }
+  });
+  return {};
+}
+
+Status Server::State::ApplyFirstDocuments() {
+  if (!info.first_start || bootstrap.first_documents().empty()) return {};
+  WEIR_ASSIGN(const std::string text, ReadFile(bootstrap.first_documents(), 1u << 20));
+  const store::ViewPtr view = store->Read();
+  const store::ResourcePtr user = view->Get(info.administrator);
+  if (user == nullptr) return Internal("NO_ADMINISTRATOR", "the administrator is missing");
+  v2::ApplyDocumentsRequest request;
+  request.set_documents(text);
+  services::CallContext call;
+  call.principal = {user->fqn, user->uid};
+  call.request_id = "first-start";
+  const auto answer = methods->CallAs(*v2::ApplyDocumentsRequest::descriptor()->file()->FindServiceByName("Documents")
+                                           ->FindMethodByName("Apply"),
+                                      call, request);
+  if (!answer.ok()) {
+    Error error = answer.error();
+    error.message = fmt::format("{}: {}", bootstrap.first_documents(), error.message);
+    return error;
+  }
+  return {};
+}
+
+Status Server::State::WritePorts() {
+  return WriteFileAtomic(Path("ports.json"),
+                         fmt::format("{{\"address\":\"{}\",\"restPort\":{},\"grpcPort\":{},\"agentPort\":{}}}\n",
+                                     bootstrap.address(), info.rest_port, info.grpc_port, info.agent_port));
+}
+
+void Server::State::RenewCertificate() {
+  const auto renewed = ca->RenewServerCertificateIfDue();
+  if (!renewed.ok() || !*renewed) {
+    if (!renewed.ok()) obs::Log(obs::Level::kError, "certificate not renewed", {{"error", renewed.error().ToString()}});
+    return;
+  }
+  const auto certificate = ca->server_certificate();
+  rpc::ServerTls tls{.chain_pem = certificate.chain_pem, .key_pem = certificate.key_pem, .client_roots_pem = "",
+                     .client_certificate = rpc::ClientCertificate::kNone};
+  Status replaced = grpc_tls->Replace(tls);
+  tls.client_roots_pem = ca->root_pem();
+  tls.client_certificate = rpc::ClientCertificate::kOptional;
+  if (replaced.ok()) replaced = agent_tls->Replace(tls);
+  if (replaced.ok()) replaced = rest_server->SetCertificate(certificate.chain_pem, certificate.key_pem);
+  obs::Log(replaced.ok() ? obs::Level::kInfo : obs::Level::kError, "server certificate renewed",
+           {{"error", replaced.ok() ? "" : replaced.error().ToString()}});
+}
+
+Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const Clock& clock) {
+  WEIR_TRY(Check(bootstrap));
+  auto state = std::make_unique<State>();
+  state->bootstrap = bootstrap;
+  FillDefaults(state->bootstrap);
+  state->clock = &clock;
+  state->info.address = state->bootstrap.address();
+  state->info.organization = state->bootstrap.organization();
+  State* raw = state.get();
+  std::unique_ptr<Server> server(new Server(std::move(state)));  // From here on a failure stops what runs.
+  WEIR_TRY(raw->OpenState());
+  WEIR_TRY(raw->OpenStore());
+  WEIR_TRY(raw->OpenCa());
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  raw->MakeServices();
+  WEIR_TRY(raw->ApplyFirstDocuments());
+  WEIR_TRY(raw->StartAgentSide());
+  WEIR_TRY(raw->StartGrpc());
+  WEIR_TRY(raw->StartRest());
+  WEIR_TRY(raw->StartDoor());
+  WEIR_TRY(raw->WritePorts());
+  raw->certificate_check.Start(kCertificateCheck, [raw] { raw->RenewCertificate(); });
+  return server;
+}
+
+Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Server::~Server() { Stop(); }
+const Server::Info& Server::info() const { return state_->info; }
+
+void Server::Stop(Duration grace) {
+  State& s = *state_;
+  if (s.stopped) return;
+  s.stopped = true;
+  s.stopping = true;
+  s.certificate_check.Stop();
+  s.door.reset();
+  if (s.rest_server) s.rest_server->Stop(grace);
+  const auto deadline = std::chrono::system_clock::now() +
+                        std::chrono::duration_cast<std::chrono::system_clock::duration>(grace);
+  if (s.grpc_server) s.grpc_server->Shutdown(deadline);
+  if (s.ads) s.ads->Shutdown();
+  if (s.fleet) s.fleet->Stop();
+  if (s.agent_server) s.agent_server->Shutdown(deadline);
+  if (s.pusher) s.pusher->Stop();
+  if (s.grpc_pool) s.grpc_pool->Stop();
+  if (s.agent_pool) s.agent_pool->Stop();
+  s.agent_server.reset();
+  s.grpc_server.reset();
+}
+
+}  // namespace weir::server

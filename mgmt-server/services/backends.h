@@ -1,0 +1,40 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "api/weir/v2/cluster.pb.h"
+#include "api/weir/v2/status.pb.h"
+#include "libs/base/clock.h"
+#include "libs/base/result.h"
+
+namespace weir::authn {
+class Authn;
+}
+namespace weir::store {
+class Store;
+}
+
+namespace weir::services {
+
+// What the handlers stand on. The functions come from fleet; services know neither push nor agents.
+struct Backends {
+  store::Store* store = nullptr;
+  authn::Authn* authn = nullptr;
+  const Clock* clock = &Clock::Real();
+  std::string root_sha256;  // Of the server's root: what a join token pins.
+
+  std::function<Result<v2::ResourceStatus>(const std::string& fqn)> status;
+  std::function<Result<std::vector<v2::ResourceStatus>>(const std::string& parent)> statuses;
+  std::function<v2::ResourceStatus(const std::string& fqn, int64_t revision,
+                                   std::chrono::steady_clock::time_point deadline)>
+      wait_applied;
+  std::function<v2::ClusterState(const std::string& cluster)> cluster_state;
+
+  const std::atomic<bool>* stopping = nullptr;  // Ends waits early.
+};
+
+}  // namespace weir::services

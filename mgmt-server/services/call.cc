@@ -1,0 +1,54 @@
+#include "mgmt-server/services/call.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include "libs/obs/log.h"
+
+namespace weir::services {
+
+void MethodTable::Add(std::string full_name, Function function, bool anonymous) {
+  entries_[std::move(full_name)] = {std::move(function), anonymous};
+}
+
+Result<MessagePtr> MethodTable::Dispatch(const google::protobuf::MethodDescriptor& method, CallContext& call,
+                                         const google::protobuf::Message& request) const {
+  const auto entry = entries_.find(method.full_name());
+  if (entry != entries_.end() && !entry->second.anonymous) {
+    WEIR_ASSIGN(call.principal, authenticate_(call.token));
+  }
+  return CallAs(method, call, request);
+}
+
+Result<MessagePtr> MethodTable::CallAs(const google::protobuf::MethodDescriptor& method, CallContext& call,
+                                       const google::protobuf::Message& request) const {
+  const auto entry = entries_.find(method.full_name());
+  if (entry == entries_.end()) return Unimplemented("NOT_SERVED", "{} is not served yet", method.full_name());
+  return entry->second.function(call, request);
+}
+
+Result<MessagePtr> MethodTable::Call(const google::protobuf::MethodDescriptor& method, CallContext& call,
+                                     const google::protobuf::Message& request) const {
+  Result<MessagePtr> answer = [&]() -> Result<MessagePtr> {
+    try {
+      return Dispatch(method, call, request);
+    } catch (const std::exception& exception) {
+      return Internal("INTERNAL", "internal error").WithCause(exception.what());
+    }
+  }();
+  if (!answer.ok()) {
+    Error& error = answer.error();
+    const bool ours = error.code == Code::kInternal || error.code == Code::kDataLoss || error.code == Code::kUnknown;
+    if (ours || !error.cause.empty()) {
+      obs::Log(ours ? obs::Level::kError : obs::Level::kWarn, "call failed",
+               {{"method", method.full_name()},
+                {"request_id", call.request_id},
+                {"error", error.ToString()},
+                {"cause", error.cause}});
+    }
+    if (ours) error.message = "internal error; the server's log has it under this request id";
+  }
+  return answer;
+}
+
+}  // namespace weir::services

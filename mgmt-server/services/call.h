@@ -1,0 +1,76 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "libs/base/result.h"
+#include "mgmt-server/authn/principal.h"
+
+namespace google::protobuf {
+class Message;
+class MethodDescriptor;
+}  // namespace google::protobuf
+
+namespace weir::services {
+
+using MessagePtr = std::unique_ptr<google::protobuf::Message>;
+
+// Who asks, and how it came in. REST and gRPC fill the first block; authentication the second.
+struct CallContext {
+  std::string request_id;
+  std::string token;  // Bearer token as sent; "" = none.
+  std::string peer;   // Remote address; for audit.
+
+  authn::Principal principal;  // Empty only in methods that ask for no authentication.
+};
+
+// Every method of the API by its full name ("weir.v2.Tenants.CreateTenant"): both doors call through this one table,
+// so they cannot differ.
+class MethodTable {
+ public:
+  using Function = std::function<Result<MessagePtr>(CallContext&, const google::protobuf::Message&)>;
+  // UNAUTHENTICATED unless the token speaks for somebody.
+  using Authenticate = std::function<Result<authn::Principal>(const std::string& token)>;
+
+  explicit MethodTable(Authenticate authenticate) : authenticate_(std::move(authenticate)) {}
+
+  // `request` is of the method's input type, the answer of its output type. `anonymous`: no token needed.
+  void Add(std::string full_name, Function function, bool anonymous = false);
+  template <typename Request, typename Response>
+  void Add(std::string full_name, std::function<Result<Response>(CallContext&, const Request&)> function,
+           bool anonymous = false) {
+    Add(std::move(full_name),
+        [function = std::move(function)](CallContext& call,
+                                         const google::protobuf::Message& request) -> Result<MessagePtr> {
+          Result<Response> answer = function(call, static_cast<const Request&>(request));
+          if (!answer.ok()) return std::move(answer).error();
+          return MessagePtr(new Response(std::move(answer).value()));
+        },
+        anonymous);
+  }
+
+  // UNIMPLEMENTED NOT_SERVED for a method nobody added. Exceptions of libraries end here as INTERNAL; the cause of an
+  // error is logged here and nowhere else.
+  Result<MessagePtr> Call(const google::protobuf::MethodDescriptor& method, CallContext& call,
+                          const google::protobuf::Message& request) const;
+  // The same for a caller whose principal is set already: the server itself, at its first start.
+  Result<MessagePtr> CallAs(const google::protobuf::MethodDescriptor& method, CallContext& call,
+                            const google::protobuf::Message& request) const;
+
+ private:
+  struct Entry {
+    Function function;
+    bool anonymous = false;
+  };
+  Result<MessagePtr> Dispatch(const google::protobuf::MethodDescriptor& method, CallContext& call,
+                              const google::protobuf::Message& request) const;
+
+  Authenticate authenticate_;
+  std::map<std::string, Entry, std::less<>> entries_;
+};
+
+}  // namespace weir::services

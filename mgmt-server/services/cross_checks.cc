@@ -1,0 +1,232 @@
+#include "mgmt-server/services/cross_checks.h"
+
+#include "api/weir/v2/gateway.pb.h"
+#include "api/weir/v2/gateway_group.pb.h"
+#include "api/weir/v2/tier1_gateway.pb.h"
+#include "api/weir/v2/workspace.pb.h"
+
+namespace weir::services {
+namespace {
+
+std::string OrganizationOf(std::string_view fqn) {
+  const size_t first = fqn.find('/');
+  const size_t second = first == std::string_view::npos ? first : fqn.find('/', first + 1);
+  return std::string(fqn.substr(0, second));
+}
+
+std::vector<std::string> Hosts(const google::protobuf::Message& gateway) {
+  std::vector<std::string> hosts;
+  if (gateway.GetDescriptor() == v2::Tier1Gateway::descriptor()) {
+    for (const auto& server : static_cast<const v2::Tier1Gateway&>(gateway).spec().external_servers()) {
+      hosts.push_back(server.hostname());
+    }
+  } else if (gateway.GetDescriptor() == v2::Gateway::descriptor()) {
+    for (const auto& server : static_cast<const v2::Gateway&>(gateway).spec().http()) {
+      hosts.push_back(server.hostname());
+    }
+  }
+  return hosts;
+}
+
+bool IsGateway(std::string_view kind) { return kind == "Tier1Gateway" || kind == "Gateway"; }
+
+}  // namespace
+
+Status ToStatus(const std::vector<Issue>& issues) {
+  if (issues.empty()) return {};
+  Error error = FailedPrecondition(issues.front().reason, "{}: {}", issues.front().fqn,
+                                   issues.front().violation.description);
+  if (issues.size() > 1) error.message += fmt::format(" (and {} more)", issues.size() - 1);
+  for (const Issue& issue : issues) error.violations.push_back(issue.violation);
+  return error;
+}
+
+CrossChecks::MessagePtr CrossChecks::Parse(const store::ResourcePtr& resource, size_t resources) {
+  if (parsed_.size() > 2 * resources + 1024) parsed_.clear();
+  Parsed& entry = parsed_[resource->fqn];
+  if (entry.resource == resource) return entry.message;
+  const resource::KindInfo* kind = resource::FindKind(resource->kind);
+  if (kind == nullptr) return nullptr;
+  std::shared_ptr<google::protobuf::Message> message = resource::NewMessage(kind->kind);
+  if (!message->ParseFromString(resource->body)) return nullptr;
+  entry = {resource, std::move(message)};
+  return entry.message;
+}
+
+template <typename T>
+std::shared_ptr<const T> CrossChecks::Load(const store::View& view, std::string_view fqn) {
+  const store::ResourcePtr resource = view.Get(fqn);
+  if (resource == nullptr || resource->kind != T::descriptor()->name()) return nullptr;
+  return std::static_pointer_cast<const T>(Parse(resource, view.resource_count()));
+}
+
+void CrossChecks::Check(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues) {
+  if (resource.kind == "Workspace") return CheckWorkspace(view, resource, issues);
+  if (resource.kind == "GatewayGroup") return CheckGroup(view, resource, issues);
+  if (IsGateway(resource.kind)) return CheckGateway(view, resource.fqn, true, issues);
+}
+
+void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredResource& resource,
+                                 std::vector<Issue>& issues) {
+  const auto workspace = Load<v2::Workspace>(view, resource.fqn);
+  if (workspace == nullptr) return;
+  view.ForEach(OrganizationOf(resource.fqn), "Workspace", [&](const store::ResourcePtr& other) {
+    if (other->fqn == resource.fqn) return true;
+    const auto theirs = Load<v2::Workspace>(view, other->fqn);
+    if (theirs == nullptr) return true;
+    const auto taken = resource::NamespaceOverlap(workspace->spec().namespace_selector(),
+                                                  theirs->spec().namespace_selector());
+    if (taken) {
+      issues.push_back({"NAMESPACE_TAKEN", resource.fqn,
+                        {.field = "spec.namespaceSelector.names",
+                         .description = fmt::format("{} overlaps with what another workspace owns; a namespace "
+                                                    "belongs to one workspace only",
+                                                    *taken)}});
+      return false;
+    }
+    return true;
+  });
+  view.ForEach(resource.fqn, "GatewayGroup", [&](const store::ResourcePtr& child) {
+    const auto group = Load<v2::GatewayGroup>(view, child->fqn);
+    if (group == nullptr) return true;
+    std::vector<FieldViolation> outside;
+    resource::CheckWithin(group->spec().namespace_selector(), workspace->spec().namespace_selector(), outside);
+    if (!outside.empty()) {
+      issues.push_back({"GROUP_OUTSIDE_WORKSPACE", resource.fqn,
+                        {.field = "spec.namespaceSelector.names",
+                         .description = fmt::format("group {} needs a namespace that would be missing", child->fqn)}});
+    }
+    return true;
+  });
+  for (const char* kind : {"Tier1Gateway", "Gateway"}) {
+    view.ForEach(resource.fqn, kind, [&](const store::ResourcePtr& gateway) {
+      CheckGateway(view, gateway->fqn, false, issues);
+      return true;
+    });
+  }
+}
+
+void CrossChecks::CheckGroup(const store::View& view, const store::StoredResource& resource,
+                             std::vector<Issue>& issues) {
+  const auto group = Load<v2::GatewayGroup>(view, resource.fqn);
+  const auto workspace = Load<v2::Workspace>(view, resource::ParentFqn(resource.fqn));
+  if (group == nullptr || workspace == nullptr) return;
+  std::vector<FieldViolation> outside;
+  resource::CheckWithin(group->spec().namespace_selector(), workspace->spec().namespace_selector(), outside);
+  for (FieldViolation& violation : outside) {
+    issues.push_back({"GROUP_OUTSIDE_WORKSPACE", resource.fqn, std::move(violation)});
+  }
+  for (const char* kind : {"Tier1Gateway", "Gateway"}) {
+    view.ForEach(resource.fqn, kind, [&](const store::ResourcePtr& gateway) {
+      if (group->spec().config_mode() == v2::DIRECT) {
+        issues.push_back({"GROUP_MODE_MISMATCH", resource.fqn,
+                          {.field = "spec.configMode",
+                           .description = fmt::format("the group holds {}, which needs mode BRIDGED", gateway->fqn)}});
+        return false;
+      }
+      CheckGateway(view, gateway->fqn, false, issues);
+      return true;
+    });
+  }
+}
+
+void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, bool references,
+                               std::vector<Issue>& issues) {
+  const store::ResourcePtr resource = view.Get(fqn);
+  if (resource == nullptr) return;
+  IndexAll(view);
+  const MessagePtr gateway = Parse(resource, view.resource_count());
+  const std::string group_fqn = resource::ParentFqn(fqn);
+  const auto group = Load<v2::GatewayGroup>(view, group_fqn);
+  const auto workspace = Load<v2::Workspace>(view, resource::ParentFqn(group_fqn));
+  if (gateway == nullptr || group == nullptr || workspace == nullptr) return;
+  if (references && group->spec().config_mode() != v2::BRIDGED) {
+    issues.push_back({"GROUP_MODE_MISMATCH", fqn,
+                      {.field = "metadata.group",
+                       .description = fmt::format("{} is in mode DIRECT and takes Istio kinds only", group_fqn)}});
+  }
+  const std::string organization = OrganizationOf(fqn);
+  if (references) {
+    for (const auto& reference : resource::ClusterReferences(*gateway)) {
+      const std::string cluster = resource::ChildFqn(organization, resource::Kind::kCluster, reference.cluster);
+      if (view.Get(cluster) != nullptr) continue;
+      issues.push_back({"CLUSTER_MISSING", fqn,
+                        {.field = reference.field,
+                         .description = fmt::format("there is no cluster \"{}\" in {}", reference.cluster,
+                                                    organization)}});
+    }
+  }
+  const resource::GatewayInScope mine{fqn, gateway.get(), workspace.get(), group.get()};
+  std::set<std::string> candidates;
+  for (const std::string& host : Hosts(*gateway)) {
+    const auto found = gateways_by_host_.find(host);
+    if (found != gateways_by_host_.end()) candidates.insert(found->second.begin(), found->second.end());
+  }
+  Index(fqn, *gateway);
+  for (const std::string& other_fqn : candidates) {
+    if (other_fqn == fqn || OrganizationOf(other_fqn) != organization) continue;
+    const store::ResourcePtr other = view.Get(other_fqn);
+    if (other == nullptr) continue;
+    const MessagePtr theirs = Parse(other, view.resource_count());
+    const std::string their_group_fqn = resource::ParentFqn(other_fqn);
+    const auto their_group = Load<v2::GatewayGroup>(view, their_group_fqn);
+    const auto their_workspace = Load<v2::Workspace>(view, resource::ParentFqn(their_group_fqn));
+    if (theirs == nullptr || their_group == nullptr || their_workspace == nullptr) continue;
+    for (const auto& conflict : resource::HostConflicts(
+             mine, {other_fqn, theirs.get(), their_workspace.get(), their_group.get()})) {
+      // Only within one workspace is the other side certainly known to the writer.
+      const bool same_workspace = resource::ParentFqn(their_group_fqn) == resource::ParentFqn(group_fqn);
+      issues.push_back({"GATEWAY_HOST_TAKEN", fqn,
+                        {.field = conflict.field,
+                         .description = fmt::format("{} on port {} is already served on the same workloads by {}",
+                                                    conflict.hostname, conflict.port,
+                                                    same_workspace ? other_fqn : "another gateway")}});
+    }
+  }
+}
+
+void CrossChecks::Index(const std::string& fqn, const google::protobuf::Message& gateway) {
+  for (std::string& host : Hosts(gateway)) {
+    if (gateways_by_host_[std::move(host)].insert(fqn).second) ++indexed_;
+  }
+}
+
+void CrossChecks::IndexAll(const store::View& view) {
+  if (index_loaded_ && indexed_ < 1'000'000) return;
+  gateways_by_host_.clear();
+  indexed_ = 0;
+  index_loaded_ = true;
+  // Committed and pending state together: whichever wins, nothing is missing.
+  const store::ViewPtr committed = store_.Read();
+  for (const store::View* each : {committed.get(), &view}) {
+    for (const char* kind : {"Tier1Gateway", "Gateway"}) {
+      each->ForEach("", kind, [&](const store::ResourcePtr& resource) {
+        if (const MessagePtr gateway = Parse(resource, each->resource_count())) Index(resource->fqn, *gateway);
+        return true;
+      });
+    }
+  }
+}
+
+std::string CrossChecks::UserOfCluster(const store::View& view, const store::StoredResource& cluster,
+                                       std::string_view except) {
+  const std::string name(resource::LastName(cluster.fqn));
+  std::string user;
+  for (const char* kind : {"Tier1Gateway", "Gateway"}) {
+    view.ForEach(OrganizationOf(cluster.fqn), kind, [&](const store::ResourcePtr& gateway) {
+      if (resource::IsAtOrBelow(gateway->fqn, except)) return true;
+      const MessagePtr message = Parse(gateway, view.resource_count());
+      if (message == nullptr) return true;
+      for (const auto& reference : resource::ClusterReferences(*message)) {
+        if (reference.cluster == name) {
+          user = gateway->fqn;
+          return false;
+        }
+      }
+      return true;
+    });
+  }
+  return user;
+}
+
+}  // namespace weir::services

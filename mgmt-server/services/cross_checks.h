@@ -1,0 +1,64 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/base/result.h"
+#include "libs/resource/conflicts.h"
+#include "libs/resource/kinds.h"
+#include "mgmt-server/store/store.h"
+
+namespace weir::services {
+
+// Something wrong between resources.
+struct Issue {
+  std::string reason;  // GATEWAY_HOST_TAKEN
+  std::string fqn;     // Of the resource that was written.
+  FieldViolation violation;
+};
+// FAILED_PRECONDITION with the reason of the first and all violations; ok when there are none.
+Status ToStatus(const std::vector<Issue>& issues);
+
+// Rules between resources, on the state of a transaction. Only for use inside Store::Write, which is one at a time.
+class CrossChecks {
+ public:
+  explicit CrossChecks(store::Store& store) : store_(store) {}
+
+  // Appends what the resource, as it stands in the transaction, breaks: NAMESPACE_TAKEN, GROUP_OUTSIDE_WORKSPACE,
+  // GROUP_MODE_MISMATCH, CLUSTER_MISSING, GATEWAY_HOST_TAKEN. Names nothing of a tenant that the writer may not read:
+  // the other side is not named at all.
+  void Check(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
+
+  // The FQN of a gateway that names this cluster and does not lie at or below `except`; "" = none.
+  std::string UserOfCluster(const store::View& view, const store::StoredResource& cluster, std::string_view except);
+
+ private:
+  using MessagePtr = std::shared_ptr<const google::protobuf::Message>;
+  // Parsed once per stored version.
+  MessagePtr Parse(const store::ResourcePtr& resource, size_t resources);
+  template <typename T>
+  std::shared_ptr<const T> Load(const store::View& view, std::string_view fqn);
+
+  void CheckWorkspace(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
+  void CheckGroup(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
+  void CheckGateway(const store::View& view, const std::string& fqn, bool references, std::vector<Issue>& issues);
+  void Index(const std::string& fqn, const google::protobuf::Message& gateway);
+  void IndexAll(const store::View& view);
+
+  store::Store& store_;
+  struct Parsed {
+    store::ResourcePtr resource;  // Kept, so that its address names this version.
+    MessagePtr message;
+  };
+  std::map<std::string, Parsed, std::less<>> parsed_;
+  // Host name -> gateways that have or had it. Never too small, whatever is rolled back; checked against the view.
+  std::map<std::string, std::set<std::string>> gateways_by_host_;
+  size_t indexed_ = 0;
+  bool index_loaded_ = false;
+};
+
+}  // namespace weir::services

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "libs/resource/kinds.h"
+#include "mgmt-server/services/backends.h"
+#include "mgmt-server/services/call.h"
+#include "mgmt-server/services/writes.h"
+
+namespace weir::services {
+
+// Who changed something by create or update instead of documents:apply.
+inline constexpr const char* kApiManager = "api";
+
+// Adds Create<Kind>, Get<Kind>, List<Kind>s, Update<Kind> and Delete<Kind> of one kind to the table. All kinds have
+// requests of one shape (see api/weir/v2/tenant.proto), so they are read by reflection.
+void AddCrud(MethodTable& table, const Backends& backends, Writes& writes, resource::Kind kind);
+
+// One resource as it is answered: with all output-only fields, of a cluster its state too.
+Result<MessagePtr> Render(const Backends& backends, const store::StoredResource& resource);
+
+// INVALID_ARGUMENT BAD_FQN unless it is an FQN of that kind.
+Result<resource::Fqn> ParseFqnOf(resource::Kind kind, const std::string& text);
+
+}  // namespace weir::services

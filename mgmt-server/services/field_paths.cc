@@ -1,0 +1,79 @@
+#include "mgmt-server/services/field_paths.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <memory>
+#include <string>
+
+namespace weir::services {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+const FieldDescriptor* Find(const Message& message, std::string_view name) {
+  const auto* descriptor = message.GetDescriptor();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    if (descriptor->field(i)->json_name() == name) return descriptor->field(i);
+  }
+  return nullptr;
+}
+
+// Of a map whose keys are strings; -1 = not there.
+int FindEntry(const Message& message, const FieldDescriptor* map, std::string_view key) {
+  const auto* reflection = message.GetReflection();
+  const FieldDescriptor* key_field = map->message_type()->map_key();
+  if (key_field->cpp_type() != FieldDescriptor::CPPTYPE_STRING) return -1;
+  for (int i = 0; i < reflection->FieldSize(message, map); ++i) {
+    const Message& entry = reflection->GetRepeatedMessage(message, map, i);
+    if (entry.GetReflection()->GetString(entry, key_field) == key) return i;
+  }
+  return -1;
+}
+
+void CopyEntry(const Message& from, Message& to, const FieldDescriptor* map, std::string_view key) {
+  const auto* reflection = to.GetReflection();
+  const int old = FindEntry(to, map, key);
+  if (old >= 0) {
+    reflection->SwapElements(&to, map, old, reflection->FieldSize(to, map) - 1);
+    reflection->RemoveLast(&to, map);
+  }
+  const int source = FindEntry(from, map, key);
+  if (source >= 0) reflection->AddMessage(&to, map)->CopyFrom(from.GetReflection()->GetRepeatedMessage(from, map, source));
+}
+
+void CopyField(const Message& from, Message& to, const FieldDescriptor* field) {
+  // Only this field of `from`, by way of a message that holds nothing else.
+  std::unique_ptr<Message> only(from.New());
+  only->CopyFrom(from);
+  std::vector<const FieldDescriptor*> set;
+  only->GetReflection()->ListFields(*only, &set);
+  for (const FieldDescriptor* other : set) {
+    if (other != field) only->GetReflection()->ClearField(only.get(), other);
+  }
+  to.GetReflection()->ClearField(&to, field);
+  to.MergeFrom(*only);
+}
+
+}  // namespace
+
+bool CopyPath(const Message& from, Message& to, std::string_view path) {
+  const size_t dot = path.find('.');
+  const FieldDescriptor* field = Find(to, path.substr(0, dot));
+  if (field == nullptr) return false;
+  if (dot == std::string_view::npos) {
+    CopyField(from, to, field);
+    return true;
+  }
+  const std::string_view rest = path.substr(dot + 1);
+  if (field->is_map()) {
+    CopyEntry(from, to, field, rest);
+    return true;
+  }
+  if (field->is_repeated() || field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) return false;
+  if (!from.GetReflection()->HasField(from, field) && !to.GetReflection()->HasField(to, field)) return true;
+  return CopyPath(from.GetReflection()->GetMessage(from, field), *to.GetReflection()->MutableMessage(&to, field), rest);
+}
+
+}  // namespace weir::services

@@ -1,0 +1,34 @@
+#include "api/weir/v2/session.pb.h"
+
+#include "mgmt-server/authn/authn.h"
+#include "mgmt-server/services/services.h"
+
+namespace weir::services {
+
+void AddSessions(MethodTable& table, const Backends& backends) {
+  using google::protobuf::Empty;
+  table.Add<v2::LoginRequest, v2::LoginResponse>(
+      "weir.v2.Sessions.Login",
+      [&backends](CallContext&, const v2::LoginRequest& request) -> Result<v2::LoginResponse> {
+        WEIR_ASSIGN(const authn::Login login,
+                    backends.authn->LogIn(request.organization(), request.user(), request.password()));
+        v2::LoginResponse response;
+        response.set_token(login.token);
+        response.mutable_expire_time()->set_seconds(
+            std::chrono::duration_cast<std::chrono::seconds>(login.expires.time_since_epoch()).count());
+        return response;
+      },
+      /*anonymous=*/true);
+  table.Add<Empty, Empty>("weir.v2.Sessions.Logout", [&backends](CallContext& call, const Empty&) -> Result<Empty> {
+    WEIR_TRY(backends.authn->LogOut(call.token));
+    return Empty();
+  });
+  table.Add<Empty, v2::WhoAmIResponse>("weir.v2.Sessions.WhoAmI",
+                                       [](CallContext& call, const Empty&) -> Result<v2::WhoAmIResponse> {
+                                         v2::WhoAmIResponse response;
+                                         response.set_fqn(call.principal.fqn);
+                                         return response;
+                                       });
+}
+
+}  // namespace weir::services

@@ -1,0 +1,208 @@
+#include "mgmt-server/services/writes.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+
+#include "api/weir/v2/metadata.pb.h"
+#include "api/weir/v2/organization.pb.h"
+#include "libs/resource/validate.h"
+#include "mgmt-server/audit/audit.h"
+#include "mgmt-server/authn/authn.h"
+#include "mgmt-server/authz/authz.h"
+
+namespace weir::services {
+namespace {
+
+void SetTime(WallTime time, google::protobuf::Timestamp& out) {
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+  out.set_seconds(micros / 1'000'000);
+  out.set_nanos(static_cast<int32_t>(micros % 1'000'000 * 1000));
+}
+
+// The stored version with what a person may set only.
+std::string StoredBody(const Draft& draft) {
+  std::unique_ptr<google::protobuf::Message> copy(draft.message->New());
+  copy->CopyFrom(*draft.message);
+  v2::Metadata& metadata = resource::MutableMetadataOf(*copy);
+  metadata.clear_resource_version();
+  return Serialize(*copy);
+}
+
+}  // namespace
+
+std::string Serialize(const google::protobuf::Message& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    message.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+Draft MakeDraft(const resource::Fqn& fqn, std::unique_ptr<google::protobuf::Message> resource) {
+  Draft draft{fqn, std::move(resource), {}, false};
+  if (fqn.kind == resource::Kind::kOrganization) {
+    draft.keep_domain = static_cast<const v2::Organization&>(*draft.message).spec().domain().empty();
+  }
+  resource::ClearOutputOnly(*draft.message);
+  v2::Metadata& metadata = resource::MutableMetadataOf(*draft.message);
+  v2::Metadata given = metadata;
+  resource::SetNames(fqn, metadata);
+  const auto compare = [&](const char* field, const std::string& said, const std::string& is) {
+    if (said.empty() || said == is) return;
+    draft.violations.push_back({.field = fmt::format("metadata.{}", field),
+                                .description = fmt::format("is \"{}\" but the path says \"{}\"", said, is)});
+  };
+  compare("name", given.name(), metadata.name());
+  compare("organization", given.organization(), metadata.organization());
+  compare("tenant", given.tenant(), metadata.tenant());
+  compare("workspace", given.workspace(), metadata.workspace());
+  compare("group", given.group(), metadata.group());
+  resource::Default(*draft.message);
+  resource::Validate(*draft.message, draft.violations);
+  return draft;
+}
+
+Owners OwnedBy(const google::protobuf::Message& resource, const std::string& manager) {
+  Owners owners;
+  for (const std::string& field : resource::OwnedFields(resource)) owners[field] = manager;
+  return owners;
+}
+
+Result<MessagePtr> ToMessage(const store::StoredResource& resource) {
+  const resource::KindInfo* kind = resource::FindKind(resource.kind);
+  if (kind == nullptr) return DataLoss("BAD_BODY", "unknown kind {}", resource.kind);
+  MessagePtr message = resource::NewMessage(kind->kind);
+  if (!message->ParseFromString(resource.body)) return DataLoss("BAD_BODY", "{} cannot be read", resource.fqn);
+  WEIR_ASSIGN(const resource::Fqn fqn, resource::ParseFqn(resource.fqn));
+  v2::Metadata& metadata = resource::MutableMetadataOf(*message);
+  resource::SetNames(fqn, metadata);
+  metadata.set_uid(resource.uid);
+  metadata.set_revision(resource.revision);
+  metadata.set_resource_version(resource.etag);
+  SetTime(resource.create_time, *metadata.mutable_create_time());
+  SetTime(resource.update_time, *metadata.mutable_update_time());
+  return message;
+}
+
+Status Record(store::Txn& txn, const CallContext& call, std::string action, const store::StoredResource* before,
+              const store::StoredResource* after, const std::string& path) {
+  const store::StoredResource* subject = after != nullptr ? after : before;
+  return audit::Append(txn, {.principal = call.principal.fqn,
+                             .principal_uid = call.principal.uid,
+                             .action = std::move(action),
+                             .fqn = subject->fqn,
+                             .uid = subject->uid,
+                             .before_etag = before != nullptr ? before->etag : "",
+                             .after_etag = after != nullptr ? after->etag : "",
+                             .path = path,
+                             .peer = call.peer,
+                             .request_id = call.request_id});
+}
+
+Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
+                                          std::vector<Issue>& issues) {
+  auto decision = authz::Authorize(txn.view(), call.principal, authz::Right::kCreate, draft.fqn.parent);
+  if (!decision.ok()) {
+    Error error = std::move(decision).error();
+    if (error.code == Code::kNotFound) error.reason = "PARENT_MISSING";
+    return error;
+  }
+  WEIR_TRY(resource::ToStatus(draft.fqn.text, draft.violations));
+  WEIR_ASSIGN(const store::ResourcePtr stored,
+              txn.Put({.kind = std::string(resource::Info(draft.fqn.kind).name),
+                       .fqn = draft.fqn.text,
+                       .body = StoredBody(draft),
+                       .field_owners = std::move(owners),
+                       .expected_etag = ""}));
+  WEIR_TRY(authz::OnCreate(txn, *stored, call.principal));
+  checks_.Check(txn.view(), *stored, issues);
+  WEIR_TRY(Record(txn, call, "create", nullptr, stored.get(), decision->path));
+  return stored;
+}
+
+Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
+                                          const std::optional<std::string>& etag, std::vector<Issue>& issues) {
+  WEIR_ASSIGN(const authz::Decision decision,
+              authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, draft.fqn.text));
+  const store::ResourcePtr before = txn.Get(draft.fqn.text);
+  if (before == nullptr) return authz::Missing(draft.fqn.text);
+  if (etag && *etag != before->etag) {
+    return Aborted("ETAG_MISMATCH", "{} was changed in the meantime: read it again and repeat the change",
+                   draft.fqn.text);
+  }
+  std::vector<FieldViolation> violations = draft.violations;
+  WEIR_ASSIGN(const MessagePtr stored_message, ToMessage(*before));
+  if (draft.keep_domain) {
+    static_cast<v2::Organization&>(*draft.message)
+        .mutable_spec()
+        ->set_domain(static_cast<const v2::Organization&>(*stored_message).spec().domain());
+  }
+  resource::CheckUpdate(*stored_message, *draft.message, violations);
+  WEIR_TRY(resource::ToStatus(draft.fqn.text, std::move(violations)));
+  WEIR_ASSIGN(const store::ResourcePtr stored,
+              txn.Put({.kind = before->kind,
+                       .fqn = before->fqn,
+                       .body = StoredBody(draft),
+                       .field_owners = std::move(owners),
+                       .expected_etag = before->etag}));
+  if (stored->etag == before->etag) return stored;
+  checks_.Check(txn.view(), *stored, issues);
+  WEIR_TRY(Record(txn, call, "update", before.get(), stored.get(), decision.path));
+  return stored;
+}
+
+Status Writes::DeleteOne(store::Txn& txn, const CallContext& call, const store::StoredResource& resource,
+                         const std::optional<std::string>& etag, const std::string& path) {
+  WEIR_ASSIGN(const store::ResourcePtr before, txn.Delete(resource.fqn, etag));
+  WEIR_TRY(authz::OnDelete(txn, *before));
+  if (before->kind == "User") WEIR_TRY(authn::Authn::ForgetUser(txn, before->uid));
+  if (before->kind == "Cluster") {
+    WEIR_TRY(txn.DeleteFacts(before->uid));
+    WEIR_TRY(txn.DeleteJoinTokensOf(before->uid));
+  }
+  return Record(txn, call, "delete", before.get(), nullptr, path);
+}
+
+Status Writes::Delete(store::Txn& txn, const CallContext& call, const std::string& fqn,
+                      const std::optional<std::string>& etag, bool cascade) {
+  WEIR_ASSIGN(const authz::Decision decision,
+              authz::Authorize(txn.view(), call.principal, authz::Right::kDelete, fqn));
+  const store::ResourcePtr before = txn.Get(fqn);
+  if (before == nullptr) return authz::Missing(fqn);
+  if (etag && *etag != before->etag) {
+    return Aborted("ETAG_MISMATCH", "{} was changed in the meantime: read it again and repeat the deletion", fqn);
+  }
+  if (resource::IsAtOrBelow(call.principal.fqn, fqn)) {
+    return FailedPrecondition("DELETES_SELF", "deleting {} would delete you; another administrator can", fqn);
+  }
+  std::vector<store::ResourcePtr> below;
+  txn.view().ForEach(fqn, "", [&](const store::ResourcePtr& child) {
+    if (child->kind != authz::kBindingsKind && child->fqn != fqn) below.push_back(child);
+    return true;
+  });
+  if (!below.empty() && !cascade) {
+    return FailedPrecondition("HAS_CHILDREN", "{} holds {} resource{}, {} first; delete them before, or ask for cascade",
+                              fqn, below.size(), below.size() == 1 ? "" : "s", below.front()->fqn);
+  }
+  below.push_back(before);
+  for (const store::ResourcePtr& each : below) {
+    if (each->kind != "Cluster") continue;
+    const std::string user = checks_.UserOfCluster(txn.view(), *each, fqn);
+    if (user.empty()) continue;
+    const store::ResourcePtr gateway = txn.Get(user);
+    const bool readable = authz::Allowed(txn.view(), call.principal, authz::Right::kRead, *gateway);
+    return FailedPrecondition("CLUSTER_IN_USE", "{} is named by {}", each->fqn, readable ? user : "a gateway");
+  }
+  // Deepest first: a child's name begins with its parent's.
+  std::sort(below.begin(), below.end(), [](const auto& a, const auto& b) { return a->fqn.size() > b->fqn.size(); });
+  for (const store::ResourcePtr& each : below) WEIR_TRY(DeleteOne(txn, call, *each, std::nullopt, decision.path));
+  return {};
+}
+
+}  // namespace weir::services

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/base/result.h"
+#include "libs/resource/kinds.h"
+#include "mgmt-server/authn/principal.h"
+#include "mgmt-server/services/call.h"
+#include "mgmt-server/services/cross_checks.h"
+#include "mgmt-server/store/store.h"
+
+namespace weir::services {
+
+// Steps 3 to 6 of the life of a write: what happens to one resource inside Store::Write. The per-noun handlers and
+// documents:apply both go through here.
+
+// A resource on its way in: names set, output-only fields removed, defaults filled in, checked by itself.
+struct Draft {
+  resource::Fqn fqn;
+  std::shared_ptr<google::protobuf::Message> message;
+  std::vector<FieldViolation> violations;
+  bool keep_domain = false;  // An organization that says nothing of its domain keeps the one it has.
+};
+// `resource` may carry names; one that contradicts `fqn` is a violation.
+Draft MakeDraft(const resource::Fqn& fqn, std::unique_ptr<google::protobuf::Message> resource);
+
+using Owners = std::map<std::string, std::string>;  // Field path -> manager.
+Owners OwnedBy(const google::protobuf::Message& resource, const std::string& manager);
+
+class Writes {
+ public:
+  explicit Writes(store::Store& store) : checks_(store) {}
+
+  // Authorizes, then stores. Cross-object violations go to `issues` and the resource is stored all the same, so that
+  // the caller finds all of them; it must fail the transaction if there are any. ALREADY_EXISTS RESOURCE_EXISTS;
+  // NOT_FOUND PARENT_MISSING; the errors of authz.
+  Result<store::ResourcePtr> Create(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
+                                    std::vector<Issue>& issues);
+  // `etag`: nullopt = whatever is stored. ABORTED ETAG_MISMATCH.
+  Result<store::ResourcePtr> Update(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
+                                    const std::optional<std::string>& etag, std::vector<Issue>& issues);
+  // FAILED_PRECONDITION HAS_CHILDREN, CLUSTER_IN_USE, DELETES_SELF.
+  Status Delete(store::Txn& txn, const CallContext& call, const std::string& fqn,
+                const std::optional<std::string>& etag, bool cascade);
+
+ private:
+  Status DeleteOne(store::Txn& txn, const CallContext& call, const store::StoredResource& resource,
+                   const std::optional<std::string>& etag, const std::string& path);
+
+  CrossChecks checks_;
+};
+
+// Stored bytes -> message with all output-only metadata. DATA_LOSS BAD_BODY.
+Result<MessagePtr> ToMessage(const store::StoredResource& resource);
+
+Status Record(store::Txn& txn, const CallContext& call, std::string action, const store::StoredResource* before,
+              const store::StoredResource* after, const std::string& path);
+
+// Deterministic, so that equal resources have equal bytes.
+std::string Serialize(const google::protobuf::Message& message);
+
+}  // namespace weir::services
