@@ -1,0 +1,336 @@
+#include "libs/gateway/gateway.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "libs/admin/door.h"
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+#include "libs/gateway/report.h"
+#include "libs/obs/log.h"
+#include "libs/obs/metrics.h"
+#include "libs/xds/grpc/ads_client.h"
+#include "libs/xds/protocol/last_good.h"
+
+namespace weir::gateway {
+
+using obs::Level;
+
+class Gateway::State {
+ public:
+  State(Settings settings, Role role)
+      : settings_(std::move(settings)),
+        role_(std::move(role)),
+        configurator_(role_, engine_),
+        keeper_(settings_, [this](const Leaf& leaf) { return OnLeaf(leaf); }) {}
+
+  ~State() { Stop(); }
+
+  Status Start() {
+    WEIR_TRY(MakeFolders(settings_.state_dir, 0700));
+    proxy::Options options;
+    options.workers = settings_.workers;
+    options.source_address = settings_.source_address;
+    options.access_log = settings_.access_log;
+    options.drain = std::chrono::duration_cast<std::chrono::milliseconds>(settings_.drain);
+    WEIR_TRY(engine_.Start(std::move(options)));
+    WEIR_TRY(OpenDoors());
+    RestoreIdentity();
+    RestoreLastGood();
+    writer_ = std::thread([this] { WriteLastGoodLoop(); });
+    keeper_.Start();
+    return {};
+  }
+
+  void Stop() {
+    keeper_.Stop();
+    std::shared_ptr<xds::AdsClient> client;
+    {
+      std::lock_guard lock(mutex_);
+      stopped_ = true;
+      client = ads_;
+    }
+    if (client) client->Stop();
+    wake_.notify_all();
+    if (writer_.joinable()) writer_.join();
+    engine_.Stop();
+    admin_.reset();
+    probes_.reset();
+  }
+
+  Status Ready() const {
+    std::lock_guard lock(mutex_);
+    if (draining_) return Unavailable("DRAINING", "draining");
+    if (!identified_) return Unavailable("NOT_READY", "no identity from the agent yet");
+    if (!configurator_.Serving()) return Unavailable("NOT_READY", "no configuration from the agent yet");
+    return {};
+  }
+
+  void Drain() {
+    {
+      std::lock_guard lock(mutex_);
+      if (draining_) return;
+      draining_ = true;
+    }
+    obs::Log(Level::kInfo, "draining");
+    std::mutex mutex;
+    std::condition_variable done;
+    bool drained = false;
+    engine_.Drain([&] {
+      std::lock_guard lock(mutex);
+      drained = true;
+      done.notify_all();
+    });
+    std::unique_lock lock(mutex);
+    done.wait(lock, [&] { return drained; });  // The engine bounds it by Options::drain.
+    obs::Log(Level::kInfo, "drained");
+  }
+
+  bool DrainAsked() const { return drain_asked_; }
+  proxy::Engine& engine() { return engine_; }
+  std::string admin_address() const { return admin_->address(); }
+
+ private:
+  Status OpenDoors() {
+    metrics_.AddSource([this](std::string& out) { engine_.RenderMetrics(out); });
+    admin::StandardHandlers handlers;
+    handlers.ready = [this] { return Ready(); };
+    handlers.metrics = [this] { return Metrics(); };
+    handlers.config_dump = [this] { return ReportNow(); };
+    handlers.version = std::string(kVersion);
+    handlers.get_log_level = [] { return std::string(obs::LevelName(obs::CurrentLevel())); };
+    handlers.set_log_level = [](std::string_view text) -> Status {
+      WEIR_ASSIGN(const auto level, obs::ParseLevel(text));
+      obs::SetLevel(level);
+      return {};
+    };
+    handlers.drain = [this] { drain_asked_ = true; };
+    WEIR_ASSIGN(admin_, admin::Door::Start({settings_.admin, false}));
+    admin::Register(*admin_, std::move(handlers));
+    if (!settings_.probes.empty()) {
+      WEIR_ASSIGN(probes_, admin::Door::Start({settings_.probes, true}));
+      admin::RegisterProbes(*probes_, [this] { return Ready(); });
+    }
+    return {};
+  }
+
+  void RestoreIdentity() {
+    const Status restored = keeper_.Restore();
+    if (restored.ok()) {
+      obs::Log(Level::kInfo, "identity restored");
+    } else if (restored.error().code != Code::kNotFound) {
+      obs::Log(Level::kWarn, "the kept identity is not used", {{"error", restored.error().ToString()}});
+    }
+  }
+
+  // Serves what was acknowledged last; a damaged file is refused, said, and never a reason not to start.
+  void RestoreLastGood() {
+    auto read = xds::ReadLastGood(LastGoodPath(), settings_.node_id);
+    if (!read.ok()) {
+      if (read.error().code == Code::kNotFound) return;
+      return RefuseLastGood(read.error().ToString());
+    }
+    bool decided = false;
+    for (const std::string& reason : read->refused) RefuseLastGood(reason);
+    const auto snapshot = std::make_shared<const xds::Snapshot>(read->snapshot);
+    configurator_.Apply(snapshot, [&](Status status) {
+      if (!status.ok()) RefuseLastGood(status.error().ToString());
+      std::lock_guard lock(mutex_);
+      if (status.ok()) {
+        preload_ = snapshot;
+        facts_.last_good = fmt::format("generation {} of {}", read->generation, Rfc3339(read->written));
+        obs::Log(Level::kInfo, "serving the last good configuration", {{"from", facts_.last_good}});
+      }
+      decided = true;
+      wake_.notify_all();
+    });
+    // The client names to the agent what is served already, so the workers are waited for here; the engine always
+    // answers.
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [&] { return decided; });
+  }
+
+  void RefuseLastGood(const std::string& reason) {
+    obs::Log(Level::kError, "a last good configuration is refused", {{"reason", reason}});
+    std::lock_guard lock(mutex_);
+    facts_.last_good_refused.push_back(reason);
+  }
+
+  Status OnLeaf(const Leaf& leaf) {
+    WEIR_TRY(configurator_.SetLeaf(leaf, settings_.root_pem));
+    std::lock_guard lock(mutex_);
+    facts_.spiffe_id = leaf.facts.spiffe_id;
+    facts_.identity_until = leaf.facts.not_after;
+    identified_ = true;
+    wake_.notify_all();  // The writer's thread opens the stream; this may be the keeper's first call inside Start.
+    return {};
+  }
+
+  void Connect() {  // Under mutex_; needs identity, so that what is acknowledged can be served.
+    xds::AdsClientOptions options;
+    options.channel = [this] {
+      auto channel = settings_.AgentChannel();
+      return channel.ok() ? std::move(channel).value() : NoToken();
+    };
+    options.node.id = settings_.node_id;
+    options.node.cluster = settings_.cluster;
+    options.node.user_agent = role_.program + "/" + std::string(kVersion);
+    options.node.region = settings_.region;
+    options.node.zone = settings_.zone;
+    options.node.features = {std::string(xds::kFeatureVhds), std::string(xds::kFeatureHeartbeat)};
+    for (const std::string_view type : {xds::kCluster, xds::kEndpoints, xds::kListener, xds::kRoute, xds::kVirtualHost,
+                                        xds::kSecret}) {
+      options.types.emplace_back(type);
+    }
+    if (preload_) options.preload = *preload_;
+    options.on_update = [this](const xds::Update& update) { OnUpdate(update); };
+    options.on_state = [this](bool connected, const std::string& reason) { OnState(connected, reason); };
+    ads_ = std::make_shared<xds::AdsClient>(std::move(options));
+    ads_->Start();
+  }
+
+  rpc::ChannelOptions NoToken() const {  // The agent will refuse it and the client tries again.
+    rpc::ChannelOptions options;
+    options.target = settings_.agent;
+    options.server_name = settings_.agent_name;
+    options.root_pem = settings_.root_pem;
+    return options;
+  }
+
+  void OnUpdate(const xds::Update& update) {
+    configurator_.Apply(update.view, [this, update](Status status) {
+      if (status.ok()) return Accepted(update);
+      RefuseUpdate(update, status.error());
+    });
+  }
+
+  void Accepted(const xds::Update& update) {
+    Client()->Accept(update.id);
+    obs::Log(Level::kDebug, "configuration served", {{"type", update.type_url}});
+    std::lock_guard lock(mutex_);
+    ++facts_.updates_served;
+    dirty_ = true;
+    wake_.notify_all();
+  }
+
+  // Says which resources are at fault and serves the others, so that one bad host holds up nobody else.
+  void RefuseUpdate(const xds::Update& update, const Error& error) {
+    const auto client = Client();
+    const auto bad = update.changed.size() > 1 ? configurator_.FindBad(update.view, update.type_url, update.changed)
+                                               : update.changed;
+    const std::string reason = error.message;
+    if (bad.empty() || bad.size() == update.changed.size() || update.expired) return Rejected(update, reason, {});
+    configurator_.Apply(client->Without(update, bad), [this, update, reason, bad](Status status) {
+      Rejected(update, reason, status.ok() ? bad : std::vector<std::string>{});
+    });
+  }
+
+  void Rejected(const xds::Update& update, const std::string& reason, const std::vector<std::string>& bad) {
+    Client()->Reject(update.id, reason, bad);
+    obs::Log(Level::kError, "configuration refused", {{"type", update.type_url}, {"reason", reason}});
+    std::lock_guard lock(mutex_);
+    ++facts_.updates_refused;
+    facts_.last_refusal = reason;
+    if (!bad.empty()) dirty_ = true;
+    wake_.notify_all();
+  }
+
+  void OnState(bool connected, const std::string& reason) {
+    obs::Log(connected ? Level::kInfo : Level::kWarn, connected ? "connected to the agent" : "agent lost",
+             {{"agent", settings_.agent}, {"reason", reason}});
+    std::lock_guard lock(mutex_);
+    facts_.connected = connected;
+  }
+
+  std::shared_ptr<xds::AdsClient> Client() const {
+    std::lock_guard lock(mutex_);
+    return ads_;
+  }
+
+  // Opens the stream once there is an identity; then writes what was acknowledged, outside of every worker.
+  void WriteLastGoodLoop() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      wake_.wait(lock, [this] { return stopped_ || dirty_ || (identified_ && !ads_); });
+      if (stopped_ && !dirty_) return;
+      if (!ads_ && identified_ && !stopped_) Connect();
+      if (!dirty_) continue;
+      dirty_ = false;
+      const auto client = ads_;
+      lock.unlock();
+      const Status written = WriteLastGood(*client);
+      lock.lock();
+      if (!written.ok()) obs::Log(Level::kError, "last-good is not written", {{"error", written.error().ToString()}});
+    }
+  }
+
+  Status WriteLastGood(const xds::AdsClient& client) {
+    const xds::SnapshotPtr accepted = client.Accepted();
+    if (accepted == nullptr || accepted->Count() == 0) return {};
+    return xds::WriteLastGood(LastGoodPath(), *accepted, settings_.node_id, Clock::Real().Wall());
+  }
+
+  std::string LastGoodPath() const { return settings_.state_dir + "/last-good"; }
+
+  Report Collect() const {
+    Report report;
+    const auto client = Client();
+    {
+      std::lock_guard lock(mutex_);
+      report = facts_;
+    }
+    report.program = role_.program;
+    report.settings = &settings_;
+    report.waiting = configurator_.Waiting();
+    const Status ready = Ready();
+    report.not_ready = ready.ok() ? "" : ready.error().message;
+    if (client) report.accepted = client->Accepted();
+    return report;
+  }
+  std::string ReportNow() const { return ToJson(Collect()); }
+  std::string Metrics() {
+    std::string out = metrics_.Render();
+    AppendMetrics(out, Collect());
+    return out;
+  }
+
+  const Settings settings_;
+  const Role role_;
+  proxy::Engine engine_;
+  Configurator configurator_;
+  obs::Metrics metrics_;
+  std::unique_ptr<admin::Door> admin_;
+  std::unique_ptr<admin::Door> probes_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::shared_ptr<xds::AdsClient> ads_;
+  xds::SnapshotPtr preload_;
+  Report facts_;
+  bool identified_ = false;
+  bool dirty_ = false;
+  bool stopped_ = false;
+  bool draining_ = false;
+  std::atomic<bool> drain_asked_ = false;
+  std::thread writer_;
+  IdentityKeeper keeper_;
+};
+
+Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Gateway::~Gateway() = default;
+
+Result<std::unique_ptr<Gateway>> Gateway::Start(Settings settings, Role role) {
+  auto state = std::make_unique<State>(std::move(settings), std::move(role));
+  WEIR_TRY(state->Start());
+  return std::unique_ptr<Gateway>(new Gateway(std::move(state)));
+}
+
+Status Gateway::Ready() const { return state_->Ready(); }
+void Gateway::Drain() { state_->Drain(); }
+bool Gateway::DrainAsked() const { return state_->DrainAsked(); }
+proxy::Engine& Gateway::engine() { return state_->engine(); }
+std::string Gateway::admin_address() const { return state_->admin_address(); }
+
+}  // namespace weir::gateway

@@ -1,0 +1,126 @@
+#include "libs/gateway/identity_keeper.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+
+#include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "libs/base/ids.h"
+#include "libs/identity/token.h"
+#include "libs/obs/log.h"
+#include "libs/rpc/status.h"
+
+namespace weir::gateway {
+namespace {
+
+constexpr std::chrono::seconds kAnswerWithin{5};
+constexpr Duration kFirstPause = std::chrono::milliseconds(100);
+constexpr Duration kLongestPause = std::chrono::seconds(10);
+
+Duration Jittered(Duration most) {
+  const std::string raw = RandomBytes(2);
+  const auto number = static_cast<unsigned char>(raw[0]) * 256 + static_cast<unsigned char>(raw[1]);
+  return kFirstPause / 2 + std::chrono::duration_cast<Duration>(most * (number / 65536.0));
+}
+
+}  // namespace
+
+IdentityKeeper::IdentityKeeper(const Settings& settings, OnLeaf on_leaf, const Clock& clock)
+    : settings_(settings), on_leaf_(std::move(on_leaf)), clock_(clock), path_(settings.state_dir + "/identity.pem") {}
+
+IdentityKeeper::~IdentityKeeper() { Stop(); }
+
+Status IdentityKeeper::Restore() {
+  WEIR_ASSIGN(const auto text, identity::ReadSecretFile(path_));
+  const size_t begin = text.find("-----BEGIN CERTIFICATE-----");
+  if (begin == std::string::npos) return DataLoss("IDENTITY_CORRUPT", "{} holds no certificate", path_);
+  WEIR_ASSIGN(auto leaf, Check(text.substr(0, begin), text.substr(begin)));
+  WEIR_TRY(on_leaf_(leaf));
+  std::lock_guard lock(mutex_);
+  current_ = std::move(leaf);
+  return {};
+}
+
+void IdentityKeeper::Start() { thread_ = std::thread([this] { Run(); }); }
+
+void IdentityKeeper::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    if (call_ != nullptr) call_->TryCancel();
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+std::optional<Leaf> IdentityKeeper::Current() const {
+  std::lock_guard lock(mutex_);
+  return current_;
+}
+
+void IdentityKeeper::Run() {
+  Duration pause = kFirstPause;
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    if (current_) {
+      // Wall time may jump, so it is looked at again at least each minute.
+      const WallTime due = current_->renew_at;
+      if (clock_.Wall() < due) {
+        const auto wait = std::min<Duration>(due - clock_.Wall(), std::chrono::minutes(1));
+        wake_.wait_for(lock, wait, [this] { return stopped_; });
+        continue;
+      }
+    }
+    lock.unlock();
+    auto leaf = Ask();
+    Status taken = leaf.ok() ? on_leaf_(*leaf) : Status(leaf.error());
+    if (taken.ok()) taken = identity::WriteSecretFile(path_, leaf->key_pem + leaf->chain_pem);
+    lock.lock();
+    if (leaf.ok() && taken.ok()) {
+      obs::Log(obs::Level::kInfo, "identity received",
+               {{"spiffe_id", leaf->facts.spiffe_id}, {"not_after", Rfc3339(leaf->facts.not_after)}});
+      current_ = std::move(*leaf);
+      pause = kFirstPause;
+      continue;
+    }
+    if (stopped_) return;
+    const Duration wait = Jittered(pause);
+    obs::Log(obs::Level::kWarn, "no identity from the agent", {{"agent", settings_.agent}, {"error", taken.error().ToString()}});
+    pause = std::min(pause * 2, kLongestPause);
+    wake_.wait_for(lock, wait, [this] { return stopped_; });
+  }
+}
+
+Result<Leaf> IdentityKeeper::Ask() {
+  WEIR_ASSIGN(auto key, identity::NewKey());
+  agent::v1::SignRequest request;
+  WEIR_ASSIGN(*request.mutable_csr_pem(), identity::MakeCsr(key));
+  WEIR_ASSIGN(const auto options, settings_.AgentChannel());
+  WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));
+  const auto stub = agent::v1::WorkloadIdentity::NewStub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kAnswerWithin);
+  {
+    std::lock_guard lock(mutex_);
+    if (stopped_) return Cancelled("STOPPING", "stopping");
+    call_ = &context;
+  }
+  agent::v1::SignResponse response;
+  const grpc::Status status = stub->Sign(&context, request, &response);
+  {
+    std::lock_guard lock(mutex_);
+    call_ = nullptr;
+  }
+  if (!status.ok()) return rpc::FromGrpc(status);
+  return Check(std::move(key), response.chain_pem());
+}
+
+Result<Leaf> IdentityKeeper::Check(std::string key_pem, std::string chain_pem) const {
+  WEIR_TRY(identity::CheckKeyMatches(chain_pem, key_pem));
+  WEIR_ASSIGN(auto facts, identity::VerifyChain(chain_pem, settings_.root_pem, clock_));
+  if (facts.spiffe_id.empty()) return Unauthenticated("CERTIFICATE_NAMELESS", "the certificate has no SPIFFE id");
+  const WallTime renew_at = identity::RenewAt(facts);
+  return Leaf{std::move(key_pem), std::move(chain_pem), std::move(facts), renew_at};
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "libs/base/clock.h"
+#include "libs/base/result.h"
+#include "libs/gateway/settings.h"
+#include "libs/identity/certificates.h"
+
+namespace grpc {
+class ClientContext;
+}
+
+namespace weir::gateway {
+
+struct Leaf {
+  std::string key_pem;
+  std::string chain_pem;
+  identity::CertificateFacts facts;
+  WallTime renew_at;  // About half of its life, a little different for each gateway.
+};
+
+// Gets this workload's certificate from the agent and renews it at half of its life, for ever, with backoff. The last
+// one stands in <state_dir>/identity.pem (0600), so that a restart does not need the agent. One thread of its own.
+class IdentityKeeper {
+ public:
+  using OnLeaf = std::function<Status(const Leaf&)>;
+
+  // `on_leaf` runs on the caller's thread inside Restore and on the keeper's thread later; a leaf it refuses is not
+  // kept and asked for again.
+  IdentityKeeper(const Settings& settings, OnLeaf on_leaf, const Clock& clock = Clock::Real());
+  ~IdentityKeeper();
+
+  // Takes the kept leaf if it still verifies. NOT_FOUND when there is none; else why it was refused.
+  Status Restore();
+  void Start();
+  void Stop();
+
+  std::optional<Leaf> Current() const;
+
+ private:
+  void Run();
+  Result<Leaf> Ask();
+  Result<Leaf> Check(std::string key_pem, std::string chain_pem) const;
+
+  const Settings settings_;
+  const OnLeaf on_leaf_;
+  const Clock& clock_;
+  const std::string path_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopped_ = false;
+  grpc::ClientContext* call_ = nullptr;  // The one under way, so that Stop can end it.
+  std::optional<Leaf> current_;
+  std::thread thread_;
+};
+
+}  // namespace weir::gateway

@@ -1,0 +1,79 @@
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "libs/bootstrap/load.h"
+#include "libs/gateway/gateway.h"
+#include "libs/gateway/report.h"
+#include "libs/obs/log.h"
+
+namespace weir::gateway {
+namespace {
+
+// Before any thread starts, so that every thread inherits it and only the descriptor receives the signals.
+int TakeSignals() {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+// "WEIR_TIER1_" of "weir-tier1".
+std::string EnvironmentPrefix(const std::string& program) {
+  std::string prefix;
+  for (const char c : program) prefix += c == '-' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
+  return prefix + "_";
+}
+
+bool SignalCame(int signals, int milliseconds) {
+  pollfd wait{signals, POLLIN, 0};
+  if (poll(&wait, 1, milliseconds) <= 0) return false;
+  signalfd_siginfo info;
+  return read(signals, &info, sizeof(info)) == sizeof(info);
+}
+
+}  // namespace
+
+int Main(const Role& role, int argc, const char* const* argv) {
+  const int signals = TakeSignals();
+  bootstrap::v1::Gateway message;
+  Result<Settings> settings = Internal("BOOTSTRAP", "not read");
+  const bootstrap::Program program{role.program, role.purpose, std::string(kVersion), EnvironmentPrefix(role.program)};
+  const bootstrap::Outcome outcome = bootstrap::Load(
+      program, argc, argv, message, [&](const google::protobuf::Message& filled) -> Status {
+        settings = ReadSettings(static_cast<const bootstrap::v1::Gateway&>(filled), role.program);
+        return settings.ok() ? Status() : Status(settings.error());
+      });
+  if (!outcome.run) return outcome.exit_code;
+  obs::SetLevel(obs::ParseLevel(settings->log_level).value());
+
+  auto gateway = Gateway::Start(*settings, role);
+  if (!gateway.ok()) {
+    obs::Log(obs::Level::kError, "cannot start", {{"error", gateway.error().ToString()}});
+    return 1;
+  }
+  obs::Log(obs::Level::kInfo, "started", {{"program", role.program}, {"version", std::string(kVersion)},
+                                          {"node", settings->node_id}, {"admin", (*gateway)->admin_address()}});
+  // The door's POST /drain only raises a flag; it is looked at twice a second.
+  while (!SignalCame(signals, 500) && !(*gateway)->DrainAsked()) {
+  }
+  std::thread impatient([signals] {
+    if (SignalCame(signals, -1)) _exit(1);
+  });
+  impatient.detach();
+  (*gateway)->Drain();
+  gateway->reset();
+  obs::Log(obs::Level::kInfo, "stopped");
+  return 0;
+}
+
+}  // namespace weir::gateway

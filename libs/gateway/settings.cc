@@ -1,0 +1,81 @@
+#include "libs/gateway/settings.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "libs/identity/certificates.h"
+#include "libs/identity/token.h"
+#include "libs/obs/log.h"
+
+namespace weir::gateway {
+namespace {
+
+constexpr unsigned kMostWorkers = 64;
+
+bool IsNodeId(const std::string& id) {
+  return std::count(id.begin(), id.end(), '/') == 2 && id.front() != '/' && id.back() != '/' &&
+         id.find("//") == std::string::npos;
+}
+
+}  // namespace
+
+Result<rpc::ChannelOptions> Settings::AgentChannel() const {
+  rpc::ChannelOptions options;
+  options.target = agent;
+  options.server_name = agent_name;
+  options.root_pem = root_pem;
+  WEIR_ASSIGN(options.bearer_token, identity::ReadSecretFile(token_file));
+  while (!options.bearer_token.empty() && std::string_view(" \r\n\t").find(options.bearer_token.back()) != std::string::npos) {
+    options.bearer_token.pop_back();
+  }
+  if (options.bearer_token.empty()) return FailedPrecondition("TOKEN_EMPTY", "{} is empty", token_file);
+  return options;
+}
+
+Result<Settings> ReadSettings(const bootstrap::v1::Gateway& message, const std::string& program) {
+  std::vector<FieldViolation> wrong;
+  const auto required = [&](const char* field, const std::string& value, const char* remedy) {
+    if (value.empty()) wrong.push_back({field, fmt::format("is required: {}", remedy)});
+  };
+  required("agent", message.agent(), "host:port of the cluster's agent");
+  required("agentName", message.agent_name(), "the name in the agent's certificate, agent.<cluster domain>");
+  required("rootPem", message.root_pem(), "PEM of the root that the agent's certificate leads to");
+  required("tokenFile", message.token_file(), "the file with this workload's token");
+  if (!message.root_pem().empty() && !identity::ReadCertificate(message.root_pem()).ok()) {
+    wrong.push_back({"rootPem", "is not a PEM certificate"});
+  }
+  if (!IsNodeId(message.node_id())) wrong.push_back({"nodeId", "must be <cluster>/<namespace>/<workload>"});
+  if (message.workers() > kMostWorkers) wrong.push_back({"workers", "must be 1 to 64; leave it out for one per core"});
+  if (!message.log().level().empty() && !obs::ParseLevel(message.log().level()).ok()) {
+    wrong.push_back({"log.level", "must be debug, info, warn or error"});
+  }
+  if (!wrong.empty()) {
+    Error error = InvalidArgument("BOOTSTRAP_INVALID", "the settings are not right");
+    error.violations = std::move(wrong);
+    return error;
+  }
+  Settings settings;
+  settings.state_dir = message.state_dir().empty() ? "./" + program + "-state" : message.state_dir();
+  settings.agent = message.agent();
+  settings.agent_name = message.agent_name();
+  settings.root_pem = message.root_pem();
+  settings.token_file = message.token_file();
+  settings.node_id = message.node_id();
+  settings.cluster = message.cluster().empty() ? message.node_id().substr(0, message.node_id().find('/')) : message.cluster();
+  settings.region = message.region();
+  settings.zone = message.zone();
+  settings.workers = message.workers() != 0 ? message.workers()
+                                            : std::clamp(std::thread::hardware_concurrency(), 1u, kMostWorkers);
+  settings.admin = message.admin().empty() ? "unix:" + settings.state_dir + "/admin.sock" : message.admin();
+  settings.probes = message.probes();
+  settings.access_log = message.access_log();
+  settings.log_level = message.log().level().empty() ? "info" : message.log().level();
+  if (message.has_drain()) {
+    settings.drain = std::chrono::seconds(message.drain().seconds()) + std::chrono::nanoseconds(message.drain().nanos());
+  }
+  settings.source_address = message.source_address();
+  return settings;
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,32 @@
+#include "pod-proxy/role.h"
+
+#include <gtest/gtest.h>
+
+#include "libs/proxy/snapshot.h"
+
+namespace weir::podproxy {
+namespace {
+
+TEST(PodProxyRole, SendsPlainBytesToItsOwnWorkloadOnly) {
+  proxy::Listener listener;
+  listener.address = "10.0.0.7";
+  proxy::FilterChain& chain = listener.chains.emplace_back();
+  chain.tls = proxy::DownstreamTls{true, {{"spiffe://c1.acme/", true}}};
+  proxy::Cluster cluster;
+  cluster.localities.emplace_back().endpoints.emplace_back();
+  const auto check = [&](const char* address) {
+    cluster.localities[0].endpoints[0].address = address;
+    proxy::Snapshot snapshot;
+    snapshot.listeners = {std::make_shared<proxy::Listener>(listener)};
+    snapshot.clusters["app/8080"] = std::make_shared<proxy::Cluster>(cluster);
+    return PodProxyRole().check(snapshot);
+  };
+  EXPECT_TRUE(check("10.0.0.7").ok());
+  EXPECT_TRUE(check("127.0.0.1").ok());
+  EXPECT_EQ(check("10.0.0.8").error().reason, "PEER_IDENTITY");
+  chain.tls.reset();
+  EXPECT_FALSE(check("10.0.0.7").ok());
+}
+
+}  // namespace
+}  // namespace weir::podproxy

@@ -1,0 +1,4 @@
+#include "tier1-gateway/role.h"
+#include "libs/gateway/gateway.h"
+
+int main(int argc, char** argv) { return weir::gateway::Main(weir::tier1::Tier1Role(), argc, argv); }

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "libs/gateway/configurator.h"
+
+namespace weir::tier1 {
+
+// What is special about the edge: whatever it calls must prove its identity, and callers from outside never reach the
+// paths below /.weir/, which tiers keep for themselves (they get 404).
+gateway::Role Tier1Role();
+
+}  // namespace weir::tier1

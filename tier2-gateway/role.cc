@@ -1,0 +1,53 @@
+#include "tier2-gateway/role.h"
+
+#include "libs/proxy/snapshot.h"
+
+namespace weir::tier2 {
+namespace {
+
+constexpr uint16_t kMeshPort = 15443;
+
+Status CheckListener(const proxy::Listener& listener) {
+  for (const proxy::FilterChain& chain : listener.chains) {
+    const bool demands = chain.tls && chain.tls->require_client_certificate && !chain.tls->allowed_uris.empty();
+    if (demands || listener.port != kMeshPort) continue;
+    return InvalidArgument("PEER_IDENTITY",
+                           "Listener {}: filter chain {} must require a client certificate and name the identities "
+                           "that may call", listener.name, chain.name);
+  }
+  return {};
+}
+
+Status CheckCluster(const proxy::Cluster& cluster) {
+  if (!cluster.tls) {
+    return InvalidArgument("PEER_IDENTITY", "Cluster {}: transport_socket is missing; tier 2 calls nobody without TLS",
+                           cluster.name);
+  }
+  if (!cluster.tls->allowed_uris.empty()) return {};
+  for (const auto& locality : cluster.localities) {
+    for (const auto& endpoint : locality.endpoints) {
+      if (!endpoint.spiffe_id.empty()) continue;
+      return InvalidArgument("PEER_IDENTITY", "Cluster {}: endpoint {}:{} has no SPIFFE id to demand", cluster.name,
+                             endpoint.address, endpoint.port);
+    }
+  }
+  return {};
+}
+
+Status Check(const proxy::Snapshot& snapshot) {
+  for (const auto& listener : snapshot.listeners) WEIR_TRY(CheckListener(*listener));
+  for (const auto& [name, cluster] : snapshot.clusters) WEIR_TRY(CheckCluster(*cluster));
+  return {};
+}
+
+}  // namespace
+
+gateway::Role Tier2Role() {
+  gateway::Role role;
+  role.program = "weir-tier2";
+  role.purpose = "Receives requests inside a cluster and hands them to the proxies beside the pods.";
+  role.check = Check;
+  return role;
+}
+
+}  // namespace weir::tier2
