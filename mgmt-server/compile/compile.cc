@@ -4,6 +4,8 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <openssl/sha.h>
 
+#include <algorithm>
+
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "libs/base/ids.h"
 #include "libs/resource/kinds.h"
@@ -193,7 +195,11 @@ bool Imports(const World& world, std::string_view importer, const EndpointsParts
   if (shapes == world.state().tier1_by_host.end()) return false;
   for (const std::string& fqn : shapes->second) {
     const GatewayShape& shape = *world.gateway(fqn);
-    if (RoutesTo(shape, name.hostname, name.cluster) && CountsIn(world, shape, importer)) return true;
+    const auto [begin, end] = shape.servers_by_host.equal_range(name.hostname);
+    const bool goes = std::any_of(begin, end, [&](const auto& entry) {
+      return GoesTo(shape.servers[entry.second], name.cluster);
+    });
+    if (goes && CountsIn(world, shape, importer)) return true;
   }
   return false;
 }

@@ -78,12 +78,18 @@ Owner FindOwner(const World& world, std::string_view cluster, const HostParts& n
   return owner;
 }
 
+bool GoesTo(const ServerShape& server, std::string_view cluster) {
+  for (const auto* destination : GatewayShape::Destinations(server)) {
+    if (destination->name() == cluster) return true;
+  }
+  return false;
+}
+
 bool RoutesTo(const GatewayShape& tier1, const std::string& pattern, std::string_view cluster) {
   if (!tier1.clusters.contains(std::string(cluster))) return false;
   bool found = false;
   EachCovered(tier1, pattern, [&](const ServerShape& server) {
-    if (found) return;
-    for (const auto* destination : GatewayShape::Destinations(server)) found = found || destination->name() == cluster;
+    found = found || GoesTo(server, cluster);
   });
   return found;
 }

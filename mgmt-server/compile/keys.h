@@ -79,6 +79,7 @@ void EachCovered(const GatewayShape& tier1, const std::string& pattern, Fn fn) {
   }
 }
 
+bool GoesTo(const ServerShape& server, std::string_view cluster);
 // Whether a tier-1 object has a host that `pattern` covers and that goes to this cluster (name).
 bool RoutesTo(const GatewayShape& tier1, const std::string& pattern, std::string_view cluster);
 
