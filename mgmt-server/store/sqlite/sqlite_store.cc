@@ -73,9 +73,12 @@ class SqliteStore : public Store {
       if (fd >= 0) ::close(fd);
     }
     WEIR_ASSIGN(db_, Database::Open(options_.path, options_.vfs, false));
-    WEIR_TRY(db_.Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-                         "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
+    // EXTRA for the change to WAL: else a deleted rollback journal could come back with the power and undo everything.
+    WEIR_TRY(db_.Execute("PRAGMA synchronous = EXTRA; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                         "PRAGMA foreign_keys = ON;"
+                         "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
                          "PRAGMA trusted_schema = OFF"));
+    WEIR_TRY(db_.Execute(fmt::format("PRAGMA wal_autocheckpoint = {}", options_.checkpoint_pages).c_str()));
     WEIR_TRY(Migrate(db_));
     WEIR_TRY(rows_.Prepare(db_));
     WEIR_TRY(LoadPublished());

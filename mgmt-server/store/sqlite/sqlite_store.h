@@ -15,6 +15,7 @@ struct SqliteOptions {
   std::vector<std::string> rights = {"read", "write", "create", "delete", "set-policy"};  // Of the policy graph.
   const Clock* clock = &Clock::Real();
   size_t max_group = 256;           // Callers per COMMIT.
+  int checkpoint_pages = 4000;      // Log pages (4 KiB) before they are copied into the database file.
   std::string vfs;                  // Name of a SQLite VFS; "" = the system's. Tests only.
 };
 

@@ -1,0 +1,197 @@
+// What an answered write is worth when the power goes, and what a failed COMMIT leaves.
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <atomic>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "mgmt-server/audit/audit.h"
+#include "mgmt-server/store/sqlite/sqlite_store.h"
+#include "tests/conformance/power_loss_disk.h"
+
+namespace weir::store {
+namespace {
+
+Result<std::unique_ptr<Store>> Open(const PowerLossDisk& disk) {
+  SqliteOptions options;
+  options.path = "/weir.db";
+  options.vfs = disk.vfs();
+  options.checkpoint_pages = 40;  // So that cuts meet checkpoints too.
+  return OpenSqlite(options);
+}
+
+// One write that touches everything: two resources, a node each, an audit record.
+Status WritePair(Store& store, const std::string& name) {
+  return store.Write([&](Txn& txn) -> Status {
+    if (txn.graph().Find("pc") == ngac::kNoNode) WEIR_TRY(txn.CreateNode("pc", ngac::NodeType::kPolicyClass));
+    for (const std::string& half : {"left/" + name, "right/" + name}) {
+      WEIR_TRY(txn.Put({"Half", half, std::string(700, 'x') + name, {}, ""}));
+      WEIR_TRY(txn.CreateNode(half, ngac::NodeType::kObjectAttribute, {"pc"}));
+    }
+    audit::Record record;
+    record.action = "create";
+    record.fqn = name;
+    return audit::Append(txn, std::move(record));
+  });
+}
+
+size_t CheckWhole(const Store& store) {
+  const ViewPtr view = store.Read();
+  size_t halves = 0;
+  view->ForEach("", "Half", [&](const ResourcePtr& half) {
+    ++halves;
+    const std::string other = half->fqn.starts_with("left/") ? "right/" + half->fqn.substr(5) : "left/" + half->fqn.substr(6);
+    EXPECT_NE(view->Get(other), nullptr) << half->fqn;
+    EXPECT_NE(view->graph().Find(half->fqn), ngac::kNoNode) << half->fqn;
+    return true;
+  });
+  EXPECT_EQ(view->revision(), static_cast<int64_t>(halves / 2));
+  EXPECT_EQ(view->graph().node_count(), halves == 0 ? 0 : halves + 1);
+  const auto verified = audit::Verify(store);
+  EXPECT_TRUE(verified.ok()) << verified.error().ToString();
+  if (!verified.ok()) return 0;
+  EXPECT_EQ(verified->records, static_cast<int64_t>(halves / 2));
+  return halves / 2;
+}
+
+TEST(PowerLoss, LosesNothingAnsweredAndShowsNothingHalf) {
+  int cuts = 0;
+  size_t acknowledged = 0;
+  for (unsigned seed = 1; seed <= 250; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    PowerLossDisk disk;
+    std::vector<std::string> answered;
+    int number = 0;
+    for (int life = 0; life < 3; ++life) {  // The log of one life is the start of the next.
+      disk.CutAfter(1 + static_cast<int>(random() % (life == 0 ? 120 : 300)));
+      while (!disk.cut()) {
+        auto store = Open(disk);
+        if (!store.ok()) break;
+        std::mutex mutex;
+        std::vector<std::thread> writers;
+        const int upto = number + 4 + static_cast<int>(random() % 20);
+        std::atomic<int> next{number};
+        for (int i = 0; i < 3; ++i) {
+          writers.emplace_back([&] {
+            for (int n = next++; n < upto && !disk.cut(); n = next++) {
+              const std::string name = std::to_string(n);
+              if (!WritePair(**store, name).ok()) continue;
+              std::lock_guard lock(mutex);
+              answered.push_back(name);
+            }
+          });
+        }
+        for (std::thread& writer : writers) writer.join();
+        number = upto;
+      }
+      disk.Reboot(random);
+      ++cuts;
+      auto store = Open(disk);
+      ASSERT_TRUE(store.ok()) << store.error().ToString() << " " << store.error().cause;
+      EXPECT_GE(CheckWhole(**store), answered.size());
+      for (const std::string& name : answered) ASSERT_NE((*store)->Read()->Get("left/" + name), nullptr) << name;
+      if (HasFailure()) return;
+    }
+    acknowledged += answered.size();
+  }
+  EXPECT_GE(cuts, 200);
+  EXPECT_GT(acknowledged, 1000u);
+}
+
+class FailedCommit : public testing::TestWithParam<int> {};
+
+TEST_P(FailedCommit, StoresNothingAndLeavesMemoryAsStored) {
+  std::mt19937 random(1);
+  PowerLossDisk disk;
+  auto store = Open(disk);
+  ASSERT_TRUE(store.ok());
+  ASSERT_TRUE(WritePair(**store, "1").ok());
+  for (const bool sync : {true, false}) {
+    SCOPED_TRACE(sync);
+    const int64_t revision = (*store)->Read()->revision();
+    if (sync) {
+      disk.FailSyncs(GetParam(), 1);
+    } else {
+      disk.FailWrites(GetParam(), 1);
+    }
+    const Status failed = WritePair(**store, sync ? "lost1" : "lost2");
+    ASSERT_FALSE(failed.ok());
+    EXPECT_EQ(failed.error().reason, "COMMIT_FAILED");
+    EXPECT_EQ((*store)->Read()->revision(), revision);
+    EXPECT_EQ((*store)->Read()->Get("left/lost1"), nullptr);
+    // Still broken: refused again, not half stored.
+    disk.FailSyncs(GetParam(), 2);
+    EXPECT_FALSE(WritePair(**store, "lost3").ok());
+    disk.FailSyncs(0, 0);
+    ASSERT_TRUE(WritePair(**store, sync ? "2" : "3").ok());
+    EXPECT_EQ(CheckWhole(**store), sync ? 2u : 3u);
+  }
+  store->reset();
+  disk.Reboot(random);
+  store = Open(disk);
+  ASSERT_TRUE(store.ok());
+  EXPECT_EQ(CheckWhole(**store), 3u);
+  for (const char* lost : {"lost1", "lost2", "lost3"}) {
+    EXPECT_EQ((*store)->Read()->Get(std::string("left/") + lost), nullptr);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Causes, FailedCommit, testing::Values(SQLITE_FULL, SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE));
+
+TEST(FailedCommit, FailsEveryoneInTheGroup) {
+  PowerLossDisk disk;
+  auto store = Open(disk);
+  ASSERT_TRUE(store.ok());
+  ASSERT_TRUE(WritePair(**store, "first").ok());
+  std::atomic<int> waiting{0};
+  std::atomic<bool> go{false};
+  std::vector<std::thread> callers;
+  // Holds the writer until the others stand in the queue; they are one group then.
+  callers.emplace_back([&] {
+    (void)(*store)->Write([&](Txn&) -> Status {
+      while (!go) std::this_thread::yield();
+      return {};
+    });
+  });
+  std::atomic<int> refused{0};
+  for (int i = 0; i < 5; ++i) {
+    callers.emplace_back([&, i] {
+      ++waiting;
+      const Status status = WritePair(**store, std::to_string(i));
+      if (!status.ok() && status.error().reason == "COMMIT_FAILED") ++refused;
+    });
+  }
+  while (waiting < 5) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  disk.FailSyncs(SQLITE_IOERR_FSYNC, 100);
+  go = true;
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(refused, 5);
+  EXPECT_EQ(CheckWhole(**store), 1u);
+  disk.FailSyncs(0, 0);
+  EXPECT_TRUE(WritePair(**store, "after").ok());
+}
+
+TEST(GroupCommit, SharesOneSyncAmongManyWriters) {
+  PowerLossDisk disk;
+  auto store = Open(disk);
+  ASSERT_TRUE(store.ok());
+  ASSERT_TRUE(WritePair(**store, "first").ok());
+  disk.SlowSyncs(1000);
+  const int64_t before = disk.syncs();
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 64; ++i) {
+    writers.emplace_back([&, i] {
+      for (int n = 0; n < 10; ++n) EXPECT_TRUE(WritePair(**store, std::to_string(i * 100 + n)).ok());
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(CheckWhole(**store), 641u);
+  EXPECT_LE(static_cast<double>(disk.syncs() - before) / 640, 0.2);
+}
+
+}  // namespace
+}  // namespace weir::store
