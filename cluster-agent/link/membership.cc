@@ -1,5 +1,6 @@
 #include "cluster-agent/link/membership.h"
 
+#include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"

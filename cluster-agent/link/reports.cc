@@ -1,5 +1,6 @@
 #include "cluster-agent/link/reports.h"
 
+#include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
 #include <condition_variable>

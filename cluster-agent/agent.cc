@@ -1,0 +1,304 @@
+#include "cluster-agent/agent.h"
+
+#include <arpa/inet.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "api/weir/agent/v1/agent.pb.h"
+#include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "cluster-agent/discovery/file_discovery.h"
+#include "cluster-agent/link/intent_link.h"
+#include "cluster-agent/link/membership.h"
+#include "cluster-agent/link/reports.h"
+#include "cluster-agent/serve/data_plane.h"
+#include "libs/admin/door.h"
+#include "libs/base/file.h"
+#include "libs/obs/log.h"
+#include "libs/obs/metrics.h"
+
+namespace weir::agent {
+namespace {
+
+std::string MembershipPath(const bootstrap::v1::Agent& bootstrap) { return bootstrap.state_dir() + "/membership.pem"; }
+
+Duration LeafLifetime(const bootstrap::v1::Agent& bootstrap) {
+  return std::chrono::seconds(bootstrap.leaf_lifetime().seconds()) +
+         std::chrono::nanoseconds(bootstrap.leaf_lifetime().nanos());
+}
+
+bool IsHostPort(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size()) return false;
+  const std::string port = text.substr(colon + 1);
+  return port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos && std::stoi(port) <= 65535;
+}
+
+// Reads the membership, or joins with the token.
+Result<Membership> Belong(const bootstrap::v1::Agent& bootstrap, const std::atomic<bool>& stop, const Clock& clock) {
+  auto stored = LoadMembership(MembershipPath(bootstrap));
+  if (stored.ok()) {
+    const Status usable = CheckMembership(*stored, clock);
+    if (usable.ok()) return stored;
+    if (bootstrap.join_token_file().empty()) return usable.error();
+    obs::Log(obs::Level::kWarn, "the stored membership cannot be used; joining again", {{"reason", usable.error().ToString()}});
+  } else if (stored.error().code != Code::kNotFound) {
+    return std::move(stored).error();
+  }
+  if (bootstrap.join_token_file().empty()) {
+    return FailedPrecondition("NOT_JOINED", "this agent has not joined yet; give it a join token (--join-token-file)");
+  }
+  WEIR_ASSIGN(const std::string token, ReadFile(bootstrap.join_token_file(), 64 << 10));
+  std::minstd_rand random(std::random_device{}());
+  for (Duration ceiling = std::chrono::milliseconds(200);; ceiling = std::min<Duration>(ceiling * 2, std::chrono::seconds(5))) {
+    auto joined = Join(bootstrap.server(), token, clock);
+    if (joined.ok()) {
+      WEIR_TRY(SaveMembership(MembershipPath(bootstrap), *joined));
+      obs::Log(obs::Level::kInfo, "joined", {{"cluster", joined->cluster}, {"trust_domain", joined->trust_domain}});
+      return joined;
+    }
+    const Code code = joined.error().code;
+    if (code != Code::kUnavailable && code != Code::kDeadlineExceeded && code != Code::kResourceExhausted) return joined;
+    obs::Log(obs::Level::kWarn, "the server cannot be reached; trying again", {{"error", joined.error().ToString()}});
+    const Duration pause(std::uniform_int_distribution<int64_t>(ceiling.count() / 4, ceiling.count())(random));
+    for (Duration waited{0}; waited < pause && !stop; waited += std::chrono::milliseconds(50)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    if (stop) return Cancelled("STOPPED", "stopped before the agent had joined");
+  }
+}
+
+}  // namespace
+
+struct Agent::Core {
+  Core(const bootstrap::v1::Agent& b, std::string v, const Clock& c) : bootstrap(b), version(std::move(v)), clock(c) {}
+
+  const bootstrap::v1::Agent bootstrap;
+  const std::string version;
+  const Clock& clock;
+  std::string trust_domain;
+
+  std::mutex mutex;  // Guards membership and leaf.
+  std::condition_variable wake;
+  bool stopping = false;
+  Membership membership;
+  Leaf leaf;
+
+  std::unique_ptr<DataPlane> data_plane;
+  std::unique_ptr<Discovery> discovery;
+  std::unique_ptr<Reports> reports;
+  std::unique_ptr<IntentLink> intents;
+  obs::Metrics metrics;
+  std::unique_ptr<admin::Door> door;
+  std::thread renewer;
+
+  rpc::ChannelOptions Channel() {
+    std::lock_guard lock(mutex);
+    rpc::ChannelOptions options;
+    options.target = bootstrap.server();
+    options.root_pem = membership.root_pem;
+    options.chain_pem = leaf.chain_pem;
+    options.key_pem = leaf.key_pem;
+    return options;
+  }
+
+  // Keeps the agent's leaf and the cluster's intermediate young: both are renewed at about half of their life.
+  void RenewLoop() {
+    auto intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
+    WallTime renew_intermediate = intermediate.ok() ? identity::RenewAt(*intermediate) : clock.Wall();
+    std::unique_lock lock(mutex);
+    while (!wake.wait_for(lock, std::chrono::milliseconds(500), [&] { return stopping; })) {
+      const WallTime now = clock.Wall();
+      if (now >= renew_intermediate) {
+        const Membership current = membership;
+        const Leaf own = leaf;
+        lock.unlock();
+        auto renewed = Renew(bootstrap.server(), current, own, clock);
+        if (renewed.ok()) {
+          const Status saved = SaveMembership(MembershipPath(bootstrap), *renewed);
+          if (!saved.ok()) obs::Log(obs::Level::kError, "membership could not be stored", {{"error", saved.error().ToString()}});
+          obs::Log(obs::Level::kInfo, "intermediate renewed", {{"trust_domain", renewed->trust_domain}});
+        } else {
+          obs::Log(obs::Level::kWarn, "intermediate not renewed; trying again", {{"error", renewed.error().ToString()}});
+        }
+        lock.lock();
+        if (renewed.ok()) {
+          membership = std::move(*renewed);
+          intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
+          renew_intermediate = intermediate.ok() ? identity::RenewAt(*intermediate) : now;
+          RenewLeaf();
+        } else {  // A twentieth of what is left, at most a minute, at least a second.
+          const Duration left = intermediate.ok() ? Duration(intermediate->not_after - now) : Duration(0);
+          renew_intermediate = now + std::chrono::duration_cast<WallTime::duration>(std::clamp<Duration>(
+                                         left / 20, std::chrono::seconds(1), std::chrono::minutes(1)));
+        }
+      } else if (now >= leaf.renew_at) {
+        RenewLeaf();
+      }
+    }
+  }
+
+  // With the lock held.
+  void RenewLeaf() {
+    auto next = NewAgentLeaf(membership, LeafLifetime(bootstrap), clock);
+    if (!next.ok()) {
+      obs::Log(obs::Level::kError, "the agent's certificate could not be renewed", {{"error", next.error().ToString()}});
+      leaf.renew_at = clock.Wall() + std::chrono::seconds(5);
+      return;
+    }
+    leaf = std::move(*next);
+    const Status taken = data_plane->SetMembership(membership, leaf);
+    if (!taken.ok()) obs::Log(obs::Level::kError, "the new certificate is not served", {{"error", taken.error().ToString()}});
+  }
+
+  Status OpenDoor() {
+    metrics.AddSource([this](std::string& out) {
+      const auto gauge = [&out](std::string_view name, std::string_view help, double value) {
+        obs::AppendFamily(out, name, "gauge", help);
+        obs::AppendSample(out, name, {}, value);
+      };
+      const DiscoveryState state = discovery->State();
+      gauge("weir_agent_server_connected", "1 while both streams to the server stand", Connected() ? 1 : 0);
+      gauge("weir_agent_data_plane_streams", "ADS streams of this cluster's data plane", static_cast<double>(data_plane->Streams()));
+      gauge("weir_agent_discovery_ok", "1 when the newest reading was good", state.last_refusal.code == Code::kOk ? 1 : 0);
+      gauge("weir_agent_discovery_readings_accepted", "Good readings since the start", static_cast<double>(state.accepted));
+      gauge("weir_agent_discovery_readings_refused", "Refused readings since the start", static_cast<double>(state.refused));
+      gauge("weir_agent_discovery_violations", "Violations of the newest reading",
+            static_cast<double>(state.last_refusal.violations.size()));
+    });
+    if (bootstrap.admin().empty()) return {};
+    WEIR_ASSIGN(door, admin::Door::Start({bootstrap.admin(), false}));
+    admin::StandardHandlers handlers;
+    handlers.ready = [this] { return ReadyState(); };
+    handlers.metrics = [this] { return metrics.Render(); };
+    handlers.config_dump = [this] { return data_plane->Dump(); };
+    handlers.version = version;
+    handlers.get_log_level = [] { return std::string(obs::LevelName(obs::CurrentLevel())); };
+    handlers.set_log_level = [](std::string_view text) -> Status {
+      WEIR_ASSIGN(const obs::Level level, obs::ParseLevel(text));
+      obs::SetLevel(level);
+      return {};
+    };
+    admin::Register(*door, std::move(handlers));
+    door->Handle("GET", "/discovery", [this](const admin::Request&) {
+      const DiscoveryState state = discovery->State();
+      admin::Response response;
+      response.body = state.last_refusal.code == Code::kOk ? "ok\n" : state.last_refusal.ToString() + "\n";
+      return response;
+    });
+    return {};
+  }
+
+  bool Connected() const { return reports->Connected() && intents->Connected(); }
+
+  Status ReadyState() const {
+    if (data_plane->Ready()) return {};
+    return Unavailable("NOT_READY", "waiting for {}", discovery->State().has_reading ? "intent" : "a good discovery file");
+  }
+
+  Status Begin() {
+    WEIR_ASSIGN(leaf, NewAgentLeaf(membership, LeafLifetime(bootstrap), clock));
+    trust_domain = membership.trust_domain;
+    DataPlaneOptions serve;
+    serve.listen = bootstrap.listen();
+    serve.tls_dir = bootstrap.state_dir() + "/tls";
+    serve.workloads_dir = bootstrap.workloads_dir();
+    serve.leaf_lifetime = LeafLifetime(bootstrap);
+    serve.clock = &clock;
+    serve.on_applied = [this] { if (reports != nullptr) reports->AppliedChanged(); };
+    ReportsOptions report;
+    report.channel = [this] { return Channel(); };
+    report.version = version;
+    report.applied = [this](bool full, v1::Applied* out) { return data_plane->Applied(full, out); };
+    report.clock = &clock;
+    reports = std::make_unique<Reports>(std::move(report));
+    WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), membership, leaf));
+    WEIR_TRY(WriteFileAtomic(bootstrap.state_dir() + "/ports.json", fmt::format("{{\"ads\": {}}}\n", data_plane->port())));
+
+    IntentLinkOptions link;
+    link.channel = [this] { return Channel(); };
+    link.node_id = membership.cluster;
+    link.last_good_path = bootstrap.state_dir() + "/last-good";
+    link.owner = trust_domain;
+    link.on_intent = [this](const Intent& intent) { data_plane->SetIntent(intent); };
+    link.clock = &clock;
+    intents = std::make_unique<IntentLink>(std::move(link));
+    discovery = std::make_unique<FileDiscovery>(bootstrap.discovery_file());
+
+    WEIR_TRY(discovery->Start([this](const Facts& facts) {
+      data_plane->SetFacts(facts);
+      reports->SetFacts(facts);
+    }));
+    intents->Start();
+    reports->Start();
+    WEIR_TRY(OpenDoor());
+    renewer = std::thread([this] { RenewLoop(); });
+    obs::Log(obs::Level::kInfo, "serving the data plane",
+             {{"address", data_plane->address()}, {"cluster", membership.cluster}, {"trust_domain", trust_domain}});
+    return {};
+  }
+
+  void End() {
+    {
+      std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    wake.notify_all();
+    if (renewer.joinable()) renewer.join();
+    door.reset();
+    if (discovery != nullptr) discovery->Stop();
+    if (data_plane != nullptr) data_plane->Stop();
+    if (reports != nullptr) reports->Stop();
+    if (intents != nullptr) intents->Stop();
+  }
+};
+
+void Agent::FillDefaults(bootstrap::v1::Agent& bootstrap) {
+  if (bootstrap.state_dir().empty()) bootstrap.set_state_dir("./weir-agent-state");
+  if (bootstrap.listen().empty()) bootstrap.set_listen("127.0.0.1:15012");
+  if (bootstrap.workloads_dir().empty()) bootstrap.set_workloads_dir(bootstrap.state_dir() + "/workloads");
+  if (!bootstrap.has_leaf_lifetime()) bootstrap.mutable_leaf_lifetime()->set_seconds(24 * 3600);
+}
+
+Status Agent::Check(const bootstrap::v1::Agent& bootstrap) {
+  Error error = InvalidArgument("BOOTSTRAP_INVALID", "the bootstrap is not complete");
+  const auto require = [&error](bool holds, std::string field, std::string description) {
+    if (!holds) error.violations.push_back({std::move(field), std::move(description)});
+  };
+  require(IsHostPort(bootstrap.server()), "server", "must be \"host:port\" of weir-server (9444)");
+  require(!bootstrap.discovery_file().empty(), "discoveryFile", "is required: YAML with workloads and services");
+  require(bootstrap.listen().empty() || IsHostPort(bootstrap.listen()), "listen", "must be \"address:port\"");
+  if (bootstrap.has_leaf_lifetime()) {
+    const Duration lifetime = LeafLifetime(bootstrap);
+    require(lifetime >= std::chrono::seconds(10) && lifetime <= std::chrono::hours(90 * 24), "leafLifetime",
+            "must be 10 s to 90 d");
+  }
+  if (!bootstrap.log().level().empty()) {
+    require(obs::ParseLevel(bootstrap.log().level()).ok(), "log.level", "must be debug, info, warn or error");
+  }
+  if (error.violations.empty()) return {};
+  return error;
+}
+
+Result<std::unique_ptr<Agent>> Agent::Start(const bootstrap::v1::Agent& bootstrap, std::string version,
+                                            const std::atomic<bool>& stop, const Clock& clock) {
+  WEIR_TRY(MakeFolders(bootstrap.state_dir(), 0700));
+  auto core = std::make_unique<Core>(bootstrap, std::move(version), clock);
+  WEIR_ASSIGN(core->membership, Belong(bootstrap, stop, clock));
+  std::unique_ptr<Agent> agent(new Agent(std::move(core)));
+  WEIR_TRY(agent->core_->Begin());
+  return agent;
+}
+
+Agent::Agent(std::unique_ptr<Core> core) : core_(std::move(core)) {}
+Agent::~Agent() { Stop(); }
+void Agent::Stop() { core_->End(); }
+int Agent::port() const { return core_->data_plane->port(); }
+const std::string& Agent::trust_domain() const { return core_->trust_domain; }
+Status Agent::Ready() const { return core_->ReadyState(); }
+bool Agent::ServerConnected() const { return core_->Connected(); }
+
+}  // namespace weir::agent

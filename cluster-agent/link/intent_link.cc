@@ -1,0 +1,149 @@
+#include "cluster-agent/link/intent_link.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "libs/obs/log.h"
+#include "libs/xds/grpc/ads_client.h"
+#include "libs/xds/protocol/last_good.h"
+
+namespace weir::agent {
+namespace {
+
+constexpr std::string_view kMeshTypes[] = {xds::kMeshTrustBundle, xds::kMeshServiceEndpoints, xds::kMeshDestinationSet,
+                                           xds::kMeshHost, xds::kMeshListener};
+// A burst of changes is one write of last-good, this long after its first.
+constexpr Duration kWriteDelay = std::chrono::milliseconds(100);
+
+Intent IntentFrom(const xds::Snapshot& snapshot) {
+  Intent intent;
+  for (const auto& [url, resources] : snapshot.types) {
+    for (const auto& [name, resource] : *resources) {
+      const Status status = UpsertIntent(url, name, resource->version, resource->value, &intent);
+      if (!status.ok()) {
+        obs::Log(obs::Level::kError, "last-good intent left out", {{"name", name}, {"error", status.error().ToString()}});
+      }
+    }
+  }
+  return intent;
+}
+
+}  // namespace
+
+struct IntentLink::Core {
+  IntentLinkOptions options;
+  std::unique_ptr<xds::AdsClient> client;
+  Intent intent;           // The client's thread only, after Start.
+  bool had_last_good = false;
+  bool whole = false;      // on_intent was called.
+
+  std::mutex mutex;  // Guards what the writer needs.
+  std::condition_variable wake;
+  bool stopping = false;
+  bool dirty = false;
+  std::thread writer;
+
+  xds::Snapshot ReadDisk() {
+    auto last = xds::ReadLastGood(options.last_good_path, options.owner);
+    if (!last.ok()) {
+      const bool missing = last.error().code == Code::kNotFound;
+      obs::Log(missing ? obs::Level::kInfo : obs::Level::kError,
+               missing ? "no last-good intent yet" : "last-good intent refused", {{"reason", last.error().ToString()}});
+      return {};
+    }
+    for (const std::string& refused : last->refused) {
+      obs::Log(obs::Level::kError, "a generation of last-good intent refused; the older one is used", {{"reason", refused}});
+    }
+    obs::Log(obs::Level::kInfo, "starting with last-good intent",
+             {{"written", Rfc3339(last->written)}, {"generation", std::to_string(last->generation)},
+              {"resources", std::to_string(last->snapshot.Count())}});
+    had_last_good = true;
+    return std::move(last->snapshot);
+  }
+
+  void OnUpdate(const xds::Update& update) {
+    std::vector<std::string> bad;
+    std::string reason;
+    for (const std::string& name : update.changed) {
+      const xds::Resource* resource = update.view->Find(update.type_url, name);
+      if (resource == nullptr) continue;
+      const Status status = UpsertIntent(update.type_url, name, resource->version, resource->value, &intent);
+      if (status.ok()) continue;
+      bad.push_back(name);
+      reason += (reason.empty() ? "" : "; ") + status.error().message;
+    }
+    for (const std::string& name : update.removed) RemoveIntent(update.type_url, name, &intent);
+    if (bad.empty()) client->Accept(update.id);
+    else client->Reject(update.id, reason, bad);
+    whole = whole || had_last_good || client->Complete();
+    if (whole) options.on_intent(intent);
+    std::lock_guard lock(mutex);
+    dirty = true;
+    wake.notify_all();
+  }
+
+  void WriteLoop() {
+    std::unique_lock lock(mutex);
+    for (;;) {
+      wake.wait(lock, [&] { return stopping || dirty; });
+      if (dirty && !stopping) wake.wait_for(lock, kWriteDelay, [&] { return stopping; });
+      if (dirty) {
+        dirty = false;
+        lock.unlock();
+        Write();
+        lock.lock();
+      }
+      if (stopping && !dirty) return;
+    }
+  }
+
+  void Write() {
+    if (!had_last_good && !client->Complete()) return;  // Half of an intent is worse than none.
+    const Status written =
+        xds::WriteLastGood(options.last_good_path, *client->Accepted(), options.owner, options.clock->Wall());
+    if (!written.ok() && written.error().reason != "LAST_GOOD_EMPTY") {
+      obs::Log(obs::Level::kError, "last-good intent could not be written", {{"error", written.error().ToString()}});
+    }
+  }
+};
+
+IntentLink::IntentLink(IntentLinkOptions options) : core_(std::make_unique<Core>()) { core_->options = std::move(options); }
+IntentLink::~IntentLink() { Stop(); }
+
+void IntentLink::Start() {
+  Core* core = core_.get();
+  xds::AdsClientOptions client;
+  client.channel = core->options.channel;
+  client.node.id = core->options.node_id;
+  client.node.cluster = core->options.node_id;
+  client.node.user_agent = "weir-agent";
+  for (const std::string_view type : kMeshTypes) client.types.emplace_back(type);
+  client.preload = core->ReadDisk();
+  core->intent = IntentFrom(client.preload);
+  client.on_update = [core](const xds::Update& update) { core->OnUpdate(update); };
+  client.on_state = [](bool connected, const std::string& reason) {
+    obs::Log(connected ? obs::Level::kInfo : obs::Level::kWarn,
+             connected ? "intent stream from the server stands" : "intent stream from the server lost", {{"reason", reason}});
+  };
+  if (core->had_last_good) core->options.on_intent(core->intent);
+  core->client = std::make_unique<xds::AdsClient>(std::move(client));
+  core->writer = std::thread([core] { core->WriteLoop(); });
+  core->client->Start();
+}
+
+void IntentLink::Stop() {
+  if (core_->client == nullptr || !core_->writer.joinable()) return;
+  core_->client->Stop();
+  {
+    std::lock_guard lock(core_->mutex);
+    core_->stopping = true;
+  }
+  core_->wake.notify_all();
+  core_->writer.join();
+}
+
+void IntentLink::Reconnect() { core_->client->Reconnect(); }
+bool IntentLink::Connected() const { return core_->client != nullptr && core_->client->Connected(); }
+
+}  // namespace weir::agent

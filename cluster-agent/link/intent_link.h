@@ -1,0 +1,39 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cluster-agent/translate/intent.h"
+#include "libs/base/clock.h"
+#include "libs/rpc/channel.h"
+
+namespace weir::agent {
+
+struct IntentLinkOptions {
+  std::function<rpc::ChannelOptions()> channel;
+  std::string node_id;         // Name of the cluster; the server decides by certificate.
+  std::string last_good_path;  // Two generations beside it.
+  std::string owner;           // Trust domain: nobody starts with somebody else's intent.
+  // With each new state; the first only when it is whole: from last-good, or once every type was answered. One at a time.
+  std::function<void(const Intent&)> on_intent;
+  const Clock* clock = &Clock::Real();
+};
+
+// Intent from the server by delta ADS, kept on disk: without the server the agent starts with what it last accepted. A piece
+// that cannot be read is rejected by name with its reason and the old one stays.
+class IntentLink {
+ public:
+  explicit IntentLink(IntentLinkOptions options);
+  ~IntentLink();  // Stop.
+  void Start();   // Reads last-good first (on_intent may be called from here), then dials.
+  void Stop();    // Writes what was accepted last.
+  void Reconnect();
+  bool Connected() const;
+
+ private:
+  struct Core;
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace weir::agent

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "cluster-agent/translate/xds/translator.h"
+#include "libs/xds/protocol/types.h"
+
+namespace weir::agent::v1 {
+class Applied;
+class GatewayApplied;
+}  // namespace weir::agent::v1
+
+namespace weir::agent {
+
+// Turns what data planes acknowledge (Envoy resources) into what of the intent is applied where: a piece of intent is applied
+// by a gateway when it runs every resource made of it. Not thread-safe.
+class AppliedLedger {
+ public:
+  // What this workload is to run now.
+  void SetConfig(const std::string& workload, std::shared_ptr<const NodeConfig> config);
+  // The newest stream of a workload is the one that counts. A new one has acknowledged nothing yet.
+  void OnOpened(const std::string& workload, uint64_t stream);
+  void OnClosed(const std::string& workload, uint64_t stream);
+  void OnAck(const std::string& workload, uint64_t stream, const xds::AckEvent& event);
+  // The workload is declared no more: everything of it is reported removed.
+  void Forget(const std::string& workload);
+
+  // What changed since the last report; `full`: everything. False: nothing to say (a full report is always something).
+  bool Report(bool full, v1::Applied* out);
+
+ private:
+  using IntentKey = std::pair<std::string, std::string>;  // Type, name.
+  struct Said {
+    std::string version;
+    std::string rejected_version;
+    std::string error;
+    bool operator==(const Said&) const = default;
+  };
+  struct Rejection {
+    std::string version;
+    std::string error;
+  };
+  struct Gateway {
+    std::shared_ptr<const NodeConfig> config;
+    uint64_t stream = 0;  // 0 = not connected.
+    bool forgotten = false;
+    std::map<std::string, std::map<std::string, std::string>> acknowledged;  // Type URL, name -> version.
+    std::map<std::string, std::map<std::string, Rejection>> rejected;
+    std::map<IntentKey, Said> intents;
+    bool dirty = true;
+    bool reported_connected = false;
+    bool reported_once = false;
+    std::map<IntentKey, Said> reported;
+  };
+  static void Recompute(Gateway* gateway);
+  static bool ReportOne(bool full, Gateway* gateway, v1::GatewayApplied* out);
+
+  std::map<std::string, Gateway> gateways_;
+};
+
+}  // namespace weir::agent

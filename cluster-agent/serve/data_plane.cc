@@ -1,0 +1,405 @@
+#include "cluster-agent/serve/data_plane.h"
+
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "api/weir/agent/v1/agent.pb.h"
+#include "api/weir/agent/v1/discovery.pb.h"
+#include "cluster-agent/serve/applied.h"
+#include "cluster-agent/serve/workloads.h"
+#include "cluster-agent/translate/bytes.h"
+#include "cluster-agent/translate/xds/translator.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "libs/document/document.h"
+#include "libs/obs/log.h"
+#include "libs/rpc/pool.h"
+#include "libs/rpc/server.h"
+#include "libs/rpc/status.h"
+#include "libs/xds/grpc/ads_service.h"
+
+namespace weir::agent {
+namespace {
+
+constexpr std::string_view kOurs = "|weir";
+constexpr std::string_view kStock = "|envoy";
+
+std::string WorkloadOfKey(const std::string& key) { return key.substr(0, key.rfind('|')); }
+
+std::string BearerOf(const std::multimap<std::string, std::string>& metadata) {
+  constexpr std::string_view kScheme = "Bearer ";
+  const auto found = metadata.find("authorization");
+  if (found == metadata.end() || !found->second.starts_with(kScheme)) return "";
+  return found->second.substr(kScheme.size());
+}
+
+xds::ResourcePtr IdentitySecret(const Leaf& leaf) {
+  envoy::extensions::transport_sockets::tls::v3::Secret secret;
+  secret.set_name("identity");
+  secret.mutable_tls_certificate()->mutable_certificate_chain()->set_inline_string(leaf.chain_pem);
+  secret.mutable_tls_certificate()->mutable_private_key()->set_inline_string(leaf.key_pem);
+  return xds::MakeResource("identity", Bytes(secret));
+}
+
+// Shares every type that did not change with the snapshot before; nullptr when nothing changed at all.
+xds::SnapshotPtr NextSnapshot(const NodeConfig& config, const xds::ResourcePtr& identity, const xds::Snapshot* before) {
+  auto snapshot = std::make_shared<xds::Snapshot>();
+  bool changed = before == nullptr;
+  for (const auto& [url, named] : config.types) {
+    auto resources = std::make_shared<xds::Resources>();
+    for (const auto& [name, resource] : named) resources->emplace(name, resource->resource);
+    if (identity != nullptr && url == xds::kSecret) resources->emplace(identity->name, identity);
+    const auto old = before == nullptr ? snapshot->types.end() : before->types.find(url);
+    if (before != nullptr && old != before->types.end() && *old->second == *resources) {
+      snapshot->types[url] = old->second;
+    } else {
+      snapshot->types[url] = std::move(resources);
+      changed = true;
+    }
+  }
+  return changed ? snapshot : nullptr;
+}
+
+}  // namespace
+
+struct DataPlane::Core {
+  class IdentityService : public v1::WorkloadIdentity::CallbackService {
+   public:
+    explicit IdentityService(Core* core) : core_(core) {}
+    grpc::ServerUnaryReactor* Sign(grpc::CallbackServerContext* context, const v1::SignRequest* request,
+                                   v1::SignResponse* response) override {
+      return rpc::RunOn(core_->pool, context, [this, context, request, response] {
+        return rpc::ToGrpc(core_->Sign(rpc::BearerToken(*context), request->csr_pem(), response));
+      });
+    }
+
+   private:
+    Core* core_;
+  };
+
+  struct Node {
+    size_t streams = 0;
+    std::shared_ptr<const NodeConfig> config;
+    xds::SnapshotPtr snapshot;
+  };
+
+  Core(DataPlaneOptions o, Membership m)
+      : options(std::move(o)), registry(options.workloads_dir), membership(std::move(m)),
+        translator({membership.cluster, membership.trust_domain, membership.root_pem}) {}
+
+  DataPlaneOptions options;
+  WorkloadRegistry registry;
+  rpc::Pool pool{2, 256};
+  IdentityService identity_service{this};
+  std::unique_ptr<rpc::RotatingServerTls> tls;
+  std::unique_ptr<xds::AdsService> ads;
+  std::unique_ptr<grpc::Server> server;
+  std::string address;
+  int port = 0;
+  std::thread worker;
+
+  mutable std::mutex mutex;  // Guards what follows, up to the worker's own.
+  std::condition_variable wake;
+  bool stopping = false;
+  bool dirty = false;
+  bool ready = false;
+  Membership membership;
+  std::optional<Intent> intent;
+  std::optional<Facts> facts;
+  std::map<std::string, Node> nodes;  // By key: those with a stream.
+  AppliedLedger ledger;
+
+  Translator translator;  // Worker only, as is what follows.
+  std::map<std::string, Leaf> envoy_leaves;
+  std::map<std::string, std::vector<std::string>> problems;
+
+  Status Sign(const std::string& token, const std::string& csr_pem, v1::SignResponse* response) {
+    WEIR_ASSIGN(const std::string workload, registry.WorkloadOf(token));
+    WEIR_ASSIGN(const std::string spiffe_id, registry.SpiffeIdOfWorkload(workload));
+    Membership issuer;
+    {
+      std::lock_guard lock(mutex);
+      issuer = membership;
+    }
+    identity::LeafRequest request;
+    request.csr_pem = csr_pem;
+    request.spiffe_id = spiffe_id;
+    request.lifetime = options.leaf_lifetime;
+    WEIR_ASSIGN(const std::string leaf, identity::SignLeaf(issuer.intermediate, request, *options.clock));
+    WEIR_ASSIGN(const identity::CertificateFacts signed_facts, identity::ReadCertificate(leaf));
+    response->set_chain_pem(leaf + issuer.intermediate.certificate_pem);
+    response->set_root_pem(issuer.root_pem);
+    response->set_lifetime_seconds(
+        std::chrono::duration_cast<std::chrono::seconds>(signed_facts.not_after - options.clock->Wall()).count());
+    response->set_spiffe_id(spiffe_id);
+    obs::Log(obs::Level::kInfo, "signed a workload identity", {{"workload", workload}, {"spiffe_id", spiffe_id}});
+    return {};
+  }
+
+  Result<xds::AdsGrant> Authenticate(const xds::AdsPeer& peer) {
+    auto workload = registry.WorkloadOf(BearerOf(peer.metadata));
+    if (!workload.ok()) {
+      obs::Log(obs::Level::kWarn, "data plane refused",
+               {{"peer", peer.address}, {"node", peer.node.id}, {"reason", workload.error().reason}});
+      return workload.error();
+    }
+    return xds::AdsGrant{*workload + std::string(peer.node.Has(xds::kFeatureVhds) ? kOurs : kStock)};
+  }
+
+  void OnStream(const xds::AdsStreamEvent& event) {
+    const bool opened = event.kind == xds::AdsStreamEvent::Kind::kOpened;
+    const std::string workload = WorkloadOfKey(event.key);
+    {
+      std::lock_guard lock(mutex);
+      Node& node = nodes[event.key];
+      if (opened) {
+        ++node.streams;
+        ledger.OnOpened(workload, event.stream);
+        if (node.config != nullptr) ledger.SetConfig(workload, node.config);
+      } else {
+        if (node.streams > 0) --node.streams;
+        ledger.OnClosed(workload, event.stream);
+      }
+      dirty = true;
+    }
+    wake.notify_all();
+    obs::Log(obs::Level::kInfo, opened ? "data plane connected" : "data plane gone",
+             {{"workload", workload}, {"node", event.node.id}, {"reason", event.reason}});
+    options.on_applied();
+  }
+
+  void OnAck(const std::string& key, uint64_t stream, const xds::AckEvent& event) {
+    const std::string workload = WorkloadOfKey(key);
+    if (!event.accepted) {
+      obs::Log(obs::Level::kWarn, "data plane rejected configuration",
+               {{"workload", workload}, {"type", event.type_url}, {"error", event.error}});
+    }
+    {
+      std::lock_guard lock(mutex);
+      ledger.OnAck(workload, stream, event);
+    }
+    options.on_applied();
+  }
+
+  void Run() {
+    std::unique_lock lock(mutex);
+    while (!stopping) {
+      wake.wait_for(lock, std::chrono::seconds(1), [&] { return stopping || dirty; });
+      if (stopping) return;
+      const bool renew = LeavesDue();
+      if (!dirty && !renew) continue;
+      dirty = false;
+      if (!intent.has_value() || !facts.has_value()) continue;
+      Publish(&lock);
+    }
+  }
+
+  bool LeavesDue() const {
+    for (const auto& [workload, leaf] : envoy_leaves) {
+      if (leaf.renew_at <= options.clock->Wall()) return true;
+    }
+    return false;
+  }
+
+  // Translates for every node with a stream and hands out what changed. The lock is free while it translates.
+  void Publish(std::unique_lock<std::mutex>* lock) {
+    const Intent now_intent = *intent;
+    const Facts now_facts = *facts;
+    const Membership now_member = membership;
+    std::vector<std::string> keys, gone;
+    for (const auto& [key, node] : nodes) (node.streams > 0 ? keys : gone).push_back(key);
+    for (const std::string& key : gone) nodes.erase(key);
+    std::map<std::string, xds::SnapshotPtr> before;
+    for (const std::string& key : keys) before[key] = nodes[key].snapshot;
+    lock->unlock();
+
+    for (const std::string& key : gone) ads->Remove(key);
+    translator.SetIdentity({now_member.cluster, now_member.trust_domain, now_member.root_pem});
+    for (const std::string& key : keys) {
+      const std::string workload = WorkloadOfKey(key);
+      if (!now_facts.workloads.contains(workload)) {
+        ads->Remove(key, "the workload is declared no more");
+        continue;
+      }
+      const bool stock = key.ends_with(kStock);
+      const auto config = translator.Translate(now_intent, now_facts, workload, {.vhds = !stock, .hardened = stock});
+      TellProblems(workload, config->problems);
+      xds::ResourcePtr identity;
+      if (stock) {
+        identity = IdentityOf(now_member, *now_facts.workloads.at(workload));
+        if (identity == nullptr) continue;
+      }
+      const xds::SnapshotPtr snapshot = NextSnapshot(*config, identity, before[key].get());
+      {
+        std::lock_guard guard(mutex);
+        Node& node = nodes[key];
+        node.config = config;
+        if (snapshot != nullptr) node.snapshot = snapshot;
+        ledger.SetConfig(workload, config);  // Before it goes out: an answer must find what it is about.
+      }
+      if (snapshot != nullptr) ads->SetSnapshot(key, snapshot);
+      options.on_applied();
+    }
+    translator.Forget(4 * keys.size() + 16);
+    lock->lock();
+    ready = true;
+  }
+
+  void TellProblems(const std::string& workload, const std::vector<std::string>& found) {
+    std::vector<std::string>& told = problems[workload];
+    if (told == found) return;
+    told = found;
+    for (const std::string& problem : found) {
+      obs::Log(obs::Level::kWarn, "intent cannot be said as asked", {{"workload", workload}, {"problem", problem}});
+    }
+  }
+
+  // The identity of a stock Envoy: its key is made here and lives in memory only.
+  xds::ResourcePtr IdentityOf(const Membership& member, const v1::Workload& workload) {
+    const std::string key = KeyOf(workload);
+    const std::string id = SpiffeIdOf(member.trust_domain, workload);
+    auto found = envoy_leaves.find(key + " " + id);
+    if (found == envoy_leaves.end() || found->second.renew_at <= options.clock->Wall()) {
+      auto leaf = NewLeaf(member, id, "", options.leaf_lifetime, *options.clock);
+      if (!leaf.ok()) {
+        obs::Log(obs::Level::kError, "no identity for a workload", {{"workload", key}, {"error", leaf.error().ToString()}});
+        return found == envoy_leaves.end() ? nullptr : IdentitySecret(found->second);
+      }
+      found = envoy_leaves.insert_or_assign(key + " " + id, std::move(*leaf)).first;
+    }
+    return IdentitySecret(found->second);
+  }
+};
+
+Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Membership membership, const Leaf& agent_leaf) {
+  auto core = std::make_shared<Core>(std::move(options), std::move(membership));
+  if (!core->options.on_applied) core->options.on_applied = [] {};
+  rpc::ServerTls tls;
+  tls.chain_pem = agent_leaf.chain_pem;
+  tls.key_pem = agent_leaf.key_pem;
+  WEIR_ASSIGN(core->tls, rpc::RotatingServerTls::Open(core->options.tls_dir, tls));
+
+  xds::AdsServiceOptions ads;
+  ads.rules = std::make_shared<const xds::ServerRules>(xds::EnvoyRules());
+  ads.clock = core->options.clock;
+  Core* raw = core.get();
+  ads.authenticate = [raw](const xds::AdsPeer& peer) { return raw->Authenticate(peer); };
+  ads.on_stream = [raw](const xds::AdsStreamEvent& event) { raw->OnStream(event); };
+  ads.on_ack = [raw](const std::string& key, uint64_t stream, const xds::AckEvent& event) { raw->OnAck(key, stream, event); };
+  core->ads = std::make_unique<xds::AdsService>(std::move(ads));
+
+  grpc::ServerBuilder builder;
+  rpc::ApplyDefaults(builder);
+  builder.AddListeningPort(core->options.listen, core->tls->credentials(), &core->port);
+  builder.RegisterService(core->ads->service());
+  builder.RegisterService(&core->identity_service);
+  core->server = builder.BuildAndStart();
+  if (core->server == nullptr || core->port == 0) {
+    return FailedPrecondition("ADDRESS_IN_USE", "cannot listen on {}", core->options.listen);
+  }
+  std::string host = core->options.listen.substr(0, core->options.listen.rfind(':'));
+  if (host == "0.0.0.0" || host.empty()) host = "127.0.0.1";
+  if (host == "[::]") host = "[::1]";
+  core->address = fmt::format("{}:{}", host, core->port);
+  core->worker = std::thread([raw] { raw->Run(); });
+  return std::unique_ptr<DataPlane>(new DataPlane(std::move(core)));
+}
+
+DataPlane::~DataPlane() { Stop(); }
+
+void DataPlane::Stop() {
+  {
+    std::lock_guard lock(core_->mutex);
+    core_->stopping = true;
+  }
+  core_->wake.notify_all();
+  if (!core_->worker.joinable()) return;
+  core_->worker.join();
+  core_->ads->Shutdown();
+  core_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  core_->server->Wait();
+  core_->pool.Stop();
+  core_->server.reset();
+  core_->ads.reset();
+}
+
+int DataPlane::port() const { return core_->port; }
+const std::string& DataPlane::address() const { return core_->address; }
+
+void DataPlane::SetIntent(Intent intent) {
+  std::lock_guard lock(core_->mutex);
+  core_->intent = std::move(intent);
+  core_->dirty = true;
+  core_->wake.notify_all();
+}
+
+void DataPlane::SetFacts(Facts facts) {
+  Membership membership;
+  {
+    std::lock_guard lock(core_->mutex);
+    membership = core_->membership;
+  }
+  const Status written = core_->registry.Update(facts, membership, core_->address);
+  if (!written.ok()) {
+    obs::Log(obs::Level::kError, "files for workloads could not be written", {{"error", written.error().ToString()}});
+  }
+  std::lock_guard lock(core_->mutex);
+  if (core_->facts.has_value()) {
+    for (const auto& [key, workload] : core_->facts->workloads) {
+      if (!facts.workloads.contains(key)) core_->ledger.Forget(key);
+    }
+  }
+  core_->facts = std::move(facts);
+  core_->dirty = true;
+  core_->wake.notify_all();
+}
+
+Status DataPlane::SetMembership(Membership membership, const Leaf& agent_leaf) {
+  rpc::ServerTls tls;
+  tls.chain_pem = agent_leaf.chain_pem;
+  tls.key_pem = agent_leaf.key_pem;
+  WEIR_TRY(core_->tls->Replace(tls));
+  std::lock_guard lock(core_->mutex);
+  core_->membership = std::move(membership);
+  core_->dirty = true;
+  core_->wake.notify_all();
+  return {};
+}
+
+bool DataPlane::Applied(bool full, v1::Applied* out) {
+  std::lock_guard lock(core_->mutex);
+  return core_->ledger.Report(full, out);
+}
+
+bool DataPlane::Ready() const {
+  std::lock_guard lock(core_->mutex);
+  return core_->intent.has_value() && core_->facts.has_value();
+}
+
+size_t DataPlane::Streams() const { return core_->ads->StreamCount(); }
+
+std::string DataPlane::Dump() const {
+  using document::Node;
+  std::lock_guard lock(core_->mutex);
+  Node root = Node::Map();
+  Node& nodes = root.Add("nodes", Node::Map());
+  for (const auto& [key, node] : core_->nodes) {
+    Node& one = nodes.Add(key, Node::Map());
+    one.Add("streams", Node::Number(std::to_string(node.streams)));
+    if (node.config == nullptr) continue;
+    for (const auto& [url, resources] : node.config->types) {
+      Node& type = one.Add(url, Node::Map());
+      for (const auto& [name, resource] : resources) type.Add(name, Node::String(resource->resource->version));
+    }
+    Node& problems = one.Add("problems", Node::Sequence());
+    for (const std::string& problem : node.config->problems) problems.items.push_back(Node::String(problem));
+  }
+  return document::WriteJson(root, true);
+}
+
+}  // namespace weir::agent

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cluster-agent/link/membership.h"
+#include "cluster-agent/translate/facts.h"
+#include "cluster-agent/translate/intent.h"
+#include "libs/base/clock.h"
+#include "libs/base/result.h"
+
+namespace weir::agent::v1 {
+class Applied;
+}
+
+namespace weir::agent {
+
+struct DataPlaneOptions {
+  std::string listen;         // "127.0.0.1:15012"; port 0 = any free one.
+  std::string tls_dir;        // Where the server's own certificate lies (0600), for rotation.
+  std::string workloads_dir;  // See WorkloadRegistry.
+  Duration leaf_lifetime = std::chrono::hours(24);
+  const Clock* clock = &Clock::Real();
+  std::function<void()> on_applied;  // There is something new for Applied; called often, from any thread.
+};
+
+// Port 15012: what the data plane of this cluster talks to. ADS and SDS of translated intent, and WorkloadIdentity/Sign; who
+// speaks is decided by the workload token alone. Nothing is answered before both intent and facts are known, so an agent that
+// has just begun empties nobody (rule T48). Thread-safe.
+class DataPlane {
+ public:
+  // FAILED_PRECONDITION ADDRESS_IN_USE.
+  static Result<std::unique_ptr<DataPlane>> Start(DataPlaneOptions options, Membership membership, const Leaf& agent_leaf);
+  ~DataPlane();  // Stop.
+  void Stop();
+
+  int port() const;
+  const std::string& address() const;  // "host:port" as workloads reach it.
+
+  void SetIntent(Intent intent);
+  void SetFacts(Facts facts);
+  // A renewed intermediate, or a new leaf of the agent.
+  Status SetMembership(Membership membership, const Leaf& agent_leaf);
+
+  bool Applied(bool full, v1::Applied* out);
+  // True once it answers data planes.
+  bool Ready() const;
+  size_t Streams() const;
+  // JSON: per node the names and versions of what it is told. No secrets.
+  std::string Dump() const;
+
+ private:
+  struct Core;
+  explicit DataPlane(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace weir::agent

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "cluster-agent/link/membership.h"
+#include "cluster-agent/translate/facts.h"
+
+namespace weir::agent {
+
+// Which declared workload a bearer token belongs to, and the files that each is started from:
+//   <dir>/<namespace>/<name>/token         0600, made once, stable over restarts
+//   <dir>/<namespace>/<name>/gateway.json  0600, weir.bootstrap.v1.Gateway
+//   <dir>/<namespace>/<name>/envoy.yaml    0600, the same for a stock Envoy (holds the token)
+// The token alone decides who is speaking. Thread-safe.
+class WorkloadRegistry {
+ public:
+  explicit WorkloadRegistry(std::string dir) : dir_(std::move(dir)) {}
+
+  // `agent_address` = "host:port" where workloads reach the agent. Writes what is missing or differs; tokens of workloads that
+  // are declared no more count no more (their files stay). Errors of single files are in the answer, the others are written.
+  Status Update(const Facts& facts, const Membership& membership, const std::string& agent_address);
+
+  // "<namespace>/<name>"; UNAUTHENTICATED TOKEN_{MISSING,UNKNOWN}.
+  Result<std::string> WorkloadOf(const std::string& bearer_token) const;
+  // The identity that a token stands for.
+  Result<std::string> SpiffeIdOfWorkload(const std::string& workload) const;
+
+ private:
+  Result<std::string> TokenOf(const std::string& folder);
+
+  const std::string dir_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::string> by_token_hash_;  // SHA-256 of the token -> workload.
+  std::map<std::string, std::string> spiffe_ids_;     // Workload -> id.
+  std::map<std::string, std::string> written_;        // Path -> content.
+};
+
+}  // namespace weir::agent
