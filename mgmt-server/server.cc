@@ -448,7 +448,7 @@ Status Server::State::ApplyFirstDocuments() {
 
 Status Server::State::WritePorts() {
   return WriteFileAtomic(Path("ports.json"),
-                         fmt::format("{{\"address\":\"{}\",\"restPort\":{},\"grpcPort\":{},\"agentPort\":{}}}\n",
+                         fmt::format("{{\"address\":\"{}\",\"rest\":{},\"grpc\":{},\"agent\":{}}}\n",
                                      bootstrap.address(), info.rest_port, info.grpc_port, info.agent_port));
 }
 

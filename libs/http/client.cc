@@ -98,14 +98,17 @@ struct Client::State {
     asio::async_write(*stream, asio::buffer(bytes), [&](const ErrorCode& result, size_t) { done = result; });
     if (!Run(deadline, done)) return DeadlineExceeded("TIMEOUT", "the request could not be sent in time");
     // A server that refuses a large body answers before it has read all of it: read on after a failed write.
-    beast::http::response_parser<beast::http::string_body> parser;
-    parser.body_limit(options.response_limit);
-    parser.skip(head);
-    done.reset();
-    beast::http::async_read(*stream, buffer, parser, [&](const ErrorCode& result, size_t) { done = result; });
-    if (!Run(deadline, done)) return DeadlineExceeded("TIMEOUT", "no answer in time");
-    if (*done) return Unavailable("CONNECTION_LOST", "the connection ended: {}", done->message());
-    auto message = parser.release();
+    beast::http::response<beast::http::string_body> message;
+    do {  // Interim answers (1xx) come before the real one (RFC 9110 15.2).
+      beast::http::response_parser<beast::http::string_body> parser;
+      parser.body_limit(options.response_limit);
+      parser.skip(head);
+      done.reset();
+      beast::http::async_read(*stream, buffer, parser, [&](const ErrorCode& result, size_t) { done = result; });
+      if (!Run(deadline, done)) return DeadlineExceeded("TIMEOUT", "no answer in time");
+      if (*done) return Unavailable("CONNECTION_LOST", "the connection ended: {}", done->message());
+      message = parser.release();
+    } while (message.result_int() < 200);
     Response response;
     response.status = static_cast<int>(message.result_int());
     for (const auto& field : message) {

@@ -27,6 +27,9 @@ using SslContext = asio::ssl::context;
 using SslStream = asio::ssl::stream<Tcp::socket>;
 
 constexpr std::chrono::milliseconds kSweep(500);  // How exactly timeouts are kept.
+constexpr std::chrono::seconds kDrainTime(2);     // For the rest of a refused request.
+constexpr size_t kDrainBytes = 16u << 20;
+constexpr size_t kDrainChunk = 64u << 10;
 
 std::string_view StatusText(int status) {
   return beast::http::obsolete_reason(static_cast<beast::http::status>(status));
@@ -199,7 +202,19 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // The rest of the request was not read, so the connection cannot go on.
   void Refuse(int status, const Error& error) {
     keep_alive_ = false;
+    refused_ = true;
     Write(server_.options.render_error(status, error));
+  }
+
+  // Closing with unread bytes makes the kernel reset the connection, and the client would never see the answer.
+  void Drain(size_t limit) {
+    if (limit == 0) return Close();
+    buffer_.clear();
+    stream_.async_read_some(buffer_.prepare(std::min(limit, kDrainChunk)),
+                            [self = shared_from_this(), limit](const ErrorCode& error, size_t bytes) {
+                              if (error) return self->Close();
+                              self->Drain(limit - std::min(limit, bytes));
+                            });
   }
 
   void Handle() {
@@ -246,6 +261,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!head_only_) out_ += response.body;
     asio::async_write(stream_, asio::buffer(out_), [self = shared_from_this()](const ErrorCode& error, size_t) {
       if (error) return self->Close();
+      if (self->refused_) {
+        self->Deadline(kDrainTime);
+        return self->Drain(kDrainBytes);
+      }
       if (!self->keep_alive_) return self->Shutdown();
       self->ReadHead();
     });
@@ -271,6 +290,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool head_only_ = false;
   bool handling_ = false;
   bool idle_ = false;
+  bool refused_ = false;
   bool closed_ = false;
 };
 

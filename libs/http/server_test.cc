@@ -68,6 +68,9 @@ TEST_F(HttpServer, RefusesABodyAboveTheLimitWithoutReadingIt) {
   auto answer = client.Do({.method = "POST", .target = "/", .headers = {}, .body = std::string(1001, 'x'), .peer = ""});
   ASSERT_TRUE(answer.ok()) << answer.error().ToString();
   EXPECT_EQ(answer->status, 413);
+  answer = client.Do({.method = "POST", .target = "/", .headers = {}, .body = std::string(3u << 20, 'x'), .peer = ""});
+  ASSERT_TRUE(answer.ok()) << answer.error().ToString();
+  EXPECT_EQ(answer->status, 413);
   answer = client.Do({.method = "POST", .target = "/", .headers = {}, .body = std::string(1000, 'x'), .peer = ""});
   ASSERT_TRUE(answer.ok());
   EXPECT_EQ(answer->status, 200);

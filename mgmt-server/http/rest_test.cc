@@ -54,12 +54,12 @@ spec:
 )";
 
 constexpr const char* kSurroundings = R"(---
-apiVersion: core.weir.dev/v2
+apiVersion: api.weir.dev/v2
 kind: Cluster
 metadata: {name: cluster1, organization: demo-org}
 spec: {locality: {region: eu}}
 ---
-apiVersion: core.weir.dev/v2
+apiVersion: api.weir.dev/v2
 kind: Cluster
 metadata: {name: cluster2, organization: demo-org}
 spec: {locality: {region: us}}
@@ -69,12 +69,12 @@ kind: GatewayGroup
 metadata: {name: demo-gw-group, organization: demo-org, tenant: demo-tenant, workspace: demo-ws}
 spec: {}
 ---
-apiVersion: core.weir.dev/v2
+apiVersion: api.weir.dev/v2
 kind: Workspace
 metadata: {name: demo-ws, organization: demo-org, tenant: demo-tenant}
 spec: {namespaceSelector: {names: ["*/t1"]}}
 ---
-apiVersion: core.weir.dev/v2
+apiVersion: api.weir.dev/v2
 kind: Tenant
 metadata: {name: demo-tenant, organization: demo-org}
 )";
@@ -360,7 +360,7 @@ TEST_F(RestApi, FindsWhatIsWrongBetweenResources) {
   Answer missing = Apply(unknown_cluster);
   EXPECT_EQ(missing.reason(), "CLUSTER_MISSING") << missing.text;
   EXPECT_THAT(missing.text, HasSubstr("\"line\":24"));
-  Answer overlap = Apply(R"({"apiVersion": "core.weir.dev/v2", "kind": "Workspace",
+  Answer overlap = Apply(R"({"apiVersion": "api.weir.dev/v2", "kind": "Workspace",
     "metadata": {"name": "other", "organization": "demo-org", "tenant": "demo-tenant"},
     "spec": {"namespaceSelector": {"names": ["cluster1/t1"]}}})");
   EXPECT_EQ(overlap.reason(), "NAMESPACE_TAKEN") << overlap.text;
