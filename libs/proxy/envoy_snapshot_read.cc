@@ -23,7 +23,6 @@ namespace hcm = ::envoy::extensions::filters::network::http_connection_manager::
 namespace route = ::envoy::config::route::v3;
 using ::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
-constexpr std::string_view kTls = "envoy.extensions.transport_sockets.tls.v3.";
 
 template <typename... Args>
 Error Refuse(fmt::format_string<Args...> format, Args&&... args) {

@@ -176,7 +176,7 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
   const size_t question = target.find('?');
   const std::string_view path = target.substr(0, question);
   const std::string_view query = question == std::string_view::npos ? "" : target.substr(question + 1);
-  const std::string_view http_method = request.method == "HEAD" ? "GET" : request.method;
+  const std::string_view http_method = request.method == "HEAD" ? std::string_view("GET") : request.method;
   if (path == "/healthz" && http_method == "GET") return http::Response{200, {{"Content-Type", "text/plain"}}, "ok\n"};
 
   std::vector<std::string> allowed;
