@@ -1,0 +1,164 @@
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+
+#include "api/weir/v2/documents.pb.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/sources.h"
+#include "libs/base/file.h"
+
+namespace weir::cli {
+namespace {
+
+std::string Lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+// With --wait: says what is not served yet; the exit code that follows from it.
+Result<int> Judge(const v2::ApplyDocumentsResponse& response) {
+  bool failed = false;
+  bool waiting = false;
+  for (const auto& status : response.statuses()) {
+    if (status.state() == v2::ResourceStatus::READY) continue;
+    std::cout << status.fqn() << ": " << v2::ResourceStatus::State_Name(status.state()) << " " << status.reason();
+    if (!status.message().empty()) std::cout << ": " << status.message();
+    std::cout << "\n";
+    for (const auto& gateway : status.gateways()) {
+      if (gateway.state() == v2::ResourceStatus::READY) continue;
+      std::cout << "  " << gateway.cluster() << " " << gateway.workload() << ": " << gateway.reason() << " "
+                << gateway.message() << "\n";
+    }
+    failed = failed || status.state() == v2::ResourceStatus::FAILED;
+    waiting = waiting || status.reason() != "NO_WORKLOAD";  // Nobody to wait for.
+  }
+  if (failed) return kExitRefused;
+  if (waiting) {
+    std::cerr << "weir: stored, but not served everywhere within the time; see weir status\n";
+    return kExitTimedOut;
+  }
+  return kExitOk;
+}
+
+Result<int> Apply(const Flags& flags) {
+  std::vector<std::string> paths = flags.All("file");
+  if (!flags.words.empty()) return Usage(fmt::format("what is \"{}\"? Files are given with -f", flags.words[0]));
+  if (paths.empty()) return Usage("apply wants -f FILE, -f FOLDER or -f - for standard input");
+  WEIR_ASSIGN(const Sources sources, ReadSources(paths));
+  v2::ApplyDocumentsRequest request;
+  int seconds = 60;
+  if (flags.Has("wait")) {
+    if (!flags.Get("wait").empty()) {
+      WEIR_ASSIGN(seconds, ParseNumber("wait", flags.Get("wait"), 1, 300));
+    }
+    request.set_wait("applied");
+    request.set_wait_seconds(seconds);
+  }
+  request.set_documents(sources.text);
+  request.set_manager(flags.Get("manager"));
+  request.set_force(flags.Has("force"));
+  WEIR_ASSIGN(const Session session, LoadSession(flags));
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  v2::ApplyDocumentsResponse response;
+  auto applied = client.Call("Documents/Apply", request, response, seconds + 30);
+  if (!applied.ok()) {
+    Error error = std::move(applied).error();
+    std::string places;
+    for (const FieldViolation& violation : error.violations) {
+      places += fmt::format("\n  {}{}{}{}", sources.PlaceOf(violation.line, violation.column), violation.field,
+                            violation.field.empty() ? "" : ": ", violation.description);
+    }
+    error.violations.clear();
+    if (error.reason != "USAGE") {
+      error.message += fmt::format(" ({}){}", error.reason, places);
+      if (error.reason != "SERVER_UNREACHABLE") error.reason.clear();
+    }
+    return error;
+  }
+  for (const auto& item : response.items()) {
+    std::cout << item.fqn() << " " << Lower(v2::AppliedDocument::Outcome_Name(item.outcome())) << "\n";
+  }
+  return flags.Has("wait") ? Judge(response) : Result<int>(kExitOk);
+}
+
+}  // namespace
+
+Result<Sources> ReadSources(const std::vector<std::string>& paths) {
+  Sources sources;
+  const auto add = [&](std::string name, std::string text) {
+    if (!sources.text.empty()) sources.text += "---\n";
+    sources.parts.push_back(
+        {std::move(name), 1 + static_cast<int>(std::count(sources.text.begin(), sources.text.end(), '\n'))});
+    if (!text.empty() && text.back() != '\n') text += '\n';
+    sources.text += text;
+  };
+  const auto read = [&](const std::string& path) -> Status {
+    auto text = ReadFile(path, 1u << 20);
+    if (!text.ok()) return Usage(fmt::format("{}: {}", path, text.error().message));
+    add(path, std::move(*text));
+    return {};
+  };
+  for (const std::string& path : paths) {
+    std::error_code error;
+    if (path == "-") {
+      add("-", std::string(std::istreambuf_iterator<char>(std::cin), {}));
+    } else if (std::filesystem::is_directory(path, error)) {
+      std::vector<std::string> found;
+      for (auto at = std::filesystem::recursive_directory_iterator(path, error);
+           !error && at != std::filesystem::recursive_directory_iterator(); at.increment(error)) {
+        const std::string ending = at->path().extension();
+        if (ending == ".yaml" || ending == ".yml" || ending == ".json") found.push_back(at->path());
+      }
+      if (error) return Usage(fmt::format("{}: {}", path, error.message()));
+      if (found.empty()) return Usage(fmt::format("{} holds no .yaml, .yml or .json file", path));
+      std::sort(found.begin(), found.end());
+      for (const std::string& file : found) WEIR_TRY(read(file));
+    } else {
+      WEIR_TRY(read(path));
+    }
+  }
+  if (sources.text.size() > (1u << 20)) return Usage("the documents are larger than 1 MiB together; apply them in parts");
+  if (sources.text.find_first_not_of(" \t\r\n-") == std::string::npos) return Usage("there is no document to apply");
+  return sources;
+}
+
+std::string Sources::PlaceOf(int line, int column) const {
+  if (line <= 0) return "";
+  const Part* in = nullptr;
+  for (const Part& part : parts) {
+    if (part.first_line <= line) in = &part;
+  }
+  if (in == nullptr) return fmt::format("{}:{}: ", line, column);
+  return fmt::format("{}:{}:{}: ", in->name, line - in->first_line + 1, column);
+}
+
+Command ApplyCommand() {
+  return {"apply", "store documents from files, folders or standard input",
+          R"(Usage: weir apply -f FILE|FOLDER|- [-f ...] [--wait[=SECONDS]] [--force] [--manager NAME]
+
+Stores all documents or none, in any order: parents may follow their children. Documents written for
+*.tsb.tetrate.io/v2 are taken as they are. Of a folder every .yaml, .yml and .json file is read, deeper ones too.
+
+  -f, --file PATH     what to apply; "-" is standard input
+  --wait[=SECONDS]    answer when every gateway concerned serves it (default 60, 1 to 300); exit code 4 if not in time
+  --force             take over fields that another manager owns
+  --manager NAME      who owns the fields; default "weir"
+
+A document is
+
+  apiVersion: gateway.weir.dev/v2
+  kind: Tier1Gateway
+  metadata: {name: shop, organization: o, tenant: t, workspace: w, group: g}
+  spec:
+    workloadSelector: {namespace: edge, labels: {app: edge-gw}}
+    externalServers:
+    - name: shop
+      hostname: shop.example.com
+      port: 80
+      clusters: [{name: cluster1, weight: 75}, {name: cluster2, weight: 25}]
+)",
+          {{"file", "manager"}, {"wait", "force"}, {{'f', "file"}}}, Apply};
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,147 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "api/weir/v2/access_bindings.pb.h"
+#include "api/weir/v2/metadata.pb.h"
+#include "api/weir/v2/tier1_gateway.pb.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/objects.h"
+#include "cli/sources.h"
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+
+namespace weir::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class Folder {
+ public:
+  Folder() : path_(std::filesystem::temp_directory_path() / ("weir-cli-test-" + RandomHex(8))) {
+    std::filesystem::create_directories(path_);
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  std::string Write(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories(std::filesystem::path(path_ + "/" + name).parent_path());
+    EXPECT_TRUE(WriteFileAtomic(path_ + "/" + name, text).ok());
+    return path_ + "/" + name;
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+TEST(Flags, AreTakenApart) {
+  const FlagSpec spec = {{"file", "org"}, {"wait", "force"}, {{'f', "file"}}};
+  auto flags = ParseFlags({"a", "-f", "x", "--file=y", "-fz", "--wait=5", "--force", "-", "--", "--org"}, spec);
+  ASSERT_TRUE(flags.ok());
+  EXPECT_THAT(flags->words, ElementsAre("a", "-", "--org"));
+  EXPECT_THAT(flags->All("file"), ElementsAre("x", "y", "z"));
+  EXPECT_EQ(flags->Get("wait"), "5");
+  EXPECT_TRUE(flags->Has("force"));
+  EXPECT_FALSE(ParseFlags({"--nope"}, spec).ok());
+  EXPECT_FALSE(ParseFlags({"-x"}, spec).ok());
+  EXPECT_FALSE(ParseFlags({"--org"}, spec).ok());
+  EXPECT_FALSE(ParseNumber("wait", "5x", 1, 300).ok());
+  EXPECT_FALSE(ParseNumber("wait", "301", 1, 300).ok());
+  EXPECT_EQ(*ParseNumber("wait", "300", 1, 300), 300);
+}
+
+TEST(Sources, KnowWhichLineCameFromWhere) {
+  Folder folder;
+  folder.Write("d/b.yml", "b: 1\nb2: 2");
+  folder.Write("d/a.yaml", "a: 1\n");
+  folder.Write("d/deep/c.json", "{}\n");
+  folder.Write("d/notes.txt", "no");
+  const std::string single = folder.Write("z.yaml", "z: 1\n");
+  auto sources = ReadSources({folder.path() + "/d", single});
+  ASSERT_TRUE(sources.ok()) << sources.error().ToString();
+  EXPECT_EQ(sources->text, "a: 1\n---\nb: 1\nb2: 2\n---\n{}\n---\nz: 1\n");
+  EXPECT_EQ(sources->PlaceOf(1, 2), folder.path() + "/d/a.yaml:1:2: ");
+  EXPECT_EQ(sources->PlaceOf(4, 1), folder.path() + "/d/b.yml:2:1: ");
+  EXPECT_EQ(sources->PlaceOf(8, 3), folder.path() + "/z.yaml:1:3: ");
+  EXPECT_EQ(sources->PlaceOf(0, 0), "");
+  EXPECT_EQ(ReadSources({folder.path() + "/none.yaml"}).error().reason, "USAGE");
+  const std::string empty = folder.Write("e.yaml", "---\n\n");
+  EXPECT_EQ(ReadSources({empty}).error().reason, "USAGE");
+}
+
+TEST(Document, IsTheNativeFormWithoutWhatTheServerSets) {
+  v2::Tier1Gateway gateway;
+  gateway.mutable_metadata()->set_name("a");
+  gateway.mutable_metadata()->set_organization("o");
+  gateway.mutable_metadata()->set_uid("u");
+  gateway.mutable_metadata()->set_resource_version("7");
+  gateway.mutable_metadata()->set_revision(7);
+  gateway.mutable_metadata()->set_fqn("organizations/o");
+  gateway.mutable_spec()->mutable_workload_selector()->set_namespace_("t1");
+  EXPECT_EQ(document::WriteYaml(DocumentOf(gateway)),
+            "apiVersion: gateway.weir.dev/v2\nkind: Tier1Gateway\nmetadata:\n  name: a\n  organization: o\nspec:\n"
+            "  workloadSelector:\n    namespace: t1\n");
+  v2::AccessBindings bindings;
+  bindings.mutable_metadata()->set_fqn("organizations/o");
+  EXPECT_THAT(document::WriteYaml(DocumentOf(bindings)), HasSubstr("fqn: organizations/o\n"));
+}
+
+TEST(Session, FlagsGoOverEnvironmentOverWhatIsStored) {
+  Folder folder;
+  setenv("WEIR_HOME", folder.path().c_str(), 1);
+  for (const char* name : {"WEIR_SERVER", "WEIR_CA_FILE", "WEIR_ORG", "WEIR_TOKEN"}) unsetenv(name);
+  EXPECT_EQ(LoadSession({}).error().reason, "USAGE");  // No root to trust yet.
+  Session stored;
+  stored.server = "h:1";
+  stored.root_pem = "PEM";
+  stored.organization = "acme";
+  stored.token = "secret";
+  auto path = StoreSession(stored);
+  ASSERT_TRUE(path.ok());
+  struct stat info {};
+  ASSERT_EQ(stat(path->c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  EXPECT_EQ(LoadSession({})->token, "secret");
+  EXPECT_EQ(LoadSession({})->organization, "acme");
+  setenv("WEIR_SERVER", "https://other:2/", 1);
+  EXPECT_EQ(LoadSession({})->server, "other:2");
+  EXPECT_EQ(LoadSession({})->token, "");  // A token goes only to the server that gave it.
+  Flags flags;
+  flags.values["server"] = {"h:1"};
+  flags.values["org"] = {"o2"};
+  EXPECT_EQ(LoadSession(flags)->token, "secret");
+  EXPECT_EQ(LoadSession(flags)->organization, "o2");
+  unsetenv("WEIR_SERVER");
+  unsetenv("WEIR_HOME");
+}
+
+TEST(Main, ExitsWithCodesThatScriptsCanTrust) {
+  Folder folder;
+  setenv("WEIR_HOME", folder.path().c_str(), 1);
+  EXPECT_EQ(Main({}), kExitUsage);
+  EXPECT_EQ(Main({"help"}), kExitOk);
+  EXPECT_EQ(Main({"version"}), kExitOk);
+  EXPECT_EQ(Main({"nonsense"}), kExitUsage);
+  EXPECT_EQ(Main({"apply"}), kExitUsage);
+  EXPECT_EQ(Main({"apply", "--help"}), kExitOk);
+  EXPECT_EQ(Main({"cluster", "token", "--help"}), kExitOk);
+  EXPECT_EQ(Main({"get", "pods"}), kExitUsage);
+  EXPECT_EQ(Main({"get", "clusters", "-o", "xml"}), kExitUsage);
+  for (const Command& command : Commands()) EXPECT_THAT(std::string(command.help), HasSubstr("Usage: weir ")) << command.name;
+  unsetenv("WEIR_HOME");
+}
+
+TEST(Describe, NamesFieldAndPlace) {
+  Error error = InvalidArgument("INVALID_RESOURCE", "two fields are wrong");
+  error.violations = {{"spec.a", "bad", 3, 5}, {"", "odd", 0, 0}};
+  EXPECT_EQ(Describe(error), "two fields are wrong (INVALID_RESOURCE)\n  3:5: spec.a: bad\n  odd");
+  EXPECT_EQ(Table({{"A", "B"}, {"long", ""}}), "A      B\nlong\n");
+}
+
+}  // namespace
+}  // namespace weir::cli

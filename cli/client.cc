@@ -1,0 +1,202 @@
+#include "cli/client.h"
+
+#include <google/protobuf/message.h>
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <future>
+#include <iostream>
+#include <vector>
+
+#include "libs/base/file.h"
+#include "libs/document/document.h"
+#include "libs/rpc/channel.h"
+#include "libs/rpc/status.h"
+
+namespace weir::cli {
+namespace {
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::string Folder() {
+  if (const std::string home = Environment("WEIR_HOME"); !home.empty()) return home;
+  if (const std::string config = Environment("XDG_CONFIG_HOME"); !config.empty()) return config + "/weir";
+  return Environment("HOME") + "/.config/weir";
+}
+
+Status ReadStored(Session& session) {
+  auto text = ReadFile(SessionPath(), 1u << 20);
+  if (!text.ok()) {
+    if (text.error().reason == "FILE_MISSING") return {};
+    return std::move(text).error();
+  }
+  auto node = document::ParseOne(*text, {}, document::Syntax::kJson);
+  if (!node.ok()) {
+    return InvalidArgument("USAGE", "{} cannot be read; log in again with weir login", SessionPath());
+  }
+  const auto read = [&](const char* key, std::string& to) {
+    if (const auto* value = node->Find(key); value != nullptr && !value->text.empty()) to = value->text;
+  };
+  read("server", session.server);
+  read("rootPem", session.root_pem);
+  read("organization", session.organization);
+  read("token", session.token);
+  return {};
+}
+
+// "https://host:9443/" is what people paste.
+std::string Target(std::string server) {
+  const size_t scheme = server.find("://");
+  if (scheme != std::string::npos && server.substr(0, scheme) != "unix") server = server.substr(scheme + 3);
+  while (server.ends_with('/')) server.pop_back();
+  return server;
+}
+
+}  // namespace
+
+int ExitOf(const Error& error) {
+  if (error.reason == "USAGE") return kExitUsage;
+  if (error.reason == "WAIT_TIMED_OUT") return kExitTimedOut;
+  if (error.reason == "SERVER_UNREACHABLE") return kExitUnreachable;
+  return kExitRefused;
+}
+
+std::string SessionPath() { return Folder() + "/session.json"; }
+
+FlagSpec WithCommonFlags(FlagSpec spec) {
+  for (const char* name : {"server", "ca-file", "org"}) spec.values.insert(name);
+  spec.switches.insert("help");
+  spec.letters.emplace('h', "help");
+  return spec;
+}
+
+Result<Session> LoadSession(const Flags& flags) {
+  Session session;
+  WEIR_TRY(ReadStored(session));
+  const std::string stored_server = session.server;
+  const auto choose = [&](const char* flag, const char* variable, std::string& to) {
+    if (const std::string value = Environment(variable); !value.empty()) to = value;
+    if (flags.Has(flag)) to = flags.Get(flag);
+  };
+  choose("server", "WEIR_SERVER", session.server);
+  choose("org", "WEIR_ORG", session.organization);
+  session.server = Target(session.server);
+  // A stored token goes to the server that gave it, to no other.
+  if (session.server != Target(stored_server)) session.token.clear();
+  if (const std::string token = Environment("WEIR_TOKEN"); !token.empty()) session.token = token;
+  std::string ca_file;
+  choose("ca-file", "WEIR_CA_FILE", ca_file);
+  if (!ca_file.empty()) {
+    auto pem = ReadFile(ca_file, 1u << 20);
+    if (!pem.ok()) return InvalidArgument("USAGE", "--ca-file: {}", pem.error().message);
+    session.root_pem = std::move(*pem);
+  }
+  if (session.root_pem.empty()) {
+    return InvalidArgument("USAGE",
+                           "which certificate authority to trust is not known yet: give --ca-file FILE (the server "
+                           "writes it to its state folder), WEIR_CA_FILE, or log in once with it");
+  }
+  return session;
+}
+
+Result<std::string> StoreSession(const Session& session) {
+  auto node = document::Node::Map();
+  node.Add("server", document::Node::String(session.server));
+  node.Add("organization", document::Node::String(session.organization));
+  node.Add("rootPem", document::Node::String(session.root_pem));
+  node.Add("token", document::Node::String(session.token));
+  WEIR_TRY(MakeFolders(Folder(), 0700));
+  WEIR_TRY(WriteFileAtomic(SessionPath(), document::WriteJson(node, true), 0600));
+  return SessionPath();
+}
+
+struct Client::Stub {
+  grpc::GenericStub generic;
+};
+
+Client::Client(std::shared_ptr<grpc::Channel> channel)
+    : stub_(new Stub{grpc::GenericStub(std::move(channel))}) {}
+Client::Client(Client&&) noexcept = default;
+Client::~Client() = default;
+
+Result<Client> Client::Connect(const Session& session) {
+  rpc::ChannelOptions options;
+  options.target = session.server;
+  options.root_pem = session.root_pem;
+  options.bearer_token = session.token;
+  WEIR_ASSIGN(auto channel, rpc::MakeChannel(options));
+  return Client(std::move(channel));
+}
+
+Status Client::Call(const std::string& method, const google::protobuf::Message& request,
+                    google::protobuf::Message& response, int seconds) {
+  const grpc::Slice slice(request.SerializeAsString());
+  const grpc::ByteBuffer sent(&slice, 1);
+  grpc::ByteBuffer received;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(seconds));
+  std::promise<grpc::Status> done;
+  stub_->generic.UnaryCall(&context, "/weir.v2." + method, {}, &sent, &received,
+                           [&](grpc::Status result) { done.set_value(std::move(result)); });
+  grpc::Status status = done.get_future().get();
+  if (status.ok()) {
+    std::vector<grpc::Slice> slices;
+    std::string bytes;
+    if (received.Dump(&slices).ok()) {
+      for (const grpc::Slice& part : slices) bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
+    }
+    if (!response.ParseFromString(bytes)) return Internal("BAD_ANSWER", "the server's answer cannot be read");
+  }
+  if (status.ok()) return {};
+  Error error = rpc::FromGrpc(status);
+  const bool transport = error.reason.starts_with("RPC_");
+  if (transport && (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded)) {
+    error.reason = "SERVER_UNREACHABLE";
+  }
+  return error;
+}
+
+namespace {
+
+Result<std::string> AskOnce(const std::string& prompt) {
+  std::cerr << prompt << std::flush;
+  termios old{};
+  tcgetattr(STDIN_FILENO, &old);
+  termios silent = old;
+  silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+  tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+  std::string line;
+  const bool read = static_cast<bool>(std::getline(std::cin, line));
+  tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+  std::cerr << "\n";
+  if (!read || line.empty()) return InvalidArgument("USAGE", "no password was given");
+  return line;
+}
+
+}  // namespace
+
+Result<std::string> ReadPassword(const std::string& prompt, bool confirm) {
+  if (isatty(STDIN_FILENO) != 0) {
+    WEIR_ASSIGN(std::string password, AskOnce(prompt + ": "));
+    if (!confirm) return password;
+    WEIR_ASSIGN(const std::string again, AskOnce(prompt + " (again): "));
+    if (again != password) return InvalidArgument("USAGE", "the two passwords differ");
+    return password;
+  }
+  std::string line;
+  if (!std::getline(std::cin, line) || line.empty()) {
+    return InvalidArgument("USAGE", "standard input has no password (one line is wanted)");
+  }
+  if (line.ends_with('\r')) line.pop_back();
+  return line;
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "cli/flags.h"
+#include "libs/base/result.h"
+
+namespace google::protobuf {
+class Message;
+}
+namespace grpc {
+class Channel;
+}
+
+namespace weir::cli {
+
+// What scripts can trust.
+enum Exit { kExitOk = 0, kExitRefused = 1, kExitUsage = 2, kExitUnreachable = 3, kExitTimedOut = 4 };
+int ExitOf(const Error& error);
+
+// Where to talk to and as whom: flag over environment over what `weir login` stored over default.
+struct Session {
+  std::string server = "127.0.0.1:9443";
+  std::string root_pem;
+  std::string organization = "default";
+  std::string token;
+
+  std::string OrganizationFqn() const { return "organizations/" + organization; }
+};
+Result<Session> LoadSession(const Flags& flags);
+// Writes session.json, 0600, to $WEIR_HOME or ~/.config/weir; returns its path.
+Result<std::string> StoreSession(const Session& session);
+std::string SessionPath();
+
+// Flags that every command takes.
+FlagSpec WithCommonFlags(FlagSpec spec);
+
+// One unary call after the other.
+class Client {
+ public:
+  static Result<Client> Connect(const Session& session);
+  Client(Client&&) noexcept;
+  ~Client();
+
+  // method: "Tier1Gateways/GetTier1Gateway" of package weir.v2.
+  Status Call(const std::string& method, const google::protobuf::Message& request,
+              google::protobuf::Message& response, int seconds = 30);
+
+ private:
+  explicit Client(std::shared_ptr<grpc::Channel> channel);
+  struct Stub;
+  std::unique_ptr<Stub> stub_;
+};
+
+// A password: from standard input, or asked for without echo when that is a terminal (twice with `confirm`).
+Result<std::string> ReadPassword(const std::string& prompt, bool confirm);
+
+}  // namespace weir::cli

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/flags.h"
+#include "libs/base/result.h"
+
+// The command line: `weir VERB ...`, one file per family of verbs.
+namespace weir::cli {
+
+// A verb. `run` returns an exit code, or the error that main prints.
+struct Command {
+  std::string_view name;     // "apply", "cluster token"
+  std::string_view summary;  // One line.
+  std::string_view help;     // Usage, flags, examples.
+  FlagSpec flags;
+  Result<int> (*run)(const Flags& flags);
+};
+const std::vector<Command>& Commands();
+
+Command LoginCommand();
+Command ApplyCommand();
+Command GetCommand();
+Command DeleteCommand();
+Command StatusCommand();
+Command ClusterTokenCommand();
+Command UserPasswordCommand();
+
+// argv without the program's name -> exit code.
+int Main(const std::vector<std::string>& arguments);
+
+Error Usage(std::string_view text);
+// "FILE:LINE:COLUMN: field: description" per violation, after the message.
+std::string Describe(const Error& error);
+
+// Rows -> text with columns of equal width, the first row being the headings.
+std::string Table(const std::vector<std::vector<std::string>>& rows);
+
+}  // namespace weir::cli

@@ -1,0 +1,64 @@
+#include "cli/flags.h"
+
+#include <charconv>
+
+namespace weir::cli {
+
+std::string Flags::Get(const std::string& name, std::string otherwise) const {
+  const auto found = values.find(name);
+  return found == values.end() ? std::move(otherwise) : found->second.back();
+}
+std::vector<std::string> Flags::All(const std::string& name) const {
+  const auto found = values.find(name);
+  return found == values.end() ? std::vector<std::string>{} : found->second;
+}
+
+Result<Flags> ParseFlags(const std::vector<std::string>& arguments, const FlagSpec& spec) {
+  Flags flags;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "--") {
+      flags.words.insert(flags.words.end(), arguments.begin() + static_cast<long>(i) + 1, arguments.end());
+      break;
+    }
+    if (argument.size() < 2 || argument[0] != '-') {  // "-" alone is standard input.
+      flags.words.push_back(argument);
+      continue;
+    }
+    std::string name;
+    std::string value;
+    bool given = false;
+    if (argument[1] == '-') {
+      const size_t equals = argument.find('=');
+      name = argument.substr(2, equals == std::string::npos ? equals : equals - 2);
+      given = equals != std::string::npos;
+      if (given) value = argument.substr(equals + 1);
+    } else {
+      const auto letter = spec.letters.find(argument[1]);
+      if (letter == spec.letters.end()) return InvalidArgument("USAGE", "unknown flag -{}", argument[1]);
+      name = letter->second;
+      given = argument.size() > 2;
+      if (given) value = argument.substr(argument[2] == '=' ? 3 : 2);
+    }
+    if (!spec.values.contains(name) && !spec.switches.contains(name)) {
+      return InvalidArgument("USAGE", "unknown flag --{}", name);
+    }
+    if (spec.values.contains(name) && !given) {
+      if (i + 1 == arguments.size()) return InvalidArgument("USAGE", "--{} needs a value", name);
+      value = arguments[++i];
+    }
+    flags.values[name].push_back(value);
+  }
+  return flags;
+}
+
+Result<int> ParseNumber(const std::string& flag, const std::string& text, int min, int max) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < min || value > max) {
+    return InvalidArgument("USAGE", "--{} must be {} to {}, not \"{}\"", flag, min, max, text);
+  }
+  return value;
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,141 @@
+#include <algorithm>
+#include <iostream>
+
+#include "cli/client.h"
+#include "cli/commands.h"
+
+namespace weir::cli {
+namespace {
+
+constexpr std::string_view kVersion = "0.1.0";
+
+constexpr std::string_view kIntroduction = R"(weir: steer requests between clusters
+
+You write documents (YAML) that say what you want; the server stores them, and every gateway that is
+concerned gets its part and acknowledges it. A first walk:
+
+  weir login admin --server 127.0.0.1:9443 --ca-file root.pem    once; asks for the password
+  weir apply -f gateways/ --wait                                 store a folder, wait until it is served
+  weir status                                                    how far everything has come
+  weir get tier1gateway shop -o yaml                             what is stored, ready to edit and apply
+
+Commands:
+)";
+
+constexpr std::string_view kClosing = R"(
+`weir COMMAND --help` tells more. Every command takes
+  --server HOST:PORT   gRPC address of weir-server        (WEIR_SERVER; default: where you logged in)
+  --ca-file FILE       PEM of the server's root           (WEIR_CA_FILE; default: as at login)
+  --org NAME           organization                       (WEIR_ORG; default: as at login, else "default")
+and WEIR_TOKEN instead of `weir login`, WEIR_HOME instead of ~/.config/weir.
+
+Exit codes: 0 done, 1 the server refused, 2 wrong usage, 3 the server cannot be reached, 4 --wait ran out of time.
+)";
+
+void PrintHelp(std::ostream& out) {
+  out << kIntroduction;
+  for (const Command& command : Commands()) {
+    out << "  " << command.name << std::string(18 - command.name.size(), ' ') << command.summary << "\n";
+  }
+  out << "  version           which weir this is\n" << kClosing;
+}
+
+// The command whose name is the first words; the longest wins.
+const Command* Find(const std::vector<std::string>& arguments, size_t& words) {
+  for (const Command& command : Commands()) {
+    const size_t blank = command.name.find(' ');
+    if (arguments[0] != command.name.substr(0, blank)) continue;
+    if (blank == std::string_view::npos) return words = 1, &command;
+    if (arguments.size() > 1 && arguments[1] == command.name.substr(blank + 1)) return words = 2, &command;
+  }
+  return nullptr;
+}
+
+int Fail(const Error& error, std::string_view command) {
+  std::cerr << "weir: " << Describe(error) << "\n";
+  if (error.reason == "USAGE" && !command.empty()) std::cerr << "See weir " << command << " --help\n";
+  if (error.reason == "SERVER_UNREACHABLE") {
+    std::cerr << "Is weir-server running there, and is --ca-file the root of that server?\n";
+  }
+  if (error.code == Code::kUnauthenticated) std::cerr << "Log in with: weir login USER\n";
+  return ExitOf(error);
+}
+
+}  // namespace
+
+const std::vector<Command>& Commands() {
+  static const std::vector<Command> kCommands = {LoginCommand(),  ApplyCommand(),        GetCommand(),
+                                                 StatusCommand(), DeleteCommand(),       ClusterTokenCommand(),
+                                                 UserPasswordCommand()};
+  return kCommands;
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) {
+    PrintHelp(std::cerr);
+    return kExitUsage;
+  }
+  if (arguments[0] == "version" || arguments[0] == "--version") {
+    std::cout << "weir " << kVersion << "\n";
+    return kExitOk;
+  }
+  size_t words = 0;
+  std::vector<std::string> asked = arguments;
+  const bool help_first = arguments[0] == "help" || arguments[0] == "--help" || arguments[0] == "-h";
+  if (help_first) asked.erase(asked.begin());
+  if (asked.empty()) {
+    PrintHelp(std::cout);
+    return kExitOk;
+  }
+  const Command* command = Find(asked, words);
+  if (command == nullptr) {
+    std::cerr << "weir: no command \"" << asked[0] << "\"; `weir help` lists them\n";
+    return kExitUsage;
+  }
+  const std::vector<std::string> rest(asked.begin() + static_cast<long>(words), asked.end());
+  const bool wants_help =
+      help_first || std::any_of(rest.begin(), rest.end(), [](const auto& word) { return word == "--help" || word == "-h"; });
+  if (wants_help) {
+    std::cout << "weir " << command->name << ": " << command->summary << "\n\n" << command->help;
+    return kExitOk;
+  }
+  auto flags = ParseFlags(rest, WithCommonFlags(command->flags));
+  if (!flags.ok()) return Fail(flags.error(), command->name);
+  auto code = command->run(*flags);
+  return code.ok() ? *code : Fail(code.error(), command->name);
+}
+
+Error Usage(std::string_view text) { return InvalidArgument("USAGE", "{}", text); }
+
+std::string Describe(const Error& error) {
+  std::string out = error.message;
+  if (error.reason != "USAGE" && !error.reason.empty()) out += fmt::format(" ({})", error.reason);
+  for (const FieldViolation& violation : error.violations) {
+    out += "\n  ";
+    if (violation.line > 0) out += fmt::format("{}:{}: ", violation.line, violation.column);
+    if (!violation.field.empty()) out += violation.field + ": ";
+    out += violation.description;
+  }
+  return out;
+}
+
+std::string Table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      line += row[i];
+      if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 3, ' ');
+    }
+    line.resize(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
+  return out;
+}
+
+}  // namespace weir::cli

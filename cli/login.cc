@@ -1,0 +1,110 @@
+#include <google/protobuf/empty.pb.h>
+
+#include <iostream>
+
+#include "api/weir/v2/cluster.pb.h"
+#include "api/weir/v2/session.pb.h"
+#include "api/weir/v2/user.pb.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "libs/resource/kinds.h"
+
+namespace weir::cli {
+namespace {
+
+// NAME or an FQN of this kind.
+Result<std::string> FqnArgument(const Session& session, const std::string& word, resource::Kind kind) {
+  const std::string fqn =
+      word.find('/') != std::string::npos ? word : resource::ChildFqn(session.OrganizationFqn(), kind, word);
+  auto parsed = resource::ParseFqn(fqn);
+  if (!parsed.ok() || parsed->kind != kind) {
+    return Usage(fmt::format("\"{}\" is not the name of a {}", word, resource::Info(kind).name));
+  }
+  return fqn;
+}
+
+Result<int> Login(const Flags& flags) {
+  if (flags.words.size() != 1) return Usage("login wants one USER");
+  WEIR_ASSIGN(Session session, LoadSession(flags));
+  session.token.clear();
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  v2::LoginRequest request;
+  request.set_organization(session.organization);
+  request.set_user(flags.words[0]);
+  WEIR_ASSIGN(*request.mutable_password(), ReadPassword("Password of " + flags.words[0], false));
+  v2::LoginResponse response;
+  WEIR_TRY(client.Call("Sessions/Login", request, response));
+  session.token = response.token();
+  WEIR_ASSIGN(const std::string path, StoreSession(session));
+  std::cout << "Logged in to " << session.server << " as " << flags.words[0] << " of " << session.organization
+            << "; token in " << path << "\n";
+  return kExitOk;
+}
+
+Result<int> ClusterToken(const Flags& flags) {
+  if (flags.words.size() != 1) return Usage("cluster token wants one NAME");
+  WEIR_ASSIGN(const Session session, LoadSession(flags));
+  v2::CreateJoinTokenRequest request;
+  WEIR_ASSIGN(*request.mutable_fqn(), FqnArgument(session, flags.words[0], resource::Kind::kCluster));
+  if (flags.Has("ttl")) {
+    WEIR_ASSIGN(const int ttl, ParseNumber("ttl", flags.Get("ttl"), 1, 86400));
+    request.set_ttl_seconds(ttl);
+  }
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  v2::JoinToken token;
+  WEIR_TRY(client.Call("JoinTokens/CreateJoinToken", request, token));
+  std::cout << token.token() << "\n";  // Alone on standard output, for "> token-file".
+  return kExitOk;
+}
+
+Result<int> UserPassword(const Flags& flags) {
+  if (flags.words.size() != 1) return Usage("user password wants one NAME");
+  WEIR_ASSIGN(const Session session, LoadSession(flags));
+  v2::SetPasswordRequest request;
+  WEIR_ASSIGN(*request.mutable_fqn(), FqnArgument(session, flags.words[0], resource::Kind::kUser));
+  WEIR_ASSIGN(*request.mutable_password(), ReadPassword("New password of " + flags.words[0], true));
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  google::protobuf::Empty nothing;
+  WEIR_TRY(client.Call("Passwords/SetPassword", request, nothing));
+  std::cout << "Password of " << flags.words[0] << " set; the user's sessions are ended\n";
+  return kExitOk;
+}
+
+}  // namespace
+
+Command LoginCommand() {
+  return {"login", "sign in; later commands use the token",
+          R"(Usage: weir login USER [--server HOST:PORT] [--ca-file FILE] [--org NAME]
+
+The password is asked for, or read as one line from standard input when that is no terminal:
+
+  weir login admin --server 127.0.0.1:9443 --ca-file state/root.pem < state/admin-password
+
+The token is stored readable only by you (~/.config/weir/session.json or $WEIR_HOME/session.json) together with the
+server and its root, so that later commands need no flags.
+)",
+          {}, Login};
+}
+Command ClusterTokenCommand() {
+  return {"cluster token", "make the token with which an agent joins",
+          R"(Usage: weir cluster token NAME [--ttl SECONDS]
+
+Prints a token that weir-agent needs to join as this cluster: used once, valid for 900 seconds or --ttl (1 to 86400).
+The cluster must exist.
+
+  weir cluster token cluster1 > join-token
+)",
+          {{"ttl"}, {}, {}}, ClusterToken};
+}
+Command UserPasswordCommand() {
+  return {"user password", "set a user's password",
+          R"(Usage: weir user password NAME
+
+The password (12 to 1024 bytes) is asked for, or read as one line from standard input. Ends every session of the user.
+
+  weir user password ann < password-file
+)",
+          {}, UserPassword};
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/client.h"
+#include "libs/document/document.h"
+#include "libs/resource/kinds.h"
+
+namespace weir::cli {
+
+using ResourceMessage = std::unique_ptr<google::protobuf::Message>;
+
+// Native document form: apiVersion, kind, metadata and spec, without what only the server sets; `weir apply` takes it.
+document::Node DocumentOf(const google::protobuf::Message& resource);
+
+// Flags --tenant, --workspace, --group narrow where to look.
+struct Scope {
+  std::string tenant, workspace, group;
+};
+// All resources of a kind that the caller may read, below what the scope names.
+Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session& session, const resource::KindInfo& kind,
+                                                   const Scope& scope);
+Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn);
+
+// "KIND NAME", "KIND FQN" or "FQN" -> FQN. A name that needs parents which are not given is looked for; USAGE when
+// several carry it.
+Result<resource::Fqn> ResolveName(Client& client, const Session& session, const std::vector<std::string>& words,
+                                  const Scope& scope);
+Scope ScopeOf(const Flags& flags);
+
+}  // namespace weir::cli
