@@ -21,6 +21,7 @@ void AppliedLedger::OnOpened(const std::string& workload, uint64_t stream) {
   Gateway& gateway = gateways_[workload];
   if (stream < gateway.stream) return;
   gateway.stream = stream;
+  gateway.ever_connected = true;
   gateway.acknowledged.clear();
   gateway.rejected.clear();
   for (auto& [key, said] : gateway.intents) said = {};  // It may be a new process that runs nothing yet.
@@ -143,14 +144,14 @@ bool AppliedLedger::Report(bool full, v1::Applied* out) {
   bool differs = full;
   for (auto at = gateways_.begin(); at != gateways_.end();) {
     auto& [workload, gateway] = *at;
-    const bool waiting = gateway.stream == 0 && !gateway.reported_once && !gateway.forgotten;  // Never connected.
+    const bool waiting = !gateway.ever_connected;
     v1::GatewayApplied one;
     one.set_workload(workload);
     if (!waiting && (full || gateway.dirty) && ReportOne(full, &gateway, &one)) {
       *out->add_gateways() = std::move(one);
       differs = true;
     }
-    at = gateway.forgotten && !gateway.dirty ? gateways_.erase(at) : std::next(at);
+    at = gateway.forgotten && (waiting || !gateway.dirty) ? gateways_.erase(at) : std::next(at);
   }
   return differs;
 }

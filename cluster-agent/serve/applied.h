@@ -48,6 +48,7 @@ class AppliedLedger {
   struct Gateway {
     std::shared_ptr<const NodeConfig> config;
     uint64_t stream = 0;  // 0 = not connected.
+    bool ever_connected = false;  // Only then there is something to say.
     bool forgotten = false;
     std::map<std::string, std::map<std::string, std::string>> acknowledged;  // Type URL, name -> version.
     std::map<std::string, std::map<std::string, Rejection>> rejected;

@@ -1,0 +1,428 @@
+#include "cluster-agent/agent.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+
+#include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "api/weir/mesh/v1/intent.pb.h"
+#include "cluster-agent/link/membership.h"
+#include "cluster-agent/translate/bytes.h"
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+#include "libs/document/document.h"
+#include "libs/identity/certificates.h"
+#include "libs/identity/spiffe_id.h"
+#include "libs/identity/token.h"
+#include "libs/rpc/channel.h"
+#include "libs/rpc/server.h"
+#include "libs/rpc/status.h"
+#include "libs/xds/grpc/ads_client.h"
+#include "libs/xds/grpc/ads_service.h"
+
+// The real agent against a server of a few lines: real certificates, real gRPC on loopback, a real xDS client as data plane.
+namespace weir::agent {
+namespace {
+
+using std::chrono::seconds;
+
+template <typename Condition>
+bool Eventually(Condition condition) {
+  for (int i = 0; i < 1000; ++i) {
+    if (condition()) return true;
+    usleep(10'000);
+  }
+  return false;
+}
+
+// Issues the root and answers join, reports and mesh ADS for one cluster.
+class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Service {
+ public:
+  explicit SmallServer(const std::string& folder, int port = 0) {
+    root_ = *identity::NewRoot("test root");
+    Start(folder, port);
+  }
+  ~SmallServer() override { Stop(); }
+
+  void Start(const std::string& folder, int port) {
+    identity::LeafRequest leaf;
+    const std::string key = *identity::NewKey();
+    leaf.csr_pem = *identity::MakeCsr(key);
+    leaf.dns_names = {"localhost"};
+    leaf.ip_addresses = {"127.0.0.1"};
+    rpc::ServerTls tls;
+    tls.chain_pem = *identity::SignLeaf(root_, leaf) + root_.certificate_pem;
+    tls.key_pem = key;
+    tls.client_roots_pem = root_.certificate_pem;
+    tls.client_certificate = rpc::ClientCertificate::kOptional;
+    tls_ = *rpc::RotatingServerTls::Open(folder + "/server-tls", tls);
+    xds::AdsServiceOptions options;
+    options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
+    options.authenticate = [](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
+      if (peer.uris.size() != 1) return Unauthenticated("PEER_IDENTITY_MISSING", "no identity");
+      return xds::AdsGrant{peer.uris[0]};
+    };
+    ads_ = std::make_unique<xds::AdsService>(std::move(options));
+    grpc::ServerBuilder builder;
+    rpc::ApplyDefaults(builder);
+    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), tls_->credentials(), &port_);
+    builder.RegisterService(static_cast<v1::ClusterJoin::Service*>(this));
+    builder.RegisterService(static_cast<v1::AgentReports::Service*>(this));
+    builder.RegisterService(ads_->service());
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+  }
+  void Stop() {
+    if (server_ == nullptr) return;
+    ads_->Shutdown();
+    server_->Shutdown(std::chrono::system_clock::now());
+    server_->Wait();
+    server_.reset();
+    ads_.reset();
+  }
+
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  int port() const { return port_; }
+  std::string Token(const std::string& cluster) const {
+    return identity::JoinToken::New("organizations/o/clusters/" + cluster, *identity::CertificateSha256(root_.certificate_pem)).ToText();
+  }
+  const std::string& root_pem() const { return root_.certificate_pem; }
+
+  template <typename Message>
+  void Tell(const Message& message) {
+    std::lock_guard lock(mutex_);
+    const std::string url = "type.googleapis.com/" + Message::descriptor()->full_name();
+    auto next = std::make_shared<xds::Resources>(*intent_[url]);
+    (*next)[message.name()] = xds::MakeResource(message.name(), Bytes(message));
+    intent_[url] = std::move(next);
+  }
+  void Publish(const std::string& cluster) {
+    auto snapshot = std::make_shared<xds::Snapshot>();
+    std::lock_guard lock(mutex_);
+    for (const auto& [url, resources] : intent_) snapshot->types[url] = resources;
+    ads_->SetSnapshot(identity::AgentSpiffeId(cluster + ".test"), snapshot);
+  }
+
+  grpc::Status Join(grpc::ServerContext*, const v1::JoinRequest* request, v1::JoinResponse* response) override {
+    const auto token = identity::JoinToken::Parse(request->token());
+    std::lock_guard lock(mutex_);
+    if (!used_.insert(token->secret).second) return rpc::ToGrpc(Unauthenticated("JOIN_TOKEN_USED", "used"));
+    ++joins;
+    return Sign(token->cluster(), request->csr_pem(), response);
+  }
+  grpc::Status Renew(grpc::ServerContext* context, const v1::RenewRequest* request, v1::JoinResponse* response) override {
+    const std::string id = rpc::PeerSpiffeId(*context);
+    if (id != "spiffe://edge.test/agent") return rpc::ToGrpc(PermissionDenied("NO", "{}", id));
+    std::lock_guard lock(mutex_);
+    ++renewals;
+    return Sign("edge", request->csr_pem(), response);
+  }
+  grpc::Status Report(grpc::ServerContext*, grpc::ServerReaderWriter<v1::ServerMessage, v1::AgentMessage>* stream) override {
+    v1::AgentMessage in;
+    while (stream->Read(&in)) {
+      v1::ServerMessage out;
+      std::unique_lock lock(mutex_);
+      if (in.has_hello()) out.mutable_state()->set_hash(facts.hash());
+      if (in.has_facts()) {
+        facts = in.facts();
+        ++deltas;
+        out.mutable_ack()->set_sequence(in.facts().sequence());
+      }
+      if (in.has_applied()) {
+        for (const auto& gateway : in.applied().gateways()) {
+          connected[gateway.workload()] = gateway.connected();
+          for (const auto& intent : gateway.intents()) applied[intent.type() + " " + intent.name()] = intent;
+        }
+      }
+      if (in.has_heartbeat()) out.mutable_heartbeat()->set_sequence(in.heartbeat().sequence());
+      lock.unlock();
+      stream->Write(out);
+    }
+    return grpc::Status::OK;
+  }
+
+  template <typename Get>
+  auto With(Get get) {
+    std::lock_guard lock(mutex_);
+    return get();
+  }
+
+  int joins = 0, renewals = 0, deltas = 0;
+  v1::FactsDelta facts;
+  std::map<std::string, v1::AppliedIntent> applied;
+  std::map<std::string, bool> connected;
+  Duration intermediate_lifetime = std::chrono::hours(24);
+
+ private:
+  grpc::Status Sign(const std::string& cluster, const std::string& csr, v1::JoinResponse* response) {
+    const auto signed_ca = identity::SignIntermediate(root_, csr, cluster + ".test", intermediate_lifetime);
+    if (!signed_ca.ok()) return rpc::ToGrpc(signed_ca.error());
+    response->set_cluster(cluster);
+    response->set_organization("o");
+    response->set_trust_domain(cluster + ".test");
+    response->set_intermediate_pem(*signed_ca);
+    response->set_root_pem(root_.certificate_pem);
+    return grpc::Status::OK;
+  }
+
+  std::mutex mutex_;
+  identity::Authority root_;
+  std::unique_ptr<rpc::RotatingServerTls> tls_;
+  std::unique_ptr<xds::AdsService> ads_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+  std::set<std::string> used_;
+  std::map<std::string, xds::ResourcesPtr> intent_{
+      {std::string(xds::kMeshTrustBundle), std::make_shared<xds::Resources>()},
+      {std::string(xds::kMeshServiceEndpoints), std::make_shared<xds::Resources>()},
+      {std::string(xds::kMeshDestinationSet), std::make_shared<xds::Resources>()},
+      {std::string(xds::kMeshHost), std::make_shared<xds::Resources>()},
+      {std::string(xds::kMeshListener), std::make_shared<xds::Resources>()}};
+};
+
+class AgentTest : public testing::Test {
+ protected:
+  AgentTest() : folder_(testing::TempDir() + "weir-agent-" + RandomHex(4)) {
+    EXPECT_TRUE(MakeFolders(folder_).ok());
+    server_ = std::make_unique<SmallServer>(folder_);
+    EXPECT_TRUE(WriteFileAtomic(folder_ + "/discovery.yaml", R"(
+workloads:
+- {name: t1, namespace: edge, addresses: [127.0.1.10], labels: {app: t1}, ports: {80: 18080}}
+- {name: other, namespace: edge, addresses: [127.0.1.11], labels: {app: other}}
+)").ok());
+    mesh::v1::TrustBundle trust;
+    trust.set_name("test");
+    trust.set_root_pem(server_->root_pem());
+    server_->Tell(trust);
+    Serve("shop.example", 200);
+  }
+  ~AgentTest() override {
+    agent_.reset();
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void Serve(const std::string& hostname, uint32_t status) {
+    mesh::v1::Listener listener;
+    listener.set_name("edge/app=t1/80");
+    listener.set_port(80);
+    listener.set_tier(mesh::v1::TIER1);
+    listener.mutable_selector()->set_namespace_("edge");
+    (*listener.mutable_selector()->mutable_labels())["app"] = "t1";
+    listener.add_hosts("edge/app=t1/80/" + hostname);
+    mesh::v1::Host host;
+    host.set_name("edge/app=t1/80/" + hostname);
+    host.set_hostname(hostname);
+    host.add_routes()->mutable_direct_response()->set_status(status);
+    server_->Tell(host);
+    server_->Tell(listener);
+    server_->Publish("edge");
+  }
+
+  Status StartAgent(bool with_token = true) {
+    bootstrap::v1::Agent bootstrap;
+    bootstrap.set_state_dir(folder_ + "/state");
+    bootstrap.set_server(server_address_.empty() ? server_->address() : server_address_);
+    bootstrap.set_discovery_file(folder_ + "/discovery.yaml");
+    bootstrap.set_listen("127.0.0.1:0");
+    if (with_token) {
+      EXPECT_TRUE(identity::WriteSecretFile(folder_ + "/token", server_->Token("edge")).ok());
+      bootstrap.set_join_token_file(folder_ + "/token");
+    }
+    Agent::FillDefaults(bootstrap);
+    auto started = Agent::Start(bootstrap, "test", stop_);
+    if (!started.ok()) return started.error();
+    agent_ = std::move(*started);
+    return {};
+  }
+
+  std::string WorkloadFolder(const std::string& workload) const { return folder_ + "/state/workloads/" + workload; }
+  bootstrap::v1::Gateway ReadBootstrap(const std::string& workload) const {
+    bootstrap::v1::Gateway gateway;
+    const Status read = document::ReadMessage(*ReadFile(WorkloadFolder(workload) + "/gateway.json"), gateway);
+    EXPECT_TRUE(read.ok()) << read.error().ToString();
+    return gateway;
+  }
+  rpc::ChannelOptions Channel(const std::string& workload) const {
+    const bootstrap::v1::Gateway gateway = ReadBootstrap(workload);
+    rpc::ChannelOptions options;
+    options.target = gateway.agent();
+    options.server_name = gateway.agent_name();
+    options.root_pem = gateway.root_pem();
+    options.bearer_token = *identity::ReadSecretFile(gateway.token_file());
+    while (options.bearer_token.ends_with('\n')) options.bearer_token.pop_back();
+    return options;
+  }
+
+  // A data plane that accepts everything, or refuses what `refuse` says.
+  std::unique_ptr<xds::AdsClient> Connect(const std::string& workload, bool vhds = true) {
+    auto options = std::make_shared<xds::AdsClientOptions>();
+    options->channel = [channel = Channel(workload)] { return channel; };
+    options->node.id = "edge/edge/liar";  // What a node says of itself counts for nothing.
+    if (vhds) options->node.features.insert(std::string(xds::kFeatureVhds));
+    for (const std::string_view type : {xds::kCluster, xds::kEndpoints, xds::kListener, xds::kRoute, xds::kVirtualHost, xds::kSecret}) {
+      options->types.emplace_back(type);
+    }
+    options->on_update = [this](const xds::Update& update) {
+      if (!refuse_.empty() && update.type_url == xds::kVirtualHost) client_->Reject(update.id, refuse_);
+      else client_->Accept(update.id);
+    };
+    options->on_state = [](bool, const std::string&) {};
+    auto client = std::make_unique<xds::AdsClient>(*options);
+    client_ = client.get();
+    client->Start();
+    return client;
+  }
+
+  std::string folder_;
+  std::string server_address_;
+  std::unique_ptr<SmallServer> server_;
+  std::atomic<bool> stop_{false};
+  std::unique_ptr<Agent> agent_;
+  std::string refuse_;
+  xds::AdsClient* client_ = nullptr;
+};
+
+TEST_F(AgentTest, JoinsOnceAndServesWhatTheServerIntends) {
+  const Status started = StartAgent();
+  ASSERT_TRUE(started.ok()) << started.error().ToString() << started.error().cause;
+  ASSERT_TRUE(Eventually([&] { return agent_->Ready().ok() && agent_->ServerConnected(); }));
+  EXPECT_EQ(std::filesystem::status(folder_ + "/state/membership.pem").permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  EXPECT_TRUE(Eventually([&] { return server_->With([&] { return server_->facts.workloads_size() == 2; }); }));
+
+  auto client = Connect("edge/t1");
+  ASSERT_TRUE(Eventually([&] { return client->Accepted()->Find(xds::kVirtualHost, "edge/app=t1/80/shop.example") != nullptr; }));
+  EXPECT_NE(client->Accepted()->Find(xds::kListener, "80"), nullptr);
+  EXPECT_NE(client->Accepted()->Find(xds::kSecret, "trust"), nullptr);
+  EXPECT_EQ(client->Accepted()->Find(xds::kSecret, "identity"), nullptr);  // Ours keep their key to themselves.
+  ASSERT_TRUE(Eventually([&] {
+    return server_->With([&] {
+      const auto found = server_->applied.find("Host edge/app=t1/80/shop.example");
+      return found != server_->applied.end() && !found->second.version().empty() && server_->connected["edge/t1"];
+    });
+  }));
+  client->Stop();
+  EXPECT_TRUE(Eventually([&] { return server_->With([&] { return !server_->connected["edge/t1"]; }); }));
+
+  agent_.reset();
+  const Status again = StartAgent(false);  // Without a token.
+  ASSERT_TRUE(again.ok()) << again.error().ToString();
+  ASSERT_TRUE(Eventually([&] { return agent_->ServerConnected(); }));
+  EXPECT_EQ(server_->joins, 1);
+  EXPECT_EQ(server_->With([&] { return server_->deltas; }), 1);  // The server still has the same facts.
+}
+
+TEST_F(AgentTest, TellsTheServerWhyAGatewayRejected) {
+  ASSERT_TRUE(StartAgent().ok());
+  refuse_ = "routes[0] is not served";
+  auto client = Connect("edge/t1");
+  EXPECT_TRUE(Eventually([&] {
+    return server_->With([&] { return server_->applied["Host edge/app=t1/80/shop.example"].error() == refuse_; });
+  }));
+  client->Stop();
+}
+
+TEST_F(AgentTest, ServesTheLastGoodIntentWithoutTheServer) {
+  ASSERT_TRUE(StartAgent().ok());
+  ASSERT_TRUE(Eventually([&] { return agent_->Ready().ok(); }));
+  agent_.reset();
+  server_address_ = server_->address();
+  server_->Stop();
+  ASSERT_TRUE(StartAgent(false).ok());
+  auto client = Connect("edge/t1");
+  EXPECT_TRUE(Eventually([&] { return client->Accepted()->Find(xds::kListener, "80") != nullptr; }));
+  EXPECT_FALSE(agent_->ServerConnected());
+  client->Stop();
+  agent_.reset();
+
+  // Corrupt the newest generation: the older one serves.
+  const auto newest = folder_ + "/state/last-good.1";
+  std::filesystem::copy_file(newest, folder_ + "/state/last-good.2", std::filesystem::copy_options::overwrite_existing);
+  std::string bytes = *ReadFile(newest);
+  bytes[bytes.size() / 2] ^= 1;
+  ASSERT_TRUE(WriteFileAtomic(newest, bytes).ok());
+  ASSERT_TRUE(StartAgent(false).ok());
+  client = Connect("edge/t1");
+  EXPECT_TRUE(Eventually([&] { return client->Accepted()->Find(xds::kListener, "80") != nullptr; }));
+  client->Stop();
+}
+
+TEST_F(AgentTest, DecidesByTheTokenWhoAWorkloadIs) {
+  ASSERT_TRUE(StartAgent().ok());
+  ASSERT_TRUE(Eventually([&] { return agent_->Ready().ok(); }));
+  auto client = Connect("edge/other");  // Says that it is another; sees what its token entitles it to.
+  ASSERT_TRUE(Eventually([&] { return client->Complete(); }));
+  EXPECT_EQ(client->Accepted()->Find(xds::kListener, "80"), nullptr);
+  client->Stop();
+
+  const auto sign = [&](const rpc::ChannelOptions& options, v1::SignResponse* response) {
+    const auto channel = rpc::MakeChannel(options);
+    v1::SignRequest request;
+    request.set_csr_pem(*identity::MakeCsr(*identity::NewKey()));
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + seconds(10));
+    return v1::WorkloadIdentity::NewStub(*channel)->Sign(&context, request, response);
+  };
+  v1::SignResponse response;
+  const grpc::Status status = sign(Channel("edge/t1"), &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.spiffe_id(), "spiffe://edge.test/ns/edge/sa/default");
+  const auto facts = identity::VerifyChain(response.chain_pem(), server_->root_pem());
+  ASSERT_TRUE(facts.ok()) << facts.error().ToString();
+  EXPECT_EQ(facts->spiffe_id, response.spiffe_id());
+  rpc::ChannelOptions stranger = Channel("edge/t1");
+  stranger.bearer_token = RandomHex(32);
+  EXPECT_EQ(sign(stranger, &response).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(AgentTest, GivesAStockEnvoyItsIdentityBySds) {
+  ASSERT_TRUE(StartAgent().ok());
+  auto client = Connect("edge/t1", false);
+  ASSERT_TRUE(Eventually([&] { return client->Accepted()->Find(xds::kSecret, "identity") != nullptr; }));
+  EXPECT_TRUE(client->Accepted()->Of(xds::kVirtualHost).empty());
+  client->Stop();
+  EXPECT_TRUE(ReadFile(WorkloadFolder("edge/t1") + "/envoy.yaml").ok());
+}
+
+TEST_F(AgentTest, RenewsTheIntermediateAtAboutHalfOfItsLife) {
+  server_->intermediate_lifetime = seconds(6);
+  ASSERT_TRUE(StartAgent().ok());
+  EXPECT_TRUE(Eventually([&] { return server_->With([&] { return server_->renewals > 0; }); }));
+}
+
+TEST_F(AgentTest, RefusesAServerWhoseRootTheTokenDoesNotName) {
+  SmallServer impostor(folder_ + "/impostor");
+  server_address_ = impostor.address();
+  const Status started = StartAgent();
+  ASSERT_FALSE(started.ok());
+  EXPECT_EQ(started.error().reason, "ROOT_MISMATCH");
+  EXPECT_EQ(impostor.joins, 0);
+}
+
+TEST(Membership, AStolenIntermediateSpeaksForNoOtherCluster) {
+  const identity::Authority root = *identity::NewRoot("root");
+  const std::string key = *identity::NewKey();
+  const std::string intermediate =
+      *identity::SignIntermediate(root, *identity::MakeCsr(key), "a.test", std::chrono::hours(1));
+  Membership stolen{"a", "o", "a.test", {intermediate, key}, root.certificate_pem};
+  EXPECT_TRUE(CheckMembership(stolen, Clock::Real()).ok());
+  const auto own = NewLeaf(stolen, "spiffe://a.test/ns/shop/sa/web", "", std::chrono::minutes(5), Clock::Real());
+  ASSERT_TRUE(own.ok());
+  EXPECT_TRUE(identity::VerifyChain(own->chain_pem, root.certificate_pem).ok());
+  const auto foreign = NewLeaf(stolen, "spiffe://b.test/ns/shop/sa/web", "", std::chrono::minutes(5), Clock::Real());
+  EXPECT_TRUE(!foreign.ok() || !identity::VerifyChain(foreign->chain_pem, root.certificate_pem).ok());
+  stolen.trust_domain = "b.test";
+  EXPECT_EQ(CheckMembership(stolen, Clock::Real()).error().reason, "MEMBERSHIP_FOREIGN");
+}
+
+}  // namespace
+}  // namespace weir::agent

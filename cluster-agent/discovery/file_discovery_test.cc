@@ -1,0 +1,114 @@
+#include "cluster-agent/discovery/file_discovery.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+
+#include "api/weir/agent/v1/discovery.pb.h"
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+
+namespace weir::agent {
+namespace {
+
+constexpr char kGood[] = R"(
+workloads:
+- name: web
+  namespace: shop
+  addresses: [127.0.2.21]
+  labels: {app: web}
+  ports: {80: 8080}
+services:
+- name: web
+  namespace: shop
+  ports: [80]
+  selector: {app: web}
+)";
+
+TEST(ReadDiscovery, FillsTheDefaults) {
+  const auto facts = ReadDiscovery(kGood, false);
+  ASSERT_TRUE(facts.ok()) << facts.error().ToString();
+  EXPECT_EQ(facts->workloads.at("shop/web")->service_account(), "default");
+  EXPECT_EQ(facts->services.at("shop/web")->host(), "web.shop.svc.cluster.local");
+  EXPECT_EQ(BoundPort(*facts->workloads.at("shop/web"), 80), 8080u);
+}
+
+TEST(ReadDiscovery, NamesEveryViolationWithItsLine) {
+  const auto facts = ReadDiscovery(R"(
+workloads:
+- name: Web
+  namespace: shop
+  addresses: [somewhere]
+services:
+- name: web
+  namespace: shop
+  ports: [70000]
+)", false);
+  ASSERT_FALSE(facts.ok());
+  EXPECT_EQ(facts.error().violations.size(), 4u);
+  for (const FieldViolation& violation : facts.error().violations) EXPECT_GT(violation.line, 0) << violation.field;
+}
+
+TEST(ReadDiscovery, AsksForProofBeforeItBelievesInNothing) {
+  EXPECT_FALSE(ReadDiscovery("", true).ok());
+  EXPECT_FALSE(ReadDiscovery("workloads: []\n", true).ok());
+  EXPECT_TRUE(ReadDiscovery("workloads: []\nservices: []\n", true).ok());
+  EXPECT_TRUE(ReadDiscovery("", false).ok());  // The first reading may be empty.
+}
+
+class FileDiscoveryTest : public testing::Test {
+ protected:
+  FileDiscoveryTest() : folder_(testing::TempDir() + "weir-discovery-" + RandomHex(4)), path_(folder_ + "/discovery.yaml") {
+    EXPECT_TRUE(MakeFolders(folder_).ok());
+  }
+  ~FileDiscoveryTest() override { std::filesystem::remove_all(folder_); }
+
+  void Start(FileDiscovery* discovery) {
+    ASSERT_TRUE(discovery->Start([this](const Facts& facts) {
+      std::lock_guard lock(mutex_);
+      readings_.push_back(facts);
+      wake_.notify_all();
+    }).ok());
+  }
+  bool WaitFor(size_t count) {
+    std::unique_lock lock(mutex_);
+    return wake_.wait_for(lock, std::chrono::seconds(10), [&] { return readings_.size() >= count; });
+  }
+
+  std::string folder_, path_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<Facts> readings_;
+};
+
+TEST_F(FileDiscoveryTest, SeesARenameOverTheFileAtOnce) {
+  FileDiscovery discovery(path_, std::chrono::hours(1));
+  Start(&discovery);
+  EXPECT_FALSE(discovery.State().has_reading);
+  ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());
+  ASSERT_TRUE(WaitFor(1));
+  EXPECT_TRUE(discovery.State().has_reading);
+}
+
+TEST_F(FileDiscoveryTest, NeverLetsABrokenOrEmptyFileReplaceAGoodOne) {
+  ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());
+  FileDiscovery discovery(path_, std::chrono::milliseconds(20));
+  Start(&discovery);
+  ASSERT_TRUE(WaitFor(1));
+  for (const char* bad : {"workloads: [", "", "workloads:\n- name: x\n"}) {
+    const uint64_t refused = discovery.State().refused;
+    ASSERT_TRUE(WriteFileAtomic(path_, bad).ok());
+    for (int i = 0; i < 500 && discovery.State().refused == refused; ++i) usleep(10'000);
+    EXPECT_GT(discovery.State().refused, refused) << bad;
+  }
+  EXPECT_EQ(readings_.size(), 1u);
+  ASSERT_TRUE(WriteFileAtomic(path_, "workloads: []\nservices: []\n").ok());
+  ASSERT_TRUE(WaitFor(2));
+  EXPECT_EQ(discovery.State().last_refusal.code, Code::kOk);
+}
+
+}  // namespace
+}  // namespace weir::agent

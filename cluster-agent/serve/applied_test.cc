@@ -1,0 +1,132 @@
+#include "cluster-agent/serve/applied.h"
+
+#include <gtest/gtest.h>
+
+#include "api/weir/agent/v1/agent.pb.h"
+
+namespace weir::agent {
+namespace {
+
+std::shared_ptr<NodeConfig> Config(const std::string& host_version, const std::string& value) {
+  auto config = std::make_shared<NodeConfig>();
+  for (const std::string_view url : kEnvoyTypes) config->types[std::string(url)];
+  const auto add = [&](std::string_view url, const std::string& name, std::vector<IntentRef> origins, const std::string& bytes) {
+    config->types[std::string(url)][name] =
+        std::make_shared<EnvoyResource>(EnvoyResource{xds::MakeResource(name, bytes), std::move(origins)});
+  };
+  add(xds::kListener, "80", {{"Listener", "l", "1"}}, "listener");
+  add(xds::kRoute, "l", {{"Listener", "l", "1"}}, "routes");
+  add(xds::kVirtualHost, "l/h", {{"Host", "h", host_version}}, value);
+  return config;
+}
+
+xds::AckEvent Ack(const NodeConfig& config, std::string_view url) {
+  xds::AckEvent event;
+  event.type_url = url;
+  for (const auto& [name, resource] : config.types.find(url)->second) {
+    event.accepted_resources.push_back({name, resource->resource->version});
+  }
+  return event;
+}
+
+const v1::AppliedIntent* Find(const v1::Applied& applied, const std::string& type) {
+  for (const auto& gateway : applied.gateways()) {
+    for (const auto& intent : gateway.intents()) {
+      if (intent.type() == type) return &intent;
+    }
+  }
+  return nullptr;
+}
+
+class AppliedLedgerTest : public testing::Test {
+ protected:
+  void AckAll(const NodeConfig& config) {
+    for (const std::string_view url : {xds::kListener, xds::kRoute, xds::kVirtualHost}) {
+      ledger_.OnAck("ns/w", 1, Ack(config, url));
+    }
+  }
+  AppliedLedger ledger_;
+};
+
+TEST_F(AppliedLedgerTest, CallsIntentAppliedOnlyWhenEveryResourceOfItRuns) {
+  const auto config = Config("1", "a");
+  ledger_.OnOpened("ns/w", 1);
+  ledger_.SetConfig("ns/w", config);
+  ledger_.OnAck("ns/w", 1, Ack(*config, xds::kListener));
+  v1::Applied report;
+  ASSERT_TRUE(ledger_.Report(true, &report));
+  EXPECT_EQ(Find(report, "Listener")->version(), "");  // Its routes are not acknowledged yet.
+  ledger_.OnAck("ns/w", 1, Ack(*config, xds::kRoute));
+  report.Clear();
+  ASSERT_TRUE(ledger_.Report(false, &report));
+  EXPECT_EQ(Find(report, "Listener")->version(), "1");
+  EXPECT_EQ(Find(report, "Host"), nullptr);  // Unchanged: said before.
+  EXPECT_TRUE(report.gateways(0).connected());
+}
+
+TEST_F(AppliedLedgerTest, ReportsARejectionUntilALaterVersionIsTaken) {
+  ledger_.OnOpened("ns/w", 1);
+  ledger_.SetConfig("ns/w", Config("1", "a"));
+  AckAll(*Config("1", "a"));
+  const auto bad = Config("2", "b");
+  ledger_.SetConfig("ns/w", bad);
+  xds::AckEvent nack;
+  nack.type_url = xds::kVirtualHost;
+  nack.accepted = false;
+  nack.error = "no such field";
+  nack.rejected_resources = Ack(*bad, xds::kVirtualHost).accepted_resources;
+  ledger_.OnAck("ns/w", 1, nack);
+  v1::Applied report;
+  ASSERT_TRUE(ledger_.Report(false, &report));
+  EXPECT_EQ(Find(report, "Host")->rejected_version(), "2");
+  EXPECT_EQ(Find(report, "Host")->error(), "no such field");
+  const auto good = Config("3", "c");
+  ledger_.SetConfig("ns/w", good);
+  AckAll(*good);
+  report.Clear();
+  ASSERT_TRUE(ledger_.Report(false, &report));
+  EXPECT_EQ(Find(report, "Host")->version(), "3");
+  EXPECT_EQ(Find(report, "Host")->rejected_version(), "");
+}
+
+TEST_F(AppliedLedgerTest, KeepsWhatAGatewayAcknowledgedWhenItsStreamEndsAndForgetsItWhenANewOneBegins) {
+  const auto config = Config("1", "a");
+  ledger_.OnOpened("ns/w", 1);
+  ledger_.SetConfig("ns/w", config);
+  AckAll(*config);
+  ledger_.OnClosed("ns/w", 1);
+  v1::Applied report;
+  ledger_.Report(true, &report);
+  EXPECT_FALSE(report.gateways(0).connected());
+  EXPECT_EQ(Find(report, "Host")->version(), "1");
+  ledger_.OnOpened("ns/w", 2);
+  AckAll(*config);  // Late words of the old stream.
+  report.Clear();
+  ledger_.Report(false, &report);
+  EXPECT_EQ(Find(report, "Host")->version(), "");
+}
+
+TEST_F(AppliedLedgerTest, SaysWhenAGatewayNoLongerHasSomething) {
+  const auto config = Config("1", "a");
+  ledger_.OnOpened("ns/w", 1);
+  ledger_.SetConfig("ns/w", config);
+  AckAll(*config);
+  v1::Applied report;
+  ledger_.Report(true, &report);
+  auto without = Config("1", "a");
+  without->types[std::string(xds::kVirtualHost)].clear();
+  ledger_.SetConfig("ns/w", without);
+  report.Clear();
+  ledger_.Report(false, &report);
+  EXPECT_EQ(Find(report, "Host"), nullptr);  // It still runs there.
+  xds::AckEvent removed;
+  removed.type_url = xds::kVirtualHost;
+  removed.removed = {"l/h"};
+  ledger_.OnAck("ns/w", 1, removed);
+  report.Clear();
+  ASSERT_TRUE(ledger_.Report(false, &report));
+  EXPECT_TRUE(Find(report, "Host")->removed());
+}
+
+}  // namespace
+}  // namespace weir::agent
