@@ -1,0 +1,148 @@
+#include "mgmt-server/authn/authn.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "libs/base/file.h"
+#include "mgmt-server/authn/administrator.h"
+#include "mgmt-server/authz/authz.h"
+#include "mgmt-server/store/temp_store.h"
+
+namespace weir::authn {
+namespace {
+
+class AuthnTest : public testing::Test {
+ protected:
+  AuthnTest() : store_(clock_), authn_(*store_, Cheap(clock_)) {
+    const auto made = EnsureAdministrator(*store_, authn_, {"demo-org", "admin", store_.folder()});
+    EXPECT_TRUE(made.ok()) << made.error().ToString();
+    if (made.ok()) administrator_ = *made;
+    auto password = ReadFile(administrator_.password_path);
+    EXPECT_TRUE(password.ok());
+    if (password.ok()) password_ = password->substr(0, password->size() - 1);
+  }
+  static Options Cheap(const Clock& clock) {
+    Options options;
+    options.cost = {64, 1};
+    options.clock = &clock;
+    return options;
+  }
+  std::string Try(const std::string& user, const std::string& password) {
+    const auto login = authn_.LogIn("demo-org", user, password);
+    return login.ok() ? "" : login.error().reason;
+  }
+
+  ManualClock clock_;
+  store::TempStore store_;
+  Authn authn_;
+  Administrator administrator_;
+  std::string password_;
+};
+
+TEST_F(AuthnTest, TheFirstStartMakesOneAdministratorAndWritesThePasswordForItsOwnerOnly) {
+  EXPECT_TRUE(administrator_.created);
+  EXPECT_EQ(administrator_.user_fqn, "organizations/demo-org/users/admin");
+  struct stat info {};
+  ASSERT_EQ(::stat(administrator_.password_path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  const auto again = EnsureAdministrator(*store_, authn_, {"demo-org", "admin", store_.folder()});
+  ASSERT_TRUE(again.ok());
+  EXPECT_FALSE(again->created);
+  EXPECT_EQ(Try("admin", password_), "") << "the second start changed the password";
+  const auto login = authn_.LogIn("demo-org", "admin", password_);
+  EXPECT_TRUE(authz::Authorize(*store_->Read(), login->principal, authz::Right::kCreate, "").ok());
+  EXPECT_TRUE(authz::Authorize(*store_->Read(), login->principal, authz::Right::kSetPolicy, "organizations/demo-org").ok());
+}
+
+TEST_F(AuthnTest, ATokenSpeaksForItsUserUntilItExpires) {
+  const auto login = authn_.LogIn("demo-org", "admin", password_);
+  ASSERT_TRUE(login.ok());
+  EXPECT_EQ(login->token.size(), 43u);
+  EXPECT_EQ(authn_.Authenticate(login->token)->fqn, administrator_.user_fqn);
+  EXPECT_EQ(authn_.Authenticate(login->token + "x").error().reason, "BAD_TOKEN");
+  EXPECT_EQ(authn_.Authenticate("").error().reason, "BAD_TOKEN");
+  clock_.Advance(std::chrono::hours(12) - std::chrono::seconds(1));
+  EXPECT_TRUE(authn_.Authenticate(login->token).ok());
+  clock_.Advance(std::chrono::seconds(1));
+  EXPECT_FALSE(authn_.Authenticate(login->token).ok());
+  ASSERT_TRUE(authn_.LogIn("demo-org", "admin", password_).ok());
+  int sessions = 0;
+  store_->Read()->ForEachSession([&](const store::Session&) { ++sessions; });
+  EXPECT_EQ(sessions, 1) << "expired sessions are swept at the next sign-in";
+}
+
+TEST_F(AuthnTest, LoggingOutEndsThatSessionOnly) {
+  const auto one = authn_.LogIn("demo-org", "admin", password_);
+  const auto two = authn_.LogIn("demo-org", "admin", password_);
+  ASSERT_TRUE(authn_.LogOut(one->token).ok());
+  EXPECT_TRUE(authn_.LogOut("unknown").ok());
+  EXPECT_FALSE(authn_.Authenticate(one->token).ok());
+  EXPECT_TRUE(authn_.Authenticate(two->token).ok());
+}
+
+TEST_F(AuthnTest, UnknownUsersAndWrongPasswordsGetOneAnswer) {
+  const auto wrong = authn_.LogIn("demo-org", "admin", "wrong");
+  const auto unknown = authn_.LogIn("demo-org", "nobody", "wrong");
+  EXPECT_EQ(wrong.error().ToString(), unknown.error().ToString());
+  EXPECT_EQ(wrong.error().reason, "BAD_CREDENTIALS");
+}
+
+TEST_F(AuthnTest, UnknownUsersCostTheSameWork) {
+  Options options;
+  options.cost = {8192, 4};
+  Authn slow(*store_, options);
+  const auto hash = slow.HashPassword("correct horse battery");
+  const auto admin = store_->Read()->Get(administrator_.user_fqn);
+  ASSERT_TRUE(store_->Write([&](store::Txn& txn) { return Authn::SetPassword(txn, admin->uid, *hash); }).ok());
+  const auto best = [&](const char* user) {  // The quickest of some: the rest is noise of the machine.
+    auto quickest = std::chrono::steady_clock::duration::max();
+    for (int i = 0; i < 7; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      EXPECT_FALSE(slow.LogIn("demo-org", user, "wrong").ok());
+      quickest = std::min(quickest, std::chrono::steady_clock::now() - start);
+    }
+    return std::chrono::duration<double>(quickest).count();
+  };
+  const double known = best("admin");
+  const double unknown = best("nobody");
+  EXPECT_LT(known, unknown * 2);
+  EXPECT_LT(unknown, known * 2);
+}
+
+TEST_F(AuthnTest, TenFailuresOfAUserWithinAMinuteAreEnough) {
+  for (const std::string user : {"admin", "nobody"}) {
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(Try(user, "wrong"), "BAD_CREDENTIALS");
+    EXPECT_EQ(Try(user, "wrong"), "TOO_MANY_ATTEMPTS");
+  }
+  EXPECT_EQ(Try("admin", password_), "TOO_MANY_ATTEMPTS");
+  EXPECT_EQ(Try("other", "wrong"), "BAD_CREDENTIALS");
+  clock_.Advance(std::chrono::seconds(61));
+  EXPECT_EQ(Try("admin", password_), "");
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Try("admin", "wrong"), "BAD_CREDENTIALS") << "a success forgives";
+}
+
+TEST_F(AuthnTest, SettingAPasswordEndsEverySessionOfTheUser) {
+  const auto login = authn_.LogIn("demo-org", "admin", password_);
+  EXPECT_EQ(authn_.HashPassword("short").error().reason, "PASSWORD_LENGTH");
+  EXPECT_EQ(authn_.HashPassword(std::string(1025, 'x')).error().reason, "PASSWORD_LENGTH");
+  const auto hash = authn_.HashPassword("correct horse battery");
+  ASSERT_TRUE(hash.ok());
+  EXPECT_TRUE(hash->starts_with("$argon2id$"));
+  ASSERT_TRUE(store_->Write([&](store::Txn& txn) { return Authn::SetPassword(txn, login->principal.uid, *hash); }).ok());
+  EXPECT_FALSE(authn_.Authenticate(login->token).ok());
+  EXPECT_EQ(Try("admin", password_), "BAD_CREDENTIALS");
+  EXPECT_EQ(Try("admin", "correct horse battery"), "");
+}
+
+TEST_F(AuthnTest, TheTokenIsNowhereInTheStore) {
+  const auto login = authn_.LogIn("demo-org", "admin", password_);
+  for (const char* file : {"/weir.db", "/weir.db-wal"}) {
+    const auto bytes = ReadFile(store_.folder() + file);
+    ASSERT_TRUE(bytes.ok());
+    EXPECT_EQ(bytes->find(login->token), std::string::npos);
+    EXPECT_EQ(bytes->find(password_), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace weir::authn

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "libs/base/ids.h"
+#include "mgmt-server/store/sqlite/sqlite_store.h"
+
+namespace weir::store {
+
+// For tests: the real store in a folder that goes with it.
+class TempStore {
+ public:
+  explicit TempStore(const Clock& clock = Clock::Real())
+      : folder_(std::filesystem::temp_directory_path() / ("weir-" + RandomHex(6))) {
+    std::filesystem::create_directories(folder_);
+    SqliteOptions options;
+    options.path = folder_ / "weir.db";
+    options.clock = &clock;
+    auto opened = OpenSqlite(std::move(options));
+    EXPECT_TRUE(opened.ok());
+    if (opened.ok()) store_ = std::move(opened).value();
+  }
+  ~TempStore() {
+    store_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  TempStore(const TempStore&) = delete;
+  TempStore& operator=(const TempStore&) = delete;
+
+  Store& operator*() { return *store_; }
+  Store* operator->() { return store_.get(); }
+  std::string folder() const { return folder_; }
+
+ private:
+  std::filesystem::path folder_;
+  std::unique_ptr<Store> store_;
+};
+
+}  // namespace weir::store
