@@ -15,6 +15,9 @@
 namespace weir::agent::v1 {
 class Applied;
 }
+namespace weir::xds {
+struct AckEvent;
+}
 
 namespace weir::fleet {
 
@@ -35,19 +38,23 @@ class AppliedTable {
  public:
   // One report of a cluster (FQN). A full one replaces what is known of it.
   void Report(const std::string& cluster, const agent::v1::Applied& report, WallTime now);
+  // The agent itself took or refused intent (its ACK or NACK on the xDS stream).
+  void ReportAgent(const std::string& cluster, const xds::AckEvent& event, WallTime now);
   // The agent of this cluster is (not) there: without it its gateways count as disconnected. What they acknowledged stays.
   void SetConnected(const std::string& cluster, bool connected, WallTime now);
   bool Connected(const std::string& cluster) const;
   void Forget(const std::string& cluster);
 
   const GatewayState* Find(const std::string& cluster, const std::string& workload) const;  // nullptr = never reported.
-  const std::map<std::string, GatewayState>& Of(const std::string& cluster) const;
+  // What the agent refused and why; nullptr = nothing of this key.
+  const AppliedVersion* RefusedByAgent(const std::string& cluster, const compile::Key& key) const;
 
  private:
   struct ClusterTable {
     bool connected = false;
     WallTime time{};
     std::map<std::string, GatewayState> gateways;
+    std::map<compile::Key, AppliedVersion> refused;
   };
   std::map<std::string, ClusterTable> clusters_;
 };
@@ -63,7 +70,7 @@ v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t
 v2::ResourceStatus StoredStatus(std::string_view fqn, std::string_view kind, int64_t revision);
 
 // Sets `worst` of each from itself and all below it (by FQN); a READY parent with a worse child keeps its own state and gets
-// reason CHILD. FAILED > PARTIAL > ACCEPTED > READY. Items must be sorted by FQN... any order is fine.
+// reason CHILD. FAILED > PARTIAL > ACCEPTED > READY. Any order is fine.
 void RollUp(std::vector<v2::ResourceStatus>& items);
 
 }  // namespace weir::fleet

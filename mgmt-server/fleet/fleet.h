@@ -61,6 +61,8 @@ class Fleet {
   // Takes spiffe://<cluster domain>/agent of the verified peer certificate to the cluster's FQN: the key of its snapshot.
   // UNAUTHENTICATED PEER_IDENTITY_MISSING, PERMISSION_DENIED CLUSTER_UNKNOWN.
   xds::AdsAuthenticator Authenticator();
+  // For AdsServiceOptions::on_ack: intent that an agent refuses shows in the status.
+  std::function<void(const std::string& key, uint64_t stream, const xds::AckEvent&)> AckObserver();
   Result<std::string> ClusterOfPeer(std::string_view spiffe_id) const;  // FQN.
 
   // Statuses. NOT_FOUND RESOURCE_NOT_FOUND.

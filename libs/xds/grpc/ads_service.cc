@@ -134,18 +134,31 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     Status status;
     {
       std::lock_guard lock(mutex_);
+      ++reading_;
       first = !named_;
       status = protocol_.OnRequest(in_);
     }
     if (status.ok() && first) status = Introduce();
-    if (!status.ok()) {
+    if (status.ok()) {
+      if (first) Refresh();
+      Deliver();
+      Pump();
+    } else {
       Close(status.error());
-      return;
     }
-    if (first) Refresh();
-    Deliver();
-    Pump();
-    this->StartRead(&in_);
+    bool read;
+    {
+      std::lock_guard lock(mutex_);
+      read = !closing_;
+    }
+    if (read) this->StartRead(&in_);
+    bool finish = false;
+    {
+      std::lock_guard lock(mutex_);
+      --reading_;
+      if (closing_ && reading_ == 0 && !writing_ && !finished_) finish = finished_ = true;
+    }
+    if (finish) this->Finish(FinalStatus());
   }
 
   void OnWriteDone(bool ok) override {
@@ -153,11 +166,11 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     {
       std::lock_guard lock(mutex_);
       writing_ = false;
-      if (closing_ && !finished_) finish = finished_ = true;
+      if (closing_ && reading_ == 0 && !finished_) finish = finished_ = true;
     }
-    if (finish) this->Finish(rpc::ToGrpc(*closing_));
+    if (finish) this->Finish(FinalStatus());
     else if (!ok) Close(Cancelled("CLIENT_LEFT", "a write failed"));
-    else Pump();
+    else if (!Closing()) Pump();
   }
 
   void OnCancel() override { Close(Cancelled("CLIENT_LEFT", "the call was cancelled")); }
@@ -202,18 +215,28 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
 
   // With a write in flight the call is cancelled first: the write may never end by itself.
   void Close(const Error& reason) override {
-    bool finish = false;
+    bool finish = false, cancel = false;
     {
       std::lock_guard lock(mutex_);
       if (closing_ || finished_) return;
       closing_ = reason;
-      if (!writing_) finish = finished_ = true;
+      if (!writing_ && reading_ == 0) finish = finished_ = true;
+      cancel = writing_;
     }
-    if (finish) this->Finish(reason.code == Code::kCancelled ? grpc::Status::OK : rpc::ToGrpc(reason));
-    else context_->TryCancel();
+    if (finish) this->Finish(FinalStatus());
+    else if (cancel) context_->TryCancel();
   }
 
  private:
+  grpc::Status FinalStatus() const {
+    return closing_->code == Code::kCancelled ? grpc::Status::OK : rpc::ToGrpc(*closing_);
+  }
+
+  bool Closing() {
+    std::lock_guard lock(mutex_);
+    return closing_.has_value();
+  }
+
   // Once, after the first request: who is it?
   Status Introduce() {
     AdsPeer peer;
@@ -283,6 +306,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   std::string key_;
   bool named_ = false;
   bool writing_ = false;
+  int reading_ = 0;  // Requests being dealt with: Finish waits, or the next read would be started on a dead call.
   bool finished_ = false;  // Finish was called: nothing may be started any more.
   bool delivering_ = false;
   MonoTime write_began_{};

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "libs/base/clock.h"
+#include "libs/base/result.h"
+#include "libs/rpc/stream_writer.h"
+
+namespace weir::fleet {
+
+// One agent's report stream. Messages are handed on one at a time: the next is read when the one before was dealt with.
+class AgentStream final : public grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>,
+                          public std::enable_shared_from_this<AgentStream> {
+ public:
+  struct Handler {
+    // Deals with `message` on some thread and calls `next` once (with an error to end the stream).
+    std::function<void(std::shared_ptr<AgentStream>, std::function<void(Status)> next)> message;
+    std::function<void(AgentStream&)> done;
+  };
+  AgentStream(Handler handler, std::string cluster, const Clock& clock, grpc::CallbackServerContext* context);
+
+  void Begin();
+  void Close(const Error& reason);  // Thread-safe.
+  // False: the agent does not read; the stream is broken off.
+  bool Send(agent::v1::ServerMessage message);
+  MonoTime last_heard() const;
+
+  const std::string& cluster() const { return cluster_; }
+  // Of the handler, which sees one message at a time:
+  agent::v1::AgentMessage in;
+  uint64_t last_sequence = 0;  // Of the last delta taken in; 0 = none on this stream.
+  bool greeted = false;
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  const Handler handler_;
+  const std::string cluster_;  // FQN; "" = refused.
+  const Clock& clock_;
+  grpc::CallbackServerContext* const context_;
+  std::shared_ptr<AgentStream> self_;
+  rpc::StreamWriter<agent::v1::ServerMessage, AgentStream> writer_{this, 64};
+  mutable std::mutex mutex_;
+  MonoTime heard_;
+  int busy_ = 0;  // Messages being dealt with: no Finish before the next read is started, or it would be started on a dead call.
+  std::optional<Error> closing_;
+
+  void Next(const Status& status);
+  void Finalize();
+};
+
+}  // namespace weir::fleet

@@ -1,0 +1,212 @@
+#include "mgmt-server/fleet/applied.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "api/weir/agent/v1/agent.pb.h"
+#include "libs/xds/protocol/types.h"
+
+namespace weir::fleet {
+namespace {
+
+using State = v2::ResourceStatus;
+
+// "type.googleapis.com/weir.mesh.v1.Host" -> "Host"
+std::string ShortType(const std::string& url) { return url.substr(url.rfind('.') + 1); }
+
+int Badness(State::State state) {
+  switch (state) {
+    case State::FAILED: return 3;
+    case State::PARTIAL: return 2;
+    case State::ACCEPTED: return 1;
+    default: return 0;
+  }
+}
+
+void SetTime(WallTime time, google::protobuf::Timestamp* out) {
+  const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+  out->set_seconds(nanos / 1'000'000'000);
+  out->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+}
+
+}  // namespace
+
+void AppliedTable::Report(const std::string& cluster, const agent::v1::Applied& report, WallTime now) {
+  ClusterTable& table = clusters_[cluster];
+  if (report.full()) table.gateways.clear();
+  for (const auto& gateway : report.gateways()) {
+    GatewayState& state = table.gateways[gateway.workload()];
+    state.connected = gateway.connected();
+    state.time = now;
+    for (const auto& intent : gateway.intents()) {
+      const compile::Key key{intent.type(), intent.name()};
+      if (intent.removed()) state.intents.erase(key);
+      else state.intents[key] = {intent.version(), intent.rejected_version(), intent.error()};
+    }
+  }
+}
+
+void AppliedTable::ReportAgent(const std::string& cluster, const xds::AckEvent& event, WallTime now) {
+  ClusterTable& table = clusters_[cluster];
+  table.time = now;
+  const std::string type = ShortType(event.type_url);
+  for (const auto& [name, version] : event.accepted_resources) table.refused.erase({type, name});
+  for (const std::string& name : event.removed) table.refused.erase({type, name});
+  for (const auto& [name, version] : event.rejected_resources) {
+    table.refused[{type, name}] = {"", version, event.error};
+  }
+}
+
+void AppliedTable::SetConnected(const std::string& cluster, bool connected, WallTime now) {
+  ClusterTable& table = clusters_[cluster];
+  table.connected = connected;
+  table.time = now;
+}
+
+bool AppliedTable::Connected(const std::string& cluster) const {
+  const auto found = clusters_.find(cluster);
+  return found != clusters_.end() && found->second.connected;
+}
+
+void AppliedTable::Forget(const std::string& cluster) { clusters_.erase(cluster); }
+
+const GatewayState* AppliedTable::Find(const std::string& cluster, const std::string& workload) const {
+  const auto table = clusters_.find(cluster);
+  if (table == clusters_.end()) return nullptr;
+  const auto gateway = table->second.gateways.find(workload);
+  return gateway == table->second.gateways.end() ? nullptr : &gateway->second;
+}
+
+const AppliedVersion* AppliedTable::RefusedByAgent(const std::string& cluster, const compile::Key& key) const {
+  const auto table = clusters_.find(cluster);
+  if (table == clusters_.end()) return nullptr;
+  const auto refused = table->second.refused.find(key);
+  return refused == table->second.refused.end() ? nullptr : &refused->second;
+}
+
+namespace {
+
+// One gateway's part: does it serve these versions?
+v2::GatewayStatus OfGateway(const compile::Concern& concern, const std::string& workload, const AppliedTable& applied) {
+  v2::GatewayStatus status;
+  status.set_cluster(concern.cluster);
+  status.set_workload(workload);
+  const GatewayState* gateway = applied.Find(concern.cluster, workload);
+  if (gateway != nullptr && gateway->time != WallTime{}) SetTime(gateway->time, status.mutable_time());
+  size_t acknowledged = 0;
+  for (const auto& [key, version] : concern.keys) {
+    const AppliedVersion* refused = applied.RefusedByAgent(concern.cluster, key);
+    const AppliedVersion* own = nullptr;
+    if (gateway != nullptr) {
+      const auto found = gateway->intents.find(key);
+      if (found != gateway->intents.end()) own = &found->second;
+    }
+    if (own != nullptr && own->version == version) ++acknowledged;
+    const AppliedVersion* at_fault = refused != nullptr && refused->rejected_version == version ? refused
+                                     : own != nullptr && own->rejected_version == version ? own
+                                                                                          : nullptr;
+    if (at_fault != nullptr) {
+      status.set_state(State::FAILED);
+      status.set_reason("REJECTED");
+      status.set_message(fmt::format("{} {}: {}{}", key.type, key.name,
+                                     at_fault == refused ? "the agent: " : "", at_fault->error));
+      return status;
+    }
+  }
+  const bool current = acknowledged == concern.keys.size();
+  if (!applied.Connected(concern.cluster)) {
+    status.set_state(State::ACCEPTED);
+    status.set_reason("DISCONNECTED");
+    status.set_message(current ? "had it, but the cluster's agent is not connected" : "the cluster's agent is not connected");
+  } else if (gateway == nullptr || !gateway->connected) {
+    status.set_state(State::ACCEPTED);
+    status.set_reason("DISCONNECTED");
+    status.set_message(current ? "had it, but the gateway is not connected to its agent"
+                               : "the gateway is not connected to its agent");
+  } else if (!current) {
+    status.set_state(State::ACCEPTED);
+    status.set_reason("WAITING_FOR_ACK");
+    status.set_message(fmt::format("{} of {} parts acknowledged", acknowledged, concern.keys.size()));
+  } else {
+    status.set_state(State::READY);
+  }
+  return status;
+}
+
+}  // namespace
+
+v2::ResourceStatus StoredStatus(std::string_view fqn, std::string_view kind, int64_t revision) {
+  v2::ResourceStatus status;
+  status.set_fqn(std::string(fqn));
+  status.set_kind(std::string(kind));
+  status.set_revision(revision);
+  status.set_state(State::READY);
+  status.set_worst(State::READY);
+  return status;
+}
+
+v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t revision,
+                            const std::vector<compile::Concern>& concerns, const AppliedTable& applied) {
+  v2::ResourceStatus status = StoredStatus(fqn, kind, revision);
+  // A workload may be concerned in more than one way: one line each, the worst counts.
+  std::map<std::pair<std::string, std::string>, v2::GatewayStatus> gateways;
+  for (const compile::Concern& concern : concerns) {
+    for (const std::string& workload : concern.workloads) {
+      v2::GatewayStatus one = OfGateway(concern, workload, applied);
+      auto& kept = gateways[{concern.cluster, workload}];
+      if (kept.workload().empty() || Badness(one.state()) > Badness(kept.state())) kept = std::move(one);
+    }
+  }
+  size_t ready = 0;
+  const v2::GatewayStatus* failed = nullptr;
+  const v2::GatewayStatus* waiting = nullptr;
+  for (const auto& [who, gateway] : gateways) {
+    *status.add_gateways() = gateway;
+    if (gateway.state() == State::READY) ++ready;
+    else if (gateway.state() == State::FAILED) failed = failed ? failed : &gateway;
+    // Silence is reported before slowness: it needs somebody to look.
+    else if (waiting == nullptr || gateway.reason() == "DISCONNECTED") waiting = &gateway;
+  }
+  const auto set = [&](State::State state, const std::string& reason, const std::string& message) {
+    status.set_state(state);
+    status.set_reason(reason);
+    status.set_message(message);
+  };
+  if (gateways.empty()) {
+    set(State::ACCEPTED, "NO_WORKLOAD", "no gateway workload is selected");
+  } else if (failed != nullptr) {
+    set(State::FAILED, "REJECTED", fmt::format("{} {}: {}", failed->cluster(), failed->workload(), failed->message()));
+  } else if (ready < gateways.size()) {
+    set(ready > 0 ? State::PARTIAL : State::ACCEPTED, waiting->reason(),
+        fmt::format("{} of {} gateways serve it; {} {}: {}", ready, gateways.size(), waiting->cluster(),
+                    waiting->workload(), waiting->message()));
+  }
+  status.set_worst(status.state());
+  return status;
+}
+
+void RollUp(std::vector<v2::ResourceStatus>& items) {
+  std::map<std::string, v2::ResourceStatus*> by_fqn;
+  for (auto& item : items) {
+    item.set_worst(item.state());
+    by_fqn[item.fqn()] = &item;
+  }
+  for (const auto& item : items) {
+    // Every prefix that ends before a '/' may be an ancestor.
+    for (size_t slash = item.fqn().rfind('/'); slash != std::string::npos && slash > 0;
+         slash = item.fqn().rfind('/', slash - 1)) {
+      const auto parent = by_fqn.find(item.fqn().substr(0, slash));
+      if (parent == by_fqn.end()) continue;
+      if (Badness(item.state()) > Badness(parent->second->worst())) parent->second->set_worst(item.state());
+    }
+  }
+  for (auto& item : items) {
+    if (item.state() == State::READY && item.worst() != State::READY && item.reason().empty()) {
+      item.set_reason("CHILD");
+      item.set_message("something below it is not ready");
+    }
+  }
+}
+
+}  // namespace weir::fleet

@@ -1,0 +1,227 @@
+#include "mgmt-server/push/pusher.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "libs/obs/log.h"
+#include "libs/xds/grpc/ads_service.h"
+#include "mgmt-server/push/world_feed.h"
+#include "mgmt-server/store/store.h"
+
+namespace weir::push {
+namespace {
+
+xds::ResourcePtr ToXds(const compile::Resource& resource) {
+  auto out = std::make_shared<xds::Resource>();
+  out->name = resource.name;
+  out->version = resource.version;
+  out->value = resource.bytes;
+  return out;
+}
+
+constexpr std::string_view kTypes[] = {xds::kMeshTrustBundle, xds::kMeshServiceEndpoints, xds::kMeshDestinationSet,
+                                       xds::kMeshHost, xds::kMeshListener};
+
+// Every type present: the World is loaded, what is not there does not exist.
+xds::SnapshotPtr FullSnapshot(const compile::ClusterIntent& intent) {
+  std::map<std::string, std::shared_ptr<xds::Resources>> types;
+  for (const auto url : kTypes) types[std::string(url)] = std::make_shared<xds::Resources>();
+  for (const auto& [key, resource] : intent) {
+    auto& resources = types[compile::TypeUrl(key.type)];
+    if (resources == nullptr) resources = std::make_shared<xds::Resources>();
+    (*resources)[resource.name] = ToXds(resource);
+  }
+  auto snapshot = std::make_shared<xds::Snapshot>();
+  for (auto& [type, resources] : types) snapshot->types[type] = std::move(resources);
+  return snapshot;
+}
+
+// Types without a change share their map with the snapshot before.
+xds::SnapshotPtr NextSnapshot(const xds::Snapshot& before, const compile::Delta& delta) {
+  std::map<std::string, std::shared_ptr<xds::Resources>> touched;
+  const auto of = [&](const std::string& type) -> xds::Resources& {
+    const std::string url = compile::TypeUrl(type);
+    auto& resources = touched[url];
+    if (resources == nullptr) resources = std::make_shared<xds::Resources>(before.Of(url));
+    return *resources;
+  };
+  for (const auto& resource : delta.changed) of(resource.type)[resource.name] = ToXds(resource);
+  for (const auto& key : delta.removed) of(key.type).erase(key.name);
+  auto next = std::make_shared<xds::Snapshot>(before);
+  for (auto& [url, resources] : touched) next->types[url] = std::move(resources);
+  return next;
+}
+
+}  // namespace
+
+struct Pusher::Core {
+  Core(store::Store& s, xds::AdsService& a, PusherOptions o) : store(s), ads(a), options(std::move(o)) {}
+
+  store::Store& store;
+  xds::AdsService& ads;
+  const PusherOptions options;
+  std::function<void()> on_pushed;
+
+  WorldFeed feed;  // Has its own lock.
+
+  mutable std::mutex compile_mutex;  // Held while compiling and reading; never together with `mutex`.
+  compile::Compilation compilation;
+
+  mutable std::mutex mutex;
+  mutable std::condition_variable wake;
+  bool stopped = false;
+  bool pending = false;
+  MonoTime first_pending{}, last_event{};
+  int64_t revision = -1;
+  uint64_t facts_sequence = 0;
+
+  std::unique_ptr<store::Subscription> changes, facts;
+  std::thread thread;
+
+  void Noted();
+  void Run();
+  void PushOnce();
+};
+
+void Pusher::Core::Noted() {
+  const MonoTime now = Clock::Real().Now();
+  std::lock_guard lock(mutex);
+  if (!std::exchange(pending, true)) first_pending = now;
+  wake.notify_all();
+}
+
+void Pusher::Core::Run() {
+  std::unique_lock lock(mutex);
+  while (true) {
+    wake.wait(lock, [&] { return stopped || pending; });
+    if (stopped) return;
+    // After quiet at once; in a stream of changes gather until it pauses, with a limit.
+    if (first_pending - last_event < options.quiet) {
+      const MonoTime limit = first_pending + options.max_delay;
+      while (!stopped) {
+        const MonoTime calm = feed.LastEvent() + options.quiet;
+        if (Clock::Real().Now() >= std::min(calm, limit)) break;
+        wake.wait_until(lock, std::min(calm, limit));
+      }
+    }
+    if (stopped) return;
+    pending = false;
+    lock.unlock();
+    PushOnce();
+    lock.lock();
+    last_event = feed.LastEvent();
+  }
+}
+
+void Pusher::Core::PushOnce() {
+  const store::ViewPtr view = store.Read();
+  feed.AwaitEventsOf(*view);  // A view is applied whole: not one of its changes without the others.
+  std::set<std::string> gone;
+  std::map<std::string, compile::Delta> deltas;
+  std::map<std::string, xds::SnapshotPtr> fresh;
+  {
+    std::lock_guard lock(compile_mutex);
+    compile::World world = compilation.world();
+    const auto clusters_before = world.clusters();
+    const compile::Change change = feed.Apply(*view, &world);
+    world.revision = view->revision();
+    world.facts_sequence = view->facts_sequence();
+    deltas = compilation.Update(std::move(world), change);
+    const auto clusters = compilation.world().clusters();
+    for (const std::string& cluster : clusters) {
+      if (ads.GetSnapshot(cluster) == nullptr) fresh[cluster] = FullSnapshot(compilation.Of(cluster));
+    }
+    std::set_difference(clusters_before.begin(), clusters_before.end(), clusters.begin(), clusters.end(),
+                        std::inserter(gone, gone.end()));
+  }
+  for (const std::string& cluster : gone) ads.Remove(cluster, "the cluster was deleted");
+  for (const auto& [cluster, delta] : deltas) {
+    const auto before = ads.GetSnapshot(cluster);
+    if (before && !gone.contains(cluster)) ads.SetSnapshot(cluster, NextSnapshot(*before, delta));
+  }
+  for (const auto& [cluster, snapshot] : fresh) ads.SetSnapshot(cluster, snapshot);
+  {
+    std::lock_guard lock(mutex);
+    revision = view->revision();
+    facts_sequence = view->facts_sequence();
+    wake.notify_all();
+  }
+  if (on_pushed) on_pushed();
+}
+
+Pusher::Pusher(store::Store& store, xds::AdsService& ads, PusherOptions options)
+    : core_(std::make_unique<Core>(store, ads, std::move(options))) {}
+Pusher::~Pusher() { Stop(); }
+
+Status Pusher::Start() {
+  Core& core = *core_;
+  const store::ViewPtr view = core.store.Read();
+  compile::World world = core.feed.Load(*view, core.options.roots_pem);
+  world.revision = view->revision();
+  world.facts_sequence = view->facts_sequence();
+  {
+    std::lock_guard lock(core.compile_mutex);
+    core.compilation = compile::Compilation(std::move(world));
+    for (const std::string& cluster : core.compilation.world().clusters()) {
+      core.ads.SetSnapshot(cluster, FullSnapshot(core.compilation.Of(cluster)));
+    }
+  }
+  {
+    std::lock_guard lock(core.mutex);
+    core.revision = view->revision();
+    core.facts_sequence = view->facts_sequence();
+  }
+  core.changes = core.store.Subscribe(view->revision(), [&core](const store::ChangeEvent& event) {
+    core.feed.Note(event);
+    core.Noted();
+  });
+  core.facts = core.store.SubscribeFacts(view->facts_sequence(), [&core](const store::FactsEvent& event) {
+    core.feed.Note(event);
+    core.Noted();
+  });
+  core.thread = std::thread([&core] { core.Run(); });
+  obs::Log(obs::Level::kInfo, "compiled everything", {{"revision", std::to_string(view->revision())}});
+  if (core.on_pushed) core.on_pushed();
+  return {};
+}
+
+void Pusher::Stop() {
+  core_->changes.reset();
+  core_->facts.reset();
+  {
+    std::lock_guard lock(core_->mutex);
+    core_->stopped = true;
+    core_->wake.notify_all();
+  }
+  core_->feed.Stop();
+  if (core_->thread.joinable()) core_->thread.join();
+}
+
+void Pusher::Read(const std::function<void(const compile::Compilation&)>& read) const {
+  std::lock_guard lock(core_->compile_mutex);
+  read(core_->compilation);
+}
+
+int64_t Pusher::revision() const {
+  std::lock_guard lock(core_->mutex);
+  return core_->revision;
+}
+
+uint64_t Pusher::facts_sequence() const {
+  std::lock_guard lock(core_->mutex);
+  return core_->facts_sequence;
+}
+
+bool Pusher::WaitFor(int64_t revision, std::chrono::steady_clock::time_point deadline) const {
+  std::unique_lock lock(core_->mutex);
+  core_->wake.wait_until(lock, deadline, [&] { return core_->stopped || core_->revision >= revision; });
+  return core_->revision >= revision;
+}
+
+void Pusher::OnPushed(std::function<void()> callback) { core_->on_pushed = std::move(callback); }
+
+}  // namespace weir::push

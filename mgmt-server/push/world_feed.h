@@ -1,0 +1,57 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "libs/base/clock.h"
+#include "mgmt-server/compile/compile.h"
+#include "mgmt-server/store/store.h"
+
+namespace weir::push {
+
+// Events of both feeds -> a World that equals a view of the store. Load, Apply: one thread. Note: the feeds' threads.
+class WorldFeed {
+ public:
+  compile::World Load(const store::View& view, const std::string& roots_pem);
+
+  void Note(const store::ChangeEvent& event);
+  void Note(const store::FactsEvent& event);
+  MonoTime LastEvent() const;
+
+  // Blocks until every event up to the view's revision and facts sequence was noted (they follow a commit within
+  // moments; at most `limit`).
+  void AwaitEventsOf(const store::View& view, Duration limit = std::chrono::milliseconds(500));
+  void Stop();  // Ends a wait.
+
+  // Brings `world` to the view and tells what was touched. What was noted beyond the view waits for the next one.
+  compile::Change Apply(const store::View& view, compile::World* world);
+
+ private:
+  struct PendingFacts {
+    uint64_t sequence = 0;
+    std::set<std::string> workloads, services;
+    bool connection = false;
+  };
+  void ApplyFacts(const store::View& view, const std::string& uid, const std::string& cluster,
+                  const PendingFacts& pending, compile::World* world, compile::Change* change);
+  void ReplaceFacts(const store::View& view, const std::string& uid, const std::string& cluster,
+                    compile::World* world, compile::Change* change);
+
+  mutable std::mutex mutex_;
+  std::condition_variable noted_;
+  bool stopped_ = false;
+  int64_t revision_ = 0;       // Of the newest event noted.
+  uint64_t sequence_ = 0;
+  MonoTime last_event_{};
+  std::map<std::string, int64_t> fqns_;             // Touched -> newest revision.
+  std::map<std::string, PendingFacts> facts_;       // By cluster uid.
+  bool resync_ = false;
+
+  std::map<std::string, std::string> clusters_;  // Uid -> FQN, of the clusters in the world.
+};
+
+}  // namespace weir::push
