@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 namespace weir::net {
 namespace asio = boost::asio;
@@ -29,7 +30,7 @@ Deferred::~Deferred() {
 }
 
 Timer::~Timer() {
-  if (wheel_ != nullptr) wheel_->Clear(*this);
+  if (link_ != nullptr) wheel_->Clear(*this);
 }
 
 void Wheel::Set(Timer& timer, uint64_t deadline_ms) {
@@ -157,6 +158,7 @@ void Loop::Defer(Deferred& work) {
 void Loop::Retire(std::unique_ptr<Watcher> watcher) { retired_.push_back(std::move(watcher)); }
 
 void Loop::SetTimer(Timer& timer, uint64_t in_ms) {
+  if (wheel_->empty()) wheel_->Advance(now_ms_);  // It stood still meanwhile.
   wheel_->Set(timer, now_ms_ + in_ms);
   if (!ticking_) Tick();
 }

@@ -239,7 +239,7 @@ TlsIdentity::~TlsIdentity() {
   SSL_CTX_free(client_);
 }
 
-TlsSession::TlsSession(ssl_ctx_st* context, Transport& transport) : ssl_(SSL_new(context)), transport_(transport) {
+TlsSession::TlsSession(ssl_ctx_st* context, Transport& transport) : ssl_(SSL_new(context)) {
   BIO* bio = BIO_new(TransportBio());
   BIO_set_data(bio, &transport);
   BIO_set_init(bio, 1);

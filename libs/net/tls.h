@@ -82,7 +82,6 @@ class TlsSession {
   TlsSession(ssl_ctx_st* context, Transport& transport);
 
   ssl_st* ssl_ = nullptr;
-  Transport& transport_;
   TlsNames* names_ = nullptr;
   std::shared_ptr<const TlsPeerRule> rule_;
   std::string_view roots_digest_;

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <string>
+#include <string_view>
+
+#include "libs/net/http1.h"
+#include "libs/proxy/session.h"
+
+namespace weir::proxy {
+
+// What the proxy says about the caller to the next hop.
+struct Forwarding {
+  bool trusted = false;  // The caller is one of us: its forwarded headers stay.
+  std::string_view peer;  // IP of the caller.
+  std::string_view proto;  // "http" or "https".
+  std::string_view request_id;  // Empty = the one that came stays.
+};
+void WriteRequestHead(const net::RequestHead& head, std::string_view target, const Forwarding& forwarding,
+                      std::string& out);
+bool IsRequestId(std::string_view text);  // 1 to 128 of [A-Za-z0-9._-].
+
+struct ResponseOptions {
+  bool trusted = false;
+  bool close = false;    // Say "connection: close".
+  bool unchunk = false;  // The body is forwarded without chunks.
+};
+void WriteResponseHead(const net::ResponseHead& head, const ResponseOptions& options, std::string& out);
+
+struct ReplyOptions {
+  bool head_only = false;
+  bool close = false;
+};
+// An answer of our own. `reason` goes to x-weir-reason and, without a body, into the text; `extra` are header lines.
+void WriteReply(int status, std::string_view reason, std::string_view body, std::string_view extra,
+                const ReplyOptions& options, std::string& out);
+
+// Pieces on their way out; bytes that follow each other share one.
+struct BodyPieces {
+  static constexpr int kMax = 16;
+  iovec parts[kMax];
+  int count = 0;
+
+  bool Full() const { return count == kMax; }
+  void Add(const char* data, size_t size) {
+    if (size == 0) return;
+    if (count > 0 && static_cast<const char*>(parts[count - 1].iov_base) + parts[count - 1].iov_len == data) {
+      parts[count - 1].iov_len += size;
+      return;
+    }
+    parts[count++] = {const_cast<char*>(data), size};
+  }
+};
+
+struct FeedResult {
+  size_t consumed = 0;
+  bool bad = false;
+};
+
+// Runs bytes through the framing of `body` and hands what may be forwarded to `send(parts, count)`, together with what
+// stands in `pieces` already. Stops when `send` says false.
+template <typename Send>
+FeedResult FeedBody(Body& body, const char* data, size_t size, BodyPieces& pieces, Send send) {
+  FeedResult result;
+  bool ok = true;
+  switch (body.kind) {
+    case net::BodyKind::kNone: break;
+    case net::BodyKind::kToClose:
+      pieces.Add(data, size);
+      result.consumed = size;
+      break;
+    case net::BodyKind::kLength: {
+      result.consumed = body.left < size ? static_cast<size_t>(body.left) : size;
+      pieces.Add(data, result.consumed);
+      body.left -= result.consumed;
+      body.done = body.left == 0;
+      break;
+    }
+    case net::BodyKind::kChunked:
+      while (result.consumed < size && !body.done && ok) {
+        const auto run = body.chunks.Next(data + result.consumed, size - result.consumed);
+        if (run.kind == net::ChunkReader::Kind::kBad) {
+          result.bad = true;
+          break;
+        }
+        const bool data_run = run.kind == net::ChunkReader::Kind::kData;
+        if (run.kind != net::ChunkReader::Kind::kTrailer && (data_run || !body.unchunk)) {
+          if (pieces.Full()) {
+            ok = send(pieces.parts, pieces.count);
+            pieces.count = 0;
+          }
+          pieces.Add(data + result.consumed, run.size);
+        }
+        result.consumed += run.size;
+        body.done = run.kind == net::ChunkReader::Kind::kEnd;
+      }
+      break;
+  }
+  if (pieces.count > 0 && ok) send(pieces.parts, pieces.count);
+  pieces.count = 0;
+  return result;
+}
+
+}  // namespace weir::proxy

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "libs/base/result.h"
+#include "libs/net/socket.h"
+#include "libs/net/tls.h"
+#include "libs/proxy/snapshot.h"
+
+namespace weir::proxy {
+
+// Hash of string views, so that maps keyed by strings are asked without making one.
+struct TextHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+};
+template <typename T>
+using TextMap = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
+
+// A listener with its names indexed; shared by the workers and by plans as long as the listener stays the same.
+struct PlannedListener {
+  std::shared_ptr<const Listener> source;
+  net::Address address;
+  std::string key;  // "address:port": what a socket serves, whatever the listener's name.
+  bool tls = false;
+  TextMap<uint32_t> exact;                                // SNI -> chain.
+  std::vector<std::pair<std::string, uint32_t>> suffixes;  // ".suffix", longest first.
+  int fallback = -1;                                      // Chain without names.
+  std::vector<std::shared_ptr<const net::TlsPeerRule>> rules;  // By chain; null = plain.
+
+  // Lower-case name; -1 = none.
+  int ChainFor(std::string_view sni) const;
+};
+
+// A snapshot made ready to serve. Built once per snapshot on the caller's thread.
+struct Plan {
+  std::shared_ptr<const Snapshot> snapshot;
+  TextMap<std::shared_ptr<const PlannedListener>> listeners;  // By key.
+
+  // INVALID_ARGUMENT LISTENER_MALFORMED. `before` may be null; what did not change is taken from it.
+  static Result<std::shared_ptr<const Plan>> Build(std::shared_ptr<const Snapshot> snapshot, const Plan* before);
+};
+
+net::TlsPeerRule PeerRule(bool require, const std::vector<UriMatch>& uris);
+
+}  // namespace weir::proxy

@@ -1,0 +1,128 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "libs/net/http1.h"
+#include "libs/net/transport.h"
+#include "libs/proxy/access_log.h"
+#include "libs/proxy/upstream.h"
+
+namespace weir::proxy {
+
+class Worker;
+class ListenerSocket;
+
+// Where a body stands.
+struct Body {
+  net::BodyKind kind = net::BodyKind::kNone;
+  bool done = true;
+  bool unchunk = false;  // Forward the data only: the receiver speaks HTTP/1.0.
+  uint64_t left = 0;
+  net::ChunkReader chunks;
+
+  void Begin(const net::Head& head);
+};
+
+// One connection of a caller, and the exchange that is under way on it. It lives and dies on its worker.
+class Session : public net::Watcher, public net::Deferred, public net::Timer {
+ public:
+  Session(Worker& worker, ListenerSocket& listener, const net::Address& peer);
+  ~Session() override;
+  Status Open(net::Fd fd);
+  void Close();
+  // While draining: true when nothing is under way, so that it may be closed.
+  bool idle() const { return state_ == State::kIdle && pending_.empty(); }
+
+  bool busy() const { return state_ == State::kExchange; }
+
+  void OnEvents(uint32_t events) override;
+  void OnDeferred() override;
+  void OnTimer() override;
+
+  // From the upstream of the exchange.
+  void OnUpstreamConnected();
+  void OnUpstreamBytes(const char* data, size_t size);
+  // `connecting`: nothing of the request has been sent.
+  void OnUpstreamLost(bool connecting, std::string_view why);
+  bool full() const;  // Too much unsent: the upstream is not read.
+  void OnUpstreamDrained();
+
+  size_t place = 0;  // In the worker's list.
+
+ private:
+  enum class State : uint8_t { kHandshake, kIdle, kHead, kExchange, kFlushing, kLingering, kClosed };
+
+  // What one request needs until it is answered. Copied out of the snapshot, so that the snapshot may go.
+  struct Exchange {
+    std::shared_ptr<ClusterState> cluster;
+    Choice choice;
+    const traffic::VirtualHost* host = nullptr;  // Only compared and read while the plan is the same.
+    Counters* counters = nullptr;
+    Upstream* upstream = nullptr;
+    Body request;
+    Body response;
+    uint64_t deadline_ms = 0;  // 0 = none.
+    int status = 0;
+    bool response_started = false;
+    bool to_head = false;
+    bool http_1_0 = false;
+    bool safe = false;      // May be repeated after it was sent.
+    bool body_sent = false;  // Part of the request's body left us: no replay.
+    bool moved = false;     // The one retry is spent.
+    bool reusable = true;   // The upstream agrees to another exchange.
+    bool trusted = false;
+    std::unique_ptr<LogEntry> log;
+  };
+
+  void Shake();
+  bool Bind();  // Finds the chain in the current plan; false = this caller has no place here any more.
+  void Readable();
+  bool ReadOnce();  // False when there is nothing more to do now.
+  void Consume(const char* data, size_t size);
+  void StartExchange(const net::RequestHead& head, const char* rest, size_t rest_size);
+  bool Route(const net::RequestHead& head, std::string_view target, const RouteAction** action);
+  void Answer(const net::RequestHead& head, const RouteAction& action, std::string_view target);
+  void BuildRequestHead(const net::RequestHead& head, std::string_view target, std::string& out);
+  void Dispatch(std::string_view target, const net::RequestHead& head);
+  bool Engage(std::string&& head);
+  void SendHeld();
+  void Chosen();
+  void ForwardRequestBody(const char* data, size_t size);
+  bool TryElsewhere(bool connecting);
+  void StartResponse(const net::ResponseHead& head, const char* rest, size_t rest_size);
+  void ForwardResponseBody(const char* data, size_t size);
+  void EndOfResponse(bool clean);
+  void Finish(bool upstream_reusable);
+  void Reply(int status, std::string_view reason, std::string_view body = {}, std::string_view extra = {});
+  void Refuse(int status, std::string_view reason);
+  void Abort(int status, std::string_view reason);
+  void DropUpstream(bool reusable);
+  void Account();
+  void Depart();  // Flushes, then closes; lingers when the caller may still be sending.
+  void Deadline(uint64_t in_ms);
+
+  Worker& worker_;
+  ListenerSocket& listener_;
+  net::Transport transport_;
+  std::string pending_;    // Bytes of a head that is not complete, or of requests that wait for their turn.
+  std::string held_;       // Body bytes that wait for the upstream's connection.
+  std::shared_ptr<const PlannedListener> planned_;
+  const FilterChain* chain_ = nullptr;
+  uint64_t epoch_ = 0;
+  uint64_t deadline_ms_ = 0;
+  uint64_t moved_ms_ = 0;  // When a body byte last moved.
+  std::array<char, 46> peer_{};
+  uint8_t peer_size_ = 0;
+  State state_ = State::kIdle;
+  bool close_after_ = false;
+  bool unread_ = false;  // The caller may still be sending what nobody reads.
+  Exchange exchange_;
+};
+
+}  // namespace weir::proxy

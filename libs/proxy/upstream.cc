@@ -1,0 +1,322 @@
+#include "libs/proxy/upstream.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "libs/obs/log.h"
+#include "libs/proxy/session.h"
+#include "libs/proxy/worker.h"
+
+namespace weir::proxy {
+
+// ---- ClusterState
+
+void ClusterState::Update(std::shared_ptr<const Cluster> cluster) {
+  for (LocalityState& locality : localities_) locality.counters.clear();  // Keyed by pointers of the last plan.
+  if (cluster == source_) return;
+  const bool same_tls = source_ != nullptr && source_->tls == cluster->tls;
+  std::shared_ptr<const net::TlsPeerRule> shared_rule;
+  std::unordered_map<std::string, std::shared_ptr<Pool>> pools;
+  std::vector<LocalityState> localities;
+  for (const Locality& locality : cluster->localities) {
+    LocalityState state;
+    state.name = locality.cluster;
+    for (const Endpoint& endpoint : locality.endpoints) {
+      const std::string key = fmt::format("{} {} {}", endpoint.address, endpoint.port, endpoint.spiffe_id);
+      std::shared_ptr<Pool>& pool = pools[key];
+      if (pool == nullptr) {
+        if (const auto old = pools_.find(key); old != pools_.end() && same_tls) pool = old->second;
+      }
+      if (pool == nullptr) {
+        auto address = net::Address::Parse(endpoint.address, endpoint.port);
+        if (!address.ok()) {
+          obs::Log(obs::Level::kWarn, "endpoint left out", {{"cluster", cluster->name}, {"error", address.error().message}});
+          pools.erase(key);
+          continue;
+        }
+        pool = std::make_shared<Pool>();
+        pool->endpoint = endpoint;
+        pool->address = *address;
+        if (cluster->tls && !endpoint.spiffe_id.empty()) {
+          pool->rule = std::make_shared<const net::TlsPeerRule>(PeerRule(true, {{endpoint.spiffe_id, false}}));
+        } else if (cluster->tls) {
+          if (shared_rule == nullptr) {
+            shared_rule = std::make_shared<const net::TlsPeerRule>(PeerRule(true, cluster->tls->allowed_uris));
+          }
+          pool->rule = shared_rule;
+        }
+        if (cluster->tls) pool->sni = cluster->tls->sni;
+      }
+      pool->connect_timeout_ms = static_cast<uint64_t>(std::max<int64_t>(1, cluster->connect_timeout.count()));
+      state.pools.push_back(pool);
+    }
+    localities.push_back(std::move(state));
+  }
+  for (const auto& [key, pool] : pools_) {
+    const auto kept = pools.find(key);
+    if (kept != pools.end() && kept->second == pool) continue;
+    pool->retired = true;
+    while (!pool->idle.empty()) pool->idle.back()->Close();
+  }
+  pools_ = std::move(pools);
+  localities_ = std::move(localities);
+  source_ = std::move(cluster);
+  avoided_.assign(localities_.size(), false);
+  reschedule_ms_ = 0;
+}
+
+void ClusterState::Retire() {
+  for (const auto& [key, pool] : pools_) {
+    pool->retired = true;
+    while (!pool->idle.empty()) pool->idle.back()->Close();
+  }
+}
+
+std::vector<traffic::Candidate> ClusterState::Candidates() const {
+  std::vector<traffic::Candidate> candidates(localities_.size());
+  bool any = false;
+  for (size_t i = 0; i < localities_.size(); ++i) {
+    candidates[i].weight = source_->localities[i].weight;
+    candidates[i].priority = source_->localities[i].priority;
+    candidates[i].can_serve = !localities_[i].pools.empty() && !avoided_[i];
+    any |= candidates[i].can_serve;
+  }
+  // A refused connect is a hint, not proof: when it would leave nobody, it is not followed.
+  for (size_t i = 0; i < localities_.size() && !any; ++i) candidates[i].can_serve = !localities_[i].pools.empty();
+  return candidates;
+}
+
+void ClusterState::Reschedule(uint64_t now_ms) {
+  reschedule_ms_ = UINT64_MAX;
+  for (size_t i = 0; i < localities_.size(); ++i) {
+    uint64_t back = UINT64_MAX;
+    for (const auto& pool : localities_[i].pools) back = std::min(back, pool->avoided_until_ms);
+    avoided_[i] = !localities_[i].pools.empty() && back > now_ms;
+    if (avoided_[i]) reschedule_ms_ = std::min(reschedule_ms_, back);
+  }
+  const std::vector<traffic::Candidate> candidates = Candidates();
+  schedule_.Update(source_->mode, candidates);
+  instead_.resize(localities_.size());
+  for (size_t out = 0; out < localities_.size(); ++out) {
+    std::vector<traffic::Candidate> others = candidates;
+    others[out].can_serve = false;
+    instead_[out].Update(source_->mode, others);
+  }
+}
+
+std::shared_ptr<Pool> ClusterState::NextPool(LocalityState& locality, const Pool* not_this, uint64_t now_ms) {
+  std::shared_ptr<Pool> second_best;
+  for (size_t i = 0; i < locality.pools.size(); ++i) {
+    if (locality.next >= locality.pools.size()) locality.next = 0;
+    const std::shared_ptr<Pool>& pool = locality.pools[locality.next++];
+    if (pool.get() == not_this) continue;
+    if (pool->avoided_until_ms <= now_ms) return pool;
+    if (second_best == nullptr) second_best = pool;
+  }
+  return second_best;
+}
+
+Choice ClusterState::Pick(uint64_t now_ms) {
+  if (now_ms >= reschedule_ms_) Reschedule(now_ms);
+  const size_t index = schedule_.Next();
+  if (index == traffic::QuotaSchedule::kNone) return {};
+  return {index, NextPool(localities_[index], nullptr, now_ms)};
+}
+
+Choice ClusterState::PickInstead(const Choice& failed, uint64_t now_ms) {
+  if (now_ms >= reschedule_ms_) Reschedule(now_ms);
+  // The cluster may have been updated since; then it is a choice like any other.
+  if (failed.locality >= instead_.size()) return Pick(now_ms);
+  const size_t index = instead_[failed.locality].Next();
+  if (index != traffic::QuotaSchedule::kNone) return {index, NextPool(localities_[index], nullptr, now_ms)};
+  return {failed.locality, NextPool(localities_[failed.locality], failed.pool.get(), now_ms)};
+}
+
+void ClusterState::Avoid(const Choice& failed, uint64_t now_ms) {
+  if (failed.pool == nullptr) return;
+  failed.pool->avoided_until_ms = now_ms + kAvoidMs;
+  reschedule_ms_ = 0;
+}
+
+Counters* ClusterState::CountersFor(Worker& worker, size_t locality, const traffic::VirtualHost* host) {
+  auto& known = localities_[locality].counters;
+  for (const auto& [key, counters] : known) {
+    if (key == host) return counters;
+  }
+  Counters* counters = worker.CountersFor(host->domains.empty() ? host->name : host->domains.front(),
+                                          localities_[locality].name);
+  known.emplace_back(host, counters);
+  return counters;
+}
+
+// ---- Upstream
+
+Upstream::Upstream(Worker& worker, std::shared_ptr<Pool> pool) : worker_(worker), pool_(std::move(pool)) {
+  worker_.Opened(this);
+}
+
+Upstream::~Upstream() = default;
+
+Upstream* Upstream::Take(Worker& worker, const std::shared_ptr<Pool>& pool, Session* session) {
+  if (!pool->idle.empty()) {
+    Upstream* upstream = pool->idle.back();
+    pool->idle.pop_back();
+    upstream->state_ = State::kBusy;
+    upstream->reused_ = true;
+    upstream->session = session;
+    return upstream;
+  }
+  auto* upstream = new Upstream(worker, pool);
+  upstream->session = session;
+  if (const Status status = upstream->Connect(); !status.ok()) {
+    ++worker.stats.upstream_connect_failures;
+    upstream->session = nullptr;
+    upstream->Close();
+    return nullptr;
+  }
+  return upstream;
+}
+
+Status Upstream::Connect() {
+  WEIR_ASSIGN(net::Fd fd, net::StartConnect(pool_->address, worker_.source()));
+  ++worker_.stats.upstream_connections;
+  worker_.loop().SetTimer(*this, pool_->connect_timeout_ms);
+  return transport.Open(worker_.loop(), std::move(fd), this);
+}
+
+void Upstream::Release() {
+  session = nullptr;
+  pending.clear();
+  const Limits& limits = worker_.limits();
+  if (pool_->retired || worker_.draining() || transport.unsent() > 0 || transport.hung_up() || transport.readable() ||
+      pool_->idle.size() >= limits.idle_upstreams_per_endpoint) {
+    Close();
+    return;
+  }
+  state_ = State::kIdle;
+  pool_->idle.push_back(this);
+  worker_.loop().SetTimer(*this, static_cast<uint64_t>(limits.upstream_idle.count()));
+}
+
+void Upstream::Close() {
+  if (state_ == State::kClosed) return;
+  if (state_ == State::kIdle) std::erase(pool_->idle, this);
+  state_ = State::kClosed;
+  session = nullptr;
+  transport.Close();
+  worker_.loop().wheel().Clear(*this);
+  worker_.Closed(this);
+  worker_.loop().Retire(std::unique_ptr<net::Watcher>(this));
+}
+
+void Upstream::Fail(const std::string& why) {
+  Session* owner = session;
+  ++worker_.stats.upstream_connect_failures;
+  if (worker_.MayLog()) {
+    obs::Log(obs::Level::kWarn, "upstream connection failed",
+             {{"endpoint", pool_->address.ToString()}, {"sni", pool_->sni}, {"error", why}});
+  }
+  Close();
+  if (owner != nullptr) owner->OnUpstreamLost(true, "connect_failed");
+}
+
+void Upstream::OnTimer() {
+  switch (state_) {
+    case State::kConnecting: return Fail("no answer within the connect timeout");
+    case State::kHandshake: return Fail("no TLS handshake within the connect timeout");
+    case State::kIdle: return Close();
+    default: return;
+  }
+}
+
+void Upstream::Connected() {
+  state_ = State::kBusy;
+  if (session != nullptr) session->OnUpstreamConnected();
+}
+
+void Upstream::Shake() {
+  net::TlsSession& tls = *transport.tls();
+  const auto step = tls.Handshake();
+  const bool flushed = transport.FlushCipher();
+  if (step == net::TlsSession::Step::kAgain && flushed) return;
+  if (step == net::TlsSession::Step::kDone && flushed) return Connected();
+  ++worker_.stats.tls_failures;
+  if (tls.identity_refused()) ++worker_.stats.identity_refused;
+  Fail("TLS: " + tls.failure());
+}
+
+void Upstream::OnEvents(uint32_t events) {
+  if (state_ == State::kClosed) return;
+  transport.Noted(events);
+  if (state_ == State::kConnecting) {
+    if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) return;
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(transport.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0) return Fail(strerror(error));
+    if (pool_->rule == nullptr) {
+      Connected();
+      if (state_ == State::kBusy && transport.readable()) Readable();
+      return;
+    }
+    if (worker_.identity() == nullptr) return Fail("no identity yet");
+    state_ = State::kHandshake;
+    transport.StartTls(net::TlsSession::Connect(*worker_.identity(), transport, pool_->sni, pool_->rule));
+    return Shake();
+  }
+  if (state_ == State::kHandshake) {
+    if (events & EPOLLOUT && !transport.Flush()) return Fail("connection lost in the TLS handshake");
+    Shake();
+    if (state_ == State::kBusy && transport.readable()) Readable();
+    return;
+  }
+  if (state_ == State::kIdle) {
+    // TLS 1.3 sends tickets after the handshake; anything else from an idle upstream ends it.
+    if (transport.tls() != nullptr && !transport.hung_up()) {
+      if (transport.readable() && transport.Read(transport.loop().buffer(), net::Loop::kBufferSize) != net::Transport::kAgain) {
+        Close();
+      }
+      return;
+    }
+    if (transport.readable()) Close();
+    return;
+  }
+  if (events & EPOLLOUT && transport.unsent() > 0) {
+    if (!transport.Flush()) return SendFailed();
+    if (transport.unsent() == 0 && session != nullptr) session->OnUpstreamDrained();
+  }
+  if (state_ == State::kBusy && transport.readable()) Readable();
+}
+
+void Upstream::SendFailed() {
+  transport.Noted(EPOLLHUP);
+  worker_.loop().Defer(*this);
+}
+
+void Upstream::OnDeferred() {
+  if (state_ == State::kBusy && transport.readable()) Readable();
+}
+
+void Upstream::Readable() {
+  // Bounded, so that one fast upstream cannot hold the thread: the rest comes after the other sockets.
+  for (int i = 0; i < 8; ++i) {
+    if (state_ != State::kBusy || session == nullptr || !transport.readable() || session->full()) return;
+    const ssize_t got = transport.Read(transport.loop().buffer(), net::Loop::kBufferSize);
+    if (got == net::Transport::kAgain) return;
+    if (got > 0) {
+      session->OnUpstreamBytes(transport.loop().buffer(), static_cast<size_t>(got));
+      continue;
+    }
+    Session* owner = session;
+    const bool clean = got == net::Transport::kEof;
+    Close();
+    owner->OnUpstreamLost(false, clean ? "upstream_closed" : "upstream_lost");
+    return;
+  }
+  worker_.loop().Defer(*this);
+}
+
+}  // namespace weir::proxy

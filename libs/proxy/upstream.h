@@ -1,0 +1,126 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "libs/net/http1.h"
+#include "libs/net/transport.h"
+#include "libs/proxy/plan.h"
+#include "libs/proxy/snapshot.h"
+#include "libs/traffic/share.h"
+
+namespace weir::proxy {
+
+class Worker;
+class Session;
+class Upstream;
+struct Counters;
+
+// The connections of one worker to one endpoint.
+struct Pool {
+  Endpoint endpoint;
+  net::Address address;
+  std::string sni;
+  std::shared_ptr<const net::TlsPeerRule> rule;  // Null = plain.
+  uint64_t connect_timeout_ms = 500;
+  std::vector<Upstream*> idle;  // The last one in is the first out: its congestion window is warm.
+  uint64_t avoided_until_ms = 0;  // After a failed connect: others are tried first.
+  bool retired = false;           // No longer configured: connections close after use.
+};
+
+// Where a request goes: one endpoint of one locality.
+struct Choice {
+  size_t locality = SIZE_MAX;
+  std::shared_ptr<Pool> pool;
+};
+
+// One cluster as one worker sees it: whose turn it is, and the pools.
+class ClusterState {
+ public:
+  static constexpr uint64_t kAvoidMs = 1'000;
+
+  // Takes over pools of endpoints that stay; shares restart counting only when they changed.
+  void Update(std::shared_ptr<const Cluster> cluster);
+  const Cluster* source() const { return source_.get(); }
+
+  // The next choice by shares; pool is null when none can serve. O(localities).
+  Choice Pick(uint64_t now_ms);
+  // For the one retry: leaves the whole locality out; when no other can serve, another endpoint of the same.
+  Choice PickInstead(const Choice& failed, uint64_t now_ms);
+  // A connect to it failed: others first for a while.
+  void Avoid(const Choice& failed, uint64_t now_ms);
+  void Retire();  // The cluster is gone: closes what is idle.
+
+  const std::string& LocalityName(size_t locality) const { return localities_[locality].name; }
+  Counters* CountersFor(Worker& worker, size_t locality, const traffic::VirtualHost* host);
+  uint64_t epoch = 0;  // Of the plan it was last compared with.
+
+ private:
+  struct LocalityState {
+    std::string name;
+    std::vector<std::shared_ptr<Pool>> pools;
+    size_t next = 0;
+    // Most clusters serve one host.
+    std::vector<std::pair<const traffic::VirtualHost*, Counters*>> counters;
+  };
+  std::shared_ptr<Pool> NextPool(LocalityState& locality, const Pool* not_this, uint64_t now_ms);
+  void Reschedule(uint64_t now_ms);
+  std::vector<traffic::Candidate> Candidates() const;
+
+  std::shared_ptr<const Cluster> source_;
+  std::vector<LocalityState> localities_;
+  std::vector<bool> avoided_;
+  uint64_t reschedule_ms_ = UINT64_MAX;  // When an avoidance ends.
+  traffic::ShareSchedule schedule_;
+  std::vector<traffic::ShareSchedule> instead_;  // By the locality left out.
+  std::unordered_map<std::string, std::shared_ptr<Pool>> pools_;
+};
+
+// One connection to an endpoint. Serves one exchange at a time; idle ones stand in their pool.
+class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
+ public:
+  enum class State : uint8_t { kConnecting, kHandshake, kIdle, kBusy, kClosed };
+
+  Upstream(Worker& worker, std::shared_ptr<Pool> pool);
+  ~Upstream() override;
+
+  // An idle one, or a new one that is still connecting; null when the kernel refuses at once.
+  static Upstream* Take(Worker& worker, const std::shared_ptr<Pool>& pool, Session* session);
+  // The exchange is over and both sides agree on where the next begins.
+  void Release();
+  void Close();
+  // Sending failed; what it has answered before may still be there to read.
+  void SendFailed();
+  void Resume() { if (state_ == State::kBusy) transport.loop().Defer(*this); }
+
+  void OnEvents(uint32_t events) override;
+  void OnDeferred() override;
+  void OnTimer() override;
+
+  bool connected() const { return state_ == State::kBusy; }
+  bool reused() const { return reused_; }
+  const std::shared_ptr<Pool>& pool() const { return pool_; }
+
+  net::Transport transport;
+  Session* session = nullptr;
+  std::string head;     // Of the request under way; kept for a replay, its memory for the next one.
+  std::string pending;  // Part of a response head.
+  size_t place = 0;     // In the worker's list.
+
+ private:
+  Status Connect();
+  void Connected();
+  void Fail(const std::string& why);
+  void Shake();
+  void Readable();
+
+  Worker& worker_;
+  std::shared_ptr<Pool> pool_;
+  State state_ = State::kConnecting;
+  bool reused_ = false;
+};
+
+}  // namespace weir::proxy

@@ -1,0 +1,237 @@
+#include "libs/proxy/worker.h"
+
+#include <sys/epoll.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "libs/base/ids.h"
+#include "libs/obs/log.h"
+#include "libs/proxy/session.h"
+
+namespace weir::proxy {
+namespace {
+constexpr uint64_t kDrainTickMs = 100;
+constexpr uint64_t kDrainIdleGraceMs = 1'000;  // A caller's next request on a kept connection still gets its answer.
+constexpr int kLogLinesPerSecond = 10;
+}  // namespace
+
+Result<std::unique_ptr<Worker>> Worker::New(const Options& options) {
+  std::unique_ptr<Worker> worker(new Worker(options));
+  WEIR_ASSIGN(worker->loop_, net::Loop::New());
+  if (!options.source_address.empty()) {
+    WEIR_ASSIGN(worker->source_, net::Address::Parse(options.source_address, 0));
+  }
+  WEIR_TRY(worker->log_.Open(options.access_log));
+  const std::string seed = RandomBytes(sizeof worker->random_);
+  std::memcpy(worker->random_.data(), seed.data(), sizeof worker->random_);
+  return worker;
+}
+
+Worker::~Worker() {
+  while (!sessions_.empty()) sessions_.back()->Close();
+  while (!upstreams_.empty()) upstreams_.back()->Close();
+  sockets_.clear();
+  clusters_.clear();
+  loop_->wheel().Clear(log_);
+  loop_->wheel().Clear(drain_timer_);
+  loop_.reset();
+}
+
+void Worker::Swap(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::string, net::Fd>> opened) {
+  plan_ = std::move(plan);
+  ++epoch_;
+  for (auto& [key, fd] : opened) {
+    if (draining_) continue;
+    std::unique_ptr<ListenerSocket>& socket = sockets_[key];
+    Status status;
+    if (socket == nullptr) {
+      socket = std::make_unique<ListenerSocket>(*this, std::move(fd));
+      status = socket->Open();
+    } else {
+      status = socket->Reopen(std::move(fd));  // Sessions of its first life still point to it.
+    }
+    if (!status.ok()) {
+      obs::Log(obs::Level::kError, "listener not opened", {{"address", key}, {"error", status.error().ToString()}});
+    }
+  }
+  for (auto& [key, socket] : sockets_) {
+    const auto found = plan_->listeners.find(key);
+    if (found != plan_->listeners.end()) {
+      socket->planned = found->second;
+    } else if (socket->planned != nullptr) {
+      socket->Close();  // Sessions still point to it, so the object stays; there are as many as addresses ever served.
+      socket->planned = nullptr;
+    }
+  }
+  std::erase_if(clusters_, [this](const auto& entry) {
+    if (plan_->snapshot->clusters.contains(entry.first)) return false;
+    entry.second->Retire();
+    return true;
+  });
+}
+
+std::shared_ptr<ClusterState> Worker::ClusterNamed(const std::string& name) {
+  std::shared_ptr<ClusterState>& state = clusters_[name];
+  if (state != nullptr && state->epoch == epoch_) return state;
+  const auto source = plan_->snapshot->clusters.find(name);
+  if (source == plan_->snapshot->clusters.end() || source->second == nullptr) {
+    clusters_.erase(name);
+    return nullptr;
+  }
+  if (state == nullptr) state = std::make_shared<ClusterState>();
+  state->Update(source->second);
+  state->epoch = epoch_;
+  return state;
+}
+
+Counters* Worker::CountersFor(std::string_view host, std::string_view cluster) {
+  std::string key(host);
+  key += '\n';
+  key += cluster;
+  Counters*& known = counters_by_key_[key];
+  if (known == nullptr) {
+    counters_.push_back(std::make_unique<Counters>());
+    known = counters_.back().get();
+    known->host = host;
+    known->cluster = cluster;
+  }
+  return known;
+}
+
+std::string_view Worker::NewRequestId() {
+  // xoroshiro128+: ids must differ, nobody relies on them being secret.
+  const auto next = [this] {
+    const uint64_t s0 = random_[0], sum = random_[0] + random_[1], s1 = random_[1] ^ s0;
+    random_[0] = ((s0 << 24) | (s0 >> 40)) ^ s1 ^ (s1 << 16);
+    random_[1] = (s1 << 37) | (s1 >> 27);
+    return sum;
+  };
+  constexpr char kDigits[] = "0123456789abcdef";
+  const uint64_t words[2] = {next(), next()};
+  size_t out = 0;
+  for (size_t i = 0; i < 32; ++i) {
+    if (i == 8 || i == 12 || i == 16 || i == 20) request_id_[out++] = '-';
+    const unsigned nibble = static_cast<unsigned>(words[i / 16] >> (i % 16 * 4)) & 15;
+    request_id_[out++] = i == 12 ? '4' : i == 16 ? kDigits[(nibble & 3) | 8] : kDigits[nibble];
+  }
+  return {request_id_.data(), request_id_.size()};
+}
+
+bool Worker::MayLog() {
+  if (loop_->now_ms() >= log_window_ms_ + 1'000) {
+    log_window_ms_ = loop_->now_ms();
+    log_lines_ = 0;
+  }
+  return log_lines_++ < kLogLinesPerSecond;
+}
+
+void Worker::Opened(Session* session) {
+  session->place = sessions_.size();
+  sessions_.push_back(session);
+  ++stats.connections_accepted;
+}
+
+void Worker::Closed(Session* session) {
+  sessions_[session->place] = sessions_.back();
+  sessions_[session->place]->place = session->place;
+  sessions_.pop_back();
+}
+
+size_t Worker::in_flight() const {
+  size_t count = 0;
+  for (const Session* session : sessions_) count += session->busy();
+  return count;
+}
+
+void Worker::Opened(Upstream* upstream) {
+  upstream->place = upstreams_.size();
+  upstreams_.push_back(upstream);
+}
+
+void Worker::Closed(Upstream* upstream) {
+  upstreams_[upstream->place] = upstreams_.back();
+  upstreams_[upstream->place]->place = upstream->place;
+  upstreams_.pop_back();
+}
+
+void Worker::Drain(std::function<void()> done) {
+  if (draining_) {
+    auto before = std::move(drained_);
+    drained_ = [before = std::move(before), done = std::move(done)] {
+      if (before) before();
+      if (done) done();
+    };
+    if (drain_deadline_ms_ == 0) Drained();
+    return;
+  }
+  draining_ = true;
+  drained_ = std::move(done);
+  drain_deadline_ms_ = loop_->now_ms() + static_cast<uint64_t>(options_.drain.count());
+  for (auto& [key, socket] : sockets_) socket->Close();
+  loop_->SetTimer(drain_timer_, std::min<uint64_t>(kDrainIdleGraceMs, static_cast<uint64_t>(options_.drain.count())));
+  if (sessions_.empty()) Drained();
+}
+
+void Worker::OnDrainTimer() {
+  const bool over = loop_->now_ms() >= drain_deadline_ms_;
+  for (size_t i = sessions_.size(); i-- > 0;) {
+    if (i < sessions_.size() && (over || sessions_[i]->idle())) sessions_[i]->Close();
+  }
+  if (sessions_.empty()) return Drained();
+  loop_->SetTimer(drain_timer_, kDrainTickMs);
+}
+
+void Worker::Drained() {
+  drain_deadline_ms_ = 0;
+  loop_->wheel().Clear(drain_timer_);
+  if (drained_) std::exchange(drained_, nullptr)();
+}
+
+// ---- ListenerSocket
+
+Status ListenerSocket::Open() { return worker_.loop().Add(fd_.get(), this); }
+
+void ListenerSocket::Close() {
+  if (!fd_) return;
+  while (AcceptOne()) {
+  }
+  fd_.Close();
+  worker_.loop().wheel().Clear(*this);
+}
+
+Status ListenerSocket::Reopen(net::Fd fd) {
+  fd_ = std::move(fd);
+  return Open();
+}
+
+void ListenerSocket::Accept() {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    if (!fd_ || !AcceptOne()) return;
+  }
+  worker_.loop().Defer(*this);
+}
+
+bool ListenerSocket::AcceptOne() {
+  sockaddr_storage storage;
+  socklen_t size = sizeof storage;
+  net::Fd fd(accept4(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!fd) {
+    if (errno == EINTR || errno == ECONNABORTED) return true;
+    // Out of descriptors or memory: the queue waits, no new event will tell.
+    if (errno != EAGAIN && errno != EWOULDBLOCK) worker_.loop().SetTimer(*this, 100);
+    return false;
+  }
+  if (worker_.open() >= worker_.limits().connections_per_worker) return true;  // Closed at once.
+  net::SetNoDelay(fd.get());
+  auto* session = new Session(worker_, *this, net::Address::From(reinterpret_cast<sockaddr*>(&storage), size));
+  if (!session->Open(std::move(fd)).ok()) session->Close();
+  return true;
+}
+
+std::shared_ptr<const net::TlsPeerRule> ListenerSocket::RuleFor(std::string_view sni) {
+  const int chain = planned != nullptr ? planned->ChainFor(sni) : -1;
+  return chain < 0 ? nullptr : planned->rules[static_cast<size_t>(chain)];
+}
+
+}  // namespace weir::proxy
