@@ -183,7 +183,7 @@ Result<Finished> Fleet::Weir(std::vector<std::string> arguments, std::string_vie
   command.argv = std::move(arguments);
   command.argv.insert(command.argv.begin(), options_.bin_dir + "/weir");
   command.env = CliEnvironment();
-  return Run(std::move(command), deadline, input);
+  return RunCommand(std::move(command), deadline, input);
 }
 
 Result<std::string> Fleet::WeirOk(std::vector<std::string> arguments, std::string_view input) const {

@@ -279,7 +279,7 @@ Status WaitForLog(Process* process, std::string_view text, Milliseconds deadline
                    [&] { return process->Log().find(text) != std::string::npos; });
 }
 
-Result<Finished> Run(Command command, Milliseconds deadline, std::string_view input) {
+Result<Finished> RunCommand(Command command, Milliseconds deadline, std::string_view input) {
   WEIR_TRY(CheckProgram(command));
   int in[2], out[2], err[2];
   if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0) {

@@ -78,6 +78,6 @@ struct Finished {
   std::string out;
   std::string err;
 };
-Result<Finished> Run(Command command, Milliseconds deadline, std::string_view input = "");
+Result<Finished> RunCommand(Command command, Milliseconds deadline, std::string_view input = "");
 
 }  // namespace weir::test

@@ -89,13 +89,13 @@ TEST(WaitUntil, FailsAtOnceWhenTheProcessEndsAndShowsItsLog) {
   EXPECT_NE(status.error().message.find("it broke"), std::string::npos);
 }
 
-TEST(Run, PassesInputAndCollectsOutput) {
-  const auto finished = Run(Shell("read x; echo got $x; echo bad >&2; exit 4"), Milliseconds(5000), "word\n");
+TEST(RunCommand, PassesInputAndCollectsOutput) {
+  const auto finished = RunCommand(Shell("read x; echo got $x; echo bad >&2; exit 4"), Milliseconds(5000), "word\n");
   ASSERT_TRUE(finished.ok());
   EXPECT_EQ(finished->out, "got word\n");
   EXPECT_EQ(finished->err, "bad\n");
   EXPECT_EQ(finished->exit_code, 4);
-  EXPECT_EQ(Run(Shell("sleep 100"), Milliseconds(50)).error().reason, "TIMEOUT");
+  EXPECT_EQ(RunCommand(Shell("sleep 100"), Milliseconds(50)).error().reason, "TIMEOUT");
 }
 
 // Answers every connection's requests from a script of raw answers.
