@@ -341,7 +341,7 @@ TEST_F(RestApi, RefusesAllDocumentsWhenOneIsWrong) {
   Answer wrong = Apply(std::string(kSurroundings) + "---\n" + kFounding + "  colour: red\n");
   EXPECT_EQ(wrong.status, 400);
   EXPECT_THAT(wrong.text, HasSubstr("spec.colour"));
-  EXPECT_THAT(wrong.text, HasSubstr("\"line\":48"));
+  EXPECT_THAT(wrong.text, HasSubstr("\"line\":50"));
   EXPECT_EQ(Get("/v2/organizations/demo-org/tenants/demo-tenant").status, 404);
 }
 
@@ -359,7 +359,7 @@ TEST_F(RestApi, FindsWhatIsWrongBetweenResources) {
   unknown_cluster.replace(unknown_cluster.find("cluster2"), 8, "cluster9");
   Answer missing = Apply(unknown_cluster);
   EXPECT_EQ(missing.reason(), "CLUSTER_MISSING") << missing.text;
-  EXPECT_THAT(missing.text, HasSubstr("\"line\":24"));
+  EXPECT_THAT(missing.text, HasSubstr("\"line\":23"));
   Answer overlap = Apply(R"({"apiVersion": "api.weir.dev/v2", "kind": "Workspace",
     "metadata": {"name": "other", "organization": "demo-org", "tenant": "demo-tenant"},
     "spec": {"namespaceSelector": {"names": ["cluster1/t1"]}}})");
