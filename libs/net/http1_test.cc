@@ -1,0 +1,208 @@
+#include "libs/net/http1.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+namespace weir::net {
+namespace {
+
+struct Parsed {
+  Parse result;
+  std::string error;
+  std::unique_ptr<RequestHead> head = std::make_unique<RequestHead>();
+};
+
+Parsed Request(const std::string& text) {
+  Parsed parsed;
+  static std::string kept;
+  kept = text;
+  parsed.result = ParseRequest(kept.data(), kept.size(), *parsed.head);
+  parsed.error = std::string(parsed.head->error);
+  return parsed;
+}
+
+std::string Get(const std::string& headers) { return "GET / HTTP/1.1\r\nHost: a.example\r\n" + headers + "\r\n"; }
+
+TEST(RequestHead, ReadsWhatAProxyNeeds) {
+  const auto parsed = Request("POST /a?b=c HTTP/1.1\r\nHost: a.example:80\r\nContent-Length: 5\r\nX-Request-Id: 7\r\n\r\nhello");
+  ASSERT_EQ(parsed.result, Parse::kComplete) << parsed.error;
+  EXPECT_EQ(parsed.head->method, "POST");
+  EXPECT_EQ(parsed.head->target, "/a?b=c");
+  EXPECT_EQ(parsed.head->host, "a.example:80");
+  EXPECT_EQ(parsed.head->body, BodyKind::kLength);
+  EXPECT_EQ(parsed.head->content_length, 5u);
+  EXPECT_EQ(parsed.head->request_id, "7");
+  EXPECT_FALSE(parsed.head->close);
+}
+
+TEST(RequestHead, WaitsForTheEmptyLineWhereverTheBytesStop) {
+  const std::string whole = Get("Accept: */*\r\n");
+  RequestHead head;
+  for (size_t size = 1; size < whole.size(); ++size) {
+    EXPECT_EQ(ParseRequest(whole.data(), size, head), Parse::kIncomplete) << size;
+  }
+  EXPECT_EQ(ParseRequest(whole.data(), whole.size(), head), Parse::kComplete);
+}
+
+TEST(RequestHead, RefusesEveryAmbiguousFraming) {
+  const struct { const char* name; std::string text; } cases[] = {
+      {"length and chunked", Get("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n")},
+      {"chunked and length", Get("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n")},
+      {"two lengths", Get("Content-Length: 5\r\nContent-Length: 6\r\n")},
+      {"two equal lengths", Get("Content-Length: 5\r\nContent-Length: 5\r\n")},
+      {"length list", Get("Content-Length: 5, 5\r\n")},
+      {"plus sign", Get("Content-Length: +5\r\n")},
+      {"minus sign", Get("Content-Length: -5\r\n")},
+      {"hex length", Get("Content-Length: 0x5\r\n")},
+      {"empty length", Get("Content-Length:\r\n")},
+      {"length overflow", Get("Content-Length: 99999999999999999999\r\n")},
+      {"space in length", Get("Content-Length: 5 5\r\n")},
+      {"two encodings", Get("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")},
+      {"unknown encoding", Get("Transfer-Encoding: xchunked\r\n")},
+      {"identity encoding", Get("Transfer-Encoding: identity\r\n")},
+      {"encoding list", Get("Transfer-Encoding: gzip, chunked\r\n")},
+      {"encoding with control", Get("Transfer-Encoding: \x0b" "chunked\r\n")},
+      {"space before colon", Get("Content-Length : 5\r\n")},
+      {"tab before colon", Get("Transfer-Encoding\t: chunked\r\n")},
+      {"obs-fold", Get("X-A: b\r\n c\r\n")},
+      {"leading space", Get(" X-A: b\r\n")},
+      {"bare LF", "GET / HTTP/1.1\nHost: a.example\n\n"},
+      {"bare LF in a header", Get("X-A: b\nContent-Length: 5\r\n")},
+      {"bare CR in a value", Get("X-A: b\rc\r\n")},
+      {"NUL in a value", Get(std::string("X-A: b\0c\r\n", 10))},
+      {"empty name", Get(": b\r\n")},
+      {"no colon", Get("X-A\r\n")},
+      {"chunked in HTTP/1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"},
+      {"no host", "GET / HTTP/1.1\r\n\r\n"},
+      {"two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"},
+      {"host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"},
+      {"host with user", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"},
+      {"host list", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n"},
+      {"absolute form of another host", "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n"},
+      {"connect", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n"},
+      {"relative target", "GET a HTTP/1.1\r\nHost: a\r\n\r\n"},
+      {"two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n"},
+      {"space in the target", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"},
+      {"HTTP/2", "GET / HTTP/2.0\r\nHost: a\r\n\r\n"},
+      {"HTTP/0.9", "GET /\r\n\r\n"},
+      {"lower-case version", "GET / http/1.1\r\nHost: a\r\n\r\n"},
+      {"TLS bytes", std::string("\x16\x03\x01\x00", 4)},
+      {"connection takes away the length", Get("Connection: content-length\r\nContent-Length: 5\r\n")},
+      {"connection takes away the authorization", Get("Connection: close, authorization\r\nAuthorization: b\r\n")},
+  };
+  for (const auto& c : cases) EXPECT_EQ(Request(c.text).result, Parse::kBad) << c.name;
+}
+
+TEST(RequestHead, BoundsSizeAndCount) {
+  std::string many;
+  for (int i = 0; i < 101; ++i) many += "X-A: b\r\n";
+  EXPECT_EQ(Request(Get(many)).error, "too_many_headers");
+  const auto large = Request(Get("X-A: " + std::string(61 * 1024, 'a') + "\r\n"));
+  EXPECT_EQ(large.error, "head_too_large");
+  EXPECT_EQ(large.head->error_status, 431);
+  EXPECT_EQ(Request("GET /" + std::string(9000, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n").head->error_status, 414);
+}
+
+TEST(RequestHead, DropsWhatConnectionLists) {
+  const auto parsed = Request(Get("Connection: x-hop, close\r\nX-Hop: 1\r\nX-Stay: 2\r\n"));
+  ASSERT_EQ(parsed.result, Parse::kComplete);
+  EXPECT_TRUE(parsed.head->close);
+  for (size_t i = 0; i < parsed.head->count; ++i) {
+    const HeaderLine& line = parsed.head->lines[i];
+    EXPECT_EQ(line.listed, parsed.head->Name(line) == "X-Hop");
+  }
+}
+
+TEST(ResponseHead, KnowsWhereTheBodyEnds) {
+  ResponseHead head;
+  const auto body = [&](const std::string& text, bool to_head) {
+    EXPECT_EQ(ParseResponse(text.data(), text.size(), to_head, head), Parse::kComplete) << text;
+    return head.body;
+  };
+  EXPECT_EQ(body("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", false), BodyKind::kLength);
+  EXPECT_EQ(body("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", true), BodyKind::kNone);
+  EXPECT_EQ(body("HTTP/1.1 204 No Content\r\n\r\n", false), BodyKind::kNone);
+  EXPECT_EQ(body("HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n", false), BodyKind::kNone);
+  EXPECT_EQ(body("HTTP/1.1 100 Continue\r\n\r\n", false), BodyKind::kNone);
+  EXPECT_EQ(body("HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n", false), BodyKind::kChunked);
+  EXPECT_EQ(body("HTTP/1.0 200 OK\r\n\r\n", false), BodyKind::kToClose);
+  EXPECT_TRUE(head.close);
+}
+
+TEST(ResponseHead, RefusesWhatNobodyCanAgreeOn) {
+  for (const std::string text : {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+                                 "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
+                                 "HTTP/1.1 20 OK\r\n\r\nxxxxxx", "HTTP/1.1 999 OK\r\n\r\n", "HTP/1.1 200 OK\r\n\r\n",
+                                 "HTTP/1.1 200 OK\nContent-Length: 3\n\n"}) {
+    ResponseHead head;
+    EXPECT_EQ(ParseResponse(text.data(), text.size(), false, head), Parse::kBad) << text;
+  }
+}
+
+TEST(CanonicalTarget, GivesPolicyRouteAndUpstreamOnePath) {
+  const struct { std::string target, canonical; } cases[] = {
+      {"/", "/"}, {"/a/b?x=../y", "/a/b?x=../y"}, {"/public/../admin", "/admin"}, {"/./admin", "/admin"},
+      {"//admin", "/admin"}, {"/a//b///c", "/a/b/c"}, {"/%61dmin", "/admin"}, {"/a/%2e%2e/admin", "/admin"},
+      {"/a/%2E/b", "/a/b"}, {"/caf%c3%a9", "/caf%C3%A9"}, {"/a/..", "/"}, {"/a/.", "/a/"}, {"/a/b/..", "/a/"},
+      {"/.well-known/x", "/.well-known/x"}, {"/a;v=1", "/a;v=1"}, {"/a%20b", "/a%20b"}, {"*", "*"},
+  };
+  for (const auto& c : cases) {
+    std::string out;
+    const PathResult result = CanonicalTarget(c.target, out);
+    EXPECT_NE(result, PathResult::kRefused) << c.target;
+    EXPECT_EQ(result == PathResult::kSame ? c.target : out, c.canonical) << c.target;
+  }
+}
+
+TEST(CanonicalTarget, RefusesWhatDecodersReadDifferently) {
+  for (const std::string target :
+       {"/a%2fadmin", "/a%2Fadmin", "/a%5cadmin", "/a\\admin", "/a%00", "/a%0d%0a", "/%252e%252e/admin", "/%252fadmin",
+        "/%c0%ae%c0%ae/admin", "/..", "/../admin", "/a/../../admin", "/a/..;x=1/admin", "/a/.;/b", "/admin#x", "/a?b#c",
+        "/a%", "/a%2", "/a%zz", "/caf\xc3\xa9"}) {
+    std::string out;
+    EXPECT_EQ(CanonicalTarget(target, out), PathResult::kRefused) << target;
+  }
+}
+
+// Feeds in pieces of `step` bytes; answers the data, or "bad" or "open".
+std::string Unchunk(const std::string& text, size_t step, size_t* consumed = nullptr) {
+  ChunkReader reader;
+  std::string data;
+  size_t at = 0;
+  while (at < text.size()) {
+    size_t left = std::min(step, text.size() - at);
+    while (left > 0) {
+      const auto run = reader.Next(text.data() + at, left);
+      if (run.kind == ChunkReader::Kind::kBad) return "bad";
+      if (run.kind == ChunkReader::Kind::kData) data.append(text, at, run.size);
+      at += run.size;
+      left -= run.size;
+      if (consumed != nullptr) *consumed = at;
+      if (run.kind == ChunkReader::Kind::kEnd) return data;
+    }
+  }
+  return "open";
+}
+
+TEST(ChunkReader, FollowsTheBodyHoweverItArrives) {
+  const std::string body = "5\r\nhello\r\n1\r\n \r\n05\r\nworld\r\n0\r\nX-Sum: 1\r\nX-B: 2\r\n\r\n";
+  for (const size_t step : {size_t{1}, size_t{2}, size_t{3}, size_t{7}, size_t{1000}}) {
+    size_t consumed = 0;
+    EXPECT_EQ(Unchunk(body + "GET", step, &consumed), "hello world") << step;
+    EXPECT_EQ(consumed, body.size()) << step;
+  }
+}
+
+TEST(ChunkReader, RefusesEveryTrick) {
+  for (const std::string body :
+       {"5\nhello\r\n0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5;a=b\r\nhello\r\n0\r\n\r\n", "5 \r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n", "\r\n", "-1\r\n", "+5\r\nhello\r\n", "10000000000000000\r\n", "5\r\nhello!\r\n",
+        "0\r\nContent-Length: 5\r\n\r\n", "0\r\nTransfer-Encoding: chunked\r\n\r\n", "0\r\nHost: b\r\n\r\n",
+        "0\r\n X: b\r\n\r\n", "0\r\nX : b\r\n\r\n", "0\r\nX: b\n\r\n", "0\r\n\n"}) {
+    for (const size_t step : {size_t{1}, size_t{1000}}) EXPECT_EQ(Unchunk(body, step), "bad") << body;
+  }
+}
+
+}  // namespace
+}  // namespace weir::net
