@@ -1,0 +1,337 @@
+#include "libs/gateway/gateway.h"
+
+#include <arpa/inet.h>
+#include <google/protobuf/text_format.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+#include "libs/identity/certificates.h"
+#include "libs/identity/spiffe_id.h"
+#include "libs/identity/token.h"
+#include "libs/rpc/server.h"
+#include "libs/xds/grpc/ads_service.h"
+
+namespace weir::gateway {
+namespace {
+
+constexpr const char* kDomain = "edge.acme.weir.internal";
+constexpr const char* kNode = "edge/ingress/t1";
+const auto kPatience = std::chrono::seconds(20);
+
+template <typename Condition>
+bool Eventually(const Condition& condition) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return true;
+}
+
+template <typename Message>
+std::string Bytes(const std::string& text) {
+  Message message;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &message)) << text;
+  return message.SerializeAsString();
+}
+
+// An agent as far as a gateway sees it.
+class FakeAgent : public agent::v1::WorkloadIdentity::Service {
+ public:
+  FakeAgent() {
+    cluster_.key_pem = identity::NewKey().value();
+    cluster_.certificate_pem = identity::SignIntermediate(root, identity::MakeCsr(cluster_.key_pem).value(), kDomain,
+                                                          std::chrono::hours(24)).value();
+  }
+  ~FakeAgent() override { Stop(); }
+
+  void Start() {
+    identity::LeafRequest request;
+    const std::string key = identity::NewKey().value();
+    request.csr_pem = identity::MakeCsr(key).value();
+    request.spiffe_id = identity::AgentSpiffeId(kDomain);
+    request.dns_names = {identity::AgentDnsName(kDomain)};
+    rpc::ServerTls tls;
+    tls.chain_pem = identity::SignLeaf(cluster_, request).value() + cluster_.certificate_pem;
+    tls.key_pem = key;
+    xds::AdsServiceOptions options;
+    options.rules = std::make_shared<xds::ServerRules>(xds::EnvoyRules());
+    options.authenticate = [this](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
+      const auto found = peer.metadata.find("authorization");
+      if (found == peer.metadata.end() || found->second != "Bearer " + token) return Unauthenticated("TOKEN", "who?");
+      return xds::AdsGrant{kNode};
+    };
+    options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
+      std::lock_guard lock(mutex_);
+      for (const auto& one : event.accepted_resources) accepted_.insert(one.name);
+      if (!event.accepted) error_ = event.error;
+    };
+    ads_ = std::make_unique<xds::AdsService>(std::move(options));
+    if (snapshot_) ads_->SetSnapshot(kNode, snapshot_);
+    grpc::ServerBuilder builder;
+    rpc::ApplyDefaults(builder);
+    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), rpc::FixedServerTls(tls).value(), &port);
+    builder.RegisterService(this);
+    builder.RegisterService(ads_->service());
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+  }
+
+  void Stop() {
+    if (!server_) return;
+    ads_->Shutdown();
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+    server_.reset();
+    ads_.reset();
+  }
+
+  // One host with one direct response per entry; `listener_extra` is appended to the listener.
+  void Serve(uint16_t http_port, const std::map<std::string, std::string>& bodies, const std::string& listener_extra = "") {
+    auto snapshot = std::make_shared<xds::Snapshot>();
+    const auto set = [&](std::string_view type, const std::string& name, std::string value) {
+      auto& slot = snapshot->types[std::string(type)];
+      auto all = slot ? std::make_shared<xds::Resources>(*slot) : std::make_shared<xds::Resources>();
+      (*all)[name] = xds::MakeResource(name, std::move(value));
+      slot = std::move(all);
+    };
+    for (const std::string_view type : {xds::kCluster, xds::kEndpoints, xds::kSecret, xds::kVirtualHost}) {
+      snapshot->types[std::string(type)] = std::make_shared<xds::Resources>();
+    }
+    set(xds::kListener, "80", Bytes<envoy::config::listener::v3::Listener>(fmt::format(R"(name: "80"
+      address {{ socket_address {{ address: "127.0.0.1" port_value: {} }} }}
+      filter_chains {{ filters {{ name: "envoy.filters.network.http_connection_manager" typed_config {{
+        [type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager] {{
+          stat_prefix: "edge" rds {{ route_config_name: "edge/80" config_source {{ ads {{}} resource_api_version: V3 }} }}
+          http_filters {{ name: "envoy.filters.http.router" typed_config {{
+            [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] {{}} }} }} }} }} }} }} {})",
+                                                                                   http_port, listener_extra)));
+    set(xds::kRoute, "edge/80", Bytes<envoy::config::route::v3::RouteConfiguration>(
+        R"(name: "edge/80" vhds { config_source { ads {} resource_api_version: V3 } })"));
+    for (const auto& [host, body] : bodies) {
+      const std::string name = "edge/80/" + host;
+      set(xds::kVirtualHost, name, Bytes<envoy::config::route::v3::VirtualHost>(fmt::format(
+          R"(name: "{}" domains: "{}" routes {{ name: "r/0" match {{ prefix: "/" }}
+             direct_response {{ status: 200 body {{ inline_string: "{}" }} }} }})", name, host, body)));
+    }
+    snapshot_ = snapshot;
+    if (ads_) ads_->SetSnapshot(kNode, snapshot);
+  }
+
+  bool WasAccepted(const std::string& name) {
+    std::lock_guard lock(mutex_);
+    return accepted_.contains(name);
+  }
+  std::string error() {
+    std::lock_guard lock(mutex_);
+    return error_;
+  }
+
+  grpc::Status Sign(grpc::ServerContext* context, const agent::v1::SignRequest* request,
+                    agent::v1::SignResponse* response) override {
+    if (rpc::BearerToken(*context) != token) return {grpc::StatusCode::UNAUTHENTICATED, "who?"};
+    identity::LeafRequest leaf;
+    leaf.csr_pem = request->csr_pem();
+    leaf.spiffe_id = identity::WorkloadSpiffeId(kDomain, "ingress", "t1");
+    leaf.lifetime = std::chrono::hours(1);
+    response->set_chain_pem(identity::SignLeaf(cluster_, leaf).value() + cluster_.certificate_pem);
+    response->set_root_pem(root.certificate_pem);
+    response->set_spiffe_id(leaf.spiffe_id);
+    ++signed_leaves;
+    return grpc::Status::OK;
+  }
+
+  identity::Authority root = identity::NewRoot("acme").value();
+  std::string token = identity::NewBearerToken();
+  int port = 0;
+  std::atomic<int> signed_leaves = 0;
+
+ private:
+  identity::Authority cluster_;
+  xds::SnapshotPtr snapshot_;
+  std::unique_ptr<xds::AdsService> ads_;
+  std::unique_ptr<grpc::Server> server_;
+  std::mutex mutex_;
+  std::set<std::string> accepted_;
+  std::string error_;
+};
+
+uint16_t FreePort() {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
+// The whole answer, "" when nobody answers.
+std::string Get(uint16_t port, const std::string& host) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  timeval limit{5, 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  std::string answer;
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
+    const std::string request = "GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n";
+    EXPECT_EQ(send(fd, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
+    char buffer[4096];
+    for (ssize_t got; (got = recv(fd, buffer, sizeof(buffer), 0)) > 0;) answer.append(buffer, static_cast<size_t>(got));
+  }
+  close(fd);
+  return answer;
+}
+
+class GatewayTest : public testing::Test {
+ protected:
+  Settings MakeSettings() {
+    EXPECT_TRUE(identity::WriteSecretFile(folder_ + "/token", agent_.token + "\n").ok());
+    bootstrap::v1::Gateway message;
+    message.set_state_dir(folder_ + "/state");
+    message.set_agent("127.0.0.1:" + std::to_string(agent_.port));
+    message.set_agent_name(identity::AgentDnsName(kDomain));
+    message.set_root_pem(agent_.root.certificate_pem);
+    message.set_token_file(folder_ + "/token");
+    message.set_node_id(kNode);
+    message.set_workers(2);
+    message.mutable_drain()->set_seconds(2);
+    return ReadSettings(message, "weir-test").value();
+  }
+  std::unique_ptr<Gateway> StartGateway() {
+    auto gateway = Gateway::Start(MakeSettings(), {"weir-test", "", nullptr, nullptr});
+    EXPECT_TRUE(gateway.ok()) << gateway.error().ToString();
+    return std::move(gateway).value();
+  }
+  bool Answers(const std::string& body, const std::string& host = "shop.example.com") {
+    return Eventually([&] { return Get(port_, host).ends_with(body); });
+  }
+  void RunOnce() {  // Leaves an identity and a last-good behind.
+    agent_.Start();
+    agent_.Serve(port_, {{"shop.example.com", "one"}});
+    const auto gateway = StartGateway();
+    EXPECT_TRUE(Answers("one"));
+    EXPECT_TRUE(Eventually([&] { return agent_.WasAccepted("edge/80/shop.example.com"); }));
+  }
+
+  // Short: the admin door is a unix socket in it.
+  const std::string folder_ = "/tmp/weir-gw-" + RandomHex(4);
+  const uint16_t port_ = FreePort();
+  FakeAgent agent_;
+};
+
+TEST_F(GatewayTest, ServesWhatItsAgentSaysAndAcknowledgesIt) {
+  agent_.Start();
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(Answers("one"));
+  EXPECT_TRUE(Eventually([&] { return gateway->Ready().ok(); }));
+  EXPECT_TRUE(Eventually([&] { return agent_.WasAccepted("edge/80/shop.example.com"); }));
+  agent_.Serve(port_, {{"shop.example.com", "two"}});
+  EXPECT_TRUE(Answers("two"));
+  EXPECT_EQ(agent_.signed_leaves, 1);
+}
+
+TEST_F(GatewayTest, StartsFromLastGoodWhenTheAgentIsGone) {
+  RunOnce();
+  agent_.Stop();
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(gateway->Ready().ok());
+  EXPECT_TRUE(Get(port_, "shop.example.com").ends_with("one"));
+  // And takes up the agent's word when it is back.
+  agent_.Serve(port_, {{"shop.example.com", "two"}});
+  agent_.Start();
+  EXPECT_TRUE(Answers("two"));
+  EXPECT_EQ(agent_.signed_leaves, 1);
+}
+
+TEST_F(GatewayTest, RefusesACorruptLastGoodAndUsesTheOlder) {
+  {
+    agent_.Start();
+    agent_.Serve(port_, {{"shop.example.com", "one"}});
+    const auto gateway = StartGateway();
+    EXPECT_TRUE(Answers("one"));
+    ASSERT_TRUE(Eventually([&] { return agent_.WasAccepted("edge/80/shop.example.com"); }));
+    agent_.Serve(port_, {{"shop.example.com", "two"}});
+    EXPECT_TRUE(Answers("two"));
+  }
+  agent_.Stop();
+  const std::string newest = folder_ + "/state/last-good.1";
+  std::string bytes = ReadFile(newest).value();
+  bytes[bytes.size() / 2] ^= 1;
+  ASSERT_TRUE(WriteFileAtomic(newest, bytes).ok());
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(gateway->Ready().ok());
+  EXPECT_FALSE(Get(port_, "shop.example.com").ends_with("two"));
+}
+
+TEST_F(GatewayTest, SaysWhichFieldItDoesNotServeAndKeepsServing) {
+  agent_.Start();
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(Answers("one"));
+  agent_.Serve(port_, {{"shop.example.com", "one"}}, "freebind { value: true }");
+  EXPECT_TRUE(Eventually([&] { return agent_.error().find("freebind") != std::string::npos; })) << agent_.error();
+  EXPECT_TRUE(Get(port_, "shop.example.com").ends_with("one"));
+}
+
+TEST_F(GatewayTest, AStrangersTokenGetsNothing) {
+  agent_.Start();
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  Settings settings = MakeSettings();
+  ASSERT_TRUE(identity::WriteSecretFile(folder_ + "/token", "wrong").ok());
+  auto gateway = Gateway::Start(settings, {"weir-test", "", nullptr, nullptr});
+  ASSERT_TRUE(gateway.ok());
+  EXPECT_EQ((*gateway)->Ready().error().reason, "NOT_READY");
+  // It tries on: the right token is enough.
+  ASSERT_TRUE(identity::WriteSecretFile(folder_ + "/token", agent_.token).ok());
+  EXPECT_TRUE(Answers("one"));
+}
+
+TEST_F(GatewayTest, TheKeptIdentityIsPrivate) {
+  RunOnce();
+  struct stat facts {};
+  ASSERT_EQ(stat((folder_ + "/state/identity.pem").c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 0777, 0600u);
+}
+
+TEST_F(GatewayTest, DrainingEndsWithNobodyListening) {
+  agent_.Start();
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(Answers("one"));
+  gateway->Drain();
+  EXPECT_EQ(gateway->Ready().error().reason, "DRAINING");
+  EXPECT_EQ(Get(port_, "shop.example.com"), "");
+}
+
+TEST(GatewaySettings, NameEveryFieldThatIsMissing) {
+  bootstrap::v1::Gateway message;
+  message.set_node_id("edge/x");
+  message.set_workers(65);
+  const auto settings = ReadSettings(message, "weir-tier1");
+  ASSERT_FALSE(settings.ok());
+  EXPECT_EQ(settings.error().violations.size(), 6u);
+}
+
+}  // namespace
+}  // namespace weir::gateway
