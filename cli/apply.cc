@@ -118,7 +118,8 @@ Result<Sources> ReadSources(const std::vector<std::string>& paths) {
       WEIR_TRY(read(path));
     }
   }
-  if (sources.text.size() > (1u << 20)) return Usage("the documents are larger than 1 MiB together; apply them in parts");
+  if (sources.text.size() > (1u << 20))
+    return Usage("the documents are larger than 1 MiB together; apply them in parts");
   if (sources.text.find_first_not_of(" \t\r\n-") == std::string::npos) return Usage("there is no document to apply");
   return sources;
 }
@@ -134,7 +135,8 @@ std::string Sources::PlaceOf(int line, int column) const {
 }
 
 Command ApplyCommand() {
-  return {"apply", "store documents from files, folders or standard input",
+  return {"apply",
+          "store documents from files, folders or standard input",
           R"(Usage: weir apply -f FILE|FOLDER|- [-f ...] [--wait[=SECONDS]] [--force] [--manager NAME]
 
 Stores all documents or none, in any order: parents may follow their children. Documents written for
@@ -158,7 +160,8 @@ A document is
       port: 80
       clusters: [{name: cluster1, weight: 75}, {name: cluster2, weight: 25}]
 )",
-          {{"file", "manager"}, {"wait", "force"}, {{'f', "file"}}}, Apply};
+          {{"file", "manager"}, {"wait", "force"}, {{'f', "file"}}},
+          Apply};
 }
 
 }  // namespace weir::cli

@@ -103,7 +103,7 @@ TEST(Session, FlagsGoOverEnvironmentOverWhatIsStored) {
   stored.token = "secret";
   auto path = StoreSession(stored);
   ASSERT_TRUE(path.ok());
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(stat(path->c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   EXPECT_EQ(LoadSession({})->token, "secret");
@@ -132,7 +132,8 @@ TEST(Main, ExitsWithCodesThatScriptsCanTrust) {
   EXPECT_EQ(Main({"cluster", "token", "--help"}), kExitOk);
   EXPECT_EQ(Main({"get", "pods"}), kExitUsage);
   EXPECT_EQ(Main({"get", "clusters", "-o", "xml"}), kExitUsage);
-  for (const Command& command : Commands()) EXPECT_THAT(std::string(command.help), HasSubstr("Usage: weir ")) << command.name;
+  for (const Command& command : Commands())
+    EXPECT_THAT(std::string(command.help), HasSubstr("Usage: weir ")) << command.name;
   unsetenv("WEIR_HOME");
 }
 

@@ -122,8 +122,7 @@ struct Client::Stub {
   grpc::GenericStub generic;
 };
 
-Client::Client(std::shared_ptr<grpc::Channel> channel)
-    : stub_(new Stub{grpc::GenericStub(std::move(channel))}) {}
+Client::Client(std::shared_ptr<grpc::Channel> channel) : stub_(new Stub{grpc::GenericStub(std::move(channel))}) {}
 Client::Client(Client&&) noexcept = default;
 Client::~Client() = default;
 

@@ -44,8 +44,8 @@ class Client {
   ~Client();
 
   // method: "Tier1Gateways/GetTier1Gateway" of package weir.v2.
-  Status Call(const std::string& method, const google::protobuf::Message& request,
-              google::protobuf::Message& response, int seconds = 30);
+  Status Call(const std::string& method, const google::protobuf::Message& request, google::protobuf::Message& response,
+              int seconds = 30);
 
  private:
   explicit Client(std::shared_ptr<grpc::Channel> channel);

@@ -12,8 +12,8 @@ namespace weir::cli {
 
 // What a command accepts: "--name VALUE", "--name=VALUE", "--switch". A switch may take a value after "=".
 struct FlagSpec {
-  std::set<std::string> values;    // "server"
-  std::set<std::string> switches;  // "force"
+  std::set<std::string> values;              // "server"
+  std::set<std::string> switches;            // "force"
   std::map<char, std::string> letters = {};  // 'f' -> "file"
 };
 

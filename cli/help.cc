@@ -57,15 +57,15 @@ int Fail(const Error& error, std::string_view command) {
   if (error.reason == "SERVER_UNREACHABLE") {
     std::cerr << "Is weir-server running there, and is --ca-file the root of that server?\n";
   }
-  if (error.code == Code::kUnauthenticated) std::cerr << "Log in with: weir login USER\n";
+  if (error.code == Code::kUnauthenticated && command != "login") std::cerr << "Log in with: weir login USER\n";
   return ExitOf(error);
 }
 
 }  // namespace
 
 const std::vector<Command>& Commands() {
-  static const std::vector<Command> kCommands = {LoginCommand(),  ApplyCommand(),        GetCommand(),
-                                                 StatusCommand(), DeleteCommand(),       ClusterTokenCommand(),
+  static const std::vector<Command> kCommands = {LoginCommand(),       ApplyCommand(),  GetCommand(),
+                                                 StatusCommand(),      DeleteCommand(), ClusterTokenCommand(),
                                                  UserPasswordCommand()};
   return kCommands;
 }
@@ -93,8 +93,8 @@ int Main(const std::vector<std::string>& arguments) {
     return kExitUsage;
   }
   const std::vector<std::string> rest(asked.begin() + static_cast<long>(words), asked.end());
-  const bool wants_help =
-      help_first || std::any_of(rest.begin(), rest.end(), [](const auto& word) { return word == "--help" || word == "-h"; });
+  const bool wants_help = help_first || std::any_of(rest.begin(), rest.end(),
+                                                    [](const auto& word) { return word == "--help" || word == "-h"; });
   if (wants_help) {
     std::cout << "weir " << command->name << ": " << command->summary << "\n\n" << command->help;
     return kExitOk;

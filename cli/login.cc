@@ -73,7 +73,8 @@ Result<int> UserPassword(const Flags& flags) {
 }  // namespace
 
 Command LoginCommand() {
-  return {"login", "sign in; later commands use the token",
+  return {"login",
+          "sign in; later commands use the token",
           R"(Usage: weir login USER [--server HOST:PORT] [--ca-file FILE] [--org NAME]
 
 The password is asked for, or read as one line from standard input when that is no terminal:
@@ -83,10 +84,12 @@ The password is asked for, or read as one line from standard input when that is 
 The token is stored readable only by you (~/.config/weir/session.json or $WEIR_HOME/session.json) together with the
 server and its root, so that later commands need no flags.
 )",
-          {}, Login};
+          {},
+          Login};
 }
 Command ClusterTokenCommand() {
-  return {"cluster token", "make the token with which an agent joins",
+  return {"cluster token",
+          "make the token with which an agent joins",
           R"(Usage: weir cluster token NAME [--ttl SECONDS]
 
 Prints a token that weir-agent needs to join as this cluster: used once, valid for 900 seconds or --ttl (1 to 86400).
@@ -94,17 +97,20 @@ The cluster must exist.
 
   weir cluster token cluster1 > join-token
 )",
-          {{"ttl"}, {}, {}}, ClusterToken};
+          {{"ttl"}, {}, {}},
+          ClusterToken};
 }
 Command UserPasswordCommand() {
-  return {"user password", "set a user's password",
+  return {"user password",
+          "set a user's password",
           R"(Usage: weir user password NAME
 
 The password (12 to 1024 bytes) is asked for, or read as one line from standard input. Ends every session of the user.
 
   weir user password ann < password-file
 )",
-          {}, UserPassword};
+          {},
+          UserPassword};
 }
 
 }  // namespace weir::cli

@@ -69,10 +69,14 @@ Status ListBelow(Client& client, const resource::KindInfo& kind, const std::stri
 
 const std::string& GivenName(resource::Kind kind, const Session& session, const Scope& scope) {
   switch (kind) {
-    case resource::Kind::kOrganization: return session.organization;
-    case resource::Kind::kTenant: return scope.tenant;
-    case resource::Kind::kWorkspace: return scope.workspace;
-    default: return scope.group;
+    case resource::Kind::kOrganization:
+      return session.organization;
+    case resource::Kind::kTenant:
+      return scope.tenant;
+    case resource::Kind::kWorkspace:
+      return scope.workspace;
+    default:
+      return scope.group;
   }
 }
 
@@ -116,13 +120,15 @@ std::string Detail(const Message& message) {
       parts.push_back(std::move(text));
     }
   } else if (const auto* gateway = dynamic_cast<const v2::Gateway*>(&message)) {
-    for (const auto& server : gateway->spec().http()) parts.push_back(fmt::format("{}:{}", server.hostname(), server.port()));
+    for (const auto& server : gateway->spec().http())
+      parts.push_back(fmt::format("{}:{}", server.hostname(), server.port()));
   } else if (const auto* cluster = dynamic_cast<const v2::Cluster*>(&message)) {
     parts = {cluster->state().connected() ? "connected"
              : cluster->state().has_last_seen()
                  ? "not connected since " + google::protobuf::util::TimeUtil::ToString(cluster->state().last_seen())
                  : "never joined",
-             fmt::format("{} workloads", cluster->state().workloads()), fmt::format("{} services", cluster->state().services())};
+             fmt::format("{} workloads", cluster->state().workloads()),
+             fmt::format("{} services", cluster->state().services())};
   } else if (const auto* workspace = dynamic_cast<const v2::Workspace*>(&message)) {
     for (const auto& name : workspace->spec().namespace_selector().names()) parts.push_back(name);
   } else if (const auto* user = dynamic_cast<const v2::User*>(&message)) {
@@ -141,11 +147,14 @@ std::string TableOf(const std::vector<ResourceMessage>& resources) {
   for (const auto& message : resources) {
     const v2::Metadata& metadata = resource::MetadataOf(*message);
     std::string in;
-    for (const std::string* part : {&metadata.organization(), &metadata.tenant(), &metadata.workspace(), &metadata.group()}) {
+    for (const std::string* part :
+         {&metadata.organization(), &metadata.tenant(), &metadata.workspace(), &metadata.group()}) {
       if (!part->empty()) in += (in.empty() ? "" : "/") + *part;
     }
     rows.push_back({metadata.name(), in, std::to_string(metadata.revision()),
-                    metadata.has_update_time() ? google::protobuf::util::TimeUtil::ToString(metadata.update_time()).substr(0, 19) + "Z" : "",
+                    metadata.has_update_time()
+                        ? google::protobuf::util::TimeUtil::ToString(metadata.update_time()).substr(0, 19) + "Z"
+                        : "",
                     Detail(*message)});
   }
   return Table(rows);
@@ -189,7 +198,8 @@ Result<int> Get(const Flags& flags) {
   if (flags.words.empty() || flags.words.size() > 2) return Usage("get wants KIND [NAME]");
   const bool is_fqn = flags.words[0].find('/') != std::string::npos;
   const resource::KindInfo* kind = resource::FindLoosely(flags.words[0]);
-  if (kind == nullptr && !is_fqn) return Usage(fmt::format("\"{}\" is not a kind; see weir get --help", flags.words[0]));
+  if (kind == nullptr && !is_fqn)
+    return Usage(fmt::format("\"{}\" is not a kind; see weir get --help", flags.words[0]));
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   WEIR_ASSIGN(Client client, Client::Connect(session));
   if (flags.words.size() == 2 || is_fqn) {
@@ -199,7 +209,8 @@ Result<int> Get(const Flags& flags) {
     one.push_back(std::move(message));
     return Print(one, FormatOf(flags, resource::Info(fqn.kind)), true);
   }
-  if (kind->kind == resource::Kind::kAccessBindings) return Usage("get accessbindings wants the full name of a resource");
+  if (kind->kind == resource::Kind::kAccessBindings)
+    return Usage("get accessbindings wants the full name of a resource");
   WEIR_ASSIGN(const auto resources, ListResources(client, session, *kind, ScopeOf(flags)));
   return Print(resources, format, false);
 }
@@ -209,7 +220,8 @@ Result<int> Delete(const Flags& flags) {
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   WEIR_ASSIGN(Client client, Client::Connect(session));
   WEIR_ASSIGN(const resource::Fqn fqn, ResolveName(client, session, flags.words, ScopeOf(flags)));
-  if (fqn.kind == resource::Kind::kAccessBindings) return Usage("bindings go with their resource; apply an empty list instead");
+  if (fqn.kind == resource::Kind::kAccessBindings)
+    return Usage("bindings go with their resource; apply an empty list instead");
   const resource::KindInfo& kind = resource::Info(fqn.kind);
   const ResourceMessage request = MakeRequest("Delete", kind.name);
   Set(*request, "fqn", fqn.text);
@@ -234,8 +246,8 @@ document::Node DocumentOf(const Message& resource) {
 
 Scope ScopeOf(const Flags& flags) { return {flags.Get("tenant"), flags.Get("workspace"), flags.Get("group")}; }
 
-Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session& session, const resource::KindInfo& kind,
-                                                   const Scope& scope) {
+Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session& session,
+                                                   const resource::KindInfo& kind, const Scope& scope) {
   WEIR_ASSIGN(const auto parents, Parents(client, session, kind, scope));
   std::vector<ResourceMessage> resources;
   for (const std::string& parent : parents) WEIR_TRY(ListBelow(client, kind, parent, resources));
@@ -248,7 +260,8 @@ Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn) {
   Set(*request, "fqn", fqn.text);
   ResourceMessage response = resource::NewMessage(fqn.kind);
   const bool bindings = fqn.kind == resource::Kind::kAccessBindings;
-  WEIR_TRY(client.Call(bindings ? "AccessBindingsService/GetAccessBindings" : Method("Get", kind), *request, *response));
+  WEIR_TRY(
+      client.Call(bindings ? "AccessBindingsService/GetAccessBindings" : Method("Get", kind), *request, *response));
   return response;
 }
 
@@ -259,13 +272,15 @@ Result<resource::Fqn> ResolveName(Client& client, const Session& session, const 
   if (words.size() == 2 && kind == nullptr) return Usage(fmt::format("\"{}\" is not a kind", words[0]));
   if (last.find('/') != std::string::npos) {
     const bool bindings = kind != nullptr && kind->kind == resource::Kind::kAccessBindings;
-    auto fqn = resource::ParseFqn(bindings && !last.ends_with("/accessbindings") ? resource::AccessBindingsFqn(last) : last);
+    auto fqn =
+        resource::ParseFqn(bindings && !last.ends_with("/accessbindings") ? resource::AccessBindingsFqn(last) : last);
     if (!fqn.ok()) return Usage(fqn.error().message);
     if (kind != nullptr && fqn->kind != kind->kind) return Usage(fmt::format("{} is not a {}", last, kind->name));
     return fqn;
   }
   if (kind == nullptr) return Usage("which kind? Give KIND NAME or a full name like organizations/o/tenants/t");
-  if (kind->kind == resource::Kind::kAccessBindings) return Usage("bindings are named by the full name of their resource");
+  if (kind->kind == resource::Kind::kAccessBindings)
+    return Usage("bindings are named by the full name of their resource");
   if (!resource::IsDnsLabel(last)) return Usage(fmt::format("\"{}\" is not a name", last));
   std::string parent;
   if (kind->parent) {
@@ -283,8 +298,8 @@ Result<resource::Fqn> ResolveName(Client& client, const Session& session, const 
       }
       if (holders.empty()) return NotFound("NOT_FOUND", "there is no {} \"{}\" that you may read", kind->name, last);
       if (holders.size() > 1) {
-        return Usage(fmt::format("several are called \"{}\", in {}; narrow it with --tenant, --workspace, --group", last,
-                                 Joined(holders)));
+        return Usage(fmt::format("several are called \"{}\", in {}; narrow it with --tenant, --workspace, --group",
+                                 last, Joined(holders)));
       }
       parent = holders[0];
     }
@@ -316,8 +331,11 @@ constexpr std::string_view kDeleteHelp =
 }  // namespace
 
 Command GetCommand() {
-  return {"get", "list resources, or print one", kGetHelp,
-          {{"tenant", "workspace", "group", "output"}, {}, {{'o', "output"}}}, Get};
+  return {"get",
+          "list resources, or print one",
+          kGetHelp,
+          {{"tenant", "workspace", "group", "output"}, {}, {{'o', "output"}}},
+          Get};
 }
 Command DeleteCommand() {
   return {"delete", "delete a resource", kDeleteHelp, {{"tenant", "workspace", "group"}, {"cascade"}, {}}, Delete};

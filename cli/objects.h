@@ -20,8 +20,8 @@ struct Scope {
   std::string tenant, workspace, group;
 };
 // All resources of a kind that the caller may read, below what the scope names.
-Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session& session, const resource::KindInfo& kind,
-                                                   const Scope& scope);
+Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session& session,
+                                                   const resource::KindInfo& kind, const Scope& scope);
 Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn);
 
 // "KIND NAME", "KIND FQN" or "FQN" -> FQN. A name that needs parents which are not given is looked for; USAGE when

@@ -24,11 +24,21 @@ void PrintOne(const v2::ResourceStatus& status) {
   if (status.gateways().empty()) return;
   std::vector<std::vector<std::string>> rows = {{"CLUSTER", "WORKLOAD", "STATE", "REASON", "SINCE", ""}};
   for (const auto& gateway : status.gateways()) {
-    rows.push_back({gateway.cluster(), gateway.workload(), State(gateway.state()), gateway.reason(),
-                    gateway.has_time() ? google::protobuf::util::TimeUtil::ToString(gateway.time()).substr(0, 19) + "Z" : "",
-                    gateway.message()});
+    rows.push_back(
+        {gateway.cluster(), gateway.workload(), State(gateway.state()), gateway.reason(),
+         gateway.has_time() ? google::protobuf::util::TimeUtil::ToString(gateway.time()).substr(0, 19) + "Z" : "",
+         gateway.message()});
   }
   std::cout << Table(rows);
+}
+
+// The names of its parents, "tenant/workspace/group".
+std::string Place(const std::string& fqn) {
+  std::string place;
+  for (std::string at = resource::ParentFqn(fqn); !at.empty(); at = resource::ParentFqn(at)) {
+    place = std::string(resource::LastName(at)) + (place.empty() ? "" : "/") + place;
+  }
+  return place;
 }
 
 Result<int> Status(const Flags& flags) {
@@ -58,12 +68,16 @@ Result<int> Status(const Flags& flags) {
     std::cout << document::ToJson(response, true);
     return kExitOk;
   }
-  std::vector<std::vector<std::string>> rows = {{"KIND", "NAME", "STATE", "REASON", "GATEWAYS", ""}};
+  std::vector<std::vector<std::string>> rows = {{"KIND", "NAME", "IN", "STATE", "REASON", "GATEWAYS", ""}};
   for (const auto& status : response.items()) {
+    // Bindings reach no gateway and every resource has them: only noise here.
+    if (status.kind() == "AccessBindings" && status.state() == v2::ResourceStatus::READY) continue;
     int ready = 0;
     for (const auto& gateway : status.gateways()) ready += gateway.state() == v2::ResourceStatus::READY ? 1 : 0;
-    rows.push_back({status.kind(), status.fqn(), State(status.state()), status.reason(),
-                    status.gateways().empty() ? "" : fmt::format("{}/{}", ready, status.gateways_size()), status.message()});
+    rows.push_back({status.kind(), std::string(resource::LastName(status.fqn())), Place(status.fqn()),
+                    State(status.state()), status.reason(),
+                    status.gateways().empty() ? "" : fmt::format("{}/{}", ready, status.gateways_size()),
+                    status.message()});
   }
   std::cout << Table(rows);
   return kExitOk;
@@ -72,7 +86,8 @@ Result<int> Status(const Flags& flags) {
 }  // namespace
 
 Command StatusCommand() {
-  return {"status", "how far resources have come, gateway by gateway",
+  return {"status",
+          "how far resources have come, gateway by gateway",
           R"(Usage: weir status [KIND NAME | FULL-NAME] [-o table|json] [--tenant T] [--workspace W] [--group G]
 
 READY     every gateway concerned acknowledged it
@@ -83,7 +98,8 @@ FAILED    a gateway rejected it; the message says why
   weir status
   weir status tier1gateway shop
 )",
-          {{"tenant", "workspace", "group", "output"}, {}, {{'o', "output"}}}, Status};
+          {{"tenant", "workspace", "group", "output"}, {}, {{'o', "output"}}},
+          Status};
 }
 
 }  // namespace weir::cli

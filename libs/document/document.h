@@ -52,9 +52,9 @@ struct Member {
 
 struct Limits {
   size_t bytes = 1u << 20;
-  int depth = 64;              // Of nested maps and sequences.
-  size_t nodes = 200'000;      // Of all documents of one text together.
-  size_t alias_nodes = 10'000; // How many of them may be copies made by aliases ("billion laughs").
+  int depth = 64;               // Of nested maps and sequences.
+  size_t nodes = 200'000;       // Of all documents of one text together.
+  size_t alias_nodes = 10'000;  // How many of them may be copies made by aliases ("billion laughs").
 };
 
 enum class Syntax {

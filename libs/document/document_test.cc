@@ -39,8 +39,9 @@ spec:
 )";
 
 std::string Why(const Result<std::vector<Node>>& result) {
-  return result.ok() ? "ok" : result.error().violations.empty() ? result.error().ToString()
-                                                                : result.error().violations[0].description;
+  return result.ok()                         ? "ok"
+         : result.error().violations.empty() ? result.error().ToString()
+                                             : result.error().violations[0].description;
 }
 
 TEST(Parse, KeepsOrderAndPositions) {
@@ -123,8 +124,9 @@ TEST(Parse, HoldsItsLimits) {
 
 TEST(Parse, EndsSoonOnHostileText) {
   const auto start = std::chrono::steady_clock::now();
-  for (std::string_view piece : {"[", "{", "- ", "? ", "&a ", "*a ", "a: ", "\"", "|\n ", "[a: ", "--- ", "!x ", "{a: [",
-                                 "&a [", "#", "%", "\n\n", "a\n", "'", "- - ? ", ",", "}", "a: {b: \n"}) {
+  for (std::string_view piece :
+       {"[",     "{",    "- ", "? ", "&a ",  "*a ", "a: ", "\"",     "|\n ", "[a: ", "--- ",     "!x ",
+        "{a: [", "&a [", "#",  "%",  "\n\n", "a\n", "'",   "- - ? ", ",",    "}",    "a: {b: \n"}) {
     std::string text;
     while (text.size() < (64u << 10)) text += piece;
     (void)Parse(text);
@@ -170,19 +172,20 @@ TEST(ToMessage, ReadsADocument) {
 }
 
 TEST(ToMessage, CollectsEveryViolationWithItsPlace) {
-  auto node = ParseOne("metadata: {name: 7, nmae: x}\nspec:\n  externalServers:\n  - port: 4294967296\n    hostname: true\n"
-                       "    clusters: {name: c}\n  - port: -1\n  - tls: {mode: MAYBE}\n  external_servers: []\n");
+  auto node = ParseOne(
+      "metadata: {name: 7, nmae: x}\nspec:\n  externalServers:\n  - port: 4294967296\n    hostname: true\n"
+      "    clusters: {name: c}\n  - port: -1\n  - tls: {mode: MAYBE}\n  external_servers: []\n");
   ASSERT_TRUE(node.ok());
   v2::Tier1Gateway gateway;
   std::vector<FieldViolation> violations;
   EXPECT_FALSE(ToMessage(*node, gateway, violations));
   std::vector<std::string> fields;
   for (const auto& v : violations) fields.push_back(fmt::format("{}@{}:{}", v.field, v.line, v.column));
-  EXPECT_THAT(fields, ::testing::ElementsAre(
-                          "metadata.name@1:18", "metadata.nmae@1:21", "spec.externalServers[0].port@4:11",
-                          "spec.externalServers[0].hostname@5:15", "spec.externalServers[0].clusters@6:15",
-                          "spec.externalServers[1].port@7:11", "spec.externalServers[2].tls.mode@8:17",
-                          "spec.external_servers@9:3"));
+  EXPECT_THAT(fields,
+              ::testing::ElementsAre("metadata.name@1:18", "metadata.nmae@1:21", "spec.externalServers[0].port@4:11",
+                                     "spec.externalServers[0].hostname@5:15", "spec.externalServers[0].clusters@6:15",
+                                     "spec.externalServers[1].port@7:11", "spec.externalServers[2].tls.mode@8:17",
+                                     "spec.external_servers@9:3"));
   EXPECT_THAT(violations[0].description, HasSubstr("quotes"));
   EXPECT_THAT(violations[1].description, HasSubstr("did you mean name"));
 }
@@ -197,7 +200,9 @@ spec:
       - timeout: 1.5s
         match: [{uri: {prefix: /a}}]
       - timeout: 250ms
-)", gateway).ok());
+)",
+                          gateway)
+                  .ok());
   const auto& rules = gateway.spec().http(0).routing().rules();
   EXPECT_EQ(rules[0].timeout().seconds(), 1);
   EXPECT_EQ(rules[0].timeout().nanos(), 500'000'000);
@@ -244,8 +249,9 @@ TEST(Locate, FindsThePlaceOfAPath) {
 
 TEST(Write, ReadsBackTheSame) {
   Node map = Node::Map();
-  for (std::string_view text : {"", "true", "12", "a: b", "#x", "- a", "on", "x #y", "{", "größe", "line\nbreak", "\"q\"",
-                                "2026-11-21", "1:20", "~", "*", "trail ", ":", "a:", "\\", "\t", "null", "0x1", "=", "."}) {
+  for (std::string_view text : {"",      "true",        "12",    "a: b",       "#x",   "- a", "on", "x #y",   "{",
+                                "größe", "line\nbreak", "\"q\"", "2026-11-21", "1:20", "~",   "*",  "trail ", ":",
+                                "a:",    "\\",          "\t",    "null",       "0x1",  "=",   "."}) {
     map.Add(std::string("k") + std::string(text), Node::String(std::string(text)));
   }
   Node list = Node::Sequence();

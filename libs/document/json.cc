@@ -61,13 +61,21 @@ class JsonReader {
     node.line = line_;
     node.column = Column();
     switch (Peek()) {
-      case '{': return Object(node, depth);
-      case '[': return Array(node, depth);
-      case '"': node.type = Node::Type::kString; return String(node.text);
-      case 't': return Word("true", node, Node::Type::kBool);
-      case 'f': return Word("false", node, Node::Type::kBool);
-      case 'n': return Word("null", node, Node::Type::kNull);
-      default: return Number(node);
+      case '{':
+        return Object(node, depth);
+      case '[':
+        return Array(node, depth);
+      case '"':
+        node.type = Node::Type::kString;
+        return String(node.text);
+      case 't':
+        return Word("true", node, Node::Type::kBool);
+      case 'f':
+        return Word("false", node, Node::Type::kBool);
+      case 'n':
+        return Word("null", node, Node::Type::kNull);
+      default:
+        return Number(node);
     }
   }
   bool Word(std::string_view word, Node& node, Node::Type type) {
@@ -145,14 +153,30 @@ class JsonReader {
     const char c = Peek();
     ++at_;
     switch (c) {
-      case '"': case '\\': case '/': out += c; return true;
-      case 'b': out += '\b'; return true;
-      case 'f': out += '\f'; return true;
-      case 'n': out += '\n'; return true;
-      case 'r': out += '\r'; return true;
-      case 't': out += '\t'; return true;
-      case 'u': break;
-      default: return Fail("an unknown escape in a string");
+      case '"':
+      case '\\':
+      case '/':
+        out += c;
+        return true;
+      case 'b':
+        out += '\b';
+        return true;
+      case 'f':
+        out += '\f';
+        return true;
+      case 'n':
+        out += '\n';
+        return true;
+      case 'r':
+        out += '\r';
+        return true;
+      case 't':
+        out += '\t';
+        return true;
+      case 'u':
+        break;
+      default:
+        return Fail("an unknown escape in a string");
     }
     unsigned code = 0;
     if (!Hex4(code)) return false;
@@ -171,10 +195,14 @@ class JsonReader {
     for (int i = 0; i < 4; ++i, ++at_) {
       const char c = Peek();
       unsigned digit = 0;
-      if (c >= '0' && c <= '9') digit = static_cast<unsigned>(c - '0');
-      else if (c >= 'a' && c <= 'f') digit = static_cast<unsigned>(c - 'a' + 10);
-      else if (c >= 'A' && c <= 'F') digit = static_cast<unsigned>(c - 'A' + 10);
-      else return Fail("four hexadecimal digits expected after \\u");
+      if (c >= '0' && c <= '9')
+        digit = static_cast<unsigned>(c - '0');
+      else if (c >= 'a' && c <= 'f')
+        digit = static_cast<unsigned>(c - 'a' + 10);
+      else if (c >= 'A' && c <= 'F')
+        digit = static_cast<unsigned>(c - 'A' + 10);
+      else
+        return Fail("four hexadecimal digits expected after \\u");
       code = code * 16 + digit;
     }
     return true;

@@ -47,7 +47,7 @@ class Builder : public YAML::EventHandler {
     Node node;
     Position(node, mark);
     node.type = plain ? PlainType(value) : Node::Type::kString;
-    node.text = node.type == Node::Type::kBool ? (value[0] == 't' || value[0] == 'T' ? "true" : "false")
+    node.text = node.type == Node::Type::kBool   ? (value[0] == 't' || value[0] == 'T' ? "true" : "false")
                 : node.type == Node::Type::kNull ? std::string()
                                                  : value;
     Scalar(std::move(node), anchor, mark, tag);
@@ -83,7 +83,8 @@ class Builder : public YAML::EventHandler {
 
   bool stopped() const { return !limit.empty(); }
   void Violation(const YAML::Mark& mark, std::string text) {
-    if (violations.size() < kMaxViolations) violations.push_back({Path(), std::move(text), mark.line + 1, mark.column + 1});
+    if (violations.size() < kMaxViolations)
+      violations.push_back({Path(), std::move(text), mark.line + 1, mark.column + 1});
   }
 
  private:

@@ -27,12 +27,18 @@ constexpr size_t kMaxViolations = 100;
 
 std::string_view TypeName(const Node& node) {
   switch (node.type) {
-    case Node::Type::kNull: return "nothing";
-    case Node::Type::kBool: return "a boolean";
-    case Node::Type::kNumber: return "a number";
-    case Node::Type::kString: return "a text";
-    case Node::Type::kSequence: return "a list";
-    case Node::Type::kMap: return "a map";
+    case Node::Type::kNull:
+      return "nothing";
+    case Node::Type::kBool:
+      return "a boolean";
+    case Node::Type::kNumber:
+      return "a number";
+    case Node::Type::kString:
+      return "a text";
+    case Node::Type::kSequence:
+      return "a list";
+    case Node::Type::kMap:
+      return "a map";
   }
   return "";
 }
@@ -70,12 +76,18 @@ bool ParseBase64(std::string_view text, std::string& out) {
   while (!text.empty() && text.back() == '=') text.remove_suffix(1);
   for (char c : text) {
     unsigned value = 0;
-    if (c >= 'A' && c <= 'Z') value = static_cast<unsigned>(c - 'A');
-    else if (c >= 'a' && c <= 'z') value = static_cast<unsigned>(c - 'a' + 26);
-    else if (c >= '0' && c <= '9') value = static_cast<unsigned>(c - '0' + 52);
-    else if (c == '+' || c == '-') value = 62;
-    else if (c == '/' || c == '_') value = 63;
-    else return false;
+    if (c >= 'A' && c <= 'Z')
+      value = static_cast<unsigned>(c - 'A');
+    else if (c >= 'a' && c <= 'z')
+      value = static_cast<unsigned>(c - 'a' + 26);
+    else if (c >= '0' && c <= '9')
+      value = static_cast<unsigned>(c - '0' + 52);
+    else if (c == '+' || c == '-')
+      value = 62;
+    else if (c == '/' || c == '_')
+      value = 63;
+    else
+      return false;
     bits = bits << 6 | value;
     count += 6;
     if (count >= 8) {
@@ -90,11 +102,16 @@ bool ParseBase64(std::string_view text, std::string& out) {
 bool ParseDuration(std::string_view text, google::protobuf::Duration& out) {
   double scale = 1;
   std::string_view number = text;
-  if (text.ends_with("ms")) number.remove_suffix(2), scale = 1e-3;
-  else if (text.ends_with('s')) number.remove_suffix(1);
-  else if (text.ends_with('m')) number.remove_suffix(1), scale = 60;
-  else if (text.ends_with('h')) number.remove_suffix(1), scale = 3600;
-  else return false;
+  if (text.ends_with("ms"))
+    number.remove_suffix(2), scale = 1e-3;
+  else if (text.ends_with('s'))
+    number.remove_suffix(1);
+  else if (text.ends_with('m'))
+    number.remove_suffix(1), scale = 60;
+  else if (text.ends_with('h'))
+    number.remove_suffix(1), scale = 3600;
+  else
+    return false;
   if (number.empty() || number.find_first_not_of("-0123456789.") != std::string_view::npos) return false;
   if (scale == 1) return TimeUtil::FromString(std::string(text), &out);
   double value = 0;
@@ -267,22 +284,27 @@ class MessageReader {
     };
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_INT32:
-        return Integer<int32_t>(node, path, false, [&](int32_t v) { set(v, &Reflection::SetInt32, &Reflection::AddInt32); });
+        return Integer<int32_t>(node, path, false,
+                                [&](int32_t v) { set(v, &Reflection::SetInt32, &Reflection::AddInt32); });
       case FieldDescriptor::CPPTYPE_UINT32:
         return Integer<uint32_t>(node, path, false,
                                  [&](uint32_t v) { set(v, &Reflection::SetUInt32, &Reflection::AddUInt32); });
       case FieldDescriptor::CPPTYPE_INT64:
-        return Integer<int64_t>(node, path, true, [&](int64_t v) { set(v, &Reflection::SetInt64, &Reflection::AddInt64); });
+        return Integer<int64_t>(node, path, true,
+                                [&](int64_t v) { set(v, &Reflection::SetInt64, &Reflection::AddInt64); });
       case FieldDescriptor::CPPTYPE_UINT64:
         return Integer<uint64_t>(node, path, true,
                                  [&](uint64_t v) { set(v, &Reflection::SetUInt64, &Reflection::AddUInt64); });
       case FieldDescriptor::CPPTYPE_DOUBLE:
-      case FieldDescriptor::CPPTYPE_FLOAT: return Real(node, out, field, path);
+      case FieldDescriptor::CPPTYPE_FLOAT:
+        return Real(node, out, field, path);
       case FieldDescriptor::CPPTYPE_BOOL:
         if (node.type != Node::Type::kBool) return Wrong(node, path, "true or false");
         return set(node.text == "true", &Reflection::SetBool, &Reflection::AddBool);
-      case FieldDescriptor::CPPTYPE_ENUM: return Enum(node, out, field, path);
-      case FieldDescriptor::CPPTYPE_STRING: return Text(node, out, field, path);
+      case FieldDescriptor::CPPTYPE_ENUM:
+        return Enum(node, out, field, path);
+      case FieldDescriptor::CPPTYPE_STRING:
+        return Text(node, out, field, path);
       case FieldDescriptor::CPPTYPE_MESSAGE:
         return Read(node, many ? *to.AddMessage(&out, &field) : *to.MutableMessage(&out, &field), path, false);
     }

@@ -45,8 +45,8 @@ Node& Node::Add(std::string key, Node value) {
 Envelope ReadEnvelope(const Node& document, std::vector<FieldViolation>& violations) {
   Envelope envelope;
   if (document.type != Node::Type::kMap) {
-    violations.push_back({"", "a document is a map with apiVersion, kind, metadata and spec", document.line,
-                          document.column});
+    violations.push_back(
+        {"", "a document is a map with apiVersion, kind, metadata and spec", document.line, document.column});
     return envelope;
   }
   const auto read = [&](const char* key, std::string& out) {

@@ -58,13 +58,12 @@ Node ValueOf(const Message& message, const FieldDescriptor& field, int index) {
     case FieldDescriptor::CPPTYPE_DOUBLE:
       return Real(many ? from.GetRepeatedDouble(message, &field, index) : from.GetDouble(message, &field));
     case FieldDescriptor::CPPTYPE_FLOAT:
-      return Real(static_cast<double>(many ? from.GetRepeatedFloat(message, &field, index)
-                                           : from.GetFloat(message, &field)));
+      return Real(
+          static_cast<double>(many ? from.GetRepeatedFloat(message, &field, index) : from.GetFloat(message, &field)));
     case FieldDescriptor::CPPTYPE_BOOL:
       return Node::Bool(many ? from.GetRepeatedBool(message, &field, index) : from.GetBool(message, &field));
     case FieldDescriptor::CPPTYPE_ENUM: {
-      const int number =
-          many ? from.GetRepeatedEnumValue(message, &field, index) : from.GetEnumValue(message, &field);
+      const int number = many ? from.GetRepeatedEnumValue(message, &field, index) : from.GetEnumValue(message, &field);
       const auto* value = field.enum_type()->FindValueByNumber(number);
       return value != nullptr ? Node::String(value->name()) : Node::Number(std::to_string(number));
     }
@@ -86,8 +85,7 @@ Node MapOf(const Message& message, const FieldDescriptor& field) {
     node.Add(ValueOf(entry, *field.message_type()->map_key(), -1).text,
              ValueOf(entry, *field.message_type()->map_value(), -1));
   }
-  std::sort(node.members.begin(), node.members.end(),
-            [](const Member& a, const Member& b) { return a.key < b.key; });
+  std::sort(node.members.begin(), node.members.end(), [](const Member& a, const Member& b) { return a.key < b.key; });
   return node;
 }
 
@@ -95,11 +93,21 @@ void Escaped(std::string& out, std::string_view text) {
   out += '"';
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
           out += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
@@ -116,13 +124,21 @@ void Json(std::string& out, const Node& node, bool pretty, int indent) {
     if (pretty) out.append(1, '\n').append(static_cast<size_t>(depth) * 2, ' ');
   };
   switch (node.type) {
-    case Node::Type::kNull: out += "null"; return;
-    case Node::Type::kBool: out += node.text; return;
-    case Node::Type::kNumber:  // YAML knows numbers that JSON does not: 0x1F, .inf
-      if (IsJsonNumber(node.text)) out += node.text;
-      else Escaped(out, node.text);
+    case Node::Type::kNull:
+      out += "null";
       return;
-    case Node::Type::kString: Escaped(out, node.text); return;
+    case Node::Type::kBool:
+      out += node.text;
+      return;
+    case Node::Type::kNumber:  // YAML knows numbers that JSON does not: 0x1F, .inf
+      if (IsJsonNumber(node.text))
+        out += node.text;
+      else
+        Escaped(out, node.text);
+      return;
+    case Node::Type::kString:
+      Escaped(out, node.text);
+      return;
     case Node::Type::kSequence:
       out += '[';
       for (size_t i = 0; i < node.items.size(); ++i) {
@@ -173,8 +189,10 @@ bool PlainSafe(std::string_view text) {
 }
 
 void YamlString(std::string& out, std::string_view text) {
-  if (PlainSafe(text)) out += text;
-  else Escaped(out, text);
+  if (PlainSafe(text))
+    out += text;
+  else
+    Escaped(out, text);
 }
 
 void Yaml(std::string& out, const Node& node, int indent, bool after_dash);
@@ -182,9 +200,13 @@ void Yaml(std::string& out, const Node& node, int indent, bool after_dash);
 void YamlValue(std::string& out, const Node& node, int indent) {
   const bool empty = node.items.empty() && node.members.empty();
   switch (node.type) {
-    case Node::Type::kNull: out += " null\n"; return;
+    case Node::Type::kNull:
+      out += " null\n";
+      return;
     case Node::Type::kBool:
-    case Node::Type::kNumber: out += " " + node.text + "\n"; return;
+    case Node::Type::kNumber:
+      out += " " + node.text + "\n";
+      return;
     case Node::Type::kString:
       out += ' ';
       YamlString(out, node.text);

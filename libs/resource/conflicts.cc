@@ -95,7 +95,8 @@ Result<NamespacePattern> ParseNamespacePattern(std::string_view text) {
   const std::string_view cluster = text.substr(0, slash);
   const std::string_view name = slash == std::string_view::npos ? "" : text.substr(slash + 1);
   if ((cluster != "*" && !IsDnsLabel(cluster)) || (name != "*" && !IsDnsLabel(name))) {
-    return InvalidArgument("BAD_NAMESPACE", "\"{}\" is not \"cluster/namespace\" (either may be *)", text.substr(0, 256));
+    return InvalidArgument("BAD_NAMESPACE", "\"{}\" is not \"cluster/namespace\" (either may be *)",
+                           text.substr(0, 256));
   }
   return NamespacePattern{std::string(cluster), std::string(name)};
 }
@@ -175,7 +176,8 @@ std::vector<ClusterReference> ClusterReferences(const google::protobuf::Message&
     for (int i = 0; i < tier1->spec().external_servers_size(); ++i) {
       const auto& server = tier1->spec().external_servers(i);
       for (int j = 0; j < server.clusters_size(); ++j) {
-        references.push_back({fmt::format("spec.externalServers[{}].clusters[{}].name", i, j), server.clusters(j).name()});
+        references.push_back(
+            {fmt::format("spec.externalServers[{}].clusters[{}].name", i, j), server.clusters(j).name()});
       }
     }
   } else if (const auto* any = dynamic_cast<const v2::Gateway*>(&gateway)) {

@@ -57,10 +57,10 @@ struct GatewayInScope {
   const v2::GatewayGroup* group = nullptr;
 };
 struct HostConflict {
-  std::string field;     // In the first gateway: "spec.externalServers[0].hostname".
+  std::string field;  // In the first gateway: "spec.externalServers[0].hostname".
   std::string hostname;
   uint32_t port = 0;
-  std::string other;     // FQN of the gateway that has it.
+  std::string other;  // FQN of the gateway that has it.
 };
 // The hosts and ports of `gateway` that `other` serves too on workloads that both may select: GATEWAY_HOST_TAKEN.
 // A gateway never conflicts with itself (same FQN).

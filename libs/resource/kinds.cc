@@ -146,7 +146,8 @@ Result<const KindInfo*> ResolveDocument(std::string_view api_version, std::strin
   Error error;
   if (version_known) {
     error = InvalidArgument("UNKNOWN_KIND", "no kind \"{}\" is served in {}", kind, api_version);
-    error.violations = {{"kind", fmt::format("\"{}\" is not served in {}; served: {}", kind, api_version, kinds), 0, 0}};
+    error.violations = {
+        {"kind", fmt::format("\"{}\" is not served in {}; served: {}", kind, api_version, kinds), 0, 0}};
   } else {
     error = InvalidArgument("UNKNOWN_API_VERSION", "apiVersion \"{}\" is not known", api_version);
     error.violations = {{"apiVersion",

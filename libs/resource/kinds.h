@@ -36,12 +36,12 @@ enum class Kind : uint8_t {
 
 struct KindInfo {
   Kind kind;
-  std::string_view name;         // "Tier1Gateway": documents, messages, tables.
-  std::string_view api_group;    // "gateway.weir.dev"
-  std::string_view tsb_group;    // "gateway.tsb.tetrate.io"; "" = no such kind there.
-  std::string_view tsb_kind;     // "Group" for GatewayGroup; else as `name`.
-  std::string_view collection;   // "tier1gateways"; AccessBindings: "accessbindings", which has no name behind it.
-  std::optional<Kind> parent;    // None: Organization, and AccessBindings (any resource).
+  std::string_view name;        // "Tier1Gateway": documents, messages, tables.
+  std::string_view api_group;   // "gateway.weir.dev"
+  std::string_view tsb_group;   // "gateway.tsb.tetrate.io"; "" = no such kind there.
+  std::string_view tsb_kind;    // "Group" for GatewayGroup; else as `name`.
+  std::string_view collection;  // "tier1gateways"; AccessBindings: "accessbindings", which has no name behind it.
+  std::optional<Kind> parent;   // None: Organization, and AccessBindings (any resource).
   const google::protobuf::Descriptor& (*descriptor)();
 
   std::string ApiVersion() const;  // "gateway.weir.dev/v2"
@@ -67,7 +67,8 @@ std::string NotServed(const google::protobuf::Descriptor& message, std::string_v
 
 // --- Names -------------------------------------------------------------------------------------------------------
 
-// A fully qualified name, the REST path below /v2: "organizations/o/tenants/t". AccessBindings: "<resource>/accessbindings".
+// A fully qualified name, the REST path below /v2: "organizations/o/tenants/t". AccessBindings:
+// "<resource>/accessbindings".
 struct Fqn {
   Kind kind = Kind::kOrganization;
   std::string text;

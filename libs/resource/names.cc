@@ -40,7 +40,7 @@ Error BadFqn(std::string_view text) {
                          text.substr(0, 512));
 }
 
-bool HasBindings(Kind kind) { return kind != Kind::kUser && kind != Kind::kAccessBindings; }
+bool HasBindings(Kind kind) { return kind != Kind::kAccessBindings; }
 
 std::optional<std::string> BindingsFqnOf(const v2::Metadata& metadata, std::vector<FieldViolation>& violations) {
   std::string resource = metadata.fqn();
@@ -53,12 +53,14 @@ std::optional<std::string> BindingsFqnOf(const v2::Metadata& metadata, std::vect
     }
   }
   if (resource.empty()) {
-    violations.push_back({"metadata.fqn", "required: the full name of the resource, like organizations/o/tenants/t", 0, 0});
+    violations.push_back(
+        {"metadata.fqn", "required: the full name of the resource, like organizations/o/tenants/t", 0, 0});
     return std::nullopt;
   }
   auto fqn = ParseFqn(resource);
   if (!fqn.ok() || !HasBindings(fqn->kind)) {
-    violations.push_back({"metadata.fqn", fmt::format("\"{}\" is not the full name of a resource that has bindings", resource), 0, 0});
+    violations.push_back(
+        {"metadata.fqn", fmt::format("\"{}\" is not the full name of a resource that has bindings", resource), 0, 0});
     return std::nullopt;
   }
   return AccessBindingsFqn(resource);
@@ -134,7 +136,8 @@ std::optional<std::string> FqnOf(Kind kind, const v2::Metadata& metadata, std::v
   for (size_t i = 0; i < kLevels.size(); ++i) {
     const std::string& name = (metadata.*kLevels[i].get)();
     if (i >= above) {
-      if (!name.empty()) wrong(kLevels[i].field, fmt::format("{} does not stand below one; leave it out", Info(kind).name));
+      if (!name.empty())
+        wrong(kLevels[i].field, fmt::format("{} does not stand below one; leave it out", Info(kind).name));
     } else if (name.empty()) {
       wrong(kLevels[i].field, fmt::format("required: {} stands below one", Info(kind).name));
     } else if (!IsDnsLabel(name)) {
@@ -175,10 +178,18 @@ void SetNames(const Fqn& fqn, v2::Metadata& metadata) {
     const std::string name(rest.substr(0, rest.find('/')));
     rest.remove_prefix(std::min(rest.size(), name.size() + 1));
     switch (level) {
-      case 0: metadata.set_organization(name); break;
-      case 1: metadata.set_tenant(name); break;
-      case 2: metadata.set_workspace(name); break;
-      default: metadata.set_group(name); break;
+      case 0:
+        metadata.set_organization(name);
+        break;
+      case 1:
+        metadata.set_tenant(name);
+        break;
+      case 2:
+        metadata.set_workspace(name);
+        break;
+      default:
+        metadata.set_group(name);
+        break;
     }
   }
 }

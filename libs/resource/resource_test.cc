@@ -1,7 +1,6 @@
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
 
 #include "api/weir/v2/access_bindings.pb.h"
 #include "api/weir/v2/cluster.pb.h"
@@ -44,7 +43,8 @@ constexpr char kTier1[] = R"(metadata { name: "a" } spec {
     clusters { name: "c1" weight: 75 } clusters { name: "c2" weight: 25 } } })";
 std::string Gateway(const std::string& rules) {
   return R"(metadata { name: "g" } spec { workload_selector { namespace: "t" labels { key: "app" value: "gw" } }
-            http { name: "s" hostname: "a.example.com" port: 80 routing { )" + rules + " } } }";
+            http { name: "s" hostname: "a.example.com" port: 80 routing { )" +
+         rules + " } } }";
 }
 
 TEST(Kinds, AreFoundByBothDialects) {
@@ -83,9 +83,10 @@ TEST(Fqn, ParsesWhatItBuilds) {
   EXPECT_EQ(bindings->kind, Kind::kAccessBindings);
   EXPECT_EQ(bindings->parent, group);
   EXPECT_EQ(ParseFqn("organizations/o/tenants/accessbindings")->kind, Kind::kTenant);
-  for (std::string_view bad : {"", "organizations", "organizations/", "organizations/O", "tenants/t", "/organizations/o",
-                               "organizations/o/", "organizations/o/workspaces/w", "organizations/o/tenants/t/clusters/c",
-                               "organizations/o/users/u/accessbindings", "organizations/o/accessbindings/accessbindings"}) {
+  for (std::string_view bad :
+       {"", "organizations", "organizations/", "organizations/O", "tenants/t", "/organizations/o", "organizations/o/",
+        "organizations/o/workspaces/w", "organizations/o/tenants/t/clusters/c",
+        "organizations/o/accessbindings/accessbindings"}) {
     EXPECT_FALSE(ParseFqn(bad).ok()) << bad;
   }
   EXPECT_TRUE(IsAtOrBelow("organizations/o/tenants/t", "organizations/o"));
@@ -95,7 +96,7 @@ TEST(Fqn, ParsesWhatItBuilds) {
 TEST(Fqn, GoesToMetadataAndBack) {
   for (std::string_view text : {"organizations/o", "organizations/o/users/u", "organizations/o/tenants/t/workspaces/w",
                                 "organizations/o/tenants/t/workspaces/w/gatewaygroups/g/gateways/n",
-                                "organizations/o/tenants/t/accessbindings"}) {
+                                "organizations/o/tenants/t/accessbindings", "organizations/o/users/u/accessbindings"}) {
     auto fqn = ParseFqn(text);
     ASSERT_TRUE(fqn.ok()) << text;
     v2::Metadata metadata;
@@ -124,14 +125,13 @@ TEST(Validate, CollectsEveryViolation) {
                        clusters { name: "c" weight: 0 } clusters { name: "d" weight: 0 } }
     external_servers { name: "y" hostname: "x.example" port: 15443
                        clusters { name: "c" weight: 4294967295 } clusters { name: "d" weight: 1 } } })");
-  EXPECT_THAT(Wrong(gateway),
-              ElementsAre("metadata.name", "metadata.labels.-", "spec.workloadSelector.namespace",
-                          "spec.workloadSelector.labels", "spec.externalServers[0].hostname",
-                          "spec.externalServers[0].port", "spec.externalServers[0].tls.mode",
-                          "spec.externalServers[1].name", "spec.externalServers[1].clusters[1].name",
-                          "spec.externalServers[1].clusters[1].weight", "spec.externalServers[2].hostname",
-                          "spec.externalServers[2].clusters", "spec.externalServers[3].port",
-                          "spec.externalServers[3].clusters"));
+  EXPECT_THAT(Wrong(gateway), ElementsAre("metadata.name", "metadata.labels.-", "spec.workloadSelector.namespace",
+                                          "spec.workloadSelector.labels", "spec.externalServers[0].hostname",
+                                          "spec.externalServers[0].port", "spec.externalServers[0].tls.mode",
+                                          "spec.externalServers[1].name", "spec.externalServers[1].clusters[1].name",
+                                          "spec.externalServers[1].clusters[1].weight",
+                                          "spec.externalServers[2].hostname", "spec.externalServers[2].clusters",
+                                          "spec.externalServers[3].port", "spec.externalServers[3].clusters"));
 }
 
 TEST(Validate, SaysWhenOnlyUnservedFeaturesAreInTheWay) {
@@ -149,17 +149,20 @@ TEST(Validate, ChecksGatewayRules) {
   const std::string service = "service_destination { host: 'ns/web.ns.svc.cluster.local' port: 8080 }";
   EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { route { " + service + " } }"))), IsEmpty());
   EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway(""))), ElementsAre("spec.http[0].routing.rules"));
-  EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { } rules { route {} } rules { route { " + service + "} redirect { uri: '/' } }"))),
+  EXPECT_THAT(Wrong(From<v2::Gateway>(
+                  Gateway("rules { } rules { route {} } rules { route { " + service + "} redirect { uri: '/' } }"))),
               ElementsAre("spec.http[0].routing.rules[0]", "spec.http[0].routing.rules[1].route",
                           "spec.http[0].routing.rules[2]"));
-  EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { route { " + service +
-                                              " } } rules { route { cluster_destination { clusters { name: 'c' } } } }"))),
-              ElementsAre("spec.http[0].routing.rules[1].route.clusterDestination"));
-  EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { match { uri { prefix: 'x' } } match {} timeout { seconds: 3601 } "
-                                              "redirect { authority: 'a b' redirect_code: 300 } }"))),
-              ElementsAre("spec.http[0].routing.rules[0].match[0].uri.prefix", "spec.http[0].routing.rules[0].match[1].uri",
-                          "spec.http[0].routing.rules[0].redirect.authority",
-                          "spec.http[0].routing.rules[0].redirect.redirectCode", "spec.http[0].routing.rules[0].timeout"));
+  EXPECT_THAT(
+      Wrong(From<v2::Gateway>(Gateway("rules { route { " + service +
+                                      " } } rules { route { cluster_destination { clusters { name: 'c' } } } }"))),
+      ElementsAre("spec.http[0].routing.rules[1].route.clusterDestination"));
+  EXPECT_THAT(
+      Wrong(From<v2::Gateway>(Gateway("rules { match { uri { prefix: 'x' } } match {} timeout { seconds: 3601 } "
+                                      "redirect { authority: 'a b' redirect_code: 300 } }"))),
+      ElementsAre("spec.http[0].routing.rules[0].match[0].uri.prefix", "spec.http[0].routing.rules[0].match[1].uri",
+                  "spec.http[0].routing.rules[0].redirect.authority",
+                  "spec.http[0].routing.rules[0].redirect.redirectCode", "spec.http[0].routing.rules[0].timeout"));
   EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { redirect { authority: 'x\\r\\nset-cookie:a' } }"))),
               ElementsAre("spec.http[0].routing.rules[0].redirect.authority"));
   EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { direct_response { status: 99 } }"))),
@@ -167,15 +170,18 @@ TEST(Validate, ChecksGatewayRules) {
 }
 
 TEST(Validate, ChecksTheOtherKinds) {
-  EXPECT_THAT(Wrong(From<v2::Workspace>("metadata { name: 'w' } spec {}")), ElementsAre("spec.namespaceSelector.names"));
+  EXPECT_THAT(Wrong(From<v2::Workspace>("metadata { name: 'w' } spec {}")),
+              ElementsAre("spec.namespaceSelector.names"));
   EXPECT_THAT(Wrong(From<v2::Workspace>("metadata { name: 'w' } spec { namespace_selector { names: 'a' names: '*/*' "
                                         "names: 'c/n' names: 'c/n' } }")),
               ElementsAre("spec.namespaceSelector.names[0]", "spec.namespaceSelector.names[3]"));
-  EXPECT_THAT(Wrong(From<v2::Organization>("metadata { name: 'o' } spec { domain: 'No' }")), ElementsAre("spec.domain"));
+  EXPECT_THAT(Wrong(From<v2::Organization>("metadata { name: 'o' } spec { domain: 'No' }")),
+              ElementsAre("spec.domain"));
   EXPECT_THAT(Wrong(From<v2::Cluster>("metadata { name: 'c' } spec { locality { zone: 'z' } }")),
               ElementsAre("spec.locality.region"));
-  EXPECT_THAT(Wrong(From<v2::AccessBindings>("allow { role: 'king' } allow { role: 'reader' subjects { user: 'bob' } }")),
-              ElementsAre("allow[0].role", "allow[0].subjects", "allow[1].subjects[0].user"));
+  EXPECT_THAT(
+      Wrong(From<v2::AccessBindings>("allow { role: 'king' } allow { role: 'reader' subjects { user: 'bob' } }")),
+      ElementsAre("allow[0].role", "allow[0].subjects", "allow[1].subjects[0].user"));
 }
 
 TEST(Update, KeepsTheDomain) {
@@ -250,10 +256,11 @@ TEST(HostConflicts, ArisesOnlyWhereWorkloadsCanBeShared) {
   *west.mutable_spec()->mutable_namespace_selector() = Names({"west/*"});
   EXPECT_THAT(HostConflicts({"a", &mine, &east, &group}, {"b", &theirs, &west, &group}), IsEmpty());
   EXPECT_THAT(FieldsOf([&] {
-    std::vector<FieldViolation> out;
-    for (auto& r : ClusterReferences(mine)) out.push_back({r.field, r.cluster, 0, 0});
-    return out;
-  }()), ElementsAre("spec.externalServers[0].clusters[0].name", "spec.externalServers[0].clusters[1].name"));
+                std::vector<FieldViolation> out;
+                for (auto& r : ClusterReferences(mine)) out.push_back({r.field, r.cluster, 0, 0});
+                return out;
+              }()),
+              ElementsAre("spec.externalServers[0].clusters[0].name", "spec.externalServers[0].clusters[1].name"));
 }
 
 }  // namespace

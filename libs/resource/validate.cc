@@ -181,9 +181,8 @@ class Checker {
     Require(hosts_.insert(fmt::format("{}:{}", hostname, port)).second, at + ".hostname",
             "the same host and port stands there twice");
     if (tls.mode() == v2::ServerTls::DISABLED) return;
-    Add(at + ".tls.mode", v2::ServerTls::Mode_IsValid(tls.mode())
-                              ? fmt::format("{}: only DISABLED is", kNotServed)
-                              : std::string("must be DISABLED, SIMPLE or MUTUAL"));
+    Add(at + ".tls.mode", v2::ServerTls::Mode_IsValid(tls.mode()) ? fmt::format("{}: only DISABLED is", kNotServed)
+                                                                  : std::string("must be DISABLED, SIMPLE or MUTUAL"));
   }
   template <typename List>
   void Clusters(const List& clusters, const std::string& at) {
@@ -250,17 +249,19 @@ class Checker {
     Role(2, at + ".serviceDestination");
     const auto& service = route.service_destination();
     const size_t slash = service.host().find('/');
-    Require(slash != std::string::npos && IsDnsLabel(service.host().substr(0, slash)) &&
-                IsDnsName(service.host().substr(slash + 1)),
-            at + ".serviceDestination.host",
-            service.host().empty() ? "required: \"<namespace>/<service host>\"" : "must be \"<namespace>/<service host>\"");
+    Require(
+        slash != std::string::npos && IsDnsLabel(service.host().substr(0, slash)) &&
+            IsDnsName(service.host().substr(slash + 1)),
+        at + ".serviceDestination.host",
+        service.host().empty() ? "required: \"<namespace>/<service host>\"" : "must be \"<namespace>/<service host>\"");
     Require(service.port() >= 1 && service.port() <= 65535, at + ".serviceDestination.port",
             service.port() == 0 ? "required: 1 to 65535" : "must be 1 to 65535");
   }
   // The identities that may call a tier-1 and a tier-2 gateway differ, so one object is one of them.
   void Role(int tier, const std::string& at) {
     if (tier_ == 0) tier_ = tier;
-    Require(tier_ == tier, at, "one Gateway routes either to clusters (tier 1) or to services (tier 2); make two of it");
+    Require(tier_ == tier, at,
+            "one Gateway routes either to clusters (tier 1) or to services (tier 2); make two of it");
   }
   void Redirect(const v2::HttpRedirect& redirect, const std::string& at) {
     Require(!redirect.authority().empty() || !redirect.uri().empty(), at, "needs authority, uri or both");
@@ -304,9 +305,9 @@ void CheckUpdate(const google::protobuf::Message& stored, const google::protobuf
   const auto* before = dynamic_cast<const v2::Organization*>(&stored);
   const auto* after = dynamic_cast<const v2::Organization*>(&wanted);
   if (before != nullptr && after != nullptr && before->spec().domain() != after->spec().domain()) {
-    violations.push_back({"spec.domain",
-                          fmt::format("cannot be changed: identities are made of it (it is {})", before->spec().domain()),
-                          0, 0});
+    violations.push_back(
+        {"spec.domain", fmt::format("cannot be changed: identities are made of it (it is {})", before->spec().domain()),
+         0, 0});
   }
 }
 

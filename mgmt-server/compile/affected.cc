@@ -16,12 +16,17 @@ class Dependents {
     if (!parsed.ok()) return;
     switch (parsed->kind) {
       case resource::Kind::kTier1Gateway:
-      case resource::Kind::kGateway: return Gateway(fqn);
+      case resource::Kind::kGateway:
+        return Gateway(fqn);
       case resource::Kind::kGatewayGroup:
-      case resource::Kind::kWorkspace: return GatewaysBelow(fqn);
-      case resource::Kind::kOrganization: return Organization(fqn);
-      case resource::Kind::kCluster: return Cluster(fqn);
-      default: return;
+      case resource::Kind::kWorkspace:
+        return GatewaysBelow(fqn);
+      case resource::Kind::kOrganization:
+        return Organization(fqn);
+      case resource::Kind::kCluster:
+        return Cluster(fqn);
+      default:
+        return;
     }
   }
 

@@ -196,9 +196,8 @@ bool Imports(const World& world, std::string_view importer, const EndpointsParts
   for (const std::string& fqn : shapes->second) {
     const GatewayShape& shape = *world.gateway(fqn);
     const auto [begin, end] = shape.servers_by_host.equal_range(name.hostname);
-    const bool goes = std::any_of(begin, end, [&](const auto& entry) {
-      return GoesTo(shape.servers[entry.second], name.cluster);
-    });
+    const bool goes =
+        std::any_of(begin, end, [&](const auto& entry) { return GoesTo(shape.servers[entry.second], name.cluster); });
     if (goes && CountsIn(world, shape, importer)) return true;
   }
   return false;

@@ -22,8 +22,8 @@ std::string TypeUrl(std::string_view type);  // "type.googleapis.com/weir.mesh.v
 struct Resource {
   std::string type;
   std::string name;
-  std::string bytes;    // Deterministic serialization of the message.
-  std::string version;  // Hex hash of `bytes`.
+  std::string bytes;                    // Deterministic serialization of the message.
+  std::string version;                  // Hex hash of `bytes`.
   std::vector<std::string> provenance;  // FQNs of the resources it comes from, sorted.
   bool operator==(const Resource&) const = default;
 };

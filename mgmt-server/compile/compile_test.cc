@@ -1,10 +1,9 @@
 #include "mgmt-server/compile/compile.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
-
-#include <fmt/format.h>
 
 #include <chrono>
 #include <random>
@@ -58,8 +57,9 @@ World Demo() {
   world.Put(kWs, From<v2::Workspace>("metadata { name: 'w' } spec { namespace_selector { names: '*/*' } }"));
   world.Put(kGroup, From<v2::GatewayGroup>("metadata { name: 'g' } spec {}"));
   for (const char* name : {"edge", "c1", "c2"}) {
-    world.Put(ClusterName(name), From<v2::Cluster>(fmt::format(
-                                     "metadata {{ name: '{}' }} spec {{ locality {{ region: 'r-{}' }} }}", name, name)));
+    world.Put(ClusterName(name),
+              From<v2::Cluster>(
+                  fmt::format("metadata {{ name: '{}' }} spec {{ locality {{ region: 'r-{}' }} }}", name, name)));
     world.SetConnected(ClusterName(name), true, {});
   }
   world.PutWorkload(ClusterName("edge"), Workload("t1", "gw-a", "gw1", "127.0.1.10"));
@@ -134,8 +134,8 @@ TEST(Compile, TellsTier2WhoMayCall) {
                                          "Listener t2:app=gw2/80", "TrustBundle o.test"));
   const auto listener = Read<mesh::v1::Listener>(intent, "Listener", "t2:app=gw2/80");
   EXPECT_EQ(listener.tier(), mesh::v1::TIER2);
-  EXPECT_THAT(listener.allowed_callers(), ElementsAre("spiffe://edge.o.test/ns/t1/sa/sa-gw-a",
-                                                      "spiffe://edge.o.test/ns/t1/sa/sa-gw-b"));
+  EXPECT_THAT(listener.allowed_callers(),
+              ElementsAre("spiffe://edge.o.test/ns/t1/sa/sa-gw-a", "spiffe://edge.o.test/ns/t1/sa/sa-gw-b"));
   const auto set = Read<mesh::v1::DestinationSet>(intent, "DestinationSet", "t2:app=gw2/80/x.test/s/0");
   EXPECT_EQ(set.service().namespace_(), "app");
   EXPECT_EQ(set.service().host(), "web.app.svc.cluster.local");
@@ -146,9 +146,11 @@ TEST(Compile, LetsAWildcardTier2HostAnswer) {
   World world = Demo();
   world.Put(kGroup + "/gateways/b", Tier2("*.test"));
   EXPECT_EQ(Read<mesh::v1::ServiceEndpoints>(Compile(world, ClusterName("edge")), "ServiceEndpoints", "c1/x.test")
-                .endpoints_size(), 1);
-  EXPECT_EQ(Read<mesh::v1::Listener>(Compile(world, ClusterName("c1")), "Listener", "t2:app=gw2/80")
-                .allowed_callers_size(), 2);
+                .endpoints_size(),
+            1);
+  EXPECT_EQ(
+      Read<mesh::v1::Listener>(Compile(world, ClusterName("c1")), "Listener", "t2:app=gw2/80").allowed_callers_size(),
+      2);
 }
 
 TEST(Compile, LeavesOutNamespacesOfOthers) {
@@ -194,7 +196,8 @@ TEST(World, CopiesDoNotSeeEachOther) {
 TEST(Compilation, SendsOnlyWhatChanged) {
   Compilation compilation(Demo());
   World after = compilation.world();
-  after.Put(kGroup + "/tier1gateways/a", Tier1("x.test", "clusters { name: 'c1' weight: 1 } clusters { name: 'c2' weight: 1 }", 2));
+  after.Put(kGroup + "/tier1gateways/a",
+            Tier1("x.test", "clusters { name: 'c1' weight: 1 } clusters { name: 'c2' weight: 1 }", 2));
   Change change;
   change.fqns.insert(kGroup + "/tier1gateways/a");
   const auto deltas = compilation.Update(after, change);
@@ -235,31 +238,49 @@ class Walk {
     switch (Pick(13)) {
       case 0: {
         const std::string org = Org();
-        Put(world, change, org, From<v2::Organization>(fmt::format("spec {{ domain: '{}' }}", Of({"o.test", "p.test"}))), 8);
+        Put(world, change, org,
+            From<v2::Organization>(fmt::format("spec {{ domain: '{}' }}", Of({"o.test", "p.test"}))), 8);
         break;
       }
       case 1: {
         const std::string cluster = Cluster();
-        Put(world, change, cluster, From<v2::Cluster>(fmt::format("spec {{ locality {{ region: '{}' }} }}", Of({"r", "s"}))), 4);
+        Put(world, change, cluster,
+            From<v2::Cluster>(fmt::format("spec {{ locality {{ region: '{}' }} }}", Of({"r", "s"}))), 4);
         break;
       }
       case 2:
-        Put(world, change, Workspace(), From<v2::Workspace>(fmt::format("spec {{ namespace_selector {{ names: '{}/{}' }} }}",
-                                                                        Of({"*", "*", "c1", "c2"}), Of({"*", "*", "n1"}))), 5);
+        Put(world, change, Workspace(),
+            From<v2::Workspace>(fmt::format("spec {{ namespace_selector {{ names: '{}/{}' }} }}",
+                                            Of({"*", "*", "c1", "c2"}), Of({"*", "*", "n1"}))),
+            5);
         break;
       case 3:
-        Put(world, change, Group(), From<v2::GatewayGroup>(Of({"", "", "spec { namespace_selector { names: '*/n1' } }",
-                                                               "spec { namespace_selector { names: 'c1/*' } }"})), 5);
+        Put(world, change, Group(),
+            From<v2::GatewayGroup>(Of({"", "", "spec { namespace_selector { names: '*/n1' } }",
+                                       "spec { namespace_selector { names: 'c1/*' } }"})),
+            5);
         break;
-      case 4: case 5: case 6: PutTier1(world, change); break;
-      case 7: case 8: PutGateway(world, change); break;
-      case 9: case 10: case 11: {
+      case 4:
+      case 5:
+      case 6:
+        PutTier1(world, change);
+        break;
+      case 7:
+      case 8:
+        PutGateway(world, change);
+        break;
+      case 9:
+      case 10:
+      case 11: {
         const std::string cluster = Cluster();
-        const auto workload = Workload(Of({"n1", "n2"}), Of({"a", "b", "c"}), Of({"g", "h"}), Of({"1.1.1.1", "2.2.2.2"}));
+        const auto workload =
+            Workload(Of({"n1", "n2"}), Of({"a", "b", "c"}), Of({"g", "h"}), Of({"1.1.1.1", "2.2.2.2"}));
         const std::string name = workload.namespace_() + "/" + workload.name();
         change.workloads[cluster].insert(name);
-        if (Pick(3) == 0) world.RemoveWorkload(cluster, name);
-        else world.PutWorkload(cluster, workload);
+        if (Pick(3) == 0)
+          world.RemoveWorkload(cluster, name);
+        else
+          world.PutWorkload(cluster, workload);
         break;
       }
       default:
@@ -269,14 +290,17 @@ class Walk {
         } else {
           const std::string cluster = Cluster();
           change.clusters.insert(cluster);
-          world.SetConnected(cluster, Pick(2) == 0, std::chrono::system_clock::time_point(std::chrono::seconds(Pick(3))));
+          world.SetConnected(cluster, Pick(2) == 0,
+                             std::chrono::system_clock::time_point(std::chrono::seconds(Pick(3))));
         }
     }
   }
   int Pick(int n) { return static_cast<int>(random_() % static_cast<unsigned>(n)); }
 
  private:
-  std::string Of(std::vector<std::string> texts) { return texts[static_cast<size_t>(Pick(static_cast<int>(texts.size())))]; }
+  std::string Of(std::vector<std::string> texts) {
+    return texts[static_cast<size_t>(Pick(static_cast<int>(texts.size())))];
+  }
   std::string Org() { return Of({"organizations/o", "organizations/o", "organizations/p"}); }
   std::string Cluster() { return Org() + "/clusters/" + Of({"c1", "c2", "c3"}); }
   std::string Workspace() { return Org() + "/tenants/t/workspaces/" + Of({"w", "x"}); }
@@ -333,7 +357,8 @@ TEST(Compilation, IncrementalEqualsFullAfterAnySequence) {
       const int steps = batch == 0 ? 60 : 1 + walk.Pick(4);
       for (int i = 0; i < steps; ++i) walk.Step(after, change);
       for (const auto& [cluster, delta] : compilation.Update(after, change)) {
-        for (const auto& resource : delta.changed) receivers[cluster].insert_or_assign({resource.type, resource.name}, resource);
+        for (const auto& resource : delta.changed)
+          receivers[cluster].insert_or_assign({resource.type, resource.name}, resource);
         for (const auto& key : delta.removed) receivers[cluster].erase(key);
       }
       for (const char* org : {"organizations/o", "organizations/p"}) {
@@ -341,7 +366,8 @@ TEST(Compilation, IncrementalEqualsFullAfterAnySequence) {
           const std::string cluster = std::string(org) + "/clusters/" + name;
           const ClusterIntent full = Compile(after, cluster);
           resources += full.size();
-          ASSERT_EQ(Difference(compilation.Of(cluster), full), "") << "seed " << seed << " batch " << batch << " " << cluster;
+          ASSERT_EQ(Difference(compilation.Of(cluster), full), "")
+              << "seed " << seed << " batch " << batch << " " << cluster;
           ASSERT_EQ(Names(receivers[cluster]), Names(full)) << "seed " << seed << " batch " << batch;
           for (const auto& [key, resource] : full) ASSERT_EQ(receivers[cluster].at(key).version, resource.version);
         }

@@ -27,22 +27,23 @@ struct ServerShape {
 struct GatewayShape {
   std::shared_ptr<const google::protobuf::Message> source;
   std::string fqn;
-  std::string group;      // FQNs.
+  std::string group;  // FQNs.
   std::string workspace;
   std::string organization;
   int64_t revision = 0;
   bool tier1 = false;
   const v2::WorkloadSelector* selector = nullptr;
-  std::string selector_key;                  // "<namespace>:<k>=<v>,<k>=<v>"
+  std::string selector_key;  // "<namespace>:<k>=<v>,<k>=<v>"
   std::vector<ServerShape> servers;
   std::unordered_multimap<std::string, size_t> servers_by_host;
-  std::set<std::string> clusters;            // Names of the clusters that it routes to.
+  std::set<std::string> clusters;  // Names of the clusters that it routes to.
 
   const ServerShape* Find(const std::string& hostname, uint32_t port) const;  // The first; nullptr = none.
   // The clusters that this server routes to, by rule.
   static std::vector<const v2::ClusterDestination*> Destinations(const ServerShape& server);
 };
-std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn, std::shared_ptr<const google::protobuf::Message> source);
+std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
+                                            std::shared_ptr<const google::protobuf::Message> source);
 
 std::string SelectorKey(const v2::WorkloadSelector& selector);
 bool Selects(const v2::WorkloadSelector& selector, const agent::v1::Workload& workload);

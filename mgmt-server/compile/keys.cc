@@ -15,8 +15,12 @@ bool ToNumber(std::string_view text, T& out) {
 
 }  // namespace
 
-std::string ListenerName(std::string_view selector_key, uint32_t port) { return fmt::format("{}/{}", selector_key, port); }
-std::string HostName(std::string_view listener, std::string_view hostname) { return fmt::format("{}/{}", listener, hostname); }
+std::string ListenerName(std::string_view selector_key, uint32_t port) {
+  return fmt::format("{}/{}", selector_key, port);
+}
+std::string HostName(std::string_view listener, std::string_view hostname) {
+  return fmt::format("{}/{}", listener, hostname);
+}
 std::string RouteName(const ServerShape& server, int rule) { return fmt::format("{}/{}", server.name, rule); }
 std::string DestinationSetName(std::string_view host, const ServerShape& server, int rule) {
   return fmt::format("{}/{}/{}", host, server.name, rule);
@@ -88,9 +92,7 @@ bool GoesTo(const ServerShape& server, std::string_view cluster) {
 bool RoutesTo(const GatewayShape& tier1, const std::string& pattern, std::string_view cluster) {
   if (!tier1.clusters.contains(std::string(cluster))) return false;
   bool found = false;
-  EachCovered(tier1, pattern, [&](const ServerShape& server) {
-    found = found || GoesTo(server, cluster);
-  });
+  EachCovered(tier1, pattern, [&](const ServerShape& server) { found = found || GoesTo(server, cluster); });
   return found;
 }
 

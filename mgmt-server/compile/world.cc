@@ -76,11 +76,20 @@ void World::Put(std::string_view fqn, std::shared_ptr<const google::protobuf::Me
     return;
   }
   switch (info->kind) {
-    case resource::Kind::kOrganization: Store(Own().organizations, fqn, resource); break;
-    case resource::Kind::kWorkspace: Store(Own().workspaces, fqn, resource); break;
-    case resource::Kind::kGatewayGroup: Store(Own().groups, fqn, resource); break;
-    case resource::Kind::kCluster: Store(Own().clusters, fqn, resource); break;
-    default: break;
+    case resource::Kind::kOrganization:
+      Store(Own().organizations, fqn, resource);
+      break;
+    case resource::Kind::kWorkspace:
+      Store(Own().workspaces, fqn, resource);
+      break;
+    case resource::Kind::kGatewayGroup:
+      Store(Own().groups, fqn, resource);
+      break;
+    case resource::Kind::kCluster:
+      Store(Own().clusters, fqn, resource);
+      break;
+    default:
+      break;
   }
 }
 
@@ -235,7 +244,8 @@ std::vector<const v2::ClusterDestination*> GatewayShape::Destinations(const Serv
     for (const auto& destination : server.tier1->clusters()) destinations.push_back(&destination);
   } else {
     for (const auto& rule : server.http->routing().rules()) {
-      for (const auto& destination : rule.route().cluster_destination().clusters()) destinations.push_back(&destination);
+      for (const auto& destination : rule.route().cluster_destination().clusters())
+        destinations.push_back(&destination);
     }
   }
   return destinations;

@@ -71,7 +71,7 @@ class World {
   const GatewayShape* gateway(std::string_view fqn) const;
   const Facts* facts(std::string_view cluster) const;
   const std::string& roots() const;
-  std::vector<std::string> clusters() const;  // FQNs, sorted.
+  std::vector<std::string> clusters() const;                // FQNs, sorted.
   std::string TrustDomain(std::string_view cluster) const;  // "<name>.<organization domain>"; "" = unknown cluster.
 
   struct State;
