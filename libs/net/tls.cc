@@ -275,6 +275,7 @@ TlsSession::Step TlsSession::Handshake() {
     if (X509* peer = SSL_get0_peer_certificate(ssl_)) peer_uri_ = UriOf(peer);
     names_ = nullptr;
     roots_digest_ = {};
+    more_ = true;  // Read-ahead may have taken the first bytes of the application along with the last of the handshake.
     if (rule_ != nullptr && rule_->Accepts(peer_uri_)) return Step::kDone;
     identity_refused_ = true;
     failure_ = fmt::format("identity \"{}\" is not allowed here", peer_uri_);
