@@ -274,6 +274,7 @@ TlsSession::Step TlsSession::Handshake() {
     // Again here: a resumed session runs no verify callback.
     if (X509* peer = SSL_get0_peer_certificate(ssl_)) peer_uri_ = UriOf(peer);
     names_ = nullptr;
+    more_ = true;  // Read-ahead may have taken the first request along with the last handshake message.
     roots_digest_ = {};
     more_ = true;  // Read-ahead may have taken the first bytes of the application along with the last of the handshake.
     if (rule_ != nullptr && rule_->Accepts(peer_uri_)) return Step::kDone;

@@ -656,7 +656,8 @@ TEST_F(EngineTest, WritesOneLineOfJsonPerRequest) {
   unlink(options.access_log.c_str());
   EXPECT_NE(text.str().find(R"("path":"/a\"b","status":200)"), std::string::npos) << text.str();
   EXPECT_NE(text.str().find(R"("cluster":"c1")"), std::string::npos);
-  EXPECT_EQ(std::count(text.str().begin(), text.str().end(), '\n'), 1);
+  const std::string lines = text.str();
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 1);
 }
 
 // ---- TLS: two engines, one in front of the other, as T1 and T2.
