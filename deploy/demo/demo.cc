@@ -92,7 +92,8 @@ Status Demo::BringUp() {
   Say("weir apply -f " + File("base.yaml"));
   WEIR_ASSIGN(const std::string applied, fleet_.WeirOk({"apply", "-f", File("base.yaml")}));
   WEIR_TRY(fleet_.StartAgents());
-  return fleet_.StartWorkloads();
+  WEIR_TRY(fleet_.StartWorkloads());
+  return fleet_.WaitForMesh();
 }
 
 Status Demo::ApplyFounding() {
@@ -101,10 +102,25 @@ Status Demo::ApplyFounding() {
   WEIR_ASSIGN(const std::string applied,
               fleet_.WeirOk({"apply", "--wait", "-f", File("founding-tier1gateway.yaml")}));
   Say(fmt::format("every gateway acknowledged after {:.2f} s", Since(begin)));
-  for (const std::string& address : Tier1s()) {
-    WEIR_TRY(test::WaitForPort(nullptr, address, kPort, Milliseconds(10'000)));
-  }
+  // READY of one object is not all: the T2s must have learnt which T1s may call them, the pods must be there.
+  WEIR_TRY(WaitReady());
   return fleet_.CheckRunning();
+}
+
+// Until every resource is READY; leaves its state in the report.
+Status Demo::WaitReady() {
+  std::string last;
+  const Status ready = test::WaitUntil("every resource to be READY", Milliseconds(30'000), nullptr, [&] {
+    const auto status = fleet_.WeirOk({"status", "organizations/demo-org", "-o", "json"});
+    last = status.ok() ? *status : status.error().message;
+    const auto root = document::ParseOne(last, {}, document::Syntax::kJson);
+    const auto* worst = root.ok() ? root->Find("worst") : nullptr;
+    report_.status = worst == nullptr ? "UNKNOWN" : worst->text;
+    return report_.status == "READY";
+  });
+  if (ready.ok()) return {};
+  return FailedPrecondition("NOT_READY", "the resources are {} and not READY; `weir status organizations/demo-org` said:\n{}",
+                            report_.status, last);
 }
 
 test::LoadReport Demo::Drive(const Weights& weights) {
@@ -200,23 +216,13 @@ Status Demo::MeasureAfter() {
 }
 
 Status Demo::Finish() {
-  // The acknowledgement travels gateway, agent, server: give READY the time of a heartbeat or two.
-  std::string last;
-  const Status ready = test::WaitUntil("every resource to be READY", Milliseconds(10'000), nullptr, [&] {
-    const auto status = fleet_.WeirOk({"status", "organizations/demo-org", "-o", "json"});
-    last = status.ok() ? *status : status.error().message;
-    const auto root = document::ParseOne(last, {}, document::Syntax::kJson);
-    const auto* worst = root.ok() ? root->Find("worst") : nullptr;
-    report_.status = worst == nullptr ? "UNKNOWN" : worst->text;
-    return report_.status == "READY";
-  });
+  const Status ready = WaitReady();
   const std::string path = options_.folder + "/report.json";
   WEIR_TRY(WriteFileAtomic(path, report_.ToJson()));
   Say(fmt::format("status of all resources: {}; report in {}", report_.status, path));
   if (report_.failed > 0) return FailedPrecondition("REQUESTS_FAILED", "{} of {} requests failed", report_.failed, report_.requests);
   WEIR_TRY(shares_);
-  if (!ready.ok()) return FailedPrecondition("NOT_READY", "the resources are {} and not READY; `weir status` said:\n{}", report_.status, last);
-  return {};
+  return ready;
 }
 
 void Demo::PrintHowToGoOn() const {

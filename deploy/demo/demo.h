@@ -67,6 +67,7 @@ class Demo {
   Status MeasureBefore();
   Status ChangeWeights();
   Status MeasureAfter();
+  Status WaitReady();
   Status Finish();
   test::LoadReport Drive(const Weights& weights);
   // Version of each endpoint resource that every worker of a T1 serves, by address and name.

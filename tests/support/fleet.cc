@@ -288,4 +288,15 @@ Status Fleet::StartWorkloads() {
   return {};
 }
 
+Status Fleet::WaitForMesh() {
+  for (const ClusterSpec& cluster : options_.clusters) {
+    for (const WorkloadSpec& workload : cluster.workloads) {
+      Process* gateway = Find("gateway/" + cluster.name + "/" + workload.Key());
+      if (gateway == nullptr || workload.program == "weir-tier1") continue;
+      WEIR_TRY(WaitForPort(gateway, workload.address, Bound(workload, kMeshPort), kStart));
+    }
+  }
+  return {};
+}
+
 }  // namespace weir::test

@@ -76,6 +76,8 @@ class Fleet {
   Status StartAgent(const std::string& cluster);
   // App and gateway program of one workload, waiting until the gateway's live probe answers.
   Status StartWorkload(const std::string& cluster, const std::string& key);
+  // Until every started T2 and pod proxy listens on its mesh port, which needs that its configuration has arrived.
+  Status WaitForMesh();
   Status StartAgents();
   Status StartWorkloads();
 
