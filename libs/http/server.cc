@@ -146,7 +146,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   void ReadHead() {
-    if (server_.stopping) return Shutdown();
+    if (server_.stopping) return Close();  // Nothing is under way; every answer is with the kernel.
     idle_ = buffer_.size() == 0;
     Deadline(idle_ ? server_.options.idle_timeout : server_.options.request_timeout);
     parser_.emplace();

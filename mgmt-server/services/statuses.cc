@@ -23,7 +23,7 @@ void AddStatuses(MethodTable& table, const Backends& backends) {
         v2::ListStatusesResponse response;
         for (v2::ResourceStatus& status : statuses) {
           const store::ResourcePtr resource = view->Get(status.fqn());
-          if (resource == nullptr) continue;
+          if (resource == nullptr || resource->kind == authz::kBindingsKind) continue;  // Bindings reach no gateway.
           if (!authz::Allowed(*view, call.principal, authz::Right::kRead, *resource)) continue;
           *response.add_items() = std::move(status);
         }

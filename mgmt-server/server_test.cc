@@ -1,0 +1,205 @@
+#include "mgmt-server/server.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "api/weir/v2/documents.grpc.pb.h"
+#include "api/weir/v2/session.grpc.pb.h"
+#include "api/weir/v2/tenant.grpc.pb.h"
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+#include "libs/rpc/channel.h"
+#include "libs/rpc/status.h"
+
+namespace weir::server {
+namespace {
+
+using ::testing::HasSubstr;
+
+class WeirServer : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / ("weir-server-" + RandomHex(8));
+    bootstrap_.set_state_dir(folder_ + "/state");
+    bootstrap_.set_organization("acme");
+    bootstrap_.set_rest_port(0);
+    bootstrap_.set_grpc_port(0);
+    bootstrap_.set_agent_port(0);
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override {
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void Start() {
+    auto server = Server::Start(bootstrap_);
+    ASSERT_TRUE(server.ok()) << server.error().ToString() << server.error().cause;
+    server_ = std::move(server).value();
+  }
+  std::shared_ptr<grpc::Channel> Channel(const std::string& token = "") {
+    rpc::ChannelOptions options;
+    options.target = "127.0.0.1:" + std::to_string(server_->info().grpc_port);
+    options.root_pem = server_->info().root_pem;
+    options.bearer_token = token;
+    auto channel = rpc::MakeChannel(options);
+    EXPECT_TRUE(channel.ok());
+    EXPECT_TRUE((*channel)->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20)));
+    return std::move(channel).value();
+  }
+  std::string LogIn() {
+    auto password = ReadFile(bootstrap_.state_dir() + "/admin-password");
+    EXPECT_TRUE(password.ok());
+    v2::LoginRequest request;
+    request.set_organization("acme");
+    request.set_user("admin");
+    request.set_password(password->substr(0, password->find('\n')));
+    v2::LoginResponse response;
+    grpc::ClientContext context;
+    const auto status = v2::Sessions::NewStub(Channel())->Login(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response.token();
+  }
+
+  std::string folder_;
+  bootstrap::v1::Server bootstrap_;
+  std::unique_ptr<Server> server_;
+};
+
+TEST_F(WeirServer, StartsFromNothingAndKeepsWhatItStored) {
+  Start();
+  EXPECT_TRUE(server_->info().first_start);
+  struct stat facts {};
+  ASSERT_EQ(stat(bootstrap_.state_dir().c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 0777, 0700u);
+  ASSERT_EQ(stat(server_->info().password_path.c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 0777, 0600u);
+  const std::string root = server_->info().root_pem;
+
+  v2::CreateTenantRequest request;
+  request.set_parent("organizations/acme");
+  request.mutable_tenant()->mutable_metadata()->set_name("t");
+  v2::Tenant tenant;
+  grpc::ClientContext context;
+  const auto created = v2::Tenants::NewStub(Channel(LogIn()))->CreateTenant(&context, request, &tenant);
+  ASSERT_TRUE(created.ok()) << created.error_message();
+  server_->Stop();
+  server_.reset();
+
+  Start();
+  EXPECT_FALSE(server_->info().first_start);
+  EXPECT_EQ(server_->info().root_pem, root);
+  v2::GetTenantRequest get;
+  get.set_fqn("organizations/acme/tenants/t");
+  v2::Tenant read;
+  grpc::ClientContext again;
+  const auto got = v2::Tenants::NewStub(Channel(LogIn()))->GetTenant(&again, get, &read);
+  ASSERT_TRUE(got.ok()) << got.error_message();
+  EXPECT_EQ(read.metadata().uid(), tenant.metadata().uid());
+}
+
+TEST_F(WeirServer, SaysByGrpcWhatItSaysByRest) {
+  Start();
+  v2::GetTenantRequest get;
+  get.set_fqn("organizations/acme/tenants/absent");
+  v2::Tenant tenant;
+  grpc::ClientContext anonymous;
+  Error error = rpc::FromGrpc(v2::Tenants::NewStub(Channel())->GetTenant(&anonymous, get, &tenant));
+  EXPECT_EQ(error.code, Code::kUnauthenticated);
+  grpc::ClientContext context;
+  error = rpc::FromGrpc(v2::Tenants::NewStub(Channel(LogIn()))->GetTenant(&context, get, &tenant));
+  EXPECT_EQ(error.reason, "RESOURCE_MISSING");
+}
+
+TEST_F(WeirServer, DescribesItselfByReflectionAndHealth) {
+  Start();
+  grpc::GenericStub stub(Channel());
+  grpc::CompletionQueue queue;
+  void* tag = nullptr;
+  bool ok = false;
+  {
+    grpc::ClientContext context;
+    const grpc::Slice whole_server("");
+    auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", grpc::ByteBuffer(&whole_server, 1),
+                                      &queue);
+    call->StartCall();
+    grpc::ByteBuffer answer;
+    grpc::Status status;
+    call->Finish(&answer, &status, nullptr);
+    ASSERT_TRUE(queue.Next(&tag, &ok));
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(answer.Length(), 2u);  // status: SERVING
+  }
+  grpc::ClientContext context;
+  auto call = stub.PrepareCall(&context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+  call->StartCall(nullptr);
+  ASSERT_TRUE(queue.Next(&tag, &ok) && ok);
+  const grpc::Slice list_services("\x3a\x00", 2);  // field 7, empty
+  call->Write(grpc::ByteBuffer(&list_services, 1), nullptr);
+  ASSERT_TRUE(queue.Next(&tag, &ok) && ok);
+  grpc::ByteBuffer answer;
+  call->Read(&answer, nullptr);
+  ASSERT_TRUE(queue.Next(&tag, &ok) && ok);
+  grpc::Slice bytes;
+  ASSERT_TRUE(answer.DumpToSingleSlice(&bytes).ok());
+  const std::string text(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+  for (const char* service : {"weir.v2.Tenants", "weir.v2.Documents", "weir.v2.AccessBindingsService",
+                              "weir.v2.JoinTokens", "grpc.health.v1.Health"}) {
+    EXPECT_THAT(text, HasSubstr(service));
+  }
+  context.TryCancel();
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  queue.Next(&tag, &ok);
+}
+
+TEST_F(WeirServer, RefusesAStateFolderThatAnotherOneUses) {
+  Start();
+  auto second = Server::Start(bootstrap_);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().reason, "STATE_IN_USE");
+}
+
+TEST_F(WeirServer, NamesTheFlagWhenAPortIsInUse) {
+  Start();
+  bootstrap::v1::Server other = bootstrap_;
+  other.set_state_dir(folder_ + "/other");
+  other.set_grpc_port(server_->info().grpc_port);
+  auto second = Server::Start(other);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().reason, "PORT_IN_USE");
+  EXPECT_THAT(second.error().message, HasSubstr("--grpc-port"));
+}
+
+TEST_F(WeirServer, AppliesTheFirstDocumentsOnce) {
+  bootstrap_.set_first_documents(folder_ + "/first.yaml");
+  ASSERT_TRUE(WriteFileAtomic(bootstrap_.first_documents(),
+                              "apiVersion: api.weir.dev/v2\nkind: Tenant\nmetadata: {name: first, organization: acme}\n")
+                  .ok());
+  Start();
+  v2::ListTenantsRequest list;
+  list.set_parent("organizations/acme");
+  v2::ListTenantsResponse tenants;
+  grpc::ClientContext context;
+  const auto listed = v2::Tenants::NewStub(Channel(LogIn()))->ListTenants(&context, list, &tenants);
+  ASSERT_TRUE(listed.ok()) << listed.error_message();
+  ASSERT_EQ(tenants.items_size(), 1);
+  EXPECT_EQ(tenants.items(0).metadata().name(), "first");
+}
+
+TEST_F(WeirServer, NamesEveryMistakeOfItsBootstrap) {
+  bootstrap_.set_organization("Not A Label");
+  bootstrap_.set_rest_port(70000);
+  auto server = Server::Start(bootstrap_);
+  ASSERT_FALSE(server.ok());
+  EXPECT_GE(server.error().violations.size(), 2u);
+}
+
+}  // namespace
+}  // namespace weir::server
