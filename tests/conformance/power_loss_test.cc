@@ -147,15 +147,17 @@ TEST(FailedCommit, FailsEveryoneInTheGroup) {
   ASSERT_TRUE(store.ok());
   ASSERT_TRUE(WritePair(**store, "first").ok());
   std::atomic<int> waiting{0};
-  std::atomic<bool> go{false};
+  std::atomic<bool> held{false}, go{false};
   std::vector<std::thread> callers;
   // Holds the writer until the others stand in the queue; they are one group then.
   callers.emplace_back([&] {
     (void)(*store)->Write([&](Txn&) -> Status {
+      held = true;
       while (!go) std::this_thread::yield();
       return {};
     });
   });
+  while (!held) std::this_thread::yield();
   std::atomic<int> refused{0};
   for (int i = 0; i < 5; ++i) {
     callers.emplace_back([&, i] {
@@ -165,7 +167,6 @@ TEST(FailedCommit, FailsEveryoneInTheGroup) {
     });
   }
   while (waiting < 5) std::this_thread::yield();
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
   disk.FailSyncs(SQLITE_IOERR_FSYNC, 100);
   go = true;
   for (std::thread& caller : callers) caller.join();
