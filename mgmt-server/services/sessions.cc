@@ -1,17 +1,39 @@
 #include "api/weir/v2/session.pb.h"
 
+#include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authn/authn.h"
 #include "mgmt-server/services/services.h"
+#include "mgmt-server/store/store.h"
 
 namespace weir::services {
+namespace {
+
+Status RecordSession(const Backends& backends, const CallContext& call, const authn::Principal& who,
+                     const char* action) {
+  return backends.store->Write([&](store::Txn& txn) {
+    return audit::Append(txn, {.principal = who.fqn,
+                               .principal_uid = who.uid,
+                               .action = action,
+                               .fqn = who.fqn,
+                               .uid = who.uid,
+                               .before_etag = "",
+                               .after_etag = "",
+                               .path = "",
+                               .peer = call.peer,
+                               .request_id = call.request_id});
+  });
+}
+
+}  // namespace
 
 void AddSessions(MethodTable& table, const Backends& backends) {
   using google::protobuf::Empty;
   table.Add<v2::LoginRequest, v2::LoginResponse>(
       "weir.v2.Sessions.Login",
-      [&backends](CallContext&, const v2::LoginRequest& request) -> Result<v2::LoginResponse> {
+      [&backends](CallContext& call, const v2::LoginRequest& request) -> Result<v2::LoginResponse> {
         WEIR_ASSIGN(const authn::Login login,
                     backends.authn->LogIn(request.organization(), request.user(), request.password()));
+        WEIR_TRY(RecordSession(backends, call, login.principal, "login"));
         v2::LoginResponse response;
         response.set_token(login.token);
         response.mutable_expire_time()->set_seconds(
@@ -21,6 +43,7 @@ void AddSessions(MethodTable& table, const Backends& backends) {
       /*anonymous=*/true);
   table.Add<Empty, Empty>("weir.v2.Sessions.Logout", [&backends](CallContext& call, const Empty&) -> Result<Empty> {
     WEIR_TRY(backends.authn->LogOut(call.token));
+    WEIR_TRY(RecordSession(backends, call, call.principal, "logout"));
     return Empty();
   });
   table.Add<Empty, v2::WhoAmIResponse>("weir.v2.Sessions.WhoAmI",
