@@ -25,8 +25,8 @@ void AgentStream::Close(const Error& reason) {
 
 void AgentStream::Finalize() {
   const auto keep = shared_from_this();
-  writer_.Close([this] { Finish(rpc::ToGrpc(*closing_)); }, false);
   if (writer_.queued() > 0) context_->TryCancel();  // A write to a stopped agent may never end by itself.
+  writer_.Close([this] { Finish(rpc::ToGrpc(*closing_)); }, false);
 }
 
 void AgentStream::Next(const Status& status) {

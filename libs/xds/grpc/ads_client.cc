@@ -185,6 +185,8 @@ std::string AdsClient::Core::Converse(std::unique_lock<std::mutex>& lock, Call& 
       lock.lock();
       if (!std::exchange(*answered, true)) Report(lock, true, "");
     }
+    client.Tick();
+    Offer(lock);
     if (!call.writing && client.Next(&call.out)) {
       call.writing = true;
       lock.unlock();
@@ -192,8 +194,6 @@ std::string AdsClient::Core::Converse(std::unique_lock<std::mutex>& lock, Call& 
       lock.lock();
       continue;
     }
-    client.Tick();
-    Offer(lock);
     const MonoTime now = Clock::Real().Now();
     const auto heard = client.LastHeard();
     MonoTime until = now + kLongest;

@@ -222,9 +222,14 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
       closing_ = reason;
       if (!writing_ && reading_ == 0) finish = finished_ = true;
       cancel = writing_;
+      if (cancel) ++reading_;  // Keeps the call until it is cancelled.
+    }
+    if (cancel) {
+      context_->TryCancel();
+      std::lock_guard lock(mutex_);
+      if (--reading_ == 0 && !writing_ && !finished_) finish = finished_ = true;
     }
     if (finish) this->Finish(FinalStatus());
-    else if (cancel) context_->TryCancel();
   }
 
  private:

@@ -47,6 +47,16 @@ struct Reply {
   std::vector<std::string> bad;
 };
 
+size_t MakeRank(std::string_view url) {
+  static constexpr std::string_view kOrder[] = {kHeartbeat,       kSecret,
+                                                kCluster,         kEndpoints,
+                                                kListener,        kRoute,
+                                                kVirtualHost,     kMeshTrustBundle,
+                                                kMeshServiceEndpoints, kMeshDestinationSet,
+                                                kMeshHost,        kMeshListener};
+  return static_cast<size_t>(std::find(std::begin(kOrder), std::end(kOrder), url) - std::begin(kOrder));
+}
+
 void FillNode(const Node& node, envoy::config::core::v3::Node* out) {
   out->set_id(node.id);
   out->set_cluster(node.cluster);
@@ -83,6 +93,15 @@ struct DeltaClient::State {
       if (type.url == url) return &type;
     }
     return nullptr;
+  }
+  // In make order, whatever the order of the subscriptions: else the server would answer routes before it knows that the
+  // clusters are wanted too (T29, T36).
+  ClientType* FirstUnsent() {
+    ClientType* first = nullptr;
+    for (ClientType& type : types) {
+      if (!type.first_sent && (first == nullptr || MakeRank(type.url) < MakeRank(first->url))) first = &type;
+    }
+    return first;
   }
   ClientType& Get(const std::string& url) {
     if (ClientType* type = Find(url)) return *type;
@@ -159,8 +178,10 @@ bool DeltaClient::Next(DeltaDiscoveryRequest* out) {
   State& s = *state_;
   if (!s.connected) return false;
   out->Clear();
-  for (ClientType& type : s.types) {
-    if (type.first_sent) continue;
+  // What was taken on an earlier stream and is not decided yet: until then nobody can tell the server what this client has.
+  if (s.taken && !s.taken->expired && s.taken->stream != s.stream) return false;
+  if (ClientType* first = s.FirstUnsent()) {
+    ClientType& type = *first;
     type.first_sent = true;
     out->set_type_url(type.url);
     if (!std::exchange(s.node_sent, true)) FillNode(s.node, out->mutable_node());

@@ -53,11 +53,12 @@ struct TypeState {
   std::string last_nonce;
   std::optional<Flight> flight;
   bool holding = false;  // Later types wait for the answer to what was sent, or until hold_until.
+  bool late = false;     // The flight is not answered since hold_until.
   MonoTime hold_until{};
   std::map<std::string, std::string> acknowledged;
   std::map<std::string, MonoTime, std::less<>> refresh_at;
 
-  bool Stuck() const { return flight.has_value() && !holding; }
+  bool Stuck() const { return flight.has_value() && late; }
   bool MakeBlocks() const { return holding || (!upserts.empty() && !Stuck()); }
   bool BreakBlocks() const { return MakeBlocks() || (!removals.empty() && !Stuck()); }
 };
@@ -121,6 +122,8 @@ struct ServerStream::State {
   SnapshotPtr snapshot;
   uint64_t nonces = 0;
   Pulse pulse;
+  MonoTime began{};         // First request.
+  bool grace_over = false;  // See MayBreak.
 
   bool Delta() const { return protocol == Protocol::kDelta; }
   TypeState* Find(std::string_view url) {
@@ -184,6 +187,7 @@ Status ServerStream::State::Admit(const Request& request, Protocol wanted) {
       return InvalidArgument("NODE_MISSING", "the first request must carry node.id");
     }
     node = ReadNode(request.node());
+    began = clock.Now();
   } else if (request.has_node() && request.node().id() != node->id) {
     return InvalidArgument("NODE_CHANGED", "node.id changed from {} to {}", node->id, request.node().id());
   }
@@ -386,8 +390,16 @@ bool ServerStream::State::MayMake(const TypeState& type) const {
 // Removals wait for this type's own additions and for all that types before it in the break order still have to say.
 bool ServerStream::State::MayBreak(const TypeState& type) const {
   if (!type.upserts.empty() && !MayMake(type)) return false;
+  // What a client brought from an earlier stream may be referenced by types it has not asked for yet on this one.
+  const bool young = !grace_over;
+  const bool brought = young && std::any_of(type.removals.begin(), type.removals.end(), [&](const std::string& name) {
+    const auto told = type.told.find(name);
+    return told != type.told.end() && told->second.resource == nullptr;
+  });
   for (const TypeState& other : types) {
-    if (&other == &type || !other.requested || other.rule->free) continue;
+    if (&other == &type || other.rule->free) continue;
+    if (brought && !other.requested && other.break_rank < type.break_rank) return false;
+    if (!other.requested) continue;
     if (other.break_rank < type.break_rank && other.BreakBlocks()) return false;
   }
   return true;
@@ -467,10 +479,9 @@ void ServerStream::State::Send(TypeState& type, Flight flight, bool holds) {
   type.last_nonce = flight.nonce;
   type.flight = std::move(flight);
   type.answer_due = false;
-  if (holds) {
-    type.holding = true;
-    type.hold_until = clock.Now() + rules->ack_timeout;
-  }
+  type.late = false;
+  type.holding = holds;
+  type.hold_until = clock.Now() + rules->ack_timeout;
 }
 
 void ServerStream::State::RefuseTooLarge(TypeState& type, const Resource& resource, size_t size) {
@@ -697,19 +708,24 @@ std::optional<MonoTime> ServerStream::NextDeadline() const {
     if (!earliest || time < *earliest) earliest = time;
   };
   for (const TypeState& type : state_->types) {
-    if (type.holding) consider(type.hold_until);
+    if (type.holding || (type.flight && !type.late)) consider(type.hold_until);
     for (const auto& [name, time] : type.refresh_at) {
       if (!type.refreshes.contains(name)) consider(time);
     }
   }
   if (state_->pulse.requested) consider(state_->pulse.next);
+  if (!state_->grace_over && state_->node) consider(state_->began + state_->rules->ack_timeout);
   return earliest;
 }
 
 Status ServerStream::Tick() {
   const MonoTime now = state_->clock.Now();
+  if (state_->node && now >= state_->began + state_->rules->ack_timeout) state_->grace_over = true;
   for (TypeState& type : state_->types) {
-    if (type.holding && now >= type.hold_until) type.holding = false;
+    if (now >= type.hold_until) {
+      type.holding = false;
+      type.late = type.flight.has_value();
+    }
     for (const auto& [name, time] : type.refresh_at) {
       if (now >= time) type.refreshes.insert(name);
     }

@@ -1,0 +1,476 @@
+#include "libs/xds/protocol/server_stream.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/wrappers.pb.h>
+#include <gtest/gtest.h>
+
+#include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
+
+namespace weir::xds {
+namespace {
+
+using envoy::service::discovery::v3::DeltaDiscoveryRequest;
+using envoy::service::discovery::v3::DeltaDiscoveryResponse;
+using envoy::service::discovery::v3::DiscoveryRequest;
+using envoy::service::discovery::v3::DiscoveryResponse;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using Names = std::vector<std::string>;
+
+std::string EdsCluster(const std::string& name, int timeout = 1) {
+  envoy::config::cluster::v3::Cluster cluster;
+  cluster.set_name(name);
+  cluster.set_type(envoy::config::cluster::v3::Cluster::EDS);
+  cluster.mutable_connect_timeout()->set_seconds(timeout);
+  return cluster.SerializeAsString();
+}
+
+using Content = std::map<std::string_view, std::map<std::string, std::string>>;
+SnapshotPtr Make(const Content& content, Duration ttl = Duration{0}) {
+  auto snapshot = std::make_shared<Snapshot>();
+  for (const auto& [type, resources] : content) {
+    auto map = std::make_shared<Resources>();
+    for (const auto& [name, value] : resources) (*map)[name] = MakeResource(name, value, ttl);
+    snapshot->types[std::string(type)] = std::move(map);
+  }
+  return snapshot;
+}
+
+class StreamTest : public testing::Test {
+ protected:
+  void Rules(ServerRules rules) {
+    stream_ = std::make_unique<ServerStream>(std::make_shared<ServerRules>(std::move(rules)), clock_,
+                                             [this](const AckEvent& event) { events_.push_back(event); });
+  }
+  void SetUp() override { Rules(EnvoyRules()); }
+
+  Status Delta(std::string_view type, const Names& add = {}, const Names& drop = {}, const std::string& nonce = "",
+               const std::string& error = "", const std::map<std::string, std::string>& have = {}) {
+    DeltaDiscoveryRequest request;
+    request.mutable_node()->set_id("n");
+    request.mutable_node()->add_client_features(std::string(kFeatureHeartbeat));
+    request.set_type_url(std::string(type));
+    for (const auto& name : add) request.add_resource_names_subscribe(name);
+    for (const auto& name : drop) request.add_resource_names_unsubscribe(name);
+    for (const auto& [name, version] : have) (*request.mutable_initial_resource_versions())[name] = version;
+    request.set_response_nonce(nonce);
+    if (!error.empty()) request.mutable_error_detail()->set_message(error);
+    return stream_->OnRequest(request);
+  }
+  Status World(std::string_view type, const Names& names = {}, const std::string& nonce = "",
+               const std::string& error = "") {
+    DiscoveryRequest request;
+    request.mutable_node()->set_id("n");
+    request.set_type_url(std::string(type));
+    for (const auto& name : names) request.add_resource_names(name);
+    request.set_response_nonce(nonce);
+    if (!error.empty()) request.mutable_error_detail()->set_message(error);
+    return stream_->OnRequest(request);
+  }
+  // "" = nothing to send; else the short type with + and - names, as "Cluster +a -b".
+  std::string NextDelta() {
+    DeltaDiscoveryResponse next;
+    if (!stream_->Next(&next)) return "";
+    delta_ = next;
+    std::string text = delta_.type_url().substr(delta_.type_url().rfind('.') + 1);
+    for (const auto& r : delta_.resources()) text += (r.has_resource() ? " +" : " ~") + r.name();
+    for (const auto& name : delta_.removed_resources()) text += " -" + name;
+    return text;
+  }
+  std::string NextWorld() {
+    DiscoveryResponse next;
+    if (!stream_->Next(&next)) return "";
+    world_ = next;
+    std::string text = world_.type_url().substr(world_.type_url().rfind('.') + 1);
+    for (const auto& any : world_.resources()) text += " " + any.value();
+    return text;
+  }
+  Status Ack() { return Delta(delta_.type_url(), {}, {}, delta_.nonce()); }
+  Status Nack() { return Delta(delta_.type_url(), {}, {}, delta_.nonce(), "bad"); }
+  // Answers everything until nothing is due.
+  Names Drain() {
+    Names all;
+    for (std::string text = NextDelta(); !text.empty(); text = NextDelta()) {
+      all.push_back(text);
+      EXPECT_TRUE(Ack().ok());
+    }
+    return all;
+  }
+
+  ManualClock clock_;
+  std::unique_ptr<ServerStream> stream_;
+  std::vector<AckEvent> events_;
+  DeltaDiscoveryResponse delta_;
+  DiscoveryResponse world_;
+};
+
+TEST_F(StreamTest, T1RefusesAFirstRequestWithoutANodeId) {
+  DeltaDiscoveryRequest request;
+  request.set_type_url(std::string(kCluster));
+  EXPECT_EQ(stream_->OnRequest(request).error().reason, "NODE_MISSING");
+}
+
+TEST_F(StreamTest, T2RefusesAnEmptyTypeAndStaysSilentOnAnUnknownOne) {
+  EXPECT_EQ(Delta("").error().reason, "TYPE_MISSING");
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}}));
+  EXPECT_TRUE(Delta("type.googleapis.com/some.Other").ok());
+  EXPECT_EQ(NextDelta(), "");
+}
+
+TEST_F(StreamTest, T5EveryResponseHasANonceOfItsOwn) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}}));
+  ASSERT_TRUE(Delta(kCluster).ok());
+  EXPECT_EQ(NextDelta(), "Cluster +a");
+  const std::string first = delta_.nonce();
+  EXPECT_EQ(delta_.resources(0).resource().type_url(), kCluster);
+  ASSERT_TRUE(Ack().ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "2"}}}}));
+  EXPECT_EQ(NextDelta(), "Cluster +a");
+  EXPECT_FALSE(first.empty());
+  EXPECT_NE(delta_.nonce(), first);
+}
+
+TEST_F(StreamTest, T8SendsNothingAfterANackUntilTheContentChanges) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}}));
+  ASSERT_TRUE(Delta(kCluster).ok());
+  EXPECT_EQ(NextDelta(), "Cluster +a");
+  ASSERT_TRUE(Nack().ok());
+  ASSERT_EQ(events_.size(), 1u);
+  EXPECT_FALSE(events_[0].accepted);
+  EXPECT_EQ(events_[0].error, "bad");
+  EXPECT_EQ(events_[0].rejected_resources[0].name, "a");
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}}));
+  EXPECT_EQ(NextDelta(), "");
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "2"}}}}));
+  EXPECT_EQ(NextDelta(), "Cluster +a");
+}
+
+TEST_F(StreamTest, T12CountsOnlyTheNamedResourcesOfANackAsRejected) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "1"}}}}));
+  ASSERT_TRUE(Delta(kCluster).ok());
+  NextDelta();
+  DeltaDiscoveryRequest request;
+  request.set_type_url(std::string(kCluster));
+  request.set_response_nonce(delta_.nonce());
+  request.mutable_error_detail()->set_message("b is bad");
+  google::protobuf::StringValue name;
+  name.set_value("b");
+  request.mutable_error_detail()->add_details()->PackFrom(name);
+  ASSERT_TRUE(stream_->OnRequest(request).ok());
+  EXPECT_EQ(events_[0].accepted_resources[0].name, "a");
+  EXPECT_EQ(events_[0].rejected_resources[0].name, "b");
+  EXPECT_EQ(stream_->Acknowledged(kCluster).size(), 1u);
+}
+
+TEST_F(StreamTest, T9AnAckThatChangesNothingGetsNoResponse) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}}));
+  ASSERT_TRUE(World(kCluster).ok());
+  EXPECT_EQ(NextWorld(), "Cluster 1");
+  ASSERT_TRUE(World(kCluster, {}, world_.nonce()).ok());
+  EXPECT_EQ(NextWorld(), "");
+  EXPECT_EQ(stream_->Acknowledged(kCluster).size(), 1u);
+}
+
+TEST_F(StreamTest, T10AStaleNonceIsNotAnsweredInStateOfTheWorld) {
+  stream_->SetSnapshot(Make({{kEndpoints, {{"a", "1"}, {"b", "2"}}}}));
+  ASSERT_TRUE(World(kEndpoints, {"a"}).ok());
+  EXPECT_EQ(NextWorld(), "ClusterLoadAssignment 1");
+  ASSERT_TRUE(World(kEndpoints, {"a", "b"}, "stale").ok());
+  EXPECT_EQ(NextWorld(), "");
+  ASSERT_TRUE(World(kEndpoints, {"a", "b"}, world_.nonce()).ok());
+  EXPECT_EQ(NextWorld(), "ClusterLoadAssignment 2");
+}
+
+TEST_F(StreamTest, T11AStaleNonceStillChangesDeltaSubscriptions) {
+  stream_->SetSnapshot(Make({{kEndpoints, {{"a", "1"}, {"b", "2"}}}}));
+  ASSERT_TRUE(Delta(kEndpoints, {"a"}).ok());
+  EXPECT_EQ(NextDelta(), "ClusterLoadAssignment +a");
+  ASSERT_TRUE(Delta(kEndpoints, {"b"}, {}, "stale").ok());
+  EXPECT_EQ(NextDelta(), "") << "one un-acknowledged response at a time (T53)";
+  ASSERT_TRUE(Ack().ok());
+  EXPECT_EQ(NextDelta(), "ClusterLoadAssignment +b");
+}
+
+TEST_F(StreamTest, T15EmptyMeansAllOnlyBeforeAnyNameWasGiven) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "2"}}}}));
+  ASSERT_TRUE(World(kCluster, {"a"}).ok());
+  EXPECT_EQ(NextWorld(), "Cluster 1");
+  ASSERT_TRUE(World(kCluster, {}, world_.nonce()).ok());
+  EXPECT_EQ(NextWorld(), "");
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "9"}, {"b", "9"}}}}));
+  EXPECT_EQ(NextWorld(), "");
+}
+
+TEST_F(StreamTest, T16ALegacyWildcardStaysInDeltaAndEndsInStateOfTheWorld) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "2"}}}}));
+  ASSERT_TRUE(World(kCluster).ok());
+  EXPECT_EQ(NextWorld(), "Cluster 1 2");
+  ASSERT_TRUE(World(kCluster, {"a"}, world_.nonce()).ok());
+  EXPECT_EQ(NextWorld(), "Cluster 1");
+
+  Rules(EnvoyRules());
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "2"}}}}));
+  ASSERT_TRUE(Delta(kCluster).ok());
+  EXPECT_EQ(NextDelta(), "Cluster +a +b");
+  ASSERT_TRUE(Ack().ok());
+  ASSERT_TRUE(Delta(kCluster, {"a"}).ok());
+  EXPECT_EQ(NextDelta(), "Cluster +a");
+  ASSERT_TRUE(Ack().ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "3"}}}}));
+  EXPECT_EQ(NextDelta(), "Cluster +b");
+}
+
+TEST_F(StreamTest, T16RemovingTheStarKeepsTheNames) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "2"}}}}));
+  ASSERT_TRUE(Delta(kCluster, {"*", "a"}).ok());
+  EXPECT_EQ(NextDelta(), "Cluster +a +b");
+  ASSERT_TRUE(Ack().ok());
+  ASSERT_TRUE(Delta(kCluster, {}, {"*"}).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "5"}, {"b", "5"}}}}));
+  EXPECT_EQ(NextDelta(), "Cluster +a");
+}
+
+TEST_F(StreamTest, T17EmptyNeverMeansAllForRoutesEndpointsAndSecrets) {
+  stream_->SetSnapshot(Make({{kRoute, {{"a", "1"}}}, {kEndpoints, {{"a", "1"}}}, {kSecret, {{"a", "1"}}}}));
+  for (const auto type : {kRoute, kEndpoints, kSecret}) ASSERT_TRUE(Delta(type).ok());
+  EXPECT_EQ(NextDelta(), "");
+}
+
+TEST_F(StreamTest, T18ANameAskedForAgainIsSentAgain) {
+  stream_->SetSnapshot(Make({{kEndpoints, {{"a", "1"}}}}));
+  ASSERT_TRUE(World(kEndpoints, {"a"}).ok());
+  EXPECT_EQ(NextWorld(), "ClusterLoadAssignment 1");
+  ASSERT_TRUE(World(kEndpoints, {}, world_.nonce()).ok());
+  EXPECT_EQ(NextWorld(), "");
+  ASSERT_TRUE(World(kEndpoints, {"a"}, world_.nonce()).ok());
+  EXPECT_EQ(NextWorld(), "ClusterLoadAssignment 1");
+}
+
+TEST_F(StreamTest, T19ClustersAreSentAsAWholeAndEndpointsInParts) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "2"}}}, {kEndpoints, {{"a", "3"}, {"b", "4"}}}}));
+  ASSERT_TRUE(World(kCluster).ok());
+  EXPECT_EQ(NextWorld(), "Cluster 1 2");
+  ASSERT_TRUE(World(kCluster, {}, world_.nonce()).ok());
+  ASSERT_TRUE(World(kEndpoints, {"a", "b"}).ok());
+  EXPECT_EQ(NextWorld(), "ClusterLoadAssignment 3 4");
+  ASSERT_TRUE(World(kEndpoints, {"a", "b"}, world_.nonce()).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}, {kEndpoints, {{"a", "9"}}}}));
+  EXPECT_EQ(NextWorld(), "Cluster 1") << "absence deletes b";
+  ASSERT_TRUE(World(kCluster, {}, world_.nonce()).ok());
+  EXPECT_EQ(NextWorld(), "ClusterLoadAssignment 9") << "b is not mentioned: its cluster is gone";
+}
+
+TEST_F(StreamTest, T21ASubscribedNameThatIsSubscribedAgainIsSentAgain) {
+  stream_->SetSnapshot(Make({{kEndpoints, {{"a", "1"}}}}));
+  ASSERT_TRUE(Delta(kEndpoints, {"a"}).ok());
+  Drain();
+  ASSERT_TRUE(Delta(kEndpoints, {"a"}).ok());
+  EXPECT_EQ(NextDelta(), "ClusterLoadAssignment +a");
+}
+
+TEST_F(StreamTest, T22AnswersAnUnsubscribedNameThatAWildcardStillCovers) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}}));
+  ASSERT_TRUE(Delta(kCluster, {"*", "a", "none"}).ok());
+  EXPECT_THAT(Drain(), ElementsAre("Cluster +a -none"));
+  ASSERT_TRUE(Delta(kCluster, {}, {"a", "none", "never"}).ok());
+  EXPECT_THAT(Drain(), ElementsAre("Cluster +a -none"));
+}
+
+TEST_F(StreamTest, T23SaysAtOnceThatANameIsUnknownAndSendsItWhenItComes) {
+  stream_->SetSnapshot(Make({{kEndpoints, {}}}));
+  ASSERT_TRUE(Delta(kEndpoints, {"a"}).ok());
+  EXPECT_THAT(Drain(), ElementsAre("ClusterLoadAssignment -a"));
+  stream_->SetSnapshot(Make({{kEndpoints, {{"a", "1"}}}}));
+  EXPECT_THAT(Drain(), ElementsAre("ClusterLoadAssignment +a"));
+  stream_->SetSnapshot(Make({{kEndpoints, {}}}));
+  EXPECT_THAT(Drain(), ElementsAre("ClusterLoadAssignment -a"));
+}
+
+TEST_F(StreamTest, T24SendsOnlyTheDifferenceToWhatTheClientBringsAlong) {
+  stream_->SetSnapshot(Make({{kCluster, {{"same", "1"}, {"changed", "2"}}}}));
+  ASSERT_TRUE(Delta(kCluster, {}, {}, "", "",
+                    {{"same", ContentVersion("1")}, {"changed", "old"}, {"gone", "x"}}).ok());
+  EXPECT_EQ(NextDelta(), "Cluster +changed");
+  ASSERT_TRUE(Ack().ok());
+  EXPECT_EQ(NextDelta(), "") << "routes may still name it, and have not been asked for yet";
+  clock_.Advance(std::chrono::seconds(5));
+  ASSERT_TRUE(stream_->Tick().ok());
+  EXPECT_EQ(NextDelta(), "Cluster -gone");
+  ASSERT_FALSE(events_.empty());
+  EXPECT_EQ(events_[0].accepted_resources.size(), 3u) << "what it has counts as acknowledged";
+}
+
+TEST_F(StreamTest, T25AnswersTheFirstWildcardEvenWithNothing) {
+  stream_->SetSnapshot(Make({{kCluster, {}}}));
+  ASSERT_TRUE(Delta(kCluster).ok());
+  EXPECT_EQ(NextDelta(), "Cluster");
+  ASSERT_TRUE(Ack().ok());
+  EXPECT_EQ(NextDelta(), "");
+}
+
+TEST_F(StreamTest, T26RemembersNamesThatDoNotExistYetInStateOfTheWorld) {
+  stream_->SetSnapshot(Make({{kRoute, {}}}));
+  ASSERT_TRUE(World(kRoute, {"r"}).ok());
+  EXPECT_EQ(NextWorld(), "");
+  stream_->SetSnapshot(Make({{kRoute, {{"r", "1"}}}}));
+  EXPECT_EQ(NextWorld(), "RouteConfiguration 1");
+}
+
+TEST_F(StreamTest, T29AddsInOrderAndWaitsForEachAck) {
+  for (const auto type : {kVirtualHost, kRoute, kListener, kCluster}) ASSERT_TRUE(Delta(type, {"*"}).ok());
+  ASSERT_TRUE(Delta(kEndpoints, {"c"}).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c")}}}, {kEndpoints, {{"c", "1"}}}, {kListener, {{"l", "1"}}},
+                             {kRoute, {{"r", "1"}}}, {kVirtualHost, {{"r/h", "1"}}}}));
+  EXPECT_EQ(NextDelta(), "Cluster +c");
+  EXPECT_EQ(NextDelta(), "") << "T30: sent is not acknowledged";
+  ASSERT_TRUE(Ack().ok());
+  EXPECT_THAT(Drain(), ElementsAre("ClusterLoadAssignment +c", "Listener +l", "RouteConfiguration +r", "VirtualHost +r/h"));
+}
+
+TEST_F(StreamTest, T29RemovesInReverseAndTheClusterLast) {
+  for (const auto type : {kVirtualHost, kRoute, kListener, kCluster, kEndpoints}) ASSERT_TRUE(Delta(type, {"*"}).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c")}, {"old", "1"}}}, {kEndpoints, {{"c", "1"}, {"old", "1"}}},
+                             {kListener, {{"l", "1"}}}, {kRoute, {{"r", "1"}}}, {kVirtualHost, {{"r/h", "old"}}}}));
+  Drain();
+  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c")}, {"new", "1"}}}, {kEndpoints, {{"c", "1"}, {"new", "1"}}},
+                             {kListener, {{"l", "1"}}}, {kRoute, {{"r", "1"}}}, {kVirtualHost, {{"r/h", "new"}}}}));
+  EXPECT_THAT(Drain(), ElementsAre("Cluster +new", "ClusterLoadAssignment +new", "VirtualHost +r/h", "Cluster -old",
+                                   "ClusterLoadAssignment -old"));
+}
+
+TEST_F(StreamTest, T29KeepsARemovedClusterInTheWorldUntilRoutesAreAcknowledged) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "A"}}}, {kRoute, {{"r", "to A"}}}}));
+  ASSERT_TRUE(World(kCluster).ok());
+  EXPECT_EQ(NextWorld(), "Cluster A");
+  ASSERT_TRUE(World(kCluster, {}, world_.nonce()).ok());
+  ASSERT_TRUE(World(kRoute, {"r"}).ok());
+  EXPECT_EQ(NextWorld(), "RouteConfiguration to A");
+  ASSERT_TRUE(World(kRoute, {"r"}, world_.nonce()).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"b", "B"}}}, {kRoute, {{"r", "to B"}}}}));
+  EXPECT_EQ(NextWorld(), "Cluster A B");
+  ASSERT_TRUE(World(kCluster, {}, world_.nonce()).ok());
+  EXPECT_EQ(NextWorld(), "RouteConfiguration to B");
+  EXPECT_EQ(NextWorld(), "");
+  ASSERT_TRUE(World(kRoute, {"r"}, world_.nonce()).ok());
+  EXPECT_EQ(NextWorld(), "Cluster B");
+}
+
+TEST_F(StreamTest, T30GoesOnAfterATimeoutWhenTheAckNeverComes) {
+  for (const auto type : {kRoute, kCluster}) ASSERT_TRUE(Delta(type, {"*"}).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"c", "1"}}}, {kRoute, {{"r", "1"}}}}));
+  EXPECT_EQ(NextDelta(), "Cluster +c");
+  clock_.Advance(std::chrono::milliseconds(4900));
+  ASSERT_TRUE(stream_->Tick().ok());
+  EXPECT_EQ(NextDelta(), "");
+  ASSERT_TRUE(stream_->NextDeadline().has_value());
+  clock_.Advance(std::chrono::milliseconds(200));
+  ASSERT_TRUE(stream_->Tick().ok());
+  EXPECT_EQ(NextDelta(), "RouteConfiguration +r");
+}
+
+TEST_F(StreamTest, T30ANackHoldsLaterTypesUntilTheTimeout) {
+  for (const auto type : {kRoute, kCluster}) ASSERT_TRUE(Delta(type, {"*"}).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"c", "1"}}}, {kRoute, {{"r", "1"}}}}));
+  NextDelta();
+  ASSERT_TRUE(Nack().ok());
+  EXPECT_EQ(NextDelta(), "");
+  clock_.Advance(std::chrono::seconds(6));
+  ASSERT_TRUE(stream_->Tick().ok());
+  EXPECT_EQ(NextDelta(), "RouteConfiguration +r");
+}
+
+TEST_F(StreamTest, T31ResendsEndpointsAfterAChangedClusterOnly) {
+  ASSERT_TRUE(Delta(kCluster).ok());
+  ASSERT_TRUE(Delta(kEndpoints, {"c"}).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c", 1)}}}, {kEndpoints, {{"c", "1"}}}}));
+  Drain();
+  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c", 2)}}}, {kEndpoints, {{"c", "1"}}}}));
+  EXPECT_THAT(Drain(), ElementsAre("Cluster +c", "ClusterLoadAssignment +c"));
+  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c", 2)}}}, {kEndpoints, {{"c", "1"}}}}));
+  EXPECT_THAT(Drain(), IsEmpty()) << "T33, T40: equal content is no change";
+}
+
+TEST_F(StreamTest, T37ResendsEndpointsOnAReconnectThatBroughtAChangedCluster) {
+  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c", 2)}}}, {kEndpoints, {{"c", "1"}}}}));
+  ASSERT_TRUE(Delta(kCluster, {}, {}, "", "", {{"c", "old"}}).ok());
+  EXPECT_THAT(Drain(), ElementsAre("Cluster +c"));
+  ASSERT_TRUE(Delta(kEndpoints, {"c"}, {}, "", "", {{"c", ContentVersion("1")}}).ok());
+  EXPECT_THAT(Drain(), ElementsAre("ClusterLoadAssignment +c"));
+}
+
+TEST_F(StreamTest, T36AnUnknownNameDoesNotHoldTheRest) {
+  stream_->SetSnapshot(Make({{kEndpoints, {{"a", "1"}}}}));
+  ASSERT_TRUE(World(kEndpoints, {"a", "unknown"}).ok());
+  EXPECT_EQ(NextWorld(), "ClusterLoadAssignment 1");
+}
+
+TEST_F(StreamTest, T45RefreshesATtlWithoutTheBody) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}}, std::chrono::seconds(15)));
+  ASSERT_TRUE(Delta(kCluster).ok());
+  Drain();
+  clock_.Advance(std::chrono::seconds(5));
+  ASSERT_TRUE(stream_->Tick().ok());
+  EXPECT_EQ(NextDelta(), "Cluster ~a");
+  EXPECT_EQ(delta_.resources(0).ttl().seconds(), 15);
+  EXPECT_EQ(delta_.resources(0).version(), ContentVersion("1"));
+}
+
+TEST_F(StreamTest, T48DoesNotAnswerBeforeItsSourcesAreIn) {
+  ASSERT_TRUE(Delta(kCluster).ok());
+  EXPECT_EQ(NextDelta(), "");
+  stream_->SetSnapshot(Make({{kEndpoints, {}}}));
+  EXPECT_EQ(NextDelta(), "") << "a type that is absent is not loaded";
+  stream_->SetSnapshot(Make({{kEndpoints, {}}, {kCluster, {}}}));
+  EXPECT_EQ(NextDelta(), "Cluster");
+}
+
+TEST_F(StreamTest, T49SplitsWhatMayBeSplitAndRefusesTheRest) {
+  ServerRules rules = EnvoyRules();
+  rules.max_response_bytes = 1000;
+  Rules(std::move(rules));
+  stream_->SetSnapshot(Make({{kEndpoints, {{"a", std::string(600, 'a')}, {"b", std::string(600, 'b')}, {"c", std::string(2000, 'c')}}}}));
+  ASSERT_TRUE(World(kEndpoints, {"a", "b", "c"}).ok());
+  EXPECT_EQ(NextWorld(), "ClusterLoadAssignment " + std::string(600, 'a'));
+  ASSERT_TRUE(World(kEndpoints, {"a", "b", "c"}, world_.nonce()).ok());
+  EXPECT_EQ(NextWorld(), "ClusterLoadAssignment " + std::string(600, 'b'));
+  ASSERT_TRUE(World(kEndpoints, {"a", "b", "c"}, world_.nonce()).ok());
+  EXPECT_EQ(NextWorld(), "");
+  EXPECT_EQ(events_.back().accepted_resources.size() + events_.back().rejected_resources.size(), 1u);
+}
+
+TEST_F(StreamTest, T53CoalescesToTheNewestWhileOneIsUnanswered) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}}));
+  ASSERT_TRUE(Delta(kCluster).ok());
+  EXPECT_EQ(NextDelta(), "Cluster +a");
+  for (int i = 2; i < 50; ++i) {
+    stream_->SetSnapshot(Make({{kCluster, {{"a", std::to_string(i)}}}}));
+    DeltaDiscoveryResponse none;
+    ASSERT_FALSE(stream_->Next(&none));
+  }
+  ASSERT_TRUE(Ack().ok());
+  EXPECT_EQ(NextDelta(), "Cluster +a");
+  EXPECT_EQ(delta_.resources(0).resource().value(), "49");
+  ASSERT_TRUE(Ack().ok());
+  EXPECT_EQ(NextDelta(), "");
+  EXPECT_TRUE(stream_->Quiet());
+}
+
+TEST_F(StreamTest, HeartbeatsAreSentEvery3SecondsAndThreeMissedAreDeath) {
+  ASSERT_TRUE(Delta(kHeartbeat, {"*"}).ok());
+  EXPECT_EQ(NextDelta(), "Heartbeat +heartbeat");
+  ASSERT_TRUE(Ack().ok());
+  clock_.Advance(std::chrono::seconds(3));
+  ASSERT_TRUE(stream_->Tick().ok());
+  EXPECT_EQ(NextDelta(), "Heartbeat +heartbeat");
+  for (int i = 0; i < 2; ++i) {
+    clock_.Advance(std::chrono::seconds(3));
+    ASSERT_TRUE(stream_->Tick().ok());
+    EXPECT_EQ(NextDelta(), "");
+  }
+  clock_.Advance(std::chrono::seconds(3));
+  EXPECT_EQ(stream_->Tick().error().reason, "HEARTBEAT_MISSED");
+}
+
+}  // namespace
+}  // namespace weir::xds
