@@ -44,7 +44,8 @@ Result<Membership> Belong(const bootstrap::v1::Agent& bootstrap, const std::atom
     const Status usable = CheckMembership(*stored, clock);
     if (usable.ok()) return stored;
     if (bootstrap.join_token_file().empty()) return usable.error();
-    obs::Log(obs::Level::kWarn, "the stored membership cannot be used; joining again", {{"reason", usable.error().ToString()}});
+    obs::Log(obs::Level::kWarn, "the stored membership cannot be used; joining again",
+             {{"reason", usable.error().ToString()}});
   } else if (stored.error().code != Code::kNotFound) {
     return std::move(stored).error();
   }
@@ -53,7 +54,8 @@ Result<Membership> Belong(const bootstrap::v1::Agent& bootstrap, const std::atom
   }
   WEIR_ASSIGN(const std::string token, ReadFile(bootstrap.join_token_file(), 64 << 10));
   std::minstd_rand random(std::random_device{}());
-  for (Duration ceiling = std::chrono::milliseconds(200);; ceiling = std::min<Duration>(ceiling * 2, std::chrono::seconds(5))) {
+  for (Duration ceiling = std::chrono::milliseconds(200);;
+       ceiling = std::min<Duration>(ceiling * 2, std::chrono::seconds(5))) {
     auto joined = Join(bootstrap.server(), token, clock);
     if (joined.ok()) {
       WEIR_TRY(SaveMembership(MembershipPath(bootstrap), *joined));
@@ -61,7 +63,8 @@ Result<Membership> Belong(const bootstrap::v1::Agent& bootstrap, const std::atom
       return joined;
     }
     const Code code = joined.error().code;
-    if (code != Code::kUnavailable && code != Code::kDeadlineExceeded && code != Code::kResourceExhausted) return joined;
+    if (code != Code::kUnavailable && code != Code::kDeadlineExceeded && code != Code::kResourceExhausted)
+      return joined;
     obs::Log(obs::Level::kWarn, "the server cannot be reached; trying again", {{"error", joined.error().ToString()}});
     const Duration pause(std::uniform_int_distribution<int64_t>(ceiling.count() / 4, ceiling.count())(random));
     for (Duration waited{0}; waited < pause && !stop; waited += std::chrono::milliseconds(50)) {
@@ -119,10 +122,12 @@ struct Agent::Core {
         auto renewed = Renew(bootstrap.server(), current, own, clock);
         if (renewed.ok()) {
           const Status saved = SaveMembership(MembershipPath(bootstrap), *renewed);
-          if (!saved.ok()) obs::Log(obs::Level::kError, "membership could not be stored", {{"error", saved.error().ToString()}});
+          if (!saved.ok())
+            obs::Log(obs::Level::kError, "membership could not be stored", {{"error", saved.error().ToString()}});
           obs::Log(obs::Level::kInfo, "intermediate renewed", {{"trust_domain", renewed->trust_domain}});
         } else {
-          obs::Log(obs::Level::kWarn, "intermediate not renewed; trying again", {{"error", renewed.error().ToString()}});
+          obs::Log(obs::Level::kWarn, "intermediate not renewed; trying again",
+                   {{"error", renewed.error().ToString()}});
         }
         lock.lock();
         if (renewed.ok()) {
@@ -145,13 +150,15 @@ struct Agent::Core {
   void RenewLeaf() {
     auto next = NewAgentLeaf(membership, LeafLifetime(bootstrap), clock);
     if (!next.ok()) {
-      obs::Log(obs::Level::kError, "the agent's certificate could not be renewed", {{"error", next.error().ToString()}});
+      obs::Log(obs::Level::kError, "the agent's certificate could not be renewed",
+               {{"error", next.error().ToString()}});
       leaf.renew_at = clock.Wall() + std::chrono::seconds(5);
       return;
     }
     leaf = std::move(*next);
     const Status taken = data_plane->SetMembership(membership, leaf);
-    if (!taken.ok()) obs::Log(obs::Level::kError, "the new certificate is not served", {{"error", taken.error().ToString()}});
+    if (!taken.ok())
+      obs::Log(obs::Level::kError, "the new certificate is not served", {{"error", taken.error().ToString()}});
   }
 
   Status OpenDoor() {
@@ -162,10 +169,14 @@ struct Agent::Core {
       };
       const DiscoveryState state = discovery->State();
       gauge("weir_agent_server_connected", "1 while both streams to the server stand", Connected() ? 1 : 0);
-      gauge("weir_agent_data_plane_streams", "ADS streams of this cluster's data plane", static_cast<double>(data_plane->Streams()));
-      gauge("weir_agent_discovery_ok", "1 when the newest reading was good", state.last_refusal.code == Code::kOk ? 1 : 0);
-      gauge("weir_agent_discovery_readings_accepted", "Good readings since the start", static_cast<double>(state.accepted));
-      gauge("weir_agent_discovery_readings_refused", "Refused readings since the start", static_cast<double>(state.refused));
+      gauge("weir_agent_data_plane_streams", "ADS streams of this cluster's data plane",
+            static_cast<double>(data_plane->Streams()));
+      gauge("weir_agent_discovery_ok", "1 when the newest reading was good",
+            state.last_refusal.code == Code::kOk ? 1 : 0);
+      gauge("weir_agent_discovery_readings_accepted", "Good readings since the start",
+            static_cast<double>(state.accepted));
+      gauge("weir_agent_discovery_readings_refused", "Refused readings since the start",
+            static_cast<double>(state.refused));
       gauge("weir_agent_discovery_violations", "Violations of the newest reading",
             static_cast<double>(state.last_refusal.violations.size()));
     });
@@ -196,7 +207,8 @@ struct Agent::Core {
 
   Status ReadyState() const {
     if (data_plane->Ready()) return {};
-    return Unavailable("NOT_READY", "waiting for {}", discovery->State().has_reading ? "intent" : "a good discovery file");
+    return Unavailable("NOT_READY", "waiting for {}",
+                       discovery->State().has_reading ? "intent" : "a good discovery file");
   }
 
   Status Begin() {
@@ -208,7 +220,9 @@ struct Agent::Core {
     serve.workloads_dir = bootstrap.workloads_dir();
     serve.leaf_lifetime = LeafLifetime(bootstrap);
     serve.clock = &clock;
-    serve.on_applied = [this] { if (reports != nullptr) reports->AppliedChanged(); };
+    serve.on_applied = [this] {
+      if (reports != nullptr) reports->AppliedChanged();
+    };
     ReportsOptions report;
     report.channel = [this] { return Channel(); };
     report.version = version;
@@ -216,7 +230,8 @@ struct Agent::Core {
     report.clock = &clock;
     reports = std::make_unique<Reports>(std::move(report));
     WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), membership, leaf));
-    WEIR_TRY(WriteFileAtomic(bootstrap.state_dir() + "/ports.json", fmt::format("{{\"ads\": {}}}\n", data_plane->port())));
+    WEIR_TRY(
+        WriteFileAtomic(bootstrap.state_dir() + "/ports.json", fmt::format("{{\"ads\": {}}}\n", data_plane->port())));
 
     IntentLinkOptions link;
     link.channel = [this] { return Channel(); };

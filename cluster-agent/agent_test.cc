@@ -28,7 +28,8 @@
 #include "libs/xds/grpc/ads_client.h"
 #include "libs/xds/grpc/ads_service.h"
 
-// The real agent against a server of a few lines: real certificates, real gRPC on loopback, a real xDS client as data plane.
+// The real agent against a server of a few lines: real certificates, real gRPC on loopback, a real xDS client as data
+// plane.
 namespace weir::agent {
 namespace {
 
@@ -92,7 +93,9 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   int port() const { return port_; }
   std::string Token(const std::string& cluster) const {
-    return identity::JoinToken::New("organizations/o/clusters/" + cluster, *identity::CertificateSha256(root_.certificate_pem)).ToText();
+    return identity::JoinToken::New("organizations/o/clusters/" + cluster,
+                                    *identity::CertificateSha256(root_.certificate_pem))
+        .ToText();
   }
   const std::string& root_pem() const { return root_.certificate_pem; }
 
@@ -118,14 +121,16 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     ++joins;
     return Sign(token->cluster(), request->csr_pem(), response);
   }
-  grpc::Status Renew(grpc::ServerContext* context, const v1::RenewRequest* request, v1::JoinResponse* response) override {
+  grpc::Status Renew(grpc::ServerContext* context, const v1::RenewRequest* request,
+                     v1::JoinResponse* response) override {
     const std::string id = rpc::PeerSpiffeId(*context);
     if (id != "spiffe://edge.test/agent") return rpc::ToGrpc(PermissionDenied("NO", "{}", id));
     std::lock_guard lock(mutex_);
     ++renewals;
     return Sign("edge", request->csr_pem(), response);
   }
-  grpc::Status Report(grpc::ServerContext*, grpc::ServerReaderWriter<v1::ServerMessage, v1::AgentMessage>* stream) override {
+  grpc::Status Report(grpc::ServerContext*,
+                      grpc::ServerReaderWriter<v1::ServerMessage, v1::AgentMessage>* stream) override {
     v1::AgentMessage in;
     while (stream->Read(&in)) {
       v1::ServerMessage out;
@@ -197,7 +202,8 @@ class AgentTest : public testing::Test {
 workloads:
 - {name: t1, namespace: edge, addresses: [127.0.1.10], labels: {app: t1}, ports: {80: 18080}}
 - {name: other, namespace: edge, addresses: [127.0.1.11], labels: {app: other}}
-)").ok());
+)")
+                    .ok());
     mesh::v1::TrustBundle trust;
     trust.set_name("test");
     trust.set_root_pem(server_->root_pem());
@@ -268,12 +274,15 @@ workloads:
     options->channel = [channel = Channel(workload)] { return channel; };
     options->node.id = "edge/edge/liar";  // What a node says of itself counts for nothing.
     if (vhds) options->node.features.insert(std::string(xds::kFeatureVhds));
-    for (const std::string_view type : {xds::kCluster, xds::kEndpoints, xds::kListener, xds::kRoute, xds::kVirtualHost, xds::kSecret}) {
+    for (const std::string_view type :
+         {xds::kCluster, xds::kEndpoints, xds::kListener, xds::kRoute, xds::kVirtualHost, xds::kSecret}) {
       options->types.emplace_back(type);
     }
     options->on_update = [this](const xds::Update& update) {
-      if (!refuse_.empty() && update.type_url == xds::kVirtualHost) client_->Reject(update.id, refuse_);
-      else client_->Accept(update.id);
+      if (!refuse_.empty() && update.type_url == xds::kVirtualHost)
+        client_->Reject(update.id, refuse_);
+      else
+        client_->Accept(update.id);
     };
     options->on_state = [](bool, const std::string&) {};
     auto client = std::make_unique<xds::AdsClient>(*options);
@@ -300,7 +309,8 @@ TEST_F(AgentTest, JoinsOnceAndServesWhatTheServerIntends) {
   EXPECT_TRUE(Eventually([&] { return server_->With([&] { return server_->facts.workloads_size() == 2; }); }));
 
   auto client = Connect("edge/t1");
-  ASSERT_TRUE(Eventually([&] { return client->Accepted()->Find(xds::kVirtualHost, "edge/app=t1/80/shop.example") != nullptr; }));
+  ASSERT_TRUE(Eventually(
+      [&] { return client->Accepted()->Find(xds::kVirtualHost, "edge/app=t1/80/shop.example") != nullptr; }));
   EXPECT_NE(client->Accepted()->Find(xds::kListener, "80"), nullptr);
   EXPECT_NE(client->Accepted()->Find(xds::kSecret, "trust"), nullptr);
   EXPECT_EQ(client->Accepted()->Find(xds::kSecret, "identity"), nullptr);  // Ours keep their key to themselves.

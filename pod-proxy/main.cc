@@ -1,4 +1,4 @@
-#include "pod-proxy/role.h"
 #include "libs/gateway/gateway.h"
+#include "pod-proxy/role.h"
 
 int main(int argc, char** argv) { return weir::gateway::Main(weir::podproxy::PodProxyRole(), argc, argv); }

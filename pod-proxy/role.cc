@@ -14,7 +14,8 @@ Status CheckListener(const proxy::Listener& listener) {
     if (chain.tls && chain.tls->require_client_certificate && !chain.tls->allowed_uris.empty()) continue;
     return InvalidArgument("PEER_IDENTITY",
                            "Listener {}: filter chain {} must require a client certificate and name the identities "
-                           "that may call", listener.name, chain.name);
+                           "that may call",
+                           listener.name, chain.name);
   }
   return {};
 }

@@ -17,8 +17,8 @@ using proxy::Snapshot;
 Status Check(const Snapshot& snapshot) {
   for (const auto& [name, cluster] : snapshot.clusters) {
     if (!cluster->tls) {
-      return InvalidArgument("PEER_IDENTITY", "Cluster {}: transport_socket is missing; tier 1 calls nobody without TLS",
-                             name);
+      return InvalidArgument("PEER_IDENTITY",
+                             "Cluster {}: transport_socket is missing; tier 1 calls nobody without TLS", name);
     }
     if (!cluster->tls->allowed_uris.empty()) continue;
     for (const auto& locality : cluster->localities) {
@@ -54,8 +54,8 @@ class ReservedPaths {
   template <typename T>
   using Pairs = std::map<std::shared_ptr<const T>, std::shared_ptr<const T>>;
   // Its rules' numbers point into the actions, so both together are what a host is.
-  using HostKey = std::pair<std::shared_ptr<const traffic::VirtualHost>,
-                            std::shared_ptr<const std::vector<RouteAction>>>;
+  using HostKey =
+      std::pair<std::shared_ptr<const traffic::VirtualHost>, std::shared_ptr<const std::vector<RouteAction>>>;
   using HostPairs = std::map<HostKey, std::shared_ptr<const traffic::VirtualHost>>;
   struct Seen {  // Original -> adapted; what the newest snapshot no longer has is forgotten with the one before.
     Pairs<proxy::Listener> listeners;
@@ -100,13 +100,13 @@ class ReservedPaths {
     return Once(original, seen_.routes, seen.routes, [&] { return adapted; });
   }
 
-  std::shared_ptr<const traffic::VirtualHost> OfHost(
-      const std::shared_ptr<const traffic::VirtualHost>& original,
-      const std::shared_ptr<const std::vector<RouteAction>>& actions, Seen& seen) {
+  std::shared_ptr<const traffic::VirtualHost> OfHost(const std::shared_ptr<const traffic::VirtualHost>& original,
+                                                     const std::shared_ptr<const std::vector<RouteAction>>& actions,
+                                                     Seen& seen) {
     return Once(HostKey{original, actions}, seen_.hosts, seen.hosts, [&] {
       auto host = std::make_shared<traffic::VirtualHost>(*original);
-      host->rules.insert(host->rules.begin(), {traffic::PathKind::kPathSeparated, kReserved,
-                                               static_cast<uint32_t>(actions->size())});
+      host->rules.insert(host->rules.begin(),
+                         {traffic::PathKind::kPathSeparated, kReserved, static_cast<uint32_t>(actions->size())});
       return host;
     });
   }

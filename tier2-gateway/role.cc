@@ -13,7 +13,8 @@ Status CheckListener(const proxy::Listener& listener) {
     if (demands || listener.port != kMeshPort) continue;
     return InvalidArgument("PEER_IDENTITY",
                            "Listener {}: filter chain {} must require a client certificate and name the identities "
-                           "that may call", listener.name, chain.name);
+                           "that may call",
+                           listener.name, chain.name);
   }
   return {};
 }

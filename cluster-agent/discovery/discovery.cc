@@ -69,7 +69,8 @@ class Checker {
     std::set<uint32_t> bound;
     for (const auto& [declared, port] : workload.ports()) {
       Require(IsPort(declared), path + ".ports", fmt::format("{} is not a port (1 to 65535)", declared));
-      Require(IsPort(port), fmt::format("{}.ports[{}]", path, declared), fmt::format("{} is not a port (1 to 65535)", port));
+      Require(IsPort(port), fmt::format("{}.ports[{}]", path, declared),
+              fmt::format("{} is not a port (1 to 65535)", port));
       Require(bound.insert(port).second, fmt::format("{}.ports[{}]", path, declared),
               fmt::format("two declared ports bind to {}", port));
     }
@@ -78,8 +79,9 @@ class Checker {
   void Check(const v1::Service& service, const std::string& path) {
     CheckName(service, path, &services_);
     if (!service.host().empty()) Require(IsDnsName(service.host()), path + ".host", "must be a DNS name");
-    Require(hosts_.insert(service.namespace_() + "/" + HostOf(service)).second, path + ".host",
-            fmt::format("host \"{}\" belongs to two services of namespace \"{}\"", HostOf(service), service.namespace_()));
+    Require(
+        hosts_.insert(service.namespace_() + "/" + HostOf(service)).second, path + ".host",
+        fmt::format("host \"{}\" belongs to two services of namespace \"{}\"", HostOf(service), service.namespace_()));
     Require(!service.ports().empty(), path + ".ports", "at least one port is needed");
     std::set<uint32_t> seen;
     for (int i = 0; i < service.ports_size(); ++i) {

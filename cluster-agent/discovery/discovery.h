@@ -21,8 +21,8 @@ struct DiscoveryState {
   Error last_refusal;  // Code kOk: the newest reading was good. Else with every violation.
 };
 
-// A source of facts: workloads and services of this cluster. Readings are complete; what a source cannot prove it does not
-// say (a broken or empty reading never replaces a good one).
+// A source of facts: workloads and services of this cluster. Readings are complete; what a source cannot prove it does
+// not say (a broken or empty reading never replaces a good one).
 class Discovery {
  public:
   virtual ~Discovery() = default;  // Stops.
@@ -32,7 +32,8 @@ class Discovery {
   virtual DiscoveryState State() const = 0;
 };
 
-// Checks a reading (weir.agent.v1.Discovery): names, addresses, ports, selectors, duplicates. Every violation is collected.
+// Checks a reading (weir.agent.v1.Discovery): names, addresses, ports, selectors, duplicates. Every violation is
+// collected.
 void ValidateDiscovery(const v1::Discovery& discovery, std::vector<FieldViolation>& violations);
 
 // Fills the defaults (service account, service host) and keys the reading; call after it was found valid.

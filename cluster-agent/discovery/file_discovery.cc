@@ -116,7 +116,9 @@ struct FileDiscovery::Core {
              {{"path", path}, {"reason", error.reason}, {"error", error.message}});
     for (const FieldViolation& violation : error.violations) {
       obs::Log(obs::Level::kError, "discovery file violation",
-               {{"path", path}, {"line", std::to_string(violation.line)}, {"field", violation.field},
+               {{"path", path},
+                {"line", std::to_string(violation.line)},
+                {"field", violation.field},
                 {"error", violation.description}});
     }
   }
@@ -150,9 +152,9 @@ Status FileDiscovery::Start(std::function<void(const Facts&)> on_facts) {
   std::string folder = std::filesystem::path(core_->path).parent_path().string();
   if (folder.empty()) folder = ".";
   // The watch stands before the first look, so that no change falls between them.
-  if (core_->inotify >= 0 &&
-      ::inotify_add_watch(core_->inotify, folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO) < 0) {
-    obs::Log(obs::Level::kWarn, "folder of the discovery file cannot be watched; looking periodically", {{"folder", folder}});
+  if (core_->inotify >= 0 && ::inotify_add_watch(core_->inotify, folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO) < 0) {
+    obs::Log(obs::Level::kWarn, "folder of the discovery file cannot be watched; looking periodically",
+             {{"folder", folder}});
   }
   core_->Look(true);
   core_->thread = std::thread([this] { core_->Run(); });

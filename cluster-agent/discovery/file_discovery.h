@@ -14,9 +14,9 @@ namespace weir::agent {
 // `workloads: []` and `services: []`; an empty or cut file proves nothing (FAILED_PRECONDITION DISCOVERY_EMPTY).
 Result<Facts> ReadDiscovery(std::string_view text, bool has_good);
 
-// The facts of a YAML file, read again when its folder says that it changed (inotify, so that a rename over it counts, and
-// symlinked folders as Kubernetes mounts them) and every `poll` in any case. A missing, broken or unproven empty file
-// changes nothing; the reason is logged once and stands in State.
+// The facts of a YAML file, read again when its folder says that it changed (inotify, so that a rename over it counts,
+// and symlinked folders as Kubernetes mounts them) and every `poll` in any case. A missing, broken or unproven empty
+// file changes nothing; the reason is logged once and stands in State.
 class FileDiscovery : public Discovery {
  public:
   explicit FileDiscovery(std::string path, Duration poll = std::chrono::seconds(5));

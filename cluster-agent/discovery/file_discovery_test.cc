@@ -46,7 +46,8 @@ services:
 - name: web
   namespace: shop
   ports: [70000]
-)", false);
+)",
+                                   false);
   ASSERT_FALSE(facts.ok());
   EXPECT_EQ(facts.error().violations.size(), 4u);
   for (const FieldViolation& violation : facts.error().violations) EXPECT_GT(violation.line, 0) << violation.field;
@@ -61,17 +62,20 @@ TEST(ReadDiscovery, AsksForProofBeforeItBelievesInNothing) {
 
 class FileDiscoveryTest : public testing::Test {
  protected:
-  FileDiscoveryTest() : folder_(testing::TempDir() + "weir-discovery-" + RandomHex(4)), path_(folder_ + "/discovery.yaml") {
+  FileDiscoveryTest()
+      : folder_(testing::TempDir() + "weir-discovery-" + RandomHex(4)), path_(folder_ + "/discovery.yaml") {
     EXPECT_TRUE(MakeFolders(folder_).ok());
   }
   ~FileDiscoveryTest() override { std::filesystem::remove_all(folder_); }
 
   void Start(FileDiscovery* discovery) {
-    ASSERT_TRUE(discovery->Start([this](const Facts& facts) {
-      std::lock_guard lock(mutex_);
-      readings_.push_back(facts);
-      wake_.notify_all();
-    }).ok());
+    ASSERT_TRUE(discovery
+                    ->Start([this](const Facts& facts) {
+                      std::lock_guard lock(mutex_);
+                      readings_.push_back(facts);
+                      wake_.notify_all();
+                    })
+                    .ok());
   }
   bool WaitFor(size_t count) {
     std::unique_lock lock(mutex_);

@@ -22,7 +22,8 @@ Intent IntentFrom(const xds::Snapshot& snapshot) {
     for (const auto& [name, resource] : *resources) {
       const Status status = UpsertIntent(url, name, resource->version, resource->value, &intent);
       if (!status.ok()) {
-        obs::Log(obs::Level::kError, "last-good intent left out", {{"name", name}, {"error", status.error().ToString()}});
+        obs::Log(obs::Level::kError, "last-good intent left out",
+                 {{"name", name}, {"error", status.error().ToString()}});
       }
     }
   }
@@ -34,9 +35,9 @@ Intent IntentFrom(const xds::Snapshot& snapshot) {
 struct IntentLink::Core {
   IntentLinkOptions options;
   std::unique_ptr<xds::AdsClient> client;
-  Intent intent;           // The client's thread only, after Start.
+  Intent intent;  // The client's thread only, after Start.
   bool had_last_good = false;
-  bool whole = false;      // on_intent was called.
+  bool whole = false;  // on_intent was called.
 
   std::mutex mutex;  // Guards what the writer needs.
   std::condition_variable wake;
@@ -53,10 +54,12 @@ struct IntentLink::Core {
       return {};
     }
     for (const std::string& refused : last->refused) {
-      obs::Log(obs::Level::kError, "a generation of last-good intent refused; the older one is used", {{"reason", refused}});
+      obs::Log(obs::Level::kError, "a generation of last-good intent refused; the older one is used",
+               {{"reason", refused}});
     }
     obs::Log(obs::Level::kInfo, "starting with last-good intent",
-             {{"written", Rfc3339(last->written)}, {"generation", std::to_string(last->generation)},
+             {{"written", Rfc3339(last->written)},
+              {"generation", std::to_string(last->generation)},
               {"resources", std::to_string(last->snapshot.Count())}});
     had_last_good = true;
     return std::move(last->snapshot);
@@ -74,8 +77,10 @@ struct IntentLink::Core {
       reason += (reason.empty() ? "" : "; ") + status.error().message;
     }
     for (const std::string& name : update.removed) RemoveIntent(update.type_url, name, &intent);
-    if (bad.empty()) client->Accept(update.id);
-    else client->Reject(update.id, reason, bad);
+    if (bad.empty())
+      client->Accept(update.id);
+    else
+      client->Reject(update.id, reason, bad);
     whole = whole || had_last_good || client->Complete();
     if (whole) options.on_intent(intent);
     std::lock_guard lock(mutex);
@@ -108,7 +113,9 @@ struct IntentLink::Core {
   }
 };
 
-IntentLink::IntentLink(IntentLinkOptions options) : core_(std::make_unique<Core>()) { core_->options = std::move(options); }
+IntentLink::IntentLink(IntentLinkOptions options) : core_(std::make_unique<Core>()) {
+  core_->options = std::move(options);
+}
 IntentLink::~IntentLink() { Stop(); }
 
 void IntentLink::Start() {
@@ -124,7 +131,8 @@ void IntentLink::Start() {
   client.on_update = [core](const xds::Update& update) { core->OnUpdate(update); };
   client.on_state = [](bool connected, const std::string& reason) {
     obs::Log(connected ? obs::Level::kInfo : obs::Level::kWarn,
-             connected ? "intent stream from the server stands" : "intent stream from the server lost", {{"reason", reason}});
+             connected ? "intent stream from the server stands" : "intent stream from the server lost",
+             {{"reason", reason}});
   };
   if (core->had_last_good) core->options.on_intent(core->intent);
   core->client = std::make_unique<xds::AdsClient>(std::move(client));

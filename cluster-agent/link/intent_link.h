@@ -15,13 +15,14 @@ struct IntentLinkOptions {
   std::string node_id;         // Name of the cluster; the server decides by certificate.
   std::string last_good_path;  // Two generations beside it.
   std::string owner;           // Trust domain: nobody starts with somebody else's intent.
-  // With each new state; the first only when it is whole: from last-good, or once every type was answered. One at a time.
+  // With each new state; the first only when it is whole: from last-good, or once every type was answered. One at a
+  // time.
   std::function<void(const Intent&)> on_intent;
   const Clock* clock = &Clock::Real();
 };
 
-// Intent from the server by delta ADS, kept on disk: without the server the agent starts with what it last accepted. A piece
-// that cannot be read is rejected by name with its reason and the old one stays.
+// Intent from the server by delta ADS, kept on disk: without the server the agent starts with what it last accepted. A
+// piece that cannot be read is rejected by name with its reason and the old one stays.
 class IntentLink {
  public:
   explicit IntentLink(IntentLinkOptions options);

@@ -59,7 +59,8 @@ Result<Membership> Membership::Parse(std::string_view text) {
   WEIR_ASSIGN(membership.organization, TakeLine(&text, "organization"));
   WEIR_ASSIGN(membership.trust_domain, TakeLine(&text, "trust-domain"));
   const size_t intermediate = text.find(kCertificateBegin);
-  const size_t root = intermediate == std::string_view::npos ? intermediate : text.find(kCertificateBegin, intermediate + 1);
+  const size_t root =
+      intermediate == std::string_view::npos ? intermediate : text.find(kCertificateBegin, intermediate + 1);
   if (!text.starts_with(kKeyBegin) || root == std::string_view::npos) {
     return Error{Code::kDataLoss, "MEMBERSHIP_UNREADABLE", "key, intermediate or root is missing", {}, {}};
   }
@@ -95,9 +96,11 @@ Status CheckMembership(const Membership& membership, const Clock& clock) {
   if (membership.cluster.empty() || membership.trust_domain.empty()) {
     return FailedPrecondition("MEMBERSHIP_FOREIGN", "the membership names no cluster");
   }
-  WEIR_ASSIGN(const identity::CertificateFacts facts, identity::ReadCertificate(membership.intermediate.certificate_pem));
+  WEIR_ASSIGN(const identity::CertificateFacts facts,
+              identity::ReadCertificate(membership.intermediate.certificate_pem));
   if (facts.not_after <= clock.Wall()) {
-    return FailedPrecondition("MEMBERSHIP_EXPIRED", "the intermediate of cluster {} ran out at {}; join again with a new token",
+    return FailedPrecondition("MEMBERSHIP_EXPIRED",
+                              "the intermediate of cluster {} ran out at {}; join again with a new token",
                               membership.cluster, Rfc3339(facts.not_after));
   }
   WEIR_TRY(identity::CheckKeyMatches(membership.intermediate.certificate_pem, membership.intermediate.key_pem));
@@ -122,7 +125,8 @@ Status SaveMembership(const std::string& path, const Membership& membership) {
   return identity::WriteSecretFile(path, membership.ToText());
 }
 
-Result<Membership> Join(const std::string& server, const std::string& token_text, const Clock& clock, Duration timeout) {
+Result<Membership> Join(const std::string& server, const std::string& token_text, const Clock& clock,
+                        Duration timeout) {
   WEIR_ASSIGN(const identity::JoinToken token, identity::JoinToken::Parse(token_text));
   WEIR_ASSIGN(const std::string root_pem, rpc::FetchRoot(server, token.root_sha256, timeout));
   WEIR_ASSIGN(std::string key_pem, identity::NewKey());
@@ -139,14 +143,14 @@ Result<Membership> Join(const std::string& server, const std::string& token_text
   const grpc::Status status = v1::ClusterJoin::NewStub(channel)->Join(&context, request, &response);
   if (!status.ok()) return rpc::FromGrpc(status);
   if (response.cluster() != token.cluster()) {
-    return FailedPrecondition("MEMBERSHIP_FOREIGN", "the token is for cluster {}, the server answered for {}", token.cluster(),
-                              response.cluster());
+    return FailedPrecondition("MEMBERSHIP_FOREIGN", "the token is for cluster {}, the server answered for {}",
+                              token.cluster(), response.cluster());
   }
   return Accept(response, std::move(key_pem), root_pem, clock);
 }
 
-Result<Membership> Renew(const std::string& server, const Membership& current, const Leaf& agent_leaf, const Clock& clock,
-                         Duration timeout) {
+Result<Membership> Renew(const std::string& server, const Membership& current, const Leaf& agent_leaf,
+                         const Clock& clock, Duration timeout) {
   WEIR_ASSIGN(std::string key_pem, identity::NewKey());
   rpc::ChannelOptions options;
   options.target = server;

@@ -39,21 +39,22 @@ Result<Leaf> NewLeaf(const Membership& membership, const std::string& spiffe_id,
 // The agent's own: URI spiffe://<domain>/agent, DNS agent.<domain>.
 Result<Leaf> NewAgentLeaf(const Membership& membership, Duration lifetime, const Clock& clock);
 
-// FAILED_PRECONDITION MEMBERSHIP_{EXPIRED,FOREIGN} unless the intermediate stands under the root, is an authority, has this
-// key and has not run out.
+// FAILED_PRECONDITION MEMBERSHIP_{EXPIRED,FOREIGN} unless the intermediate stands under the root, is an authority, has
+// this key and has not run out.
 Status CheckMembership(const Membership& membership, const Clock& clock);
 
 // NOT_FOUND FILE_MISSING when there is none yet.
 Result<Membership> LoadMembership(const std::string& path);
 Status SaveMembership(const std::string& path, const Membership& membership);
 
-// Joins: takes the root whose SHA-256 the token carries from the server's chain, makes a key here, sends the CSR and the
-// token over TLS authenticated by that root, and checks what comes back. Errors of the server (JOIN_TOKEN_USED, ...) pass.
+// Joins: takes the root whose SHA-256 the token carries from the server's chain, makes a key here, sends the CSR and
+// the token over TLS authenticated by that root, and checks what comes back. Errors of the server (JOIN_TOKEN_USED,
+// ...) pass.
 Result<Membership> Join(const std::string& server, const std::string& token_text, const Clock& clock,
                         Duration timeout = std::chrono::seconds(10));
 
 // The next intermediate, with a new key, asked for over mTLS by the agent's leaf.
-Result<Membership> Renew(const std::string& server, const Membership& current, const Leaf& agent_leaf, const Clock& clock,
-                         Duration timeout = std::chrono::seconds(10));
+Result<Membership> Renew(const std::string& server, const Membership& current, const Leaf& agent_leaf,
+                         const Clock& clock, Duration timeout = std::chrono::seconds(10));
 
 }  // namespace weir::agent

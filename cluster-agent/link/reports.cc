@@ -85,8 +85,10 @@ struct Reports::Core {
       std::unique_lock lock(mutex);
       if (stopping) return;
       failures = was_connected ? 0 : failures + 1;
-      const Duration ceiling = std::min<Duration>(options.backoff_max, options.backoff_min * (1LL << std::min(failures, 20)));
-      const Duration pause(std::uniform_int_distribution<int64_t>(options.backoff_min.count(), ceiling.count())(random));
+      const Duration ceiling =
+          std::min<Duration>(options.backoff_max, options.backoff_min * (1LL << std::min(failures, 20)));
+      const Duration pause(
+          std::uniform_int_distribution<int64_t>(options.backoff_min.count(), ceiling.count())(random));
       reconnect = false;
       wake.wait_for(lock, pause, [&] { return stopping || reconnect; });
       reconnect = false;
@@ -122,7 +124,8 @@ struct Reports::Core {
     std::unique_lock lock(mutex);
     wake.wait(lock, [&] { return ended.has_value(); });  // OnDone has run; the session may go.
     if (connected || !stopping) {
-      obs::Log(answered ? obs::Level::kWarn : obs::Level::kInfo, "report stream to the server lost", {{"reason", *ended}});
+      obs::Log(answered ? obs::Level::kWarn : obs::Level::kInfo, "report stream to the server lost",
+               {{"reason", *ended}});
     }
     connected = false;
     return answered;
@@ -189,7 +192,8 @@ struct Reports::Core {
   }
 
   // With the lock held. The server has facts with this hash: the same, or everything is sent.
-  void Compare(const std::string& hash, std::optional<Facts>* told, uint64_t* sequence, std::vector<v1::AgentMessage>* out) {
+  void Compare(const std::string& hash, std::optional<Facts>* told, uint64_t* sequence,
+               std::vector<v1::AgentMessage>* out) {
     facts_changed = false;
     *told = *facts;
     if (hash == HashFacts(*facts)) return;

@@ -17,7 +17,8 @@ namespace weir::agent {
 struct ReportsOptions {
   std::function<rpc::ChannelOptions()> channel;  // Asked at every dial, so that a renewed certificate is used.
   std::string version;
-  // Everything that gateways applied (`full`), or the changes since the last call that returned true. False: nothing to say.
+  // Everything that gateways applied (`full`), or the changes since the last call that returned true. False: nothing to
+  // say.
   std::function<bool(bool full, v1::Applied* out)> applied;
   Duration heartbeat = std::chrono::seconds(3);
   int misses = 3;  // So many intervals of silence: dial anew.
@@ -27,8 +28,8 @@ struct ReportsOptions {
 };
 
 // The report stream to the server (weir.agent.v1.AgentReports): Hello, then facts and applied states as they change,
-// heartbeats both ways. What the server already has (same hash) is not sent again; what it lost is sent in full. A thread of
-// its own; thread-safe.
+// heartbeats both ways. What the server already has (same hash) is not sent again; what it lost is sent in full. A
+// thread of its own; thread-safe.
 class Reports {
  public:
   explicit Reports(ReportsOptions options);
@@ -38,7 +39,7 @@ class Reports {
   void SetFacts(Facts facts);  // Before the first call nothing is said about facts.
   void AppliedChanged();       // There is something new to fetch by `applied`.
   void Reconnect();
-  bool Connected() const;      // The server answered Hello on the present stream.
+  bool Connected() const;  // The server answered Hello on the present stream.
 
  private:
   struct Core;

@@ -17,8 +17,8 @@ class GatewayApplied;
 
 namespace weir::agent {
 
-// Turns what data planes acknowledge (Envoy resources) into what of the intent is applied where: a piece of intent is applied
-// by a gateway when it runs every resource made of it. Not thread-safe.
+// Turns what data planes acknowledge (Envoy resources) into what of the intent is applied where: a piece of intent is
+// applied by a gateway when it runs every resource made of it. Not thread-safe.
 class AppliedLedger {
  public:
   // What this workload is to run now.
@@ -47,7 +47,7 @@ class AppliedLedger {
   };
   struct Gateway {
     std::shared_ptr<const NodeConfig> config;
-    uint64_t stream = 0;  // 0 = not connected.
+    uint64_t stream = 0;          // 0 = not connected.
     bool ever_connected = false;  // Only then there is something to say.
     bool forgotten = false;
     std::map<std::string, std::map<std::string, std::string>> acknowledged;  // Type URL, name -> version.

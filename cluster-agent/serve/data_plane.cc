@@ -89,7 +89,9 @@ struct DataPlane::Core {
   };
 
   Core(DataPlaneOptions o, Membership m)
-      : options(std::move(o)), registry(options.workloads_dir), membership(std::move(m)),
+      : options(std::move(o)),
+        registry(options.workloads_dir),
+        membership(std::move(m)),
         translator({membership.cluster, membership.trust_domain, membership.root_pem}) {}
 
   DataPlaneOptions options;
@@ -267,7 +269,8 @@ struct DataPlane::Core {
     if (found == envoy_leaves.end() || found->second.renew_at <= options.clock->Wall()) {
       auto leaf = NewLeaf(member, id, "", options.leaf_lifetime, *options.clock);
       if (!leaf.ok()) {
-        obs::Log(obs::Level::kError, "no identity for a workload", {{"workload", key}, {"error", leaf.error().ToString()}});
+        obs::Log(obs::Level::kError, "no identity for a workload",
+                 {{"workload", key}, {"error", leaf.error().ToString()}});
         return found == envoy_leaves.end() ? nullptr : IdentitySecret(found->second);
       }
       found = envoy_leaves.insert_or_assign(key + " " + id, std::move(*leaf)).first;
@@ -276,7 +279,8 @@ struct DataPlane::Core {
   }
 };
 
-Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Membership membership, const Leaf& agent_leaf) {
+Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Membership membership,
+                                                    const Leaf& agent_leaf) {
   auto core = std::make_shared<Core>(std::move(options), std::move(membership));
   if (!core->options.on_applied) core->options.on_applied = [] {};
   rpc::ServerTls tls;
@@ -290,7 +294,9 @@ Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Me
   Core* raw = core.get();
   ads.authenticate = [raw](const xds::AdsPeer& peer) { return raw->Authenticate(peer); };
   ads.on_stream = [raw](const xds::AdsStreamEvent& event) { raw->OnStream(event); };
-  ads.on_ack = [raw](const std::string& key, uint64_t stream, const xds::AckEvent& event) { raw->OnAck(key, stream, event); };
+  ads.on_ack = [raw](const std::string& key, uint64_t stream, const xds::AckEvent& event) {
+    raw->OnAck(key, stream, event);
+  };
   core->ads = std::make_unique<xds::AdsService>(std::move(ads));
 
   grpc::ServerBuilder builder;

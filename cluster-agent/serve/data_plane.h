@@ -25,13 +25,14 @@ struct DataPlaneOptions {
   std::function<void()> on_applied;  // There is something new for Applied; called often, from any thread.
 };
 
-// Port 15012: what the data plane of this cluster talks to. ADS and SDS of translated intent, and WorkloadIdentity/Sign; who
-// speaks is decided by the workload token alone. Nothing is answered before both intent and facts are known, so an agent that
-// has just begun empties nobody (rule T48). Thread-safe.
+// Port 15012: what the data plane of this cluster talks to. ADS and SDS of translated intent, and
+// WorkloadIdentity/Sign; who speaks is decided by the workload token alone. Nothing is answered before both intent and
+// facts are known, so an agent that has just begun empties nobody (rule T48). Thread-safe.
 class DataPlane {
  public:
   // FAILED_PRECONDITION ADDRESS_IN_USE.
-  static Result<std::unique_ptr<DataPlane>> Start(DataPlaneOptions options, Membership membership, const Leaf& agent_leaf);
+  static Result<std::unique_ptr<DataPlane>> Start(DataPlaneOptions options, Membership membership,
+                                                  const Leaf& agent_leaf);
   ~DataPlane();  // Stop.
   void Stop();
 

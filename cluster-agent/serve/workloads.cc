@@ -18,7 +18,8 @@ namespace {
 using document::Node;
 
 std::string HostPort(const std::string& address, uint32_t port) {
-  return address.find(':') == std::string::npos ? fmt::format("{}:{}", address, port) : fmt::format("[{}]:{}", address, port);
+  return address.find(':') == std::string::npos ? fmt::format("{}:{}", address, port)
+                                                : fmt::format("[{}]:{}", address, port);
 }
 
 bool IsLoopback(const std::string& address) { return address.starts_with("127.") || address == "::1"; }
@@ -139,8 +140,10 @@ Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership
     std::string& written = written_[path];
     if (written == content) return;
     const Status status = identity::WriteSecretFile(path, content);
-    if (status.ok()) written = content;
-    else outcome = status;
+    if (status.ok())
+      written = content;
+    else
+      outcome = status;
   };
   const std::string dir = std::filesystem::absolute(dir_).lexically_normal().string();
   for (const auto& [key, workload] : facts.workloads) {

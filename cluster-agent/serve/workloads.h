@@ -20,8 +20,9 @@ class WorkloadRegistry {
  public:
   explicit WorkloadRegistry(std::string dir) : dir_(std::move(dir)) {}
 
-  // `agent_address` = "host:port" where workloads reach the agent. Writes what is missing or differs; tokens of workloads that
-  // are declared no more count no more (their files stay). Errors of single files are in the answer, the others are written.
+  // `agent_address` = "host:port" where workloads reach the agent. Writes what is missing or differs; tokens of
+  // workloads that are declared no more count no more (their files stay). Errors of single files are in the answer, the
+  // others are written.
   Status Update(const Facts& facts, const Membership& membership, const std::string& agent_address);
 
   // "<namespace>/<name>"; UNAUTHENTICATED TOKEN_{MISSING,UNKNOWN}.

@@ -14,8 +14,7 @@ bool SameMessage(const std::shared_ptr<const Message>& a, const std::shared_ptr<
 }
 
 template <typename Map, typename Field>
-bool DiffMap(const Map& from, const Map& to, Field* upserts,
-             google::protobuf::RepeatedPtrField<std::string>* removed) {
+bool DiffMap(const Map& from, const Map& to, Field* upserts, google::protobuf::RepeatedPtrField<std::string>* removed) {
   bool differs = false;
   for (const auto& [key, message] : to) {
     const auto old = from.find(key);
@@ -80,8 +79,8 @@ std::vector<const v1::Workload*> EndpointsOf(const Facts& facts, const v1::Servi
   std::vector<const v1::Workload*> endpoints;
   if (service.selector().empty()) return endpoints;
   const std::string prefix = service.namespace_() + "/";
-  for (auto at = facts.workloads.lower_bound(prefix);
-       at != facts.workloads.end() && at->first.starts_with(prefix); ++at) {
+  for (auto at = facts.workloads.lower_bound(prefix); at != facts.workloads.end() && at->first.starts_with(prefix);
+       ++at) {
     if (LabelsMatch(service.selector(), at->second->labels()) && at->second->addresses_size() > 0) {
       endpoints.push_back(at->second.get());
     }

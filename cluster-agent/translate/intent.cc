@@ -26,11 +26,16 @@ template <typename Use>
 void WithPieces(std::string_view type_url, Intent* intent, Use use) {
   if (!type_url.starts_with(kMeshTypePrefix)) return;
   const std::string_view type = type_url.substr(kMeshTypePrefix.size());
-  if (type == "Listener") use(&intent->listeners);
-  else if (type == "Host") use(&intent->hosts);
-  else if (type == "DestinationSet") use(&intent->destination_sets);
-  else if (type == "ServiceEndpoints") use(&intent->endpoints);
-  else if (type == "TrustBundle") use(&intent->trust_bundles);
+  if (type == "Listener")
+    use(&intent->listeners);
+  else if (type == "Host")
+    use(&intent->hosts);
+  else if (type == "DestinationSet")
+    use(&intent->destination_sets);
+  else if (type == "ServiceEndpoints")
+    use(&intent->endpoints);
+  else if (type == "TrustBundle")
+    use(&intent->trust_bundles);
 }
 
 }  // namespace

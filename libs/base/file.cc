@@ -17,7 +17,9 @@ class Fd {
   explicit Fd(int fd) : fd_(fd) {}
   Fd(const Fd&) = delete;
   Fd& operator=(const Fd&) = delete;
-  ~Fd() { if (fd_ >= 0) ::close(fd_); }
+  ~Fd() {
+    if (fd_ >= 0) ::close(fd_);
+  }
   int get() const { return fd_; }
 
  private:
@@ -25,12 +27,15 @@ class Fd {
 };
 
 Error FromErrno(std::string_view reason, const std::string& path, int error) {
-  const Code code = error == ENOENT                        ? Code::kNotFound
-                    : error == EACCES || error == EPERM    ? Code::kPermissionDenied
-                    : error == ENOSPC || error == EDQUOT   ? Code::kResourceExhausted
-                                                           : Code::kUnavailable;
-  return Error{code, std::string(error == ENOENT ? "FILE_MISSING" : reason),
-               fmt::format("{}: {}", path, std::strerror(error)), {}, {}};
+  const Code code = error == ENOENT                      ? Code::kNotFound
+                    : error == EACCES || error == EPERM  ? Code::kPermissionDenied
+                    : error == ENOSPC || error == EDQUOT ? Code::kResourceExhausted
+                                                         : Code::kUnavailable;
+  return Error{code,
+               std::string(error == ENOENT ? "FILE_MISSING" : reason),
+               fmt::format("{}: {}", path, std::strerror(error)),
+               {},
+               {}};
 }
 
 Status WriteAll(int fd, std::string_view content, const std::string& path) {

@@ -16,7 +16,7 @@ TEST(File, WritesWhatItThenReads) {
   ASSERT_TRUE(WriteFileAtomic(path, "one", 0600).ok());
   ASSERT_TRUE(WriteFileAtomic(path, "two", 0600).ok());
   EXPECT_EQ(ReadFile(path).value(), "two");
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 }

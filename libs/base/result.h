@@ -52,17 +52,22 @@ struct Error {
   std::vector<FieldViolation> violations;
   std::string cause;
 
-  Error& WithCause(std::string text) & { cause = std::move(text); return *this; }
-  Error&& WithCause(std::string text) && { cause = std::move(text); return std::move(*this); }
+  Error& WithCause(std::string text) & {
+    cause = std::move(text);
+    return *this;
+  }
+  Error&& WithCause(std::string text) && {
+    cause = std::move(text);
+    return std::move(*this);
+  }
   // "INVALID_ARGUMENT GATEWAY_HOST_TAKEN: message; field: description"
   std::string ToString() const;
 };
 
-#define WEIR_ERROR_MAKER(Name)                                                            \
-  template <typename... Args>                                                             \
-  Error Name(std::string_view reason, fmt::format_string<Args...> format, Args&&... args) { \
-    return Error{Code::k##Name, std::string(reason),                                      \
-                 fmt::format(format, std::forward<Args>(args)...), {}, {}};               \
+#define WEIR_ERROR_MAKER(Name)                                                                                  \
+  template <typename... Args>                                                                                   \
+  Error Name(std::string_view reason, fmt::format_string<Args...> format, Args&&... args) {                     \
+    return Error{Code::k##Name, std::string(reason), fmt::format(format, std::forward<Args>(args)...), {}, {}}; \
   }
 WEIR_ERROR_MAKER(Cancelled)
 WEIR_ERROR_MAKER(Unknown)
@@ -86,24 +91,42 @@ WEIR_ERROR_MAKER(Unauthenticated)
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}        // NOLINT: implicit
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}    // NOLINT: implicit
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
 
-  T& value() & { assert(ok()); return *std::get_if<0>(&state_); }
-  const T& value() const& { assert(ok()); return *std::get_if<0>(&state_); }
-  T&& value() && { assert(ok()); return std::move(*std::get_if<0>(&state_)); }
+  T& value() & {
+    assert(ok());
+    return *std::get_if<0>(&state_);
+  }
+  const T& value() const& {
+    assert(ok());
+    return *std::get_if<0>(&state_);
+  }
+  T&& value() && {
+    assert(ok());
+    return std::move(*std::get_if<0>(&state_));
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  Error& error() & { assert(!ok()); return *std::get_if<1>(&state_); }
-  const Error& error() const& { assert(!ok()); return *std::get_if<1>(&state_); }
-  Error&& error() && { assert(!ok()); return std::move(*std::get_if<1>(&state_)); }
+  Error& error() & {
+    assert(!ok());
+    return *std::get_if<1>(&state_);
+  }
+  const Error& error() const& {
+    assert(!ok());
+    return *std::get_if<1>(&state_);
+  }
+  Error&& error() && {
+    assert(!ok());
+    return std::move(*std::get_if<1>(&state_));
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -117,9 +140,18 @@ class [[nodiscard]] Result<void> {
 
   bool ok() const { return !error_.has_value(); }
   explicit operator bool() const { return ok(); }
-  Error& error() & { assert(!ok()); return *error_; }
-  const Error& error() const& { assert(!ok()); return *error_; }
-  Error&& error() && { assert(!ok()); return std::move(*error_); }
+  Error& error() & {
+    assert(!ok());
+    return *error_;
+  }
+  const Error& error() const& {
+    assert(!ok());
+    return *error_;
+  }
+  Error&& error() && {
+    assert(!ok());
+    return std::move(*error_);
+  }
 
  private:
   std::optional<Error> error_;
@@ -130,15 +162,15 @@ using Status = Result<void>;
 #define WEIR_CONCAT_(a, b) a##b
 #define WEIR_CONCAT(a, b) WEIR_CONCAT_(a, b)
 // WEIR_TRY(DoIt()): returns the error to the caller. WEIR_ASSIGN(auto x, Make()): unwraps or returns.
-#define WEIR_TRY(expr)                                                   \
-  do {                                                                   \
-    auto weir_try = (expr);                                              \
-    if (!weir_try.ok()) return std::move(weir_try).error();              \
+#define WEIR_TRY(expr)                                      \
+  do {                                                      \
+    auto weir_try = (expr);                                 \
+    if (!weir_try.ok()) return std::move(weir_try).error(); \
   } while (false)
 #define WEIR_ASSIGN(lhs, expr) WEIR_ASSIGN_(WEIR_CONCAT(weir_result_, __LINE__), lhs, expr)
-#define WEIR_ASSIGN_(tmp, lhs, expr)             \
-  auto tmp = (expr);                             \
-  if (!tmp.ok()) return std::move(tmp).error();  \
+#define WEIR_ASSIGN_(tmp, lhs, expr)            \
+  auto tmp = (expr);                            \
+  if (!tmp.ok()) return std::move(tmp).error(); \
   lhs = std::move(tmp).value()
 
 }  // namespace weir

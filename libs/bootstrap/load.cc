@@ -63,10 +63,14 @@ std::vector<Setting> SettingsOf(const Message& message) {
 std::string TypeName(const FieldDescriptor* field) {
   if (IsDuration(field)) return "DURATION";
   switch (field->cpp_type()) {
-    case FieldDescriptor::CPPTYPE_STRING: return "TEXT";
-    case FieldDescriptor::CPPTYPE_BOOL: return "true|false";
-    case FieldDescriptor::CPPTYPE_ENUM: return "NAME";
-    default: return "NUMBER";
+    case FieldDescriptor::CPPTYPE_STRING:
+      return "TEXT";
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return "true|false";
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return "NAME";
+    default:
+      return "NUMBER";
   }
 }
 
@@ -105,8 +109,10 @@ std::string SetScalar(Message& parent, const FieldDescriptor* field, const std::
   }
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
-      if (field->is_repeated()) access->AddString(&parent, field, text);
-      else access->SetString(&parent, field, text);
+      if (field->is_repeated())
+        access->AddString(&parent, field, text);
+      else
+        access->SetString(&parent, field, text);
       return "";
     case FieldDescriptor::CPPTYPE_BOOL:
       if (text != "true" && text != "false") return fmt::format("\"{}\" is neither true nor false", text);
@@ -152,7 +158,8 @@ std::string Set(Message& message, const Setting& setting, const std::vector<std:
     for (size_t begin = 0; begin <= value.size();) {
       const size_t end = std::min(value.find(',', begin), value.size());
       if (end > begin) {
-        if (std::string wrong = SetScalar(*parent, field, value.substr(begin, end - begin)); !wrong.empty()) return wrong;
+        if (std::string wrong = SetScalar(*parent, field, value.substr(begin, end - begin)); !wrong.empty())
+          return wrong;
       }
       begin = end + 1;
     }
@@ -263,9 +270,7 @@ void PrintViolations(const Program& program, const Error& error) {
 }
 
 // Takes `flag` out of the arguments.
-bool Take(std::vector<std::string>& arguments, std::string_view flag) {
-  return std::erase(arguments, flag) > 0;
-}
+bool Take(std::vector<std::string>& arguments, std::string_view flag) { return std::erase(arguments, flag) > 0; }
 
 }  // namespace
 

@@ -43,8 +43,9 @@ TEST(Load, FlagOverEnvironmentOverFileOverDefault) {
 
 TEST(Load, ReadsNestedListsAndDurations) {
   v1::Server server;
-  ASSERT_TRUE(Fill(kServer, {"--log.level", "debug", "--names", "a,b", "--names=c", "--intermediate-lifetime", "1.5h"},
-                   server).ok());
+  ASSERT_TRUE(
+      Fill(kServer, {"--log.level", "debug", "--names", "a,b", "--names=c", "--intermediate-lifetime", "1.5h"}, server)
+          .ok());
   EXPECT_EQ(server.log().level(), "debug");
   EXPECT_EQ(server.names_size(), 3);
   EXPECT_EQ(server.intermediate_lifetime().seconds(), 5400);
@@ -53,8 +54,10 @@ TEST(Load, ReadsNestedListsAndDurations) {
 TEST(Load, NamesEveryWrongFieldAtOnce) {
   v1::Server server;
   const std::string file = FileWith("adress: 127.0.0.1\n");
-  const Status status = Fill(kServer, {"--config", file, "--rest-port", "x", "--nonsense", "1", "--domain", "stray",
-                                       "word", "--intermediate-lifetime", "soon"}, server);
+  const Status status = Fill(kServer,
+                             {"--config", file, "--rest-port", "x", "--nonsense", "1", "--domain", "stray", "word",
+                              "--intermediate-lifetime", "soon"},
+                             server);
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().reason, "BOOTSTRAP_INVALID");
   std::string all;

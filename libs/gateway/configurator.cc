@@ -54,16 +54,17 @@ void Configurator::Apply(xds::SnapshotPtr view, Done done) {
   std::shared_ptr<const proxy::Snapshot> snapshot = built->snapshot;
   if (status.ok() && role_.adapt) {
     auto adapted = role_.adapt(snapshot);
-    if (adapted.ok()) snapshot = std::move(*adapted);
-    else status = std::move(adapted).error();
+    if (adapted.ok())
+      snapshot = std::move(*adapted);
+    else
+      status = std::move(adapted).error();
   }
   if (status.ok()) status = ServeIdentity(built->trust_pem);
   if (status.ok()) waiting_ = built->waiting;
   lock.unlock();
   if (!status.ok()) return Finish(std::move(status), before, done);
-  engine_.Apply(std::move(snapshot), [this, before, done = std::move(done)](Status outcome) {
-    Finish(std::move(outcome), before, done);
-  });
+  engine_.Apply(std::move(snapshot),
+                [this, before, done = std::move(done)](Status outcome) { Finish(std::move(outcome), before, done); });
 }
 
 // A refused snapshot leaves the builder as it was before, so that the next one is compared with what is served.
@@ -96,8 +97,10 @@ std::vector<std::string> Configurator::FindBad(const xds::SnapshotPtr& view, con
   std::vector<proxy::EnvoyResourceName> removals;
   for (const std::string& name : names) {
     const xds::Resource* old = before->Find(type_url, name);
-    if (old != nullptr) upserts.push_back({type_url, name, old->value});
-    else removals.push_back({type_url, name});
+    if (old != nullptr)
+      upserts.push_back({type_url, name, old->value});
+    else
+      removals.push_back({type_url, name});
   }
   if (!builder_.Apply(upserts, removals, "trial").ok()) bad = names;
   return bad;
@@ -108,8 +111,8 @@ Status Configurator::SetLeaf(const Leaf& leaf, const std::string& fallback_roots
   const auto old = leaf_;
   leaf_ = leaf;
   fallback_roots_ = fallback_roots;
-  const Status status = engine_.SetIdentity(
-      {leaf.chain_pem, leaf.key_pem, trust_pem_.empty() ? fallback_roots_ : trust_pem_});
+  const Status status =
+      engine_.SetIdentity({leaf.chain_pem, leaf.key_pem, trust_pem_.empty() ? fallback_roots_ : trust_pem_});
   if (!status.ok()) leaf_ = old;
   return status;
 }

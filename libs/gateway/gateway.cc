@@ -180,8 +180,8 @@ class Gateway::State {
     options.node.region = settings_.region;
     options.node.zone = settings_.zone;
     options.node.features = {std::string(xds::kFeatureVhds), std::string(xds::kFeatureHeartbeat)};
-    for (const std::string_view type : {xds::kCluster, xds::kEndpoints, xds::kListener, xds::kRoute, xds::kVirtualHost,
-                                        xds::kSecret}) {
+    for (const std::string_view type :
+         {xds::kCluster, xds::kEndpoints, xds::kListener, xds::kRoute, xds::kVirtualHost, xds::kSecret}) {
       options.types.emplace_back(type);
     }
     if (preload_) options.preload = *preload_;

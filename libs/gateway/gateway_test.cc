@@ -55,8 +55,9 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
  public:
   FakeAgent() {
     cluster_.key_pem = identity::NewKey().value();
-    cluster_.certificate_pem = identity::SignIntermediate(root, identity::MakeCsr(cluster_.key_pem).value(), kDomain,
-                                                          std::chrono::hours(24)).value();
+    cluster_.certificate_pem =
+        identity::SignIntermediate(root, identity::MakeCsr(cluster_.key_pem).value(), kDomain, std::chrono::hours(24))
+            .value();
   }
   ~FakeAgent() override { Stop(); }
 
@@ -101,7 +102,8 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
   }
 
   // One host with one direct response per entry; `listener_extra` is appended to the listener.
-  void Serve(uint16_t http_port, const std::map<std::string, std::string>& bodies, const std::string& listener_extra = "") {
+  void Serve(uint16_t http_port, const std::map<std::string, std::string>& bodies,
+             const std::string& listener_extra = "") {
     auto snapshot = std::make_shared<xds::Snapshot>();
     const auto set = [&](std::string_view type, const std::string& name, std::string value) {
       auto& slot = snapshot->types[std::string(type)];
@@ -112,21 +114,25 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
     for (const std::string_view type : {xds::kCluster, xds::kEndpoints, xds::kSecret, xds::kVirtualHost}) {
       snapshot->types[std::string(type)] = std::make_shared<xds::Resources>();
     }
-    set(xds::kListener, "80", Bytes<envoy::config::listener::v3::Listener>(fmt::format(R"(name: "80"
+    set(xds::kListener, "80",
+        Bytes<envoy::config::listener::v3::Listener>(fmt::format(R"(name: "80"
       address {{ socket_address {{ address: "127.0.0.1" port_value: {} }} }}
       filter_chains {{ filters {{ name: "envoy.filters.network.http_connection_manager" typed_config {{
         [type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager] {{
           stat_prefix: "edge" rds {{ route_config_name: "edge/80" config_source {{ ads {{}} resource_api_version: V3 }} }}
           http_filters {{ name: "envoy.filters.http.router" typed_config {{
             [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] {{}} }} }} }} }} }} }} {})",
-                                                                                   http_port, listener_extra)));
-    set(xds::kRoute, "edge/80", Bytes<envoy::config::route::v3::RouteConfiguration>(
-        R"(name: "edge/80" vhds { config_source { ads {} resource_api_version: V3 } })"));
+                                                                 http_port, listener_extra)));
+    set(xds::kRoute, "edge/80",
+        Bytes<envoy::config::route::v3::RouteConfiguration>(
+            R"(name: "edge/80" vhds { config_source { ads {} resource_api_version: V3 } })"));
     for (const auto& [host, body] : bodies) {
       const std::string name = "edge/80/" + host;
-      set(xds::kVirtualHost, name, Bytes<envoy::config::route::v3::VirtualHost>(fmt::format(
-          R"(name: "{}" domains: "{}" routes {{ name: "r/0" match {{ prefix: "/" }}
-             direct_response {{ status: 200 body {{ inline_string: "{}" }} }} }})", name, host, body)));
+      set(xds::kVirtualHost, name,
+          Bytes<envoy::config::route::v3::VirtualHost>(fmt::format(
+              R"(name: "{}" domains: "{}" routes {{ name: "r/0" match {{ prefix: "/" }}
+             direct_response {{ status: 200 body {{ inline_string: "{}" }} }} }})",
+              name, host, body)));
     }
     snapshot_ = snapshot;
     if (ads_) ads_->SetSnapshot(kNode, snapshot);
@@ -309,7 +315,7 @@ TEST_F(GatewayTest, AStrangersTokenGetsNothing) {
 
 TEST_F(GatewayTest, TheKeptIdentityIsPrivate) {
   RunOnce();
-  struct stat facts {};
+  struct stat facts{};
   ASSERT_EQ(stat((folder_ + "/state/identity.pem").c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 0777, 0600u);
 }

@@ -41,7 +41,9 @@ Status IdentityKeeper::Restore() {
   return {};
 }
 
-void IdentityKeeper::Start() { thread_ = std::thread([this] { Run(); }); }
+void IdentityKeeper::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
 
 void IdentityKeeper::Stop() {
   {
@@ -85,7 +87,8 @@ void IdentityKeeper::Run() {
     }
     if (stopped_) return;
     const Duration wait = Jittered(pause);
-    obs::Log(obs::Level::kWarn, "no identity from the agent", {{"agent", settings_.agent}, {"error", taken.error().ToString()}});
+    obs::Log(obs::Level::kWarn, "no identity from the agent",
+             {{"agent", settings_.agent}, {"error", taken.error().ToString()}});
     pause = std::min(pause * 2, kLongestPause);
     wake_.wait_for(lock, wait, [this] { return stopped_; });
   }

@@ -48,8 +48,8 @@ int Main(const Role& role, int argc, const char* const* argv) {
   bootstrap::v1::Gateway message;
   Result<Settings> settings = Internal("BOOTSTRAP", "not read");
   const bootstrap::Program program{role.program, role.purpose, std::string(kVersion), EnvironmentPrefix(role.program)};
-  const bootstrap::Outcome outcome = bootstrap::Load(
-      program, argc, argv, message, [&](const google::protobuf::Message& filled) -> Status {
+  const bootstrap::Outcome outcome =
+      bootstrap::Load(program, argc, argv, message, [&](const google::protobuf::Message& filled) -> Status {
         settings = ReadSettings(static_cast<const bootstrap::v1::Gateway&>(filled), role.program);
         return settings.ok() ? Status() : Status(settings.error());
       });
@@ -61,8 +61,11 @@ int Main(const Role& role, int argc, const char* const* argv) {
     obs::Log(obs::Level::kError, "cannot start", {{"error", gateway.error().ToString()}});
     return 1;
   }
-  obs::Log(obs::Level::kInfo, "started", {{"program", role.program}, {"version", std::string(kVersion)},
-                                          {"node", settings->node_id}, {"admin", (*gateway)->admin_address()}});
+  obs::Log(obs::Level::kInfo, "started",
+           {{"program", role.program},
+            {"version", std::string(kVersion)},
+            {"node", settings->node_id},
+            {"admin", (*gateway)->admin_address()}});
   // The door's POST /drain only raises a flag; it is looked at twice a second.
   while (!SignalCame(signals, 500) && !(*gateway)->DrainAsked()) {
   }

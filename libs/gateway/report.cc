@@ -73,7 +73,8 @@ void AppendMetrics(std::string& out, const Report& report) {
     obs::AppendSample(out, name, {}, value);
   };
   one("weir_gateway_connected", "gauge", "1 while the stream to the agent is alive.", report.connected ? 1 : 0);
-  one("weir_gateway_ready", "gauge", "1 with an identity and a configuration served.", report.not_ready.empty() ? 1 : 0);
+  one("weir_gateway_ready", "gauge", "1 with an identity and a configuration served.",
+      report.not_ready.empty() ? 1 : 0);
   one("weir_gateway_updates_served_total", "counter", "Configuration updates every worker serves.",
       static_cast<double>(report.updates_served));
   one("weir_gateway_updates_refused_total", "counter", "Configuration updates refused.",

@@ -26,7 +26,8 @@ Result<rpc::ChannelOptions> Settings::AgentChannel() const {
   options.server_name = agent_name;
   options.root_pem = root_pem;
   WEIR_ASSIGN(options.bearer_token, identity::ReadSecretFile(token_file));
-  while (!options.bearer_token.empty() && std::string_view(" \r\n\t").find(options.bearer_token.back()) != std::string::npos) {
+  while (!options.bearer_token.empty() &&
+         std::string_view(" \r\n\t").find(options.bearer_token.back()) != std::string::npos) {
     options.bearer_token.pop_back();
   }
   if (options.bearer_token.empty()) return FailedPrecondition("TOKEN_EMPTY", "{} is empty", token_file);
@@ -62,17 +63,19 @@ Result<Settings> ReadSettings(const bootstrap::v1::Gateway& message, const std::
   settings.root_pem = message.root_pem();
   settings.token_file = message.token_file();
   settings.node_id = message.node_id();
-  settings.cluster = message.cluster().empty() ? message.node_id().substr(0, message.node_id().find('/')) : message.cluster();
+  settings.cluster =
+      message.cluster().empty() ? message.node_id().substr(0, message.node_id().find('/')) : message.cluster();
   settings.region = message.region();
   settings.zone = message.zone();
-  settings.workers = message.workers() != 0 ? message.workers()
-                                            : std::clamp(std::thread::hardware_concurrency(), 1u, kMostWorkers);
+  settings.workers =
+      message.workers() != 0 ? message.workers() : std::clamp(std::thread::hardware_concurrency(), 1u, kMostWorkers);
   settings.admin = message.admin().empty() ? "unix:" + settings.state_dir + "/admin.sock" : message.admin();
   settings.probes = message.probes();
   settings.access_log = message.access_log();
   settings.log_level = message.log().level().empty() ? "info" : message.log().level();
   if (message.has_drain()) {
-    settings.drain = std::chrono::seconds(message.drain().seconds()) + std::chrono::nanoseconds(message.drain().nanos());
+    settings.drain =
+        std::chrono::seconds(message.drain().seconds()) + std::chrono::nanoseconds(message.drain().nanos());
   }
   settings.source_address = message.source_address();
   return settings;

@@ -17,9 +17,7 @@ namespace {
 // Clocks of a fleet differ a little; a certificate is good from this long before it was made.
 constexpr Duration kBackdate = std::chrono::minutes(5);
 
-Error Broken(std::string_view what) {
-  return Internal("OPENSSL", "could not {}", what).WithCause(OpensslReason());
-}
+Error Broken(std::string_view what) { return Internal("OPENSSL", "could not {}", what).WithCause(OpensslReason()); }
 
 time_t Seconds(WallTime time) { return std::chrono::system_clock::to_time_t(time); }
 
@@ -146,7 +144,8 @@ Result<CertificateFacts> FactsOf(X509* certificate) {
   int uris = 0;
   ReadNames(certificate, facts, uris);
   OpensslReason();
-  if (uris > 1) return InvalidArgument("CERTIFICATE_MALFORMED", "the certificate has {} URI names instead of one", uris);
+  if (uris > 1)
+    return InvalidArgument("CERTIFICATE_MALFORMED", "the certificate has {} URI names instead of one", uris);
   return facts;
 }
 
@@ -306,7 +305,7 @@ Result<CertificateFacts> VerifyChain(std::string_view chain_pem, std::string_vie
   const StorePtr store(X509_STORE_new());
   for (const CertPtr& root : roots) X509_STORE_add_cert(store.get(), root.get());
   const std::unique_ptr<STACK_OF(X509), void (*)(STACK_OF(X509)*)> between(
-      sk_X509_new_null(), +[](STACK_OF(X509)* stack) { sk_X509_free(stack); });
+      sk_X509_new_null(), +[](STACK_OF(X509) * stack) { sk_X509_free(stack); });
   for (size_t i = 1; i < chain.size(); ++i) sk_X509_push(between.get(), chain[i].get());
   const StoreContextPtr context(X509_STORE_CTX_new());
   if (X509_STORE_CTX_init(context.get(), store.get(), chain.front().get(), between.get()) != 1) {

@@ -22,9 +22,9 @@ struct Authority {
 struct CertificateFacts {
   WallTime not_before;
   WallTime not_after;
-  std::string serial;      // Lower-case hex.
-  std::string subject;     // RFC 2253.
-  std::string spiffe_id;   // The only URI SAN; "" if there is none. More than one makes the certificate invalid.
+  std::string serial;     // Lower-case hex.
+  std::string subject;    // RFC 2253.
+  std::string spiffe_id;  // The only URI SAN; "" if there is none. More than one makes the certificate invalid.
   std::vector<std::string> dns_names;
   std::vector<std::string> ip_addresses;
   bool is_authority = false;

@@ -41,7 +41,8 @@ TEST(Certificates, ALeafOfItsOwnClusterVerifies) {
   Org org;
   const Authority a = org.Cluster(kDomainA);
   const std::string id = WorkloadSpiffeId(kDomainA, "shop", "web");
-  const auto facts = org.Verify(org.Chain(a, Named(id, {AgentDnsName(kDomainA), "web.shop.svc", "x.svc.cluster.local"})));
+  const auto facts =
+      org.Verify(org.Chain(a, Named(id, {AgentDnsName(kDomainA), "web.shop.svc", "x.svc.cluster.local"})));
   ASSERT_TRUE(facts.ok()) << facts.error().ToString();
   EXPECT_EQ(facts->spiffe_id, id);
   EXPECT_EQ(facts->dns_names.size(), 3u);

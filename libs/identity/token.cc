@@ -88,7 +88,7 @@ Status WriteSecretFile(const std::string& path, std::string_view content) {
 }
 
 Result<std::string> ReadSecretFile(const std::string& path) {
-  struct stat facts {};
+  struct stat facts{};
   if (stat(path.c_str(), &facts) == 0 && (facts.st_mode & 077) != 0) {
     return FailedPrecondition("SECRET_FILE_OPEN", "{} can be read by others; run: chmod 600 {}", path, path);
   }

@@ -22,8 +22,8 @@ TEST(JoinToken, SurvivesBeingPrintedAndPasted) {
 
 TEST(JoinToken, RefusesWhatIsNotAToken) {
   const std::string good = JoinToken::New("organizations/a/clusters/b", std::string(64, 'a')).ToText();
-  for (const std::string& bad : {std::string(), std::string("weir-join-1."), good.substr(0, 60), "x" + good,
-                                 good + "=", good.substr(0, 20) + "*" + good.substr(21)}) {
+  for (const std::string& bad : {std::string(), std::string("weir-join-1."), good.substr(0, 60), "x" + good, good + "=",
+                                 good.substr(0, 20) + "*" + good.substr(21)}) {
     EXPECT_FALSE(JoinToken::Parse(bad).ok()) << bad;
   }
 }

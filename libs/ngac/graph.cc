@@ -16,7 +16,9 @@ auto LowerBound(T& sorted, NodeId id, Less less) {
 }
 bool OtherLess(const Association& association, NodeId id) { return association.other < id; }
 
-bool HasId(const std::vector<NodeId>& sorted, NodeId id) { return std::binary_search(sorted.begin(), sorted.end(), id); }
+bool HasId(const std::vector<NodeId>& sorted, NodeId id) {
+  return std::binary_search(sorted.begin(), sorted.end(), id);
+}
 
 void SetRights(std::vector<Association>& associations, NodeId other, Rights rights) {
   auto at = LowerBound(associations, other, OtherLess);
@@ -95,11 +97,16 @@ class Closure {
 
 std::string_view NodeTypeName(NodeType type) {
   switch (type) {
-    case NodeType::kPolicyClass: return "policy class";
-    case NodeType::kUserAttribute: return "user attribute";
-    case NodeType::kUser: return "user";
-    case NodeType::kObjectAttribute: return "object attribute";
-    case NodeType::kObject: return "object";
+    case NodeType::kPolicyClass:
+      return "policy class";
+    case NodeType::kUserAttribute:
+      return "user attribute";
+    case NodeType::kUser:
+      return "user";
+    case NodeType::kObjectAttribute:
+      return "object attribute";
+    case NodeType::kObject:
+      return "object";
   }
   return "unknown";
 }
@@ -153,9 +160,14 @@ void Graph::Put(NodeId id, std::shared_ptr<Node> node) { nodes_.Set(id, std::mov
 Status Graph::CheckAssignment(const Node& member, const Node& container) const {
   bool fits = false;
   switch (member.type) {
-    case NodeType::kPolicyClass: break;
-    case NodeType::kUser: fits = container.type == NodeType::kUserAttribute; break;
-    case NodeType::kObject: fits = container.type == NodeType::kObjectAttribute; break;
+    case NodeType::kPolicyClass:
+      break;
+    case NodeType::kUser:
+      fits = container.type == NodeType::kUserAttribute;
+      break;
+    case NodeType::kObject:
+      fits = container.type == NodeType::kObjectAttribute;
+      break;
     case NodeType::kUserAttribute:
     case NodeType::kObjectAttribute:
       fits = container.type == member.type || container.type == NodeType::kPolicyClass;
@@ -307,8 +319,9 @@ bool Graph::Reaches(NodeId member, NodeId container) const {
   return member == container || Closure(*this, member).IndexOf(container) >= 0;
 }
 
-// A user has as many containers as it holds bindings, thousands for a busy administrator; an attribute has few attributes
-// below it. So the search goes down from the attribute and asks at each step whether the user is a direct member.
+// A user has as many containers as it holds bindings, thousands for a busy administrator; an attribute has few
+// attributes below it. So the search goes down from the attribute and asks at each step whether the user is a direct
+// member.
 bool Graph::UserReaches(NodeId user, NodeId attribute, std::vector<NodeId>* path) const {
   const std::vector<NodeId>& direct = Get(user)->containers;
   if (HasId(direct, attribute)) {

@@ -19,8 +19,8 @@ enum class NodeType : uint8_t { kPolicyClass = 1, kUserAttribute = 2, kUser = 3,
 
 std::string_view NodeTypeName(NodeType type);
 
-using NodeId = uint32_t;   // Dense; never used twice in the life of a graph.
-using Rights = uint64_t;   // One bit per declared right.
+using NodeId = uint32_t;  // Dense; never used twice in the life of a graph.
+using Rights = uint64_t;  // One bit per declared right.
 inline constexpr NodeId kNoNode = UINT32_MAX;
 inline constexpr size_t kMaxRights = 64;
 inline constexpr size_t kMaxContainers = 1'000'000;  // Of one node.
@@ -34,11 +34,11 @@ struct Association {
 struct Node {
   std::string name;
   NodeType type;
-  std::vector<NodeId> containers;        // Sorted.
+  std::vector<NodeId> containers;          // Sorted.
   PersistentMap<NodeId, char> attributes;  // Members that are UAs or OAs.
-  uint32_t leaves = 0;                   // How many members are users or objects.
-  std::vector<Association> grants;       // As source, sorted by target.
-  std::vector<Association> granted_by;   // As target, sorted by source.
+  uint32_t leaves = 0;                     // How many members are users or objects.
+  std::vector<Association> grants;         // As source, sorted by target.
+  std::vector<Association> granted_by;     // As target, sorted by source.
 
   bool HasMembers() const { return leaves > 0 || !attributes.empty(); }
 };
@@ -53,17 +53,18 @@ struct Witness {
 
 struct Explanation {
   bool allowed = false;
-  std::vector<Witness> satisfied;           // One per policy class that is satisfied; a shortest one on the target's side.
-  std::vector<std::string> missing;         // Policy classes without a covering association.
-  std::string reason;                       // Why it was denied, for people; "" when allowed.
+  std::vector<Witness> satisfied;    // One per policy class that is satisfied; a shortest one on the target's side.
+  std::vector<std::string> missing;  // Policy classes without a covering association.
+  std::string reason;                // Why it was denied, for people; "" when allowed.
 };
 
 // The policy graph. A value: a copy is a snapshot that never changes and costs a few pointers; edits change this value
-// only. Snapshots may be read from any thread; one value is edited by one thread at a time. Every edit keeps the rules of
-// the model or is refused and changes nothing. Prohibitions will be tested last in Decide and beat every grant.
+// only. Snapshots may be read from any thread; one value is edited by one thread at a time. Every edit keeps the rules
+// of the model or is refused and changes nothing. Prohibitions will be tested last in Decide and beat every grant.
 class Graph {
  public:
-  // `rights`: at most 64 names, not empty, each once, no '*' or ','. More are ignored with an assertion in debug builds.
+  // `rights`: at most 64 names, not empty, each once, no '*' or ','. More are ignored with an assertion in debug
+  // builds.
   explicit Graph(std::vector<std::string> rights = {});
 
   // INVALID_ARGUMENT UNKNOWN_RIGHT.
@@ -79,9 +80,9 @@ class Graph {
   size_t node_count() const { return names_.size(); }
   void ForEachNode(const std::function<void(NodeId, const Node&)>& visit) const;
 
-  // Edits. Names are unique over all types. Errors: ALREADY_EXISTS NODE_EXISTS; NOT_FOUND NODE_MISSING; INVALID_ARGUMENT
-  // BAD_ASSIGNMENT, BAD_ASSOCIATION, UNKNOWN_RIGHT, NO_CONTAINER; FAILED_PRECONDITION CYCLE, DISCONNECTED, HAS_MEMBERS.
-  // A policy class takes no containers; every other node at least one.
+  // Edits. Names are unique over all types. Errors: ALREADY_EXISTS NODE_EXISTS; NOT_FOUND NODE_MISSING;
+  // INVALID_ARGUMENT BAD_ASSIGNMENT, BAD_ASSOCIATION, UNKNOWN_RIGHT, NO_CONTAINER; FAILED_PRECONDITION CYCLE,
+  // DISCONNECTED, HAS_MEMBERS. A policy class takes no containers; every other node at least one.
   Status CreateNode(std::string_view name, NodeType type, const std::vector<std::string>& containers = {});
   // Nothing happens when it does not exist; refused while it has members. Its associations go too.
   Status DeleteNode(std::string_view name);
@@ -94,8 +95,8 @@ class Graph {
   // Nothing happens when there is none.
   Status Dissociate(std::string_view source, std::string_view target);
 
-  // True when for every policy class the node reaches an association covers it. Nothing granted, an unknown name, a node
-  // that reaches no class, a subject that is no user, and a right of zero or several bits not all held: denied.
+  // True when for every policy class the node reaches an association covers it. Nothing granted, an unknown name, a
+  // node that reaches no class, a subject that is no user, and a right of zero or several bits not all held: denied.
   bool Decide(NodeId user, Rights right, NodeId node) const;
   bool Decide(std::string_view user, std::string_view right, std::string_view node) const;
   // Every right the user has on the node.

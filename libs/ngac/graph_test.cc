@@ -70,15 +70,17 @@ void Play(const std::string& scenario) {
 }
 
 TEST(Graph, RightsFlowDownOnBothSides) {
-  Play("pc P\nua staff P\nua eng staff\noa all P\noa src all\nu ann eng\nu bob staff\noa f src\nas staff all read\n"
-       "as eng src write\nq ann f read,write\nq bob f read\nq ann all read\nq bob src read\n");
+  Play(
+      "pc P\nua staff P\nua eng staff\noa all P\noa src all\nu ann eng\nu bob staff\noa f src\nas staff all read\n"
+      "as eng src write\nq ann f read,write\nq bob f read\nq ann all read\nq bob src read\n");
 }
 
 TEST(Graph, ClassesIntersect) {
-  Play("pc RBAC LOC\nua employee RBAC\nua reader employee\nua writer reader\noa project RBAC\nua usU LOC\nua euU LOC\n"
-       "oa usO LOC\noa euO LOC\nas reader project read\nas writer project write\nas usU usO read,write\n"
-       "as euU euO read,write\nu usR reader,usU\nu usW writer,usU\nu euW writer,euU\no p1 project,usO\n"
-       "o p2 project,euO\nq usR p1 read\nq usW p1 read,write\nq euW p1 -\nq euW p2 read,write\nq usW p2 -\n");
+  Play(
+      "pc RBAC LOC\nua employee RBAC\nua reader employee\nua writer reader\noa project RBAC\nua usU LOC\nua euU LOC\n"
+      "oa usO LOC\noa euO LOC\nas reader project read\nas writer project write\nas usU usO read,write\n"
+      "as euU euO read,write\nu usR reader,usU\nu usW writer,usU\nu euW writer,euU\no p1 project,usO\n"
+      "o p2 project,euO\nq usR p1 read\nq usW p1 read,write\nq euW p1 -\nq euW p2 read,write\nq usW p2 -\n");
 }
 
 TEST(Graph, AClassWithoutAGrantGivesNothing) {
@@ -86,7 +88,9 @@ TEST(Graph, AClassWithoutAGrantGivesNothing) {
 }
 
 TEST(Graph, AnAttributeOfAnotherClassMaySatisfyAClass) {
-  Play("pc A B\nua g1 A\nua g2 A\noa x A\noa y B\nu u1 g1,g2\no o1 x,y\nas g1 x read\nas g2 y read,write\nq u1 o1 read\n");
+  Play(
+      "pc A B\nua g1 A\nua g2 A\noa x A\noa y B\nu u1 g1,g2\no o1 x,y\nas g1 x read\nas g2 y read,write\nq u1 o1 "
+      "read\n");
 }
 
 TEST(Graph, ReadInOneClassAndWriteInTheOtherIsNothing) {
@@ -106,13 +110,15 @@ TEST(Graph, AGrantOnTheObjectItselfCountsForEveryClassItIsIn) {
 }
 
 TEST(Graph, NothingFlowsUpOrAside) {
-  Play("pc P\nua g P\nua h P\noa x P\noa y P\noa z y\nu u1 g\nu u2 h\no o1 y\nas g z read,write\nq u1 o1 -\n"
-       "q u2 o1 -\nq u2 x -\nq u1 y -\nq u1 z read,write\n");
+  Play(
+      "pc P\nua g P\nua h P\noa x P\noa y P\noa z y\nu u1 g\nu u2 h\no o1 y\nas g z read,write\nq u1 o1 -\n"
+      "q u2 o1 -\nq u2 x -\nq u1 y -\nq u1 z read,write\n");
 }
 
 TEST(Graph, AUserAttributeAsTargetCoversItsMembers) {
-  Play("pc P\nua admins P\nua team P\nu boss admins\nu ann team\nas admins team write\nq boss ann write\nq ann boss -\n"
-       "q boss team write\n");
+  Play(
+      "pc P\nua admins P\nua team P\nu boss admins\nu ann team\nas admins team write\nq boss ann write\nq ann boss -\n"
+      "q boss team write\n");
 }
 
 TEST(Graph, ASelfAssociationGivesMembersRightsOverEachOther) {
@@ -140,9 +146,9 @@ TEST(Graph, RefusesAssignmentsTheModelDoesNotKnow) {
   ASSERT_TRUE(graph.CreateNode("Q", kPolicyClass).ok());
   ASSERT_TRUE(graph.CreateNode("bob", kUser, {"staff"}).ok());
   ASSERT_TRUE(graph.CreateNode("page", kObject, {"all"}).ok());
-  const std::pair<const char*, const char*> wrong[] = {{"P", "Q"},       {"ann", "all"},  {"ann", "P"},   {"staff", "all"},
-                                                       {"all", "staff"}, {"staff", "ann"}, {"all", "file"}, {"file", "page"},
-                                                       {"file", "staff"}, {"file", "P"},   {"ann", "bob"}};
+  const std::pair<const char*, const char*> wrong[] = {
+      {"P", "Q"},      {"ann", "all"},   {"ann", "P"},      {"staff", "all"}, {"all", "staff"}, {"staff", "ann"},
+      {"all", "file"}, {"file", "page"}, {"file", "staff"}, {"file", "P"},    {"ann", "bob"}};
   for (const auto& [member, container] : wrong) {
     EXPECT_EQ(Reason(graph.Assign(member, container)), "BAD_ASSIGNMENT") << member << " -> " << container;
   }
@@ -288,13 +294,22 @@ TEST(Graph, AgreesWithThePlainSearchOnRandomGraphs) {
       const auto& uas = names[kUserAttribute];
       const auto& oas = names[kObjectAttribute];
       switch (pick(6)) {
-        case 0: (void)graph.Assign(uas[pick(uas.size())], uas[pick(uas.size())]); break;
-        case 1: (void)graph.Assign(oas[pick(oas.size())], oas[pick(oas.size())]); break;
-        case 2: (void)graph.Deassign(oas[pick(oas.size())], oas[pick(oas.size())]); break;
-        case 3: (void)graph.Dissociate(uas[pick(uas.size())], targets[pick(targets.size())]); break;
+        case 0:
+          (void)graph.Assign(uas[pick(uas.size())], uas[pick(uas.size())]);
+          break;
+        case 1:
+          (void)graph.Assign(oas[pick(oas.size())], oas[pick(oas.size())]);
+          break;
+        case 2:
+          (void)graph.Deassign(oas[pick(oas.size())], oas[pick(oas.size())]);
+          break;
+        case 3:
+          (void)graph.Dissociate(uas[pick(uas.size())], targets[pick(targets.size())]);
+          break;
         default:
-          (void)graph.Associate(uas[pick(uas.size())], targets[pick(targets.size())],
-                                pick(2) == 0 ? std::vector<std::string>{"read"} : std::vector<std::string>{"read", "write"});
+          (void)graph.Associate(
+              uas[pick(uas.size())], targets[pick(targets.size())],
+              pick(2) == 0 ? std::vector<std::string>{"read"} : std::vector<std::string>{"read", "write"});
       }
     }
     targets.insert(targets.end(), names[kUser].begin(), names[kUser].end());

@@ -37,7 +37,9 @@ class PersistentMap {
   }
 
   template <typename K>
-  bool Contains(const K& key) const { return Find(key) != nullptr; }
+  bool Contains(const K& key) const {
+    return Find(key) != nullptr;
+  }
 
   // Inserts or replaces.
   void Set(Key key, Value value) {
@@ -54,11 +56,15 @@ class PersistentMap {
 
   // In key order, from the first key that is not less than `from`; stops when `visit(key, value)` returns false.
   template <typename K, typename Visit>
-  void VisitFrom(const K& from, Visit&& visit) const { Walk(root_.get(), from, visit); }
+  void VisitFrom(const K& from, Visit&& visit) const {
+    Walk(root_.get(), from, visit);
+  }
 
   // In key order; stops when `visit(key, value)` returns false.
   template <typename Visit>
-  void VisitAll(Visit&& visit) const { WalkAll(root_.get(), visit); }
+  void VisitAll(Visit&& visit) const {
+    WalkAll(root_.get(), visit);
+  }
 
  private:
   struct Node;

@@ -22,8 +22,9 @@ TEST(Metrics, RendersTheExpositionFormat) {
   Metrics metrics;
   metrics.Counter("weir_x_total", "What x did.", {{"host", "a\"b"}}).Add(3);
   metrics.AddSource([](std::string& out) { AppendSample(out, "weir_y", {}, 1.5); });
-  EXPECT_EQ(metrics.Render(),
-            "# HELP weir_x_total What x did.\n# TYPE weir_x_total counter\nweir_x_total{host=\"a\\\"b\"} 3\nweir_y 1.5\n");
+  EXPECT_EQ(
+      metrics.Render(),
+      "# HELP weir_x_total What x did.\n# TYPE weir_x_total counter\nweir_x_total{host=\"a\\\"b\"} 3\nweir_y 1.5\n");
 }
 
 }  // namespace

@@ -26,7 +26,9 @@ struct Freer {
 };
 struct Socket {
   int fd = -1;
-  ~Socket() { if (fd >= 0) close(fd); }
+  ~Socket() {
+    if (fd >= 0) close(fd);
+  }
 };
 
 Error Unreachable(const std::string& target, const char* why) {
@@ -120,7 +122,8 @@ Result<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  // Despite its name gRPC's bound of one connection attempt, TLS and SETTINGS included; a busy peer needs its time.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, Milliseconds(options.max_backoff));
   return grpc::CreateCustomChannel(options.target, credentials, arguments);
 }
@@ -148,7 +151,8 @@ Result<std::string> FetchRoot(const std::string& target, const std::string& root
   }
   return Unauthenticated("ROOT_MISMATCH",
                          "{} does not show the root that the join token names; it is another server, or somebody "
-                         "stands between", target);
+                         "stands between",
+                         target);
 }
 
 }  // namespace weir::rpc

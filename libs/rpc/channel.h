@@ -19,8 +19,8 @@ struct ChannelOptions {
   std::string server_name;  // Name the server's certificate must carry; "" = the host of `target`.
   std::string chain_pem;    // With key_pem: mTLS.
   std::string key_pem;
-  std::string bearer_token;     // Sent as "authorization: Bearer ..." with each call.
-  Duration keepalive = std::chrono::seconds(10);  // Ping after so much silence, 5 s for the answer.
+  std::string bearer_token;                        // Sent as "authorization: Bearer ..." with each call.
+  Duration keepalive = std::chrono::seconds(10);   // Ping after so much silence, 5 s for the answer.
   Duration max_backoff = std::chrono::seconds(3);  // Between connection attempts; the first after 100 ms.
 };
 

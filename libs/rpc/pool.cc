@@ -48,8 +48,7 @@ void Pool::Run() {
   }
 }
 
-grpc::ServerUnaryReactor* RunOn(Pool& pool, grpc::CallbackServerContext* context,
-                                std::function<grpc::Status()> work) {
+grpc::ServerUnaryReactor* RunOn(Pool& pool, grpc::CallbackServerContext* context, std::function<grpc::Status()> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   if (!pool.Post([reactor, work = std::move(work)] { reactor->Finish(work()); })) {
     reactor->Finish(ToGrpc(ResourceExhausted("POOL_FULL", "the server is busy; try again")));

@@ -36,7 +36,6 @@ class Pool {
 
 // A unary callback method by a blocking function `work() -> grpc::Status` on the pool; a full pool answers
 // RESOURCE_EXHAUSTED POOL_FULL.
-grpc::ServerUnaryReactor* RunOn(Pool& pool, grpc::CallbackServerContext* context,
-                                std::function<grpc::Status()> work);
+grpc::ServerUnaryReactor* RunOn(Pool& pool, grpc::CallbackServerContext* context, std::function<grpc::Status()> work);
 
 }  // namespace weir::rpc

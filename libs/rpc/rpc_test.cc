@@ -87,8 +87,9 @@ class Rpc : public testing::Test {
   static constexpr const char* kDomain = "a.acme.weir.internal";
   Rpc() {
     cluster_.key_pem = identity::NewKey().value();
-    cluster_.certificate_pem = identity::SignIntermediate(root_, identity::MakeCsr(cluster_.key_pem).value(), kDomain,
-                                                          std::chrono::hours(24)).value();
+    cluster_.certificate_pem =
+        identity::SignIntermediate(root_, identity::MakeCsr(cluster_.key_pem).value(), kDomain, std::chrono::hours(24))
+            .value();
     const KeyedChain leaf = Leaf(root_, "", {"localhost"});
     auto tls = RotatingServerTls::Open(testing::TempDir() + "weir-tls-" + RandomHex(6), Tls(leaf));
     EXPECT_TRUE(tls.ok()) << tls.error().ToString();
@@ -274,7 +275,10 @@ TEST(StatusConversion, ViolationsSurvive) {
 TEST(Pool, ShedsWhatItCannotHold) {
   Pool pool(1, 1);
   std::promise<void> go, started;
-  ASSERT_TRUE(pool.Post([&] { started.set_value(); go.get_future().wait(); }));
+  ASSERT_TRUE(pool.Post([&] {
+    started.set_value();
+    go.get_future().wait();
+  }));
   started.get_future().wait();
   EXPECT_TRUE(pool.Post([] {}));
   EXPECT_FALSE(pool.Post([] {}));

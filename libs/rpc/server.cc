@@ -19,9 +19,12 @@ namespace {
 
 grpc_ssl_client_certificate_request_type RequestType(ClientCertificate wish) {
   switch (wish) {
-    case ClientCertificate::kNone: return GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
-    case ClientCertificate::kOptional: return GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY;
-    case ClientCertificate::kRequired: return GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
+    case ClientCertificate::kNone:
+      return GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
+    case ClientCertificate::kOptional:
+      return GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY;
+    case ClientCertificate::kRequired:
+      return GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
   }
   return GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
 }
@@ -44,8 +47,8 @@ Result<std::unique_ptr<RotatingServerTls>> RotatingServerTls::Open(std::string f
   const bool with_roots = first.client_certificate != ClientCertificate::kNone;
   using Watcher = grpc::experimental::FileWatcherCertificateProvider;
   const auto provider = with_roots
-      ? std::make_shared<Watcher>(base + "key.pem", base + "chain.pem", base + "roots.pem", 1)
-      : std::make_shared<Watcher>(base + "key.pem", base + "chain.pem", 1);
+                            ? std::make_shared<Watcher>(base + "key.pem", base + "chain.pem", base + "roots.pem", 1)
+                            : std::make_shared<Watcher>(base + "key.pem", base + "chain.pem", 1);
   grpc::experimental::TlsServerCredentialsOptions options(provider);
   options.watch_identity_key_cert_pairs();
   if (with_roots) options.watch_root_certs();
@@ -130,7 +133,8 @@ std::string BearerToken(const grpc::ServerContextBase& context) {
 std::string RequestId(const grpc::ServerContextBase& context) {
   std::string given = Metadata(context, "x-request-id");
   const bool fit = !given.empty() && given.size() <= 128 && std::all_of(given.begin(), given.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
   });
   return fit ? given : NewUid();
 }

@@ -15,8 +15,8 @@ class ServerCredentials;
 namespace weir::rpc {
 
 enum class ClientCertificate {
-  kNone,     // Not asked for.
-  kOptional, // Verified when presented; the handler asks PeerSpiffeId (port 9444: Join has none yet).
+  kNone,      // Not asked for.
+  kOptional,  // Verified when presented; the handler asks PeerSpiffeId (port 9444: Join has none yet).
   kRequired,
 };
 

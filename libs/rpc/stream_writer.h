@@ -69,11 +69,15 @@ class StreamWriter {
         queue_.clear();
       }
       in_flight_ = !queue_.empty();
-      if (in_flight_) next = &queue_.front();
-      else finish = std::exchange(finish_, nullptr);
+      if (in_flight_)
+        next = &queue_.front();
+      else
+        finish = std::exchange(finish_, nullptr);
     }
-    if (next != nullptr) reactor_->StartWrite(next);
-    else if (finish) finish();
+    if (next != nullptr)
+      reactor_->StartWrite(next);
+    else if (finish)
+      finish();
   }
 
   size_t queued() const {

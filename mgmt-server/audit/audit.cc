@@ -10,8 +10,8 @@ namespace {
 std::string ChainHash(const std::string& previous, const store::AuditRow& row) {
   const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(row.time.time_since_epoch()).count();
   std::string text = fmt::format("weir-audit-1\n{}\n{}\n{}\n{}\n", ToHex(previous), row.sequence, micros, row.revision);
-  for (const std::string* field : {&row.principal, &row.principal_uid, &row.action, &row.fqn, &row.uid, &row.before_etag,
-                                   &row.after_etag, &row.path, &row.peer, &row.request_id}) {
+  for (const std::string* field : {&row.principal, &row.principal_uid, &row.action, &row.fqn, &row.uid,
+                                   &row.before_etag, &row.after_etag, &row.path, &row.peer, &row.request_id}) {
     text += fmt::format("{}:{}\n", field->size(), *field);
   }
   return store::Sha256(text);

@@ -10,15 +10,15 @@ namespace weir::audit {
 
 // Who did what. No secret and no body ever stands in here.
 struct Record {
-  std::string principal;      // FQN of the user; "" = the server itself.
+  std::string principal;  // FQN of the user; "" = the server itself.
   std::string principal_uid;
-  std::string action;         // "create", "update", "delete", "set-policy", "set-password", "login", "create-join-token", …
-  std::string fqn;            // Of the resource concerned.
+  std::string action;  // "create", "update", "delete", "set-policy", "set-password", "login", "create-join-token", …
+  std::string fqn;     // Of the resource concerned.
   std::string uid;
-  std::string before_etag;    // "" = did not exist.
-  std::string after_etag;     // "" = does not exist any more.
-  std::string path;           // Which permission path allowed it (authz::Decision::path).
-  std::string peer;           // Address of the caller.
+  std::string before_etag;  // "" = did not exist.
+  std::string after_etag;   // "" = does not exist any more.
+  std::string path;         // Which permission path allowed it (authz::Decision::path).
+  std::string peer;         // Address of the caller.
   std::string request_id;
 };
 

@@ -29,11 +29,13 @@ class AuditTest : public testing::Test {
     store_ = std::move(opened).value();
   }
   void Write(const std::string& name) {
-    ASSERT_TRUE(store_->Write([&](store::Txn& txn) -> Status {
-      WEIR_ASSIGN(const store::ResourcePtr put, txn.Put({"Tenant", name, "x", {}, {}}));
-      return Append(txn, {"organizations/o/users/ann", "uid-1", "create", name, put->uid, "", put->etag,
-                          "tenancy: ann > rbac/admin", "127.0.0.1", "req-1"});
-    }).ok());
+    ASSERT_TRUE(store_
+                    ->Write([&](store::Txn& txn) -> Status {
+                      WEIR_ASSIGN(const store::ResourcePtr put, txn.Put({"Tenant", name, "x", {}, {}}));
+                      return Append(txn, {"organizations/o/users/ann", "uid-1", "create", name, put->uid, "", put->etag,
+                                          "tenancy: ann > rbac/admin", "127.0.0.1", "req-1"});
+                    })
+                    .ok());
   }
   // What an intruder with the file can do.
   void Tamper(const std::string& sql) {

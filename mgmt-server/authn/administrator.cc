@@ -28,7 +28,8 @@ Result<store::ResourcePtr> Ensure(store::Txn& txn, const std::string& kind, cons
 
 }  // namespace
 
-Result<Administrator> EnsureAdministrator(store::Store& store, const Authn& authn, const AdministratorOptions& options) {
+Result<Administrator> EnsureAdministrator(store::Store& store, const Authn& authn,
+                                          const AdministratorOptions& options) {
   WEIR_TRY(store.Write([](store::Txn& txn) { return authz::LayRoots(txn); }));
   Administrator administrator;
   const std::string organization_fqn = "organizations/" + options.organization;
@@ -54,8 +55,7 @@ Result<Administrator> EnsureAdministrator(store::Store& store, const Authn& auth
       return FailedPrecondition("ADMINISTRATOR_EXISTS", "there is an administrator already");
     }
     WEIR_TRY(Ensure(txn, "Organization", organization_fqn, organization.SerializeAsString()));
-    WEIR_ASSIGN(const store::ResourcePtr admin,
-                Ensure(txn, "User", administrator.user_fqn, user.SerializeAsString()));
+    WEIR_ASSIGN(const store::ResourcePtr admin, Ensure(txn, "User", administrator.user_fqn, user.SerializeAsString()));
     WEIR_TRY(Authn::SetPassword(txn, admin->uid, hash));
     return authz::GrantInstallation(txn, organization_fqn, admin->uid);
   }));

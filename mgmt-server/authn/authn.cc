@@ -89,7 +89,9 @@ void Authn::NoteFailure(const std::string& fqn) {
 
 Result<Login> Authn::LogIn(std::string_view organization, std::string_view user, std::string_view password) {
   const std::string fqn = fmt::format("organizations/{}/users/{}", organization, user);
-  const auto refused = [] { return Unauthenticated("BAD_CREDENTIALS", "the user is unknown or the password is wrong"); };
+  const auto refused = [] {
+    return Unauthenticated("BAD_CREDENTIALS", "the user is unknown or the password is wrong");
+  };
   if (fqn.size() > 512 || password.size() > kMaxPassword) return refused();
   if (Limited(fqn)) {
     return ResourceExhausted("TOO_MANY_ATTEMPTS", "too many failed sign-ins of this user; try again in a minute");
@@ -118,8 +120,7 @@ Result<Login> Authn::LogIn(std::string_view organization, std::string_view user,
       if (session.expires <= txn.now()) expired.push_back(session.token_hash);
     });
     for (const std::string& hash : expired) WEIR_TRY(txn.DeleteSession(hash));
-    const WallTime expires =
-        txn.now() + std::chrono::duration_cast<WallTime::duration>(options_.session_lifetime);
+    const WallTime expires = txn.now() + std::chrono::duration_cast<WallTime::duration>(options_.session_lifetime);
     WEIR_TRY(txn.PutSession({store::Sha256(login.token), login.principal.uid, txn.now(), expires}));
     return expires;
   }));

@@ -49,7 +49,8 @@ class Authn {
   // Nothing happens when there is no such session.
   Status LogOut(std::string_view token);
 
-  // INVALID_ARGUMENT PASSWORD_LENGTH outside 12 to 1024 bytes. Slow; call it before Store::Write and pass the result on.
+  // INVALID_ARGUMENT PASSWORD_LENGTH outside 12 to 1024 bytes. Slow; call it before Store::Write and pass the result
+  // on.
   Result<std::string> HashPassword(std::string_view password) const;
   // Stores a hash and ends every session of the user. Inside a write.
   static Status SetPassword(store::Txn& txn, const std::string& user_uid, std::string hash);

@@ -42,7 +42,7 @@ class AuthnTest : public testing::Test {
 TEST_F(AuthnTest, TheFirstStartMakesOneAdministratorAndWritesThePasswordForItsOwnerOnly) {
   EXPECT_TRUE(administrator_.created);
   EXPECT_EQ(administrator_.user_fqn, "organizations/demo-org/users/admin");
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat(administrator_.password_path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   const auto again = EnsureAdministrator(*store_, authn_, {"demo-org", "admin", store_.folder()});
@@ -51,7 +51,8 @@ TEST_F(AuthnTest, TheFirstStartMakesOneAdministratorAndWritesThePasswordForItsOw
   EXPECT_EQ(Try("admin", password_), "") << "the second start changed the password";
   const auto login = authn_.LogIn("demo-org", "admin", password_);
   EXPECT_TRUE(authz::Authorize(*store_->Read(), login->principal, authz::Right::kCreate, "").ok());
-  EXPECT_TRUE(authz::Authorize(*store_->Read(), login->principal, authz::Right::kSetPolicy, "organizations/demo-org").ok());
+  EXPECT_TRUE(
+      authz::Authorize(*store_->Read(), login->principal, authz::Right::kSetPolicy, "organizations/demo-org").ok());
 }
 
 TEST_F(AuthnTest, ATokenSpeaksForItsUserUntilItExpires) {
@@ -128,7 +129,8 @@ TEST_F(AuthnTest, SettingAPasswordEndsEverySessionOfTheUser) {
   const auto hash = authn_.HashPassword("correct horse battery");
   ASSERT_TRUE(hash.ok());
   EXPECT_TRUE(hash->starts_with("$argon2id$"));
-  ASSERT_TRUE(store_->Write([&](store::Txn& txn) { return Authn::SetPassword(txn, login->principal.uid, *hash); }).ok());
+  ASSERT_TRUE(
+      store_->Write([&](store::Txn& txn) { return Authn::SetPassword(txn, login->principal.uid, *hash); }).ok());
   EXPECT_FALSE(authn_.Authenticate(login->token).ok());
   EXPECT_EQ(Try("admin", password_), "BAD_CREDENTIALS");
   EXPECT_EQ(Try("admin", "correct horse battery"), "");

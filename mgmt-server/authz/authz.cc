@@ -53,8 +53,8 @@ Error Lacking(Right right, std::string_view fqn) {
     if (std::find(role.rights.begin(), role.rights.end(), right) == role.rights.end()) continue;
     roles += roles.empty() ? role.name : ", " + role.name;
   }
-  return PermissionDenied("RIGHT_MISSING", "you lack the right '{}' on {}; {} at it or above gives it", RightName(right),
-                          fqn.empty() ? "the installation" : fqn, roles);
+  return PermissionDenied("RIGHT_MISSING", "you lack the right '{}' on {}; {} at it or above gives it",
+                          RightName(right), fqn.empty() ? "the installation" : fqn, roles);
 }
 
 // A missing name costs what an unreadable one does: two decisions, on the nearest thing above it that exists.
@@ -71,11 +71,16 @@ std::string NearestNode(const View& view, std::string_view fqn) {
 
 std::string_view RightName(Right right) {
   switch (right) {
-    case Right::kRead: return "read";
-    case Right::kWrite: return "write";
-    case Right::kCreate: return "create";
-    case Right::kDelete: return "delete";
-    case Right::kSetPolicy: return "set-policy";
+    case Right::kRead:
+      return "read";
+    case Right::kWrite:
+      return "write";
+    case Right::kCreate:
+      return "create";
+    case Right::kDelete:
+      return "delete";
+    case Right::kSetPolicy:
+      return "set-policy";
   }
   return "";
 }
@@ -117,7 +122,8 @@ Result<Decision> Authorize(const View& view, const authn::Principal& principal, 
 }
 
 bool Allowed(const View& view, const authn::Principal& principal, Right right, const StoredResource& resource) {
-  const std::string owner = resource.kind == kBindingsKind ? NodeOf(view, Subject(resource.fqn)) : ObjectNode(resource.uid);
+  const std::string owner =
+      resource.kind == kBindingsKind ? NodeOf(view, Subject(resource.fqn)) : ObjectNode(resource.uid);
   return view.graph().Decide(UserNode(principal.uid), RightName(right), owner);
 }
 

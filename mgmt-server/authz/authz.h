@@ -17,10 +17,10 @@ class Subject;
 
 namespace weir::authz {
 
-// The mapping (NGAC): policy class "tenancy"; object attribute "root"; each resource the object attribute "o:<uid>" under
-// its parent's (an organization's under root); each user the user "u:<uid>" under the user attribute "users"; each
-// binding the user attribute "b:<uid>:<role>" under "users", associated with the resource. All by uid: a name that is
-// deleted and created again inherits nothing.
+// The mapping (NGAC): policy class "tenancy"; object attribute "root"; each resource the object attribute "o:<uid>"
+// under its parent's (an organization's under root); each user the user "u:<uid>" under the user attribute "users";
+// each binding the user attribute "b:<uid>:<role>" under "users", associated with the resource. All by uid: a name that
+// is deleted and created again inherits nothing.
 enum class Right { kRead, kWrite, kCreate, kDelete, kSetPolicy };
 std::string_view RightName(Right right);  // "set-policy"
 
@@ -36,12 +36,15 @@ struct Decision {
   std::string path;  // Why it is allowed, for audit: "organizations/o/users/u > rbac/admin @ organizations/o > …"
 };
 
-// May the principal? `fqn` may end in /accessbindings (then of its owner); "" = the installation (create an organization).
-// For kCreate give the parent. NOT_FOUND RESOURCE_MISSING when it does not exist or the principal may not read it: the
-// same words and the same work for both. PERMISSION_DENIED RIGHT_MISSING names the right and the roles that give it.
-Result<Decision> Authorize(const store::View& view, const authn::Principal& principal, Right right, std::string_view fqn);
+// May the principal? `fqn` may end in /accessbindings (then of its owner); "" = the installation (create an
+// organization). For kCreate give the parent. NOT_FOUND RESOURCE_MISSING when it does not exist or the principal may
+// not read it: the same words and the same work for both. PERMISSION_DENIED RIGHT_MISSING names the right and the roles
+// that give it.
+Result<Decision> Authorize(const store::View& view, const authn::Principal& principal, Right right,
+                           std::string_view fqn);
 // The same without words: for lists. False for what has no node.
-bool Allowed(const store::View& view, const authn::Principal& principal, Right right, const store::StoredResource& resource);
+bool Allowed(const store::View& view, const authn::Principal& principal, Right right,
+             const store::StoredResource& resource);
 // What Authorize answers for a missing resource; for handlers that find out later.
 Error Missing(std::string_view fqn);
 
@@ -50,8 +53,8 @@ Status LayRoots(store::Txn& txn);
 // After Txn::Put of a new resource (also a User): its node under the parent's, its AccessBindings with the creator as
 // rbac/admin (an empty creator.uid = nobody), and for a user its user node. The parent must have been mirrored.
 Status OnCreate(store::Txn& txn, const store::StoredResource& resource, const authn::Principal& creator);
-// Before or after Txn::Delete of a resource without children: its node, bindings and AccessBindings; a user is taken out of every binding
-// (those of others get a new version).
+// Before or after Txn::Delete of a resource without children: its node, bindings and AccessBindings; a user is taken
+// out of every binding (those of others get a new version).
 Status OnDelete(store::Txn& txn, const store::StoredResource& resource);
 
 // AccessBindings are a stored resource (kind "AccessBindings", fqn "<resource>/accessbindings", body = the message with
@@ -67,9 +70,10 @@ struct BindingsChange {
   store::ResourcePtr after;  // Same as before when nothing changed.
   Decision decision;
 };
-// All three need set-policy, and a role that is added must not give a right the principal lacks there (PERMISSION_DENIED
-// GRANT_EXCEEDS_OWN). INVALID_ARGUMENT UNKNOWN_SUBJECT, UNKNOWN_ROLE; FAILED_PRECONDITION LAST_ADMIN when an organization would be
-// left without an administrator. Replaces all; needs the etag (ABORTED ETAG_MISMATCH; nullopt = whatever is stored).
+// All three need set-policy, and a role that is added must not give a right the principal lacks there
+// (PERMISSION_DENIED GRANT_EXCEEDS_OWN). INVALID_ARGUMENT UNKNOWN_SUBJECT, UNKNOWN_ROLE; FAILED_PRECONDITION LAST_ADMIN
+// when an organization would be left without an administrator. Replaces all; needs the etag (ABORTED ETAG_MISMATCH;
+// nullopt = whatever is stored).
 Result<BindingsChange> SetBindings(store::Txn& txn, const authn::Principal& principal, std::string_view fqn,
                                    const v2::AccessBindings& wanted, const std::optional<std::string>& etag);
 Result<BindingsChange> Grant(store::Txn& txn, const authn::Principal& principal, std::string_view fqn,

@@ -144,12 +144,14 @@ TEST_F(AuthzTest, OnlyWhoMaySetPolicyGrantsAndOnlyWhatItHolds) {
 
 // No built-in role gives set-policy without the rest; a binding of the graph may.
 TEST_F(AuthzTest, NobodyGrantsMoreThanItHolds) {
-  ASSERT_TRUE(store_->Write([&](Txn& txn) -> Status {
-    const std::string tenant = "o:" + txn.Get(kTenant)->uid;
-    WEIR_TRY(txn.CreateNode("delegates", ngac::NodeType::kUserAttribute, {"users"}));
-    WEIR_TRY(txn.Associate("delegates", tenant, {"read", "set-policy"}));
-    return txn.Assign("u:" + ann_.uid, "delegates");
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->Write([&](Txn& txn) -> Status {
+                    const std::string tenant = "o:" + txn.Get(kTenant)->uid;
+                    WEIR_TRY(txn.CreateNode("delegates", ngac::NodeType::kUserAttribute, {"users"}));
+                    WEIR_TRY(txn.Associate("delegates", tenant, {"read", "set-policy"}));
+                    return txn.Assign("u:" + ann_.uid, "delegates");
+                  })
+                  .ok());
   EXPECT_EQ(TryGrant(ann_, kTenant, "rbac/writer", ann_), "GRANT_EXCEEDS_OWN");
   EXPECT_EQ(TryGrant(ann_, kTenant, "rbac/admin", bob_), "GRANT_EXCEEDS_OWN");
   EXPECT_EQ(TryGrant(ann_, kTenant, "rbac/reader", bob_), "");
@@ -173,8 +175,8 @@ TEST_F(AuthzTest, ReplacingTheBindingsNeedsTheEtag) {
   binding->set_role("writer");
   binding->add_subjects()->set_user(ann_.fqn);
   const auto set = [&](std::optional<std::string> etag) {
-    const auto done =
-        store_->Write([&](Txn& txn) { return SetBindings(txn, root_, std::string(kTenant) + "/accessbindings", wanted, etag); });
+    const auto done = store_->Write(
+        [&](Txn& txn) { return SetBindings(txn, root_, std::string(kTenant) + "/accessbindings", wanted, etag); });
     return done.ok() ? "" : done.error().reason;
   };
   EXPECT_EQ(set("1-00000000"), "ETAG_MISMATCH");

@@ -87,13 +87,17 @@ Result<std::string> UserUid(const Txn& txn, const std::string& fqn) {
 }
 
 Result<store::ResourcePtr> PutBindings(Txn& txn, const std::string& owner, const Bindings& bindings) {
-  return txn.Put({std::string(kBindingsKind), owner + std::string(kBindingsSuffix),
-                  ToMessage(bindings).SerializeAsString(), {}, std::nullopt});
+  return txn.Put({std::string(kBindingsKind),
+                  owner + std::string(kBindingsSuffix),
+                  ToMessage(bindings).SerializeAsString(),
+                  {},
+                  std::nullopt});
 }
 
 bool IsOrganization(std::string_view fqn) { return std::count(fqn.begin(), fqn.end(), '/') == 1; }
 
-// Brings graph and document from `before` to `after`. A role that gains a subject must give nothing the principal lacks.
+// Brings graph and document from `before` to `after`. A role that gains a subject must give nothing the principal
+// lacks.
 Result<BindingsChange> Change(Txn& txn, const authn::Principal& principal, const std::string& owner, Decision decision,
                               const Bindings& before, const Bindings& after) {
   BindingsChange change;
@@ -224,7 +228,8 @@ Result<BindingsChange> SetBindings(Txn& txn, const authn::Principal& principal, 
   WEIR_ASSIGN(const Bindings after, ToBindings(wanted));
   const store::ResourcePtr stored = txn.Get(owner + std::string(kBindingsSuffix));
   if (etag && *etag != stored->etag) {
-    return Aborted("ETAG_MISMATCH", "{} was changed since it was read; read it again and repeat the change", stored->fqn);
+    return Aborted("ETAG_MISMATCH", "{} was changed since it was read; read it again and repeat the change",
+                   stored->fqn);
   }
   return Change(txn, principal, owner, std::move(decision), before, after);
 }

@@ -12,8 +12,8 @@
 
 namespace weir::store {
 
-// Hands events, numbered without gaps, to subscribers on threads of their own. The newest stand in memory; older ones come
-// from `older(after)`: the events above `after` in order, at least one and as many as it likes, up to the newest.
+// Hands events, numbered without gaps, to subscribers on threads of their own. The newest stand in memory; older ones
+// come from `older(after)`: the events above `after` in order, at least one and as many as it likes, up to the newest.
 template <typename Event>
 class Feed {
  public:
@@ -21,8 +21,7 @@ class Feed {
   using Older = std::function<std::vector<Event>(int64_t after)>;
   static constexpr size_t kKept = 4096;
 
-  Feed(int64_t newest, std::function<int64_t(const Event&)> number, Older older)
-      : core_(std::make_shared<Core>()) {
+  Feed(int64_t newest, std::function<int64_t(const Event&)> number, Older older) : core_(std::make_shared<Core>()) {
     core_->newest = newest;
     core_->number = std::move(number);
     core_->older = std::move(older);

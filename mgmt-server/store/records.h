@@ -13,14 +13,14 @@ namespace weir::store {
 
 // One version of one resource, as stored. Never changes.
 struct StoredResource {
-  std::string kind;       // "Tenant"
-  std::string fqn;        // "organizations/o/tenants/t"
-  std::string uid;        // RFC 4122; a name that is deleted and created again gets a new one.
-  int64_t revision = 0;   // Of the commit that stored this version.
-  std::string etag;       // Changes with every stored version.
-  std::string body;       // Serialized weir.v2 message. The output-only metadata need not be in it: it stands here.
+  std::string kind;      // "Tenant"
+  std::string fqn;       // "organizations/o/tenants/t"
+  std::string uid;       // RFC 4122; a name that is deleted and created again gets a new one.
+  int64_t revision = 0;  // Of the commit that stored this version.
+  std::string etag;      // Changes with every stored version.
+  std::string body;      // Serialized weir.v2 message. The output-only metadata need not be in it: it stands here.
   std::map<std::string, std::string> field_owners;  // Field path -> manager.
-  bool deleted = false;   // Only in history.
+  bool deleted = false;                             // Only in history.
   WallTime create_time;
   WallTime update_time;
 };

@@ -37,11 +37,15 @@ class Store {
   // COMMIT_FAILED: nothing was stored, of nobody in this group; memory is what is stored. UNAVAILABLE STORE_CLOSED.
   // Must not be called from inside `fn` (INTERNAL NESTED_WRITE) nor wait for a subscription.
   template <typename Fn>
-  std::invoke_result_t<Fn, Txn&> Write(Fn&& fn) { return Run(std::forward<Fn>(fn), false); }
+  std::invoke_result_t<Fn, Txn&> Write(Fn&& fn) {
+    return Run(std::forward<Fn>(fn), false);
+  }
 
   // The same, but takes back everything in the end: what would Write answer?
   template <typename Fn>
-  std::invoke_result_t<Fn, Txn&> DryRun(Fn&& fn) { return Run(std::forward<Fn>(fn), true); }
+  std::invoke_result_t<Fn, Txn&> DryRun(Fn&& fn) {
+    return Run(std::forward<Fn>(fn), true);
+  }
 
   // The state after the newest commit. Includes every write that was answered before the call.
   virtual ViewPtr Read() const = 0;

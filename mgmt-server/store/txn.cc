@@ -40,9 +40,8 @@ void Txn::Finish() {
   auto& changes = event_->changes;
   // A name changed twice: its last state is what counts, and a deletion of an earlier uid of the name that lives on
   // still stands beside it. Versions of one uid collapse.
-  std::stable_sort(changes.begin(), changes.end(), [](const ResourceChange& a, const ResourceChange& b) {
-    return std::tie(a.fqn) < std::tie(b.fqn);
-  });
+  std::stable_sort(changes.begin(), changes.end(),
+                   [](const ResourceChange& a, const ResourceChange& b) { return std::tie(a.fqn) < std::tie(b.fqn); });
   std::vector<ResourceChange> last;
   for (ResourceChange& change : changes) {
     if (!last.empty() && last.back().fqn == change.fqn && last.back().uid == change.uid) last.pop_back();

@@ -48,7 +48,7 @@ struct PutResource {
 
 struct FactsChange {
   std::string cluster_uid;
-  bool full = false;  // The maps replace everything.
+  bool full = false;                             // The maps replace everything.
   std::map<std::string, std::string> workloads;  // "<namespace>/<name>" -> serialized weir.agent.v1.Workload
   std::map<std::string, std::string> services;
   std::vector<std::string> removed_workloads;

@@ -12,18 +12,19 @@
 namespace weir::store {
 
 struct ListQuery {
-  std::string parent;     // FQN; everything below it. "" = everything.
-  std::string kind;       // "" = every kind, AccessBindings included.
-  size_t page_size = 100; // 1 to 1000.
-  std::string page_token; // From the previous page; "" = from the start.
+  std::string parent;      // FQN; everything below it. "" = everything.
+  std::string kind;        // "" = every kind, AccessBindings included.
+  size_t page_size = 100;  // 1 to 1000.
+  std::string page_token;  // From the previous page; "" = from the start.
 };
 struct Page {
   std::vector<ResourcePtr> items;  // In fqn order.
   std::string next_page_token;     // "" = that was all.
 };
 
-// Everything that is stored and present, in memory, as of one commit. Immutable once published; a copy costs a few pointers.
-// Readable from any thread without a lock. Inside a write it is the state with this transaction's changes so far.
+// Everything that is stored and present, in memory, as of one commit. Immutable once published; a copy costs a few
+// pointers. Readable from any thread without a lock. Inside a write it is the state with this transaction's changes so
+// far.
 class View {
  public:
   explicit View(std::vector<std::string> rights = {}) : graph_(std::move(rights)) {}
@@ -36,7 +37,8 @@ class View {
   ResourcePtr GetByUid(std::string_view uid) const;
   Page List(const ListQuery& query) const;
   // Every resource of the kind ("" = all kinds) below `parent` ("" = all), in fqn order, until visit returns false.
-  void ForEach(std::string_view parent, std::string_view kind, const std::function<bool(const ResourcePtr&)>& visit) const;
+  void ForEach(std::string_view parent, std::string_view kind,
+               const std::function<bool(const ResourcePtr&)>& visit) const;
   size_t resource_count() const { return by_fqn_.size(); }
 
   const ngac::Graph& graph() const { return graph_; }
@@ -85,12 +87,24 @@ class ViewLoader {
   void SetRevision(int64_t revision) { view_.revision_ = revision; }
   void SetFactsSequence(uint64_t sequence) { view_.facts_sequence_ = sequence; }
   void Add(ResourcePtr resource) { view_.PutResource(std::move(resource)); }
-  void Add(Credential row) { auto key = row.user_uid; view_.credentials_.Set(std::move(key), std::move(row)); }
-  void Add(Session row) { auto key = row.token_hash; view_.sessions_.Set(std::move(key), std::move(row)); }
-  void Add(JoinToken row) { auto key = row.token_hash; view_.join_tokens_.Set(std::move(key), std::move(row)); }
+  void Add(Credential row) {
+    auto key = row.user_uid;
+    view_.credentials_.Set(std::move(key), std::move(row));
+  }
+  void Add(Session row) {
+    auto key = row.token_hash;
+    view_.sessions_.Set(std::move(key), std::move(row));
+  }
+  void Add(JoinToken row) {
+    auto key = row.token_hash;
+    view_.join_tokens_.Set(std::move(key), std::move(row));
+  }
   void AddCaMaterial(std::string name, std::string blob) { view_.ca_material_.Set(std::move(name), std::move(blob)); }
   void Add(ClusterFactsPtr facts) { view_.facts_.Set(facts->cluster_uid, facts); }
-  void SetAuditHead(int64_t count, std::string hash) { view_.audit_count_ = count; view_.audit_head_ = std::move(hash); }
+  void SetAuditHead(int64_t count, std::string hash) {
+    view_.audit_count_ = count;
+    view_.audit_head_ = std::move(hash);
+  }
   ngac::Graph& graph() { return view_.graph_; }
 
  private:

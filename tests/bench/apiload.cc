@@ -67,9 +67,9 @@ void Client(SSL_CTX* context, const std::string& where, const std::string& token
     for (int i = 0; Clock::now() < end; ++i) {
       const std::string body = R"({"metadata":{"name":"b)" + run + "-" + std::to_string(id) + "-" + std::to_string(i) +
                                R"(","description":")" + std::string(500, 'x') + R"("},"spec":{}})";
-      const std::string request = "POST /v2/" + parent + "/tenants HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
-                                  token + "\r\nContent-Type: application/json\r\nContent-Length: " +
-                                  std::to_string(body.size()) + "\r\n\r\n" + body;
+      const std::string request =
+          "POST /v2/" + parent + "/tenants HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + token +
+          "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
       const bool sent = SSL_write(ssl, request.data(), static_cast<int>(request.size())) > 0;
       const int status = sent ? ReadAnswer(ssl) : -1;
       if (status / 100 != 2) {
@@ -85,13 +85,15 @@ void Client(SSL_CTX* context, const std::string& where, const std::string& token
 
 void Print(const Totals& totals, Clock::time_point begin) {
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  std::printf("{\"done\": %ld, \"errors\": %ld, \"seconds\": %.6f}\n", totals.done.load(), totals.errors.load(), seconds);
+  std::printf("{\"done\": %ld, \"errors\": %ld, \"seconds\": %.6f}\n", totals.done.load(), totals.errors.load(),
+              seconds);
 }
 
 int Rest(char** argv) {
   SSL_CTX* context = SSL_CTX_new(TLS_client_method());  // Who the server is does not matter to its cost.
   const auto begin = Clock::now();
-  const auto end = begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::atof(argv[6])));
+  const auto end =
+      begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::atof(argv[6])));
   Totals totals;
   std::vector<std::thread> threads;
   for (int i = 0; i < std::atoi(argv[5]); ++i) {
@@ -106,13 +108,17 @@ int Rest(char** argv) {
 int Floor(char** argv) {
   sqlite3* db = nullptr;
   if (sqlite3_open(argv[2], &db) != SQLITE_OK) return 1;
-  sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE IF NOT EXISTS r(k TEXT PRIMARY KEY, b BLOB);"
-                   "CREATE TABLE IF NOT EXISTS l(n INTEGER PRIMARY KEY, k TEXT)", nullptr, nullptr, nullptr);
+  sqlite3_exec(
+      db,
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE IF NOT EXISTS r(k TEXT PRIMARY KEY, b BLOB);"
+      "CREATE TABLE IF NOT EXISTS l(n INTEGER PRIMARY KEY, k TEXT)",
+      nullptr, nullptr, nullptr);
   sqlite3_stmt *row = nullptr, *log = nullptr;
   sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO r VALUES(?,?)", -1, &row, nullptr);
   sqlite3_prepare_v2(db, "INSERT INTO l(k) VALUES(?)", -1, &log, nullptr);
   const auto begin = Clock::now();
-  const auto end = begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::atof(argv[3])));
+  const auto end =
+      begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::atof(argv[3])));
   const std::string body(700, 'x');
   Totals totals;
   for (int i = 0; Clock::now() < end; ++i) {
@@ -136,6 +142,7 @@ int Floor(char** argv) {
 int main(int argc, char** argv) {
   if (argc == 7 && std::strcmp(argv[1], "rest") == 0) return Rest(argv);
   if (argc == 4 && std::strcmp(argv[1], "floor") == 0) return Floor(argv);
-  std::fprintf(stderr, "usage: weir-bench-apiload rest ADDRESS:PORT TOKEN PARENT CLIENTS SECONDS | floor FILE SECONDS\n");
+  std::fprintf(stderr,
+               "usage: weir-bench-apiload rest ADDRESS:PORT TOKEN PARENT CLIENTS SECONDS | floor FILE SECONDS\n");
   return 2;
 }

@@ -1,5 +1,5 @@
-// weir-bench-lastgood PATH NODE LISTEN BACKEND ROUTES: writes the last-good file of a gateway with ROUTES hosts, so that
-// the real program can be measured without a control plane. The first host is servicea.example.com.
+// weir-bench-lastgood PATH NODE LISTEN BACKEND ROUTES: writes the last-good file of a gateway with ROUTES hosts, so
+// that the real program can be measured without a control plane. The first host is servicea.example.com.
 #include <google/protobuf/any.pb.h>
 
 #include <cstdio>

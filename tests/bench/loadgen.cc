@@ -1,5 +1,6 @@
 // weir-bench-load ADDRESS:PORT HOST CONNECTIONS SECONDS [headers]: one thread, HTTP/1.1 keep-alive closed loop.
-// Prints one JSON line {done, errors, p50_us, p99_us}; every answer must be 200 with a Content-Length that arrives whole.
+// Prints one JSON line {done, errors, p50_us, p99_us}; every answer must be 200 with a Content-Length that arrives
+// whole.
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -34,8 +35,8 @@ constexpr char kBrowserHeaders[] =
 
 struct Connection {
   int fd = -1;
-  std::string head;      // Until the blank line.
-  long body_left = -1;   // -1: still reading the head.
+  std::string head;     // Until the blank line.
+  long body_left = -1;  // -1: still reading the head.
   Clock::time_point sent;
 };
 
@@ -82,7 +83,8 @@ int Take(Connection& c, std::string_view data) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 5) return std::fprintf(stderr, "usage: weir-bench-load ADDRESS:PORT HOST CONNECTIONS SECONDS [headers]\n"), 2;
+  if (argc < 5)
+    return std::fprintf(stderr, "usage: weir-bench-load ADDRESS:PORT HOST CONNECTIONS SECONDS [headers]\n"), 2;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   const std::string where = argv[1];
   const size_t colon = where.rfind(':');
@@ -126,10 +128,14 @@ int main(int argc, char** argv) {
       }
       ++totals.errors;
       ::close(c.fd);
-      if (totals.errors > 1000 || !open(events[i].data.u64)) return std::fprintf(stderr, "weir-bench-load: too many errors\n"), 1;
+      if (totals.errors > 1000 || !open(events[i].data.u64))
+        return std::fprintf(stderr, "weir-bench-load: too many errors\n"), 1;
     }
   }
   std::sort(totals.micros.begin(), totals.micros.end());
-  const auto at = [&](double q) { return totals.micros.empty() ? 0u : totals.micros[static_cast<size_t>(q * (totals.micros.size() - 1))]; };
-  std::printf("{\"done\": %ld, \"errors\": %ld, \"p50_us\": %u, \"p99_us\": %u}\n", totals.done, totals.errors, at(0.5), at(0.99));
+  const auto at = [&](double q) {
+    return totals.micros.empty() ? 0u : totals.micros[static_cast<size_t>(q * (totals.micros.size() - 1))];
+  };
+  std::printf("{\"done\": %ld, \"errors\": %ld, \"p50_us\": %u, \"p99_us\": %u}\n", totals.done, totals.errors, at(0.5),
+              at(0.99));
 }

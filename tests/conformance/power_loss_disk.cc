@@ -263,8 +263,9 @@ int ShmUnmap(sqlite3_file* base, int remove) {
 }
 
 const sqlite3_io_methods kMethods = {
-    2,       Close,  Read,   Write,         Truncate, Sync,       FileSize,        Lock,   Unlock,
-    CheckReserved, Control, SectorSize, Characteristics, ShmMap, ShmLock, ShmBarrier, ShmUnmap, nullptr, nullptr};
+    2,        Close,         Read,    Write,      Truncate,        Sync,   FileSize, Lock,
+    Unlock,   CheckReserved, Control, SectorSize, Characteristics, ShmMap, ShmLock,  ShmBarrier,
+    ShmUnmap, nullptr,       nullptr};
 
 State& Of(sqlite3_vfs* vfs) { return *static_cast<State*>(vfs->pAppData); }
 

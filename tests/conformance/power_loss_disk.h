@@ -7,8 +7,8 @@
 
 namespace weir {
 
-// A disk in memory, as a SQLite VFS, that forgets like a real one: what was not synced may survive, vanish or be torn, each
-// write for itself. Thread-safe.
+// A disk in memory, as a SQLite VFS, that forgets like a real one: what was not synced may survive, vanish or be torn,
+// each write for itself. Thread-safe.
 class PowerLossDisk {
  public:
   PowerLossDisk();   // Registers the VFS.

@@ -42,7 +42,8 @@ size_t CheckWhole(const Store& store) {
   size_t halves = 0;
   view->ForEach("", "Half", [&](const ResourcePtr& half) {
     ++halves;
-    const std::string other = half->fqn.starts_with("left/") ? "right/" + half->fqn.substr(5) : "left/" + half->fqn.substr(6);
+    const std::string other =
+        half->fqn.starts_with("left/") ? "right/" + half->fqn.substr(5) : "left/" + half->fqn.substr(6);
     EXPECT_NE(view->Get(other), nullptr) << half->fqn;
     EXPECT_NE(view->graph().Find(half->fqn), ngac::kNoNode) << half->fqn;
     return true;

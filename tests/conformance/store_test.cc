@@ -46,7 +46,9 @@ struct Maker {
 
 std::string Reason(const Error& error) { return error.reason; }
 template <typename T>
-std::string Reason(const Result<T>& result) { return result.ok() ? "" : result.error().reason; }
+std::string Reason(const Result<T>& result) {
+  return result.ok() ? "" : result.error().reason;
+}
 
 // Collects what a subscription delivers.
 template <typename Event>
@@ -252,12 +254,14 @@ TEST_P(StoreConformance, FeedsEveryRevisionInOrderAlsoAfterResuming) {
     EXPECT_GE(store_->Read()->revision(), event.revision);
     inbox.Add(event);
   });
-  ASSERT_TRUE(store_->Write([](Txn& txn) -> Status {
-    WEIR_TRY(txn.Put({"Tenant", "z", "1", {}, {}}));
-    WEIR_TRY(txn.Put({"Tenant", "z", "2", {}, {}}));
-    WEIR_TRY(txn.Delete("r0"));
-    return {};
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->Write([](Txn& txn) -> Status {
+                    WEIR_TRY(txn.Put({"Tenant", "z", "1", {}, {}}));
+                    WEIR_TRY(txn.Put({"Tenant", "z", "2", {}, {}}));
+                    WEIR_TRY(txn.Delete("r0"));
+                    return {};
+                  })
+                  .ok());
   ASSERT_TRUE(store_->Write([](Txn& txn) -> Status { return txn.PutCaMaterial("x", "y"); }).ok());
   ASSERT_TRUE(Put("last", "1").ok());
   const auto events = inbox.WaitFor(5);
@@ -317,14 +321,17 @@ TEST_P(StoreConformance, KeepsFactsApartFromRevisions) {
 
 TEST_P(StoreConformance, KeepsCredentialsSessionsTokensAndCaMaterial) {
   const std::string hash = Sha256("token");
-  ASSERT_TRUE(store_->Write([&](Txn& txn) -> Status {
-    WEIR_TRY(txn.PutCredential({"u1", "$argon2id$", txn.now()}));
-    WEIR_TRY(txn.PutSession({hash, "u1", txn.now(), txn.now() + std::chrono::hours(1)}));
-    WEIR_TRY(txn.PutSession({Sha256("other"), "u2", txn.now(), txn.now() + std::chrono::hours(1)}));
-    WEIR_TRY(txn.PutJoinToken({hash, "c1", txn.now(), txn.now() + std::chrono::minutes(15), false}));
-    WEIR_TRY(txn.PutJoinToken({Sha256("old"), "c1", txn.now(), txn.now() - std::chrono::seconds(1), false}));
-    return txn.PutCaMaterial("root-key", std::string("\0\1\2", 3));
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->Write([&](Txn& txn) -> Status {
+                    WEIR_TRY(txn.PutCredential({"u1", "$argon2id$", txn.now()}));
+                    WEIR_TRY(txn.PutSession({hash, "u1", txn.now(), txn.now() + std::chrono::hours(1)}));
+                    WEIR_TRY(txn.PutSession({Sha256("other"), "u2", txn.now(), txn.now() + std::chrono::hours(1)}));
+                    WEIR_TRY(txn.PutJoinToken({hash, "c1", txn.now(), txn.now() + std::chrono::minutes(15), false}));
+                    WEIR_TRY(
+                        txn.PutJoinToken({Sha256("old"), "c1", txn.now(), txn.now() - std::chrono::seconds(1), false}));
+                    return txn.PutCaMaterial("root-key", std::string("\0\1\2", 3));
+                  })
+                  .ok());
   Reopen();
   const ViewPtr view = store_->Read();
   EXPECT_EQ(view->FindCredential("u1")->hash, "$argon2id$");
@@ -338,12 +345,14 @@ TEST_P(StoreConformance, KeepsCredentialsSessionsTokensAndCaMaterial) {
   EXPECT_EQ(Reason(use("token")), "JOIN_TOKEN_USED");
   EXPECT_EQ(Reason(use("old")), "JOIN_TOKEN_EXPIRED");
   EXPECT_EQ(Reason(use("never")), "JOIN_TOKEN_UNKNOWN");
-  ASSERT_TRUE(store_->Write([&](Txn& txn) -> Status {
-    WEIR_TRY(txn.DeleteSessionsOf("u1"));
-    WEIR_TRY(txn.DeleteCredential("u1"));
-    WEIR_TRY(txn.DeleteJoinTokensOf("c1"));
-    return txn.DeleteCaMaterial("root-key");
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->Write([&](Txn& txn) -> Status {
+                    WEIR_TRY(txn.DeleteSessionsOf("u1"));
+                    WEIR_TRY(txn.DeleteCredential("u1"));
+                    WEIR_TRY(txn.DeleteJoinTokensOf("c1"));
+                    return txn.DeleteCaMaterial("root-key");
+                  })
+                  .ok());
   Reopen();
   EXPECT_EQ(store_->Read()->FindSession(hash), nullptr);
   EXPECT_NE(store_->Read()->FindSession(Sha256("other")), nullptr);
@@ -353,32 +362,36 @@ TEST_P(StoreConformance, KeepsCredentialsSessionsTokensAndCaMaterial) {
 }
 
 TEST_P(StoreConformance, KeepsThePolicyGraph) {
-  ASSERT_TRUE(store_->Write([](Txn& txn) -> Status {
-    WEIR_TRY(txn.CreateNode("pc", ngac::NodeType::kPolicyClass));
-    WEIR_TRY(txn.CreateNode("z-users", ngac::NodeType::kUserAttribute, {"pc"}));
-    WEIR_TRY(txn.CreateNode("staff", ngac::NodeType::kUserAttribute, {"z-users"}));
-    WEIR_TRY(txn.CreateNode("ann", ngac::NodeType::kUser, {"staff"}));
-    WEIR_TRY(txn.CreateNode("z-all", ngac::NodeType::kObjectAttribute, {"pc"}));
-    WEIR_TRY(txn.CreateNode("file", ngac::NodeType::kObject, {"z-all"}));
-    WEIR_TRY(txn.CreateNode("gone", ngac::NodeType::kObject, {"z-all"}));
-    WEIR_TRY(txn.Associate("staff", "z-all", {"read"}));
-    WEIR_TRY(txn.Associate("staff", "z-all", {"read", "write"}));
-    WEIR_TRY(txn.Associate("staff", "gone", {"delete"}));
-    WEIR_TRY(txn.DeleteNode("gone"));
-    WEIR_TRY(txn.Assign("ann", "z-users"));
-    EXPECT_TRUE(txn.graph().Decide("ann", "write", "file"));
-    return {};
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->Write([](Txn& txn) -> Status {
+                    WEIR_TRY(txn.CreateNode("pc", ngac::NodeType::kPolicyClass));
+                    WEIR_TRY(txn.CreateNode("z-users", ngac::NodeType::kUserAttribute, {"pc"}));
+                    WEIR_TRY(txn.CreateNode("staff", ngac::NodeType::kUserAttribute, {"z-users"}));
+                    WEIR_TRY(txn.CreateNode("ann", ngac::NodeType::kUser, {"staff"}));
+                    WEIR_TRY(txn.CreateNode("z-all", ngac::NodeType::kObjectAttribute, {"pc"}));
+                    WEIR_TRY(txn.CreateNode("file", ngac::NodeType::kObject, {"z-all"}));
+                    WEIR_TRY(txn.CreateNode("gone", ngac::NodeType::kObject, {"z-all"}));
+                    WEIR_TRY(txn.Associate("staff", "z-all", {"read"}));
+                    WEIR_TRY(txn.Associate("staff", "z-all", {"read", "write"}));
+                    WEIR_TRY(txn.Associate("staff", "gone", {"delete"}));
+                    WEIR_TRY(txn.DeleteNode("gone"));
+                    WEIR_TRY(txn.Assign("ann", "z-users"));
+                    EXPECT_TRUE(txn.graph().Decide("ann", "write", "file"));
+                    return {};
+                  })
+                  .ok());
   EXPECT_EQ(Reason(store_->Write([](Txn& txn) -> Status { return txn.Associate("staff", "z-all", {"fly"}); })),
             "UNKNOWN_RIGHT");
   Reopen();
   EXPECT_TRUE(store_->Read()->graph().Decide("ann", "write", "file"));
   EXPECT_FALSE(store_->Read()->graph().Decide("ann", "delete", "file"));
   EXPECT_EQ(store_->Read()->graph().Get("ann")->containers.size(), 2u);
-  ASSERT_TRUE(store_->Write([](Txn& txn) -> Status {
-    WEIR_TRY(txn.Deassign("ann", "staff"));
-    return txn.Dissociate("staff", "z-all");
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->Write([](Txn& txn) -> Status {
+                    WEIR_TRY(txn.Deassign("ann", "staff"));
+                    return txn.Dissociate("staff", "z-all");
+                  })
+                  .ok());
   Reopen();
   EXPECT_FALSE(store_->Read()->graph().Decide("ann", "read", "file"));
   EXPECT_EQ(store_->Read()->graph().Get("ann")->containers.size(), 1u);

@@ -71,7 +71,8 @@ std::vector<Place> PlacesOf(const mesh::v1::DestinationSet& set, const std::stri
   std::vector<Place> places(static_cast<size_t>(shares.size()));
   const bool ordered = set.mode() == mesh::v1::DestinationSet::ORDERED;
   const bool weighted = std::any_of(shares.begin(), shares.end(), [](const auto& s) { return s.has_weight(); });
-  const auto own = std::find_if(shares.begin(), shares.end(), [&](const auto& s) { return s.cluster() == own_cluster; });
+  const auto own =
+      std::find_if(shares.begin(), shares.end(), [&](const auto& s) { return s.cluster() == own_cluster; });
   bool standby_began = false;
   uint32_t standby = 0;
   for (int i = 0; i < shares.size(); ++i) {

@@ -50,8 +50,9 @@ struct Peers {
 void MeshTls(const Peers& peers, tls::CommonTlsContext* context);
 
 // An HTTP connection manager that takes its routes by RDS, or `inline_routes` when that is set.
-void AddHttp(const std::string& stat_prefix, const std::string& route_config, const route::RouteConfiguration* inline_routes,
-             bool edge, NodeProfile profile, listener::FilterChain* chain);
+void AddHttp(const std::string& stat_prefix, const std::string& route_config,
+             const route::RouteConfiguration* inline_routes, bool edge, NodeProfile profile,
+             listener::FilterChain* chain);
 
 // One chain of the mesh port: TLS of the mesh for these server names.
 void AddMeshTls(const std::string& server_name, const Peers& peers, listener::FilterChain* chain);

@@ -6,11 +6,16 @@ namespace {
 
 route::RedirectAction::RedirectResponseCode RedirectCode(uint32_t code) {
   switch (code) {
-    case 302: return route::RedirectAction::FOUND;
-    case 303: return route::RedirectAction::SEE_OTHER;
-    case 307: return route::RedirectAction::TEMPORARY_REDIRECT;
-    case 308: return route::RedirectAction::PERMANENT_REDIRECT;
-    default: return route::RedirectAction::MOVED_PERMANENTLY;
+    case 302:
+      return route::RedirectAction::FOUND;
+    case 303:
+      return route::RedirectAction::SEE_OTHER;
+    case 307:
+      return route::RedirectAction::TEMPORARY_REDIRECT;
+    case 308:
+      return route::RedirectAction::PERMANENT_REDIRECT;
+    default:
+      return route::RedirectAction::MOVED_PERMANENTLY;
   }
 }
 
@@ -46,8 +51,10 @@ void SetAction(const mesh::v1::Route& from, const Intent& intent, NodeProfile pr
   }
   auto* action = to->mutable_route();
   action->set_cluster(from.destination_set());
-  if (from.has_timeout()) *action->mutable_timeout() = from.timeout();
-  else SetMilliseconds(15'000, action->mutable_timeout());
+  if (from.has_timeout())
+    *action->mutable_timeout() = from.timeout();
+  else
+    SetMilliseconds(15'000, action->mutable_timeout());
   if (profile.hardened) AddRetry(action->mutable_retry_policy());
 }
 
@@ -67,8 +74,10 @@ void MakeVirtualHost(const std::string& name, const mesh::v1::Host& host, const 
     if (from.match().empty()) add()->set_prefix("/");
     for (const mesh::v1::RouteMatch& match : from.match()) {
       auto* to = add();
-      if (match.has_exact()) to->set_path(match.exact());
-      else to->set_prefix(match.has_prefix() ? match.prefix() : "/");
+      if (match.has_exact())
+        to->set_path(match.exact());
+      else
+        to->set_prefix(match.has_prefix() ? match.prefix() : "/");
     }
   }
 }

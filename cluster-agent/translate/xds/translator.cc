@@ -65,8 +65,12 @@ class NodeTranslation {
  public:
   NodeTranslation(Translator& translator, const Intent& intent, const Facts& facts, const v1::Workload& workload,
                   NodeProfile profile)
-      : translator_(translator), identity_(translator.identity_), intent_(intent), facts_(facts),
-        workload_(workload), profile_(profile) {}
+      : translator_(translator),
+        identity_(translator.identity_),
+        intent_(intent),
+        facts_(facts),
+        workload_(workload),
+        profile_(profile) {}
 
   std::shared_ptr<const NodeConfig> Run() {
     for (const std::string_view url : kEnvoyTypes) config_->types[std::string(url)];
@@ -92,7 +96,8 @@ class NodeTranslation {
     std::sort(origins.begin(), origins.end());
     origins.erase(std::unique(origins.begin(), origins.end()), origins.end());
     // Two nodes may give the same name to different things, so the workload is part of the key.
-    const std::string key = fmt::format("{}\n{}\n{}{}\n{}", KeyOf(workload_), url, profile_.vhds, profile_.hardened, name);
+    const std::string key =
+        fmt::format("{}\n{}\n{}{}\n{}", KeyOf(workload_), url, profile_.vhds, profile_.hardened, name);
     Translator::Remembered& remembered = translator_.memory_[key];
     remembered.used = translator_.turn_;
     if (remembered.resource != nullptr && remembered.input == input && remembered.resource->origins == origins) {
@@ -139,8 +144,8 @@ class NodeTranslation {
       const bool taken = std::any_of(port->hosts.begin(), port->hosts.end(),
                                      [&](const auto* other) { return other->message->hostname() == hostname; });
       if (taken) {
-        config_->problems.push_back(fmt::format("{}: host {} on port {} is named twice; {} is left out", KeyOf(workload_),
-                                                hostname, listener.port(), host_name));
+        config_->problems.push_back(fmt::format("{}: host {} on port {} is named twice; {} is left out",
+                                                KeyOf(workload_), hostname, listener.port(), host_name));
         continue;
       }
       port->hosts.push_back(&host->second);
@@ -155,7 +160,8 @@ class NodeTranslation {
 
   static Origins ListenerOrigins(const Port& port) {
     Origins origins;
-    for (const auto* listener : port.listeners) origins.push_back(Ref("Listener", listener->message->name(), listener->version));
+    for (const auto* listener : port.listeners)
+      origins.push_back(Ref("Listener", listener->message->name(), listener->version));
     return origins;
   }
 
@@ -198,7 +204,9 @@ class NodeTranslation {
     });
   }
 
-  static IntentRef HostRef(const Piece<mesh::v1::Host>& host) { return Ref("Host", host.message->name(), host.version); }
+  static IntentRef HostRef(const Piece<mesh::v1::Host>& host) {
+    return Ref("Host", host.message->name(), host.version);
+  }
 
   // The intent's version, and which of its destination sets exist.
   std::string HostInput(const Piece<mesh::v1::Host>& host) const {
@@ -218,8 +226,8 @@ class NodeTranslation {
       service = FindService(facts_, set.message->service());
       input += PodsInput(facts_, service);
       if (service == nullptr) {
-        config_->problems.push_back(fmt::format("{}: no service {} in namespace {}", name, set.message->service().host(),
-                                                set.message->service().namespace_()));
+        config_->problems.push_back(fmt::format("{}: no service {} in namespace {}", name,
+                                                set.message->service().host(), set.message->service().namespace_()));
       }
     }
     for (const mesh::v1::ClusterShare& share : set.message->clusters()) {
@@ -229,8 +237,10 @@ class NodeTranslation {
       input += fmt::format("{} {}\n", share.endpoints(), imported->second.version);
     }
     const auto make = [&](cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints) {
-      if (set.message->has_service()) MakeLocal(*set.message, service, facts_, identity_, profile_, out, endpoints);
-      else MakeSpread(*set.message, intent_, identity_.cluster, profile_, out, endpoints);
+      if (set.message->has_service())
+        MakeLocal(*set.message, service, facts_, identity_, profile_, out, endpoints);
+      else
+        MakeSpread(*set.message, intent_, identity_.cluster, profile_, out, endpoints);
     };
     Add<cluster::Cluster>(xds::kCluster, name, input, origins, [&](auto* out) {
       endpoint::ClusterLoadAssignment unused;
@@ -255,7 +265,8 @@ class NodeTranslation {
       if (port.tier2_hosts.empty()) continue;
       for (const IntentRef& ref : ListenerOrigins(port)) origins.push_back(ref);
       for (const std::string& hostname : port.tier2_hosts) {
-        chains.emplace(hostname, Chain{{{port.tier2_callers.begin(), port.tier2_callers.end()}, ""}, port.route_config, 0});
+        chains.emplace(hostname,
+                       Chain{{{port.tier2_callers.begin(), port.tier2_callers.end()}, ""}, port.route_config, 0});
       }
     }
     for (const v1::Service* service : Serving()) {

@@ -15,7 +15,8 @@ namespace weir::agent {
 
 inline constexpr uint32_t kMeshPort = 15443;
 
-// One Envoy resource, ready to send, and the intent it is made of (sorted): what an ACK or NACK of it means. Never changes.
+// One Envoy resource, ready to send, and the intent it is made of (sorted): what an ACK or NACK of it means. Never
+// changes.
 struct EnvoyResource {
   xds::ResourcePtr resource;
   std::vector<IntentRef> origins;

@@ -42,19 +42,26 @@ Facts Edge() {
 Intent EdgeIntent() {
   Intent intent;
   Put<mesh::v1::Listener>(R"(name: "edge/app=t1/80" port: 80 tier: TIER1 hosts: "edge/app=t1/80/shop.example"
-                             selector { namespace: "edge" labels { key: "app" value: "t1" } })", &intent);
+                             selector { namespace: "edge" labels { key: "app" value: "t1" } })",
+                          &intent);
   Put<mesh::v1::Host>(R"(name: "edge/app=t1/80/shop.example" hostname: "shop.example"
     routes { name: "web/0" match { exact: "/old" } match { prefix: "/older/" } redirect { authority: "new.example" code: 308 } }
     routes { name: "web/1" match { prefix: "/ping" } direct_response { status: 204 } }
-    routes { name: "web/2" destination_set: "set" })", &intent);
+    routes { name: "web/2" destination_set: "set" })",
+                      &intent);
   Put<mesh::v1::DestinationSet>(R"(name: "set" hostname: "shop.example"
     clusters { cluster: "c1" weight: 75 endpoints: "c1/shop.example" region: "eu" }
     clusters { cluster: "c2" weight: 25 endpoints: "c2/shop.example" region: "us" }
-    clusters { cluster: "c3" weight: 0 endpoints: "c3/shop.example" })", &intent);
-  Put<mesh::v1::ServiceEndpoints>(R"(name: "c1/shop.example" cluster: "c1" hostname: "shop.example" trust_domain: "c1.weir"
-    endpoints { address: "127.0.2.10" port: 15443 spiffe_id: "spiffe://c1.weir/ns/in/sa/t2" })", &intent);
-  Put<mesh::v1::ServiceEndpoints>(R"(name: "c2/shop.example" cluster: "c2" hostname: "shop.example" trust_domain: "c2.weir"
-    endpoints { address: "127.0.3.10" port: 15443 spiffe_id: "spiffe://c2.weir/ns/in/sa/t2" })", &intent);
+    clusters { cluster: "c3" weight: 0 endpoints: "c3/shop.example" })",
+                                &intent);
+  Put<mesh::v1::ServiceEndpoints>(
+      R"(name: "c1/shop.example" cluster: "c1" hostname: "shop.example" trust_domain: "c1.weir"
+    endpoints { address: "127.0.2.10" port: 15443 spiffe_id: "spiffe://c1.weir/ns/in/sa/t2" })",
+      &intent);
+  Put<mesh::v1::ServiceEndpoints>(
+      R"(name: "c2/shop.example" cluster: "c2" hostname: "shop.example" trust_domain: "c2.weir"
+    endpoints { address: "127.0.3.10" port: 15443 spiffe_id: "spiffe://c2.weir/ns/in/sa/t2" })",
+      &intent);
   Put<mesh::v1::TrustBundle>(R"(name: "weir" root_pem: "ROOT")", &intent);
   return intent;
 }
@@ -70,11 +77,14 @@ Facts InCluster() {
 Intent InClusterIntent() {
   Intent intent;
   Put<mesh::v1::Listener>(R"(name: "in/app=t2/80" port: 80 tier: TIER2 hosts: "in/app=t2/80/shop.example"
-    selector { namespace: "in" labels { key: "app" value: "t2" } } allowed_callers: "spiffe://edge.weir/ns/edge/sa/default")", &intent);
-  Put<mesh::v1::Host>(R"(name: "in/app=t2/80/shop.example" hostname: "shop.example" routes { name: "web/0" destination_set: "local" timeout { seconds: 3 } })",
-                      &intent);
+    selector { namespace: "in" labels { key: "app" value: "t2" } } allowed_callers: "spiffe://edge.weir/ns/edge/sa/default")",
+                          &intent);
+  Put<mesh::v1::Host>(
+      R"(name: "in/app=t2/80/shop.example" hostname: "shop.example" routes { name: "web/0" destination_set: "local" timeout { seconds: 3 } })",
+      &intent);
   Put<mesh::v1::DestinationSet>(R"(name: "local" hostname: "shop.example"
-    service { namespace: "shop" host: "web.shop.svc.cluster.local" port: 80 })", &intent);
+    service { namespace: "shop" host: "web.shop.svc.cluster.local" port: 80 })",
+                                &intent);
   return intent;
 }
 
@@ -165,7 +175,8 @@ TEST(Translator, TrustsNobodyWhileNoIdentityIsKnown) {
   Translator translator(Identity("edge"));
   const auto config = translator.Translate(intent, Edge(), "edge/t1", {.vhds = true, .hardened = false});
   tls::UpstreamTlsContext context;
-  ASSERT_TRUE(Get<cluster::Cluster>(*config, xds::kCluster, "set").transport_socket().typed_config().UnpackTo(&context));
+  ASSERT_TRUE(
+      Get<cluster::Cluster>(*config, xds::kCluster, "set").transport_socket().typed_config().UnpackTo(&context));
   const auto& validation = context.common_tls_context().combined_validation_context().default_validation_context();
   ASSERT_EQ(validation.match_typed_subject_alt_names_size(), 1);
   EXPECT_EQ(validation.match_typed_subject_alt_names(0).matcher().exact(), "spiffe://nobody.invalid");
@@ -181,8 +192,12 @@ TEST(Translator, ServesEachTier2HostOnTheMeshPortToItsCallersOnly) {
   tls::DownstreamTlsContext context;
   ASSERT_TRUE(mesh.filter_chains(0).transport_socket().typed_config().UnpackTo(&context));
   EXPECT_TRUE(context.require_client_certificate().value());
-  EXPECT_EQ(context.common_tls_context().combined_validation_context().default_validation_context()
-                .match_typed_subject_alt_names(0).matcher().exact(),
+  EXPECT_EQ(context.common_tls_context()
+                .combined_validation_context()
+                .default_validation_context()
+                .match_typed_subject_alt_names(0)
+                .matcher()
+                .exact(),
             "spiffe://edge.weir/ns/edge/sa/default");
   hcm::HttpConnectionManager http;
   ASSERT_TRUE(mesh.filter_chains(0).filters(0).typed_config().UnpackTo(&http));
@@ -194,38 +209,50 @@ TEST(Translator, ServesEachTier2HostOnTheMeshPortToItsCallersOnly) {
   EXPECT_EQ(address.address(), "127.0.2.21");
   EXPECT_EQ(address.port_value(), 15443u);
   tls::UpstreamTlsContext upstream;
-  ASSERT_TRUE(Get<cluster::Cluster>(*config, xds::kCluster, "local").transport_socket().typed_config().UnpackTo(&upstream));
+  ASSERT_TRUE(
+      Get<cluster::Cluster>(*config, xds::kCluster, "local").transport_socket().typed_config().UnpackTo(&upstream));
   EXPECT_EQ(upstream.sni(), "outbound_.80_._.web.shop.svc.cluster.local");
 }
 
 TEST(Translator, PutsAPodProxyBeforeEachPortOfAService) {
   Translator translator(Identity("c1"));
-  const auto config = translator.Translate(InClusterIntent(), InCluster(), "shop/pod1", {.vhds = true, .hardened = false});
+  const auto config =
+      translator.Translate(InClusterIntent(), InCluster(), "shop/pod1", {.vhds = true, .hardened = false});
   EXPECT_THAT(Names(*config, xds::kListener), ElementsAre("15443"));
   const auto mesh = Get<envoy_v3::listener::Listener>(*config, xds::kListener, "15443");
   EXPECT_THAT(mesh.filter_chains(0).filter_chain_match().server_names(),
               ElementsAre("outbound_.80_._.web.shop.svc.cluster.local"));
   tls::DownstreamTlsContext context;
   ASSERT_TRUE(mesh.filter_chains(0).transport_socket().typed_config().UnpackTo(&context));
-  EXPECT_EQ(context.common_tls_context().combined_validation_context().default_validation_context()
-                .match_typed_subject_alt_names(0).matcher().prefix(),
+  EXPECT_EQ(context.common_tls_context()
+                .combined_validation_context()
+                .default_validation_context()
+                .match_typed_subject_alt_names(0)
+                .matcher()
+                .prefix(),
             "spiffe://c1.weir/");
   const auto app = Get<cluster::Cluster>(*config, xds::kCluster, "app/80");
-  EXPECT_EQ(app.load_assignment().endpoints(0).lb_endpoints(0).endpoint().address().socket_address().port_value(), 8080u);
+  EXPECT_EQ(app.load_assignment().endpoints(0).lb_endpoints(0).endpoint().address().socket_address().port_value(),
+            8080u);
   EXPECT_EQ(app.type(), cluster::Cluster::STATIC);
 }
 
 TEST(Translator, MergesSeveralListenersOfOneWorkloadAndPort) {
   Intent intent = EdgeIntent();
-  Put<mesh::v1::Listener>(R"(name: "edge/zone=a/80" port: 80 tier: TIER1 selector { namespace: "edge" labels { key: "app" value: "t1" } }
-    hosts: "edge/zone=a/80/pay.example" hosts: "edge/zone=a/80/shop.example")", &intent);
+  Put<mesh::v1::Listener>(
+      R"(name: "edge/zone=a/80" port: 80 tier: TIER1 selector { namespace: "edge" labels { key: "app" value: "t1" } }
+    hosts: "edge/zone=a/80/pay.example" hosts: "edge/zone=a/80/shop.example")",
+      &intent);
   for (const std::string host : {"pay.example", "shop.example"}) {
-    Put<mesh::v1::Host>("name: 'edge/zone=a/80/" + host + "' hostname: '" + host + "' routes { direct_response { status: 200 } }", &intent);
+    Put<mesh::v1::Host>(
+        "name: 'edge/zone=a/80/" + host + "' hostname: '" + host + "' routes { direct_response { status: 200 } }",
+        &intent);
   }
   Translator translator(Identity("edge"));
   const auto config = translator.Translate(intent, Edge(), "edge/t1", {.vhds = true, .hardened = false});
   EXPECT_THAT(Names(*config, xds::kListener), ElementsAre("80"));
-  EXPECT_THAT(Names(*config, xds::kVirtualHost), ElementsAre("edge/app=t1/80/pay.example", "edge/app=t1/80/shop.example"));
+  EXPECT_THAT(Names(*config, xds::kVirtualHost),
+              ElementsAre("edge/app=t1/80/pay.example", "edge/app=t1/80/shop.example"));
   ASSERT_EQ(config->problems.size(), 1u);  // The same host twice: the first keeps it, and it is said.
   EXPECT_THAT(config->problems[0], HasSubstr("shop.example"));
 }
@@ -272,7 +299,8 @@ TEST(Translator, BuildsOnlyWhatAChangeTouches) {
   Intent intent = EdgeIntent();
   translator.Translate(intent, Edge(), "edge/t1", {.vhds = true, .hardened = false});
   const uint64_t before = translator.built();
-  Put<mesh::v1::Host>(R"(name: "edge/app=t1/80/shop.example" hostname: "shop.example" routes { destination_set: "set" })", &intent);
+  Put<mesh::v1::Host>(
+      R"(name: "edge/app=t1/80/shop.example" hostname: "shop.example" routes { destination_set: "set" })", &intent);
   translator.Translate(intent, Edge(), "edge/t1", {.vhds = true, .hardened = false});
   EXPECT_EQ(translator.built(), before + 1);
 }
@@ -282,9 +310,11 @@ TEST(Translator, NamesTheIntentThatEachResourceIsMadeOf) {
   Translator translator(Identity("edge"));
   const auto config = translator.Translate(intent, Edge(), "edge/t1", {.vhds = true, .hardened = false});
   const EnvoyResource* set = config->Find(xds::kCluster, "set");
-  EXPECT_THAT(set->origins, ElementsAre(IntentRef{"DestinationSet", "set", intent.destination_sets.at("set").version},
-                                        IntentRef{"ServiceEndpoints", "c1/shop.example", intent.endpoints.at("c1/shop.example").version},
-                                        IntentRef{"ServiceEndpoints", "c2/shop.example", intent.endpoints.at("c2/shop.example").version}));
+  EXPECT_THAT(
+      set->origins,
+      ElementsAre(IntentRef{"DestinationSet", "set", intent.destination_sets.at("set").version},
+                  IntentRef{"ServiceEndpoints", "c1/shop.example", intent.endpoints.at("c1/shop.example").version},
+                  IntentRef{"ServiceEndpoints", "c2/shop.example", intent.endpoints.at("c2/shop.example").version}));
 }
 
 }  // namespace

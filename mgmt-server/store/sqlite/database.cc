@@ -55,7 +55,8 @@ Result<bool> Statement::Step() {
     Reset();
     return false;
   }
-  Error error = SqlError(sqlite3_db_handle(statement_), bound != 0 ? bound : sqlite3_extended_errcode(sqlite3_db_handle(statement_)));
+  Error error = SqlError(sqlite3_db_handle(statement_),
+                         bound != 0 ? bound : sqlite3_extended_errcode(sqlite3_db_handle(statement_)));
   Reset();
   return error;
 }
@@ -69,7 +70,8 @@ void Statement::Reset() {
 std::string_view Statement::Bytes(int column) const {
   const void* data = sqlite3_column_blob(statement_, column);
   const int size = sqlite3_column_bytes(statement_, column);
-  return data == nullptr ? std::string_view() : std::string_view(static_cast<const char*>(data), static_cast<size_t>(size));
+  return data == nullptr ? std::string_view()
+                         : std::string_view(static_cast<const char*>(data), static_cast<size_t>(size));
 }
 int64_t Statement::Number(int column) const { return sqlite3_column_int64(statement_, column); }
 
@@ -82,7 +84,8 @@ Database::~Database() { sqlite3_close(db_); }
 
 Result<Database> Database::Open(const std::string& path, const std::string& vfs, bool read_only) {
   Database database;
-  const int flags = SQLITE_OPEN_NOMUTEX | (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  const int flags =
+      SQLITE_OPEN_NOMUTEX | (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
   const int code = sqlite3_open_v2(path.c_str(), &database.db_, flags, vfs.empty() ? nullptr : vfs.c_str());
   if (code != SQLITE_OK) return SqlError(database.db_, code);
   sqlite3_extended_result_codes(database.db_, 1);

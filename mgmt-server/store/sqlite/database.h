@@ -11,8 +11,8 @@ struct sqlite3_stmt;
 
 namespace weir::store {
 
-// A prepared statement. Bind from left to right, then Run or Step; the statement resets itself. Bound text is not copied:
-// it must live until Run or the last Step.
+// A prepared statement. Bind from left to right, then Run or Step; the statement resets itself. Bound text is not
+// copied: it must live until Run or the last Step.
 class Statement {
  public:
   Statement() = default;
@@ -23,8 +23,8 @@ class Statement {
   Statement& Text(std::string_view value);
   Statement& Blob(std::string_view value);
   Statement& Int(int64_t value);
-  Status Run();          // A statement without rows.
-  Result<bool> Step();   // True: there is a row to read. False: done, and reset.
+  Status Run();         // A statement without rows.
+  Result<bool> Step();  // True: there is a row to read. False: done, and reset.
   void Reset();
 
   // Columns of the row, from 0. Valid until the next Step.

@@ -108,9 +108,7 @@ Status SqliteRows::PutJoinToken(const JoinToken& token) {
                  .Int(ToMicros(token.expires))
                  .Int(token.used ? 1 : 0));
 }
-Status SqliteRows::DeleteJoinToken(std::string_view token_hash) {
-  return Run(sql_[kDeleteJoinToken].Blob(token_hash));
-}
+Status SqliteRows::DeleteJoinToken(std::string_view token_hash) { return Run(sql_[kDeleteJoinToken].Blob(token_hash)); }
 Status SqliteRows::PutCaMaterial(std::string_view name, std::string_view blob) {
   return Run(sql_[kPutCaMaterial].Text(name).Blob(blob));
 }
@@ -135,8 +133,8 @@ Status SqliteRows::DeleteFacts(std::string_view cluster_uid) { return Run(sql_[k
 Status SqliteRows::PutAudit(const AuditRow& row) {
   Statement& insert = sql_[kPutAudit];
   insert.Int(row.sequence).Int(ToMicros(row.time)).Int(row.revision);
-  for (const std::string* field : {&row.principal, &row.principal_uid, &row.action, &row.fqn, &row.uid, &row.before_etag,
-                                   &row.after_etag, &row.path, &row.peer, &row.request_id}) {
+  for (const std::string* field : {&row.principal, &row.principal_uid, &row.action, &row.fqn, &row.uid,
+                                   &row.before_etag, &row.after_etag, &row.path, &row.peer, &row.request_id}) {
     insert.Text(*field);
   }
   return Run(insert.Blob(row.hash));

@@ -39,9 +39,28 @@ class SqliteRows : public RowWriter {
 
  private:
   enum Sql : size_t {
-    kPutVersion, kPutNode, kDeleteNode, kPutAssignment, kDeleteAssignment, kPutAssociation, kDeleteAssociation,
-    kPutCredential, kDeleteCredential, kPutSession, kDeleteSession, kPutJoinToken, kDeleteJoinToken, kPutCaMaterial,
-    kDeleteCaMaterial, kPutFactsState, kPutFact, kDeleteFact, kDeleteFacts, kPutAudit, kPutFactsSequence, kCount
+    kPutVersion,
+    kPutNode,
+    kDeleteNode,
+    kPutAssignment,
+    kDeleteAssignment,
+    kPutAssociation,
+    kDeleteAssociation,
+    kPutCredential,
+    kDeleteCredential,
+    kPutSession,
+    kDeleteSession,
+    kPutJoinToken,
+    kDeleteJoinToken,
+    kPutCaMaterial,
+    kDeleteCaMaterial,
+    kPutFactsState,
+    kPutFact,
+    kDeleteFact,
+    kDeleteFacts,
+    kPutAudit,
+    kPutFactsSequence,
+    kCount
   };
   Status Run(Statement& statement);
 

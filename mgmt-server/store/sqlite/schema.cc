@@ -120,7 +120,8 @@ Status LoadGraph(Database& database, ngac::Graph& graph) {
 
 Status LoadFacts(Database& database, ViewLoader& loader) {
   std::map<std::string, std::shared_ptr<ClusterFacts>> clusters;
-  WEIR_TRY(ForRows(database, "SELECT cluster_uid, sequence, agent_sequence, hash, last_seen, agent_version FROM cluster_facts",
+  WEIR_TRY(ForRows(database,
+                   "SELECT cluster_uid, sequence, agent_sequence, hash, last_seen, agent_version FROM cluster_facts",
                    [&](const Statement& row) {
                      auto facts = std::make_shared<ClusterFacts>();
                      facts->cluster_uid = row.String(0);
@@ -173,9 +174,9 @@ AuditRow ReadAudit(const Statement& row) {
   record.time = FromMicros(row.Number(1));
   record.revision = row.Number(2);
   int column = 3;
-  for (std::string* field : {&record.principal, &record.principal_uid, &record.action, &record.fqn, &record.uid,
-                             &record.before_etag, &record.after_etag, &record.path, &record.peer, &record.request_id,
-                             &record.hash}) {
+  for (std::string* field :
+       {&record.principal, &record.principal_uid, &record.action, &record.fqn, &record.uid, &record.before_etag,
+        &record.after_etag, &record.path, &record.peer, &record.request_id, &record.hash}) {
     *field = row.String(column++);
   }
   return record;

@@ -20,8 +20,9 @@ Status Load(Database& database, View& view);
 #define WEIR_VERSION_COLUMNS "uid, id >> 20, fqn, kind, etag, body, owners, deleted, create_time, update_time"
 ResourcePtr ReadVersion(const Statement& row);
 AuditRow ReadAudit(const Statement& row);
-#define WEIR_AUDIT_COLUMNS \
-  "sequence, time, revision, principal, principal_uid, action, fqn, uid, before_etag, after_etag, path, peer, request_id, hash"
+#define WEIR_AUDIT_COLUMNS                                                                                      \
+  "sequence, time, revision, principal, principal_uid, action, fqn, uid, before_etag, after_etag, path, peer, " \
+  "request_id, hash"
 
 std::string PackOwners(const std::map<std::string, std::string>& owners);
 int64_t ToMicros(WallTime time);

@@ -69,15 +69,17 @@ class SqliteStore : public Store {
   Status Start() {
     if (options_.vfs.empty()) {
       WEIR_TRY(lock_.Take(options_.path + ".lock"));
-      const int fd = ::open(options_.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);  // SQLite's files take this mode.
+      const int fd =
+          ::open(options_.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);  // SQLite's files take this mode.
       if (fd >= 0) ::close(fd);
     }
     WEIR_ASSIGN(db_, Database::Open(options_.path, options_.vfs, false));
     // EXTRA for the change to WAL: else a deleted rollback journal could come back with the power and undo everything.
-    WEIR_TRY(db_.Execute("PRAGMA synchronous = EXTRA; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                         "PRAGMA foreign_keys = ON;"
-                         "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
-                         "PRAGMA trusted_schema = OFF"));
+    WEIR_TRY(
+        db_.Execute("PRAGMA synchronous = EXTRA; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                    "PRAGMA foreign_keys = ON;"
+                    "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
+                    "PRAGMA trusted_schema = OFF"));
     WEIR_TRY(db_.Execute(fmt::format("PRAGMA wal_autocheckpoint = {}", options_.checkpoint_pages).c_str()));
     WEIR_TRY(Migrate(db_));
     WEIR_TRY(rows_.Prepare(db_));
@@ -112,8 +114,9 @@ class SqliteStore : public Store {
     ViewLoader loader(*view);
     loader.SetRevision(revision);
     std::lock_guard lock(reader_mutex_);
-    WEIR_ASSIGN(Statement query, reader_.Prepare("SELECT " WEIR_VERSION_COLUMNS " FROM versions WHERE id IN "
-                                                 "(SELECT max(id) FROM versions WHERE id < ? GROUP BY fqn) AND deleted = 0"));
+    WEIR_ASSIGN(Statement query,
+                reader_.Prepare("SELECT " WEIR_VERSION_COLUMNS " FROM versions WHERE id IN "
+                                "(SELECT max(id) FROM versions WHERE id < ? GROUP BY fqn) AND deleted = 0"));
     query.Int((revision + 1) << kPlaceBits);
     while (true) {
       WEIR_ASSIGN(const bool row, query.Step());
@@ -151,7 +154,8 @@ class SqliteStore : public Store {
   std::unique_ptr<Subscription> Subscribe(int64_t after, std::function<void(const ChangeEvent&)> callback) override {
     return changes_->Subscribe(after, std::move(callback));
   }
-  std::unique_ptr<Subscription> SubscribeFacts(uint64_t after, std::function<void(const FactsEvent&)> callback) override {
+  std::unique_ptr<Subscription> SubscribeFacts(uint64_t after,
+                                               std::function<void(const FactsEvent&)> callback) override {
     return facts_->Subscribe(static_cast<int64_t>(after), std::move(callback));
   }
 
@@ -257,8 +261,8 @@ class SqliteStore : public Store {
     return {};
   }
 
-  // After a failed COMMIT its frames may stand unsynced in the log, and a crash now could bring them back. A small commit
-  // of our own overwrites their beginning; after it, what is stored is compared with memory.
+  // After a failed COMMIT its frames may stand unsynced in the log, and a crash now could bring them back. A small
+  // commit of our own overwrites their beginning; after it, what is stored is compared with memory.
   Status Fence() {
     WEIR_TRY(db_.Execute("UPDATE counters SET value = value + 1 WHERE name = 'fence'"));
     const int64_t known = Read()->revision();
@@ -315,7 +319,8 @@ class SqliteStore : public Store {
         if (events.empty() || events.back().revision != revision) events.push_back({revision, {}});
         ResourceChange change{query.String(1), query.String(2), query.String(3), query.Number(4) != 0};
         auto& changes = events.back().changes;
-        if (!changes.empty() && changes.back().fqn == change.fqn && changes.back().uid == change.uid) changes.pop_back();
+        if (!changes.empty() && changes.back().fqn == change.fqn && changes.back().uid == change.uid)
+          changes.pop_back();
         changes.push_back(std::move(change));
       }
     }();
