@@ -36,12 +36,14 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
 
   weir::bootstrap::v1::Server bootstrap;
-  const weir::bootstrap::Outcome outcome = weir::bootstrap::Load(
-      {.name = "weir-server", .purpose = "The management plane: API, permissions, store, push and certificates.",
-       .version = "0.1.0", .environment_prefix = "WEIR_SERVER_"},
-      argc, argv, bootstrap, [](const google::protobuf::Message& message) {
-        return weir::server::Check(static_cast<const weir::bootstrap::v1::Server&>(message));
-      });
+  const weir::bootstrap::Outcome outcome =
+      weir::bootstrap::Load({.name = "weir-server",
+                             .purpose = "The management plane: API, permissions, store, push and certificates.",
+                             .version = "0.1.0",
+                             .environment_prefix = "WEIR_SERVER_"},
+                            argc, argv, bootstrap, [](const google::protobuf::Message& message) {
+                              return weir::server::Check(static_cast<const weir::bootstrap::v1::Server&>(message));
+                            });
   if (!outcome.run) return outcome.exit_code;
   if (!bootstrap.log().level().empty()) {
     const auto level = weir::obs::ParseLevel(bootstrap.log().level());

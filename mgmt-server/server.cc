@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/impl/service_type.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/service_type.h>
 #include <netinet/in.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -103,8 +103,10 @@ Status CheckPortFree(const std::string& address, uint32_t port, const char* flag
   const bool taken = bind(fd, reinterpret_cast<const sockaddr*>(&in), sizeof in) != 0 && errno == EADDRINUSE;
   close(fd);
   if (!taken) return {};
-  return Unavailable("PORT_IN_USE", "{}:{} is in use by another program (perhaps another weir-server); choose another "
-                     "port with {} (0 = any free one)", address, port, flag);
+  return Unavailable("PORT_IN_USE",
+                     "{}:{} is in use by another program (perhaps another weir-server); choose another "
+                     "port with {} (0 = any free one)",
+                     address, port, flag);
 }
 
 ca::Blobs StoreBlobs(store::Store& store) {
@@ -127,8 +129,7 @@ Status EnsureOrganization(store::Store& store, const Bootstrap& bootstrap) {
     organization.mutable_metadata()->set_name(bootstrap.organization());
     organization.mutable_spec()->set_domain(bootstrap.domain());
     WEIR_ASSIGN(const resource::Fqn fqn, resource::ParseFqn("organizations/" + bootstrap.organization()));
-    services::Draft draft =
-        services::MakeDraft(fqn, std::make_unique<v2::Organization>(std::move(organization)));
+    services::Draft draft = services::MakeDraft(fqn, std::make_unique<v2::Organization>(std::move(organization)));
     WEIR_TRY(resource::ToStatus(fqn.text, draft.violations));
     WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = "Organization",
                                                           .fqn = fqn.text,
@@ -136,9 +137,16 @@ Status EnsureOrganization(store::Store& store, const Bootstrap& bootstrap) {
                                                           .field_owners = {},
                                                           .expected_etag = ""}));
     WEIR_TRY(authz::OnCreate(txn, *stored, {}));
-    return audit::Append(txn, {.principal = "", .principal_uid = "", .action = "create", .fqn = stored->fqn,
-                               .uid = stored->uid, .before_etag = "", .after_etag = stored->etag,
-                               .path = "first start", .peer = "", .request_id = ""});
+    return audit::Append(txn, {.principal = "",
+                               .principal_uid = "",
+                               .action = "create",
+                               .fqn = stored->fqn,
+                               .uid = stored->uid,
+                               .before_etag = "",
+                               .after_etag = stored->etag,
+                               .path = "first start",
+                               .peer = "",
+                               .request_id = ""});
   });
 }
 
@@ -254,10 +262,10 @@ Status Check(const Bootstrap& given) {
 
 Status Server::State::OpenState() {
   WEIR_TRY(MakeFolders(bootstrap.state_dir(), 0700));
-  struct stat facts {};
+  struct stat facts{};
   if (stat(bootstrap.state_dir().c_str(), &facts) == 0 && (facts.st_mode & 077) != 0) {
-    return FailedPrecondition("STATE_FOLDER_OPEN", "{} may be read by others; run: chmod 700 {}",
-                              bootstrap.state_dir(), bootstrap.state_dir());
+    return FailedPrecondition("STATE_FOLDER_OPEN", "{} may be read by others; run: chmod 700 {}", bootstrap.state_dir(),
+                              bootstrap.state_dir());
   }
   WEIR_ASSIGN(lock, StateLock::Take(bootstrap.state_dir()));
   WEIR_TRY(CheckPortFree(bootstrap.address(), bootstrap.rest_port(), "--rest-port"));
@@ -299,7 +307,9 @@ Status Server::State::OpenCa() {
   info.root_path = Path("root.pem");
   WEIR_TRY(WriteFileAtomic(info.root_path, ca->root_pem(), 0644));
   const auto certificate = ca->server_certificate();
-  rpc::ServerTls tls{.chain_pem = certificate.chain_pem, .key_pem = certificate.key_pem, .client_roots_pem = "",
+  rpc::ServerTls tls{.chain_pem = certificate.chain_pem,
+                     .key_pem = certificate.key_pem,
+                     .client_roots_pem = "",
                      .client_certificate = rpc::ClientCertificate::kNone};
   WEIR_ASSIGN(grpc_tls, rpc::RotatingServerTls::Open(Path("tls-grpc"), tls));
   tls.client_roots_pem = ca->root_pem();
@@ -334,8 +344,8 @@ void Server::State::MakeServices() {
   };
   backends.cluster_state = [this](const std::string& cluster) { return fleet->ClusterStateOf(cluster); };
   writes = std::make_unique<services::Writes>(*store);
-  methods = std::make_unique<services::MethodTable>(
-      [this](const std::string& token) { return authn->Authenticate(token); });
+  methods =
+      std::make_unique<services::MethodTable>([this](const std::string& token) { return authn->Authenticate(token); });
   services::AddAll(*methods, backends, *writes);
 }
 
@@ -351,7 +361,8 @@ Status Server::State::StartAgentSide() {
   builder.RegisterService(ads->service());
   agent_server = builder.BuildAndStart();
   if (agent_server == nullptr || port == 0) {
-    return Unavailable("LISTEN_FAILED", "cannot listen on {} for agents (--agent-port)", Listen(bootstrap.agent_port()));
+    return Unavailable("LISTEN_FAILED", "cannot listen on {} for agents (--agent-port)",
+                       Listen(bootstrap.agent_port()));
   }
   info.agent_port = static_cast<uint16_t>(port);
   return {};
@@ -384,9 +395,8 @@ Status Server::State::StartRest() {
   options.render_error = [](int status, const Error& error) {
     return edge::Rest::RenderError(status, error, NewUid());
   };
-  WEIR_ASSIGN(rest_server, http::Server::Start(options, [this](http::Request&& request) {
-                return rest->Handle(std::move(request));
-              }));
+  WEIR_ASSIGN(rest_server, http::Server::Start(
+                               options, [this](http::Request&& request) { return rest->Handle(std::move(request)); }));
   info.rest_port = rest_server->port();
   return {};
 }
@@ -435,9 +445,9 @@ Status Server::State::ApplyFirstDocuments() {
   services::CallContext call;
   call.principal = {user->fqn, user->uid};
   call.request_id = "first-start";
-  const auto answer = methods->CallAs(*v2::ApplyDocumentsRequest::descriptor()->file()->FindServiceByName("Documents")
-                                           ->FindMethodByName("Apply"),
-                                      call, request);
+  const auto answer = methods->CallAs(
+      *v2::ApplyDocumentsRequest::descriptor()->file()->FindServiceByName("Documents")->FindMethodByName("Apply"), call,
+      request);
   if (!answer.ok()) {
     Error error = answer.error();
     error.message = fmt::format("{}: {}", bootstrap.first_documents(), error.message);
@@ -459,7 +469,9 @@ void Server::State::RenewCertificate() {
     return;
   }
   const auto certificate = ca->server_certificate();
-  rpc::ServerTls tls{.chain_pem = certificate.chain_pem, .key_pem = certificate.key_pem, .client_roots_pem = "",
+  rpc::ServerTls tls{.chain_pem = certificate.chain_pem,
+                     .key_pem = certificate.key_pem,
+                     .client_roots_pem = "",
                      .client_certificate = rpc::ClientCertificate::kNone};
   Status replaced = grpc_tls->Replace(tls);
   tls.client_roots_pem = ca->root_pem();
@@ -508,8 +520,8 @@ void Server::Stop(Duration grace) {
   s.certificate_check.Stop();
   s.door.reset();
   if (s.rest_server) s.rest_server->Stop(grace);
-  const auto deadline = std::chrono::system_clock::now() +
-                        std::chrono::duration_cast<std::chrono::system_clock::duration>(grace);
+  const auto deadline =
+      std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(grace);
   if (s.grpc_server) s.grpc_server->Shutdown(deadline);
   if (s.ads) s.ads->Shutdown();
   if (s.fleet) s.fleet->Stop();

@@ -17,8 +17,8 @@ namespace weir::server {
 void FillDefaults(bootstrap::v1::Server& bootstrap);
 Status Check(const bootstrap::v1::Server& bootstrap);
 
-// weir-server, whole: everything between the bootstrap and the three ports. Also what tests and benches start in their own
-// process.
+// weir-server, whole: everything between the bootstrap and the three ports. Also what tests and benches start in their
+// own process.
 class Server {
  public:
   // Locks the state folder (FAILED_PRECONDITION STATE_IN_USE), opens the store, creates what a first start needs, and
@@ -35,13 +35,13 @@ class Server {
     uint16_t rest_port = 0;
     uint16_t grpc_port = 0;
     uint16_t agent_port = 0;
-    std::string root_path;       // <state_dir>/root.pem
+    std::string root_path;  // <state_dir>/root.pem
     std::string root_pem;
     std::string organization;
-    bool first_start = false;    // The administrator was created now.
-    std::string administrator;   // FQN; of a first start only.
-    std::string password_path;   // Of a first start only.
-    std::string admin;           // Address of the admin door; "" = off.
+    bool first_start = false;   // The administrator was created now.
+    std::string administrator;  // FQN; of a first start only.
+    std::string password_path;  // Of a first start only.
+    std::string admin;          // Address of the admin door; "" = off.
   };
   const Info& info() const;
 

@@ -75,7 +75,7 @@ class WeirServer : public ::testing::Test {
 TEST_F(WeirServer, StartsFromNothingAndKeepsWhatItStored) {
   Start();
   EXPECT_TRUE(server_->info().first_start);
-  struct stat facts {};
+  struct stat facts{};
   ASSERT_EQ(stat(bootstrap_.state_dir().c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 0777, 0700u);
   ASSERT_EQ(stat(server_->info().password_path.c_str(), &facts), 0);
@@ -126,8 +126,8 @@ TEST_F(WeirServer, DescribesItselfByReflectionAndHealth) {
   {
     grpc::ClientContext context;
     const grpc::Slice whole_server("");
-    auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", grpc::ByteBuffer(&whole_server, 1),
-                                      &queue);
+    auto call =
+        stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", grpc::ByteBuffer(&whole_server, 1), &queue);
     call->StartCall();
     grpc::ByteBuffer answer;
     grpc::Status status;
@@ -179,9 +179,10 @@ TEST_F(WeirServer, NamesTheFlagWhenAPortIsInUse) {
 
 TEST_F(WeirServer, AppliesTheFirstDocumentsOnce) {
   bootstrap_.set_first_documents(folder_ + "/first.yaml");
-  ASSERT_TRUE(WriteFileAtomic(bootstrap_.first_documents(),
-                              "apiVersion: api.weir.dev/v2\nkind: Tenant\nmetadata: {name: first, organization: acme}\n")
-                  .ok());
+  ASSERT_TRUE(
+      WriteFileAtomic(bootstrap_.first_documents(),
+                      "apiVersion: api.weir.dev/v2\nkind: Tenant\nmetadata: {name: first, organization: acme}\n")
+          .ok());
   Start();
   v2::ListTenantsRequest list;
   list.set_parent("organizations/acme");

@@ -49,7 +49,8 @@ bool HasToken(std::string_view head, std::string_view name, std::string_view tok
   // `head` is in lower case.
   for (size_t at = head.find("\r\n"); at != std::string_view::npos; at = head.find("\r\n", at + 2)) {
     const std::string_view line = head.substr(at + 2, head.find("\r\n", at + 2) - at - 2);
-    if (line.starts_with(name) && line.substr(name.size()).starts_with(":")) return line.find(token, name.size()) != std::string_view::npos;
+    if (line.starts_with(name) && line.substr(name.size()).starts_with(":"))
+      return line.find(token, name.size()) != std::string_view::npos;
   }
   return false;
 }
@@ -65,14 +66,17 @@ uint64_t ContentLength(std::string_view head) {
 }
 
 void Answer(const App& app, std::string head, Connection& connection) {
-  std::transform(head.begin(), head.end(), head.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(head.begin(), head.end(), head.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   connection.body_left = ContentLength(head);
   // A chunked body is not read: the answer says that the connection ends here.
   connection.closing = HasToken(head, "connection", "close") || HasToken(head, "transfer-encoding", "") ||
                        head.find(" http/1.0\r\n") != std::string::npos;
-  if (HasToken(head, "expect", "100-continue") && connection.body_left > 0) connection.out += "HTTP/1.1 100 Continue\r\n\r\n";
-  connection.out += fmt::format("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nX-Served-By: {}\r\n{}\r\n",
-                                app.body.size(), app.cluster, connection.closing ? "Connection: close\r\n" : "");
+  if (HasToken(head, "expect", "100-continue") && connection.body_left > 0)
+    connection.out += "HTTP/1.1 100 Continue\r\n\r\n";
+  connection.out += fmt::format(
+      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nX-Served-By: {}\r\n{}\r\n",
+      app.body.size(), app.cluster, connection.closing ? "Connection: close\r\n" : "");
   if (!head.starts_with("head ")) connection.out += app.body;
 }
 
@@ -184,7 +188,10 @@ int Main(int argc, char** argv) {
   app.pod = "pod1";
   for (int i = 1; i < argc; i += 2) {
     const std::string_view flag = argv[i];
-    std::string* target = flag == "--listen" ? &listen_on : flag == "--cluster" ? &app.cluster : flag == "--pod" ? &app.pod : nullptr;
+    std::string* target = flag == "--listen"    ? &listen_on
+                          : flag == "--cluster" ? &app.cluster
+                          : flag == "--pod"     ? &app.pod
+                                                : nullptr;
     if (target == nullptr || i + 1 == argc) {
       fmt::print(stderr, "usage: weir-demo-app --listen IPv4:port --cluster NAME --pod NAME\n");
       return 2;

@@ -79,7 +79,8 @@ Status Demo::Run() {
 Status Demo::BringUp() {
   // An earlier demo's processes may be dying still: their death follows its own.
   Status ports = fleet_.CheckPorts();
-  for (const auto end = Steady::now() + Milliseconds(3'000); !ports.ok() && Steady::now() < end; ports = fleet_.CheckPorts()) {
+  for (const auto end = Steady::now() + Milliseconds(3'000); !ports.ok() && Steady::now() < end;
+       ports = fleet_.CheckPorts()) {
     std::this_thread::sleep_for(Milliseconds(100));
   }
   if (!ports.ok()) {
@@ -99,8 +100,7 @@ Status Demo::BringUp() {
 Status Demo::ApplyFounding() {
   Say("weir apply --wait -f " + File("founding-tier1gateway.yaml"));
   const auto begin = Steady::now();
-  WEIR_ASSIGN(const std::string applied,
-              fleet_.WeirOk({"apply", "--wait", "-f", File("founding-tier1gateway.yaml")}));
+  WEIR_ASSIGN(const std::string applied, fleet_.WeirOk({"apply", "--wait", "-f", File("founding-tier1gateway.yaml")}));
   Say(fmt::format("every gateway acknowledged after {:.2f} s", Since(begin)));
   // READY of one object is not all: the T2s must have learnt which T1s may call them, the pods must be there.
   WEIR_TRY(WaitReady());
@@ -119,7 +119,8 @@ Status Demo::WaitReady() {
     return report_.status == "READY";
   });
   if (ready.ok()) return {};
-  return FailedPrecondition("NOT_READY", "the resources are {} and not READY; `weir status organizations/demo-org` said:\n{}",
+  return FailedPrecondition("NOT_READY",
+                            "the resources are {} and not READY; `weir status organizations/demo-org` said:\n{}",
                             report_.status, last);
 }
 
@@ -133,12 +134,13 @@ test::LoadReport Demo::Drive(const Weights& weights) {
   const test::LoadReport report = test::RunLoad(load);
   Progress("");
   fmt::print("\r");
-  Say(fmt::format("{} GETs to http://{} through both T1s in {:.1f} s, {} failed, p50 {:.2f} ms, p99 {:.2f} ms", report.requests,
-                  kHost, report.seconds, report.failed, report.p50_ms, report.p99_ms));
+  Say(fmt::format("{} GETs to http://{} through both T1s in {:.1f} s, {} failed, p50 {:.2f} ms, p99 {:.2f} ms",
+                  report.requests, kHost, report.seconds, report.failed, report.p50_ms, report.p99_ms));
   for (const auto& [cluster, weight] : weights) {
     const double share = report.Share(cluster);
     const auto count = report.by_backend.contains(cluster) ? report.by_backend.at(cluster) : 0;
-    fmt::print("             {}  {} {:7.3f} %  ({} requests, asked for {:g} %)\n", cluster, Bar(share), share * 100, count, weight * 100);
+    fmt::print("             {}  {} {:7.3f} %  ({} requests, asked for {:g} %)\n", cluster, Bar(share), share * 100,
+               count, weight * 100);
   }
   if (report.failed > 0) fmt::print("             first failure: {}\n", report.first_error);
   report_.requests += report.requests;
@@ -191,8 +193,9 @@ Status Demo::ChangeWeights() {
     const auto answered = Steady::now();
     WEIR_TRY(test::WaitUntil("every worker of every T1 to serve the new weights", Milliseconds(30'000), nullptr, [&] {
       const auto now = ServedEndpoints();
-      return now.size() == before.size() && !now.empty() &&
-             std::all_of(now.begin(), now.end(), [&](const auto& entry) { return before.contains(entry.first) && before.at(entry.first) != entry.second; });
+      return now.size() == before.size() && !now.empty() && std::all_of(now.begin(), now.end(), [&](const auto& entry) {
+               return before.contains(entry.first) && before.at(entry.first) != entry.second;
+             });
     }));
     report_.seconds_to_new_share = Since(answered);
     return {};
@@ -202,8 +205,9 @@ Status Demo::ChangeWeights() {
   WEIR_TRY(outcome);
   report_.requests += during.requests;
   report_.failed += during.failed;
-  Say(fmt::format("every worker of both T1s serves the new weights {:.0f} ms after the answer; {} requests meanwhile, {} failed",
-                  report_.seconds_to_new_share * 1000, during.requests, during.failed));
+  Say(fmt::format(
+      "every worker of both T1s serves the new weights {:.0f} ms after the answer; {} requests meanwhile, {} failed",
+      report_.seconds_to_new_share * 1000, during.requests, during.failed));
   if (during.failed > 0) fmt::print("             first failure: {}\n", during.first_error);
   return {};
 }
@@ -220,21 +224,23 @@ Status Demo::Finish() {
   const std::string path = options_.folder + "/report.json";
   WEIR_TRY(WriteFileAtomic(path, report_.ToJson()));
   Say(fmt::format("status of all resources: {}; report in {}", report_.status, path));
-  if (report_.failed > 0) return FailedPrecondition("REQUESTS_FAILED", "{} of {} requests failed", report_.failed, report_.requests);
+  if (report_.failed > 0)
+    return FailedPrecondition("REQUESTS_FAILED", "{} of {} requests failed", report_.failed, report_.requests);
   WEIR_TRY(shares_);
   return ready;
 }
 
 void Demo::PrintHowToGoOn() const {
-  fmt::print("\nIt runs. Go on in another terminal, in this folder:\n\n  export PATH={}:$PATH", fleet_.options().bin_dir);
+  fmt::print("\nIt runs. Go on in another terminal, in this folder:\n\n  export PATH={}:$PATH",
+             fleet_.options().bin_dir);
   for (const std::string& line : fleet_.CliEnvironment()) fmt::print(" \\\n         {}", line);
   fmt::print(
       "\n  curl -s -H 'Host: {}' http://{}:{}/\n  weir get tier1gateways\n  weir status\n"
       "  weir apply --wait -f {}\n\n"
       "REST: https://{}:{} (root: {}/root.pem; user admin, password in {}/admin-password)\nLogs: {}/logs\n\n"
       "Ctrl-C ends all of it.\n",
-      kHost, Tier1s()[0], kPort, File("founding-tier1gateway.yaml"), fleet_.options().server_address, fleet_.options().rest_port,
-      fleet_.ServerState(), fleet_.ServerState(), fleet_.options().folder);
+      kHost, Tier1s()[0], kPort, File("founding-tier1gateway.yaml"), fleet_.options().server_address,
+      fleet_.options().rest_port, fleet_.ServerState(), fleet_.ServerState(), fleet_.options().folder);
   std::fflush(stdout);
 }
 

@@ -57,7 +57,7 @@ class Demo {
  public:
   explicit Demo(DemoOptions options);
 
-  Status Run();          // All steps; an Error says what to do.
+  Status Run();  // All steps; an Error says what to do.
   void PrintHowToGoOn() const;
   test::Fleet& fleet() { return fleet_; }
 

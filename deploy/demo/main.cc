@@ -30,11 +30,16 @@ bool ReadFlags(int argc, char** argv, weir::demo::DemoOptions& options, bool& on
     }
     const char* value = i + 1 < argc ? argv[++i] : nullptr;
     if (value == nullptr) return false;
-    if (flag == "--bin-dir") options.bin_dir = value;
-    else if (flag == "--folder") options.folder = value;
-    else if (flag == "--documents") options.documents = value;
-    else if (flag == "--requests") options.requests_per_phase = std::max(10'000ull, std::strtoull(value, nullptr, 10));
-    else return false;
+    if (flag == "--bin-dir")
+      options.bin_dir = value;
+    else if (flag == "--folder")
+      options.folder = value;
+    else if (flag == "--documents")
+      options.documents = value;
+    else if (flag == "--requests")
+      options.requests_per_phase = std::max(10'000ull, std::strtoull(value, nullptr, 10));
+    else
+      return false;
   }
   return true;
 }
@@ -49,8 +54,8 @@ int main(int argc, char** argv) {
     std::fputs(kHelp, argc == 2 && std::string_view(argv[1]) == "--help" ? stdout : stderr);
     return argc == 2 && std::string_view(argv[1]) == "--help" ? 0 : 2;
   }
-  // Blocked before any thread exists. While things come up a Ctrl-C ends us at once, and every process dies with us; once
-  // all stands they are ended in order.
+  // Blocked before any thread exists. While things come up a Ctrl-C ends us at once, and every process dies with us;
+  // once all stands they are ended in order.
   sigset_t signals;
   sigemptyset(&signals);
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, number);

@@ -33,7 +33,8 @@ test::WorkloadSpec Workload(std::string name, std::string ns, std::string addres
 
 std::string SharesJson(const std::map<std::string, double>& shares) {
   std::string out = "{";
-  for (const auto& [cluster, share] : shares) out += fmt::format("{}\"{}\": {:.6f}", out.size() > 1 ? ", " : "", cluster, share);
+  for (const auto& [cluster, share] : shares)
+    out += fmt::format("{}\"{}\": {:.6f}", out.size() > 1 ? ", " : "", cluster, share);
   return out + "}";
 }
 
@@ -48,15 +49,18 @@ std::string DemoReport::ToJson() const {
 
 Status CheckShares(const test::LoadReport& load, const Weights& weights, unsigned workers) {
   for (const auto& [backend, count] : load.by_backend) {
-    if (!weights.contains(backend)) return FailedPrecondition("SHARE_OFF", "{} answers came from '{}', which nobody asked for", count, backend);
+    if (!weights.contains(backend))
+      return FailedPrecondition("SHARE_OFF", "{} answers came from '{}', which nobody asked for", count, backend);
   }
   for (const auto& [cluster, weight] : weights) {
     const auto found = load.by_backend.find(cluster);
     const double count = found == load.by_backend.end() ? 0 : static_cast<double>(found->second);
     const double wanted = weight * static_cast<double>(load.requests);
     if (std::abs(count - wanted) > workers + 1e-6) {
-      return FailedPrecondition("SHARE_OFF", "{} answered {} of {} requests, {:.0f} were its share; at most {} (one per worker of the T1s) may differ",
-                                cluster, count, load.requests, wanted, workers);
+      return FailedPrecondition(
+          "SHARE_OFF",
+          "{} answered {} of {} requests, {:.0f} were its share; at most {} (one per worker of the T1s) may differ",
+          cluster, count, load.requests, wanted, workers);
     }
   }
   return {};
@@ -66,20 +70,23 @@ Result<std::unique_ptr<DemoFolder>> DemoFolder::Take(const std::string& folder, 
   WEIR_TRY(MakeFolders(folder, 0700));
   const std::string path = folder + "/.lock";
   const int lock = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock < 0) return FailedPrecondition("FOLDER_UNUSABLE", "cannot write to {}; choose another with --folder", folder);
+  if (lock < 0)
+    return FailedPrecondition("FOLDER_UNUSABLE", "cannot write to {}; choose another with --folder", folder);
   if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
     close(lock);
     const auto pid = ReadFile(path);
-    return FailedPrecondition("DEMO_RUNNING", "a demo is running in {} already (process {}); end it with Ctrl-C there, or with `kill {}`",
-                              folder, pid.ok() ? *pid : "?", pid.ok() ? *pid : "PID");
+    return FailedPrecondition(
+        "DEMO_RUNNING", "a demo is running in {} already (process {}); end it with Ctrl-C there, or with `kill {}`",
+        folder, pid.ok() ? *pid : "?", pid.ok() ? *pid : "PID");
   }
   std::unique_ptr<DemoFolder> taken(new DemoFolder(lock));
   *leftover = false;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     if (!OurFiles().contains(entry.path().filename().string())) {
-      return FailedPrecondition("FOLDER_NOT_OURS", "{} holds {}, which no demo has made; move it away or choose another folder with --folder",
-                                folder, entry.path().filename().string());
+      return FailedPrecondition(
+          "FOLDER_NOT_OURS", "{} holds {}, which no demo has made; move it away or choose another folder with --folder",
+          folder, entry.path().filename().string());
     }
   }
   for (const std::string& file : OurFiles()) {

@@ -33,17 +33,28 @@ using Steady = std::chrono::steady_clock;
 
 std::string_view StatusText(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 202: return "Accepted";
-    case 400: return "Bad Request";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 413: return "Content Too Large";
-    case 431: return "Request Header Fields Too Large";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    default: return status < 500 ? "Answer" : "Error";
+    case 200:
+      return "OK";
+    case 202:
+      return "Accepted";
+    case 400:
+      return "Bad Request";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 413:
+      return "Content Too Large";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return status < 500 ? "Answer" : "Error";
   }
 }
 
@@ -90,7 +101,8 @@ Parsed Parse(std::string_view bytes) {
   const std::string_view method = line.substr(0, first), target = line.substr(first + 1, last - first - 1),
                          version = line.substr(last + 1);
   if (!IsToken(method) || (version != "HTTP/1.1" && version != "HTTP/1.0")) return out;
-  if (!target.starts_with('/') || target.find_first_of(std::string_view(" \t\r\n\0", 5)) != std::string_view::npos) return out;
+  if (!target.starts_with('/') || target.find_first_of(std::string_view(" \t\r\n\0", 5)) != std::string_view::npos)
+    return out;
   size_t body = 0;
   bool have_length = false;
   while (!head.empty()) {
@@ -157,7 +169,8 @@ Result<Bound> Bind(const DoorOptions& options) {
     auto* address = reinterpret_cast<sockaddr_un*>(&storage);
     bound.unix_path = text.substr(5);
     if (bound.unix_path.empty() || bound.unix_path.size() >= sizeof(address->sun_path)) {
-      return InvalidArgument("BAD_ADDRESS", "'{}': a unix socket path has 1 to {} bytes", text, sizeof(address->sun_path) - 1);
+      return InvalidArgument("BAD_ADDRESS", "'{}': a unix socket path has 1 to {} bytes", text,
+                             sizeof(address->sun_path) - 1);
     }
     family = address->sun_family = AF_UNIX;
     std::memcpy(address->sun_path, bound.unix_path.c_str(), bound.unix_path.size() + 1);
@@ -197,7 +210,8 @@ Result<Bound> Bind(const DoorOptions& options) {
       return InvalidArgument("BAD_ADDRESS", "'{}' is not an IP address", host);
     }
     if (!loopback && !options.allow_remote) {
-      return InvalidArgument("NOT_LOOPBACK", "the admin door listens on loopback or a unix socket only, not on {}", text);
+      return InvalidArgument("NOT_LOOPBACK", "the admin door listens on loopback or a unix socket only, not on {}",
+                             text);
     }
   }
   bound.fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -270,7 +284,8 @@ class SocketDoor : public Door {
         soonest = std::min(soonest, connection.deadline);
       }
       const auto wait = std::chrono::ceil<std::chrono::milliseconds>(soonest - Steady::now()).count();
-      if (poll(polled.data(), polled.size(), static_cast<int>(std::max<int64_t>(0, wait))) < 0 && errno != EINTR) return;
+      if (poll(polled.data(), polled.size(), static_cast<int>(std::max<int64_t>(0, wait))) < 0 && errno != EINTR)
+        return;
       size_t at = 2;
       for (auto connection = connections_.begin(); connection != connections_.end(); ++at) {
         const bool keep = polled[at].revents == 0 ? Steady::now() < connection->deadline : Advance(*connection);
@@ -390,20 +405,19 @@ void Register(Door& door, StandardHandlers handlers) {
     });
   }
   if (!handlers.version.empty()) {
-    door.Handle("GET", "/version", [version = std::move(handlers.version)](const Request&) {
-      return Response{200, version + "\n"};
-    });
+    door.Handle("GET", "/version",
+                [version = std::move(handlers.version)](const Request&) { return Response{200, version + "\n"}; });
   }
   if (handlers.get_log_level) {
-    door.Handle("GET", "/log-level", [get = std::move(handlers.get_log_level)](const Request&) {
-      return Response{200, get() + "\n"};
-    });
+    door.Handle("GET", "/log-level",
+                [get = std::move(handlers.get_log_level)](const Request&) { return Response{200, get() + "\n"}; });
   }
   if (handlers.set_log_level) {
     door.Handle("POST", "/log-level", [set = std::move(handlers.set_log_level)](const Request& request) {
       std::string_view level = request.query.starts_with("level=") ? std::string_view(request.query).substr(6)
                                                                    : std::string_view(request.body);
-      while (!level.empty() && (level.back() == '\n' || level.back() == '\r' || level.back() == ' ')) level.remove_suffix(1);
+      while (!level.empty() && (level.back() == '\n' || level.back() == '\r' || level.back() == ' '))
+        level.remove_suffix(1);
       return FromStatus(set(level), level);
     });
   }

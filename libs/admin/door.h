@@ -48,13 +48,13 @@ class Door {
 // What a program offers at its door; an unset one is left out. Registers /ready /live /metrics /config_dump /version
 // /log-level (GET; POST with ?level=debug|info|warn|error or the level as body) and /drain (POST).
 struct StandardHandlers {
-  std::function<Status()> ready;                      // Ok = 200, an Error = 503 with its text.
-  std::function<std::string()> metrics;               // Prometheus text.
-  std::function<std::string()> config_dump;           // JSON, secrets masked.
+  std::function<Status()> ready;             // Ok = 200, an Error = 503 with its text.
+  std::function<std::string()> metrics;      // Prometheus text.
+  std::function<std::string()> config_dump;  // JSON, secrets masked.
   std::string version;
   std::function<std::string()> get_log_level;
   std::function<Status(std::string_view)> set_log_level;
-  std::function<void()> drain;                        // Must return at once; the answer is 202.
+  std::function<void()> drain;  // Must return at once; the answer is 202.
 };
 void Register(Door& door, StandardHandlers handlers);
 // /ready and /live only.

@@ -55,7 +55,9 @@ TEST(Door, AnswersWhatWasRegistered) {
   bool drained = false;
   std::string level = "info";
   bool is_ready = false;
-  Register(*door, {.ready = [&]() -> Status { return is_ready ? Status() : Status(Unavailable("WAITING", "no configuration yet")); },
+  Register(*door, {.ready = [&]() -> Status {
+                     return is_ready ? Status() : Status(Unavailable("WAITING", "no configuration yet"));
+                   },
                    .metrics = [] { return std::string("weir_up 1\n"); },
                    .config_dump = [] { return std::string("{}"); },
                    .version = "1.2.3",

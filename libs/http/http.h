@@ -17,7 +17,7 @@ struct Request {
   std::string target = "/";  // Origin form: path and query, as sent.
   Headers headers;           // Without Host, Content-Length and Connection: those are the connection's.
   std::string body;
-  std::string peer;          // Server side only: the remote address, without port.
+  std::string peer;  // Server side only: the remote address, without port.
 
   std::string_view Header(std::string_view name) const { return FindHeader(headers, name); }
 };

@@ -35,12 +35,11 @@ std::string_view StatusText(int status) {
   return beast::http::obsolete_reason(static_cast<beast::http::status>(status));
 }
 
-int ChooseHttp1(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* in,
-                unsigned in_length, void*) {
+int ChooseHttp1(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* in, unsigned in_length,
+                void*) {
   static const unsigned char kHttp1[] = "\x08http/1.1";
   unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_length, kHttp1, sizeof kHttp1 - 1, in, in_length) !=
-      OPENSSL_NPN_NEGOTIATED) {
+  if (SSL_select_next_proto(&chosen, out_length, kHttp1, sizeof kHttp1 - 1, in, in_length) != OPENSSL_NPN_NEGOTIATED) {
     return SSL_TLSEXT_ERR_NOACK;
   }
   *out = chosen;
@@ -117,11 +116,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void Start() {
     Deadline(server_.options.request_timeout);
-    stream_.async_handshake(asio::ssl::stream_base::server,
-                            [self = shared_from_this()](const ErrorCode& error) {
-                              if (error) return self->Close();
-                              self->ReadHead();
-                            });
+    stream_.async_handshake(asio::ssl::stream_base::server, [self = shared_from_this()](const ErrorCode& error) {
+      if (error) return self->Close();
+      self->ReadHead();
+    });
   }
 
   // True when the connection waited too long for its peer. A running handler has no deadline here.
@@ -141,9 +139,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
  private:
   using Parser = beast::http::request_parser<beast::http::string_body>;
 
-  void Deadline(Duration timeout) {
-    deadline_ = std::chrono::steady_clock::now() + timeout;
-  }
+  void Deadline(Duration timeout) { deadline_ = std::chrono::steady_clock::now() + timeout; }
 
   void ReadHead() {
     if (server_.stopping) return Close();  // Nothing is under way; every answer is with the kernel.
@@ -152,10 +148,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     parser_.emplace();
     parser_->header_limit(static_cast<std::uint32_t>(server_.options.header_limit));
     parser_->body_limit(server_.options.body_limit);
-    beast::http::async_read_header(stream_, buffer_, *parser_,
-                                   [self = shared_from_this()](const ErrorCode& error, size_t) {
-                                     self->OnHead(error);
-                                   });
+    beast::http::async_read_header(
+        stream_, buffer_, *parser_,
+        [self = shared_from_this()](const ErrorCode& error, size_t) { self->OnHead(error); });
   }
 
   void OnHead(const ErrorCode& error) {
@@ -165,22 +160,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (parser_->is_done()) return Handle();
     if (beast::iequals(parser_->get()[beast::http::field::expect], "100-continue")) {
       static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-      asio::async_write(stream_, asio::buffer(kContinue),
-                        [self = shared_from_this()](const ErrorCode& failed, size_t) {
-                          if (failed) return self->Close();
-                          self->ReadBody();
-                        });
+      asio::async_write(stream_, asio::buffer(kContinue), [self = shared_from_this()](const ErrorCode& failed, size_t) {
+        if (failed) return self->Close();
+        self->ReadBody();
+      });
       return;
     }
     ReadBody();
   }
 
   void ReadBody() {
-    beast::http::async_read(stream_, buffer_, *parser_,
-                            [self = shared_from_this()](const ErrorCode& error, size_t) {
-                              if (error) return self->OnReadError(error);
-                              self->Handle();
-                            });
+    beast::http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](const ErrorCode& error, size_t) {
+      if (error) return self->OnReadError(error);
+      self->Handle();
+    });
   }
 
   void OnReadError(const ErrorCode& error) {
@@ -189,8 +182,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     const bool from_parser = error.category() == beast::http::make_error_code(Parsing::end_of_stream).category();
     if (!from_parser || error == Parsing::end_of_stream || error == Parsing::partial_message) return Close();
     if (error == Parsing::body_limit) {
-      return Refuse(413, ResourceExhausted("BODY_TOO_LARGE", "the body is larger than {} bytes",
-                                           server_.options.body_limit));
+      return Refuse(
+          413, ResourceExhausted("BODY_TOO_LARGE", "the body is larger than {} bytes", server_.options.body_limit));
     }
     if (error == Parsing::header_limit) {
       return Refuse(431, ResourceExhausted("HEADER_TOO_LARGE", "the header is larger than {} bytes",

@@ -19,14 +19,14 @@ struct ServerOptions {
   uint16_t port = 0;  // 0 = any free one; see Server::port().
   std::string certificate_chain_pem;
   std::string private_key_pem;
-  int io_threads = 1;                  // TLS and parsing.
-  int handler_threads = 64;            // Started on demand. Writers that share one COMMIT wait here together.
-  size_t queue_limit = 1024;           // Requests waiting for a thread; above: 503.
-  size_t connection_limit = 4096;      // Above: accepted and closed.
-  size_t header_limit = 16 * 1024;     // Start line and header; above: 431.
-  size_t body_limit = 1024 * 1024;     // Above: 413.
-  Duration request_timeout = std::chrono::seconds(30);   // TLS handshake; reading one request; writing one answer.
-  Duration idle_timeout = std::chrono::seconds(120);     // Between requests.
+  int io_threads = 1;               // TLS and parsing.
+  int handler_threads = 64;         // Started on demand. Writers that share one COMMIT wait here together.
+  size_t queue_limit = 1024;        // Requests waiting for a thread; above: 503.
+  size_t connection_limit = 4096;   // Above: accepted and closed.
+  size_t header_limit = 16 * 1024;  // Start line and header; above: 431.
+  size_t body_limit = 1024 * 1024;  // Above: 413.
+  Duration request_timeout = std::chrono::seconds(30);  // TLS handshake; reading one request; writing one answer.
+  Duration idle_timeout = std::chrono::seconds(120);    // Between requests.
   // What the server itself answers to a request that never reached the handler; default: plain text.
   std::function<Response(int status, const Error&)> render_error;
 };

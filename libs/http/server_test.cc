@@ -21,8 +21,11 @@ class HttpServer : public ::testing::Test {
     ASSERT_TRUE(key.ok());
     auto csr = identity::MakeCsr(*key);
     ASSERT_TRUE(csr.ok());
-    auto leaf = identity::SignLeaf(*root, {.csr_pem = *csr, .spiffe_id = "", .dns_names = {"localhost"},
-                                           .ip_addresses = {"127.0.0.1"}, .lifetime = std::chrono::hours(1)});
+    auto leaf = identity::SignLeaf(*root, {.csr_pem = *csr,
+                                           .spiffe_id = "",
+                                           .dns_names = {"localhost"},
+                                           .ip_addresses = {"127.0.0.1"},
+                                           .lifetime = std::chrono::hours(1)});
     ASSERT_TRUE(leaf.ok()) << leaf.error().ToString();
     options_.certificate_chain_pem = *leaf;
     options_.private_key_pem = *key;
@@ -35,7 +38,8 @@ class HttpServer : public ::testing::Test {
   }
 
   Client NewClient() {
-    auto client = Client::Create({.host = "127.0.0.1", .port = server_->port(), .ca_pem = root_pem_, .server_name = ""});
+    auto client =
+        Client::Create({.host = "127.0.0.1", .port = server_->port(), .ca_pem = root_pem_, .server_name = ""});
     EXPECT_TRUE(client.ok());
     return std::move(client).value();
   }
@@ -53,7 +57,8 @@ TEST_F(HttpServer, AnswersManyRequestsOnOneConnection) {
   Start(Echo);
   Client client = NewClient();
   for (int i = 0; i < 20; ++i) {
-    auto answer = client.Do({.method = "POST", .target = "/a?b=c", .headers = {}, .body = std::to_string(i), .peer = ""});
+    auto answer =
+        client.Do({.method = "POST", .target = "/a?b=c", .headers = {}, .body = std::to_string(i), .peer = ""});
     ASSERT_TRUE(answer.ok()) << answer.error().ToString();
     EXPECT_EQ(answer->status, 200);
     EXPECT_EQ(answer->body, std::to_string(i));
@@ -88,7 +93,8 @@ TEST_F(HttpServer, RefusesAHeaderAboveTheLimit) {
 TEST_F(HttpServer, ContinuesAClientThatAsksFirst) {
   Start(Echo);
   Client client = NewClient();
-  auto answer = client.Do({.method = "PUT", .target = "/", .headers = {{"Expect", "100-continue"}}, .body = "abc", .peer = ""});
+  auto answer =
+      client.Do({.method = "PUT", .target = "/", .headers = {{"Expect", "100-continue"}}, .body = "abc", .peer = ""});
   ASSERT_TRUE(answer.ok()) << answer.error().ToString();
   EXPECT_EQ(answer->status, 200);
   EXPECT_EQ(answer->body, "abc");
@@ -168,7 +174,8 @@ TEST_F(HttpServer, IsNotTrustedUnderAnotherRoot) {
   Start(Echo);
   auto other = identity::NewRoot("other");
   ASSERT_TRUE(other.ok());
-  auto client = Client::Create({.host = "127.0.0.1", .port = server_->port(), .ca_pem = other->certificate_pem, .server_name = ""});
+  auto client = Client::Create(
+      {.host = "127.0.0.1", .port = server_->port(), .ca_pem = other->certificate_pem, .server_name = ""});
   ASSERT_TRUE(client.ok());
   auto answer = client->Do({});
   ASSERT_FALSE(answer.ok());

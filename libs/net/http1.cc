@@ -50,9 +50,12 @@ bool HasControl(const char* data, size_t size) {
 
 Field Classify(std::string_view name) {
   switch (name.size()) {
-    case 2: return Is(name, "te") ? Field::kHopByHop : Field::kOther;
-    case 4: return Is(name, "host") ? Field::kHost : Field::kOther;
-    case 6: return Is(name, "expect") ? Field::kExpect : Field::kOther;
+    case 2:
+      return Is(name, "te") ? Field::kHopByHop : Field::kOther;
+    case 4:
+      return Is(name, "host") ? Field::kHost : Field::kOther;
+    case 6:
+      return Is(name, "expect") ? Field::kExpect : Field::kOther;
     case 7:
       if (Is(name, "upgrade") || Is(name, "trailer")) return Field::kHopByHop;
       break;
@@ -90,7 +93,8 @@ Field Classify(std::string_view name) {
     case 23:
       if (Is(name, "x-forwarded-client-cert")) return Field::kForwarded;
       break;
-    default: break;
+    default:
+      break;
   }
   if (name.size() > 7 && (name[0] | 0x20) == 'x' && name[1] == '-') {
     if (Is(name.substr(0, 7), "x-weir-")) return Field::kInternal;
@@ -148,9 +152,11 @@ bool MarkListed(Head& head) {
         switch (line.field) {
           case Field::kHost:
           case Field::kContentLength:
-          case Field::kTransferEncoding: return false;
+          case Field::kTransferEncoding:
+            return false;
           case Field::kHopByHop:
-          case Field::kConnection: break;
+          case Field::kConnection:
+            break;
           default:
             if (Is(name, "authorization") || Is(name, "cookie")) return false;
             line.listed = true;
@@ -218,7 +224,8 @@ Parse ParseLines(Head& head, size_t size, size_t at, Framing& framing) {
       case Field::kHopByHop:
         head.upgrade |= line.name_size == 7 && Lower(data[at]) == 'u';
         break;
-      default: break;
+      default:
+        break;
     }
     at = end;
   }
@@ -335,10 +342,17 @@ Parse ParseRequest(const char* data, size_t size, RequestHead& out) {
         if (!Is(out.Value(out.lines[i]), "100-continue")) return Bad(out, 417, "unknown_expectation");
         out.expect_continue = true;
         break;
-      case Field::kRequestId: out.request_id = out.Value(out.lines[i]); break;
-      case Field::kIdempotencyKey: out.idempotency_key = true; break;
-      case Field::kForwardedProto: out.has_forwarded_proto = true; break;
-      default: break;
+      case Field::kRequestId:
+        out.request_id = out.Value(out.lines[i]);
+        break;
+      case Field::kIdempotencyKey:
+        out.idempotency_key = true;
+        break;
+      case Field::kForwardedProto:
+        out.has_forwarded_proto = true;
+        break;
+      default:
+        break;
     }
   }
   if (!host_seen || !GoodHost(out.host)) return Bad(out, 400, "bad_host");
@@ -348,7 +362,8 @@ Parse ParseRequest(const char* data, size_t size, RequestHead& out) {
     const size_t scheme = Is(out.target.substr(0, 7), "http://") ? 7 : Is(out.target.substr(0, 8), "https://") ? 8 : 0;
     if (scheme == 0) return Bad(out, 400, "bad_target");
     const size_t slash = out.target.find_first_of("/?", scheme);
-    const std::string_view authority = out.target.substr(scheme, slash == std::string_view::npos ? slash : slash - scheme);
+    const std::string_view authority =
+        out.target.substr(scheme, slash == std::string_view::npos ? slash : slash - scheme);
     if (authority != out.host) return Bad(out, 400, "host_mismatch");
     if (slash == std::string_view::npos || out.target[slash] == '?') return Bad(out, 400, "bad_target");
     out.target.remove_prefix(slash);
@@ -408,8 +423,8 @@ int Hex(char c) {
 }
 
 bool IsUnreserved(unsigned char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_' ||
-         c == '~';
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' ||
+         c == '_' || c == '~';
 }
 
 // '%25' before these is an escape that somebody decodes a second time.
@@ -540,7 +555,8 @@ ChunkReader::Run ChunkReader::Next(const char* data, size_t size) {
           if (line_name_ == 1) {
             if (c == ':') {
               line_name_ = 0;
-              for (const std::string_view name : {"content-length", "transfer-encoding", "host", "connection", "trailer"}) {
+              for (const std::string_view name :
+                   {"content-length", "transfer-encoding", "host", "connection", "trailer"}) {
                 if (name_hash_ == HashName(name)) return kRefused;
               }
               break;
@@ -560,7 +576,8 @@ ChunkReader::Run ChunkReader::Next(const char* data, size_t size) {
         case State::kEndLf:
           if (c != '\n') return kRefused;
           return {Kind::kEnd, i + 1};
-        default: return kRefused;
+        default:
+          return kRefused;
       }
     }
     return {Kind::kTrailer, i};
@@ -596,7 +613,8 @@ ChunkReader::Run ChunkReader::Next(const char* data, size_t size) {
         if (c != '\n') return kRefused;
         state_ = State::kSize;
         break;
-      default: return kRefused;
+      default:
+        return kRefused;
     }
   }
   return {Kind::kFraming, i};

@@ -11,8 +11,8 @@ namespace weir::net {
 // HTTP/1.1 heads, parsed in place (RFC 9112), strictly: whatever two parsers could read differently is refused.
 // Nothing is copied or allocated; the views point into the caller's bytes.
 
-constexpr size_t kMaxHead = 60 * 1024;    // Bytes of a head, first line included.
-constexpr size_t kMaxTarget = 8 * 1024;   // Bytes of a request target.
+constexpr size_t kMaxHead = 60 * 1024;   // Bytes of a head, first line included.
+constexpr size_t kMaxTarget = 8 * 1024;  // Bytes of a request target.
 constexpr size_t kMaxHeaders = 100;
 
 // Headers the proxy has something to do with; the rest is kOther and travels untouched.
@@ -45,7 +45,7 @@ struct HeaderLine {
 
 enum class BodyKind : uint8_t {
   kNone,
-  kLength,   // content_length bytes.
+  kLength,  // content_length bytes.
   kChunked,
   kToClose,  // Responses only.
 };
@@ -60,12 +60,12 @@ struct Head {
   int minor = 1;  // HTTP/1.<minor>; 0 or 1.
   BodyKind body = BodyKind::kNone;
   uint64_t content_length = 0;
-  bool close = false;       // Connection: close, or HTTP/1.0.
-  bool upgrade = false;     // An Upgrade header is there.
+  bool close = false;    // Connection: close, or HTTP/1.0.
+  bool upgrade = false;  // An Upgrade header is there.
   size_t count = 0;
   std::array<HeaderLine, kMaxHeaders> lines;
-  int error_status = 400;        // With kBad: 400, 414, 431, 501 or 505.
-  std::string_view error;        // With kBad: static text, a stable word for x-weir-reason.
+  int error_status = 400;  // With kBad: 400, 414, 431, 501 or 505.
+  std::string_view error;  // With kBad: static text, a stable word for x-weir-reason.
 
   std::string_view Name(const HeaderLine& line) const { return {data + line.begin, line.name_size}; }
   std::string_view Value(const HeaderLine& line) const { return {data + line.value, line.value_end - line.value}; }
@@ -122,7 +122,17 @@ class ChunkReader {
   void Reset() { *this = ChunkReader(); }
 
  private:
-  enum class State : uint8_t { kSize, kSizeCr, kData, kDataCr, kDataLf, kTrailerStart, kTrailerLine, kTrailerLf, kEndLf };
+  enum class State : uint8_t {
+    kSize,
+    kSizeCr,
+    kData,
+    kDataCr,
+    kDataLf,
+    kTrailerStart,
+    kTrailerLine,
+    kTrailerLf,
+    kEndLf
+  };
   State state_ = State::kSize;
   uint8_t digits_ = 0;
   uint8_t line_name_ = 0;  // 1 = within the name of a trailer field.

@@ -25,7 +25,8 @@ Parsed Request(const std::string& text) {
 std::string Get(const std::string& headers) { return "GET / HTTP/1.1\r\nHost: a.example\r\n" + headers + "\r\n"; }
 
 TEST(RequestHead, ReadsWhatAProxyNeeds) {
-  const auto parsed = Request("POST /a?b=c HTTP/1.1\r\nHost: a.example:80\r\nContent-Length: 5\r\nX-Request-Id: 7\r\n\r\nhello");
+  const auto parsed =
+      Request("POST /a?b=c HTTP/1.1\r\nHost: a.example:80\r\nContent-Length: 5\r\nX-Request-Id: 7\r\n\r\nhello");
   ASSERT_EQ(parsed.result, Parse::kComplete) << parsed.error;
   EXPECT_EQ(parsed.head->method, "POST");
   EXPECT_EQ(parsed.head->target, "/a?b=c");
@@ -46,7 +47,10 @@ TEST(RequestHead, WaitsForTheEmptyLineWhereverTheBytesStop) {
 }
 
 TEST(RequestHead, RefusesEveryAmbiguousFraming) {
-  const struct { const char* name; std::string text; } cases[] = {
+  const struct {
+    const char* name;
+    std::string text;
+  } cases[] = {
       {"length and chunked", Get("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n")},
       {"chunked and length", Get("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n")},
       {"two lengths", Get("Content-Length: 5\r\nContent-Length: 6\r\n")},
@@ -62,7 +66,8 @@ TEST(RequestHead, RefusesEveryAmbiguousFraming) {
       {"unknown encoding", Get("Transfer-Encoding: xchunked\r\n")},
       {"identity encoding", Get("Transfer-Encoding: identity\r\n")},
       {"encoding list", Get("Transfer-Encoding: gzip, chunked\r\n")},
-      {"encoding with control", Get("Transfer-Encoding: \x0b" "chunked\r\n")},
+      {"encoding with control", Get("Transfer-Encoding: \x0b"
+                                    "chunked\r\n")},
       {"space before colon", Get("Content-Length : 5\r\n")},
       {"tab before colon", Get("Transfer-Encoding\t: chunked\r\n")},
       {"obs-fold", Get("X-A: b\r\n c\r\n")},
@@ -131,21 +136,36 @@ TEST(ResponseHead, KnowsWhereTheBodyEnds) {
 }
 
 TEST(ResponseHead, RefusesWhatNobodyCanAgreeOn) {
-  for (const std::string text : {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
-                                 "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
-                                 "HTTP/1.1 20 OK\r\n\r\nxxxxxx", "HTTP/1.1 999 OK\r\n\r\n", "HTP/1.1 200 OK\r\n\r\n",
-                                 "HTTP/1.1 200 OK\nContent-Length: 3\n\n"}) {
+  for (const std::string text :
+       {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\nxxxxxx",
+        "HTTP/1.1 999 OK\r\n\r\n", "HTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\nContent-Length: 3\n\n"}) {
     ResponseHead head;
     EXPECT_EQ(ParseResponse(text.data(), text.size(), false, head), Parse::kBad) << text;
   }
 }
 
 TEST(CanonicalTarget, GivesPolicyRouteAndUpstreamOnePath) {
-  const struct { std::string target, canonical; } cases[] = {
-      {"/", "/"}, {"/a/b?x=../y", "/a/b?x=../y"}, {"/public/../admin", "/admin"}, {"/./admin", "/admin"},
-      {"//admin", "/admin"}, {"/a//b///c", "/a/b/c"}, {"/%61dmin", "/admin"}, {"/a/%2e%2e/admin", "/admin"},
-      {"/a/%2E/b", "/a/b"}, {"/caf%c3%a9", "/caf%C3%A9"}, {"/a/..", "/"}, {"/a/.", "/a/"}, {"/a/b/..", "/a/"},
-      {"/.well-known/x", "/.well-known/x"}, {"/a;v=1", "/a;v=1"}, {"/a%20b", "/a%20b"}, {"*", "*"},
+  const struct {
+    std::string target, canonical;
+  } cases[] = {
+      {"/", "/"},
+      {"/a/b?x=../y", "/a/b?x=../y"},
+      {"/public/../admin", "/admin"},
+      {"/./admin", "/admin"},
+      {"//admin", "/admin"},
+      {"/a//b///c", "/a/b/c"},
+      {"/%61dmin", "/admin"},
+      {"/a/%2e%2e/admin", "/admin"},
+      {"/a/%2E/b", "/a/b"},
+      {"/caf%c3%a9", "/caf%C3%A9"},
+      {"/a/..", "/"},
+      {"/a/.", "/a/"},
+      {"/a/b/..", "/a/"},
+      {"/.well-known/x", "/.well-known/x"},
+      {"/a;v=1", "/a;v=1"},
+      {"/a%20b", "/a%20b"},
+      {"*", "*"},
   };
   for (const auto& c : cases) {
     std::string out;
@@ -156,10 +176,26 @@ TEST(CanonicalTarget, GivesPolicyRouteAndUpstreamOnePath) {
 }
 
 TEST(CanonicalTarget, RefusesWhatDecodersReadDifferently) {
-  for (const std::string target :
-       {"/a%2fadmin", "/a%2Fadmin", "/a%5cadmin", "/a\\admin", "/a%00", "/a%0d%0a", "/%252e%252e/admin", "/%252fadmin",
-        "/%c0%ae%c0%ae/admin", "/..", "/../admin", "/a/../../admin", "/a/..;x=1/admin", "/a/.;/b", "/admin#x", "/a?b#c",
-        "/a%", "/a%2", "/a%zz", "/caf\xc3\xa9"}) {
+  for (const std::string target : {"/a%2fadmin",
+                                   "/a%2Fadmin",
+                                   "/a%5cadmin",
+                                   "/a\\admin",
+                                   "/a%00",
+                                   "/a%0d%0a",
+                                   "/%252e%252e/admin",
+                                   "/%252fadmin",
+                                   "/%c0%ae%c0%ae/admin",
+                                   "/..",
+                                   "/../admin",
+                                   "/a/../../admin",
+                                   "/a/..;x=1/admin",
+                                   "/a/.;/b",
+                                   "/admin#x",
+                                   "/a?b#c",
+                                   "/a%",
+                                   "/a%2",
+                                   "/a%zz",
+                                   "/caf\xc3\xa9"}) {
     std::string out;
     EXPECT_EQ(CanonicalTarget(target, out), PathResult::kRefused) << target;
   }

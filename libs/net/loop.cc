@@ -110,9 +110,9 @@ Loop::~Loop() {
 }
 
 uint64_t Loop::ClockMs() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count());
 }
 
 void Loop::Run() {
@@ -201,7 +201,11 @@ void Loop::RunDeferred() {
   for (size_t i = 0; i < deferred_.size(); ++i) {
     if (deferred_[i] != nullptr) deferred_[i]->position_ = i;
   }
-  if (!deferred_.empty()) asio::post(host_->context, [this] { RunDeferred(); FreeRetired(); });
+  if (!deferred_.empty())
+    asio::post(host_->context, [this] {
+      RunDeferred();
+      FreeRetired();
+    });
 }
 
 void Loop::FreeRetired() {

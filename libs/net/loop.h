@@ -79,8 +79,8 @@ class Loop {
   static Result<std::unique_ptr<Loop>> New();
   ~Loop();
 
-  void Run();   // Until Stop.
-  void Stop();  // Any thread.
+  void Run();                             // Until Stop.
+  void Stop();                            // Any thread.
   void Post(std::function<void()> work);  // Any thread; dropped after Stop.
 
   // INTERNAL EPOLL when the kernel refuses.
@@ -88,13 +88,13 @@ class Loop {
   void Defer(Deferred& work);
   void Retire(std::unique_ptr<Watcher> watcher);  // Freed when the turn ends.
 
-  uint64_t now_ms() const { return now_ms_; }      // Monotonic, read once per turn.
+  uint64_t now_ms() const { return now_ms_; }  // Monotonic, read once per turn.
   static uint64_t ClockMs();
   Wheel& wheel() { return *wheel_; }
   void SetTimer(Timer& timer, uint64_t in_ms);
 
   char* buffer() { return buffer_.get(); }
-  std::string& cipher() { return cipher_; }  // TLS records on their way out; empty between operations.
+  std::string& cipher() { return cipher_; }    // TLS records on their way out; empty between operations.
   std::string& scratch() { return scratch_; }  // Free for use within one handler.
 
  private:

@@ -20,7 +20,9 @@ constexpr size_t kAlpnSize = sizeof kAlpn - 1;
 template <auto Free>
 struct Freer {
   template <typename T>
-  void operator()(T* object) const { Free(object); }
+  void operator()(T* object) const {
+    Free(object);
+  }
 };
 using BioPtr = std::unique_ptr<BIO, Freer<BIO_free_all>>;
 using CertPtr = std::unique_ptr<X509, Freer<X509_free>>;
@@ -117,7 +119,8 @@ bool TlsPeerRule::Accepts(std::string_view uri) const {
   if (uri.empty()) return !require_certificate;
   if (exact.empty() && prefixes.empty()) return true;
   if (std::find(exact.begin(), exact.end(), uri) != exact.end()) return true;
-  return std::any_of(prefixes.begin(), prefixes.end(), [&](const std::string& prefix) { return uri.starts_with(prefix); });
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](const std::string& prefix) { return uri.starts_with(prefix); });
 }
 
 struct TlsCallbacks {
@@ -305,8 +308,10 @@ ssize_t TlsSession::Read(char* buffer, size_t size) {
     }
     if (total > 0) break;  // The end of the stream shows itself again at the next call.
     switch (SSL_get_error(ssl_, got)) {
-      case SSL_ERROR_WANT_READ: return Transport::kAgain;
-      case SSL_ERROR_ZERO_RETURN: return Transport::kEof;
+      case SSL_ERROR_WANT_READ:
+        return Transport::kAgain;
+      case SSL_ERROR_ZERO_RETURN:
+        return Transport::kEof;
       default: {
         failure_ = Reason();
         return Transport::kBroken;

@@ -61,8 +61,8 @@ class TlsSession {
   // Takes the server's side. `names` must outlive the handshake.
   static std::unique_ptr<TlsSession> Accept(const TlsIdentity& identity, Transport& transport, TlsNames& names);
   // Takes the client's side: asks for `sni`, demands `rule` of the server.
-  static std::unique_ptr<TlsSession> Connect(const TlsIdentity& identity, Transport& transport,
-                                             const std::string& sni, std::shared_ptr<const TlsPeerRule> rule);
+  static std::unique_ptr<TlsSession> Connect(const TlsIdentity& identity, Transport& transport, const std::string& sni,
+                                             std::shared_ptr<const TlsPeerRule> rule);
   ~TlsSession();
 
   Step Handshake();
@@ -70,12 +70,12 @@ class TlsSession {
   ssize_t Read(char* buffer, size_t size);
   bool Write(const char* data, size_t size);  // All of it, into the loop's cipher buffer. False = broken.
   void Goodbye();                             // Sends close_notify.
-  bool HasPending() const { return more_; }  // Read filled its buffer: there may be more without a new event.
+  bool HasPending() const { return more_; }   // Read filled its buffer: there may be more without a new event.
 
   const std::string& sni() const { return sni_; }
   const std::string& peer_uri() const { return peer_uri_; }  // After the handshake; "" = none.
   bool identity_refused() const { return identity_refused_; }
-  const std::string& failure() const { return failure_; }     // Why Handshake failed, for the log.
+  const std::string& failure() const { return failure_; }  // Why Handshake failed, for the log.
 
  private:
   friend struct TlsCallbacks;

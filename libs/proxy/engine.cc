@@ -234,9 +234,10 @@ void Engine::RenderMetrics(std::string& out) const {
   const Stats& stats = gathered->stats;
   obs::AppendFamily(out, "weir_traffic_requests_total", "counter", "Requests answered, by host, cluster and status.");
   for (const auto& [key, count] : gathered->answers) {
-    obs::AppendSample(out, "weir_traffic_requests_total",
-                      {{"host", std::get<0>(key)}, {"cluster", std::get<1>(key)}, {"code", std::to_string(std::get<2>(key))}},
-                      static_cast<double>(count));
+    obs::AppendSample(
+        out, "weir_traffic_requests_total",
+        {{"host", std::get<0>(key)}, {"cluster", std::get<1>(key)}, {"code", std::to_string(std::get<2>(key))}},
+        static_cast<double>(count));
   }
   const auto one = [&out](std::string_view name, std::string_view type, std::string_view help, uint64_t value) {
     obs::AppendFamily(out, name, type, help);
@@ -245,10 +246,12 @@ void Engine::RenderMetrics(std::string& out) const {
   one("weir_proxy_connections_accepted_total", "counter", "Connections of callers taken.", stats.connections_accepted);
   one("weir_proxy_connections_open", "gauge", "Connections of callers now.", stats.connections_open);
   one("weir_proxy_bad_requests_total", "counter", "Requests refused as malformed.", stats.bad_requests);
-  one("weir_proxy_upstream_connections_total", "counter", "Connections opened to endpoints.", stats.upstream_connections);
+  one("weir_proxy_upstream_connections_total", "counter", "Connections opened to endpoints.",
+      stats.upstream_connections);
   one("weir_proxy_upstream_connect_failures_total", "counter", "Connections that could not be opened.",
       stats.upstream_connect_failures);
-  one("weir_proxy_upstream_failures_total", "counter", "Exchanges that an endpoint broke off.", stats.upstream_failures);
+  one("weir_proxy_upstream_failures_total", "counter", "Exchanges that an endpoint broke off.",
+      stats.upstream_failures);
   one("weir_proxy_retries_total", "counter", "Requests sent a second time elsewhere.", stats.retries);
   one("weir_proxy_tls_failures_total", "counter", "TLS handshakes that failed.", stats.tls_failures);
   one("weir_proxy_identity_refused_total", "counter", "Peers whose identity is not allowed.", stats.identity_refused);

@@ -19,16 +19,16 @@ struct Limits {
   std::chrono::milliseconds idle{75'000};          // Between requests of a kept connection.
   std::chrono::milliseconds stalled_body{60'000};  // No byte moved either way within a request.
   std::chrono::milliseconds upstream_idle{60'000};
-  std::chrono::milliseconds linger{1'000};         // After an early answer: reading on, so that it arrives.
-  size_t connections_per_worker = 20'000;          // Beyond it new ones are closed at once.
-  size_t idle_upstreams_per_endpoint = 256;        // Per worker.
-  size_t unsent_bytes = 128 * 1024;                // Watermark per direction; beyond it the other side is not read.
+  std::chrono::milliseconds linger{1'000};   // After an early answer: reading on, so that it arrives.
+  size_t connections_per_worker = 20'000;    // Beyond it new ones are closed at once.
+  size_t idle_upstreams_per_endpoint = 256;  // Per worker.
+  size_t unsent_bytes = 128 * 1024;          // Watermark per direction; beyond it the other side is not read.
 };
 
 struct Options {
-  unsigned workers = 1;        // Threads, 1 to 64.
-  std::string source_address;  // Local IP for connections to upstreams; empty = kernel's choice.
-  std::string access_log;      // Path of a JSON-lines file (appended); empty = off, "-" = standard output.
+  unsigned workers = 1;                     // Threads, 1 to 64.
+  std::string source_address;               // Local IP for connections to upstreams; empty = kernel's choice.
+  std::string access_log;                   // Path of a JSON-lines file (appended); empty = off, "-" = standard output.
   std::chrono::milliseconds drain{30'000};  // Most that Drain waits for requests in flight.
   Limits limits;
 };
@@ -44,15 +44,15 @@ struct Identity {
 struct Stats {
   uint64_t connections_accepted = 0;
   uint64_t connections_open = 0;
-  uint64_t requests = 0;            // Answered, local answers included.
+  uint64_t requests = 0;  // Answered, local answers included.
   uint64_t requests_in_flight = 0;
-  uint64_t bad_requests = 0;        // Refused heads or bodies.
+  uint64_t bad_requests = 0;          // Refused heads or bodies.
   uint64_t upstream_connections = 0;  // Opened.
   uint64_t upstream_connect_failures = 0;
-  uint64_t upstream_failures = 0;   // Connections lost before the response was complete.
+  uint64_t upstream_failures = 0;  // Connections lost before the response was complete.
   uint64_t retries = 0;
-  uint64_t tls_failures = 0;        // Handshakes that did not end well, either side.
-  uint64_t identity_refused = 0;    // Peers that verified but are not who is allowed there.
+  uint64_t tls_failures = 0;      // Handshakes that did not end well, either side.
+  uint64_t identity_refused = 0;  // Peers that verified but are not who is allowed there.
 };
 
 // The proxy: one thread per core, each with its own event loop, listeners, connection pools and balancer state;

@@ -274,9 +274,11 @@ TEST_F(EngineTest, CleansWhatComesFromOutside) {
   Echo echo("x");
   Start(Config({At("c1", 1, {echo.backend.port})}));
   Conn conn = Conn::To(port);
-  conn.Send("GET /a/../b?q HTTP/1.1\r\nHost: a.example\r\nX-Weir-Role: admin\r\nX-Envoy-Original-Path: /admin\r\n"
-            "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Client-Cert: me\r\nX_Under: 1\r\n"
-            "X-Request-Id: mine\r\nConnection: x-drop\r\nX-Drop: 1\r\nTE: trailers\r\nUpgrade: websocket\r\nX-Stay: 1\r\n\r\n");
+  conn.Send(
+      "GET /a/../b?q HTTP/1.1\r\nHost: a.example\r\nX-Weir-Role: admin\r\nX-Envoy-Original-Path: /admin\r\n"
+      "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Client-Cert: me\r\nX_Under: 1\r\n"
+      "X-Request-Id: mine\r\nConnection: x-drop\r\nX-Drop: 1\r\nTE: trailers\r\nUpgrade: websocket\r\nX-Stay: "
+      "1\r\n\r\n");
   Response(conn);
   const std::string head = echo.LastHead();
   EXPECT_TRUE(head.starts_with("GET /b?q HTTP/1.1\r\n")) << head;
@@ -284,8 +286,8 @@ TEST_F(EngineTest, CleansWhatComesFromOutside) {
   EXPECT_EQ(Header(head, "x-forwarded-proto"), "http");
   EXPECT_EQ(Header(head, "x-request-id").size(), 36u);
   EXPECT_EQ(Header(head, "X-Stay"), "1");
-  for (const char* gone : {"X-Weir-Role", "X-Envoy-Original-Path", "6.6.6.6", "Client-Cert", "X_Under", "mine", "X-Drop",
-                           "TE:", "Upgrade", "Connection"}) {
+  for (const char* gone : {"X-Weir-Role", "X-Envoy-Original-Path", "6.6.6.6", "Client-Cert", "X_Under", "mine",
+                           "X-Drop", "TE:", "Upgrade", "Connection"}) {
     EXPECT_EQ(head.find(gone), std::string::npos) << gone << "\n" << head;
   }
 }
@@ -424,7 +426,8 @@ TEST_F(EngineTest, RefusesSmugglingAndForwardsNothing) {
   Echo echo("x");
   Start(Config({At("c1", 1, {echo.backend.port})}));
   for (const std::string bad :
-       {"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
+       {"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x "
+        "HTTP/1.1\r\n\r\n",
         "GET /%2e%2e%2fadmin HTTP/1.1\r\nHost: a.example\r\n\r\n", "GET / HTTP/1.1\r\nHost: a.example\r\nX : 1\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n5;ext\r\nhello\r\n0\r\n\r\n"}) {
     Conn conn = Conn::To(port);
@@ -439,7 +442,9 @@ TEST_F(EngineTest, RefusesSmugglingAndForwardsNothing) {
 TEST_F(EngineTest, AnswersItselfWhereRoutesSaySo) {
   Echo echo("x");
   Config setup({At("c1", 1, {echo.backend.port})});
-  setup.rules = {{traffic::PathKind::kExact, "/old", 1}, {traffic::PathKind::kExact, "/hi", 2}, {traffic::PathKind::kPrefix, "/app", 0}};
+  setup.rules = {{traffic::PathKind::kExact, "/old", 1},
+                 {traffic::PathKind::kExact, "/hi", 2},
+                 {traffic::PathKind::kPrefix, "/app", 0}};
   setup.actions.resize(3);
   setup.actions[1].redirect = Redirect{"https", "", "/new", 308};
   setup.actions[2].direct_response = DirectResponse{200, "hi there"};

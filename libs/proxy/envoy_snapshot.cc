@@ -27,15 +27,20 @@ struct Resources {
 using Undo = std::function<void()>;
 
 template <typename Piece>
-void Replace(Pieces<Piece>& pieces, const std::string& name, std::shared_ptr<const Piece> piece, std::vector<Undo>& undo) {
+void Replace(Pieces<Piece>& pieces, const std::string& name, std::shared_ptr<const Piece> piece,
+             std::vector<Undo>& undo) {
   const auto found = pieces.find(name);
   if (found == pieces.end() && piece == nullptr) return;
   std::shared_ptr<const Piece> before = found == pieces.end() ? nullptr : found->second;
-  if (piece == nullptr) pieces.erase(found);
-  else pieces[name] = std::move(piece);
+  if (piece == nullptr)
+    pieces.erase(found);
+  else
+    pieces[name] = std::move(piece);
   undo.push_back([&pieces, name, before = std::move(before)] {
-    if (before == nullptr) pieces.erase(name);
-    else pieces[name] = before;
+    if (before == nullptr)
+      pieces.erase(name);
+    else
+      pieces[name] = before;
   });
 }
 
@@ -61,8 +66,9 @@ struct Assembled {
   std::map<std::string, ListenerEntry> listeners;
 };
 
-Result<std::shared_ptr<const Routes>> MakeRoutes(const std::string& key, const std::string& name, std::vector<HostPiece> hosts,
-                                                 const Assembled& before, Assembled* after) {
+Result<std::shared_ptr<const Routes>> MakeRoutes(const std::string& key, const std::string& name,
+                                                 std::vector<HostPiece> hosts, const Assembled& before,
+                                                 Assembled* after) {
   std::vector<const void*> parts;
   for (const HostPiece& host : hosts) parts.push_back(host.host.get());
   if (const auto old = before.routes.find(key); old != before.routes.end() && old->second.parts == parts) {
@@ -130,7 +136,8 @@ class SnapshotBuilder::State {
 
  private:
   // `bytes` null = remove.
-  Status Change(const std::string& type_url, const std::string& name, const std::string* bytes, std::vector<Undo>& undo) {
+  Status Change(const std::string& type_url, const std::string& name, const std::string* bytes,
+                std::vector<Undo>& undo) {
     const std::string type = type_url.substr(type_url.rfind('/') + 1);
     const std::string short_type = type.substr(type.rfind('.') + 1);
     const auto change = [&](auto& pieces, auto read) -> Status {
@@ -175,7 +182,8 @@ class SnapshotBuilder::State {
         snapshot->listeners.push_back(std::move(listener));
       }
     }
-    if (const auto trust = resources_.trust.find("trust"); trust != resources_.trust.end()) out.trust_pem = *trust->second;
+    if (const auto trust = resources_.trust.find("trust"); trust != resources_.trust.end())
+      out.trust_pem = *trust->second;
     out.snapshot = std::move(snapshot);
     return out;
   }
@@ -201,14 +209,15 @@ class SnapshotBuilder::State {
 
   Result<std::vector<std::shared_ptr<const Listener>>> MakeListeners(const std::string& name,
                                                                      const std::shared_ptr<const ListenerPiece>& piece,
-                                                                     Assembled* next, std::vector<std::string>* waiting) const {
+                                                                     Assembled* next,
+                                                                     std::vector<std::string>* waiting) const {
     const auto old = assembled_.listeners.find(name);
     std::vector<std::shared_ptr<const Routes>> routes;
     for (size_t i = 0; i < piece->routes.size(); ++i) {
       const ChainRoutes& from = piece->routes[i];
       if (from.inline_routes != nullptr) {
-        WEIR_ASSIGN(auto made, MakeRoutes(fmt::format("{}\n{}", name, i), from.inline_routes->name, from.inline_routes->hosts,
-                                          assembled_, next));
+        WEIR_ASSIGN(auto made, MakeRoutes(fmt::format("{}\n{}", name, i), from.inline_routes->name,
+                                          from.inline_routes->hosts, assembled_, next));
         routes.push_back(std::move(made));
         continue;
       }

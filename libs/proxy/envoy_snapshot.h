@@ -55,8 +55,8 @@ class SnapshotBuilder {
 // The same for one complete set (last-good, tests).
 Result<BuiltSnapshot> BuildSnapshot(std::span<const EnvoyResource> resources, std::string version);
 
-// Which Envoy fields are served: lines "<full field name> supported|ignored [reason]". Supported: obeyed, or refused when
-// its value cannot be. Ignored: leaving it out protects nobody less (the engine does it anyway, or it only names
+// Which Envoy fields are served: lines "<full field name> supported|ignored [reason]". Supported: obeyed, or refused
+// when its value cannot be. Ignored: leaving it out protects nobody less (the engine does it anyway, or it only names
 // things). Any other field, unknown field numbers too, is refused by name.
 std::string_view EnvoyManifest();
 

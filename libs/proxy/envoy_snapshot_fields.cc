@@ -33,7 +33,9 @@ const std::unordered_map<std::string_view, bool>& Manifest() {
   return *manifest;
 }
 
-std::string Join(const std::string& path, std::string_view name) { return path.empty() ? std::string(name) : fmt::format("{}.{}", path, name); }
+std::string Join(const std::string& path, std::string_view name) {
+  return path.empty() ? std::string(name) : fmt::format("{}.{}", path, name);
+}
 
 Status Walk(const Message& message, const std::string& path);
 
@@ -42,7 +44,8 @@ Status WalkAny(const Any& any, const std::string& path) {
   const std::string type = url.substr(url.rfind('/') + 1);
   const auto* descriptor = google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
   if (descriptor == nullptr) return InvalidArgument("UNSUPPORTED_FIELD", "{} of type {} is not served", path, type);
-  const std::unique_ptr<Message> inner(google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
+  const std::unique_ptr<Message> inner(
+      google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
   if (!inner->ParseFromString(any.value())) return InvalidArgument("BAD_RESOURCE", "{} is not a {}", path, type);
   return Walk(*inner, path);
 }
@@ -68,7 +71,8 @@ Status Walk(const Message& message, const std::string& path) {
   const Reflection* reflection = message.GetReflection();
   const auto& unknown = reflection->GetUnknownFields(message);
   if (!unknown.empty()) {
-    return InvalidArgument("UNSUPPORTED_FIELD", "{} of {} is not known", Join(path, fmt::format("field {}", unknown.field(0).number())),
+    return InvalidArgument("UNSUPPORTED_FIELD", "{} of {} is not known",
+                           Join(path, fmt::format("field {}", unknown.field(0).number())),
                            message.GetDescriptor()->full_name());
   }
   std::vector<const FieldDescriptor*> fields;

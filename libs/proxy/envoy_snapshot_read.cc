@@ -23,7 +23,6 @@ namespace hcm = ::envoy::extensions::filters::network::http_connection_manager::
 namespace route = ::envoy::config::route::v3;
 using ::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
-
 template <typename... Args>
 Error Refuse(fmt::format_string<Args...> format, Args&&... args) {
   return InvalidArgument("UNSUPPORTED_VALUE", format, std::forward<Args>(args)...);
@@ -32,7 +31,8 @@ Error Refuse(fmt::format_string<Args...> format, Args&&... args) {
 template <typename Message>
 Result<Message> Parse(const std::string& bytes) {
   Message message;
-  if (!message.ParseFromString(bytes)) return InvalidArgument("BAD_RESOURCE", "not a {}", Message::descriptor()->full_name());
+  if (!message.ParseFromString(bytes))
+    return InvalidArgument("BAD_RESOURCE", "not a {}", Message::descriptor()->full_name());
   WEIR_TRY(CheckFields(message));
   return message;
 }
@@ -69,11 +69,14 @@ Result<IpPort> ReadAddress(const core::Address& address, const std::string& path
   const auto& socket = address.socket_address();
   unsigned char unused[16];
   const char* text = socket.address().c_str();
-  if (!address.has_socket_address() || (inet_pton(AF_INET, text, unused) != 1 && inet_pton(AF_INET6, text, unused) != 1)) {
+  if (!address.has_socket_address() ||
+      (inet_pton(AF_INET, text, unused) != 1 && inet_pton(AF_INET6, text, unused) != 1)) {
     return Refuse("{}.socket_address.address '{}' is not an IP address", path, socket.address());
   }
-  if (socket.protocol() != core::SocketAddress::TCP) return Refuse("{}.socket_address.protocol: only TCP is served", path);
-  if (socket.port_value() > 65535) return Refuse("{}.socket_address.port_value {} is above 65535", path, socket.port_value());
+  if (socket.protocol() != core::SocketAddress::TCP)
+    return Refuse("{}.socket_address.protocol: only TCP is served", path);
+  if (socket.port_value() > 65535)
+    return Refuse("{}.socket_address.port_value {} is above 65535", path, socket.port_value());
   return IpPort{socket.address(), static_cast<uint16_t>(socket.port_value())};
 }
 
@@ -85,7 +88,8 @@ struct Peers {
 };
 
 Status CheckSds(const tls::SdsSecretConfig& config, std::string_view name, const std::string& path) {
-  if (config.name() != name) return Refuse("{}.name: only the secret '{}' is served here, not '{}'", path, name, config.name());
+  if (config.name() != name)
+    return Refuse("{}.name: only the secret '{}' is served here, not '{}'", path, name, config.name());
   return {};
 }
 
@@ -95,13 +99,15 @@ Result<Peers> ReadPeers(const tls::CommonTlsContext& context, const std::string&
     WEIR_TRY(CheckSds(own, "identity", path + ".tls_certificate_sds_secret_configs[0]"));
   }
   if (context.has_validation_context_sds_secret_config()) {
-    WEIR_TRY(CheckSds(context.validation_context_sds_secret_config(), "trust", path + ".validation_context_sds_secret_config"));
+    WEIR_TRY(CheckSds(context.validation_context_sds_secret_config(), "trust",
+                      path + ".validation_context_sds_secret_config"));
     peers.validated = true;
   }
   if (!context.has_combined_validation_context()) return peers;
   const std::string at = path + ".combined_validation_context";
   const auto& combined = context.combined_validation_context();
-  WEIR_TRY(CheckSds(combined.validation_context_sds_secret_config(), "trust", at + ".validation_context_sds_secret_config"));
+  WEIR_TRY(
+      CheckSds(combined.validation_context_sds_secret_config(), "trust", at + ".validation_context_sds_secret_config"));
   peers.validated = true;
   if (combined.default_validation_context().has_trusted_ca()) {
     return Refuse("{}.default_validation_context.trusted_ca: roots come by the secret 'trust'", at);
@@ -131,7 +137,8 @@ Result<DownstreamTls> ReadDownstreamTls(const core::TransportSocket& socket, con
   if (!out.require_client_certificate && !peers.uris.empty()) {
     return Refuse("{}.typed_config.require_client_certificate must be true where subject names are demanded", path);
   }
-  if (out.require_client_certificate && !peers.validated) return Refuse("{}: callers must be validated against 'trust'", at);
+  if (out.require_client_certificate && !peers.validated)
+    return Refuse("{}: callers must be validated against 'trust'", at);
   out.allowed_uris = std::move(peers.uris);
   return out;
 }
@@ -148,7 +155,8 @@ Result<UpstreamTls> ReadUpstreamTls(const core::TransportSocket& socket) {
 
 Result<traffic::RouteRule> ReadMatch(const route::RouteMatch& match, const std::string& path) {
   traffic::RouteRule rule;
-  if (match.has_case_sensitive() && !match.case_sensitive().value()) return Refuse("{}.case_sensitive: paths are case-sensitive", path);
+  if (match.has_case_sensitive() && !match.case_sensitive().value())
+    return Refuse("{}.case_sensitive: paths are case-sensitive", path);
   if (match.has_path()) {
     rule.kind = traffic::PathKind::kExact;
     rule.path = match.path();
@@ -160,7 +168,8 @@ Result<traffic::RouteRule> ReadMatch(const route::RouteMatch& match, const std::
   } else {
     return InvalidArgument("BAD_RESOURCE", "{}: one of prefix, path, path_separated_prefix is required", path);
   }
-  if (!rule.path.starts_with('/') && !rule.path.empty()) return Refuse("{}: '{}' does not begin with '/'", path, rule.path);
+  if (!rule.path.starts_with('/') && !rule.path.empty())
+    return Refuse("{}: '{}' does not begin with '/'", path, rule.path);
   return rule;
 }
 
@@ -181,9 +190,11 @@ Result<RouteAction> ReadAction(const route::Route& from, const std::string& path
                             redirect.path_redirect(), kCodes[code]};
   } else if (from.has_direct_response()) {
     const auto& direct = from.direct_response();
-    if (direct.status() < 200 || direct.status() > 599) return Refuse("{}.direct_response.status must be 200 to 599", path);
+    if (direct.status() < 200 || direct.status() > 599)
+      return Refuse("{}.direct_response.status must be 200 to 599", path);
     const auto& body = direct.body();
-    out.direct_response = DirectResponse{direct.status(), body.has_inline_bytes() ? body.inline_bytes() : body.inline_string()};
+    out.direct_response =
+        DirectResponse{direct.status(), body.has_inline_bytes() ? body.inline_bytes() : body.inline_string()};
   } else {
     return InvalidArgument("BAD_RESOURCE", "{}: one of route, redirect, direct_response is required", path);
   }
@@ -217,7 +228,8 @@ Result<HostPiece> ReadHost(const route::VirtualHost& from, const std::string& pa
   return HostPiece{std::move(host), std::move(actions)};
 }
 
-Result<std::shared_ptr<const RoutesPiece>> ReadRouteConfiguration(const route::RouteConfiguration& from, const std::string& path) {
+Result<std::shared_ptr<const RoutesPiece>> ReadRouteConfiguration(const route::RouteConfiguration& from,
+                                                                  const std::string& path) {
   auto out = std::make_shared<RoutesPiece>();
   out->name = from.name();
   out->vhds = from.has_vhds();
@@ -240,7 +252,8 @@ Result<ChainRoutes> ReadHttp(const hcm::HttpConnectionManager& from, const std::
   if (from.http_filters_size() != 1) return Refuse("{}.http_filters: exactly the router is served", path);
   WEIR_TRY(([&]() -> Status {
     using ::envoy::extensions::filters::http::router::v3::Router;
-    WEIR_ASSIGN(const Router unused, Unpack<Router>(from.http_filters(0).typed_config(), path + ".http_filters[0].typed_config"));
+    WEIR_ASSIGN(const Router unused,
+                Unpack<Router>(from.http_filters(0).typed_config(), path + ".http_filters[0].typed_config"));
     return {};
   }()));
   ChainRoutes out;
@@ -255,10 +268,12 @@ Result<ChainRoutes> ReadHttp(const hcm::HttpConnectionManager& from, const std::
   return out;
 }
 
-Status ReadChain(const ::envoy::config::listener::v3::FilterChain& from, const std::string& path, FilterChain* chain, ChainRoutes* routes) {
+Status ReadChain(const ::envoy::config::listener::v3::FilterChain& from, const std::string& path, FilterChain* chain,
+                 ChainRoutes* routes) {
   chain->name = from.name();
   for (std::string name : from.filter_chain_match().server_names()) {
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     chain->server_names.push_back(std::move(name));
   }
   const std::string& transport = from.filter_chain_match().transport_protocol();
@@ -286,7 +301,8 @@ Status CheckChains(const std::vector<FilterChain>& chains) {
     std::vector<std::string> claimed = chains[i].server_names;
     if (claimed.empty()) claimed.emplace_back();
     for (const std::string& name : claimed) {
-      if (!names.insert(name).second) return Refuse("filter_chains[{}].filter_chain_match.server_names: '{}' stands twice", i, name);
+      if (!names.insert(name).second)
+        return Refuse("filter_chains[{}].filter_chain_match.server_names: '{}' stands twice", i, name);
     }
   }
   return {};
@@ -319,7 +335,8 @@ Result<std::vector<Locality>> ReadLocalities(const ClusterLoadAssignment& from, 
       }
       WEIR_ASSIGN(IpPort address, ReadAddress(endpoint.endpoint().address(), at + ".endpoint.address"));
       if (address.port == 0) return Refuse("{}.endpoint.address.socket_address.port_value is required", at);
-      locality.endpoints.push_back({std::move(address.address), address.port, StringField(endpoint.metadata(), "spiffe_id")});
+      locality.endpoints.push_back(
+          {std::move(address.address), address.port, StringField(endpoint.metadata(), "spiffe_id")});
       if (locality.cluster.empty()) locality.cluster = StringField(endpoint.metadata(), "cluster");
     }
     out.push_back(std::move(locality));
@@ -354,7 +371,8 @@ Result<std::shared_ptr<const ListenerPiece>> ReadListener(const std::string& nam
   listener.port = address.port;
   out->listeners.push_back(listener);
   for (int i = 0; i < from.additional_addresses_size(); ++i) {
-    WEIR_ASSIGN(IpPort more, ReadAddress(from.additional_addresses(i).address(), fmt::format("additional_addresses[{}].address", i)));
+    WEIR_ASSIGN(IpPort more, ReadAddress(from.additional_addresses(i).address(),
+                                         fmt::format("additional_addresses[{}].address", i)));
     listener.name = from.name() + "@" + more.address;
     listener.address = more.address;
     listener.port = more.port;
@@ -396,11 +414,13 @@ Result<std::shared_ptr<const ClusterPiece>> ReadCluster(const std::string& name,
     WEIR_ASSIGN(out->cluster.tls, ReadUpstreamTls(from.transport_socket()));
   }
   const std::string mode = StringField(from.metadata(), "mode");
-  if (!mode.empty() && mode != "PROPORTIONAL" && mode != "ORDERED") return Refuse("metadata dev.weir.mode '{}' is not known", mode);
+  if (!mode.empty() && mode != "PROPORTIONAL" && mode != "ORDERED")
+    return Refuse("metadata dev.weir.mode '{}' is not known", mode);
   out->cluster.mode = mode == "ORDERED" ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
   out->eds = from.type() == From::EDS;
   if (out->eds) {
-    out->endpoints_name = from.eds_cluster_config().service_name().empty() ? from.name() : from.eds_cluster_config().service_name();
+    out->endpoints_name =
+        from.eds_cluster_config().service_name().empty() ? from.name() : from.eds_cluster_config().service_name();
   } else {
     WEIR_ASSIGN(out->cluster.localities, ReadLocalities(from.load_assignment(), "load_assignment."));
   }

@@ -28,7 +28,8 @@ using FromSecret = ::envoy::extensions::transport_sockets::tls::v3::Secret;
 std::string Http(const std::string& routes, const std::string& more = "") {
   return R"(filters { name: "envoy.filters.network.http_connection_manager" typed_config {
     [type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager] {
-      stat_prefix: "edge" )" + routes + more + R"(
+      stat_prefix: "edge" )" +
+         routes + more + R"(
       http_filters { name: "envoy.filters.http.router" typed_config {
         [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] {} } } } } })";
 }
@@ -37,10 +38,12 @@ std::string Mesh(const std::string& sans) {
   return R"(common_tls_context {
     tls_certificate_sds_secret_configs { name: "identity" sds_config { ads {} resource_api_version: V3 } }
     combined_validation_context {
-      default_validation_context { )" + sans + R"( }
+      default_validation_context { )" +
+         sans + R"( }
       validation_context_sds_secret_config { name: "trust" sds_config { ads {} resource_api_version: V3 } } } })";
 }
-const char kCaller[] = R"(match_typed_subject_alt_names { san_type: URI matcher { exact: "spiffe://edge.acme/ns/t1/sa/t1" } })";
+const char kCaller[] =
+    R"(match_typed_subject_alt_names { san_type: URI matcher { exact: "spiffe://edge.acme/ns/t1/sa/t1" } })";
 
 EnvoyResource PublicListener(const std::string& http = Http(kRds)) {
   return Text<FromListener>("80", R"(name: "80" address { socket_address { address: "127.0.1.10" port_value: 18080 } }
@@ -51,32 +54,38 @@ EnvoyResource RouteConfig() {
 }
 EnvoyResource Host(const std::string& domain = "servicea.example.com", const std::string& cluster = "set") {
   return Text<FromHost>("edge/80/" + domain, R"(name: "edge/80/)" + domain + R"(" domains: ")" + domain + R"("
-    routes { name: "service1/0" match { prefix: "/" } route { cluster: ")" + cluster + R"(" timeout { seconds: 7 }
+    routes { name: "service1/0" match { prefix: "/" } route { cluster: ")" +
+                                                 cluster + R"(" timeout { seconds: 7 }
       retry_policy { retry_on: "connect-failure" } } })");
 }
 EnvoyResource Set(const std::string& more = "") {
-  return Text<FromCluster>("set", R"(name: "set" type: EDS eds_cluster_config { eds_config { ads {} resource_api_version: V3 } }
+  return Text<FromCluster>(
+      "set", R"(name: "set" type: EDS eds_cluster_config { eds_config { ads {} resource_api_version: V3 } }
     connect_timeout { nanos: 500000000 }
     common_lb_config { locality_weighted_lb_config {} healthy_panic_threshold {} }
     transport_socket { name: "tls" typed_config {
       [type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext] { sni: "servicea.example.com" )" +
-      Mesh(kCaller) + "} } }" + more);
+                 Mesh(kCaller) + "} } }" + more);
 }
 EnvoyResource Endpoints(int first, int second) {
   const auto locality = [](const std::string& cluster, int weight, const std::string& address) {
     return R"(endpoints { locality { region: "r" sub_zone: ")" + cluster + R"(" } load_balancing_weight { value: )" +
            std::to_string(weight) + R"( } lb_endpoints { endpoint { address { socket_address { address: ")" + address +
            R"(" port_value: 15443 } } } metadata { filter_metadata { key: "dev.weir" value {
-             fields { key: "spiffe_id" value { string_value: "spiffe://)" + cluster + R"(.acme/ns/t2/sa/t2" } } } } } } })";
+             fields { key: "spiffe_id" value { string_value: "spiffe://)" +
+           cluster + R"(.acme/ns/t2/sa/t2" } } } } } } })";
   };
   return Text<FromEndpoints>("set", R"(cluster_name: "set" policy { overprovisioning_factor { value: 100000 } })" +
-                                        locality("cluster1", first, "127.0.2.10") + locality("cluster2", second, "127.0.3.10"));
+                                        locality("cluster1", first, "127.0.2.10") +
+                                        locality("cluster2", second, "127.0.3.10"));
 }
 EnvoyResource Trust() {
   return Text<FromSecret>("trust", R"(name: "trust" validation_context { trusted_ca {
     inline_string: "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n" } })");
 }
-std::vector<EnvoyResource> Edge() { return {Set(), Endpoints(75, 25), PublicListener(), RouteConfig(), Host(), Trust()}; }
+std::vector<EnvoyResource> Edge() {
+  return {Set(), Endpoints(75, 25), PublicListener(), RouteConfig(), Host(), Trust()};
+}
 
 BuiltSnapshot Good(const std::vector<EnvoyResource>& resources) {
   auto built = BuildSnapshot(resources, "1");
@@ -111,17 +120,21 @@ TEST(EnvoySnapshot, ReadsATier1) {
   EXPECT_TRUE(built.trust_pem.starts_with("-----BEGIN"));
 }
 
-std::string MeshListener(const std::string& sans, const std::string& require = "require_client_certificate { value: true }") {
+std::string MeshListener(const std::string& sans,
+                         const std::string& require = "require_client_certificate { value: true }") {
   return R"(name: "15443" address { socket_address { address: "127.0.2.21" port_value: 15443 } }
     listener_filters { name: "tls" typed_config {
       [type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector] {} } }
     filter_chains { name: "a" filter_chain_match { server_names: "outbound_.8080_._.A.shop" }
       transport_socket { name: "tls" typed_config {
-        [type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext] { )" + require + Mesh(sans) + "} } }" +
+        [type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext] { )" +
+         require + Mesh(sans) + "} } }" +
          Http(R"(route_config { name: "app/8080" virtual_hosts { name: "app" domains: "*"
-           routes { match { prefix: "/" } route { cluster: "app/8080" timeout {} } } } } )") + " }";
+           routes { match { prefix: "/" } route { cluster: "app/8080" timeout {} } } } } )") +
+         " }";
 }
-const char kPrefix[] = R"(match_typed_subject_alt_names { san_type: URI matcher { prefix: "spiffe://cluster1.acme/" } })";
+const char kPrefix[] =
+    R"(match_typed_subject_alt_names { san_type: URI matcher { prefix: "spiffe://cluster1.acme/" } })";
 
 TEST(EnvoySnapshot, ReadsAPodProxy) {
   const auto app = Text<FromCluster>("app/8080", R"(name: "app/8080" type: STATIC connect_timeout { nanos: 500000000 }
@@ -138,8 +151,9 @@ TEST(EnvoySnapshot, ReadsAPodProxy) {
 }
 
 TEST(EnvoySnapshot, RefusesAFieldItDoesNotServeByName) {
-  EXPECT_EQ(Refusal({PublicListener(Http(kRds, "delayed_close_timeout { seconds: 1 } "))}),
-            "UNSUPPORTED_FIELD Listener 80: filter_chains[0].filters[0].typed_config.delayed_close_timeout is not served");
+  EXPECT_EQ(
+      Refusal({PublicListener(Http(kRds, "delayed_close_timeout { seconds: 1 } "))}),
+      "UNSUPPORTED_FIELD Listener 80: filter_chains[0].filters[0].typed_config.delayed_close_timeout is not served");
   EXPECT_EQ(Refusal({Set(" max_requests_per_connection { value: 3 }")}),
             "UNSUPPORTED_FIELD Cluster set: max_requests_per_connection is not served");
 }
@@ -154,22 +168,34 @@ TEST(EnvoySnapshot, RefusesAFilterItDoesNotHave) {
   EnvoyResource listener = PublicListener();
   FromListener message;
   ASSERT_TRUE(message.ParseFromString(listener.bytes));
-  message.mutable_filter_chains(0)->mutable_filters(0)->mutable_typed_config()->set_type_url("type.googleapis.com/some.Guard");
+  message.mutable_filter_chains(0)->mutable_filters(0)->mutable_typed_config()->set_type_url(
+      "type.googleapis.com/some.Guard");
   listener.bytes = message.SerializeAsString();
-  EXPECT_EQ(Refusal({listener}), "UNSUPPORTED_FIELD Listener 80: filter_chains[0].filters[0].typed_config of type some.Guard is not served");
+  EXPECT_EQ(Refusal({listener}),
+            "UNSUPPORTED_FIELD Listener 80: filter_chains[0].filters[0].typed_config of type some.Guard is not served");
 }
 
 TEST(EnvoySnapshot, RefusesValuesItCannotObey) {
   EXPECT_NE(Refusal({Set(" lb_policy: RING_HASH")}).find("lb_policy"), std::string::npos);
-  EXPECT_NE(Refusal({Text<FromListener>("15443", MeshListener(kPrefix, ""))}).find("require_client_certificate"), std::string::npos);
-  EXPECT_NE(Refusal({Text<FromListener>("15443", MeshListener(
-                        R"(match_typed_subject_alt_names { san_type: URI matcher { prefix: "spiffe://cluster1" } })"))})
-                .find("ends in '/'"), std::string::npos);
-  EXPECT_NE(Refusal({Text<FromListener>("15443", MeshListener(
-                        R"(match_typed_subject_alt_names { san_type: DNS matcher { exact: "x" } })"))})
-                .find("san_type"), std::string::npos);
-  EXPECT_NE(Refusal({Text<FromListener>("80", R"(name: "80" address { socket_address { address: "localhost" port_value: 1 } }
-    filter_chains { )" + Http(kRds) + "}")}).find("not an IP address"), std::string::npos);
+  EXPECT_NE(Refusal({Text<FromListener>("15443", MeshListener(kPrefix, ""))}).find("require_client_certificate"),
+            std::string::npos);
+  EXPECT_NE(
+      Refusal({Text<FromListener>(
+                  "15443",
+                  MeshListener(
+                      R"(match_typed_subject_alt_names { san_type: URI matcher { prefix: "spiffe://cluster1" } })"))})
+          .find("ends in '/'"),
+      std::string::npos);
+  EXPECT_NE(
+      Refusal({Text<FromListener>(
+                  "15443", MeshListener(R"(match_typed_subject_alt_names { san_type: DNS matcher { exact: "x" } })"))})
+          .find("san_type"),
+      std::string::npos);
+  EXPECT_NE(
+      Refusal({Text<FromListener>("80", R"(name: "80" address { socket_address { address: "localhost" port_value: 1 } }
+    filter_chains { )" + Http(kRds) + "}")})
+          .find("not an IP address"),
+      std::string::npos);
   EXPECT_NE(Refusal({{"type.googleapis.com/x.Y", "n", ""}}).find("UNSUPPORTED_TYPE"), std::string::npos);
   EXPECT_NE(Refusal({{PublicListener().type_url, "80", "\xff\xff"}}).find("BAD_RESOURCE"), std::string::npos);
 }
@@ -213,7 +239,8 @@ TEST(EnvoySnapshot, SharesWhatDidNotChange) {
   ASSERT_TRUE(three.ok());
   EXPECT_NE(two->snapshot->listeners[0], three->snapshot->listeners[0]);
   EXPECT_EQ(two->snapshot->clusters.at("set"), three->snapshot->clusters.at("set"));
-  EXPECT_EQ(two->snapshot->listeners[0]->chains[0].routes->actions[0], three->snapshot->listeners[0]->chains[0].routes->actions[0]);
+  EXPECT_EQ(two->snapshot->listeners[0]->chains[0].routes->actions[0],
+            three->snapshot->listeners[0]->chains[0].routes->actions[0]);
 }
 
 TEST(EnvoySnapshot, ARefusedChangeLeavesEverythingAsItWas) {
@@ -231,7 +258,8 @@ TEST(EnvoySnapshot, ARefusedChangeLeavesEverythingAsItWas) {
 TEST(EnvoySnapshot, RemovesWhatIsGone) {
   SnapshotBuilder builder;
   ASSERT_TRUE(builder.Apply(Edge(), {}, "1").ok());
-  const std::vector<EnvoyResourceName> gone{{PublicListener().type_url, "80"}, {Set().type_url, "set"}, {Set().type_url, "never"}};
+  const std::vector<EnvoyResourceName> gone{
+      {PublicListener().type_url, "80"}, {Set().type_url, "set"}, {Set().type_url, "never"}};
   const auto after = builder.Apply({}, gone, "2");
   ASSERT_TRUE(after.ok());
   EXPECT_TRUE(after->snapshot->listeners.empty());

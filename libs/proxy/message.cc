@@ -25,29 +25,52 @@ void CopyLines(const net::Head& head, Keep keep, std::string& out) {
 
 std::string_view Phrase(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 204: return "No Content";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 303: return "See Other";
-    case 307: return "Temporary Redirect";
-    case 308: return "Permanent Redirect";
-    case 400: return "Bad Request";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 408: return "Request Timeout";
-    case 414: return "URI Too Long";
-    case 417: return "Expectation Failed";
-    case 421: return "Misdirected Request";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    default: return "";
+    case 200:
+      return "OK";
+    case 204:
+      return "No Content";
+    case 301:
+      return "Moved Permanently";
+    case 302:
+      return "Found";
+    case 303:
+      return "See Other";
+    case 307:
+      return "Temporary Redirect";
+    case 308:
+      return "Permanent Redirect";
+    case 400:
+      return "Bad Request";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 408:
+      return "Request Timeout";
+    case 414:
+      return "URI Too Long";
+    case 417:
+      return "Expectation Failed";
+    case 421:
+      return "Misdirected Request";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "";
   }
 }
 
@@ -56,8 +79,8 @@ std::string_view Phrase(int status) {
 bool IsRequestId(std::string_view text) {
   if (text.empty() || text.size() > 128) return false;
   for (const char c : text) {
-    const bool good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
-                      c == '.';
+    const bool good =
+        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
     if (!good) return false;
   }
   return true;
@@ -75,13 +98,19 @@ void WriteRequestHead(const net::RequestHead& head, std::string_view target, con
         switch (line.field) {
           case Field::kConnection:
           case Field::kHopByHop:
-          case Field::kUnderscore: return false;
-          case Field::kRequestId: return forwarding.request_id.empty();
-          case Field::kForwardedFor: forwarded_for |= trusted; return trusted;
+          case Field::kUnderscore:
+            return false;
+          case Field::kRequestId:
+            return forwarding.request_id.empty();
+          case Field::kForwardedFor:
+            forwarded_for |= trusted;
+            return trusted;
           case Field::kForwardedProto:
           case Field::kForwarded:
-          case Field::kInternal: return trusted;
-          default: return true;
+          case Field::kInternal:
+            return trusted;
+          default:
+            return true;
         }
       },
       out);
@@ -99,11 +128,15 @@ void WriteResponseHead(const net::ResponseHead& head, const ResponseOptions& opt
       [&](const net::HeaderLine& line) {
         switch (line.field) {
           case Field::kConnection:
-          case Field::kHopByHop: return false;
-          case Field::kTransferEncoding: return !options.unchunk;
+          case Field::kHopByHop:
+            return false;
+          case Field::kTransferEncoding:
+            return !options.unchunk;
           // "x-envoy-…" is nobody's business outside, "x-weir-reason" is.
-          case Field::kInternal: return options.trusted || (head.data[line.begin + 2] | 0x20) == 'w';
-          default: return true;
+          case Field::kInternal:
+            return options.trusted || (head.data[line.begin + 2] | 0x20) == 'w';
+          default:
+            return true;
         }
       },
       out);

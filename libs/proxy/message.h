@@ -12,9 +12,9 @@ namespace weir::proxy {
 
 // What the proxy says about the caller to the next hop.
 struct Forwarding {
-  bool trusted = false;  // The caller is one of us: its forwarded headers stay.
-  std::string_view peer;  // IP of the caller.
-  std::string_view proto;  // "http" or "https".
+  bool trusted = false;         // The caller is one of us: its forwarded headers stay.
+  std::string_view peer;        // IP of the caller.
+  std::string_view proto;       // "http" or "https".
   std::string_view request_id;  // Empty = the one that came stays.
 };
 void WriteRequestHead(const net::RequestHead& head, std::string_view target, const Forwarding& forwarding,
@@ -65,7 +65,8 @@ FeedResult FeedBody(Body& body, const char* data, size_t size, BodyPieces& piece
   FeedResult result;
   bool ok = true;
   switch (body.kind) {
-    case net::BodyKind::kNone: break;
+    case net::BodyKind::kNone:
+      break;
     case net::BodyKind::kToClose:
       pieces.Add(data, size);
       result.consumed = size;

@@ -28,9 +28,9 @@ struct PlannedListener {
   net::Address address;
   std::string key;  // "address:port": what a socket serves, whatever the listener's name.
   bool tls = false;
-  TextMap<uint32_t> exact;                                // SNI -> chain.
-  std::vector<std::pair<std::string, uint32_t>> suffixes;  // ".suffix", longest first.
-  int fallback = -1;                                      // Chain without names.
+  TextMap<uint32_t> exact;                                     // SNI -> chain.
+  std::vector<std::pair<std::string, uint32_t>> suffixes;      // ".suffix", longest first.
+  int fallback = -1;                                           // Chain without names.
   std::vector<std::shared_ptr<const net::TlsPeerRule>> rules;  // By chain; null = plain.
 
   // Lower-case name; -1 = none.

@@ -160,7 +160,8 @@ bool Session::ReadOnce() {
         return state_ != State::kClosed;
       }
       break;
-    case State::kHead: break;
+    case State::kHead:
+      break;
     case State::kExchange:
       if (exchange_.request.done) {
         // What follows waits in the socket; only the end of the caller matters now.
@@ -173,8 +174,10 @@ bool Session::ReadOnce() {
         return false;
       }
       break;
-    case State::kLingering: break;
-    default: return false;
+    case State::kLingering:
+      break;
+    default:
+      return false;
   }
   if (!transport_.readable()) return false;
   const ssize_t got = transport_.Read(buffer, net::Loop::kBufferSize);
@@ -204,7 +207,8 @@ void Session::Consume(const char* data, size_t size) {
     pending_.append(data, size);
     // Only a complete head is parsed again, so that a slow sender costs no more than a fast one.
     const size_t from = before < 3 ? 0 : before - 3;
-    if (pending_.size() <= net::kMaxHead && memmem(pending_.data() + from, pending_.size() - from, "\r\n\r\n", 4) == nullptr) {
+    if (pending_.size() <= net::kMaxHead &&
+        memmem(pending_.data() + from, pending_.size() - from, "\r\n\r\n", 4) == nullptr) {
       return;
     }
     kept.swap(pending_);
@@ -230,7 +234,8 @@ void Session::Consume(const char* data, size_t size) {
     case net::Parse::kBad:
       ++worker_.stats.bad_requests;
       return Refuse(head.error_status, head.error);
-    case net::Parse::kComplete: break;
+    case net::Parse::kComplete:
+      break;
   }
   StartExchange(head, data + head.size, size - head.size);
 }
@@ -527,7 +532,8 @@ void Session::StartResponse(const net::ResponseHead& head, const char* rest, siz
   if (!exchange_.request.done) close_after_ = true;  // Answered early: the rest of the body is not wanted.
   if (worker_.draining()) close_after_ = true;
   std::string& out = worker_.loop().scratch();
-  WriteResponseHead(head, {.trusted = exchange_.trusted, .close = close_after_, .unchunk = exchange_.response.unchunk}, out);
+  WriteResponseHead(head, {.trusted = exchange_.trusted, .close = close_after_, .unchunk = exchange_.response.unchunk},
+                    out);
   // Head and first body bytes leave together.
   BodyPieces pieces;
   pieces.Add(out.data(), out.size());

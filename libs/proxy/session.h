@@ -72,10 +72,10 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer {
     bool response_started = false;
     bool to_head = false;
     bool http_1_0 = false;
-    bool safe = false;      // May be repeated after it was sent.
+    bool safe = false;       // May be repeated after it was sent.
     bool body_sent = false;  // Part of the request's body left us: no replay.
-    bool moved = false;     // The one retry is spent.
-    bool reusable = true;   // The upstream agrees to another exchange.
+    bool moved = false;      // The one retry is spent.
+    bool reusable = true;    // The upstream agrees to another exchange.
     bool trusted = false;
     std::unique_ptr<LogEntry> log;
   };
@@ -110,8 +110,8 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer {
   Worker& worker_;
   ListenerSocket& listener_;
   net::Transport transport_;
-  std::string pending_;    // Bytes of a head that is not complete, or of requests that wait for their turn.
-  std::string held_;       // Body bytes that wait for the upstream's connection.
+  std::string pending_;  // Bytes of a head that is not complete, or of requests that wait for their turn.
+  std::string held_;     // Body bytes that wait for the upstream's connection.
   std::shared_ptr<const PlannedListener> planned_;
   const FilterChain* chain_ = nullptr;
   uint64_t epoch_ = 0;

@@ -108,7 +108,7 @@ struct Cluster {
 };
 
 struct Snapshot {
-  std::string version;  // For logs and the admin door.
+  std::string version;                                     // For logs and the admin door.
   std::vector<std::shared_ptr<const Listener>> listeners;  // Unique by name and by address:port.
   std::unordered_map<std::string, std::shared_ptr<const Cluster>> clusters;
 };

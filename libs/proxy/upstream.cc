@@ -33,7 +33,8 @@ void ClusterState::Update(std::shared_ptr<const Cluster> cluster) {
       if (pool == nullptr) {
         auto address = net::Address::Parse(endpoint.address, endpoint.port);
         if (!address.ok()) {
-          obs::Log(obs::Level::kWarn, "endpoint left out", {{"cluster", cluster->name}, {"error", address.error().message}});
+          obs::Log(obs::Level::kWarn, "endpoint left out",
+                   {{"cluster", cluster->name}, {"error", address.error().message}});
           pools.erase(key);
           continue;
         }
@@ -146,8 +147,8 @@ Counters* ClusterState::CountersFor(Worker& worker, size_t locality, const traff
   for (const auto& [key, counters] : known) {
     if (key == host) return counters;
   }
-  Counters* counters = worker.CountersFor(host->domains.empty() ? host->name : host->domains.front(),
-                                          localities_[locality].name);
+  Counters* counters =
+      worker.CountersFor(host->domains.empty() ? host->name : host->domains.front(), localities_[locality].name);
   known.emplace_back(host, counters);
   return counters;
 }
@@ -225,10 +226,14 @@ void Upstream::Fail(const std::string& why) {
 
 void Upstream::OnTimer() {
   switch (state_) {
-    case State::kConnecting: return Fail("no answer within the connect timeout");
-    case State::kHandshake: return Fail("no TLS handshake within the connect timeout");
-    case State::kIdle: return Close();
-    default: return;
+    case State::kConnecting:
+      return Fail("no answer within the connect timeout");
+    case State::kHandshake:
+      return Fail("no TLS handshake within the connect timeout");
+    case State::kIdle:
+      return Close();
+    default:
+      return;
   }
 }
 
@@ -276,7 +281,8 @@ void Upstream::OnEvents(uint32_t events) {
   if (state_ == State::kIdle) {
     // TLS 1.3 sends tickets after the handshake; anything else from an idle upstream ends it.
     if (transport.tls() != nullptr && !transport.hung_up()) {
-      if (transport.readable() && transport.Read(transport.loop().buffer(), net::Loop::kBufferSize) != net::Transport::kAgain) {
+      if (transport.readable() &&
+          transport.Read(transport.loop().buffer(), net::Loop::kBufferSize) != net::Transport::kAgain) {
         Close();
       }
       return;

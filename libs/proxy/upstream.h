@@ -26,7 +26,7 @@ struct Pool {
   std::string sni;
   std::shared_ptr<const net::TlsPeerRule> rule;  // Null = plain.
   uint64_t connect_timeout_ms = 500;
-  std::vector<Upstream*> idle;  // The last one in is the first out: its congestion window is warm.
+  std::vector<Upstream*> idle;    // The last one in is the first out: its congestion window is warm.
   uint64_t avoided_until_ms = 0;  // After a failed connect: others are tried first.
   bool retired = false;           // No longer configured: connections close after use.
 };
@@ -94,7 +94,9 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   void Close();
   // Sending failed; what it has answered before may still be there to read.
   void SendFailed();
-  void Resume() { if (state_ == State::kBusy) transport.loop().Defer(*this); }
+  void Resume() {
+    if (state_ == State::kBusy) transport.loop().Defer(*this);
+  }
 
   void OnEvents(uint32_t events) override;
   void OnDeferred() override;

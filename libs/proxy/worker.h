@@ -20,7 +20,7 @@ class ListenerSocket;
 // Answers of one (host, cluster), by status.
 struct Counters {
   std::string host;
-  std::string cluster;  // Weir cluster; "" = answered here.
+  std::string cluster;                          // Weir cluster; "" = answered here.
   std::vector<std::pair<int, uint64_t>> codes;  // A handful.
 
   void Add(int code) {
@@ -117,7 +117,7 @@ class ListenerSocket : public net::Watcher, public net::Deferred, public net::Ti
   ListenerSocket(Worker& worker, net::Fd fd) : worker_(worker), fd_(std::move(fd)) {}
   Status Open();
   Status Reopen(net::Fd fd);  // Closed before.
-  void Close();  // Takes in what the kernel has queued for it first. `planned` stays.
+  void Close();               // Takes in what the kernel has queued for it first. `planned` stays.
   bool is_open() const { return static_cast<bool>(fd_); }
 
   void OnEvents(uint32_t) override { Accept(); }

@@ -47,7 +47,8 @@ size_t QuotaSchedule::Next() {
     const SignedWide scaled = factor * entry.credit;
     if (scaled < static_cast<SignedWide>(total_)) continue;
     const SignedWide slack = limit - scaled;  // Until the deadline, in units of weight.
-    if (best == nullptr || slack * static_cast<SignedWide>(best->weight) < best_slack * static_cast<SignedWide>(entry.weight)) {
+    if (best == nullptr ||
+        slack * static_cast<SignedWide>(best->weight) < best_slack * static_cast<SignedWide>(entry.weight)) {
       best = &entry;
       best_slack = slack;
     }

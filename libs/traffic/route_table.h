@@ -67,7 +67,7 @@ class RouteTable {
 
   std::vector<std::shared_ptr<const VirtualHost>> hosts_;
   std::vector<std::unique_ptr<std::string>> keys_;
-  std::vector<Slot> slots_;  // Open addressing, a power of two, at most half full.
+  std::vector<Slot> slots_;               // Open addressing, a power of two, at most half full.
   std::vector<uint32_t> suffix_lengths_;  // Of wildcard suffixes (".suffix"), longest first, unique.
   int64_t any_host_ = -1;
 };

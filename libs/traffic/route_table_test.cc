@@ -58,10 +58,9 @@ TEST(RouteTable, RefusesADomainTwiceAndFormsItDoesNotServe) {
 }
 
 TEST(RouteTable, TakesTheFirstRuleThatAcceptsInTheOrderGiven) {
-  const auto table = Table({Host("a", {"*"},
-                                 {{PathKind::kExact, "/x", 1},
-                                  {PathKind::kPathSeparated, "/api", 2},
-                                  {PathKind::kPrefix, "/ap", 3}})});
+  const auto table = Table(
+      {Host("a", {"*"},
+            {{PathKind::kExact, "/x", 1}, {PathKind::kPathSeparated, "/api", 2}, {PathKind::kPrefix, "/ap", 3}})});
   const auto action = [&](std::string_view path) {
     const auto found = table.Match("h", path);
     return found.rule ? static_cast<int>(found.rule->action) : -1;

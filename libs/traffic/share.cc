@@ -71,11 +71,16 @@ CannotServe WhyNot(const ClusterHealth& health) {
 
 std::string_view ReasonText(CannotServe why) {
   switch (why) {
-    case CannotServe::kCan: return "";
-    case CannotServe::kDrained: return "drained";
-    case CannotServe::kNoGateway: return "no_gateway";
-    case CannotServe::kGatewaysDown: return "gateways_down";
-    case CannotServe::kNoEndpoint: return "no_endpoint";
+    case CannotServe::kCan:
+      return "";
+    case CannotServe::kDrained:
+      return "drained";
+    case CannotServe::kNoGateway:
+      return "no_gateway";
+    case CannotServe::kGatewaysDown:
+      return "gateways_down";
+    case CannotServe::kNoEndpoint:
+      return "no_endpoint";
   }
   return "";
 }
@@ -83,7 +88,8 @@ std::string_view ReasonText(CannotServe why) {
 bool Distribute(Mode mode, std::span<const Candidate> candidates, std::span<uint64_t> out) {
   std::fill(out.begin(), out.end(), 0);
   candidates = candidates.first(std::min(candidates.size(), out.size()));
-  const bool weighted = std::any_of(candidates.begin(), candidates.end(), [](const Candidate& c) { return c.weight.has_value(); });
+  const bool weighted =
+      std::any_of(candidates.begin(), candidates.end(), [](const Candidate& c) { return c.weight.has_value(); });
   if (!weighted) return Equally(candidates, out);
   if (mode == Mode::kOrdered) return InOrder(candidates, out);
   return Proportionally(candidates, out) || Equally(candidates, out);

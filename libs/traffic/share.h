@@ -12,8 +12,8 @@ namespace weir::traffic {
 
 // What is known about one cluster as a destination of one host.
 struct ClusterHealth {
-  bool drained = false;            // Admin state says: no new requests.
-  uint32_t gateways = 0;           // Entry points (T2s) known.
+  bool drained = false;   // Admin state says: no new requests.
+  uint32_t gateways = 0;  // Entry points (T2s) known.
   uint32_t gateways_answering = 0;
   bool has_healthy_endpoint = true;  // Behind its gateways, as they say.
 };

@@ -4,9 +4,12 @@
 
 namespace weir::fleet {
 
-AgentStream::AgentStream(Handler handler, std::string cluster, const Clock& clock,
-                         grpc::CallbackServerContext* context)
-    : handler_(std::move(handler)), cluster_(std::move(cluster)), clock_(clock), context_(context), heard_(clock.Now()) {}
+AgentStream::AgentStream(Handler handler, std::string cluster, const Clock& clock, grpc::CallbackServerContext* context)
+    : handler_(std::move(handler)),
+      cluster_(std::move(cluster)),
+      clock_(clock),
+      context_(context),
+      heard_(clock.Now()) {}
 
 void AgentStream::Begin() {
   self_ = shared_from_this();

@@ -50,7 +50,8 @@ class AgentStream final : public grpc::ServerBidiReactor<agent::v1::AgentMessage
   rpc::StreamWriter<agent::v1::ServerMessage, AgentStream> writer_{this, 64};
   mutable std::mutex mutex_;
   MonoTime heard_;
-  int busy_ = 0;  // Messages being dealt with: no Finish before the next read is started, or it would be started on a dead call.
+  int busy_ = 0;  // Messages being dealt with: no Finish before the next read is started, or it would be started on a
+                  // dead call.
   std::optional<Error> closing_;
 
   void Next(const Status& status);

@@ -17,10 +17,14 @@ std::string ShortType(const std::string& url) { return url.substr(url.rfind('.')
 
 int Badness(State::State state) {
   switch (state) {
-    case State::FAILED: return 3;
-    case State::PARTIAL: return 2;
-    case State::ACCEPTED: return 1;
-    default: return 0;
+    case State::FAILED:
+      return 3;
+    case State::PARTIAL:
+      return 2;
+    case State::ACCEPTED:
+      return 1;
+    default:
+      return 0;
   }
 }
 
@@ -41,8 +45,10 @@ void AppliedTable::Report(const std::string& cluster, const agent::v1::Applied& 
     state.time = now;
     for (const auto& intent : gateway.intents()) {
       const compile::Key key{intent.type(), intent.name()};
-      if (intent.removed()) state.intents.erase(key);
-      else state.intents[key] = {intent.version(), intent.rejected_version(), intent.error()};
+      if (intent.removed())
+        state.intents.erase(key);
+      else
+        state.intents[key] = {intent.version(), intent.rejected_version(), intent.error()};
     }
   }
 }
@@ -104,13 +110,13 @@ v2::GatewayStatus OfGateway(const compile::Concern& concern, const std::string& 
     }
     if (own != nullptr && own->version == version) ++acknowledged;
     const AppliedVersion* at_fault = refused != nullptr && refused->rejected_version == version ? refused
-                                     : own != nullptr && own->rejected_version == version ? own
-                                                                                          : nullptr;
+                                     : own != nullptr && own->rejected_version == version       ? own
+                                                                                                : nullptr;
     if (at_fault != nullptr) {
       status.set_state(State::FAILED);
       status.set_reason("REJECTED");
-      status.set_message(fmt::format("{} {}: {}{}", key.type, key.name,
-                                     at_fault == refused ? "the agent: " : "", at_fault->error));
+      status.set_message(
+          fmt::format("{} {}: {}{}", key.type, key.name, at_fault == refused ? "the agent: " : "", at_fault->error));
       return status;
     }
   }
@@ -118,7 +124,8 @@ v2::GatewayStatus OfGateway(const compile::Concern& concern, const std::string& 
   if (!applied.Connected(concern.cluster)) {
     status.set_state(State::ACCEPTED);
     status.set_reason("DISCONNECTED");
-    status.set_message(current ? "had it, but the cluster's agent is not connected" : "the cluster's agent is not connected");
+    status.set_message(current ? "had it, but the cluster's agent is not connected"
+                               : "the cluster's agent is not connected");
   } else if (gateway == nullptr || !gateway->connected) {
     status.set_state(State::ACCEPTED);
     status.set_reason("DISCONNECTED");
@@ -163,10 +170,13 @@ v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t
   const v2::GatewayStatus* waiting = nullptr;
   for (const auto& [who, gateway] : gateways) {
     *status.add_gateways() = gateway;
-    if (gateway.state() == State::READY) ++ready;
-    else if (gateway.state() == State::FAILED) failed = failed ? failed : &gateway;
+    if (gateway.state() == State::READY)
+      ++ready;
+    else if (gateway.state() == State::FAILED)
+      failed = failed ? failed : &gateway;
     // Silence is reported before slowness: it needs somebody to look.
-    else if (waiting == nullptr || gateway.reason() == "DISCONNECTED") waiting = &gateway;
+    else if (waiting == nullptr || gateway.reason() == "DISCONNECTED")
+      waiting = &gateway;
   }
   const auto set = [&](State::State state, const std::string& reason, const std::string& message) {
     status.set_state(state);

@@ -40,7 +40,8 @@ class AppliedTable {
   void Report(const std::string& cluster, const agent::v1::Applied& report, WallTime now);
   // The agent itself took or refused intent (its ACK or NACK on the xDS stream).
   void ReportAgent(const std::string& cluster, const xds::AckEvent& event, WallTime now);
-  // The agent of this cluster is (not) there: without it its gateways count as disconnected. What they acknowledged stays.
+  // The agent of this cluster is (not) there: without it its gateways count as disconnected. What they acknowledged
+  // stays.
   void SetConnected(const std::string& cluster, bool connected, WallTime now);
   bool Connected(const std::string& cluster) const;
   void Forget(const std::string& cluster);
@@ -59,18 +60,18 @@ class AppliedTable {
   std::map<std::string, ClusterTable> clusters_;
 };
 
-// Status of one resource that reaches gateways, from who is concerned and what is applied. Pure. READY: every gateway concerned
-// is connected and acknowledged the current versions. FAILED REJECTED: one rejected a current version. PARTIAL: some
-// acknowledged, others are DISCONNECTED or WAITING_FOR_ACK. ACCEPTED: none acknowledged (WAITING_FOR_ACK, DISCONNECTED) or none
-// is concerned (NO_WORKLOAD). A gateway that is disconnected but acknowledged the current versions before serves them: it
-// still counts as not READY, because nobody knows.
+// Status of one resource that reaches gateways, from who is concerned and what is applied. Pure. READY: every gateway
+// concerned is connected and acknowledged the current versions. FAILED REJECTED: one rejected a current version.
+// PARTIAL: some acknowledged, others are DISCONNECTED or WAITING_FOR_ACK. ACCEPTED: none acknowledged (WAITING_FOR_ACK,
+// DISCONNECTED) or none is concerned (NO_WORKLOAD). A gateway that is disconnected but acknowledged the current
+// versions before serves them: it still counts as not READY, because nobody knows.
 v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t revision,
                             const std::vector<compile::Concern>& concerns, const AppliedTable& applied);
 // READY: for kinds that reach no gateway.
 v2::ResourceStatus StoredStatus(std::string_view fqn, std::string_view kind, int64_t revision);
 
-// Sets `worst` of each from itself and all below it (by FQN); a READY parent with a worse child keeps its own state and gets
-// reason CHILD. FAILED > PARTIAL > ACCEPTED > READY. Any order is fine.
+// Sets `worst` of each from itself and all below it (by FQN); a READY parent with a worse child keeps its own state and
+// gets reason CHILD. FAILED > PARTIAL > ACCEPTED > READY. Any order is fine.
 void RollUp(std::vector<v2::ResourceStatus>& items);
 
 }  // namespace weir::fleet

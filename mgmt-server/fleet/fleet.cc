@@ -58,8 +58,7 @@ std::string ClusterOfTrustDomain(const store::View& view, const std::string& dom
 }  // namespace
 
 struct Fleet::Core : std::enable_shared_from_this<Core> {
-  Core(store::Store& s, const ca::ServerCa& c, rpc::Pool& p, FleetOptions o)
-      : store(s), ca(c), pool(p), options(o) {}
+  Core(store::Store& s, const ca::ServerCa& c, rpc::Pool& p, FleetOptions o) : store(s), ca(c), pool(p), options(o) {}
 
   store::Store& store;
   const ca::ServerCa& ca;
@@ -94,10 +93,12 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   }
 
   Result<std::string> ClusterOfPeer(std::string_view uri) const;
-  Result<agent::v1::JoinResponse> Sign(const store::View& view, const std::string& cluster, const std::string& csr) const;
+  Result<agent::v1::JoinResponse> Sign(const store::View& view, const std::string& cluster,
+                                       const std::string& csr) const;
   Result<agent::v1::JoinResponse> Join(const agent::v1::JoinRequest& request);
 
-  grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Open(grpc::CallbackServerContext* context);
+  grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Open(
+      grpc::CallbackServerContext* context);
   void OnMessage(const AgentStreamPtr& stream, std::function<void(Status)> next);
   Status Handle(const AgentStreamPtr& stream);
   Status Greet(const AgentStreamPtr& stream);
@@ -118,7 +119,8 @@ Result<std::string> Fleet::Core::ClusterOfPeer(std::string_view uri) const {
     return PermissionDenied("CLUSTER_UNKNOWN", "{} is not an agent's identity", uri);
   }
   std::string cluster = ClusterOfTrustDomain(*store.Read(), id->trust_domain);
-  if (cluster.empty()) return PermissionDenied("CLUSTER_UNKNOWN", "no cluster has the trust domain {}", id->trust_domain);
+  if (cluster.empty())
+    return PermissionDenied("CLUSTER_UNKNOWN", "no cluster has the trust domain {}", id->trust_domain);
   return cluster;
 }
 
@@ -204,10 +206,12 @@ grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Flee
     grpc::CallbackServerContext* context) {
   auto cluster = ClusterOfPeer(rpc::PeerSpiffeId(*context));
   AgentStream::Handler handler{
-      .message = [core = shared_from_this()](AgentStreamPtr stream,
-                                             std::function<void(Status)> next) { core->OnMessage(stream, std::move(next)); },
+      .message = [core = shared_from_this()](
+                     AgentStreamPtr stream,
+                     std::function<void(Status)> next) { core->OnMessage(stream, std::move(next)); },
       .done = [core = shared_from_this()](AgentStream& stream) { core->Left(stream); }};
-  auto stream = std::make_shared<AgentStream>(std::move(handler), cluster.ok() ? *cluster : "", *options.clock, context);
+  auto stream =
+      std::make_shared<AgentStream>(std::move(handler), cluster.ok() ? *cluster : "", *options.clock, context);
   auto* reactor = stream.get();
   bool closing;
   {
@@ -215,8 +219,10 @@ grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Flee
     closing = stopped;
   }
   stream->Begin();
-  if (!cluster.ok()) stream->Close(cluster.error());
-  else if (closing) stream->Close(Unavailable("SHUTTING_DOWN", "the server is shutting down"));
+  if (!cluster.ok())
+    stream->Close(cluster.error());
+  else if (closing)
+    stream->Close(Unavailable("SHUTTING_DOWN", "the server is shutting down"));
   return reactor;
 }
 
@@ -334,7 +340,8 @@ void Fleet::Core::StoreConnection(const std::string& cluster) {
   }
 }
 
-// Heartbeats out; silence ends a stream. Silence is judged here, because a stopped agent keeps its TCP connection alive.
+// Heartbeats out; silence ends a stream. Silence is judged here, because a stopped agent keeps its TCP connection
+// alive.
 void Fleet::Core::Beat() {
   uint64_t sequence = 0;
   std::unique_lock lock(mutex);

@@ -58,8 +58,8 @@ class Fleet {
 
   grpc::Service* join_service();     // weir.agent.v1.ClusterJoin
   grpc::Service* reports_service();  // weir.agent.v1.AgentReports
-  // Takes spiffe://<cluster domain>/agent of the verified peer certificate to the cluster's FQN: the key of its snapshot.
-  // UNAUTHENTICATED PEER_IDENTITY_MISSING, PERMISSION_DENIED CLUSTER_UNKNOWN.
+  // Takes spiffe://<cluster domain>/agent of the verified peer certificate to the cluster's FQN: the key of its
+  // snapshot. UNAUTHENTICATED PEER_IDENTITY_MISSING, PERMISSION_DENIED CLUSTER_UNKNOWN.
   xds::AdsAuthenticator Authenticator();
   // For AdsServiceOptions::on_ack: intent that an agent refuses shows in the status.
   std::function<void(const std::string& key, uint64_t stream, const xds::AckEvent&)> AckObserver();
@@ -69,8 +69,8 @@ class Fleet {
   Result<v2::ResourceStatus> GetStatus(std::string_view fqn) const;
   // Everything at and below `parent`, sorted by FQN.
   Result<std::vector<v2::ResourceStatus>> ListStatuses(std::string_view parent) const;
-  // Blocks until the resource at `revision` (or later) is READY, FAILED, or concerns nobody; after the deadline answers the status
-  // as it is then. Deleted: READY as soon as the push is out.
+  // Blocks until the resource at `revision` (or later) is READY, FAILED, or concerns nobody; after the deadline answers
+  // the status as it is then. Deleted: READY as soon as the push is out.
   v2::ResourceStatus WaitApplied(std::string_view fqn, int64_t revision,
                                  std::chrono::steady_clock::time_point deadline) const;
 

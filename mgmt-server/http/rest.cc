@@ -201,8 +201,8 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
   }
   ReadQuery(query, route, match->bindings, *message, violations);
   if (!violations.empty()) {
-    Error error = InvalidArgument("INVALID_REQUEST", "{}: {}", violations.front().field,
-                                  violations.front().description);
+    Error error =
+        InvalidArgument("INVALID_REQUEST", "{}: {}", violations.front().field, violations.front().description);
     error.violations = std::move(violations);
     return error;
   }
@@ -222,8 +222,8 @@ http::Response Rest::Handle(http::Request&& request) const {
   call.peer = request.peer;
   http::Headers extra;
   Result<http::Response> served = Serve(request, call, &extra);
-  http::Response response = served.ok() ? std::move(served).value()
-                                        : RenderError(StatusOf(served.error()), served.error(), call.request_id);
+  http::Response response =
+      served.ok() ? std::move(served).value() : RenderError(StatusOf(served.error()), served.error(), call.request_id);
   for (auto& header : extra) response.headers.push_back(std::move(header));
   response.headers.emplace_back("X-Request-Id", call.request_id);
   response.headers.emplace_back("Cache-Control", "no-store");

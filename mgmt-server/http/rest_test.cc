@@ -1,8 +1,8 @@
 #include "mgmt-server/http/rest.h"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <google/protobuf/descriptor.h>
+#include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -113,8 +113,8 @@ class RestApi : public ::testing::Test {
     auto administrator = authn::EnsureAdministrator(
         *store_, *authn_, {.organization = "demo-org", .user = "admin", .state_dir = folder_});
     ASSERT_TRUE(administrator.ok()) << administrator.error().ToString();
-    auto ca = ca::ServerCa::Open(ca::FileBlobs(folder_), {.organization_domain = "demo-org.weir.internal",
-                                                          .names = {"127.0.0.1"}});
+    auto ca = ca::ServerCa::Open(ca::FileBlobs(folder_),
+                                 {.organization_domain = "demo-org.weir.internal", .names = {"127.0.0.1"}});
     ASSERT_TRUE(ca.ok()) << ca.error().ToString();
     ca_ = std::move(ca).value();
 
@@ -186,9 +186,9 @@ class RestApi : public ::testing::Test {
   std::string NewUser(const std::string& name) {
     EXPECT_EQ(Post("/v2/organizations/demo-org/users", R"({"metadata":{"name":")" + name + R"("},"spec":{}})").status,
               200);
-    EXPECT_EQ(Post("/v2/organizations/demo-org/users/" + name + ":setPassword", R"({"password":"a-long-password"})")
-                  .status,
-              200);
+    EXPECT_EQ(
+        Post("/v2/organizations/demo-org/users/" + name + ":setPassword", R"({"password":"a-long-password"})").status,
+        200);
     return Login(name, "a-long-password");
   }
 
@@ -217,8 +217,8 @@ TEST_F(RestApi, CreatesReadsUpdatesAndDeletesATenant) {
   EXPECT_EQ(Get("/v2/organizations/demo-org/tenants/t").text, created.text);
   EXPECT_THAT(Get("/v2/organizations/demo-org/tenants").text, HasSubstr("\"displayName\":\"T\""));
 
-  Answer updated = Send("PUT", "/v2/organizations/demo-org/tenants/t",
-                        R"({"metadata":{"name":"t","displayName":"U"}})", admin_, {{"If-Match", created.etag}});
+  Answer updated = Send("PUT", "/v2/organizations/demo-org/tenants/t", R"({"metadata":{"name":"t","displayName":"U"}})",
+                        admin_, {{"If-Match", created.etag}});
   ASSERT_EQ(updated.status, 200) << updated.text;
   EXPECT_EQ(updated.Text({"metadata", "displayName"}), "U");
   EXPECT_NE(updated.etag, created.etag);
@@ -313,8 +313,9 @@ TEST_F(RestApi, AppliesTheFoundingDocumentAsItStands) {
   Answer again = Apply(kFounding);
   EXPECT_THAT(again.text, HasSubstr("UNCHANGED"));
   EXPECT_THAT(again.text, Not(HasSubstr("revision\":")));
-  Answer stored = Get("/v2/organizations/demo-org/tenants/demo-tenant/workspaces/demo-ws/gatewaygroups/demo-gw-group/"
-                      "tier1gateways/service1-tier1");
+  Answer stored =
+      Get("/v2/organizations/demo-org/tenants/demo-tenant/workspaces/demo-ws/gatewaygroups/demo-gw-group/"
+          "tier1gateways/service1-tier1");
   EXPECT_EQ(stored.status, 200);
   EXPECT_THAT(stored.text, HasSubstr("\"weight\":75"));
   std::string half = kFounding;

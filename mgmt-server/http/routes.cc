@@ -42,12 +42,18 @@ int HexDigit(char c) {
 
 std::pair<std::string, std::string> MethodAndPath(const google::api::HttpRule& rule) {
   switch (rule.pattern_case()) {
-    case google::api::HttpRule::kGet: return {"GET", rule.get()};
-    case google::api::HttpRule::kPut: return {"PUT", rule.put()};
-    case google::api::HttpRule::kPost: return {"POST", rule.post()};
-    case google::api::HttpRule::kDelete: return {"DELETE", rule.delete_()};
-    case google::api::HttpRule::kPatch: return {"PATCH", rule.patch()};
-    default: return {};
+    case google::api::HttpRule::kGet:
+      return {"GET", rule.get()};
+    case google::api::HttpRule::kPut:
+      return {"PUT", rule.put()};
+    case google::api::HttpRule::kPost:
+      return {"POST", rule.post()};
+    case google::api::HttpRule::kDelete:
+      return {"DELETE", rule.delete_()};
+    case google::api::HttpRule::kPatch:
+      return {"PATCH", rule.patch()};
+    default:
+      return {};
   }
 }
 
@@ -208,11 +214,11 @@ Result<RouteMatch> RouteTable::Find(std::string_view http_method, std::string_vi
 
 std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
   const google::protobuf::FileDescriptor* files[] = {
-      v2::Organization::descriptor()->file(), v2::Tenant::descriptor()->file(),
-      v2::Workspace::descriptor()->file(),    v2::GatewayGroup::descriptor()->file(),
-      v2::Cluster::descriptor()->file(),      v2::User::descriptor()->file(),
-      v2::Tier1Gateway::descriptor()->file(), v2::Gateway::descriptor()->file(),
-      v2::LoginRequest::descriptor()->file(), v2::AccessBindings::descriptor()->file(),
+      v2::Organization::descriptor()->file(),   v2::Tenant::descriptor()->file(),
+      v2::Workspace::descriptor()->file(),      v2::GatewayGroup::descriptor()->file(),
+      v2::Cluster::descriptor()->file(),        v2::User::descriptor()->file(),
+      v2::Tier1Gateway::descriptor()->file(),   v2::Gateway::descriptor()->file(),
+      v2::LoginRequest::descriptor()->file(),   v2::AccessBindings::descriptor()->file(),
       v2::ResourceStatus::descriptor()->file(), v2::ApplyDocumentsRequest::descriptor()->file()};
   std::vector<const google::protobuf::ServiceDescriptor*> services;
   for (const auto* file : files) {

@@ -47,7 +47,7 @@ class PathTemplate {
 struct Route {
   std::string http_method;  // "GET"
   PathTemplate path;
-  std::string body;         // Field of the request; "*" = the request itself; "" = none.
+  std::string body;  // Field of the request; "*" = the request itself; "" = none.
   const google::protobuf::MethodDescriptor* method = nullptr;
 };
 

@@ -27,8 +27,8 @@ struct PusherOptions {
   std::string roots_pem;  // What every cluster trusts.
 };
 
-// Store's two feeds -> World -> compile -> one xDS snapshot per cluster. The key of a snapshot is the cluster's FQN. One
-// thread. Before Start has loaded and compiled the whole World no snapshot is set, so no agent is answered (T48).
+// Store's two feeds -> World -> compile -> one xDS snapshot per cluster. The key of a snapshot is the cluster's FQN.
+// One thread. Before Start has loaded and compiled the whole World no snapshot is set, so no agent is answered (T48).
 class Pusher {
  public:
   Pusher(store::Store& store, xds::AdsService& ads, PusherOptions options);

@@ -76,9 +76,8 @@ MonoTime WorldFeed::LastEvent() const {
 
 void WorldFeed::AwaitEventsOf(const store::View& view, Duration limit) {
   std::unique_lock lock(mutex_);
-  noted_.wait_for(lock, limit, [&] {
-    return stopped_ || (revision_ >= view.revision() && sequence_ >= view.facts_sequence());
-  });
+  noted_.wait_for(lock, limit,
+                  [&] { return stopped_ || (revision_ >= view.revision() && sequence_ >= view.facts_sequence()); });
 }
 
 void WorldFeed::Stop() {
@@ -126,7 +125,8 @@ compile::Change WorldFeed::Apply(const store::View& view, compile::World* world)
     }
   }
   for (const auto& [uid, fqn] : clusters_) {
-    if (resync || new_clusters.contains(uid)) ReplaceFacts(view, uid, fqn, world, &change);
+    if (resync || new_clusters.contains(uid))
+      ReplaceFacts(view, uid, fqn, world, &change);
     else if (const auto pending = facts.find(uid); pending != facts.end()) {
       ApplyFacts(view, uid, fqn, pending->second, world, &change);
     }
@@ -157,14 +157,18 @@ void WorldFeed::ApplyFacts(const store::View& view, const std::string& uid, cons
     change->workloads[cluster].insert(key);
     agent::v1::Workload workload;
     const std::string* bytes = stored->workloads.Find(key);
-    if (bytes != nullptr && workload.ParseFromString(*bytes)) world->PutWorkload(cluster, workload);
-    else world->RemoveWorkload(cluster, key);
+    if (bytes != nullptr && workload.ParseFromString(*bytes))
+      world->PutWorkload(cluster, workload);
+    else
+      world->RemoveWorkload(cluster, key);
   }
   for (const std::string& key : pending.services) {
     agent::v1::Service service;
     const std::string* bytes = stored->services.Find(key);
-    if (bytes != nullptr && service.ParseFromString(*bytes)) world->PutService(cluster, service);
-    else world->RemoveService(cluster, key);
+    if (bytes != nullptr && service.ParseFromString(*bytes))
+      world->PutService(cluster, service);
+    else
+      world->RemoveService(cluster, key);
   }
   if (pending.connection) {
     world->SetConnected(cluster, stored->connected, stored->last_seen);

@@ -38,17 +38,17 @@ class WorldFeed {
   };
   void ApplyFacts(const store::View& view, const std::string& uid, const std::string& cluster,
                   const PendingFacts& pending, compile::World* world, compile::Change* change);
-  void ReplaceFacts(const store::View& view, const std::string& uid, const std::string& cluster,
-                    compile::World* world, compile::Change* change);
+  void ReplaceFacts(const store::View& view, const std::string& uid, const std::string& cluster, compile::World* world,
+                    compile::Change* change);
 
   mutable std::mutex mutex_;
   std::condition_variable noted_;
   bool stopped_ = false;
-  int64_t revision_ = 0;       // Of the newest event noted.
+  int64_t revision_ = 0;  // Of the newest event noted.
   uint64_t sequence_ = 0;
   MonoTime last_event_{};
-  std::map<std::string, int64_t> fqns_;             // Touched -> newest revision.
-  std::map<std::string, PendingFacts> facts_;       // By cluster uid.
+  std::map<std::string, int64_t> fqns_;        // Touched -> newest revision.
+  std::map<std::string, PendingFacts> facts_;  // By cluster uid.
   bool resync_ = false;
 
   std::map<std::string, std::string> clusters_;  // Uid -> FQN, of the clusters in the world.

@@ -1,5 +1,4 @@
 #include "api/weir/v2/access_bindings.pb.h"
-
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/crud.h"
 #include "mgmt-server/services/services.h"
@@ -38,8 +37,8 @@ Result<v2::AccessBindings> Update(const Backends& backends, CallContext& call,
   const std::string& etag = request.access_bindings().metadata().resource_version();
   if (etag.empty()) {
     Error error = InvalidArgument("ETAG_REQUIRED", "an update names the version it replaces");
-    error.violations.push_back({.field = "metadata.resourceVersion",
-                                .description = "must be the one that was read (or send it as If-Match)"});
+    error.violations.push_back(
+        {.field = "metadata.resourceVersion", .description = "must be the one that was read (or send it as If-Match)"});
     return error;
   }
   return Write(backends, call, request.fqn(), [&](store::Txn& txn) {
@@ -53,8 +52,7 @@ Result<v2::AccessBindings> Grant(const Backends& backends, CallContext& call, co
   });
 }
 
-Result<v2::AccessBindings> Revoke(const Backends& backends, CallContext& call,
-                                  const v2::ChangeAccessRequest& request) {
+Result<v2::AccessBindings> Revoke(const Backends& backends, CallContext& call, const v2::ChangeAccessRequest& request) {
   return Write(backends, call, request.fqn(), [&](store::Txn& txn) {
     return authz::Revoke(txn, call.principal, request.fqn(), request.role(), request.subject());
   });

@@ -43,7 +43,8 @@ class MethodTable {
   template <typename Request, typename Response>
   void Add(std::string full_name, std::function<Result<Response>(CallContext&, const Request&)> function,
            bool anonymous = false) {
-    Add(std::move(full_name),
+    Add(
+        std::move(full_name),
         [function = std::move(function)](CallContext& call,
                                          const google::protobuf::Message& request) -> Result<MessagePtr> {
           Result<Response> answer = function(call, static_cast<const Request&>(request));

@@ -42,8 +42,7 @@ Result<v2::JoinToken> CreateJoinToken(const Backends& backends, CallContext& cal
 void AddClusters(MethodTable& table, const Backends& backends, Writes& writes) {
   AddCrud(table, backends, writes, resource::Kind::kCluster);
   table.Add<v2::CreateJoinTokenRequest, v2::JoinToken>(
-      "weir.v2.JoinTokens.CreateJoinToken",
-      [&backends](CallContext& call, const v2::CreateJoinTokenRequest& request) {
+      "weir.v2.JoinTokens.CreateJoinToken", [&backends](CallContext& call, const v2::CreateJoinTokenRequest& request) {
         return CreateJoinToken(backends, call, request);
       });
 }

@@ -34,8 +34,8 @@ bool IsGateway(std::string_view kind) { return kind == "Tier1Gateway" || kind ==
 
 Status ToStatus(const std::vector<Issue>& issues) {
   if (issues.empty()) return {};
-  Error error = FailedPrecondition(issues.front().reason, "{}: {}", issues.front().fqn,
-                                   issues.front().violation.description);
+  Error error =
+      FailedPrecondition(issues.front().reason, "{}: {}", issues.front().fqn, issues.front().violation.description);
   if (issues.size() > 1) error.message += fmt::format(" (and {} more)", issues.size() - 1);
   for (const Issue& issue : issues) error.violations.push_back(issue.violation);
   return error;
@@ -74,10 +74,11 @@ void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredRes
     if (other->fqn == resource.fqn) return true;
     const auto theirs = Load<v2::Workspace>(view, other->fqn);
     if (theirs == nullptr) return true;
-    const auto taken = resource::NamespaceOverlap(workspace->spec().namespace_selector(),
-                                                  theirs->spec().namespace_selector());
+    const auto taken =
+        resource::NamespaceOverlap(workspace->spec().namespace_selector(), theirs->spec().namespace_selector());
     if (taken) {
-      issues.push_back({"NAMESPACE_TAKEN", resource.fqn,
+      issues.push_back({"NAMESPACE_TAKEN",
+                        resource.fqn,
                         {.field = "spec.namespaceSelector.names",
                          .description = fmt::format("{} overlaps with what another workspace owns; a namespace "
                                                     "belongs to one workspace only",
@@ -92,7 +93,8 @@ void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredRes
     std::vector<FieldViolation> outside;
     resource::CheckWithin(group->spec().namespace_selector(), workspace->spec().namespace_selector(), outside);
     if (!outside.empty()) {
-      issues.push_back({"GROUP_OUTSIDE_WORKSPACE", resource.fqn,
+      issues.push_back({"GROUP_OUTSIDE_WORKSPACE",
+                        resource.fqn,
                         {.field = "spec.namespaceSelector.names",
                          .description = fmt::format("group {} needs a namespace that would be missing", child->fqn)}});
     }
@@ -119,7 +121,8 @@ void CrossChecks::CheckGroup(const store::View& view, const store::StoredResourc
   for (const char* kind : {"Tier1Gateway", "Gateway"}) {
     view.ForEach(resource.fqn, kind, [&](const store::ResourcePtr& gateway) {
       if (group->spec().config_mode() == v2::DIRECT) {
-        issues.push_back({"GROUP_MODE_MISMATCH", resource.fqn,
+        issues.push_back({"GROUP_MODE_MISMATCH",
+                          resource.fqn,
                           {.field = "spec.configMode",
                            .description = fmt::format("the group holds {}, which needs mode BRIDGED", gateway->fqn)}});
         return false;
@@ -141,7 +144,8 @@ void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, 
   const auto workspace = Load<v2::Workspace>(view, resource::ParentFqn(group_fqn));
   if (gateway == nullptr || group == nullptr || workspace == nullptr) return;
   if (references && group->spec().config_mode() != v2::BRIDGED) {
-    issues.push_back({"GROUP_MODE_MISMATCH", fqn,
+    issues.push_back({"GROUP_MODE_MISMATCH",
+                      fqn,
                       {.field = "metadata.group",
                        .description = fmt::format("{} is in mode DIRECT and takes Istio kinds only", group_fqn)}});
   }
@@ -150,10 +154,11 @@ void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, 
     for (const auto& reference : resource::ClusterReferences(*gateway)) {
       const std::string cluster = resource::ChildFqn(organization, resource::Kind::kCluster, reference.cluster);
       if (view.Get(cluster) != nullptr) continue;
-      issues.push_back({"CLUSTER_MISSING", fqn,
-                        {.field = reference.field,
-                         .description = fmt::format("there is no cluster \"{}\" in {}", reference.cluster,
-                                                    organization)}});
+      issues.push_back(
+          {"CLUSTER_MISSING",
+           fqn,
+           {.field = reference.field,
+            .description = fmt::format("there is no cluster \"{}\" in {}", reference.cluster, organization)}});
     }
   }
   const resource::GatewayInScope mine{fqn, gateway.get(), workspace.get(), group.get()};
@@ -172,15 +177,16 @@ void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, 
     const auto their_group = Load<v2::GatewayGroup>(view, their_group_fqn);
     const auto their_workspace = Load<v2::Workspace>(view, resource::ParentFqn(their_group_fqn));
     if (theirs == nullptr || their_group == nullptr || their_workspace == nullptr) continue;
-    for (const auto& conflict : resource::HostConflicts(
-             mine, {other_fqn, theirs.get(), their_workspace.get(), their_group.get()})) {
+    for (const auto& conflict :
+         resource::HostConflicts(mine, {other_fqn, theirs.get(), their_workspace.get(), their_group.get()})) {
       // Only within one workspace is the other side certainly known to the writer.
       const bool same_workspace = resource::ParentFqn(their_group_fqn) == resource::ParentFqn(group_fqn);
-      issues.push_back({"GATEWAY_HOST_TAKEN", fqn,
-                        {.field = conflict.field,
-                         .description = fmt::format("{} on port {} is already served on the same workloads by {}",
-                                                    conflict.hostname, conflict.port,
-                                                    same_workspace ? other_fqn : "another gateway")}});
+      issues.push_back(
+          {"GATEWAY_HOST_TAKEN",
+           fqn,
+           {.field = conflict.field,
+            .description = fmt::format("{} on port {} is already served on the same workloads by {}", conflict.hostname,
+                                       conflict.port, same_workspace ? other_fqn : "another gateway")}});
     }
   }
 }

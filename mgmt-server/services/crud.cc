@@ -158,8 +158,7 @@ class Crud {
         WEIR_ASSIGN(const MessagePtr message, ToMessage(*before));
         owners = Reassign(before->field_owners, *message, *draft.message);
       }
-      WEIR_ASSIGN(const store::ResourcePtr updated,
-                  writes_.Update(txn, call, draft, std::move(owners), etag, issues));
+      WEIR_ASSIGN(const store::ResourcePtr updated, writes_.Update(txn, call, draft, std::move(owners), etag, issues));
       WEIR_TRY(ToStatus(issues));
       return updated;
     });
@@ -218,8 +217,8 @@ void AddCrud(MethodTable& table, const Backends& backends, Writes& writes, resou
   const auto crud = std::make_shared<Crud>(backends, writes, kind);
   const std::string name(resource::Info(kind).name);
   const std::string service = "weir.v2." + name + "s.";
-  const auto* list = resource::Info(kind).descriptor().file()->pool()->FindMessageTypeByName(
-      "weir.v2.List" + name + "sResponse");
+  const auto* list =
+      resource::Info(kind).descriptor().file()->pool()->FindMessageTypeByName("weir.v2.List" + name + "sResponse");
   const Message* prototype = google::protobuf::MessageFactory::generated_factory()->GetPrototype(list);
   table.Add(service + "Create" + name, [crud](CallContext& c, const Message& m) { return crud->Create(c, m); });
   table.Add(service + "Get" + name, [crud](CallContext& c, const Message& m) { return crud->Get(c, m); });

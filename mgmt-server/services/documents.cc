@@ -1,11 +1,10 @@
-#include "api/weir/v2/documents.pb.h"
-
 #include <google/protobuf/message.h>
 
 #include <algorithm>
 #include <set>
 
 #include "api/weir/v2/access_bindings.pb.h"
+#include "api/weir/v2/documents.pb.h"
 #include "api/weir/v2/metadata.pb.h"
 #include "libs/document/document.h"
 #include "libs/resource/validate.h"
@@ -17,7 +16,7 @@
 namespace weir::services {
 namespace {
 
-constexpr int kMaxWaits = 16;  // Each holds a thread of the pool.
+constexpr int kMaxWaits = 16;                         // Each holds a thread of the pool.
 constexpr std::chrono::milliseconds kWaitSlice(500);  // How soon a stopping server ends a wait.
 
 // One document of the call, from text to store.
@@ -125,8 +124,7 @@ Merge MergeInto(const store::StoredResource& stored, const google::protobuf::Mes
 Result<store::ResourcePtr> ApplyResource(store::Txn& txn, const CallContext& call, Writes& writes, Applied& document,
                                          const Order& order, std::vector<Issue>& issues) {
   const store::ResourcePtr before = txn.Get(document.draft.fqn.text);
-  const bool readable =
-      before != nullptr && authz::Allowed(txn.view(), call.principal, authz::Right::kRead, *before);
+  const bool readable = before != nullptr && authz::Allowed(txn.view(), call.principal, authz::Right::kRead, *before);
   if (before == nullptr || !readable) {
     if (!document.etag.empty()) {
       WEIR_TRY(authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, document.draft.fqn.text));
@@ -155,7 +153,8 @@ Result<store::ResourcePtr> ApplyResource(store::Txn& txn, const CallContext& cal
 std::set<std::pair<std::string, std::string>> Grants(const v2::AccessBindings& bindings) {
   std::set<std::pair<std::string, std::string>> grants;
   for (const auto& binding : bindings.allow()) {
-    for (const auto& subject : binding.subjects()) grants.emplace(resource::CanonicalRole(binding.role()), subject.user());
+    for (const auto& subject : binding.subjects())
+      grants.emplace(resource::CanonicalRole(binding.role()), subject.user());
   }
   return grants;
 }
@@ -170,8 +169,10 @@ Result<store::ResourcePtr> ApplyBindings(store::Txn& txn, const CallContext& cal
   const auto have = Grants(current);
   const auto want = Grants(wanted);
   if (document.etag.empty() && !order.force && !std::includes(want.begin(), want.end(), have.begin(), have.end())) {
-    return Aborted("FIELD_CONFLICT", "{}: the document would take a role from somebody; name the resourceVersion that "
-                   "it replaces, or apply with force", fqn);
+    return Aborted("FIELD_CONFLICT",
+                   "{}: the document would take a role from somebody; name the resourceVersion that "
+                   "it replaces, or apply with force",
+                   fqn);
   }
   const std::optional<std::string> etag = document.etag.empty() ? std::nullopt : std::optional(document.etag);
   if (have == want && (!etag || *etag == current.metadata().resource_version())) {
@@ -202,14 +203,11 @@ Result<std::vector<Applied>> ReadAll(const std::vector<document::Node>& nodes) {
   // Parents before children, whatever the order was; bindings when everything is there.
   std::stable_sort(documents.begin(), documents.end(), [](const Applied& a, const Applied& b) {
     const auto level = [](const Applied& each) {
-      return each.kind->kind == resource::Kind::kAccessBindings ? std::string::npos
-                                                                : static_cast<size_t>(std::count(
-                                                                      each.draft.fqn.text.begin(),
-                                                                      each.draft.fqn.text.end(), '/')) * 2 +
-                                                                      (each.kind->kind == resource::Kind::kCluster ||
-                                                                               each.kind->kind == resource::Kind::kUser
-                                                                           ? 0
-                                                                           : 1);
+      return each.kind->kind == resource::Kind::kAccessBindings
+                 ? std::string::npos
+                 : static_cast<size_t>(std::count(each.draft.fqn.text.begin(), each.draft.fqn.text.end(), '/')) * 2 +
+                       (each.kind->kind == resource::Kind::kCluster || each.kind->kind == resource::Kind::kUser ? 0
+                                                                                                                : 1);
     };
     return level(a) < level(b);
   });
@@ -274,8 +272,8 @@ Result<v2::ApplyDocumentsResponse> Apply(const Backends& backends, Writes& write
   WEIR_ASSIGN(std::vector<Applied> documents, ReadAll(nodes));
   const Order order{request.manager().empty() ? "weir" : request.manager(), request.force()};
   int64_t revision = 0;
-  WEIR_TRY(backends.store->Write(
-      [&](store::Txn& txn) { return StoreAll(txn, call, writes, documents, order, &revision); }));
+  WEIR_TRY(
+      backends.store->Write([&](store::Txn& txn) { return StoreAll(txn, call, writes, documents, order, &revision); }));
   v2::ApplyDocumentsResponse response;
   response.set_revision(revision);
   for (const Applied& document : documents) *response.add_items() = document.outcome;
@@ -285,8 +283,10 @@ Result<v2::ApplyDocumentsResponse> Apply(const Backends& backends, Writes& write
   const MonoTime deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   if (waits.fetch_add(1) >= kMaxWaits) {
     waits.fetch_sub(1);
-    return ResourceExhausted("TOO_MANY_WAITS", "the documents are stored (revision {}), but too many calls wait for "
-                             "gateways already; ask for the status instead", revision);
+    return ResourceExhausted("TOO_MANY_WAITS",
+                             "the documents are stored (revision {}), but too many calls wait for "
+                             "gateways already; ask for the status instead",
+                             revision);
   }
   for (const Applied& document : documents) {
     if (document.kind->kind == resource::Kind::kAccessBindings) continue;
@@ -301,8 +301,8 @@ Result<v2::ApplyDocumentsResponse> Apply(const Backends& backends, Writes& write
 void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes) {
   const auto waits = std::make_shared<std::atomic<int>>(0);
   table.Add<v2::ApplyDocumentsRequest, v2::ApplyDocumentsResponse>(
-      "weir.v2.Documents.Apply", [&backends, &writes, waits](CallContext& call,
-                                                            const v2::ApplyDocumentsRequest& request) {
+      "weir.v2.Documents.Apply",
+      [&backends, &writes, waits](CallContext& call, const v2::ApplyDocumentsRequest& request) {
         return Apply(backends, writes, *waits, call, request);
       });
 }

@@ -40,7 +40,8 @@ void CopyEntry(const Message& from, Message& to, const FieldDescriptor* map, std
     reflection->RemoveLast(&to, map);
   }
   const int source = FindEntry(from, map, key);
-  if (source >= 0) reflection->AddMessage(&to, map)->CopyFrom(from.GetReflection()->GetRepeatedMessage(from, map, source));
+  if (source >= 0)
+    reflection->AddMessage(&to, map)->CopyFrom(from.GetReflection()->GetRepeatedMessage(from, map, source));
 }
 
 void CopyField(const Message& from, Message& to, const FieldDescriptor* field) {

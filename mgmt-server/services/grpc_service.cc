@@ -6,9 +6,9 @@
 #include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
 #include <grpcpp/impl/service_type.h>
-#include <grpcpp/support/server_callback.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 #include <grpcpp/support/proto_buffer_writer.h>
+#include <grpcpp/support/server_callback.h>
 
 #include <list>
 #include <string>
@@ -23,7 +23,8 @@ namespace {
 
 using grpc::ByteBuffer;
 
-// What generated "raw callback" services do, for any descriptor: messages come and go as bytes, so one class serves all.
+// What generated "raw callback" services do, for any descriptor: messages come and go as bytes, so one class serves
+// all.
 class TableService : public grpc::Service {
  public:
   TableService(const google::protobuf::ServiceDescriptor& service, const MethodTable& methods, rpc::Pool& pool)
@@ -31,8 +32,8 @@ class TableService : public grpc::Service {
     for (int i = 0; i < service.method_count(); ++i) {
       const auto* method = service.method(i);
       paths_.push_back("/" + service.full_name() + "/" + method->name());  // gRPC keeps the pointer.
-      AddMethod(new grpc::internal::RpcServiceMethod(paths_.back().c_str(), grpc::internal::RpcMethod::NORMAL_RPC,
-                                                     nullptr));
+      AddMethod(
+          new grpc::internal::RpcServiceMethod(paths_.back().c_str(), grpc::internal::RpcMethod::NORMAL_RPC, nullptr));
       MarkMethodRawCallback(
           i, new grpc::internal::CallbackUnaryHandler<ByteBuffer, ByteBuffer>(
                  [this, method](grpc::CallbackServerContext* context, const ByteBuffer* in, ByteBuffer* out) {

@@ -17,8 +17,8 @@ namespace weir::services {
 
 class MethodTable;
 
-// gRPC services that answer by the method table, one for each descriptor. Handlers run on the pool. All must outlive the
-// grpc::Server.
+// gRPC services that answer by the method table, one for each descriptor. Handlers run on the pool. All must outlive
+// the grpc::Server.
 std::vector<std::unique_ptr<grpc::Service>> GrpcServices(
     const std::vector<const google::protobuf::ServiceDescriptor*>& services, const MethodTable& methods,
     rpc::Pool& pool);

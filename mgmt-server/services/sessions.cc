@@ -1,5 +1,4 @@
 #include "api/weir/v2/session.pb.h"
-
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authn/authn.h"
 #include "mgmt-server/services/services.h"

@@ -1,5 +1,4 @@
 #include "api/weir/v2/status.pb.h"
-
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/store/store.h"

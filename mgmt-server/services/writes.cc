@@ -114,12 +114,11 @@ Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& ca
     return error;
   }
   WEIR_TRY(resource::ToStatus(draft.fqn.text, draft.violations));
-  WEIR_ASSIGN(const store::ResourcePtr stored,
-              txn.Put({.kind = std::string(resource::Info(draft.fqn.kind).name),
-                       .fqn = draft.fqn.text,
-                       .body = StoredBody(draft),
-                       .field_owners = std::move(owners),
-                       .expected_etag = ""}));
+  WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = std::string(resource::Info(draft.fqn.kind).name),
+                                                        .fqn = draft.fqn.text,
+                                                        .body = StoredBody(draft),
+                                                        .field_owners = std::move(owners),
+                                                        .expected_etag = ""}));
   WEIR_TRY(authz::OnCreate(txn, *stored, call.principal));
   checks_.Check(txn.view(), *stored, issues);
   WEIR_TRY(Record(txn, call, "create", nullptr, stored.get(), decision->path));
@@ -145,12 +144,11 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
   }
   resource::CheckUpdate(*stored_message, *draft.message, violations);
   WEIR_TRY(resource::ToStatus(draft.fqn.text, std::move(violations)));
-  WEIR_ASSIGN(const store::ResourcePtr stored,
-              txn.Put({.kind = before->kind,
-                       .fqn = before->fqn,
-                       .body = StoredBody(draft),
-                       .field_owners = std::move(owners),
-                       .expected_etag = before->etag}));
+  WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = before->kind,
+                                                        .fqn = before->fqn,
+                                                        .body = StoredBody(draft),
+                                                        .field_owners = std::move(owners),
+                                                        .expected_etag = before->etag}));
   if (stored->etag == before->etag) return stored;
   checks_.Check(txn.view(), *stored, issues);
   WEIR_TRY(Record(txn, call, "update", before.get(), stored.get(), decision.path));
@@ -171,8 +169,7 @@ Status Writes::DeleteOne(store::Txn& txn, const CallContext& call, const store::
 
 Status Writes::Delete(store::Txn& txn, const CallContext& call, const std::string& fqn,
                       const std::optional<std::string>& etag, bool cascade) {
-  WEIR_ASSIGN(const authz::Decision decision,
-              authz::Authorize(txn.view(), call.principal, authz::Right::kDelete, fqn));
+  WEIR_ASSIGN(const authz::Decision decision, authz::Authorize(txn.view(), call.principal, authz::Right::kDelete, fqn));
   const store::ResourcePtr before = txn.Get(fqn);
   if (before == nullptr) return authz::Missing(fqn);
   if (etag && *etag != before->etag) {
@@ -187,8 +184,9 @@ Status Writes::Delete(store::Txn& txn, const CallContext& call, const std::strin
     return true;
   });
   if (!below.empty() && !cascade) {
-    return FailedPrecondition("HAS_CHILDREN", "{} holds {} resource{}, {} first; delete them before, or ask for cascade",
-                              fqn, below.size(), below.size() == 1 ? "" : "s", below.front()->fqn);
+    return FailedPrecondition("HAS_CHILDREN",
+                              "{} holds {} resource{}, {} first; delete them before, or ask for cascade", fqn,
+                              below.size(), below.size() == 1 ? "" : "s", below.front()->fqn);
   }
   below.push_back(before);
   for (const store::ResourcePtr& each : below) {

@@ -1,6 +1,5 @@
 // Any bytes at the HTTP/1 parsers: no crash, and what they promise holds whatever a peer sends.
 #include <algorithm>
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>

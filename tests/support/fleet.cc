@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
 
 #include "libs/base/file.h"
@@ -33,16 +34,18 @@ std::string LabelsYaml(const std::map<std::string, std::string>& labels) {
 std::string DiscoveryYaml(const ClusterSpec& cluster) {
   std::string out = "workloads:\n";
   for (const WorkloadSpec& workload : cluster.workloads) {
-    out += fmt::format("- name: {}\n  namespace: {}\n  serviceAccount: {}\n  labels: {}\n  addresses: [\"{}\"]\n", workload.name,
-                       workload.namespace_, workload.service_account, LabelsYaml(workload.labels), workload.address);
+    out += fmt::format("- name: {}\n  namespace: {}\n  serviceAccount: {}\n  labels: {}\n  addresses: [\"{}\"]\n",
+                       workload.name, workload.namespace_, workload.service_account, LabelsYaml(workload.labels),
+                       workload.address);
     if (workload.ports.empty()) continue;
     out += "  ports:\n";
     for (const auto& [declared, bound] : workload.ports) out += fmt::format("    {}: {}\n", declared, bound);
   }
   if (!cluster.services.empty()) out += "services:\n";
   for (const ServiceSpec& service : cluster.services) {
-    out += fmt::format("- name: {}\n  namespace: {}\n  host: {}\n  ports: [{}]\n  selector: {}\n", service.name, service.namespace_,
-                       Quoted(service.host), fmt::join(service.ports, ", "), LabelsYaml(service.selector));
+    out += fmt::format("- name: {}\n  namespace: {}\n  host: {}\n  ports: [{}]\n  selector: {}\n", service.name,
+                       service.namespace_, Quoted(service.host), fmt::join(service.ports, ", "),
+                       LabelsYaml(service.selector));
   }
   return out;
 }
@@ -54,11 +57,12 @@ bool Lives(const std::string& address) {
 
 }  // namespace
 
-Fleet::Fleet(FleetOptions options) : options_([&] {
-  options.folder = std::filesystem::absolute(options.folder).lexically_normal().string();
-  options.bin_dir = std::filesystem::absolute(options.bin_dir).lexically_normal().string();
-  return std::move(options);
-}()) {}
+Fleet::Fleet(FleetOptions options)
+    : options_([&] {
+        options.folder = std::filesystem::absolute(options.folder).lexically_normal().string();
+        options.bin_dir = std::filesystem::absolute(options.bin_dir).lexically_normal().string();
+        return std::move(options);
+      }()) {}
 
 Fleet::~Fleet() {
   while (!processes_.empty()) processes_.pop_back();
@@ -69,24 +73,31 @@ void Fleet::Say(const std::string& line) const {
 }
 
 Status Fleet::CheckPorts() const {
-  std::string taken;
+  constexpr size_t kShown = 4;
+  std::vector<std::string> taken;
   const auto check = [&](const std::string& address, uint16_t port, const std::string& who) {
     if (port == 0) return;
     const Status status = CheckPortFree(address, port);
-    if (!status.ok()) taken += fmt::format("\n  {} (for {})", status.error().message, who);
+    if (!status.ok()) taken.push_back(fmt::format("\n  {} (for {})", status.error().message, who));
   };
-  for (const uint16_t port : {options_.rest_port, options_.grpc_port, options_.agent_port}) check(options_.server_address, port, "weir-server");
+  for (const uint16_t port : {options_.rest_port, options_.grpc_port, options_.agent_port})
+    check(options_.server_address, port, "weir-server");
   for (const ClusterSpec& cluster : options_.clusters) {
     check(cluster.agent_address, kAgentPort, "the agent of " + cluster.name);
     for (const WorkloadSpec& workload : cluster.workloads) {
       const std::string who = cluster.name + "/" + workload.Key();
       for (const auto& [declared, bound] : workload.ports) check(workload.address, static_cast<uint16_t>(bound), who);
+      check(workload.address, static_cast<uint16_t>(workload.app_port), who);
       if (workload.program.empty()) continue;
-      for (const uint16_t port : {kMeshPort, kProbePort, kAdminPort}) check(workload.address, Bound(workload, port), who);
+      for (const uint16_t port : {kMeshPort, kProbePort, kAdminPort})
+        check(workload.address, Bound(workload, port), who);
     }
   }
   if (taken.empty()) return {};
-  return FailedPrecondition("PORT_IN_USE", "these addresses are needed and taken:{}", taken);
+  const std::vector<std::string> shown(taken.begin(),
+                                       taken.begin() + static_cast<std::ptrdiff_t>(std::min(taken.size(), kShown)));
+  return FailedPrecondition("PORT_IN_USE", "these addresses are needed and taken:{}{}", fmt::join(shown, ""),
+                            taken.size() > kShown ? fmt::format("\n  and {} more", taken.size() - kShown) : "");
 }
 
 std::string Fleet::LogOf(const std::string& name) const {
@@ -131,7 +142,8 @@ Status Fleet::CheckRunning() {
   for (const auto& [name, process] : processes_) {
     const auto code = process->WaitExit(Milliseconds(0));
     if (!code) continue;
-    return FailedPrecondition("PROCESS_ENDED", "{} ended with {}; the end of {}:\n{}", name, *code, LogOf(name), process->LogTail());
+    return FailedPrecondition("PROCESS_ENDED", "{} ended with {}; the end of {}:\n{}", name, *code, LogOf(name),
+                              process->LogTail());
   }
   return {};
 }
@@ -155,12 +167,18 @@ Status Fleet::StartServer() {
   Say("server");
   WEIR_TRY(MakeFolders(options_.folder, 0700));
   std::vector<std::string> argv{"weir-server",
-                                "--state-dir", ServerState(),
-                                "--address", options_.server_address,
-                                "--rest-port", std::to_string(options_.rest_port),
-                                "--grpc-port", std::to_string(options_.grpc_port),
-                                "--agent-port", std::to_string(options_.agent_port),
-                                "--organization", options_.organization};
+                                "--state-dir",
+                                ServerState(),
+                                "--address",
+                                options_.server_address,
+                                "--rest-port",
+                                std::to_string(options_.rest_port),
+                                "--grpc-port",
+                                std::to_string(options_.grpc_port),
+                                "--agent-port",
+                                std::to_string(options_.agent_port),
+                                "--organization",
+                                options_.organization};
   argv.insert(argv.end(), options_.server_flags.begin(), options_.server_flags.end());
   WEIR_TRY(Launch("server", std::move(argv)));
   Process* server = Find("server");
@@ -190,7 +208,8 @@ Result<std::string> Fleet::WeirOk(std::vector<std::string> arguments, std::strin
   const std::string line = fmt::format("weir {}", fmt::join(arguments, " "));
   WEIR_ASSIGN(Finished finished, Weir(std::move(arguments), input));
   if (finished.exit_code != 0) {
-    return FailedPrecondition("WEIR_FAILED", "`{}` ended with {}:\n{}{}", line, finished.exit_code, finished.out, finished.err);
+    return FailedPrecondition("WEIR_FAILED", "`{}` ended with {}:\n{}{}", line, finished.exit_code, finished.out,
+                              finished.err);
   }
   return std::move(finished.out);
 }
@@ -225,13 +244,11 @@ Status Fleet::StartAgent(const std::string& name) {
   WEIR_TRY(WriteDiscovery(*cluster));
   WEIR_ASSIGN(const std::string token, WeirOk({"cluster", "token", name}));
   WEIR_TRY(WriteFileAtomic(state + "/join-token", token, 0600));
-  WEIR_TRY(Launch("agent/" + name, {"weir-agent",
-                                    "--state-dir", state,
-                                    "--server", fmt::format("{}:{}", options_.server_address, options_.agent_port),
-                                    "--join-token-file", state + "/join-token",
-                                    "--discovery-file", state + "/discovery.yaml",
-                                    "--listen", fmt::format("{}:{}", cluster->agent_address, kAgentPort),
-                                    "--workloads-dir", state + "/workloads"}));
+  WEIR_TRY(Launch("agent/" + name,
+                  {"weir-agent", "--state-dir", state, "--server",
+                   fmt::format("{}:{}", options_.server_address, options_.agent_port), "--join-token-file",
+                   state + "/join-token", "--discovery-file", state + "/discovery.yaml", "--listen",
+                   fmt::format("{}:{}", cluster->agent_address, kAgentPort), "--workloads-dir", state + "/workloads"}));
   Process* agent = Find("agent/" + name);
   WEIR_TRY(WaitForPort(agent, cluster->agent_address, kAgentPort, kStart));
   for (const WorkloadSpec& workload : cluster->workloads) {
@@ -243,18 +260,20 @@ Status Fleet::StartAgent(const std::string& name) {
 Status Fleet::Begin(const std::string& cluster, const WorkloadSpec& workload) {
   if (workload.app_port != 0) {
     WEIR_TRY(Launch("app/" + cluster + "/" + workload.Key(),
-                    {"weir-demo-app", "--listen", fmt::format("{}:{}", workload.address, workload.app_port), "--cluster", cluster,
-                     "--pod", workload.name}));
+                    {"weir-demo-app", "--listen", fmt::format("{}:{}", workload.address, workload.app_port),
+                     "--cluster", cluster, "--pod", workload.name}));
   }
   if (workload.program.empty()) return {};
-  return Launch("gateway/" + cluster + "/" + workload.Key(),
-                {workload.program, "--config", fmt::format("{}/workloads/{}/gateway.json", AgentState(cluster), workload.Key()),
-                 "--workers", std::to_string(options_.workers)});
+  return Launch(
+      "gateway/" + cluster + "/" + workload.Key(),
+      {workload.program, "--config", fmt::format("{}/workloads/{}/gateway.json", AgentState(cluster), workload.Key()),
+       "--workers", std::to_string(options_.workers)});
 }
 
 Status Fleet::Await(const std::string& cluster, const WorkloadSpec& workload) const {
   if (workload.app_port != 0) {
-    WEIR_TRY(WaitForPort(Find("app/" + cluster + "/" + workload.Key()), workload.address, static_cast<uint16_t>(workload.app_port), kStart));
+    WEIR_TRY(WaitForPort(Find("app/" + cluster + "/" + workload.Key()), workload.address,
+                         static_cast<uint16_t>(workload.app_port), kStart));
   }
   if (workload.program.empty()) return {};
   const std::string name = "gateway/" + cluster + "/" + workload.Key();
@@ -267,7 +286,8 @@ Status Fleet::StartWorkload(const std::string& name, const std::string& key) {
   if (cluster == nullptr) return NotFound("NO_CLUSTER", "the fleet has no cluster {}", name);
   const auto workload = std::find_if(cluster->workloads.begin(), cluster->workloads.end(),
                                      [&](const WorkloadSpec& each) { return each.Key() == key; });
-  if (workload == cluster->workloads.end()) return NotFound("NO_WORKLOAD", "the fleet has no workload {}/{}", name, key);
+  if (workload == cluster->workloads.end())
+    return NotFound("NO_WORKLOAD", "the fleet has no workload {}/{}", name, key);
   WEIR_TRY(Begin(name, *workload));
   return Await(name, *workload);
 }

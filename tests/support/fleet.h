@@ -19,10 +19,10 @@ struct WorkloadSpec {
   std::string namespace_;
   std::string service_account = "default";
   std::map<std::string, std::string> labels;
-  std::string address;                        // Loopback, its own.
-  std::map<uint32_t, uint32_t> ports;         // Declared -> bound.
-  std::string program;                        // "weir-tier1", "weir-tier2", "weir-podproxy"; "" = only declared.
-  uint32_t app_port = 0;                      // Starts weir-demo-app on address:app_port; 0 = none.
+  std::string address;                 // Loopback, its own.
+  std::map<uint32_t, uint32_t> ports;  // Declared -> bound.
+  std::string program;                 // "weir-tier1", "weir-tier2", "weir-podproxy"; "" = only declared.
+  uint32_t app_port = 0;               // Starts weir-demo-app on address:app_port; 0 = none.
 
   std::string Key() const { return namespace_ + "/" + name; }
 };
@@ -35,20 +35,20 @@ struct ServiceSpec {
 };
 struct ClusterSpec {
   std::string name;
-  std::string agent_address;     // Where the agent serves 15012; its own loopback address.
-  std::string discovery_file;    // Copied; "" = written from the lists below.
+  std::string agent_address;   // Where the agent serves 15012; its own loopback address.
+  std::string discovery_file;  // Copied; "" = written from the lists below.
   std::vector<WorkloadSpec> workloads;
   std::vector<ServiceSpec> services;
 };
 struct FleetOptions {
-  std::string bin_dir;           // Where the programs are: "build/release/bin".
-  std::string folder;            // State, logs and files of everything; created.
+  std::string bin_dir;  // Where the programs are: "build/release/bin".
+  std::string folder;   // State, logs and files of everything; created.
   std::string organization = "demo-org";
   std::string server_address = "127.0.0.1";
   uint16_t rest_port = 8443;
   uint16_t grpc_port = 9443;
   uint16_t agent_port = 9444;
-  unsigned workers = 2;          // Of each gateway.
+  unsigned workers = 2;  // Of each gateway.
   std::vector<std::string> server_flags;
   std::vector<ClusterSpec> clusters;
   std::function<void(const std::string&)> say;  // Progress, one line; may be empty.

@@ -17,7 +17,8 @@ namespace {
 
 std::string Lower(std::string_view text) {
   std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return out;
 }
 std::string_view Trim(std::string_view text) {
@@ -31,7 +32,10 @@ std::string_view Trim(std::string_view text) {
 HttpClient::HttpClient(std::string address, uint16_t port, std::chrono::milliseconds timeout)
     : address_(std::move(address)), port_(port), timeout_(timeout) {}
 HttpClient::HttpClient(HttpClient&& other) noexcept
-    : address_(std::move(other.address_)), port_(other.port_), timeout_(other.timeout_), fd_(other.fd_),
+    : address_(std::move(other.address_)),
+      port_(other.port_),
+      timeout_(other.timeout_),
+      fd_(other.fd_),
       buffer_(std::move(other.buffer_)) {
   other.fd_ = -1;
 }
@@ -103,8 +107,8 @@ Status HttpClient::Receive() {
   }
 }
 
-Result<HttpAnswer> HttpClient::Do(std::string_view method, std::string_view host, std::string_view path, std::string_view body,
-                                  std::string_view more_headers) {
+Result<HttpAnswer> HttpClient::Do(std::string_view method, std::string_view host, std::string_view path,
+                                  std::string_view body, std::string_view more_headers) {
   WEIR_TRY(Connect());
   std::string request = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n{}", method, path, host, more_headers);
   if (!body.empty()) request += fmt::format("Content-Length: {}\r\n", body.size());
@@ -124,7 +128,8 @@ Result<HttpAnswer> HttpClient::ReadAnswer(bool head) {
   do {
     while ((end = buffer_.find("\r\n\r\n")) == std::string::npos) WEIR_TRY(Receive());
     std::string_view lines = std::string_view(buffer_).substr(0, end + 2);
-    if (!lines.starts_with("HTTP/1.") || lines.size() < 12) return Internal("BAD_RESPONSE", "not HTTP: {}", lines.substr(0, 40));
+    if (!lines.starts_with("HTTP/1.") || lines.size() < 12)
+      return Internal("BAD_RESPONSE", "not HTTP: {}", lines.substr(0, 40));
     answer = {};
     std::from_chars(lines.data() + 9, lines.data() + 12, answer.status);
     lines.remove_prefix(lines.find("\r\n") + 2);

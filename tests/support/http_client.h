@@ -25,10 +25,11 @@ class HttpClient {
   HttpClient(HttpClient&& other) noexcept;
   HttpClient& operator=(HttpClient&&) = delete;
 
-  // UNAVAILABLE CONNECT_FAILED, CONNECTION_LOST; DEADLINE_EXCEEDED TIMEOUT; INTERNAL BAD_RESPONSE. Never repeats a request.
+  // UNAVAILABLE CONNECT_FAILED, CONNECTION_LOST; DEADLINE_EXCEEDED TIMEOUT; INTERNAL BAD_RESPONSE. Never repeats a
+  // request.
   Result<HttpAnswer> Get(std::string_view host, std::string_view path) { return Do("GET", host, path); }
-  Result<HttpAnswer> Do(std::string_view method, std::string_view host, std::string_view path, std::string_view body = "",
-                        std::string_view more_headers = "");
+  Result<HttpAnswer> Do(std::string_view method, std::string_view host, std::string_view path,
+                        std::string_view body = "", std::string_view more_headers = "");
   // Sends `bytes` as they are and reads until the other side closes.
   Result<std::string> Raw(std::string_view bytes);
   void Close();

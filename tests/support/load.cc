@@ -30,7 +30,8 @@ void Drive(Shared& shared, const Target& target, LoadReport& report, std::vector
     if (options.requests != 0 && number >= options.requests) return;
     auto due = Steady::now();
     if (options.rate > 0) {
-      due = shared.start + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(static_cast<double>(number) / options.rate));
+      due = shared.start + std::chrono::duration_cast<Steady::duration>(
+                               std::chrono::duration<double>(static_cast<double>(number) / options.rate));
       std::this_thread::sleep_until(due);
     }
     const auto answer = client.Get(options.host, options.path);
@@ -46,7 +47,8 @@ void Drive(Shared& shared, const Target& target, LoadReport& report, std::vector
     if (!report.first_error.empty()) continue;
     report.first_error = !answer.ok() ? answer.error().ToString()
                                       : "status " + std::to_string(answer->status) + ": " + answer->body.substr(0, 200);
-    if (answer.ok() && answer->headers.contains("x-weir-reason")) report.first_error += " (" + answer->headers.at("x-weir-reason") + ")";
+    if (answer.ok() && answer->headers.contains("x-weir-reason"))
+      report.first_error += " (" + answer->headers.at("x-weir-reason") + ")";
   }
 }
 
@@ -54,7 +56,9 @@ void Drive(Shared& shared, const Target& target, LoadReport& report, std::vector
 
 double LoadReport::Share(const std::string& backend) const {
   const auto found = by_backend.find(backend);
-  return requests == 0 || found == by_backend.end() ? 0 : static_cast<double>(found->second) / static_cast<double>(requests);
+  return requests == 0 || found == by_backend.end()
+             ? 0
+             : static_cast<double>(found->second) / static_cast<double>(requests);
 }
 
 void LoadReport::Add(const LoadReport& other) {

@@ -18,18 +18,18 @@ struct LoadOptions {
   std::vector<Target> targets;  // Connections are dealt out over them in turn.
   std::string host;             // Host header.
   std::string path = "/";
-  unsigned connections = 8;     // One thread each.
-  uint64_t requests = 10'000;   // Exactly so many; 0 = until `stop` says true.
-  double rate = 0;              // Open loop: requests per second over all; 0 = closed loop.
+  unsigned connections = 8;    // One thread each.
+  uint64_t requests = 10'000;  // Exactly so many; 0 = until `stop` says true.
+  double rate = 0;             // Open loop: requests per second over all; 0 = closed loop.
   std::string backend_header = "x-served-by";
   std::chrono::milliseconds timeout{10'000};
-  std::function<bool()> stop;                    // Asked before each request; may be empty.
-  std::function<void(uint64_t done)> progress;   // Called about ten times a second from one thread; may be empty.
+  std::function<bool()> stop;                   // Asked before each request; may be empty.
+  std::function<void(uint64_t done)> progress;  // Called about ten times a second from one thread; may be empty.
 };
 
 struct LoadReport {
-  uint64_t requests = 0;  // Sent.
-  uint64_t failed = 0;    // No answer, or a status other than 2xx.
+  uint64_t requests = 0;                       // Sent.
+  uint64_t failed = 0;                         // No answer, or a status other than 2xx.
   std::map<std::string, uint64_t> by_backend;  // Value of the header; "" when it was missing.
   std::string first_error;
   double seconds = 0;

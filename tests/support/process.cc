@@ -115,7 +115,8 @@ pid_t ForkExec(const Command& command, const Descriptors& fds) {
 
 Status CheckProgram(const Command& command) {
   if (command.argv.empty() || access(command.argv[0].c_str(), X_OK) != 0) {
-    return NotFound("PROGRAM_MISSING", "there is no program {}; build it first", command.argv.empty() ? "" : command.argv[0]);
+    return NotFound("PROGRAM_MISSING", "there is no program {}; build it first",
+                    command.argv.empty() ? "" : command.argv[0]);
   }
   return {};
 }
@@ -199,7 +200,8 @@ Result<int> Process::Terminate(Milliseconds deadline) {
   Thaw();
   if (const auto code = WaitExit(deadline)) return *code;
   Kill();
-  return DeadlineExceeded("DID_NOT_END", "{} did not end within {} ms of SIGTERM and was killed", name(), deadline.count());
+  return DeadlineExceeded("DID_NOT_END", "{} did not end within {} ms of SIGTERM and was killed", name(),
+                          deadline.count());
 }
 
 std::string Process::Log() const { return ReadAll(command_.log_file); }
@@ -236,13 +238,15 @@ Status WaitUntil(std::string_view what, Milliseconds deadline, Process* process,
     if (process == nullptr) {
       std::this_thread::sleep_for(pause);
     } else if (const auto code = process->WaitExit(pause)) {
-      return FailedPrecondition("PROCESS_ENDED", "{} ended with {} while we waited for {}; the end of its log ({}):\n{}",
+      return FailedPrecondition("PROCESS_ENDED",
+                                "{} ended with {} while we waited for {}; the end of its log ({}):\n{}",
                                 process->name(), *code, what, process->command().log_file, process->LogTail());
     }
     if (Steady::now() > end) {
       return DeadlineExceeded("NOT_READY", "waited {} ms for {}{}", deadline.count(), what,
-                              process == nullptr ? "" : fmt::format("; the end of the log of {} ({}):\n{}", process->name(),
-                                                                    process->command().log_file, process->LogTail()));
+                              process == nullptr ? ""
+                                                 : fmt::format("; the end of the log of {} ({}):\n{}", process->name(),
+                                                               process->command().log_file, process->LogTail()));
     }
   }
   return {};
@@ -306,8 +310,10 @@ Result<Finished> RunCommand(Command command, Milliseconds deadline, std::string_
       if (reading[i].fd < 0 || reading[i].revents == 0) continue;
       char buffer[4096];
       const ssize_t got = read(reading[i].fd, buffer, sizeof buffer);
-      if (got > 0) (i == 0 ? finished.out : finished.err).append(buffer, static_cast<size_t>(got));
-      else reading[i].fd = -1;
+      if (got > 0)
+        (i == 0 ? finished.out : finished.err).append(buffer, static_cast<size_t>(got));
+      else
+        reading[i].fd = -1;
     }
   }
   close(out[0]);

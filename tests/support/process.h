@@ -17,11 +17,11 @@ namespace weir::test {
 using Milliseconds = std::chrono::milliseconds;
 
 struct Command {
-  std::string name;                // In messages: "weir-agent cluster1".
-  std::vector<std::string> argv;   // argv[0] is the program's path.
-  std::vector<std::string> env;    // "KEY=value", added to our own environment (WEIR_* of ours are not passed on).
-  std::string log_file;            // Standard output and error are appended; "" = /dev/null.
-  std::string folder;              // Working directory; "" = ours.
+  std::string name;               // In messages: "weir-agent cluster1".
+  std::vector<std::string> argv;  // argv[0] is the program's path.
+  std::vector<std::string> env;   // "KEY=value", added to our own environment (WEIR_* of ours are not passed on).
+  std::string log_file;           // Standard output and error are appended; "" = /dev/null.
+  std::string folder;             // Working directory; "" = ours.
 };
 
 // A real process that dies with us (parent-death signal), watched by a pidfd, so that a reused pid is never hit.
@@ -47,7 +47,7 @@ class Process {
   // SIGTERM; kill -9 when it has not ended by `deadline` (DEADLINE_EXCEEDED then). The exit code.
   Result<int> Terminate(Milliseconds deadline = Milliseconds(10'000));
 
-  std::string Log() const;                          // All of the log file.
+  std::string Log() const;  // All of the log file.
   std::string LogTail(size_t lines = 12) const;
   // Resident memory in bytes, and CPU nanoseconds of all threads so far (/proc/PID/task/*/schedstat).
   uint64_t ResidentBytes() const;

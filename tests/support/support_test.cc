@@ -140,7 +140,8 @@ class RawServer {
 
 TEST(HttpClient, ReadsLengthsChunksAndUntilClose) {
   RawServer server({"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Served-By: a\r\n\r\none",
-                    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n2\r\ntw\r\n1\r\no\r\n0\r\n\r\n",
+                    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nTransfer-Encoding: "
+                    "chunked\r\n\r\n2\r\ntw\r\n1\r\no\r\n0\r\n\r\n",
                     "HTTP/1.1 503 No\r\nConnection: close\r\n\r\nthree"});
   HttpClient client("127.0.0.1", server.port());
   auto answer = client.Get("h", "/");

@@ -53,8 +53,10 @@ struct AdsClient::Core {
     }
     void OnReadDone(bool ok) override {
       std::lock_guard lock(core_->mutex);
-      if (ok) read_ready = true;
-      else broken = true;
+      if (ok)
+        read_ready = true;
+      else
+        broken = true;
       core_->wake.notify_all();
     }
     void OnWriteDone(bool ok) override {
@@ -130,8 +132,7 @@ void AdsClient::Core::Run() {
     auto channel = rpc::MakeChannel(options.channel());
     lock.lock();
     bool answered = false;
-    const std::string reason =
-        channel.ok() ? RunCall(lock, *channel, &answered) : channel.error().ToString();
+    const std::string reason = channel.ok() ? RunCall(lock, *channel, &answered) : channel.error().ToString();
     if (stopped) return;
     if (answered) ceiling = options.backoff_min;  // T46: a stream that worked and ended is no error.
     const auto low = options.backoff_min.count() / 2;
@@ -148,8 +149,8 @@ void AdsClient::Core::Run() {
   }
 }
 
-std::string AdsClient::Core::RunCall(std::unique_lock<std::mutex>& lock,
-                                     const std::shared_ptr<grpc::Channel>& channel, bool* answered) {
+std::string AdsClient::Core::RunCall(std::unique_lock<std::mutex>& lock, const std::shared_ptr<grpc::Channel>& channel,
+                                     bool* answered) {
   Call call(this, channel);
   client.OnConnected();
   lock.unlock();
@@ -162,7 +163,8 @@ std::string AdsClient::Core::RunCall(std::unique_lock<std::mutex>& lock,
   lock.lock();
   wake.wait(lock, [&] { return call.done; });
   client.OnDisconnected();
-  if (reason.empty()) reason = fmt::format("stream ended: {} {}", call.status.error_code(), call.status.error_message());
+  if (reason.empty())
+    reason = fmt::format("stream ended: {} {}", call.status.error_code(), call.status.error_message());
   return reason;
 }
 
@@ -203,9 +205,7 @@ std::string AdsClient::Core::Converse(std::unique_lock<std::mutex>& lock, Call& 
       until = std::min(until, stalled);
     }
     if (const auto deadline = client.NextDeadline()) until = std::min(until, *deadline);
-    wake.wait_until(lock, until, [&] {
-      return stopped || redial || changed || call.broken || call.read_ready;
-    });
+    wake.wait_until(lock, until, [&] { return stopped || redial || changed || call.broken || call.read_ready; });
   }
 }
 

@@ -16,20 +16,21 @@ namespace weir::xds {
 struct AdsClientOptions {
   // Asked at every dial, so that a renewed certificate or token is used. rpc::MakeChannel is given it.
   std::function<rpc::ChannelOptions()> channel;
-  Node node;                            // kFeatureHeartbeat is added.
-  std::vector<std::string> types;       // All resources of each are subscribed ("*").
-  Snapshot preload;                     // Last-good.
+  Node node;                       // kFeatureHeartbeat is added.
+  std::vector<std::string> types;  // All resources of each are subscribed ("*").
+  Snapshot preload;                // Last-good.
 
-  // One offer at a time, on the client's own thread. Decide with Accept/Reject here or later from any thread; the next offer
-  // comes after that.
+  // One offer at a time, on the client's own thread. Decide with Accept/Reject here or later from any thread; the next
+  // offer comes after that.
   std::function<void(const Update&)> on_update;
-  // connected: a first response came on the new stream. Else why the stream was lost (with the pause until the next try).
+  // connected: a first response came on the new stream. Else why the stream was lost (with the pause until the next
+  // try).
   std::function<void(bool connected, const std::string& reason)> on_state;
 
   Duration backoff_min = std::chrono::milliseconds(100);
   Duration backoff_max = std::chrono::seconds(10);  // Full jitter below it.
-  // No response, heartbeats included, for this long: the stream is stalled, dial again. Only once the server has sent a heartbeat
-  // or while nothing was heard at all on a new stream (a server without heartbeats may be silent for ever).
+  // No response, heartbeats included, for this long: the stream is stalled, dial again. Only once the server has sent a
+  // heartbeat or while nothing was heard at all on a new stream (a server without heartbeats may be silent for ever).
   Duration stall_timeout = std::chrono::seconds(12);
 };
 
@@ -52,7 +53,7 @@ class AdsClient {
   SnapshotPtr Without(const Update& update, const std::vector<std::string>& bad) const;
 
   SnapshotPtr Accepted() const;
-  bool Complete() const;   // Every type was answered and decided once.
+  bool Complete() const;  // Every type was answered and decided once.
   bool Connected() const;
 
  private:

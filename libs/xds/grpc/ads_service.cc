@@ -168,9 +168,12 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
       writing_ = false;
       if (closing_ && reading_ == 0 && !finished_) finish = finished_ = true;
     }
-    if (finish) this->Finish(FinalStatus());
-    else if (!ok) Close(Cancelled("CLIENT_LEFT", "a write failed"));
-    else if (!Closing()) Pump();
+    if (finish)
+      this->Finish(FinalStatus());
+    else if (!ok)
+      Close(Cancelled("CLIENT_LEFT", "a write failed"));
+    else if (!Closing())
+      Pump();
   }
 
   void OnCancel() override { Close(Cancelled("CLIENT_LEFT", "the call was cancelled")); }
@@ -209,8 +212,10 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
         status = protocol_.Tick();
       }
     }
-    if (!status.ok()) Close(status.error());
-    else Pump();
+    if (!status.ok())
+      Close(status.error());
+    else
+      Pump();
   }
 
   // With a write in flight the call is cancelled first: the write may never end by itself.
@@ -311,7 +316,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   std::string key_;
   bool named_ = false;
   bool writing_ = false;
-  int reading_ = 0;  // Requests being dealt with: Finish waits, or the next read would be started on a dead call.
+  int reading_ = 0;        // Requests being dealt with: Finish waits, or the next read would be started on a dead call.
   bool finished_ = false;  // Finish was called: nothing may be started any more.
   bool delivering_ = false;
   MonoTime write_began_{};

@@ -19,10 +19,10 @@ namespace weir::xds {
 
 // What is known of the peer of a new stream when its first request is in.
 struct AdsPeer {
-  std::string address;                           // gRPC's form, "ipv4:127.0.0.1:5000".
-  std::vector<std::string> uris;                 // URI names of the verified client certificate; empty without mTLS.
+  std::string address;            // gRPC's form, "ipv4:127.0.0.1:5000".
+  std::vector<std::string> uris;  // URI names of the verified client certificate; empty without mTLS.
   std::multimap<std::string, std::string> metadata;  // Request headers, lower case ("authorization").
-  Node node;                                     // What the peer says; decide by `uris` and `metadata`, never by this (T51).
+  Node node;  // What the peer says; decide by `uris` and `metadata`, never by this (T51).
 };
 
 // The verified answer to "who is this": the key of its snapshot. Nodes that see the same may share a key.
@@ -37,14 +37,14 @@ struct AdsStreamEvent {
   uint64_t stream = 0;  // Unique in this process.
   std::string key;
   Node node;
-  std::string reason;   // Of kClosed.
+  std::string reason;  // Of kClosed.
 };
 
 struct AdsServiceOptions {
   std::shared_ptr<const ServerRules> rules;
   AdsAuthenticator authenticate;
-  // Called without locks held, on gRPC's or the caller's threads; short work only. An opened stream without a snapshot waits:
-  // call SetSnapshot from here or later.
+  // Called without locks held, on gRPC's or the caller's threads; short work only. An opened stream without a snapshot
+  // waits: call SetSnapshot from here or later.
   std::function<void(const AdsStreamEvent&)> on_stream;
   std::function<void(const std::string& key, uint64_t stream, const AckEvent&)> on_ack;
   const Clock* clock = &Clock::Real();
@@ -67,7 +67,8 @@ class AdsService {
   // What the nodes with this key see from now on. Streams that come later find it.
   void SetSnapshot(const std::string& key, SnapshotPtr snapshot);
   SnapshotPtr GetSnapshot(const std::string& key) const;
-  // Forgets the snapshot (streams keep what they have) and closes its streams with `reason` (PERMISSION_DENIED) if not empty.
+  // Forgets the snapshot (streams keep what they have) and closes its streams with `reason` (PERMISSION_DENIED) if not
+  // empty.
   void Remove(const std::string& key, const std::string& reason = "");
   size_t StreamCount() const;
   size_t StreamCount(const std::string& key) const;

@@ -39,8 +39,17 @@ struct World {
 
 class Pair {
  public:
-  explicit Pair(uint64_t seed) : random_(seed), client_(Node{.id = "n", .cluster = {}, .user_agent = {}, .region = {},
-        .zone = {}, .sub_zone = {}, .features = {std::string(kFeatureHeartbeat)}, .metadata = {}}, clock_) {
+  explicit Pair(uint64_t seed)
+      : random_(seed),
+        client_(Node{.id = "n",
+                     .cluster = {},
+                     .user_agent = {},
+                     .region = {},
+                     .zone = {},
+                     .sub_zone = {},
+                     .features = {std::string(kFeatureHeartbeat)},
+                     .metadata = {}},
+                clock_) {
     for (const auto type : {kRoute, kCluster, kVirtualHost, kListener, kEndpoints, kSecret, kHeartbeat}) {
       client_.SubscribeAll(std::string(type));
     }
@@ -168,9 +177,12 @@ TEST(ServerAndClient, ConvergeAndNeverShowARouteWithoutItsClusterWhateverHappens
     pair.Change();
     for (int i = 0; i < 300; ++i) {
       const int what = pair.Pick(20);
-      if (what == 0) pair.Change();
-      else if (what == 1 && pair.Pick(4) == 0) pair.Break();
-      else pair.Step(false);
+      if (what == 0)
+        pair.Change();
+      else if (what == 1 && pair.Pick(4) == 0)
+        pair.Break();
+      else
+        pair.Step(false);
       pair.CheckNoDanglingRoute();
       if (testing::Test::HasFatalFailure()) return;
     }
@@ -190,9 +202,12 @@ TEST(ServerAndClient, ConvergeAfterRejectionsOnceTheStreamIsNew) {
     pair.Change();
     for (int i = 0; i < 300; ++i) {
       const int what = pair.Pick(20);
-      if (what == 0) pair.Change();
-      else if (what == 1 && pair.Pick(4) == 0) pair.Break();
-      else pair.Step(true);
+      if (what == 0)
+        pair.Change();
+      else if (what == 1 && pair.Pick(4) == 0)
+        pair.Break();
+      else
+        pair.Step(true);
     }
     pair.Break();
     int steps = 0;

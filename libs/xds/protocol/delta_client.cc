@@ -17,9 +17,9 @@ struct ClientType {
   std::string url;
   bool all = false;
   std::set<std::string, std::less<>> names;
-  bool first_sent = false;  // On this stream.
+  bool first_sent = false;                          // On this stream.
   std::vector<std::string> subscribe, unsubscribe;  // To send.
-  bool answered = false;    // A response was decided at least once.
+  bool answered = false;                            // A response was decided at least once.
   std::map<std::string, MonoTime, std::less<>> expires;
 
   bool Covers(std::string_view name) const { return all || names.contains(name); }
@@ -48,12 +48,10 @@ struct Reply {
 };
 
 size_t MakeRank(std::string_view url) {
-  static constexpr std::string_view kOrder[] = {kHeartbeat,       kSecret,
-                                                kCluster,         kEndpoints,
-                                                kListener,        kRoute,
-                                                kVirtualHost,     kMeshTrustBundle,
-                                                kMeshServiceEndpoints, kMeshDestinationSet,
-                                                kMeshHost,        kMeshListener};
+  static constexpr std::string_view kOrder[] = {kHeartbeat,          kSecret,          kCluster,
+                                                kEndpoints,          kListener,        kRoute,
+                                                kVirtualHost,        kMeshTrustBundle, kMeshServiceEndpoints,
+                                                kMeshDestinationSet, kMeshHost,        kMeshListener};
   return static_cast<size_t>(std::find(std::begin(kOrder), std::end(kOrder), url) - std::begin(kOrder));
 }
 
@@ -94,8 +92,8 @@ struct DeltaClient::State {
     }
     return nullptr;
   }
-  // In make order, whatever the order of the subscriptions: else the server would answer routes before it knows that the
-  // clusters are wanted too (T29, T36).
+  // In make order, whatever the order of the subscriptions: else the server would answer routes before it knows that
+  // the clusters are wanted too (T29, T36).
   ClientType* FirstUnsent() {
     ClientType* first = nullptr;
     for (ClientType& type : types) {
@@ -112,8 +110,7 @@ struct DeltaClient::State {
   void Decide(const Offer& offer, const std::vector<std::string>& except);
 };
 
-DeltaClient::DeltaClient(Node node, const Clock& clock)
-    : state_(std::make_unique<State>(std::move(node), clock)) {}
+DeltaClient::DeltaClient(Node node, const Clock& clock) : state_(std::make_unique<State>(std::move(node), clock)) {}
 DeltaClient::~DeltaClient() = default;
 
 // --- Subscriptions ---
@@ -178,7 +175,8 @@ bool DeltaClient::Next(DeltaDiscoveryRequest* out) {
   State& s = *state_;
   if (!s.connected) return false;
   out->Clear();
-  // What was taken on an earlier stream and is not decided yet: until then nobody can tell the server what this client has.
+  // What was taken on an earlier stream and is not decided yet: until then nobody can tell the server what this client
+  // has.
   if (s.taken && !s.taken->expired && s.taken->stream != s.stream) return false;
   if (ClientType* first = s.FirstUnsent()) {
     ClientType& type = *first;
@@ -249,8 +247,8 @@ Status DeltaClient::OnResponse(const DeltaDiscoveryResponse& response) {
       fault = "resource " + resource.name() + " is a " + resource.resource().type_url();
     }
     if (!type->Covers(resource.name())) continue;  // T27
-    const Duration ttl = std::chrono::seconds(resource.ttl().seconds()) +
-                         std::chrono::nanoseconds(resource.ttl().nanos());
+    const Duration ttl =
+        std::chrono::seconds(resource.ttl().seconds()) + std::chrono::nanoseconds(resource.ttl().nanos());
     if (resource.has_ttl() && ttl > Duration::zero()) {  // T45: heard of again, lives on.
       type->expires[resource.name()] = s.clock.Now() + ttl;
     } else {
@@ -361,8 +359,10 @@ Status DeltaClient::Reject(uint64_t id, const std::string& reason, const std::ve
     }
     return {};
   }
-  if (!bad.empty()) s.Decide(offer, bad);
-  else if (type) type->answered = true;
+  if (!bad.empty())
+    s.Decide(offer, bad);
+  else if (type)
+    type->answered = true;
   if (s.connected && offer.stream == s.stream) {
     s.replies.push_back({offer.type_url, offer.nonce, true, reason, bad});
   }

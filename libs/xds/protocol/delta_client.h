@@ -27,8 +27,8 @@ struct Update {
   SnapshotPtr view;
 };
 
-// The client's side of a delta ADS stream. No transport, no thread; not thread-safe. Keeps what it has when the stream is
-// lost (T46), tells the server on reconnect what it has (T24), drops what lived past its TTL (T45).
+// The client's side of a delta ADS stream. No transport, no thread; not thread-safe. Keeps what it has when the stream
+// is lost (T46), tells the server on reconnect what it has (T24), drops what lived past its TTL (T45).
 class DeltaClient {
  public:
   DeltaClient(Node node, const Clock& clock);
@@ -45,11 +45,12 @@ class DeltaClient {
   // What was last known good, before the first connection. Versions go out as initial_resource_versions.
   void Preload(const Snapshot& snapshot);
 
-  void OnConnected();     // A new stream is open: Next yields the first requests.
-  void OnDisconnected();  // Offers not yet taken are dropped; one that was taken may still be accepted (it stays, un-ACKed).
+  void OnConnected();  // A new stream is open: Next yields the first requests.
+  void
+  OnDisconnected();  // Offers not yet taken are dropped; one that was taken may still be accepted (it stays, un-ACKed).
 
-  // INVALID_ARGUMENT: a response the protocol does not allow (no nonce, no type); close the stream. Responses with faults
-  // of content (duplicate names T14, foreign Any type T5) are NACKed here and not offered.
+  // INVALID_ARGUMENT: a response the protocol does not allow (no nonce, no type); close the stream. Responses with
+  // faults of content (duplicate names T14, foreign Any type T5) are NACKed here and not offered.
   Status OnResponse(const envoy::service::discovery::v3::DeltaDiscoveryResponse& response);
 
   // The next request to write, if any.
@@ -58,8 +59,9 @@ class DeltaClient {
   // The next offer; none while one is taken and undecided. Heartbeats are answered here and never offered.
   std::optional<Update> TakeUpdate();
   Status Accept(uint64_t id);  // NOT_FOUND UPDATE_UNKNOWN when it was already decided.
-  // `bad` names the resources that are at fault: all others of the update count as accepted (T12) and the caller must serve
-  // Without(update, bad). Empty = the whole update is refused. The server reads the names from the NACK's details.
+  // `bad` names the resources that are at fault: all others of the update count as accepted (T12) and the caller must
+  // serve Without(update, bad). Empty = the whole update is refused. The server reads the names from the NACK's
+  // details.
   Status Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad = {});
   // The view of a taken update without its changes to `bad` (they keep their old version, if any).
   SnapshotPtr Without(const Update& update, const std::vector<std::string>& bad) const;

@@ -1,9 +1,8 @@
 #include "libs/xds/protocol/last_good.h"
 
+#include <fmt/ranges.h>
 #include <openssl/sha.h>
 #include <unistd.h>
-
-#include <fmt/ranges.h>
 
 #include <charconv>
 #include <cstdio>

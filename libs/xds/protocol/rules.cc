@@ -30,7 +30,7 @@ ServerRules EnvoyRules() {
   TypeRule clusters = Rule(kCluster, true, true);
   clusters.warms = std::string(kEndpoints);
   clusters.warmed_name = EndpointsOfCluster;
-  rules.types = {std::move(secrets),       std::move(clusters), Rule(kEndpoints, false),
+  rules.types = {std::move(secrets),          std::move(clusters), Rule(kEndpoints, false),
                  Rule(kListener, true, true), Rule(kRoute, false), Rule(kVirtualHost, true)};
   for (const auto url : {kListener, kRoute, kVirtualHost, kCluster, kEndpoints, kSecret}) {
     rules.removal_order.emplace_back(url);
@@ -40,8 +40,7 @@ ServerRules EnvoyRules() {
 
 ServerRules MeshRules() {
   ServerRules rules;
-  for (const auto url :
-       {kMeshTrustBundle, kMeshServiceEndpoints, kMeshDestinationSet, kMeshHost, kMeshListener}) {
+  for (const auto url : {kMeshTrustBundle, kMeshServiceEndpoints, kMeshDestinationSet, kMeshHost, kMeshListener}) {
     rules.types.push_back(Rule(url, true));
   }
   return rules;

@@ -42,13 +42,13 @@ struct TypeState {
   std::map<std::string, Told, std::less<>> told;
   NameSet forced;  // To send even if the client has this version: asked again (T18, T21) or warming (T31).
   std::map<std::string, std::string, std::less<>> too_large;  // Versions that can never be sent (T49).
-  ResourcesPtr compared;  // What the sets below were computed from.
+  ResourcesPtr compared;                                      // What the sets below were computed from.
 
   NameSet upserts;
-  NameSet removals;        // The client has these; they wait for their turn.
-  NameSet notices;         // Asked for by name and unknown: answered at once (T23).
-  NameSet refreshes;       // TTL.
-  bool answer_due = false; // A first wildcard answer, even an empty one (T25).
+  NameSet removals;         // The client has these; they wait for their turn.
+  NameSet notices;          // Asked for by name and unknown: answered at once (T23).
+  NameSet refreshes;        // TTL.
+  bool answer_due = false;  // A first wildcard answer, even an empty one (T25).
 
   std::string last_nonce;
   std::optional<Flight> flight;
@@ -141,8 +141,7 @@ struct ServerStream::State {
     return node && (node->Has("xds.config.supports-resource-ttl") || node->Has(kFeatureHeartbeat));
   }
   bool WrapsInWorld() const {
-    return node && (node->Has("xds.config.supports-resource-in-sotw") ||
-                    node->Has("xds.config.resource-in-sotw"));
+    return node && (node->Has("xds.config.supports-resource-in-sotw") || node->Has("xds.config.resource-in-sotw"));
   }
   std::string NextNonce() { return fmt::format("{:x}", ++nonces); }
 
@@ -221,8 +220,8 @@ Status ServerStream::OnRequest(const DeltaDiscoveryRequest& request) {
   // T11: whatever the nonce, subscription changes count.
   const bool first = !type->requested;
   type->requested = true;
-  const auto change = type->wants.ApplyDelta(first, request.resource_names_subscribe(),
-                                             request.resource_names_unsubscribe());
+  const auto change =
+      type->wants.ApplyDelta(first, request.resource_names_subscribe(), request.resource_names_unsubscribe());
   if (first && !request.initial_resource_versions().empty()) {  // T24
     AckEvent event{.type_url = type->rule->url};
     for (const auto& [name, version] : request.initial_resource_versions()) {
@@ -293,8 +292,7 @@ Status ServerStream::OnRequest(const DiscoveryRequest& request) {
   if (subscribed && type->rule->complete && (first || !change.added.empty() || change.wildcard_began)) {
     type->answer_due = true;
   }
-  if (first || !change.added.empty() || !change.dropped.empty() || change.wildcard_began ||
-      change.wildcard_ended) {
+  if (first || !change.added.empty() || !change.dropped.empty() || change.wildcard_began || change.wildcard_ended) {
     s.Recompute(*type);
   }
   return {};
@@ -393,9 +391,9 @@ bool ServerStream::State::MayBreak(const TypeState& type) const {
   // What a client brought from an earlier stream may be referenced by types it has not asked for yet on this one.
   const bool young = !grace_over;
   const bool brought = young && std::any_of(type.removals.begin(), type.removals.end(), [&](const std::string& name) {
-    const auto told = type.told.find(name);
-    return told != type.told.end() && told->second.resource == nullptr;
-  });
+                         const auto told = type.told.find(name);
+                         return told != type.told.end() && told->second.resource == nullptr;
+                       });
   for (const TypeState& other : types) {
     if (&other == &type || other.rule->free) continue;
     if (brought && !other.requested && other.break_rank < type.break_rank) return false;
@@ -535,8 +533,10 @@ bool ServerStream::State::Fill(TypeState& type, DeltaDiscoveryResponse* out) {
       out->add_removed_resources(name);
       flight.removed.push_back(name);
       // A name that was asked for stays known as gone; of a wildcard nothing is left.
-      if (type.wants.names().contains(name)) type.told[name] = Told{"", nullptr, true};
-      else type.told.erase(name);
+      if (type.wants.names().contains(name))
+        type.told[name] = Told{"", nullptr, true};
+      else
+        type.told.erase(name);
       type.refresh_at.erase(name);
     }
     type.removals.clear();
@@ -621,14 +621,18 @@ bool ServerStream::State::FillComplete(TypeState& type, DiscoveryResponse* out) 
     const auto large = type.too_large.find(name);
     const bool blocked = (!may_make && type.upserts.contains(name)) ||
                          (large != type.too_large.end() && large->second == resource->version);
-    if (!blocked) content[name] = resource;
-    else if (told != type.told.end() && told->second.resource) content[name] = told->second.resource;
+    if (!blocked)
+      content[name] = resource;
+    else if (told != type.told.end() && told->second.resource)
+      content[name] = told->second.resource;
   }
   Flight flight;
   for (const std::string& name : type.removals) {
     const auto told = type.told.find(name);
-    if (!may_break && told != type.told.end() && told->second.resource) content[name] = told->second.resource;
-    else flight.removed.push_back(name);
+    if (!may_break && told != type.told.end() && told->second.resource)
+      content[name] = told->second.resource;
+    else
+      flight.removed.push_back(name);
   }
   size_t bytes = 0;
   std::vector<ResourcePtr> list;
@@ -751,8 +755,8 @@ std::map<std::string, std::string> ServerStream::Acknowledged(std::string_view t
 
 bool ServerStream::Quiet() const {
   return std::all_of(state_->types.begin(), state_->types.end(), [](const TypeState& type) {
-    return !type.requested || (!type.flight && type.upserts.empty() && type.removals.empty() &&
-                               type.notices.empty() && !type.answer_due);
+    return !type.requested ||
+           (!type.flight && type.upserts.empty() && type.removals.empty() && type.notices.empty() && !type.answer_due);
   });
 }
 

@@ -22,7 +22,8 @@ namespace weir::xds {
 // How one type behaves.
 struct TypeRule {
   std::string url;
-  // An empty first subscription means "all" (LDS, CDS, VHDS, all mesh types). RDS, EDS and SDS: never (T15, T17). "*" always does.
+  // An empty first subscription means "all" (LDS, CDS, VHDS, all mesh types). RDS, EDS and SDS: never (T15, T17). "*"
+  // always does.
   bool legacy_wildcard = false;
   // State of the world: absence in a response means deletion, so a response cannot be split (LDS, CDS; T19).
   bool complete = false;
@@ -52,10 +53,10 @@ struct ServerRules {
 ServerRules EnvoyRules();  // SDS (free), CDS EDS LDS RDS VHDS; removals LDS RDS VHDS CDS EDS SDS.
 ServerRules MeshRules();   // TrustBundle ServiceEndpoints DestinationSet Host Listener; removals reversed.
 
-// The server's side of one ADS stream, state of the world or delta (decided by the first request). Knows no transport and no
-// thread: feed requests in, pull responses out with Next whenever the transport can write, call Tick at NextDeadline.
-// Not thread-safe. At most one un-acknowledged response per type; what changes meanwhile coalesces to the newest (T53).
-// Numbers T.. are the rules this implements; server_stream_test.cc cites them.
+// The server's side of one ADS stream, state of the world or delta (decided by the first request). Knows no transport
+// and no thread: feed requests in, pull responses out with Next whenever the transport can write, call Tick at
+// NextDeadline. Not thread-safe. At most one un-acknowledged response per type; what changes meanwhile coalesces to the
+// newest (T53). Numbers T.. are the rules this implements; server_stream_test.cc cites them.
 class ServerStream {
  public:
   using Observer = std::function<void(const AckEvent&)>;
@@ -65,7 +66,8 @@ class ServerStream {
   ServerStream(const ServerStream&) = delete;
   ServerStream& operator=(const ServerStream&) = delete;
 
-  // An error ends the stream with that code: INVALID_ARGUMENT NODE_MISSING, TYPE_MISSING, MIXED_PROTOCOLS, NODE_CHANGED.
+  // An error ends the stream with that code: INVALID_ARGUMENT NODE_MISSING, TYPE_MISSING, MIXED_PROTOCOLS,
+  // NODE_CHANGED.
   Status OnRequest(const envoy::service::discovery::v3::DiscoveryRequest& request);
   Status OnRequest(const envoy::service::discovery::v3::DeltaDiscoveryRequest& request);
 

@@ -289,8 +289,7 @@ TEST_F(StreamTest, T23SaysAtOnceThatANameIsUnknownAndSendsItWhenItComes) {
 
 TEST_F(StreamTest, T24SendsOnlyTheDifferenceToWhatTheClientBringsAlong) {
   stream_->SetSnapshot(Make({{kCluster, {{"same", "1"}, {"changed", "2"}}}}));
-  ASSERT_TRUE(Delta(kCluster, {}, {}, "", "",
-                    {{"same", ContentVersion("1")}, {"changed", "old"}, {"gone", "x"}}).ok());
+  ASSERT_TRUE(Delta(kCluster, {}, {}, "", "", {{"same", ContentVersion("1")}, {"changed", "old"}, {"gone", "x"}}).ok());
   EXPECT_EQ(NextDelta(), "Cluster +changed");
   ASSERT_TRUE(Ack().ok());
   EXPECT_EQ(NextDelta(), "") << "routes may still name it, and have not been asked for yet";
@@ -320,21 +319,31 @@ TEST_F(StreamTest, T26RemembersNamesThatDoNotExistYetInStateOfTheWorld) {
 TEST_F(StreamTest, T29AddsInOrderAndWaitsForEachAck) {
   for (const auto type : {kVirtualHost, kRoute, kListener, kCluster}) ASSERT_TRUE(Delta(type, {"*"}).ok());
   ASSERT_TRUE(Delta(kEndpoints, {"c"}).ok());
-  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c")}}}, {kEndpoints, {{"c", "1"}}}, {kListener, {{"l", "1"}}},
-                             {kRoute, {{"r", "1"}}}, {kVirtualHost, {{"r/h", "1"}}}}));
+  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c")}}},
+                             {kEndpoints, {{"c", "1"}}},
+                             {kListener, {{"l", "1"}}},
+                             {kRoute, {{"r", "1"}}},
+                             {kVirtualHost, {{"r/h", "1"}}}}));
   EXPECT_EQ(NextDelta(), "Cluster +c");
   EXPECT_EQ(NextDelta(), "") << "T30: sent is not acknowledged";
   ASSERT_TRUE(Ack().ok());
-  EXPECT_THAT(Drain(), ElementsAre("ClusterLoadAssignment +c", "Listener +l", "RouteConfiguration +r", "VirtualHost +r/h"));
+  EXPECT_THAT(Drain(),
+              ElementsAre("ClusterLoadAssignment +c", "Listener +l", "RouteConfiguration +r", "VirtualHost +r/h"));
 }
 
 TEST_F(StreamTest, T29RemovesInReverseAndTheClusterLast) {
   for (const auto type : {kVirtualHost, kRoute, kListener, kCluster, kEndpoints}) ASSERT_TRUE(Delta(type, {"*"}).ok());
-  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c")}, {"old", "1"}}}, {kEndpoints, {{"c", "1"}, {"old", "1"}}},
-                             {kListener, {{"l", "1"}}}, {kRoute, {{"r", "1"}}}, {kVirtualHost, {{"r/h", "old"}}}}));
+  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c")}, {"old", "1"}}},
+                             {kEndpoints, {{"c", "1"}, {"old", "1"}}},
+                             {kListener, {{"l", "1"}}},
+                             {kRoute, {{"r", "1"}}},
+                             {kVirtualHost, {{"r/h", "old"}}}}));
   Drain();
-  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c")}, {"new", "1"}}}, {kEndpoints, {{"c", "1"}, {"new", "1"}}},
-                             {kListener, {{"l", "1"}}}, {kRoute, {{"r", "1"}}}, {kVirtualHost, {{"r/h", "new"}}}}));
+  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c")}, {"new", "1"}}},
+                             {kEndpoints, {{"c", "1"}, {"new", "1"}}},
+                             {kListener, {{"l", "1"}}},
+                             {kRoute, {{"r", "1"}}},
+                             {kVirtualHost, {{"r/h", "new"}}}}));
   EXPECT_THAT(Drain(), ElementsAre("Cluster +new", "ClusterLoadAssignment +new", "VirtualHost +r/h", "Cluster -old",
                                    "ClusterLoadAssignment -old"));
 }
@@ -429,7 +438,8 @@ TEST_F(StreamTest, T49SplitsWhatMayBeSplitAndRefusesTheRest) {
   ServerRules rules = EnvoyRules();
   rules.max_response_bytes = 1000;
   Rules(std::move(rules));
-  stream_->SetSnapshot(Make({{kEndpoints, {{"a", std::string(600, 'a')}, {"b", std::string(600, 'b')}, {"c", std::string(2000, 'c')}}}}));
+  stream_->SetSnapshot(Make(
+      {{kEndpoints, {{"a", std::string(600, 'a')}, {"b", std::string(600, 'b')}, {"c", std::string(2000, 'c')}}}}));
   ASSERT_TRUE(World(kEndpoints, {"a", "b", "c"}).ok());
   EXPECT_EQ(NextWorld(), "ClusterLoadAssignment " + std::string(600, 'a'));
   ASSERT_TRUE(World(kEndpoints, {"a", "b", "c"}, world_.nonce()).ok());

@@ -15,8 +15,8 @@ class Subscription {
 
   // Delta: names to add and to drop. `first` = the first request of this type on the stream.
   struct Change {
-    std::vector<std::string> added;    // Named in this request, known before or not (T21).
-    std::vector<std::string> dropped;  // No longer covered by anything.
+    std::vector<std::string> added;              // Named in this request, known before or not (T21).
+    std::vector<std::string> dropped;            // No longer covered by anything.
     std::vector<std::string> uncovered_by_name;  // Dropped by name while a wildcard still covers them (T22).
     bool wildcard_began = false;
     bool wildcard_ended = false;
@@ -70,13 +70,18 @@ Subscription::Change Subscription::ApplyWorld(bool first, const Names& listed) {
   std::set<std::string, std::less<>> next;
   wildcard_ = false;
   for (const std::string& name : listed) {
-    if (name == "*") wildcard_ = true;
-    else next.insert(name);
+    if (name == "*")
+      wildcard_ = true;
+    else
+      next.insert(name);
   }
   // Once any name was given, an empty list is the end of every subscription, not "all" (T15).
-  if (!listed.empty()) legacy_possible_ = legacy_ = false;
-  else if (first) legacy_ = legacy_possible_;
-  else if (!legacy_) legacy_possible_ = false;
+  if (!listed.empty())
+    legacy_possible_ = legacy_ = false;
+  else if (first)
+    legacy_ = legacy_possible_;
+  else if (!legacy_)
+    legacy_possible_ = false;
   for (const std::string& name : next) {
     if (!names_.contains(name)) change.added.push_back(name);
   }

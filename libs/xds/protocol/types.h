@@ -14,23 +14,16 @@ namespace weir::xds {
 
 // Type URLs. Envoy's, agent to data plane:
 inline constexpr std::string_view kCluster = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
-inline constexpr std::string_view kEndpoints =
-    "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
-inline constexpr std::string_view kListener =
-    "type.googleapis.com/envoy.config.listener.v3.Listener";
-inline constexpr std::string_view kRoute =
-    "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
-inline constexpr std::string_view kVirtualHost =
-    "type.googleapis.com/envoy.config.route.v3.VirtualHost";
-inline constexpr std::string_view kSecret =
-    "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+inline constexpr std::string_view kEndpoints = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+inline constexpr std::string_view kListener = "type.googleapis.com/envoy.config.listener.v3.Listener";
+inline constexpr std::string_view kRoute = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+inline constexpr std::string_view kVirtualHost = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
+inline constexpr std::string_view kSecret = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 // Ours, server to agent:
 inline constexpr std::string_view kMeshListener = "type.googleapis.com/weir.mesh.v1.Listener";
 inline constexpr std::string_view kMeshHost = "type.googleapis.com/weir.mesh.v1.Host";
-inline constexpr std::string_view kMeshDestinationSet =
-    "type.googleapis.com/weir.mesh.v1.DestinationSet";
-inline constexpr std::string_view kMeshServiceEndpoints =
-    "type.googleapis.com/weir.mesh.v1.ServiceEndpoints";
+inline constexpr std::string_view kMeshDestinationSet = "type.googleapis.com/weir.mesh.v1.DestinationSet";
+inline constexpr std::string_view kMeshServiceEndpoints = "type.googleapis.com/weir.mesh.v1.ServiceEndpoints";
 inline constexpr std::string_view kMeshTrustBundle = "type.googleapis.com/weir.mesh.v1.TrustBundle";
 // Both hops: sent anew every 3 s, its ACK is the sign of life.
 inline constexpr std::string_view kHeartbeat = "type.googleapis.com/weir.mesh.v1.Heartbeat";
@@ -54,9 +47,9 @@ std::string ContentVersion(std::string_view value);  // 16 hex digits, stable ac
 using Resources = std::map<std::string, ResourcePtr, std::less<>>;
 using ResourcesPtr = std::shared_ptr<const Resources>;
 
-// Everything one node may see, by type URL. Immutable once shared. A type that is absent is not loaded yet: requests for
-// it wait (T48). A type that is present and empty is known to be empty. Unchanged types should share their pointer with the
-// snapshot before: such types cost nothing.
+// Everything one node may see, by type URL. Immutable once shared. A type that is absent is not loaded yet: requests
+// for it wait (T48). A type that is present and empty is known to be empty. Unchanged types should share their pointer
+// with the snapshot before: such types cost nothing.
 struct Snapshot {
   std::map<std::string, ResourcesPtr, std::less<>> types;
 
