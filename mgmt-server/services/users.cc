@@ -11,7 +11,8 @@ namespace {
 
 Result<authz::Decision> MaySetPassword(const store::View& view, const CallContext& call, const std::string& fqn) {
   if (call.principal.fqn == fqn) return authz::Decision{fqn + " > self"};
-  return authz::Authorize(view, call.principal, authz::Right::kWrite, fqn);
+  // Not `write`: whoever sets a password can become that user, so it takes the right to say who may do what.
+  return authz::Authorize(view, call.principal, authz::Right::kSetPolicy, fqn);
 }
 
 Result<google::protobuf::Empty> SetPassword(const Backends& backends, CallContext& call,
