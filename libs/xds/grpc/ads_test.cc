@@ -45,7 +45,16 @@ class Watch {
 
 class AdsTest : public testing::Test {
  protected:
-  void SetUp() override { StartServer(0); }
+  void SetUp() override {
+    const auto root = identity::NewRoot("test").value();
+    identity::LeafRequest request;
+    key_pem_ = identity::NewKey().value();
+    request.csr_pem = identity::MakeCsr(key_pem_).value();
+    request.dns_names = {"localhost"};
+    chain_pem_ = identity::SignLeaf(root, request).value() + root.certificate_pem;
+    root_pem_ = root.certificate_pem;
+    StartServer(0);
+  }
   void TearDown() override {
     client_.reset();
     StopServer();
@@ -85,7 +94,12 @@ class AdsTest : public testing::Test {
     server_.reset();
     service_.reset();
   }
-  std::shared_ptr<grpc::ServerCredentials> ServerCredentials();
+  std::shared_ptr<grpc::ServerCredentials> ServerCredentials() {
+    rpc::ServerTls tls;
+    tls.chain_pem = chain_pem_;
+    tls.key_pem = key_pem_;
+    return rpc::FixedServerTls(tls).value();
+  }
   void StartClient(const std::string& token = "secret", Duration stall = std::chrono::seconds(12)) {
     AdsClientOptions options;
     options.channel = [this, token] {
@@ -142,3 +156,136 @@ class AdsTest : public testing::Test {
   bool up_ = false;
   int opened_ = 0, closed_ = 0, losses_ = 0;
 };
+
+TEST_F(AdsTest, CarriesChangesAndTheirAcknowledgements) {
+  service_->SetSnapshot("key", Make({{"a", "1"}}));
+  StartClient();
+  ASSERT_TRUE(Seen("a", "1"));
+  service_->SetSnapshot("key", Make({{"a", "2"}, {"b", "1"}}));
+  ASSERT_TRUE(Seen("b", "1"));
+  ASSERT_TRUE(watch_.Until([&] {
+    return !acks_.empty() && acks_.back().accepted && acks_.back().accepted_resources.size() == 2;
+  }));
+  EXPECT_TRUE(client_->Complete());
+  EXPECT_TRUE(client_->Connected());
+}
+
+TEST_F(AdsTest, AClientThatComesBeforeTheSnapshotWaits) {
+  StartClient();
+  ASSERT_TRUE(watch_.Until([&] { return opened_ == 1 && up_; })) << "the heartbeat is answered without a snapshot";
+  EXPECT_TRUE(views_.empty());
+  service_->SetSnapshot("key", Make({{"a", "1"}}));
+  ASSERT_TRUE(Seen("a", "1"));
+}
+
+TEST_F(AdsTest, ARejectionReachesTheObserverWithItsReason) {
+  reject_ = "cluster a: not supported";
+  service_->SetSnapshot("key", Make({{"a", "1"}}));
+  StartClient();
+  ASSERT_TRUE(watch_.Until([&] {
+    for (const auto& ack : acks_) {
+      if (!ack.accepted && ack.error == "cluster a: not supported" && !ack.rejected_resources.empty()) return true;
+    }
+    return false;
+  }));
+}
+
+TEST_F(AdsTest, AWrongTokenIsRefused) {
+  service_->SetSnapshot("key", Make({{"a", "1"}}));
+  StartClient("wrong");
+  ASSERT_TRUE(watch_.Until([&] { return losses_ >= 2; }));
+  EXPECT_NE(reason_.find("who are you"), std::string::npos) << reason_;
+  EXPECT_TRUE(views_.empty());
+}
+
+TEST_F(AdsTest, KeepsEverythingWhileTheServerIsGoneAndCatchesUpAfter) {
+  service_->SetSnapshot("key", Make({{"a", "1"}}));
+  StartClient();
+  ASSERT_TRUE(Seen("a", "1"));
+  StopServer();
+  ASSERT_TRUE(watch_.Until([&] { return !up_ && losses_ >= 1; }));
+  EXPECT_EQ(client_->Accepted()->Find(kCluster, "a")->value, "1");
+  StartServer(port_);
+  EXPECT_EQ(client_->Accepted()->Count(), 1u);
+  service_->SetSnapshot("key", Make({{"a", "1"}, {"b", "2"}}));
+  ASSERT_TRUE(Seen("b", "2"));
+}
+
+TEST_F(AdsTest, ManyChangesInARowEndWithTheLast) {
+  service_->SetSnapshot("key", Make({{"a", "0"}}));
+  StartClient();
+  for (int i = 1; i <= 500; ++i) service_->SetSnapshot("key", Make({{"a", std::to_string(i)}}));
+  ASSERT_TRUE(Seen("a", "500"));
+}
+
+TEST_F(AdsTest, ClosesTheStreamsOfAKeyThatIsRemoved) {
+  service_->SetSnapshot("key", Make({{"a", "1"}}));
+  StartClient();
+  ASSERT_TRUE(Seen("a", "1"));
+  service_->Remove("key", "deleted");
+  ASSERT_TRUE(watch_.Until([&] { return closed_ >= 1 && losses_ >= 1; }));
+  EXPECT_NE(client_->Accepted()->Find(kCluster, "a"), nullptr);
+}
+
+// A server that takes the stream and never says a word: what a stopped process looks like.
+class Mute : public envoy::service::discovery::v3::AggregatedDiscoveryService::Service {
+ public:
+  grpc::Status DeltaAggregatedResources(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<envoy::service::discovery::v3::DeltaDiscoveryResponse,
+                               envoy::service::discovery::v3::DeltaDiscoveryRequest>* stream) override {
+    envoy::service::discovery::v3::DeltaDiscoveryRequest request;
+    while (!context->IsCancelled() && stream->Read(&request)) {
+    }
+    return grpc::Status::OK;
+  }
+};
+
+TEST_F(AdsTest, DialsAnewWhenTheStreamIsOpenButSilent) {
+  StopServer();
+  Mute mute;
+  grpc::ServerBuilder builder;
+  rpc::ApplyDefaults(builder);
+  builder.AddListeningPort("127.0.0.1:0", ServerCredentials(), &port_);
+  builder.RegisterService(&mute);
+  auto server = builder.BuildAndStart();
+  StartClient("secret", std::chrono::milliseconds(200));
+  ASSERT_TRUE(watch_.Until([&] { return losses_ >= 2; }));
+  EXPECT_NE(reason_.find("stalled"), std::string::npos) << reason_;
+  client_.reset();
+  server->Shutdown(std::chrono::system_clock::now());
+}
+
+class FastHeartbeatTest : public AdsTest {
+ protected:
+  void SetUp() override {
+    heartbeat_ = std::chrono::milliseconds(100);
+    AdsTest::SetUp();
+  }
+};
+
+// Speaks first, then never reads nor answers again.
+TEST_F(FastHeartbeatTest, AClientThatAnswersNoHeartbeatIsClosed) {
+  grpc::SslCredentialsOptions tls;
+  tls.pem_root_certs = root_pem_;
+  grpc::ChannelArguments arguments;
+  arguments.SetSslTargetNameOverride("localhost");
+  const auto channel = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port_), grpc::SslCredentials(tls), arguments);
+  const auto stub = envoy::service::discovery::v3::AggregatedDiscoveryService::NewStub(channel);
+  grpc::ClientContext context;
+  context.AddMetadata("authorization", "Bearer secret");
+  const auto stream = stub->DeltaAggregatedResources(&context);
+  envoy::service::discovery::v3::DeltaDiscoveryRequest request;
+  request.mutable_node()->set_id("n");
+  request.set_type_url(std::string(kHeartbeat));
+  request.add_resource_names_subscribe("*");
+  ASSERT_TRUE(stream->Write(request));
+  ASSERT_TRUE(watch_.Until([&] { return closed_ == 1; }));
+  envoy::service::discovery::v3::DeltaDiscoveryResponse response;
+  while (stream->Read(&response)) {
+  }
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+}  // namespace
+}  // namespace weir::xds
