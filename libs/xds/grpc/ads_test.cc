@@ -163,9 +163,8 @@ TEST_F(AdsTest, CarriesChangesAndTheirAcknowledgements) {
   ASSERT_TRUE(Seen("a", "1"));
   service_->SetSnapshot("key", Make({{"a", "2"}, {"b", "1"}}));
   ASSERT_TRUE(Seen("b", "1"));
-  ASSERT_TRUE(watch_.Until([&] {
-    return !acks_.empty() && acks_.back().accepted && acks_.back().accepted_resources.size() == 2;
-  }));
+  ASSERT_TRUE(watch_.Until(
+      [&] { return !acks_.empty() && acks_.back().accepted && acks_.back().accepted_resources.size() == 2; }));
   EXPECT_TRUE(client_->Complete());
   EXPECT_TRUE(client_->Connected());
 }
@@ -270,7 +269,8 @@ TEST_F(FastHeartbeatTest, AClientThatAnswersNoHeartbeatIsClosed) {
   tls.pem_root_certs = root_pem_;
   grpc::ChannelArguments arguments;
   arguments.SetSslTargetNameOverride("localhost");
-  const auto channel = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port_), grpc::SslCredentials(tls), arguments);
+  const auto channel =
+      grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port_), grpc::SslCredentials(tls), arguments);
   const auto stub = envoy::service::discovery::v3::AggregatedDiscoveryService::NewStub(channel);
   grpc::ClientContext context;
   context.AddMetadata("authorization", "Bearer secret");
