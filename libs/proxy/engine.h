@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/proxy/report.h"
 #include "libs/proxy/snapshot.h"
 
 namespace weir::proxy {
@@ -91,6 +92,10 @@ class Engine {
   uint16_t Port(const std::string& listener) const;
 
   Stats GetStats() const;
+  // Shares of every destination set with more than one locality or a weight; sorted by set and cluster.
+  std::vector<ShareReport> Shares() const;
+  // Who can serve, why not, from which evidence; sorted by set.
+  std::vector<SetHealthReport> Health() const;
   // Appends Prometheus text: weir_traffic_requests_total{host,cluster,code}, connections, failures.
   void RenderMetrics(std::string& out) const;
 

@@ -68,6 +68,9 @@ struct FilterChain {
   std::vector<std::string> server_names;
   std::optional<DownstreamTls> tls;  // Unset = plain; all chains of a listener agree.
   std::shared_ptr<const Routes> routes;
+  // The chain on which tier-1 gateways keep the health digest open (`GET /.weir/health`); else that path answers for
+  // what stands behind this chain alone.
+  bool health_digest = false;
 };
 
 struct Listener {
@@ -89,7 +92,23 @@ struct Locality {
   std::string cluster;             // Weir cluster: label of metrics and logs.
   std::optional<uint32_t> weight;  // Unset on all = by priority, equally. 0 = standby.
   uint32_t priority = 0;           // Lower first.
+  bool drained = false;            // Takes no new requests: its share moves as if it could not serve.
   std::vector<Endpoint> endpoints;
+};
+
+// An active check of every endpoint of a cluster, over the same TLS as its requests.
+struct HealthCheck {
+  enum class Kind : uint8_t { kHttp, kTcp };
+  Kind kind = Kind::kHttp;
+  std::string path = "/.weir/health";         // kHttp: GET; 200 to 299 is healthy.
+  std::string host;                           // kHttp: Host header; empty = the cluster's name.
+  uint16_t port = 0;                          // 0 = the endpoint's.
+  std::chrono::milliseconds interval{1'000};  // 100 ms to 1 h.
+  std::chrono::milliseconds timeout{500};     // 10 ms to 1 min.
+  uint32_t down_after = 2;                    // Consecutive failures, 1 to 100.
+  uint32_t up_after = 3;                      // Consecutive successes, 1 to 100.
+
+  bool operator==(const HealthCheck&) const = default;
 };
 
 struct UpstreamTls {
@@ -105,6 +124,11 @@ struct Cluster {
   std::optional<UpstreamTls> tls;  // Unset = plain.
   traffic::Mode mode = traffic::Mode::kProportional;
   std::vector<Locality> localities;
+  std::optional<HealthCheck> check;  // Unset = only failed requests tell.
+  // Ask each endpoint for its digest; `check` only where a peer has none.
+  bool digest = false;
+  std::chrono::milliseconds hold{10'000};         // A locality judged down stays out at least this long.
+  std::chrono::milliseconds slow_return{10'000};  // Then takes its share in 10 equal steps over this time.
 };
 
 struct Snapshot {
