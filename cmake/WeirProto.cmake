@@ -16,6 +16,8 @@ function(weir_proto)
     list(APPEND sources "${P_OUT}/${stem}.pb.cc")
     list(APPEND inputs "${P_ROOT}/${file}")
   endforeach()
+  # protoc writes everything anew; only what differs is copied, so that one more file compiles one more file.
+  set(fresh "${CMAKE_CURRENT_BINARY_DIR}/${P_TARGET}.fresh")
   set(grpc_command "")
   if(P_GRPC)
     foreach(file ${P_GRPC})
@@ -23,7 +25,7 @@ function(weir_proto)
       list(APPEND outputs "${P_OUT}/${stem}.grpc.pb.cc" "${P_OUT}/${stem}.grpc.pb.h")
       list(APPEND sources "${P_OUT}/${stem}.grpc.pb.cc")
     endforeach()
-    set(grpc_command COMMAND protobuf::protoc "--grpc_out=${P_OUT}" "--plugin=protoc-gen-grpc=${WEIR_GRPC_PLUGIN}"
+    set(grpc_command COMMAND protobuf::protoc "--grpc_out=${fresh}" "--plugin=protoc-gen-grpc=${WEIR_GRPC_PLUGIN}"
         "-I${P_ROOT}" ${import_flags} ${P_GRPC})
   endif()
   file(MAKE_DIRECTORY "${P_OUT}")
@@ -31,8 +33,10 @@ function(weir_proto)
   file(GENERATE OUTPUT "${P_OUT}/${P_TARGET}.files" CONTENT "${listing}\n")
   add_custom_command(
     OUTPUT ${outputs}
-    COMMAND protobuf::protoc "--cpp_out=${P_OUT}" "-I${P_ROOT}" ${import_flags} ${P_FILES}
+    COMMAND "${CMAKE_COMMAND}" -E make_directory "${fresh}"
+    COMMAND protobuf::protoc "--cpp_out=${fresh}" "-I${P_ROOT}" ${import_flags} ${P_FILES}
     ${grpc_command}
+    COMMAND "${CMAKE_COMMAND}" "-Dfrom=${fresh}" "-Dto=${P_OUT}" -P "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/copy_changed.cmake"
     DEPENDS ${inputs} "${P_OUT}/${P_TARGET}.files"
     COMMENT "protoc ${P_TARGET}"
     VERBATIM)
