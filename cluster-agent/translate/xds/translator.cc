@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <set>
+#include <unordered_set>
 
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "cluster-agent/translate/xds/envoy.h"
@@ -55,6 +56,7 @@ struct Port {
   std::string route_config;  // Name of the first listener: stable while others come and go behind it.
   std::vector<const Piece<mesh::v1::Listener>*> listeners;
   std::vector<const Piece<mesh::v1::Host>*> hosts;
+  std::unordered_set<std::string_view> hostnames;  // Of `hosts`.
   std::set<std::string> tier2_callers;
   std::set<std::string> tier2_hosts;  // Hostnames.
 };
@@ -141,9 +143,7 @@ class NodeTranslation {
       const auto host = intent_.hosts.find(host_name);
       if (host == intent_.hosts.end()) continue;  // Not here yet: the next delta brings it.
       const std::string& hostname = host->second.message->hostname();
-      const bool taken = std::any_of(port->hosts.begin(), port->hosts.end(),
-                                     [&](const auto* other) { return other->message->hostname() == hostname; });
-      if (taken) {
+      if (!port->hostnames.insert(hostname).second) {
         config_->problems.push_back(fmt::format("{}: host {} on port {} is named twice; {} is left out",
                                                 KeyOf(workload_), hostname, listener.port(), host_name));
         continue;
