@@ -55,6 +55,12 @@ bool Lives(const std::string& address) {
   return answer.ok() && answer->status == 200;
 }
 
+// Stock Envoy has no probe port; its admin door is ready once the first configuration has been taken.
+bool EnvoyLives(const std::string& address) {
+  const auto answer = HttpClient(address, kAdminPort, Milliseconds(500)).Get("admin", "/server_info");
+  return answer.ok() && answer->status == 200;
+}
+
 }  // namespace
 
 Fleet::Fleet(FleetOptions options)
@@ -108,7 +114,7 @@ std::string Fleet::LogOf(const std::string& name) const {
 
 Status Fleet::Launch(const std::string& name, std::vector<std::string> argv) {
   WEIR_TRY(MakeFolders(options_.folder + "/logs"));
-  argv[0] = options_.bin_dir + "/" + argv[0];
+  if (!argv[0].starts_with('/')) argv[0] = options_.bin_dir + "/" + argv[0];
   WEIR_ASSIGN(auto process, Process::Start({name, std::move(argv), {}, LogOf(name), options_.folder}));
   processes_.emplace_back(name, std::move(process));
   return {};
@@ -244,11 +250,21 @@ Status Fleet::StartAgent(const std::string& name) {
   WEIR_TRY(WriteDiscovery(*cluster));
   WEIR_ASSIGN(const std::string token, WeirOk({"cluster", "token", name}));
   WEIR_TRY(WriteFileAtomic(state + "/join-token", token, 0600));
-  WEIR_TRY(Launch("agent/" + name,
-                  {"weir-agent", "--state-dir", state, "--server",
-                   fmt::format("{}:{}", options_.server_address, options_.agent_port), "--join-token-file",
-                   state + "/join-token", "--discovery-file", state + "/discovery.yaml", "--listen",
-                   fmt::format("{}:{}", cluster->agent_address, kAgentPort), "--workloads-dir", state + "/workloads"}));
+  std::vector<std::string> argv{"weir-agent",
+                                "--state-dir",
+                                state,
+                                "--server",
+                                fmt::format("{}:{}", options_.server_address, options_.agent_port),
+                                "--join-token-file",
+                                state + "/join-token",
+                                "--discovery-file",
+                                state + "/discovery.yaml",
+                                "--listen",
+                                fmt::format("{}:{}", cluster->agent_address, kAgentPort),
+                                "--workloads-dir",
+                                state + "/workloads"};
+  argv.insert(argv.end(), options_.agent_flags.begin(), options_.agent_flags.end());
+  WEIR_TRY(Launch("agent/" + name, std::move(argv)));
   Process* agent = Find("agent/" + name);
   WEIR_TRY(WaitForPort(agent, cluster->agent_address, kAgentPort, kStart));
   for (const WorkloadSpec& workload : cluster->workloads) {
@@ -264,6 +280,12 @@ Status Fleet::Begin(const std::string& cluster, const WorkloadSpec& workload) {
                      "--cluster", cluster, "--pod", workload.name}));
   }
   if (workload.program.empty()) return {};
+  if (workload.program == "envoy") {
+    return Launch(
+        "gateway/" + cluster + "/" + workload.Key(),
+        {options_.envoy, "-c", fmt::format("{}/workloads/{}/envoy.yaml", AgentState(cluster), workload.Key()),
+         "--concurrency", std::to_string(options_.workers), "--disable-hot-restart", "--log-level", "warning"});
+  }
   return Launch(
       "gateway/" + cluster + "/" + workload.Key(),
       {workload.program, "--config", fmt::format("{}/workloads/{}/gateway.json", AgentState(cluster), workload.Key()),
@@ -277,6 +299,10 @@ Status Fleet::Await(const std::string& cluster, const WorkloadSpec& workload) co
   }
   if (workload.program.empty()) return {};
   const std::string name = "gateway/" + cluster + "/" + workload.Key();
+  if (workload.program == "envoy") {
+    return WaitUntil(fmt::format("http://{}:{} of {}", workload.address, kAdminPort, name), kStart, Find(name),
+                     [&] { return EnvoyLives(workload.address); });
+  }
   return WaitUntil(fmt::format("http://{}:{}/live of {}", workload.address, kProbePort, name), kStart, Find(name),
                    [&] { return Lives(workload.address); });
 }
@@ -312,7 +338,7 @@ Status Fleet::WaitForMesh() {
   for (const ClusterSpec& cluster : options_.clusters) {
     for (const WorkloadSpec& workload : cluster.workloads) {
       Process* gateway = Find("gateway/" + cluster.name + "/" + workload.Key());
-      if (gateway == nullptr || workload.program == "weir-tier1") continue;
+      if (gateway == nullptr || !workload.mesh || workload.program == "weir-tier1") continue;
       WEIR_TRY(WaitForPort(gateway, workload.address, Bound(workload, kMeshPort), kStart));
     }
   }

@@ -21,7 +21,8 @@ struct WorkloadSpec {
   std::map<std::string, std::string> labels;
   std::string address;                 // Loopback, its own.
   std::map<uint32_t, uint32_t> ports;  // Declared -> bound.
-  std::string program;                 // "weir-tier1", "weir-tier2", "weir-podproxy"; "" = only declared.
+  std::string program;                 // "weir-tier1", "weir-tier2", "weir-podproxy", "envoy"; "" = only declared.
+  bool mesh = true;                    // Other tiers call it on 15443; a weir-tier1 never is.
   uint32_t app_port = 0;               // Starts weir-demo-app on address:app_port; 0 = none.
 
   std::string Key() const { return namespace_ + "/" + name; }
@@ -42,6 +43,7 @@ struct ClusterSpec {
 };
 struct FleetOptions {
   std::string bin_dir;  // Where the programs are: "build/release/bin".
+  std::string envoy;    // The binary of stock Envoy, for workloads whose program is "envoy".
   std::string folder;   // State, logs and files of everything; created.
   std::string organization = "demo-org";
   std::string server_address = "127.0.0.1";
@@ -50,6 +52,7 @@ struct FleetOptions {
   uint16_t agent_port = 9444;
   unsigned workers = 2;  // Of each gateway.
   std::vector<std::string> server_flags;
+  std::vector<std::string> agent_flags;  // Of every agent.
   std::vector<ClusterSpec> clusters;
   std::function<void(const std::string&)> say;  // Progress, one line; may be empty.
 };
