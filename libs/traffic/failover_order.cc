@@ -83,10 +83,10 @@ std::vector<uint32_t> FailoverOrder(const ClusterPlace& own, std::span<const Fai
     const uint32_t region = step == succession.end() ? UINT32_MAX : step->second;
     if (!weighted)
       ranks.push_back(ordered ? Rank{farness, index} : Rank{farness, labels, region});
-    else if (candidates[i].weight.value_or(0) > 0)
-      ranks.push_back(Rank{0});
+    else if (ordered)
+      ranks.push_back(Rank{index});
     else
-      ranks.push_back(ordered ? Rank{1, index} : Rank{1, labels, region, farness});
+      ranks.push_back(candidates[i].weight.value_or(0) > 0 ? Rank{0} : Rank{1, labels, region, farness});
   }
   std::vector<Rank> places = ranks;
   std::sort(places.begin(), places.end());

@@ -41,7 +41,7 @@ struct FailoverRules {
 // Without weights: the gateway's own locality first (its zone, its own cluster included; then its region), then by
 // the rules: how many of `labels` agree, from the first on; then how few steps of `regions` lead there from the own
 // region; then all others. kOrdered: clusters that are equally near come in the order of the list, one by one.
-// With weights: 0 for all that carry weight; behind them the standbys, in the order of the list (kOrdered), else by the
+// With weights, kOrdered: the place in the list. Else 0 for all that carry weight; behind them the standbys, by the
 // rules and then by nearness. For them `regions` lead from where weight stands, and from the own region.
 std::vector<uint32_t> FailoverOrder(const ClusterPlace& own, std::span<const FailoverCandidate> candidates,
                                     const FailoverRules& rules);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/compile.h"
 #include "mgmt-server/compile/gateway_shape.h"
@@ -23,10 +25,23 @@ class Dependents {
         return GatewaysBelow(fqn);
       case resource::Kind::kOrganization:
         return Organization(fqn);
+      case resource::Kind::kOrganizationSetting:
+        return Setting(fqn);
       case resource::Kind::kCluster:
         return Cluster(fqn);
       default:
         return;
+    }
+  }
+
+  // A cluster that stays stands elsewhere (`moved`) or takes requests or no longer does: how others spread over it, and
+  // how its own tier-1 gateways order others.
+  void Place(std::string_view cluster, bool moved) {
+    const std::string_view name = resource::LastName(cluster);
+    EachTargeting(cluster, [&](const GatewayShape& shape) { AddSpreads(shape, name); });
+    if (!moved) return;
+    for (const GatewayShape* shape : ShapesIn(world_, cluster)) {
+      for (const ServerShape& server : shape->servers) AddSpreadKeys(*shape, server, "", out_[std::string(cluster)]);
     }
   }
 
@@ -48,7 +63,8 @@ class Dependents {
     EachTargeting(cluster, [&](const GatewayShape& shape) {
       for (const std::string& importer : ClustersOf(world_, shape)) {
         for (const ServerShape& server : shape.servers) {
-          out_[importer].insert({std::string(kServiceEndpoints), EndpointsName(name, server.hostname)});
+          if (!GoesTo(server, name)) continue;
+          out_[importer].insert({std::string(kServiceEndpoints), EndpointsName(name, server)});
         }
       }
     });
@@ -83,7 +99,15 @@ class Dependents {
     }
     if (shape->tier1 && !clusters.empty()) Callees(*shape);
   }
-  // Objects that claim the same host on the same workloads: when one leaves, the other's resources appear.
+  // Destination sets of this object that spread over a cluster (name; "" = over any).
+  void AddSpreads(const GatewayShape& shape, std::string_view cluster) {
+    std::set<Key> keys;
+    for (const ServerShape& server : shape.servers) AddSpreadKeys(shape, server, cluster, keys);
+    if (keys.empty()) return;
+    for (const std::string& importer : ClustersOf(world_, shape)) out_[importer].insert(keys.begin(), keys.end());
+  }
+  // Objects with the same host on the same workloads: when one leaves, the other's resources appear, or its port
+  // answers on the mesh port.
   void Rivals(const GatewayShape& shape, std::set<Key>& keys) {
     for (const ServerShape& server : shape.servers) {
       const auto look = [&](const std::map<std::string, FqnSet, std::less<>>& index, const std::string& host) {
@@ -92,7 +116,8 @@ class Dependents {
         for (const std::string& fqn : fqns->second) {
           const GatewayShape& rival = *world_.gateway(fqn);
           if (&rival == &shape || rival.selector_key != shape.selector_key) continue;
-          if (const auto* theirs = rival.Find(server.hostname, server.port)) AddServerKeys(rival, *theirs, keys);
+          const auto [begin, end] = rival.servers_by_host.equal_range(server.hostname);
+          for (auto at = begin; at != end; ++at) AddServerKeys(rival, rival.servers[at->second], keys);
         }
       };
       look(world_.state().tier1_by_host, Reversed(server.hostname));
@@ -101,33 +126,32 @@ class Dependents {
   }
   // Tier-2 listeners that let the workloads of this tier-1 object in.
   void Callees(const GatewayShape& tier1) {
-    for (const ServerShape& server : tier1.servers) {
-      const FqnSet callees = Tier2For(world_, tier1.organization, server.hostname);
-      for (const auto* destination : GatewayShape::Destinations(server)) {
-        const std::string cluster = ClusterFqn(tier1.organization, destination->name());
-        for (const std::string& fqn : callees) {
-          const GatewayShape& tier2 = *world_.gateway(fqn);
-          if (!CountsIn(world_, tier2, cluster)) continue;
-          EachCovering(tier2, server.hostname, [&](const ServerShape& theirs) {
-            out_[cluster].insert({std::string(kListener), ListenerName(tier2.selector_key, theirs.port)});
-          });
-        }
-      }
-    }
+    EachCallee(world_, tier1, [&](const std::string& cluster, const GatewayShape& tier2, const ServerShape& server) {
+      out_[cluster].insert({std::string(kListener), ListenerName(tier2.selector_key, server.port)});
+    });
   }
   // Clusters whose tier-1 gateways learn the endpoints that this tier-2 object makes.
   void Importers(const GatewayShape& tier2, const std::string& cluster) {
     const std::string_view name = resource::LastName(cluster);
-    for (const ServerShape& server : tier2.servers) {
-      for (const std::string& fqn : Tier1For(world_, tier2.organization, server.hostname)) {
-        const GatewayShape& tier1 = *world_.gateway(fqn);
-        if (!RoutesTo(tier1, server.hostname, name)) continue;
-        for (const std::string& importer : ClustersOf(world_, tier1)) {
-          EachCovered(tier1, server.hostname, [&](const ServerShape& theirs) {
-            out_[importer].insert({std::string(kServiceEndpoints), EndpointsName(name, theirs.hostname)});
-          });
-        }
+    EachImport(world_, tier2, cluster,
+               [&](const std::string& importer, const GatewayShape&, const ServerShape& server) {
+                 out_[importer].insert({std::string(kServiceEndpoints), EndpointsName(name, server)});
+               });
+  }
+  // What spreads by the organization's default.
+  void Setting(std::string_view fqn) {
+    if (!world_.state().settings.contains(fqn)) return;
+    const std::string prefix = std::string(OrganizationFqn(fqn)) + "/";
+    const auto& gateways = world_.state().gateways;
+    for (auto at = gateways.lower_bound(prefix); at != gateways.end() && at->first.starts_with(prefix); ++at) {
+      const GatewayShape& shape = *at->second;
+      if (!shape.tier1) continue;
+      std::set<Key> keys;
+      for (const ServerShape& server : shape.servers) {
+        if (OwnFailover(server) == nullptr) AddSpreadKeys(shape, server, "", keys);
       }
+      if (keys.empty()) continue;
+      for (const std::string& cluster : ClustersOf(world_, shape)) out_[cluster].insert(keys.begin(), keys.end());
     }
   }
   void GatewaysBelow(std::string_view parent) {
@@ -158,11 +182,38 @@ class Dependents {
 
 }  // namespace
 
+namespace {
+
+bool SameLabels(const v2::Cluster& a, const v2::Cluster& b) {
+  const auto& labels = b.metadata().labels();
+  return a.metadata().labels().size() == labels.size() &&
+         std::all_of(a.metadata().labels().begin(), a.metadata().labels().end(), [&](const auto& label) {
+           const auto found = labels.find(label.first);
+           return found != labels.end() && found->second == label.second;
+         });
+}
+// Where it stands, as failover sees it.
+bool SamePlace(const v2::Cluster& a, const v2::Cluster& b) {
+  return a.spec().locality().region() == b.spec().locality().region() &&
+         a.spec().locality().zone() == b.spec().locality().zone() && SameLabels(a, b);
+}
+
+}  // namespace
+
 KeysByCluster Affected(const World& before, const World& after, const Change& change) {
   KeysByCluster keys;
   for (const World* world : {&before, &after}) {
     Dependents dependents(*world, keys);
-    for (const std::string& fqn : change.fqns) dependents.Resource(fqn);
+    for (const std::string& fqn : change.fqns) {
+      const v2::Cluster* was = before.cluster(fqn);
+      const v2::Cluster* is = after.cluster(fqn);
+      if (was == nullptr || is == nullptr) {
+        dependents.Resource(fqn);
+        continue;
+      }
+      const bool moved = !SamePlace(*was, *is);
+      if (moved || was->spec().admin_state() != is->spec().admin_state()) dependents.Place(fqn, moved);
+    }
     for (const auto& [cluster, workloads] : change.workloads) {
       for (const std::string& name : workloads) dependents.Workload(cluster, name);
     }
@@ -173,22 +224,30 @@ KeysByCluster Affected(const World& before, const World& after, const Change& ch
 }
 
 Compilation::Compilation(World world) : world_(std::move(world)) {
-  for (const std::string& cluster : world_.clusters()) intents_[cluster] = Compile(world_, cluster);
+  for (const std::string& cluster : world_.clusters()) {
+    intents_[cluster] = Compile(world_, cluster);
+    compiled_ += intents_[cluster].size();
+  }
 }
 
 std::map<std::string, Delta> Compilation::Update(World after, const Change& change) {
   std::map<std::string, Delta> deltas;
+  ++updates_;
   for (const auto& [cluster, keys] : Affected(world_, after, change)) {
     ClusterIntent& intent = intents_[cluster];
     Delta delta;
+    compiled_ += keys.size();
     for (const Key& key : keys) {
       auto resource = CompileKey(after, cluster, key);
       const auto had = intent.find(key);
       if (!resource) {
         if (had == intent.end()) continue;
+        Spend(cluster, had->second);
         intent.erase(had);
         delta.removed.push_back(key);
-      } else if (had == intent.end() || had->second.version != resource->version) {
+      } else if (had == intent.end() || had->second.bytes != resource->bytes) {
+        if (had != intent.end()) Spend(cluster, had->second);
+        MakeFresh(cluster, *resource);
         delta.changed.push_back(*resource);
         intent.insert_or_assign(key, std::move(*resource));
       } else {
@@ -202,65 +261,28 @@ std::map<std::string, Delta> Compilation::Update(World after, const Change& chan
   return deltas;
 }
 
+void Compilation::Spend(const std::string& cluster, const Resource& resource) {
+  const SpentVersion spent{
+      cluster, {resource.type, resource.name}, resource.version.substr(0, resource.version.find('.'))};
+  spent_[spent] = updates_;
+  spent_order_.emplace_back(updates_, spent);
+  while (spent_order_.size() > kMaxSpent) {
+    const auto& [when, oldest] = spent_order_.front();
+    const auto found = spent_.find(oldest);
+    if (found != spent_.end() && found->second == when) spent_.erase(found);  // Else it was spent again since.
+    spent_order_.pop_front();
+  }
+}
+
+void Compilation::MakeFresh(const std::string& cluster, Resource& resource) const {
+  if (!spent_.contains({cluster, {resource.type, resource.name}, resource.version})) return;
+  resource.version += "." + std::to_string(updates_);
+}
+
 const ClusterIntent& Compilation::Of(std::string_view cluster) const {
   static const ClusterIntent kNone;
   const auto found = intents_.find(cluster);
   return found == intents_.end() ? kNone : found->second;
-}
-
-bool ReachesGateways(std::string_view fqn) {
-  auto parsed = resource::ParseFqn(fqn);
-  return parsed.ok() && (parsed->kind == resource::Kind::kTier1Gateway || parsed->kind == resource::Kind::kGateway);
-}
-
-namespace {
-
-void AddConcern(const Compilation& compilation, const GatewayShape& shape, const std::string& cluster,
-                const std::set<Key>& keys, std::vector<Concern>& out) {
-  Concern concern;
-  concern.cluster = cluster;
-  for (const SelectedWorkload& selected : SelectedIn(compilation.world(), shape, cluster)) {
-    concern.workloads.push_back(selected.name);
-  }
-  const ClusterIntent& intent = compilation.Of(cluster);
-  for (const Key& key : keys) {
-    // Endpoints come and go by themselves; the object is applied when what it says is.
-    if (key.type == kServiceEndpoints) continue;
-    const auto found = intent.find(key);
-    if (found != intent.end()) concern.keys.push_back({key, found->second.version});
-  }
-  if (!concern.workloads.empty() && !concern.keys.empty()) out.push_back(std::move(concern));
-}
-
-}  // namespace
-
-std::vector<Concern> Concerns(const Compilation& compilation, std::string_view fqn) {
-  std::vector<Concern> concerns;
-  const World& world = compilation.world();
-  const GatewayShape* shape = world.gateway(fqn);
-  if (shape == nullptr) return concerns;
-  std::set<Key> own;
-  AddObjectKeys(*shape, own);
-  for (const std::string& cluster : ClustersOf(world, *shape)) AddConcern(compilation, *shape, cluster, own, concerns);
-  if (!shape->tier1 || concerns.empty()) return concerns;
-
-  std::map<std::pair<std::string, std::string>, std::set<Key>> callees;  // (cluster, tier-2 object) -> listeners
-  for (const ServerShape& server : shape->servers) {
-    const FqnSet tier2 = Tier2For(world, shape->organization, server.hostname);
-    for (const auto* destination : GatewayShape::Destinations(server)) {
-      for (const std::string& callee : tier2) {
-        const GatewayShape& other = *world.gateway(callee);
-        EachCovering(other, server.hostname, [&](const ServerShape& theirs) {
-          callees[{ClusterFqn(shape->organization, destination->name()), callee}].insert(
-              {std::string(kListener), ListenerName(other.selector_key, theirs.port)});
-        });
-      }
-    }
-  }
-  for (const auto& [where, keys] : callees) {
-    AddConcern(compilation, *world.gateway(where.second), where.first, keys, concerns);
-  }
-  return concerns;
 }
 
 }  // namespace weir::compile

@@ -11,14 +11,12 @@
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/keys.h"
+#include "mgmt-server/compile/spread.h"
 
 namespace weir::compile {
 namespace {
 
 constexpr uint32_t kTierPort = 15443;
-
-// Merges what a resource comes from; a set, because the order of discovery must not show.
-using Sources = std::set<std::string>;
 
 Resource Finish(std::string_view type, const std::string& name, const google::protobuf::Message& message,
                 const Sources& sources) {
@@ -49,50 +47,78 @@ void SetSelector(const v2::WorkloadSelector& from, mesh::v1::Selector* to) {
   *to->mutable_labels() = from.labels();
 }
 
-// SPIFFE ids of the workloads that a tier-1 object selects anywhere.
-void AddCallers(const World& world, const GatewayShape& tier1, std::set<std::string>& callers) {
-  for (const std::string& cluster : ClustersOf(world, tier1)) {
+// SPIFFE ids of the workloads that a tier-1 object selects anywhere. False: there are none.
+bool AddCallers(const World& world, const GatewayShape& tier1, std::set<std::string>& callers) {
+  const std::vector<std::string> clusters = ClustersOf(world, tier1);
+  for (const std::string& cluster : clusters) {
     const std::string domain = world.TrustDomain(cluster);
     for (const SelectedWorkload& selected : SelectedIn(world, tier1, cluster)) {
       callers.insert(SpiffeId(domain, *selected.workload));
     }
   }
+  return !clusters.empty();
+}
+
+// The port whose routes answer for a host on 15443, which knows hosts, not ports: one that goes to a service before one
+// that only redirects, then the lowest. Two that go to services are refused when they are written.
+std::map<std::string, uint32_t> MeshPorts(const std::vector<const GatewayShape*>& tier2) {
+  std::map<std::string, std::pair<bool, uint32_t>> best;
+  for (const GatewayShape* shape : tier2) {
+    for (const ServerShape& server : shape->servers) {
+      const std::pair rank{!server.GoesToServices(), server.port};
+      const auto [at, first] = best.emplace(server.hostname, rank);
+      if (!first) at->second = std::min(at->second, rank);
+    }
+  }
+  std::map<std::string, uint32_t> ports;
+  for (const auto& [host, rank] : best) ports.emplace(host, rank.second);
+  return ports;
 }
 
 std::optional<Resource> CompileListener(const World& world, std::string_view cluster, const Key& key) {
   const auto name = ParseListenerName(key.name);
   if (!name) return std::nullopt;
-  const auto shapes = world.state().by_selector.find(name->selector_key);
-  if (shapes == world.state().by_selector.end()) return std::nullopt;
+  const auto fqns = world.state().by_selector.find(name->selector_key);
+  if (fqns == world.state().by_selector.end()) return std::nullopt;
   mesh::v1::Listener listener;
+  Sources owners;  // Named in the resource; who may call it comes from others too.
   Sources sources;
   std::set<std::string> hosts;
+  std::set<std::string> tier2_hosts;
+  std::vector<const GatewayShape*> tier2;
   std::set<std::string> callers;
   std::set<std::string_view> callers_of;  // Tier-1 objects that are done.
   listener.set_tier(mesh::v1::TIER1);
-  for (const std::string& fqn : shapes->second) {
+  for (const std::string& fqn : fqns->second) {
     const GatewayShape& shape = *world.gateway(fqn);
     if (!CountsIn(world, shape, cluster)) continue;
+    if (!shape.tier1) tier2.push_back(&shape);
     for (const ServerShape& server : shape.servers) {
       if (server.port != name->port) continue;
-      if (sources.empty()) SetSelector(*shape.selector, listener.mutable_selector());
-      sources.insert(fqn);
+      if (owners.empty()) SetSelector(*shape.selector, listener.mutable_selector());
+      owners.insert(fqn);
       hosts.insert(HostName(key.name, server.hostname));
       if (shape.tier1) continue;
       listener.set_tier(mesh::v1::TIER2);
+      tier2_hosts.insert(server.hostname);
       for (const std::string& caller : Tier1For(world, shape.organization, server.hostname)) {
         const GatewayShape& tier1 = *world.gateway(caller);
-        if (!RoutesTo(tier1, server.hostname, resource::LastName(cluster))) continue;
-        if (callers_of.insert(tier1.fqn).second) AddCallers(world, tier1, callers);
+        if (!RoutesTo(tier1, server.hostname, resource::LastName(cluster), shape.tenant)) continue;
+        if (callers_of.insert(tier1.fqn).second && AddCallers(world, tier1, callers)) sources.insert(tier1.fqn);
       }
     }
   }
-  if (sources.empty()) return std::nullopt;
+  if (owners.empty()) return std::nullopt;
   listener.set_name(key.name);
   listener.set_port(name->port);
   for (const std::string& host : hosts) listener.add_hosts(host);
   for (const std::string& caller : callers) listener.add_allowed_callers(caller);
-  AddProvenance(sources, listener.mutable_provenance());
+  const auto mesh_ports = MeshPorts(tier2);
+  for (const std::string& host : tier2_hosts) {
+    if (mesh_ports.at(host) != name->port) listener.add_public_only_hosts(HostName(key.name, host));
+  }
+  AddProvenance(owners, listener.mutable_provenance());
+  sources.merge(owners);
   return Finish(key.type, key.name, listener, sources);
 }
 
@@ -114,6 +140,7 @@ void SetRule(const v2::HttpRule& rule, mesh::v1::Route* route, const std::string
     route->set_destination_set(destination_set);
   }
   if (rule.has_timeout()) *route->mutable_timeout() = rule.timeout();
+  route->set_idempotent(rule.idempotent());
 }
 
 void SetProvenance(const GatewayShape& shape, mesh::v1::Provenance* provenance) {
@@ -145,36 +172,23 @@ std::optional<Resource> CompileHost(const World& world, std::string_view cluster
   return Finish(key.type, key.name, host, {owner.shape->fqn});
 }
 
-template <typename List>
-void SetClusters(const World& world, const GatewayShape& shape, const std::string& hostname, const List& from,
-                 mesh::v1::DestinationSet& set) {
-  for (const auto& destination : from) {
-    auto* share = set.add_clusters();
-    share->set_cluster(destination.name());
-    if (destination.has_weight()) share->set_weight(destination.weight());
-    share->set_endpoints(EndpointsName(destination.name(), hostname));
-    if (const auto* cluster = world.cluster(ClusterFqn(shape.organization, destination.name()))) {
-      share->set_region(cluster->spec().locality().region());
-      share->set_zone(cluster->spec().locality().zone());
-    }
-  }
-}
-
 std::optional<Resource> CompileDestinationSet(const World& world, std::string_view cluster, const Key& key) {
   const auto name = ParseDestinationSetName(key.name);
   if (!name) return std::nullopt;
   const Owner owner = FindOwner(world, cluster, name->host);
   if (owner.shape == nullptr || owner.server->name != name->server) return std::nullopt;
   mesh::v1::DestinationSet set;
+  Sources sources{owner.shape->fqn};
   if (owner.server->tier1 != nullptr) {
     if (name->rule != 0) return std::nullopt;
-    SetClusters(world, *owner.shape, name->host.hostname, owner.server->tier1->clusters(), set);
+    SetSpread(world, cluster, *owner.shape, *owner.server, owner.server->tier1->clusters(), set, sources);
   } else {
     const auto& rules = owner.server->http->routing().rules();
     if (name->rule >= rules.size() || !rules[name->rule].has_route()) return std::nullopt;
     const auto& route = rules[name->rule].route();
     if (route.has_cluster_destination()) {
-      SetClusters(world, *owner.shape, name->host.hostname, route.cluster_destination().clusters(), set);
+      const auto& clusters = route.cluster_destination().clusters();
+      SetSpread(world, cluster, *owner.shape, *owner.server, clusters, set, sources);
     } else {
       const std::string& host = route.service_destination().host();
       const size_t slash = host.find('/');
@@ -185,9 +199,8 @@ std::optional<Resource> CompileDestinationSet(const World& world, std::string_vi
   }
   set.set_name(key.name);
   set.set_hostname(name->host.hostname);
-  set.set_mode(mesh::v1::DestinationSet::PROPORTIONAL);
   SetProvenance(*owner.shape, set.mutable_provenance());
-  return Finish(key.type, key.name, set, {owner.shape->fqn});
+  return Finish(key.type, key.name, set, sources);
 }
 
 bool Imports(const World& world, std::string_view importer, const EndpointsParts& name) {
@@ -196,8 +209,10 @@ bool Imports(const World& world, std::string_view importer, const EndpointsParts
   for (const std::string& fqn : shapes->second) {
     const GatewayShape& shape = *world.gateway(fqn);
     const auto [begin, end] = shape.servers_by_host.equal_range(name.hostname);
-    const bool goes =
-        std::any_of(begin, end, [&](const auto& entry) { return GoesTo(shape.servers[entry.second], name.cluster); });
+    const bool goes = std::any_of(begin, end, [&](const auto& entry) {
+      const ServerShape& server = shape.servers[entry.second];
+      return resource::LastName(server.tenant) == name.tenant && GoesTo(server, name.cluster);
+    });
     if (goes && CountsIn(world, shape, importer)) return true;
   }
   return false;
@@ -208,6 +223,7 @@ std::optional<Resource> CompileEndpoints(const World& world, std::string_view im
   if (!name || !Imports(world, importer, *name)) return std::nullopt;
   const std::string_view organization = OrganizationFqn(importer);
   const std::string cluster = ClusterFqn(organization, name->cluster);
+  const std::string tenant = resource::ChildFqn(organization, resource::Kind::kTenant, name->tenant);
   mesh::v1::ServiceEndpoints endpoints;
   endpoints.set_name(key.name);
   endpoints.set_cluster(name->cluster);
@@ -215,7 +231,7 @@ std::optional<Resource> CompileEndpoints(const World& world, std::string_view im
   endpoints.set_trust_domain(world.TrustDomain(cluster));
   Sources sources;
   std::map<std::string, const agent::v1::Workload*> workloads;
-  for (const std::string& fqn : Tier2For(world, organization, name->hostname)) {
+  for (const std::string& fqn : Tier2For(world, tenant, name->hostname)) {
     for (const SelectedWorkload& selected : SelectedIn(world, *world.gateway(fqn), cluster)) {
       workloads.emplace(selected.name, selected.workload);
       sources.insert(fqn);

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mgmt-server/compile/world.h"
@@ -23,7 +26,7 @@ struct Resource {
   std::string type;
   std::string name;
   std::string bytes;                    // Deterministic serialization of the message.
-  std::string version;                  // Hex hash of `bytes`.
+  std::string version;                  // Hex hash of `bytes`; of a Compilation perhaps with ".<number>" behind it.
   std::vector<std::string> provenance;  // FQNs of the resources it comes from, sorted.
   bool operator==(const Resource&) const = default;
 };
@@ -53,7 +56,9 @@ struct Delta {
   bool empty() const { return changed.empty() && removed.empty(); }
 };
 
-// The compiled state of all clusters, kept up to date. After any sequence of updates it equals a full compile.
+// The compiled state of all clusters, kept up to date. After any sequence of updates it equals a full compile, but for
+// versions: when a key returns to bytes that it had before, it gets a version that it never had, so that what a gateway
+// said of the earlier time (or is still about to say) is not taken for the present.
 class Compilation {
  public:
   // Compiles everything.
@@ -63,10 +68,26 @@ class Compilation {
 
   const World& world() const { return world_; }
   const ClusterIntent& Of(std::string_view cluster) const;  // Empty when unknown.
+  uint64_t compiled() const { return compiled_; }           // Keys compiled so far.
 
  private:
+  // Versions that keys had and lost, the last of them; far more than can be on their way.
+  static constexpr size_t kMaxSpent = 16'384;
+  struct SpentVersion {
+    std::string cluster;
+    Key key;
+    std::string version;
+    auto operator<=>(const SpentVersion&) const = default;
+  };
+  void Spend(const std::string& cluster, const Resource& resource);
+  void MakeFresh(const std::string& cluster, Resource& resource) const;
+
   World world_;
   std::map<std::string, ClusterIntent, std::less<>> intents_;
+  uint64_t compiled_ = 0;
+  uint64_t updates_ = 0;
+  std::map<SpentVersion, uint64_t> spent_;  // -> the update that took it away.
+  std::deque<std::pair<uint64_t, SpentVersion>> spent_order_;
 };
 
 // For status: who must acknowledge what before a resource is applied.
@@ -78,9 +99,12 @@ struct Concern {
   std::string cluster;                 // FQN.
   std::vector<std::string> workloads;  // "<namespace>/<name>", sorted; never empty.
   std::vector<KeyVersion> keys;        // Each of these workloads must have acknowledged all of these.
+  // Gateways of other objects that need not be there: they count only while they are connected.
+  bool if_connected = false;
 };
-// Empty: no workload is concerned (NO_WORKLOAD), or not a kind that reaches gateways. A tier-1 object also concerns the
-// tier-2 gateways that must let its callers in (with their Listener only), so that READY means requests go through.
+// Empty: no workload is concerned (NO_WORKLOAD), or not a kind that reaches gateways. READY must mean that requests go
+// through: a tier-1 object also concerns the tier-2 gateways that must let its callers in (with their Listener only),
+// a tier-2 object the tier-1 gateways of its tenant that must learn its endpoints (with these only).
 std::vector<Concern> Concerns(const Compilation& compilation, std::string_view fqn);
 // Whether this kind reaches gateways at all: Tier1Gateway and Gateway.
 bool ReachesGateways(std::string_view fqn);

@@ -21,6 +21,9 @@ struct ServerShape {
   uint32_t port = 0;
   const v2::Tier1ExternalServer* tier1 = nullptr;  // One of the two; lives in the shape's `source`.
   const v2::HttpServer* http = nullptr;
+  std::string tenant;  // FQN: whose tier-2 gateways answer, when it routes to clusters. Only theirs (docs/adr/0003).
+
+  bool GoesToServices() const;
 };
 
 // A Tier1Gateway or Gateway. A Gateway is tier 1 when a rule of it goes to clusters.
@@ -29,6 +32,7 @@ struct GatewayShape {
   std::string fqn;
   std::string group;  // FQNs.
   std::string workspace;
+  std::string tenant;
   std::string organization;
   int64_t revision = 0;
   bool tier1 = false;
@@ -58,6 +62,7 @@ using ByFqn = std::map<std::string, std::shared_ptr<const T>, std::less<>>;
 
 struct World::State {
   ByFqn<v2::Organization> organizations;
+  ByFqn<v2::OrganizationSetting> settings;
   ByFqn<v2::Workspace> workspaces;
   ByFqn<v2::GatewayGroup> groups;
   ByFqn<v2::Cluster> clusters;
@@ -88,9 +93,18 @@ std::vector<std::string> ClustersOf(const World& world, const GatewayShape& shap
 bool SelectsIn(const World& world, const GatewayShape& shape, std::string_view cluster,
                const agent::v1::Workload& workload);
 std::string ClusterFqn(std::string_view organization, std::string_view name);
-// Tier-2 objects of the organization that answer for this host; by FQN.
-FqnSet Tier2For(const World& world, std::string_view organization, std::string_view hostname);
-// Tier-1 objects of the organization with a server whose host `pattern` covers; by FQN.
+// Tier-2 objects of the tenant that answer for this host; by FQN.
+FqnSet Tier2For(const World& world, std::string_view tenant, std::string_view hostname);
+// Tier-1 objects of the organization with a server whose host `pattern` covers; by FQN. Whether that server turns to a
+// certain tenant says RoutesTo.
 FqnSet Tier1For(const World& world, std::string_view organization, std::string_view pattern);
+
+// Where the share of a cluster goes that cannot serve: the nearest setting, whole.
+const v2::FailoverSettings* OwnFailover(const ServerShape& server);  // nullptr = the server says nothing.
+struct Failover {
+  const v2::FailoverSettings* settings = nullptr;  // Null = nobody says anything.
+  std::string fqn;                                 // Of the OrganizationSetting, when it is from there.
+};
+Failover FailoverOf(const World& world, const GatewayShape& shape, const ServerShape& server);
 
 }  // namespace weir::compile

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace weir::compile {
@@ -25,8 +26,8 @@ std::string RouteName(const ServerShape& server, int rule) { return fmt::format(
 std::string DestinationSetName(std::string_view host, const ServerShape& server, int rule) {
   return fmt::format("{}/{}/{}", host, server.name, rule);
 }
-std::string EndpointsName(std::string_view cluster, std::string_view hostname) {
-  return fmt::format("{}/{}", cluster, hostname);
+std::string EndpointsName(std::string_view cluster, const ServerShape& server) {
+  return fmt::format("{}/{}/{}", cluster, resource::LastName(server.tenant), server.hostname);
 }
 
 // Label keys may hold "/", the parts behind them never do: names are read from the end.
@@ -57,9 +58,13 @@ std::optional<DestinationSetParts> ParseDestinationSetName(std::string_view name
   return parts;
 }
 std::optional<EndpointsParts> ParseEndpointsName(std::string_view name) {
-  const size_t slash = name.find('/');
-  if (slash == std::string_view::npos) return std::nullopt;
-  return EndpointsParts{std::string(name.substr(0, slash)), std::string(name.substr(slash + 1))};
+  const size_t cluster = name.find('/');
+  if (cluster == std::string_view::npos) return std::nullopt;
+  const size_t tenant = name.find('/', cluster + 1);
+  if (tenant == std::string_view::npos) return std::nullopt;
+  return EndpointsParts{std::string(name.substr(0, cluster)),
+                        std::string(name.substr(cluster + 1, tenant - cluster - 1)),
+                        std::string(name.substr(tenant + 1))};
 }
 
 Owner FindOwner(const World& world, std::string_view cluster, const HostParts& name) {
@@ -89,11 +94,27 @@ bool GoesTo(const ServerShape& server, std::string_view cluster) {
   return false;
 }
 
-bool RoutesTo(const GatewayShape& tier1, const std::string& pattern, std::string_view cluster) {
+bool RoutesTo(const GatewayShape& tier1, const std::string& pattern, std::string_view cluster,
+              std::string_view tenant) {
   if (!tier1.clusters.contains(std::string(cluster))) return false;
   bool found = false;
-  EachCovered(tier1, pattern, [&](const ServerShape& server) { found = found || GoesTo(server, cluster); });
+  EachCovered(tier1, pattern, [&](const ServerShape& server) {
+    found = found || (server.tenant == tenant && GoesTo(server, cluster));
+  });
   return found;
+}
+
+void AddSpreadKeys(const GatewayShape& shape, const ServerShape& server, std::string_view cluster,
+                   std::set<Key>& keys) {
+  const std::string host = HostName(ListenerName(shape.selector_key, server.port), server.hostname);
+  const auto add = [&](const auto& list, int rule) {
+    const bool named = std::any_of(list.begin(), list.end(), [&](const auto& d) { return d.name() == cluster; });
+    if (list.empty() || (!cluster.empty() && !named)) return;
+    keys.insert({std::string(kDestinationSet), DestinationSetName(host, server, rule)});
+  };
+  if (server.tier1 != nullptr) return add(server.tier1->clusters(), 0);
+  const auto& rules = server.http->routing().rules();
+  for (int i = 0; i < rules.size(); ++i) add(rules[i].route().cluster_destination().clusters(), i);
 }
 
 void AddServerKeys(const GatewayShape& shape, const ServerShape& server, std::set<Key>& keys) {
@@ -111,21 +132,17 @@ void AddServerKeys(const GatewayShape& shape, const ServerShape& server, std::se
     }
   }
   for (const auto* destination : GatewayShape::Destinations(server)) {
-    keys.insert({std::string(kServiceEndpoints), EndpointsName(destination->name(), server.hostname)});
+    keys.insert({std::string(kServiceEndpoints), EndpointsName(destination->name(), server)});
   }
 }
 void AddObjectKeys(const GatewayShape& shape, std::set<Key>& keys) {
   for (const ServerShape& server : shape.servers) AddServerKeys(shape, server, keys);
 }
 
-std::set<Key> KeysOf(const World& world, std::string_view cluster) {
-  std::set<Key> keys;
-  if (world.cluster(cluster) == nullptr) return keys;
-  if (const auto* organization = world.organization(OrganizationFqn(cluster))) {
-    keys.insert({std::string(kTrustBundle), organization->spec().domain()});
-  }
+std::vector<const GatewayShape*> ShapesIn(const World& world, std::string_view cluster) {
+  std::vector<const GatewayShape*> found;
   const Facts* facts = world.facts(cluster);
-  if (facts == nullptr) return keys;
+  if (facts == nullptr || world.cluster(cluster) == nullptr) return found;
   std::string_view last;
   for (const auto& [name, workload] : facts->workloads) {
     const std::string_view name_space = std::string_view(name).substr(0, name.find('/'));
@@ -134,10 +151,20 @@ std::set<Key> KeysOf(const World& world, std::string_view cluster) {
     const auto shapes = world.state().by_namespace.find(name_space);
     if (shapes == world.state().by_namespace.end()) continue;
     for (const std::string& fqn : shapes->second) {
-      const GatewayShape& shape = *world.gateway(fqn);
-      if (CountsIn(world, shape, cluster)) AddObjectKeys(shape, keys);
+      const GatewayShape* shape = world.gateway(fqn);
+      if (CountsIn(world, *shape, cluster)) found.push_back(shape);
     }
   }
+  return found;
+}
+
+std::set<Key> KeysOf(const World& world, std::string_view cluster) {
+  std::set<Key> keys;
+  if (world.cluster(cluster) == nullptr) return keys;
+  if (const auto* organization = world.organization(OrganizationFqn(cluster))) {
+    keys.insert({std::string(kTrustBundle), organization->spec().domain()});
+  }
+  for (const GatewayShape* shape : ShapesIn(world, cluster)) AddObjectKeys(*shape, keys);
   return keys;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "libs/resource/kinds.h"
 #include "mgmt-server/compile/compile.h"
 #include "mgmt-server/compile/gateway_shape.h"
 
@@ -31,7 +32,8 @@ struct DestinationSetParts {
   int rule = 0;
 };
 struct EndpointsParts {
-  std::string cluster;  // Name.
+  std::string cluster;  // Names.
+  std::string tenant;
   std::string hostname;
 };
 
@@ -39,7 +41,7 @@ std::string ListenerName(std::string_view selector_key, uint32_t port);
 std::string HostName(std::string_view listener, std::string_view hostname);
 std::string RouteName(const ServerShape& server, int rule);
 std::string DestinationSetName(std::string_view host, const ServerShape& server, int rule);
-std::string EndpointsName(std::string_view cluster, std::string_view hostname);
+std::string EndpointsName(std::string_view cluster, const ServerShape& server);
 
 std::optional<ListenerParts> ParseListenerName(std::string_view name);
 std::optional<HostParts> ParseHostName(std::string_view name);
@@ -80,12 +82,49 @@ void EachCovered(const GatewayShape& tier1, const std::string& pattern, Fn fn) {
 }
 
 bool GoesTo(const ServerShape& server, std::string_view cluster);
-// Whether a tier-1 object has a host that `pattern` covers and that goes to this cluster (name).
-bool RoutesTo(const GatewayShape& tier1, const std::string& pattern, std::string_view cluster);
+// Whether a tier-1 object has a host that `pattern` covers and that goes to this cluster (name), to gateways of this
+// tenant (FQN).
+bool RoutesTo(const GatewayShape& tier1, const std::string& pattern, std::string_view cluster, std::string_view tenant);
+// Calls fn(cluster FQN, tier-1 object, its server) for every cluster that learns the endpoints which this tier-2 object
+// makes in `cluster` (FQN).
+template <typename Fn>
+void EachImport(const World& world, const GatewayShape& tier2, std::string_view cluster, Fn fn) {
+  const std::string_view name = resource::LastName(cluster);
+  for (const ServerShape& server : tier2.servers) {
+    for (const std::string& fqn : Tier1For(world, tier2.organization, server.hostname)) {
+      const GatewayShape& tier1 = *world.gateway(fqn);
+      if (!RoutesTo(tier1, server.hostname, name, tier2.tenant)) continue;
+      for (const std::string& importer : ClustersOf(world, tier1)) {
+        EachCovered(tier1, server.hostname, [&](const ServerShape& theirs) {
+          if (theirs.tenant == tier2.tenant) fn(importer, tier1, theirs);
+        });
+      }
+    }
+  }
+}
+// Calls fn(cluster FQN, tier-2 object, its server) for every tier-2 server that answers what this tier-1 object sends.
+template <typename Fn>
+void EachCallee(const World& world, const GatewayShape& tier1, Fn fn) {
+  for (const ServerShape& server : tier1.servers) {
+    const FqnSet callees = Tier2For(world, server.tenant, server.hostname);
+    for (const auto* destination : GatewayShape::Destinations(server)) {
+      const std::string cluster = ClusterFqn(tier1.organization, destination->name());
+      for (const std::string& fqn : callees) {
+        const GatewayShape& tier2 = *world.gateway(fqn);
+        if (!CountsIn(world, tier2, cluster)) continue;
+        EachCovering(tier2, server.hostname, [&](const ServerShape& theirs) { fn(cluster, tier2, theirs); });
+      }
+    }
+  }
+}
 
 // Keys that one object brings to a cluster where it counts.
 void AddObjectKeys(const GatewayShape& shape, std::set<Key>& keys);
 void AddServerKeys(const GatewayShape& shape, const ServerShape& server, std::set<Key>& keys);
+// The destination sets of a server that spread over clusters; with `cluster` (name) only those that name it.
+void AddSpreadKeys(const GatewayShape& shape, const ServerShape& server, std::string_view cluster, std::set<Key>& keys);
+// The objects that count in a cluster.
+std::vector<const GatewayShape*> ShapesIn(const World& world, std::string_view cluster);
 // All keys of a cluster, and perhaps some that CompileKey then finds empty.
 std::set<Key> KeysOf(const World& world, std::string_view cluster);
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/gateway_shape.h"
@@ -79,6 +81,9 @@ void World::Put(std::string_view fqn, std::shared_ptr<const google::protobuf::Me
     case resource::Kind::kOrganization:
       Store(Own().organizations, fqn, resource);
       break;
+    case resource::Kind::kOrganizationSetting:
+      Store(Own().settings, fqn, resource);
+      break;
     case resource::Kind::kWorkspace:
       Store(Own().workspaces, fqn, resource);
       break;
@@ -111,6 +116,7 @@ void World::Remove(std::string_view fqn) {
   if (const GatewayShape* old = Lookup(state.gateways, fqn)) state.Index(*old, false);
   erase(state.gateways);
   erase(state.organizations);
+  erase(state.settings);
   erase(state.workspaces);
   erase(state.groups);
   erase(state.clusters);
@@ -238,6 +244,12 @@ const ServerShape* GatewayShape::Find(const std::string& hostname, uint32_t port
   return found;
 }
 
+bool ServerShape::GoesToServices() const {
+  if (http == nullptr) return false;
+  const auto& rules = http->routing().rules();
+  return std::any_of(rules.begin(), rules.end(), [](const auto& r) { return r.route().has_service_destination(); });
+}
+
 std::vector<const v2::ClusterDestination*> GatewayShape::Destinations(const ServerShape& server) {
   std::vector<const v2::ClusterDestination*> destinations;
   if (server.tier1 != nullptr) {
@@ -251,25 +263,36 @@ std::vector<const v2::ClusterDestination*> GatewayShape::Destinations(const Serv
   return destinations;
 }
 
+namespace {
+
+std::string TenantOf(const GatewayShape& shape, const std::string& named) {
+  return named.empty() ? shape.tenant : resource::ChildFqn(shape.organization, resource::Kind::kTenant, named);
+}
+
+}  // namespace
+
 std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
                                             std::shared_ptr<const google::protobuf::Message> source) {
   auto shape = std::make_shared<GatewayShape>();
   shape->fqn = fqn;
   shape->group = resource::ParentFqn(fqn);
   shape->workspace = resource::ParentFqn(shape->group);
+  shape->tenant = resource::ParentFqn(shape->workspace);
   shape->organization = OrganizationFqn(fqn);
   shape->revision = resource::MetadataOf(*source).revision();
   if (const auto* tier1 = dynamic_cast<const v2::Tier1Gateway*>(source.get())) {
     shape->tier1 = true;
     shape->selector = &tier1->spec().workload_selector();
     for (const auto& server : tier1->spec().external_servers()) {
-      shape->servers.push_back({server.name(), server.hostname(), server.port(), &server, nullptr});
+      shape->servers.push_back(
+          {server.name(), server.hostname(), server.port(), &server, nullptr, TenantOf(*shape, server.tenant())});
     }
   } else {
     const auto& gateway = static_cast<const v2::Gateway&>(*source);
     shape->selector = &gateway.spec().workload_selector();
     for (const auto& server : gateway.spec().http()) {
-      shape->servers.push_back({server.name(), server.hostname(), server.port(), nullptr, &server});
+      shape->servers.push_back(
+          {server.name(), server.hostname(), server.port(), nullptr, &server, TenantOf(*shape, server.tenant())});
       for (const auto& rule : server.routing().rules()) {
         shape->tier1 = shape->tier1 || rule.route().has_cluster_destination();
       }
@@ -334,13 +357,13 @@ std::vector<std::string> ClustersOf(const World& world, const GatewayShape& shap
   return clusters;
 }
 
-FqnSet Tier2For(const World& world, std::string_view organization, std::string_view hostname) {
+FqnSet Tier2For(const World& world, std::string_view tenant, std::string_view hostname) {
   FqnSet found;
   const auto add = [&](std::string_view host) {
     const auto at = world.state().tier2_by_host.find(host);
     if (at == world.state().tier2_by_host.end()) return;
     for (const std::string& fqn : at->second) {
-      if (OrganizationFqn(fqn) == organization) found.insert(fqn);
+      if (world.gateway(fqn)->tenant == tenant) found.insert(fqn);
     }
   };
   add(hostname);
@@ -370,6 +393,22 @@ FqnSet Tier1For(const World& world, std::string_view organization, std::string_v
     if (at->first.size() > prefix.size()) add(at->second);  // The suffix itself is not below it.
   }
   return found;
+}
+
+const v2::FailoverSettings* OwnFailover(const ServerShape& server) {
+  if (server.tier1 != nullptr) {
+    return server.tier1->has_failover_settings() ? &server.tier1->failover_settings() : nullptr;
+  }
+  return server.http->has_failover_settings() ? &server.http->failover_settings() : nullptr;
+}
+Failover FailoverOf(const World& world, const GatewayShape& shape, const ServerShape& server) {
+  if (const auto* own = OwnFailover(server)) return {own, ""};
+  // There is one per organization; should there be more, the first by name.
+  const auto& settings = world.state().settings;
+  const auto found = settings.lower_bound(shape.organization + "/");
+  if (found == settings.end() || !found->first.starts_with(shape.organization + "/")) return {};
+  if (!found->second->spec().has_failover_settings()) return {};
+  return {&found->second->spec().failover_settings(), found->first};
 }
 
 }  // namespace weir::compile

@@ -15,6 +15,7 @@
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/organization.pb.h"
+#include "api/weir/v2/organization_setting.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 
@@ -43,8 +44,9 @@ class World {
   World& operator=(const World&);
   World& operator=(World&&) noexcept;
 
-  // Stores or replaces one resource. The message must be of a kind that compile knows (Organization, Workspace,
-  // GatewayGroup, Cluster, Tier1Gateway, Gateway); others are ignored, so that callers can pass everything.
+  // Stores or replaces one resource. The message must be of a kind that compile knows (Organization,
+  // OrganizationSetting, Workspace, GatewayGroup, Cluster, Tier1Gateway, Gateway); others are ignored, so that callers
+  // can pass everything.
   void Put(std::string_view fqn, std::shared_ptr<const google::protobuf::Message> resource);
   // Parses a stored body. False = the bytes are not that kind's message (nothing changed).
   bool PutBody(std::string_view kind, std::string_view fqn, std::string_view body);

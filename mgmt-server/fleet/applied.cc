@@ -161,6 +161,7 @@ v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t
   for (const compile::Concern& concern : concerns) {
     for (const std::string& workload : concern.workloads) {
       v2::GatewayStatus one = OfGateway(concern, workload, applied);
+      if (concern.if_connected && one.reason() == "DISCONNECTED") continue;
       auto& kept = gateways[{concern.cluster, workload}];
       if (kept.workload().empty() || Badness(one.state()) > Badness(kept.state())) kept = std::move(one);
     }

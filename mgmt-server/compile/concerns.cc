@@ -1,0 +1,81 @@
+#include <algorithm>
+#include <tuple>
+
+#include "libs/resource/kinds.h"
+#include "mgmt-server/compile/compile.h"
+#include "mgmt-server/compile/gateway_shape.h"
+#include "mgmt-server/compile/keys.h"
+
+namespace weir::compile {
+namespace {
+
+using Where = std::pair<std::string, const GatewayShape*>;  // Cluster FQN, object.
+using KeysByPlace = std::map<Where, std::set<Key>>;
+
+bool AddConcern(const Compilation& compilation, const Where& where, const std::set<Key>& keys, bool if_connected,
+                std::vector<Concern>& out) {
+  Concern concern;
+  concern.cluster = where.first;
+  concern.if_connected = if_connected;
+  for (const SelectedWorkload& selected : SelectedIn(compilation.world(), *where.second, where.first)) {
+    concern.workloads.push_back(selected.name);
+  }
+  const ClusterIntent& intent = compilation.Of(where.first);
+  for (const Key& key : keys) {
+    const auto found = intent.find(key);
+    if (found != intent.end()) concern.keys.push_back({key, found->second.version});
+  }
+  if (concern.workloads.empty() || concern.keys.empty()) return false;
+  out.push_back(std::move(concern));
+  return true;
+}
+
+// By cluster and FQN, so that the order does not depend on addresses.
+void AddConcerns(const Compilation& compilation, const KeysByPlace& places, bool if_connected,
+                 std::vector<Concern>& out) {
+  std::vector<const KeysByPlace::value_type*> sorted;
+  for (const auto& place : places) sorted.push_back(&place);
+  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
+    return std::tie(a->first.first, a->first.second->fqn) < std::tie(b->first.first, b->first.second->fqn);
+  });
+  for (const auto* place : sorted) AddConcern(compilation, place->first, place->second, if_connected, out);
+}
+
+}  // namespace
+
+bool ReachesGateways(std::string_view fqn) {
+  auto parsed = resource::ParseFqn(fqn);
+  return parsed.ok() && (parsed->kind == resource::Kind::kTier1Gateway || parsed->kind == resource::Kind::kGateway);
+}
+
+std::vector<Concern> Concerns(const Compilation& compilation, std::string_view fqn) {
+  std::vector<Concern> concerns;
+  const World& world = compilation.world();
+  const GatewayShape* shape = world.gateway(fqn);
+  if (shape == nullptr) return concerns;
+  std::set<Key> own;
+  AddObjectKeys(*shape, own);
+  const std::vector<std::string> clusters = ClustersOf(world, *shape);
+  for (const std::string& cluster : clusters) AddConcern(compilation, {cluster, shape}, own, false, concerns);
+  if (concerns.empty()) return concerns;
+
+  KeysByPlace others;
+  if (shape->tier1) {
+    EachCallee(world, *shape, [&](const std::string& cluster, const GatewayShape& tier2, const ServerShape& server) {
+      others[{cluster, &tier2}].insert({std::string(kListener), ListenerName(tier2.selector_key, server.port)});
+    });
+    AddConcerns(compilation, others, false, concerns);
+    return concerns;
+  }
+  for (const std::string& cluster : clusters) {
+    const std::string_view name = resource::LastName(cluster);
+    EachImport(world, *shape, cluster, [&](const std::string& importer, const GatewayShape& tier1, const auto& server) {
+      if (tier1.tenant != shape->tenant) return;  // Its gateways are not this tenant's to see.
+      others[{importer, &tier1}].insert({std::string(kServiceEndpoints), EndpointsName(name, server)});
+    });
+  }
+  AddConcerns(compilation, others, true, concerns);
+  return concerns;
+}
+
+}  // namespace weir::compile

@@ -1,0 +1,68 @@
+#include "mgmt-server/compile/spread.h"
+
+#include "api/weir/mesh/v1/intent.pb.h"
+#include "libs/resource/kinds.h"
+#include "libs/traffic/failover_order.h"
+#include "mgmt-server/compile/keys.h"
+
+namespace weir::compile {
+namespace {
+
+traffic::FailoverRules RulesOf(const v2::FailoverSettings* settings) {
+  traffic::FailoverRules rules;
+  if (settings == nullptr) return rules;
+  if (settings->mode() == v2::FailoverSettings::ORDERED) rules.mode = traffic::Mode::kOrdered;
+  for (const auto& pair : settings->regional_failover()) rules.regions.push_back({pair.from(), pair.to()});
+  rules.labels.assign(settings->failover_priority().begin(), settings->failover_priority().end());
+  return rules;
+}
+
+// With the labels that the rules ask for.
+traffic::ClusterPlace PlaceOf(const v2::Cluster* cluster, std::string_view name, const traffic::FailoverRules& rules) {
+  traffic::ClusterPlace place;
+  place.cluster = name;
+  if (cluster == nullptr) return place;
+  place.region = cluster->spec().locality().region();
+  place.zone = cluster->spec().locality().zone();
+  const auto& labels = cluster->metadata().labels();
+  for (const std::string& label : rules.labels) {
+    const auto has = labels.find(label.substr(0, label.find('=')));
+    if (has != labels.end()) place.labels.emplace(has->first, has->second);
+  }
+  return place;
+}
+
+}  // namespace
+
+void SetSpread(const World& world, std::string_view cluster, const GatewayShape& shape, const ServerShape& server,
+               const ClusterList& list, mesh::v1::DestinationSet& set, Sources& sources) {
+  const Failover failover = FailoverOf(world, shape, server);
+  if (!failover.fqn.empty()) sources.insert(failover.fqn);
+  sources.insert(std::string(cluster));
+  const traffic::FailoverRules rules = RulesOf(failover.settings);
+  set.set_mode(rules.mode == traffic::Mode::kOrdered ? mesh::v1::DestinationSet::ORDERED
+                                                     : mesh::v1::DestinationSet::PROPORTIONAL);
+  std::vector<traffic::FailoverCandidate> candidates;
+  for (const auto& destination : list) {
+    const std::string fqn = ClusterFqn(shape.organization, destination.name());
+    const v2::Cluster* target = world.cluster(fqn);
+    candidates.push_back({PlaceOf(target, destination.name(), rules), std::nullopt});
+    auto* share = set.add_clusters();
+    share->set_cluster(destination.name());
+    share->set_endpoints(EndpointsName(destination.name(), server));
+    if (destination.has_weight()) {
+      candidates.back().weight = destination.weight();
+      share->set_weight(destination.weight());
+    }
+    if (target == nullptr) continue;
+    sources.insert(fqn);
+    share->set_region(target->spec().locality().region());
+    share->set_zone(target->spec().locality().zone());
+    share->set_drained(target->spec().admin_state() == v2::DRAINING);
+  }
+  const traffic::ClusterPlace own = PlaceOf(world.cluster(cluster), resource::LastName(cluster), rules);
+  const std::vector<uint32_t> order = traffic::FailoverOrder(own, candidates, rules);
+  for (int i = 0; i < set.clusters_size(); ++i) set.mutable_clusters(i)->set_priority(order[static_cast<size_t>(i)]);
+}
+
+}  // namespace weir::compile
