@@ -201,7 +201,10 @@ class SnapshotBuilder::State {
       return old->second.built;
     }
     auto cluster = std::make_shared<Cluster>(piece->cluster);
-    if (endpoints != nullptr) cluster->localities = endpoints->localities;
+    if (endpoints != nullptr) {
+      cluster->localities = endpoints->localities;
+      if (cluster->check) cluster->check->port = endpoints->check_port;
+    }
     cluster->localities = Ranked(std::move(cluster->localities), cluster->mode);
     next->clusters[name] = {piece, endpoints, cluster};
     return cluster;

@@ -43,6 +43,25 @@ envoy.config.core.v3.ConfigSource.resource_api_version supported
 envoy.config.core.v3.ConfigSource.initial_fetch_timeout ignored what has not arrived is waited for
 envoy.config.core.v3.DataSource.inline_string supported
 envoy.config.core.v3.DataSource.inline_bytes supported
+envoy.config.core.v3.HealthCheck.timeout supported
+envoy.config.core.v3.HealthCheck.interval supported
+envoy.config.core.v3.HealthCheck.unhealthy_threshold supported
+envoy.config.core.v3.HealthCheck.healthy_threshold supported
+envoy.config.core.v3.HealthCheck.http_health_check supported
+envoy.config.core.v3.HealthCheck.tcp_health_check supported
+envoy.config.core.v3.HealthCheck.initial_jitter ignored the engine spreads its checks by itself
+envoy.config.core.v3.HealthCheck.interval_jitter ignored the engine spreads its checks by itself
+envoy.config.core.v3.HealthCheck.interval_jitter_percent ignored the engine spreads its checks by itself
+envoy.config.core.v3.HealthCheck.no_traffic_interval ignored the engine checks at the interval with and without traffic
+envoy.config.core.v3.HealthCheck.no_traffic_healthy_interval ignored the engine checks at the interval with and without traffic
+envoy.config.core.v3.HealthCheck.unhealthy_interval ignored the engine checks at the interval in every state
+envoy.config.core.v3.HealthCheck.unhealthy_edge_interval ignored the engine checks at the interval in every state
+envoy.config.core.v3.HealthCheck.healthy_edge_interval ignored the engine checks at the interval in every state
+envoy.config.core.v3.HealthCheck.HttpHealthCheck.host supported
+envoy.config.core.v3.HealthCheck.HttpHealthCheck.path supported
+envoy.config.core.v3.HealthCheck.HttpHealthCheck.expected_statuses supported
+envoy.config.core.v3.HealthCheck.HttpHealthCheck.codec_client_type supported
+envoy.config.core.v3.HealthCheck.HttpHealthCheck.method supported
 envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector.enable_ja3_fingerprinting ignored names things
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type supported
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.stat_prefix ignored names metrics
@@ -103,7 +122,9 @@ envoy.config.cluster.v3.Cluster.load_assignment supported
 envoy.config.cluster.v3.Cluster.common_lb_config supported
 envoy.config.cluster.v3.Cluster.transport_socket supported
 envoy.config.cluster.v3.Cluster.metadata supported
-envoy.config.cluster.v3.Cluster.outlier_detection ignored the engine judges health by rules of its own
+envoy.config.cluster.v3.Cluster.health_checks supported
+envoy.config.cluster.v3.Cluster.ignore_health_on_host_removal ignored an endpoint that is taken away is taken away at once
+envoy.config.cluster.v3.Cluster.outlier_detection ignored the engine sets a failing endpoint aside by rules of its own
 envoy.config.cluster.v3.Cluster.per_connection_buffer_limit_bytes ignored the engine has watermarks of its own
 envoy.config.cluster.v3.Cluster.EdsClusterConfig.eds_config supported
 envoy.config.cluster.v3.Cluster.EdsClusterConfig.service_name supported
@@ -117,11 +138,13 @@ envoy.config.endpoint.v3.LocalityLbEndpoints.locality supported
 envoy.config.endpoint.v3.LocalityLbEndpoints.lb_endpoints supported
 envoy.config.endpoint.v3.LocalityLbEndpoints.load_balancing_weight supported
 envoy.config.endpoint.v3.LocalityLbEndpoints.priority supported
-envoy.config.endpoint.v3.LocalityLbEndpoints.metadata ignored names things
+envoy.config.endpoint.v3.LocalityLbEndpoints.metadata supported
 envoy.config.endpoint.v3.LbEndpoint.endpoint supported
 envoy.config.endpoint.v3.LbEndpoint.health_status supported
 envoy.config.endpoint.v3.LbEndpoint.metadata supported
 envoy.config.endpoint.v3.Endpoint.address supported
+envoy.config.endpoint.v3.Endpoint.health_check_config supported
+envoy.config.endpoint.v3.Endpoint.HealthCheckConfig.port_value supported
 envoy.config.endpoint.v3.Endpoint.hostname ignored names things
 envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.common_tls_context supported
 envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.require_client_certificate supported
@@ -143,6 +166,8 @@ envoy.extensions.transport_sockets.tls.v3.Secret.name supported
 envoy.extensions.transport_sockets.tls.v3.Secret.validation_context supported
 envoy.type.matcher.v3.StringMatcher.exact supported
 envoy.type.matcher.v3.StringMatcher.prefix supported
+envoy.type.v3.Int64Range.start supported
+envoy.type.v3.Int64Range.end supported
 )";
   return kManifest.substr(1);
 }

@@ -43,6 +43,7 @@ struct ClusterPiece {
 };
 struct EndpointsPiece {
   std::vector<Locality> localities;
+  uint16_t check_port = 0;  // Where to check them all; 0 = where they serve.
 };
 
 // Each takes the serialized message and the name it came under; the Error's message begins with the field's path.

@@ -13,6 +13,7 @@
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "libs/proxy/envoy_snapshot_pieces.h"
+#include "libs/proxy/envoy_snapshot_values.h"
 
 namespace weir::proxy::envoy_v3 {
 namespace {
@@ -22,11 +23,6 @@ namespace tls = ::envoy::extensions::transport_sockets::tls::v3;
 namespace hcm = ::envoy::extensions::filters::network::http_connection_manager::v3;
 namespace route = ::envoy::config::route::v3;
 using ::envoy::config::endpoint::v3::ClusterLoadAssignment;
-
-template <typename... Args>
-Error Refuse(fmt::format_string<Args...> format, Args&&... args) {
-  return InvalidArgument("UNSUPPORTED_VALUE", format, std::forward<Args>(args)...);
-}
 
 template <typename Message>
 Result<Message> Parse(const std::string& bytes) {
@@ -54,12 +50,8 @@ Status CheckName(const std::string& resource, const std::string& inside) {
   return InvalidArgument("BAD_RESOURCE", "name is '{}' inside", inside);
 }
 
-Result<std::chrono::milliseconds> Milliseconds(const google::protobuf::Duration& duration, const std::string& path) {
-  if (duration.seconds() < 0 || duration.nanos() < 0 || duration.seconds() > 86'400) {
-    return Refuse("{} must be between 0 and 24 h", path);
-  }
-  return std::chrono::milliseconds(duration.seconds() * 1000 + (duration.nanos() + 999'999) / 1'000'000);
-}
+// The chain on which tier-1 gateways keep the health digest open; its name is the contract.
+constexpr std::string_view kHealthChain = "weir.health";
 
 struct IpPort {
   std::string address;
@@ -198,11 +190,7 @@ Result<RouteAction> ReadAction(const route::Route& from, const std::string& path
   } else {
     return InvalidArgument("BAD_RESOURCE", "{}: one of route, redirect, direct_response is required", path);
   }
-  const auto& metadata = from.metadata().filter_metadata();
-  if (const auto ours = metadata.find("dev.weir"); ours != metadata.end()) {
-    const auto found = ours->second.fields().find("idempotent");
-    out.idempotent = found != ours->second.fields().end() && found->second.bool_value();
-  }
+  WEIR_ASSIGN(out.idempotent, WeirMetadata(from.metadata(), path + ".metadata").Flag("idempotent"));
   return out;
 }
 
@@ -289,6 +277,8 @@ Status ReadChain(const ::envoy::config::listener::v3::FilterChain& from, const s
   const std::string at = path + ".filters[0].typed_config";
   WEIR_ASSIGN(const auto http, Unpack<hcm::HttpConnectionManager>(from.filters(0).typed_config(), at));
   WEIR_ASSIGN(*routes, ReadHttp(http, at));
+  chain->health_digest = from.name() == kHealthChain;
+  if (chain->health_digest && !chain->tls) return Refuse("{}.transport_socket: '{}' needs TLS", path, kHealthChain);
   return {};
 }
 
@@ -310,38 +300,73 @@ Status CheckChains(const std::vector<FilterChain>& chains) {
 
 // --- Endpoints
 
-std::string StringField(const core::Metadata& metadata, const std::string& name) {
-  const auto ours = metadata.filter_metadata().find("dev.weir");
-  if (ours == metadata.filter_metadata().end()) return {};
-  const auto found = ours->second.fields().find(name);
-  return found == ours->second.fields().end() ? std::string() : found->second.string_value();
+// All endpoints of a cluster are checked on the same port, if not on their own.
+Status TakeCheckPort(const ::envoy::config::endpoint::v3::Endpoint& endpoint, const std::string& path, bool first,
+                     uint16_t* port) {
+  const uint32_t value = endpoint.health_check_config().port_value();
+  if (value > 65535) return Refuse("{}.health_check_config.port_value {} is above 65535", path, value);
+  if (!first && value != *port) {
+    return Refuse("{}.health_check_config.port_value must be the same for all endpoints of a cluster", path);
+  }
+  *port = static_cast<uint16_t>(value);
+  return {};
 }
 
-Result<std::vector<Locality>> ReadLocalities(const ClusterLoadAssignment& from, const std::string& path) {
-  std::vector<Locality> out;
+Result<Locality> ReadLocality(const ::envoy::config::endpoint::v3::LocalityLbEndpoints& from, const std::string& path) {
+  Locality out;
+  out.cluster = from.locality().sub_zone();
+  if (from.has_load_balancing_weight()) out.weight = from.load_balancing_weight().value();
+  if (from.priority() > 128) return Refuse("{}.priority must be 0 to 128", path);
+  out.priority = from.priority();
+  const WeirMetadata ours(from.metadata(), path + ".metadata");
+  WEIR_ASSIGN(out.drained, ours.Flag("drained"));
+  WEIR_ASSIGN(const bool standby, ours.Flag("standby"));
+  if (standby) out.weight = 0;  // Envoy has no weight of 0.
+  return out;
+}
+
+Result<EndpointsPiece> ReadLocalities(const ClusterLoadAssignment& from, const std::string& path) {
+  EndpointsPiece out;
+  bool first = true;
   for (int i = 0; i < from.endpoints_size(); ++i) {
     const auto& group = from.endpoints(i);
-    Locality locality;
-    locality.cluster = group.locality().sub_zone();
-    if (group.has_load_balancing_weight()) locality.weight = group.load_balancing_weight().value();
-    if (group.priority() > 128) return Refuse("{}endpoints[{}].priority must be 0 to 128", path, i);
-    locality.priority = group.priority();
+    WEIR_ASSIGN(Locality locality, ReadLocality(group, fmt::format("{}endpoints[{}]", path, i)));
     for (int j = 0; j < group.lb_endpoints_size(); ++j) {
       const auto& endpoint = group.lb_endpoints(j);
       const std::string at = fmt::format("{}endpoints[{}].lb_endpoints[{}]", path, i, j);
+      WEIR_TRY(TakeCheckPort(endpoint.endpoint(), at + ".endpoint", std::exchange(first, false), &out.check_port));
       if (endpoint.health_status() == core::UNHEALTHY || endpoint.health_status() == core::DRAINING ||
           endpoint.health_status() == core::TIMEOUT) {
         continue;  // Said to be out: not a place to send to.
       }
       WEIR_ASSIGN(IpPort address, ReadAddress(endpoint.endpoint().address(), at + ".endpoint.address"));
       if (address.port == 0) return Refuse("{}.endpoint.address.socket_address.port_value is required", at);
-      locality.endpoints.push_back(
-          {std::move(address.address), address.port, StringField(endpoint.metadata(), "spiffe_id")});
-      if (locality.cluster.empty()) locality.cluster = StringField(endpoint.metadata(), "cluster");
+      const WeirMetadata ours(endpoint.metadata(), at + ".metadata");
+      WEIR_ASSIGN(std::string spiffe_id, ours.Text("spiffe_id"));
+      if (locality.cluster.empty()) {
+        WEIR_ASSIGN(locality.cluster, ours.Text("cluster"));
+      }
+      locality.endpoints.push_back({std::move(address.address), address.port, std::move(spiffe_id)});
     }
-    out.push_back(std::move(locality));
+    out.localities.push_back(std::move(locality));
   }
   return out;
+}
+
+Status ReadJudgement(const ::envoy::config::cluster::v3::Cluster& from, Cluster* out) {
+  if (from.health_checks_size() > 1) return Refuse("health_checks[1]: one check for a cluster is served");
+  if (from.health_checks_size() == 1) {
+    WEIR_ASSIGN(out->check, ReadHealthCheck(from.health_checks(0), "health_checks[0]"));
+  }
+  const WeirMetadata ours(from.metadata(), "metadata");
+  WEIR_ASSIGN(const std::string mode, ours.Text("mode"));
+  if (!mode.empty() && mode != "PROPORTIONAL" && mode != "ORDERED")
+    return Refuse("metadata dev.weir.mode '{}' is not known", mode);
+  out->mode = mode == "ORDERED" ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
+  WEIR_ASSIGN(out->digest, ours.Flag("digest"));
+  WEIR_ASSIGN(out->hold, ours.Milliseconds("hold_ms", out->hold));
+  WEIR_ASSIGN(out->slow_return, ours.Milliseconds("slow_return_ms", out->slow_return));
+  return {};
 }
 
 }  // namespace
@@ -413,16 +438,15 @@ Result<std::shared_ptr<const ClusterPiece>> ReadCluster(const std::string& name,
   if (from.has_transport_socket()) {
     WEIR_ASSIGN(out->cluster.tls, ReadUpstreamTls(from.transport_socket()));
   }
-  const std::string mode = StringField(from.metadata(), "mode");
-  if (!mode.empty() && mode != "PROPORTIONAL" && mode != "ORDERED")
-    return Refuse("metadata dev.weir.mode '{}' is not known", mode);
-  out->cluster.mode = mode == "ORDERED" ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
+  WEIR_TRY(ReadJudgement(from, &out->cluster));
   out->eds = from.type() == From::EDS;
   if (out->eds) {
     out->endpoints_name =
         from.eds_cluster_config().service_name().empty() ? from.name() : from.eds_cluster_config().service_name();
   } else {
-    WEIR_ASSIGN(out->cluster.localities, ReadLocalities(from.load_assignment(), "load_assignment."));
+    WEIR_ASSIGN(EndpointsPiece inside, ReadLocalities(from.load_assignment(), "load_assignment."));
+    out->cluster.localities = std::move(inside.localities);
+    if (out->cluster.check) out->cluster.check->port = inside.check_port;
   }
   return std::shared_ptr<const ClusterPiece>(std::move(out));
 }
@@ -430,9 +454,8 @@ Result<std::shared_ptr<const ClusterPiece>> ReadCluster(const std::string& name,
 Result<std::shared_ptr<const EndpointsPiece>> ReadEndpoints(const std::string& name, const std::string& bytes) {
   WEIR_ASSIGN(const auto from, Parse<ClusterLoadAssignment>(bytes));
   WEIR_TRY(CheckName(name, from.cluster_name()));
-  auto out = std::make_shared<EndpointsPiece>();
-  WEIR_ASSIGN(out->localities, ReadLocalities(from, ""));
-  return std::shared_ptr<const EndpointsPiece>(std::move(out));
+  WEIR_ASSIGN(EndpointsPiece out, ReadLocalities(from, ""));
+  return std::shared_ptr<const EndpointsPiece>(std::make_shared<EndpointsPiece>(std::move(out)));
 }
 
 Result<std::shared_ptr<const std::string>> ReadTrust(const std::string& name, const std::string& bytes) {

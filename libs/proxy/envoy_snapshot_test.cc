@@ -266,6 +266,135 @@ TEST(EnvoySnapshot, RemovesWhatIsGone) {
   EXPECT_TRUE(after->snapshot->clusters.empty());
 }
 
+const char kChecked[] = R"(
+  health_checks { interval { seconds: 2 } timeout { nanos: 500000000 } unhealthy_threshold { value: 2 }
+    healthy_threshold { value: 3 } no_traffic_interval { seconds: 2 }
+    http_health_check { path: "/.weir/health" host: "servicea.example.com"
+                        expected_statuses { start: 200 end: 300 } } }
+  metadata { filter_metadata { key: "dev.weir" value {
+    fields { key: "mode" value { string_value: "ORDERED" } } fields { key: "digest" value { bool_value: true } }
+    fields { key: "hold_ms" value { number_value: 4000 } }
+    fields { key: "slow_return_ms" value { number_value: 0 } } } } })";
+
+TEST(EnvoySnapshot, ReadsHowHealthIsFound) {
+  auto resources = Edge();
+  resources[0] = Set(kChecked);
+  const auto built = Good(resources);
+  const Cluster& cluster = *built.snapshot->clusters.at("set");
+  HealthCheck wanted;
+  wanted.host = "servicea.example.com";
+  wanted.interval = std::chrono::seconds(2);
+  EXPECT_EQ(cluster.check, wanted);
+  EXPECT_TRUE(cluster.digest);
+  EXPECT_EQ(cluster.mode, traffic::Mode::kOrdered);
+  EXPECT_EQ(cluster.hold, std::chrono::seconds(4));
+  EXPECT_EQ(cluster.slow_return.count(), 0);
+}
+
+TEST(EnvoySnapshot, WithoutAWordOnHealthOnlyRequestsTell) {
+  const auto built = Good(Edge());
+  const Cluster& cluster = *built.snapshot->clusters.at("set");
+  EXPECT_FALSE(cluster.check.has_value());
+  EXPECT_FALSE(cluster.digest);
+  EXPECT_EQ(cluster.hold, std::chrono::seconds(10));
+  EXPECT_EQ(cluster.slow_return, std::chrono::seconds(10));
+}
+
+EnvoyResource App(const std::string& more, int check_port = 0) {
+  return Text<FromCluster>("app/8080", R"(name: "app/8080" type: STATIC load_assignment { cluster_name: "app/8080"
+    endpoints { lb_endpoints { endpoint { address { socket_address { address: "127.0.2.21" port_value: 8080 } }
+      health_check_config { port_value: )" +
+                                           std::to_string(check_port) + " } } } } } " + more);
+}
+const char kTimes[] = R"(interval { seconds: 1 } timeout { nanos: 500000000 } unhealthy_threshold { value: 2 }
+                         healthy_threshold { value: 3 } )";
+
+TEST(EnvoySnapshot, ChecksAnAppByConnectingOrOnAPortOfItsOwn) {
+  const auto tcp = Good({App("health_checks { " + std::string(kTimes) + " tcp_health_check {} }")});
+  EXPECT_EQ(tcp.snapshot->clusters.at("app/8080")->check->kind, HealthCheck::Kind::kTcp);
+  EXPECT_EQ(tcp.snapshot->clusters.at("app/8080")->check->port, 0);
+  const auto http =
+      Good({App("health_checks { " + std::string(kTimes) + R"( http_health_check { path: "/healthz" } })", 9090)});
+  EXPECT_EQ(http.snapshot->clusters.at("app/8080")->check->path, "/healthz");
+  EXPECT_EQ(http.snapshot->clusters.at("app/8080")->check->port, 9090);
+}
+
+TEST(EnvoySnapshot, RefusesAHealthCheckItCannotDoByName) {
+  const auto refusal = [](const std::string& check) { return Refusal({App("health_checks { " + check + " }")}); };
+  const std::string times = kTimes;
+  EXPECT_EQ(refusal(times + "grpc_health_check {}"),
+            "UNSUPPORTED_FIELD Cluster app/8080: health_checks[0].grpc_health_check is not served");
+  EXPECT_EQ(refusal(times + "tcp_health_check { send { text: '00' } }"),
+            "UNSUPPORTED_FIELD Cluster app/8080: health_checks[0].tcp_health_check.send is not served");
+  EXPECT_NE(refusal(times + "http_health_check { path: '/x' expected_statuses { start: 200 end: 500 } }")
+                .find("expected_statuses"),
+            std::string::npos);
+  EXPECT_NE(refusal(times + "http_health_check { path: '/x y' }").find("host and path"), std::string::npos);
+  EXPECT_NE(refusal("interval { nanos: 1000000 } " + times.substr(times.find("timeout")) + "tcp_health_check {}")
+                .find("interval must be 100 ms"),
+            std::string::npos);
+  EXPECT_NE(refusal(times).find("tcp_health_check is required"), std::string::npos);
+  EXPECT_NE(Refusal({Set(R"(metadata { filter_metadata { key: "dev.weir" value {
+              fields { key: "hold_ms" value { number_value: -1 } } } } })")})
+                .find("metadata dev.weir.hold_ms"),
+            std::string::npos);
+  EXPECT_NE(Refusal({Set(R"(metadata { filter_metadata { key: "dev.weir" value {
+              fields { key: "digest" value { string_value: "yes" } } } } })")})
+                .find("metadata dev.weir.digest"),
+            std::string::npos);
+}
+
+TEST(EnvoySnapshot, ReadsDrainedClustersStandbysAndTheirPlaces) {
+  const auto locality = [](const std::string& cluster, int priority, const std::string& flag) {
+    return "endpoints { locality { sub_zone: '" + cluster +
+           "' } load_balancing_weight { value: 1 } priority: " + std::to_string(priority) +
+           " metadata { filter_metadata { key: 'dev.weir' value { fields { key: '" + flag +
+           "' value { bool_value: true } } } } } }";
+  };
+  auto resources = Edge();
+  resources[1] = Text<FromEndpoints>("set", "cluster_name: 'set' " + locality("c1", 0, "drained") +
+                                                locality("c2", 0, "none") + locality("c3", 2, "standby"));
+  const auto built = Good(resources);
+  const auto& localities = built.snapshot->clusters.at("set")->localities;
+  ASSERT_EQ(localities.size(), 3u);
+  EXPECT_TRUE(localities[0].drained);
+  EXPECT_EQ(localities[0].weight, 1u);
+  EXPECT_FALSE(localities[1].drained);
+  EXPECT_EQ(localities[2].weight, 0u);
+  EXPECT_EQ(localities[2].priority, 2u);
+}
+
+TEST(EnvoySnapshot, KnowsTheChainOfTheHealthDigestByItsName) {
+  std::string listener = MeshListener(kCaller);
+  const size_t name = listener.find(R"(name: "a")");
+  ASSERT_NE(name, std::string::npos);
+  EXPECT_FALSE(Good({Text<FromListener>("15443", listener)}).snapshot->listeners[0]->chains[0].health_digest);
+  listener.replace(name, 9, R"(name: "weir.health")");
+  EXPECT_TRUE(Good({Text<FromListener>("15443", listener)}).snapshot->listeners[0]->chains[0].health_digest);
+  EXPECT_NE(Refusal({Text<FromListener>("80", R"(name: "80" address { socket_address { address: "127.0.0.1"
+    port_value: 1 } } filter_chains { name: "weir.health" )" +
+                                                  Http(kRds) + " }")})
+                .find("needs TLS"),
+            std::string::npos);
+}
+
+TEST(EnvoySnapshot, SendsThePathsOfOneHostToSeveralSetsAndKnowsWhatMayBeRepeated) {
+  const auto host = Text<FromHost>("edge/80/h", R"(name: "edge/80/h" domains: "h"
+    routes { match { prefix: "/pay" } route { cluster: "pay" } metadata { filter_metadata { key: "dev.weir" value {
+      fields { key: "idempotent" value { bool_value: true } } } } } }
+    routes { match { prefix: "/" } route { cluster: "rest" } })");
+  const auto built = Good({PublicListener(), RouteConfig(), host});
+  const Routes& routes = *built.snapshot->listeners[0]->chains[0].routes;
+  const auto action = [&](std::string_view path) {
+    const auto found = routes.table.Match("h", path);
+    return (*routes.actions[found.host_index])[found.rule->action];
+  };
+  EXPECT_EQ(action("/pay/1").cluster, "pay");
+  EXPECT_TRUE(action("/pay/1").idempotent);
+  EXPECT_EQ(action("/x").cluster, "rest");
+  EXPECT_FALSE(action("/x").idempotent);
+}
+
 TEST(EnvoyManifest, NamesOnlyFieldsThatExist) {
   std::string_view text = EnvoyManifest();
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
