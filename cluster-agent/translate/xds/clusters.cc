@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <map>
 #include <set>
+#include <tuple>
 
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "cluster-agent/translate/xds/envoy.h"
@@ -10,6 +12,8 @@ namespace {
 constexpr int64_t kConnectTimeoutMs = 500;
 // So high that a cluster keeps its whole share while one of its gateways can serve.
 constexpr uint32_t kOverprovisioning = 100000;
+constexpr uint32_t kMostAtOnce = 100'000;
+constexpr double kRetryPercent = 20;
 
 void Start(const std::string& name, cluster::Cluster* out) {
   out->set_name(name);
@@ -20,16 +24,16 @@ void Start(const std::string& name, cluster::Cluster* out) {
   out->mutable_common_lb_config()->mutable_healthy_panic_threshold()->set_value(0);
 }
 
-// Our engine judges health itself; Envoy is told to put a silent or failing host aside.
-void AddOutlierDetection(cluster::Cluster* out) {
-  auto* outlier = out->mutable_outlier_detection();
-  outlier->mutable_consecutive_gateway_failure()->set_value(2);
-  outlier->mutable_enforcing_consecutive_gateway_failure()->set_value(100);
-  outlier->mutable_consecutive_5xx()->set_value(1000);
-  outlier->mutable_enforcing_consecutive_5xx()->set_value(0);
-  outlier->mutable_max_ejection_percent()->set_value(100);
-  SetMilliseconds(1'000, outlier->mutable_interval());
-  SetMilliseconds(10'000, outlier->mutable_base_ejection_time());
+// What our engine does by itself, as near as Envoy has fields for it.
+void HardenCluster(cluster::Cluster* out) {
+  AddOutlierDetection(out);
+  auto* limits = out->mutable_circuit_breakers()->add_thresholds();
+  for (auto* limit :
+       {limits->mutable_max_connections(), limits->mutable_max_pending_requests(), limits->mutable_max_requests()}) {
+    limit->set_value(kMostAtOnce);  // Envoy would stop at 1024.
+  }
+  limits->mutable_retry_budget()->mutable_budget_percent()->set_value(kRetryPercent);
+  limits->mutable_retry_budget()->mutable_min_retry_concurrency()->set_value(3);
 }
 
 void AddUpstreamTls(const std::string& sni, const std::set<std::string>& peers, cluster::Cluster* out) {
@@ -40,104 +44,107 @@ void AddUpstreamTls(const std::string& sni, const std::set<std::string>& peers, 
   Pack(context, out->mutable_transport_socket()->mutable_typed_config());
 }
 
-google::protobuf::Map<std::string, google::protobuf::Value>* WeirMetadata(core::Metadata* metadata) {
-  return (*metadata->mutable_filter_metadata())["dev.weir"].mutable_fields();
-}
-
-void AddEndpoint(const std::string& address, uint32_t port, const std::string& spiffe_id, const std::string& cluster,
-                 endpoint::LocalityLbEndpoints* locality) {
+endpoint::LbEndpoint* AddEndpoint(const std::string& address, uint32_t port, const std::string& spiffe_id,
+                                  const std::string& cluster, endpoint::LocalityLbEndpoints* locality) {
   auto* added = locality->add_lb_endpoints();
   SetAddress(address, port, added->mutable_endpoint()->mutable_address());
   auto* fields = WeirMetadata(added->mutable_metadata());
   (*fields)["spiffe_id"].set_string_value(spiffe_id);
   (*fields)["cluster"].set_string_value(cluster);
+  return added;
 }
 
+// Where one cluster stands in its set.
 struct Place {
+  int share = 0;  // Index in DestinationSet.clusters.
   uint32_t priority = 0;
-  uint32_t weight = 1;
+  bool standby = false;
 };
 
-// Without weights: the own locality first. What is not known of the own place makes all equal.
-uint32_t LocalityRank(const mesh::v1::ClusterShare& share, const mesh::v1::ClusterShare* own) {
-  if (own == nullptr || own->region().empty()) return 0;
-  if (share.region() != own->region()) return 2;
-  return share.zone() == own->zone() ? 0 : 1;
-}
-
-// Priorities are contiguous from 0, as Envoy and gRPC demand.
-std::vector<Place> PlacesOf(const mesh::v1::DestinationSet& set, const std::string& own_cluster) {
+// In the order of failover, if that is asked for, else of the document. Envoy and gRPC demand priorities that are
+// contiguous from 0, and serve from one of them at a time: what carries weight shares the first.
+std::vector<Place> PlacesOf(const mesh::v1::DestinationSet& set) {
+  using Rank = std::tuple<bool, uint32_t, int>;  // Standby, place in the failover order, place in the list.
   const auto& shares = set.clusters();
-  std::vector<Place> places(static_cast<size_t>(shares.size()));
   const bool ordered = set.mode() == mesh::v1::DestinationSet::ORDERED;
   const bool weighted = std::any_of(shares.begin(), shares.end(), [](const auto& s) { return s.has_weight(); });
-  const auto own =
-      std::find_if(shares.begin(), shares.end(), [&](const auto& s) { return s.cluster() == own_cluster; });
-  bool standby_began = false;
-  uint32_t standby = 0;
+  std::map<Rank, uint32_t> ranks;
+  std::vector<std::pair<Place, Rank>> ranked;
   for (int i = 0; i < shares.size(); ++i) {
-    Place& place = places[static_cast<size_t>(i)];
-    if (weighted) {
-      if (shares[i].weight() > 0) {
-        place.weight = shares[i].weight();
-      } else {  // Standby: after all that carry weight.
-        if (ordered || !standby_began) ++standby;
-        standby_began = true;
-        place.priority = standby;
-      }
-    } else if (ordered) {
-      place.priority = static_cast<uint32_t>(i);
-    } else {
-      place.priority = LocalityRank(shares[i], own == shares.end() ? nullptr : &*own);
-    }
+    const bool standby = weighted && shares[i].weight() == 0;
+    Rank rank{standby, 0, 0};
+    if (!weighted || standby) rank = {standby, shares[i].priority(), ordered ? i : 0};
+    ranks[rank] = 0;
+    ranked.push_back({{i, 0, standby}, rank});
   }
-  std::set<uint32_t> used;
-  for (const Place& place : places) used.insert(place.priority);
-  for (Place& place : places) {
-    place.priority = static_cast<uint32_t>(std::distance(used.begin(), used.find(place.priority)));
+  uint32_t next = 0;
+  for (auto& [rank, priority] : ranks) priority = next++;
+  std::vector<Place> places;
+  for (auto& [place, rank] : ranked) {
+    place.priority = ranks[rank];
+    places.push_back(place);
+  }
+  if (ordered) {
+    std::stable_sort(places.begin(), places.end(), [&](const Place& a, const Place& b) {
+      return shares[a.share].priority() < shares[b.share].priority();
+    });
   }
   return places;
 }
 
 }  // namespace
 
-void MakeSpread(const mesh::v1::DestinationSet& set, const Intent& intent, const std::string& own_cluster,
-                NodeProfile profile, cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints) {
+bool OneBeforeOthers(const mesh::v1::DestinationSet& set) {
+  const std::vector<Place> places = PlacesOf(set);
+  const auto first = std::count_if(places.begin(), places.end(), [](const Place& p) { return p.priority == 0; });
+  return first == 1 && places.size() > 1;
+}
+
+void MakeSpread(const mesh::v1::DestinationSet& set, const Intent& intent, int64_t interval_ms, NodeProfile profile,
+                cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints) {
   Start(set.name(), out);
   auto* metadata = WeirMetadata(out->mutable_metadata());
   (*metadata)["host"].set_string_value(set.hostname());
   (*metadata)["mode"].set_string_value(set.mode() == mesh::v1::DestinationSet::ORDERED ? "ORDERED" : "PROPORTIONAL");
-  auto* order = (*metadata)["order"].mutable_list_value();
+  SayJudgement(true, out);
+  AddMeshCheck(set.hostname(), interval_ms, profile, out);
 
   endpoints->set_cluster_name(set.name());
   endpoints->mutable_policy()->mutable_overprovisioning_factor()->set_value(kOverprovisioning);
-  const std::vector<Place> places = PlacesOf(set, own_cluster);
   std::set<std::string> peers;
-  for (int i = 0; i < set.clusters_size(); ++i) {
-    const mesh::v1::ClusterShare& share = set.clusters(i);
-    order->add_values()->set_string_value(share.cluster());
+  for (const Place& place : PlacesOf(set)) {
+    const mesh::v1::ClusterShare& share = set.clusters(place.share);
     auto* locality = endpoints->add_endpoints();
     locality->mutable_locality()->set_region(share.region());
     locality->mutable_locality()->set_zone(share.zone());
     locality->mutable_locality()->set_sub_zone(share.cluster());
-    locality->mutable_load_balancing_weight()->set_value(places[static_cast<size_t>(i)].weight);
-    locality->set_priority(places[static_cast<size_t>(i)].priority);
+    locality->mutable_load_balancing_weight()->set_value(std::max(share.weight(), 1u));  // Envoy knows no weight of 0.
+    locality->set_priority(place.priority);
+    if (!profile.hardened && place.standby) {
+      (*WeirMetadata(locality->mutable_metadata()))["standby"].set_bool_value(true);
+    }
+    if (!profile.hardened && share.drained()) {
+      (*WeirMetadata(locality->mutable_metadata()))["drained"].set_bool_value(true);
+    }
     const auto imported = intent.endpoints.find(share.endpoints());
     if (imported == intent.endpoints.end()) continue;  // The place stays: its share is intended, it cannot serve.
     for (const mesh::v1::ImportedEndpoint& from : imported->second.message->endpoints()) {
-      AddEndpoint(from.address(), from.port(), from.spiffe_id(), share.cluster(), locality);
+      auto* added = AddEndpoint(from.address(), from.port(), from.spiffe_id(), share.cluster(), locality);
+      if (profile.hardened && share.drained()) added->set_health_status(core::DRAINING);
       peers.insert(from.spiffe_id());
     }
   }
   AddUpstreamTls(set.hostname(), peers, out);
-  if (profile.hardened) AddOutlierDetection(out);
+  if (profile.hardened) HardenCluster(out);
 }
 
 void MakeLocal(const mesh::v1::DestinationSet& set, const v1::Service* service, const Facts& facts,
-               const ClusterIdentity& identity, NodeProfile profile, cluster::Cluster* out,
+               const ClusterIdentity& identity, int64_t interval_ms, NodeProfile profile, cluster::Cluster* out,
                endpoint::ClusterLoadAssignment* endpoints) {
   Start(set.name(), out);
   (*WeirMetadata(out->mutable_metadata()))["host"].set_string_value(set.hostname());
+  SayJudgement(false, out);
+  AddMeshCheck(set.service().host(), interval_ms, profile, out);
   endpoints->set_cluster_name(set.name());
   endpoints->mutable_policy()->mutable_overprovisioning_factor()->set_value(kOverprovisioning);
   auto* locality = endpoints->add_endpoints();
@@ -152,7 +159,7 @@ void MakeLocal(const mesh::v1::DestinationSet& set, const v1::Service* service, 
     }
   }
   AddUpstreamTls(ServiceSni(set.service().port(), set.service().host()), peers, out);
-  if (profile.hardened) AddOutlierDetection(out);
+  if (profile.hardened) HardenCluster(out);
 }
 
 }  // namespace weir::agent::envoy_v3

@@ -42,17 +42,16 @@ void MeshTls(const Peers& peers, tls::CommonTlsContext* context) {
   if (peers.exact.empty()) add()->set_exact("spiffe://nobody.invalid");  // No matcher at all would mean anybody.
 }
 
-void AddHttp(const std::string& stat_prefix, const std::string& route_config,
-             const route::RouteConfiguration* inline_routes, bool edge, NodeProfile profile,
-             listener::FilterChain* chain) {
+void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterChain* chain) {
   hcm::HttpConnectionManager http;
-  http.set_stat_prefix(stat_prefix);
-  if (inline_routes != nullptr) {
-    *http.mutable_route_config() = *inline_routes;
+  http.set_stat_prefix(options.stat_prefix);
+  if (options.inline_routes != nullptr) {
+    *http.mutable_route_config() = *options.inline_routes;
   } else {
-    http.mutable_rds()->set_route_config_name(route_config);
+    http.mutable_rds()->set_route_config_name(options.route_config);
     FromAds(http.mutable_rds()->mutable_config_source());
   }
+  if (profile.hardened && options.answers_for != nullptr) AddHealthAnswer(*options.answers_for, &http);
   auto* router = http.add_http_filters();
   router->set_name("envoy.filters.http.router");
   Pack(::envoy::extensions::filters::http::router::v3::Router(), router->mutable_typed_config());
@@ -61,7 +60,7 @@ void AddHttp(const std::string& stat_prefix, const std::string& route_config,
     http.mutable_normalize_path()->set_value(true);
     http.set_merge_slashes(true);
     http.set_path_with_escaped_slashes_action(hcm::HttpConnectionManager::REJECT_REQUEST);
-    http.mutable_use_remote_address()->set_value(edge);
+    http.mutable_use_remote_address()->set_value(options.edge);
     SetMilliseconds(60'000, http.mutable_request_headers_timeout());
     http.mutable_common_http_protocol_options()->set_headers_with_underscores_action(core::HttpProtocolOptions::ALLOW);
     http.mutable_common_http_protocol_options()->mutable_max_headers_count()->set_value(100);

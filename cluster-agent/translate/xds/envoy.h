@@ -2,6 +2,7 @@
 
 // The vocabulary of Envoy v3 messages that the translation is written in. Included by .cc files of this folder only.
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,10 +50,15 @@ struct Peers {
 // Own certificate by SDS `identity`, peers against SDS `trust`.
 void MeshTls(const Peers& peers, tls::CommonTlsContext* context);
 
-// An HTTP connection manager that takes its routes by RDS, or `inline_routes` when that is set.
-void AddHttp(const std::string& stat_prefix, const std::string& route_config,
-             const route::RouteConfiguration* inline_routes, bool edge, NodeProfile profile,
-             listener::FilterChain* chain);
+struct HttpOptions {
+  std::string stat_prefix;
+  std::string route_config;                                  // By RDS...
+  const route::RouteConfiguration* inline_routes = nullptr;  // ...or, when set, these.
+  bool edge = false;                                         // Clients are strangers.
+  // Set: stock Envoy answers kHealthPath itself, 200 when each of these clusters has a healthy endpoint.
+  const std::set<std::string>* answers_for = nullptr;
+};
+void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterChain* chain);
 
 // One chain of the mesh port: TLS of the mesh for these server names.
 void AddMeshTls(const std::string& server_name, const Peers& peers, listener::FilterChain* chain);
@@ -61,13 +67,40 @@ void AddMeshTls(const std::string& server_name, const Peers& peers, listener::Fi
 void MakeVirtualHost(const std::string& name, const mesh::v1::Host& host, const Intent& intent, NodeProfile profile,
                      route::VirtualHost* out);
 
-// Tier 1: one locality per Weir cluster with its weight and place.
-void MakeSpread(const mesh::v1::DestinationSet& set, const Intent& intent, const std::string& own_cluster,
-                NodeProfile profile, cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints);
+// Tier 1: one locality per Weir cluster with its weight and place. Checked each `interval_ms` where a peer has no
+// digest.
+void MakeSpread(const mesh::v1::DestinationSet& set, const Intent& intent, int64_t interval_ms, NodeProfile profile,
+                cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints);
+// Whether only one cluster comes first and others wait behind it, so that a repeated request should skip the first.
+bool OneBeforeOthers(const mesh::v1::DestinationSet& set);
 
 // Tier 2: the pods of a service of this cluster, through their proxies. `service` may be null: no endpoints.
 void MakeLocal(const mesh::v1::DestinationSet& set, const v1::Service* service, const Facts& facts,
-               const ClusterIdentity& identity, NodeProfile profile, cluster::Cluster* out,
+               const ClusterIdentity& identity, int64_t interval_ms, NodeProfile profile, cluster::Cluster* out,
                endpoint::ClusterLoadAssignment* endpoints);
+
+// --- Health
+
+inline constexpr std::string_view kHealthPath = "/.weir/health";
+inline constexpr std::string_view kHealthChain = "weir.health";  // Name of the chain that has the digest.
+inline constexpr int64_t kCheckIntervalMs = 1'000;
+
+// filter_metadata["dev.weir"]: what Envoy has no field for.
+google::protobuf::Map<std::string, google::protobuf::Value>* WeirMetadata(core::Metadata* metadata);
+
+// How often to check when one endpoint is checked `checks_per_round` times at each turn: at most 200 a second.
+int64_t StretchedInterval(uint64_t checks_per_round);
+// "Can what stands behind you serve `host`?"
+void AddMeshCheck(const std::string& host, int64_t interval_ms, NodeProfile profile, cluster::Cluster* out);
+// Of the application itself, as its service asks; a TCP connect without a word on it.
+void AddAppCheck(const v1::Service& service, const v1::Workload& workload, NodeProfile profile, cluster::Cluster* out);
+// Hold and slow return, and whether to ask for the digest: `spread` over clusters, or inside one.
+void SayJudgement(bool spread, cluster::Cluster* out);
+// Our engine judges health itself; Envoy is told to set aside at once what cannot be reached.
+void AddOutlierDetection(cluster::Cluster* out);
+// Stock Envoy's answer to kHealthPath.
+void AddHealthAnswer(const std::set<std::string>& clusters, hcm::HttpConnectionManager* http);
+// What stands on kHealthChain for those that have no digest.
+route::RouteConfiguration DigestRoutes();
 
 }  // namespace weir::agent::envoy_v3

@@ -1,5 +1,6 @@
 #include "cluster-agent/translate/xds/envoy.h"
 #include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
+#include "envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.pb.h"
 
 namespace weir::agent::envoy_v3 {
 namespace {
@@ -19,18 +20,61 @@ route::RedirectAction::RedirectResponseCode RedirectCode(uint32_t code) {
   }
 }
 
-// What our engine does by itself (one move to another endpoint), as near as Envoy has fields for it.
-void AddRetry(route::RetryPolicy* retry) {
-  retry->set_retry_on("connect-failure,refused-stream");
+constexpr std::string_view kOnFailure = "connect-failure,refused-stream";
+constexpr std::string_view kOnAnything = "connect-failure,refused-stream,reset,gateway-error";
+constexpr std::string_view kOnLoss = "connect-failure,refused-stream,reset";
+
+// What our engine does by itself (one move to another cluster), as near as Envoy has fields for it. Envoy leaves out
+// hosts, not clusters, and picks by weight until it finds another: so more attempts, and many picks for each.
+void AddRetry(std::string_view retry_on, const mesh::v1::DestinationSet& set, route::RetryPolicy* retry) {
+  retry->set_retry_on(std::string(retry_on));
   retry->mutable_num_retries()->set_value(3);
-  retry->set_host_selection_retry_max_attempts(5);
+  retry->set_host_selection_retry_max_attempts(100);
+  SetMilliseconds(2, retry->mutable_retry_back_off()->mutable_base_interval());
+  SetMilliseconds(20, retry->mutable_retry_back_off()->mutable_max_interval());
   auto* predicate = retry->add_retry_host_predicate();
   predicate->set_name("envoy.retry_host_predicates.previous_hosts");
   Pack(::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate(),
        predicate->mutable_typed_config());
+  if (!OneBeforeOthers(set)) return;
+  ::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig others;
+  others.set_update_frequency(1);
+  retry->mutable_retry_priority()->set_name("envoy.retry_priorities.previous_priorities");
+  Pack(others, retry->mutable_retry_priority()->mutable_typed_config());
 }
 
-void SetAction(const mesh::v1::Route& from, const Intent& intent, NodeProfile profile, route::Route* to) {
+// Envoy decides by the route what may be repeated: the same route three times, for safe methods, for requests that say
+// so themselves, and for the rest.
+void AddRepeatable(const route::Route& plain, const mesh::v1::Route& from, const mesh::v1::DestinationSet& set,
+                   route::VirtualHost* out) {
+  const std::string_view safe = set.has_service() ? kOnLoss : kOnAnything;
+  const auto add = [&](std::string_view retry_on) {
+    auto* to = out->add_routes();
+    *to = plain;
+    AddRetry(retry_on, set, to->mutable_route()->mutable_retry_policy());
+    return to;
+  };
+  if (from.idempotent()) {
+    add(safe);
+    return;
+  }
+  auto* method = add(safe)->mutable_match()->add_headers();
+  method->set_name(":method");
+  method->mutable_string_match()->mutable_safe_regex()->set_regex("GET|HEAD|OPTIONS|TRACE");
+  auto* key = add(safe)->mutable_match()->add_headers();
+  key->set_name("idempotency-key");
+  key->set_present_match(true);
+  add(kOnFailure);
+}
+
+// From outside nothing below this path is answered.
+void HideOwnPaths(route::VirtualHost* out) {
+  auto* to = out->add_routes();
+  to->mutable_match()->set_path_separated_prefix("/.weir");
+  to->mutable_direct_response()->set_status(404);
+}
+
+void SetAction(const mesh::v1::Route& from, const Intent& intent, route::Route* to) {
   if (from.has_redirect()) {
     auto* redirect = to->mutable_redirect();
     if (!from.redirect().authority().empty()) redirect->set_host_redirect(from.redirect().authority());
@@ -55,7 +99,7 @@ void SetAction(const mesh::v1::Route& from, const Intent& intent, NodeProfile pr
     *action->mutable_timeout() = from.timeout();
   else
     SetMilliseconds(15'000, action->mutable_timeout());
-  if (profile.hardened) AddRetry(action->mutable_retry_policy());
+  if (from.idempotent()) (*WeirMetadata(to->mutable_metadata()))["idempotent"].set_bool_value(true);
 }
 
 }  // namespace
@@ -64,21 +108,25 @@ void MakeVirtualHost(const std::string& name, const mesh::v1::Host& host, const 
                      route::VirtualHost* out) {
   out->set_name(name);
   out->add_domains(host.hostname());
+  if (profile.hardened) HideOwnPaths(out);
   for (const mesh::v1::Route& from : host.routes()) {
-    const auto add = [&]() {
-      auto* to = out->add_routes();
-      to->set_name(from.name());
-      SetAction(from, intent, profile, to);
-      return to->mutable_match();
-    };
-    if (from.match().empty()) add()->set_prefix("/");
-    for (const mesh::v1::RouteMatch& match : from.match()) {
-      auto* to = add();
+    const auto set = intent.destination_sets.find(from.destination_set());
+    const bool goes_on = from.has_destination_set() && set != intent.destination_sets.end();
+    const auto add = [&](const mesh::v1::RouteMatch& match) {
+      route::Route to;
+      to.set_name(from.name());
       if (match.has_exact())
-        to->set_path(match.exact());
+        to.mutable_match()->set_path(match.exact());
       else
-        to->set_prefix(match.has_prefix() ? match.prefix() : "/");
-    }
+        to.mutable_match()->set_prefix(match.has_prefix() ? match.prefix() : "/");
+      SetAction(from, intent, &to);
+      if (profile.hardened && goes_on)
+        AddRepeatable(to, from, *set->second.message, out);
+      else
+        *out->add_routes() = std::move(to);
+    };
+    if (from.match().empty()) add({});
+    for (const mesh::v1::RouteMatch& match : from.match()) add(match);
   }
 }
 

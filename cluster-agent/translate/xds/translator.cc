@@ -58,7 +58,7 @@ struct Port {
   std::vector<const Piece<mesh::v1::Host>*> hosts;
   std::unordered_set<std::string_view> hostnames;  // Of `hosts`.
   std::set<std::string> tier2_callers;
-  std::set<std::string> tier2_hosts;  // Hostnames.
+  std::map<std::string, std::set<std::string>> tier2_hosts;  // Hostnames, and the sets that stand behind each.
 };
 
 }  // namespace
@@ -81,6 +81,7 @@ class NodeTranslation {
       AddPublicListener(port);
       AddRoutes(port);
     }
+    CountChecks();
     for (const auto& set : sets_) AddDestination(intent_.destination_sets.at(set));
     AddMeshListener(ports);
     AddApps();
@@ -149,11 +150,13 @@ class NodeTranslation {
         continue;
       }
       port->hosts.push_back(&host->second);
-      if (tier2) port->tier2_hosts.insert(hostname);
+      const auto& elsewhere = listener.public_only_hosts();
+      const bool on_mesh = tier2 && std::find(elsewhere.begin(), elsewhere.end(), host_name) == elsewhere.end();
+      if (on_mesh) port->tier2_hosts[hostname];
       for (const mesh::v1::Route& route : host->second.message->routes()) {
-        if (route.has_destination_set() && intent_.destination_sets.contains(route.destination_set())) {
-          sets_.insert(route.destination_set());
-        }
+        if (!route.has_destination_set() || !intent_.destination_sets.contains(route.destination_set())) continue;
+        sets_.insert(route.destination_set());
+        if (on_mesh) port->tier2_hosts[hostname].insert(route.destination_set());
       }
     }
   }
@@ -172,7 +175,7 @@ class NodeTranslation {
     Add<envoy_v3::listener::Listener>(xds::kListener, name, input, ListenerOrigins(port), [&](auto* out) {
       Bind(name, bound, out);
       auto* chain = out->add_filter_chains();
-      AddHttp(port.route_config, port.route_config, nullptr, true, profile_, chain);
+      AddHttp({.stat_prefix = port.route_config, .route_config = port.route_config, .edge = true}, profile_, chain);
     });
   }
 
@@ -208,11 +211,19 @@ class NodeTranslation {
     return Ref("Host", host.message->name(), host.version);
   }
 
-  // The intent's version, and which of its destination sets exist.
+  // The intent's version, which of its destination sets exist, and what of them the routes of a stock Envoy depend on.
   std::string HostInput(const Piece<mesh::v1::Host>& host) const {
     std::string input = host.message->name() + " " + host.version;
     for (const mesh::v1::Route& route : host.message->routes()) {
-      if (route.has_destination_set()) input += intent_.destination_sets.contains(route.destination_set()) ? '1' : '0';
+      if (!route.has_destination_set()) continue;
+      const auto set = intent_.destination_sets.find(route.destination_set());
+      if (set == intent_.destination_sets.end()) {
+        input += '0';
+      } else if (!profile_.hardened) {
+        input += '1';
+      } else {
+        input += set->second.message->has_service() ? 's' : OneBeforeOthers(*set->second.message) ? 'o' : 'e';
+      }
     }
     return input;
   }
@@ -220,7 +231,9 @@ class NodeTranslation {
   void AddDestination(const Piece<mesh::v1::DestinationSet>& set) {
     const std::string& name = set.message->name();
     Origins origins{Ref("DestinationSet", name, set.version)};
-    std::string input = fmt::format("{} {} {}\n", set.version, identity_.cluster, identity_.trust_domain);
+    const int64_t interval_ms = CheckInterval(*set.message);
+    std::string input =
+        fmt::format("{} {} {} {}\n", set.version, identity_.cluster, identity_.trust_domain, interval_ms);
     const v1::Service* service = nullptr;
     if (set.message->has_service()) {
       service = FindService(facts_, set.message->service());
@@ -238,9 +251,9 @@ class NodeTranslation {
     }
     const auto make = [&](cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints) {
       if (set.message->has_service())
-        MakeLocal(*set.message, service, facts_, identity_, profile_, out, endpoints);
+        MakeLocal(*set.message, service, facts_, identity_, interval_ms, profile_, out, endpoints);
       else
-        MakeSpread(*set.message, intent_, identity_.cluster, profile_, out, endpoints);
+        MakeSpread(*set.message, intent_, interval_ms, profile_, out, endpoints);
     };
     Add<cluster::Cluster>(xds::kCluster, name, input, origins, [&](auto* out) {
       endpoint::ClusterLoadAssignment unused;
@@ -252,51 +265,122 @@ class NodeTranslation {
     });
   }
 
-  // Tier 2: a chain per host. Pods: a chain per port of each service that selects this workload. Both on one listener.
-  void AddMeshListener(const std::vector<Port>& ports) {
-    struct Chain {
-      Peers peers;
-      std::string route_config;
-      uint32_t app_port = 0;
-    };
-    std::map<std::string, Chain> chains;
-    Origins origins;
+  // Calls `use` with what tells one endpoint of the set from others.
+  template <typename Use>
+  void ForEachEndpoint(const mesh::v1::DestinationSet& set, Use use) const {
+    if (set.has_service()) {
+      const v1::Service* service = FindService(facts_, set.service());
+      if (service == nullptr) return;
+      for (const v1::Workload* pod : EndpointsOf(facts_, *service)) use(pod->addresses(0));
+    }
+    for (const mesh::v1::ClusterShare& share : set.clusters()) {
+      const auto imported = intent_.endpoints.find(share.endpoints());
+      if (imported == intent_.endpoints.end()) continue;
+      for (const mesh::v1::ImportedEndpoint& endpoint : imported->second.message->endpoints()) use(endpoint.address());
+    }
+  }
+
+  // How many checks each endpoint would see at one turn of all sets, from this gateway and its equals.
+  void CountChecks() {
+    for (const auto& name : sets_) {
+      ForEachEndpoint(*intent_.destination_sets.at(name).message,
+                      [&](const std::string& address) { ++checks_[address]; });
+    }
+    std::set<std::string> selectors;
+    std::vector<const mesh::v1::Selector*> distinct;
+    for (const auto& [name, piece] : intent_.listeners) {
+      const mesh::v1::Selector& selector = piece.message->selector();
+      if (Selects(selector, workload_) && selectors.insert(Bytes(selector)).second) distinct.push_back(&selector);
+    }
+    equals_ = std::max<uint64_t>(1, std::count_if(facts_.workloads.begin(), facts_.workloads.end(), [&](const auto& w) {
+                                   return std::any_of(distinct.begin(), distinct.end(),
+                                                      [&](const auto* s) { return Selects(*s, *w.second); });
+                                 }));
+  }
+
+  int64_t CheckInterval(const mesh::v1::DestinationSet& set) const {
+    uint64_t most = 0;
+    ForEachEndpoint(set, [&](const std::string& address) { most = std::max(most, checks_.at(address)); });
+    return StretchedInterval(most * equals_);
+  }
+
+  struct MeshChain {
+    Peers peers;
+    std::string route_config;        // Tier 2,
+    uint32_t app_port = 0;           // or a pod; neither: the health digest.
+    std::set<std::string> clusters;  // What stands behind it.
+    std::string name;                // "" = the server name.
+  };
+
+  // Tier 2: a chain per host, and the one of the health digest.
+  void CollectTier2Chains(const std::vector<Port>& ports, std::map<std::string, MeshChain>* chains, Origins* origins) {
+    std::set<std::string> callers;
     for (const Port& port : ports) {  // By port: the lowest that serves a host has its name on the mesh port.
       if (port.tier2_hosts.empty()) continue;
-      for (const IntentRef& ref : ListenerOrigins(port)) origins.push_back(ref);
-      for (const std::string& hostname : port.tier2_hosts) {
-        chains.emplace(hostname,
-                       Chain{{{port.tier2_callers.begin(), port.tier2_callers.end()}, ""}, port.route_config, 0});
+      for (const IntentRef& ref : ListenerOrigins(port)) origins->push_back(ref);
+      callers.insert(port.tier2_callers.begin(), port.tier2_callers.end());
+      for (const auto& [hostname, sets] : port.tier2_hosts) {
+        chains->emplace(
+            hostname,
+            MeshChain{{{port.tier2_callers.begin(), port.tier2_callers.end()}, ""}, port.route_config, 0, sets, ""});
       }
     }
+    if (callers.empty()) return;
+    chains->emplace("health." + identity_.trust_domain,
+                    MeshChain{{{callers.begin(), callers.end()}, ""}, "", 0, {}, std::string(kHealthChain)});
+  }
+
+  // Pods: a chain per port of each service that selects this workload.
+  void CollectPodChains(std::map<std::string, MeshChain>* chains) {
     for (const v1::Service* service : Serving()) {
       for (const uint32_t port : service->ports()) {
-        chains.emplace(ServiceSni(port, HostOf(*service)),
-                       Chain{{{}, "spiffe://" + identity_.trust_domain + "/"}, "", port});
+        chains->emplace(
+            ServiceSni(port, HostOf(*service)),
+            MeshChain{{{}, "spiffe://" + identity_.trust_domain + "/"}, "", port, {fmt::format("app/{}", port)}, ""});
       }
     }
+  }
+
+  void AddMeshListener(const std::vector<Port>& ports) {
+    std::map<std::string, MeshChain> chains;
+    Origins origins;
+    CollectTier2Chains(ports, &chains, &origins);
+    CollectPodChains(&chains);
     if (chains.empty()) return;
     std::string input = AddressesInput() + "\n";
     for (const auto& [name, chain] : chains) {
       input += fmt::format("{} {} {} {}", name, chain.route_config, chain.app_port, chain.peers.prefix);
       for (const std::string& peer : chain.peers.exact) input += " " + peer;
+      if (profile_.hardened) {
+        for (const std::string& cluster : chain.clusters) input += "\t" + cluster;
+      }
       input += "\n";
     }
     const std::string name = std::to_string(kMeshPort);
     Add<envoy_v3::listener::Listener>(xds::kListener, name, input, origins, [&](auto* out) {
       Bind(name, BoundPort(workload_, kMeshPort), out);
       AddTlsInspector(out);
-      for (const auto& [server_name, chain] : chains) {
-        auto* to = out->add_filter_chains();
-        AddMeshTls(server_name, chain.peers, to);
-        if (chain.app_port == 0) {
-          AddHttp("mesh/" + chain.route_config, chain.route_config, nullptr, false, profile_, to);
-        } else {
-          const route::RouteConfiguration routes = AppRoutes(chain.app_port);
-          AddHttp(routes.name(), "", &routes, false, profile_, to);
-        }
-      }
+      for (const auto& [server_name, chain] : chains) MakeMeshChain(server_name, chain, out->add_filter_chains());
     });
+  }
+
+  void MakeMeshChain(const std::string& server_name, const MeshChain& chain,
+                     envoy_v3::listener::FilterChain* out) const {
+    AddMeshTls(server_name, chain.peers, out);
+    if (!chain.name.empty()) out->set_name(chain.name);
+    HttpOptions http;
+    http.answers_for = &chain.clusters;
+    route::RouteConfiguration routes;
+    if (!chain.route_config.empty()) {
+      http.stat_prefix = "mesh/" + chain.route_config;
+      http.route_config = chain.route_config;
+    } else {
+      routes = chain.app_port == 0 ? DigestRoutes() : AppRoutes(chain.app_port);
+      http.stat_prefix = routes.name();
+      http.inline_routes = &routes;
+      if (chain.app_port == 0) http.answers_for = nullptr;  // The digest is not the health of one host.
+    }
+    AddHttp(http, profile_, out);
   }
 
   static route::RouteConfiguration AppRoutes(uint32_t port) {
@@ -313,22 +397,34 @@ class NodeTranslation {
     return routes;
   }
 
-  // The application beside the pod proxy, once per port that some service declares.
+  // The application beside the pod proxy, once per port that some service declares. The first service that says how to
+  // check it is believed.
   void AddApps() {
-    std::set<uint32_t> ports;
-    for (const v1::Service* service : Serving()) ports.insert(service->ports().begin(), service->ports().end());
-    for (const uint32_t port : ports) {
+    std::map<uint32_t, const v1::Service*> ports;
+    for (const v1::Service* service : Serving()) {
+      for (const uint32_t port : service->ports()) {
+        const v1::Service*& checks = ports[port];
+        if (checks == nullptr || (!checks->has_health_check() && service->has_health_check())) checks = service;
+      }
+    }
+    for (const auto& [port, service] : ports) {
       const std::string name = fmt::format("app/{}", port);
       const std::string& address = workload_.addresses(0);
       const uint32_t bound = BoundPort(workload_, port);
-      Add<cluster::Cluster>(xds::kCluster, name, fmt::format("{} {}", address, bound), {}, [&](auto* out) {
+      const v1::HealthCheck& check = service->health_check();
+      const std::string input = fmt::format("{} {} {} {} {}", address, bound, HostOf(*service), check.path(),
+                                            check.port() == 0 ? 0 : BoundPort(workload_, check.port()));
+      Add<cluster::Cluster>(xds::kCluster, name, input, {}, [&](auto* out) {
         out->set_name(name);
         out->set_type(cluster::Cluster::STATIC);
         SetMilliseconds(500, out->mutable_connect_timeout());
+        out->mutable_common_lb_config()->mutable_healthy_panic_threshold()->set_value(0);
         auto* assignment = out->mutable_load_assignment();
         assignment->set_cluster_name(name);
         auto* endpoint = assignment->add_endpoints()->add_lb_endpoints()->mutable_endpoint();
         SetAddress(address, bound, endpoint->mutable_address());
+        SayJudgement(false, out);
+        AddAppCheck(*service, workload_, profile_, out);
       });
     }
   }
@@ -383,6 +479,8 @@ class NodeTranslation {
   std::set<std::string> sets_;  // Destination sets that routes of this workload use.
   std::vector<const v1::Service*> serving_;
   bool serving_known_ = false;
+  std::unordered_map<std::string_view, uint64_t> checks_;  // Address -> sets that have it checked.
+  uint64_t equals_ = 1;  // Gateways of this cluster that check the same, this one too.
   std::shared_ptr<NodeConfig> config_ = std::make_shared<NodeConfig>();
 };
 
