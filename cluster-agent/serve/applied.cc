@@ -52,6 +52,8 @@ void AppliedLedger::OnAck(const std::string& workload, uint64_t stream, const xd
     acknowledged.erase(name);
     rejected.erase(name);
   }
+  // It has something of that name, but should the version before be wanted again, its old word for it is worth nothing.
+  for (const std::string& name : event.replaced) acknowledged[name].clear();
   gateway.dirty = true;
 }
 

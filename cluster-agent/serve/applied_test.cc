@@ -107,6 +107,32 @@ TEST_F(AppliedLedgerTest, KeepsWhatAGatewayAcknowledgedWhenItsStreamEndsAndForge
   EXPECT_EQ(Find(report, "Host")->version(), "");
 }
 
+TEST_F(AppliedLedgerTest, BelievesNoOldWordWhenAVersionReturns) {
+  ledger_.OnOpened("ns/w", 1);
+  ledger_.SetConfig("ns/w", Config("1", "a"));
+  AckAll(*Config("1", "a"));
+  v1::Applied report;
+  ledger_.Report(true, &report);
+  EXPECT_EQ(Find(report, "Host")->version(), "1");
+  ledger_.SetConfig("ns/w", Config("2", "b"));
+  xds::AckEvent on_its_way;
+  on_its_way.type_url = xds::kVirtualHost;
+  on_its_way.replaced = {"l/h"};
+  ledger_.OnAck("ns/w", 1, on_its_way);
+  ledger_.SetConfig("ns/w", Config("3", "a"));  // The same bytes as the first; the gateway may run "b" by now.
+  report.Clear();
+  ledger_.Report(true, &report);
+  EXPECT_EQ(Find(report, "Host")->version(), "1");
+  ledger_.OnAck("ns/w", 1, Ack(*Config("2", "b"), xds::kVirtualHost));
+  report.Clear();
+  ledger_.Report(true, &report);
+  EXPECT_EQ(Find(report, "Host")->version(), "1");
+  ledger_.OnAck("ns/w", 1, Ack(*Config("3", "a"), xds::kVirtualHost));
+  report.Clear();
+  ledger_.Report(true, &report);
+  EXPECT_EQ(Find(report, "Host")->version(), "3");
+}
+
 TEST_F(AppliedLedgerTest, SaysWhenAGatewayNoLongerHasSomething) {
   const auto config = Config("1", "a");
   ledger_.OnOpened("ns/w", 1);
@@ -120,6 +146,13 @@ TEST_F(AppliedLedgerTest, SaysWhenAGatewayNoLongerHasSomething) {
   report.Clear();
   ledger_.Report(false, &report);
   EXPECT_EQ(Find(report, "Host"), nullptr);  // It still runs there.
+  xds::AckEvent on_its_way;
+  on_its_way.type_url = xds::kVirtualHost;
+  on_its_way.replaced = {"l/h"};
+  ledger_.OnAck("ns/w", 1, on_its_way);
+  report.Clear();
+  ledger_.Report(false, &report);
+  EXPECT_EQ(Find(report, "Host"), nullptr);
   xds::AckEvent removed;
   removed.type_url = xds::kVirtualHost;
   removed.removed = {"l/h"};

@@ -474,6 +474,15 @@ void ServerStream::State::MarkSent(TypeState& type, const ResourcePtr& resource,
 }
 
 void ServerStream::State::Send(TypeState& type, Flight flight, bool holds) {
+  AckEvent event{.type_url = type.rule->url};
+  for (const NamedVersion& sent : flight.sent) {
+    const auto had = type.acknowledged.find(sent.name);
+    if (had != type.acknowledged.end() && had->second != sent.version) event.replaced.push_back(sent.name);
+  }
+  for (const std::string& name : flight.removed) {
+    if (type.acknowledged.contains(name)) event.replaced.push_back(name);
+  }
+  if (!event.replaced.empty()) Report(std::move(event));
   type.last_nonce = flight.nonce;
   type.flight = std::move(flight);
   type.answer_due = false;

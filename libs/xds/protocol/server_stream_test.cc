@@ -146,6 +146,19 @@ TEST_F(StreamTest, T8SendsNothingAfterANackUntilTheContentChanges) {
   EXPECT_EQ(NextDelta(), "Cluster +a");
 }
 
+TEST_F(StreamTest, T57SaysWhichAcknowledgedVersionsAreBeingReplaced) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "1"}, {"c", "1"}}}}));
+  ASSERT_TRUE(Delta(kCluster).ok());
+  Drain();
+  events_.clear();
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "2"}, {"c", "1"}, {"d", "1"}}}}));
+  EXPECT_EQ(NextDelta(), "Cluster +a +d -b");
+  ASSERT_EQ(events_.size(), 1u);
+  EXPECT_EQ(events_[0].replaced, (Names{"a", "b"}));  // "d" is new, "c" stays.
+  ASSERT_TRUE(Ack().ok());
+  EXPECT_TRUE(events_[1].replaced.empty());
+}
+
 TEST_F(StreamTest, T12CountsOnlyTheNamedResourcesOfANackAsRejected) {
   stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "1"}}}}));
   ASSERT_TRUE(Delta(kCluster).ok());

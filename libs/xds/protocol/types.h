@@ -87,6 +87,9 @@ struct AckEvent {
   std::vector<NamedVersion> rejected_resources{};
   std::vector<std::string> removed{};  // Names the client acknowledged to be gone.
   std::string error{};                 // Reason of a NACK.
+  // Not an answer: names whose acknowledged version is being replaced or removed by a response that is on its way.
+  // Until it is answered nobody knows which of them the client runs.
+  std::vector<std::string> replaced{};
 };
 
 // weir.mesh.v1.Heartbeat{name: "heartbeat", sequence}, encoded by hand: this library knows no api.
