@@ -106,7 +106,7 @@ void MakeSpread(const mesh::v1::DestinationSet& set, const Intent& intent, int64
   auto* metadata = WeirMetadata(out->mutable_metadata());
   (*metadata)["host"].set_string_value(set.hostname());
   (*metadata)["mode"].set_string_value(set.mode() == mesh::v1::DestinationSet::ORDERED ? "ORDERED" : "PROPORTIONAL");
-  SayJudgement(true, out);
+  SayJudgement(true, profile, out);
   AddMeshCheck(set.hostname(), interval_ms, profile, out);
 
   endpoints->set_cluster_name(set.name());
@@ -143,7 +143,7 @@ void MakeLocal(const mesh::v1::DestinationSet& set, const v1::Service* service, 
                endpoint::ClusterLoadAssignment* endpoints) {
   Start(set.name(), out);
   (*WeirMetadata(out->mutable_metadata()))["host"].set_string_value(set.hostname());
-  SayJudgement(false, out);
+  SayJudgement(false, profile, out);
   AddMeshCheck(set.service().host(), interval_ms, profile, out);
   endpoints->set_cluster_name(set.name());
   endpoints->mutable_policy()->mutable_overprovisioning_factor()->set_value(kOverprovisioning);

@@ -95,7 +95,7 @@ void AddMeshCheck(const std::string& host, int64_t interval_ms, NodeProfile prof
 // Of the application itself, as its service asks; a TCP connect without a word on it.
 void AddAppCheck(const v1::Service& service, const v1::Workload& workload, NodeProfile profile, cluster::Cluster* out);
 // Hold and slow return, and whether to ask for the digest: `spread` over clusters, or inside one.
-void SayJudgement(bool spread, cluster::Cluster* out);
+void SayJudgement(bool spread, NodeProfile profile, cluster::Cluster* out);
 // Our engine judges health itself; Envoy is told to set aside at once what cannot be reached.
 void AddOutlierDetection(cluster::Cluster* out);
 // Stock Envoy's answer to kHealthPath.

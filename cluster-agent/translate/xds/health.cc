@@ -10,8 +10,6 @@ namespace {
 constexpr int64_t kTimeoutMs = 500;
 constexpr uint32_t kDownAfter = 2;
 constexpr uint32_t kUpAfter = 3;
-constexpr int64_t kHoldMs = 10'000;
-constexpr int64_t kSlowReturnMs = 10'000;
 constexpr uint64_t kChecksPerSecond = 200;  // That one endpoint sees, from all the gateways of one cluster.
 
 core::HealthCheck* AddCheck(int64_t interval_ms, NodeProfile profile, cluster::Cluster* out) {
@@ -69,11 +67,11 @@ void AddAppCheck(const v1::Service& service, const v1::Workload& workload, NodeP
   }
 }
 
-void SayJudgement(bool spread, cluster::Cluster* out) {
+void SayJudgement(bool spread, NodeProfile profile, cluster::Cluster* out) {
   auto* metadata = WeirMetadata(out->mutable_metadata());
   // Inside a cluster nothing is gained by keeping out what answers again.
-  (*metadata)["hold_ms"].set_number_value(spread ? kHoldMs : 0);
-  (*metadata)["slow_return_ms"].set_number_value(spread ? kSlowReturnMs : 0);
+  (*metadata)["hold_ms"].set_number_value(static_cast<double>(spread ? profile.hold_ms : 0));
+  (*metadata)["slow_return_ms"].set_number_value(static_cast<double>(spread ? profile.slow_return_ms : 0));
   if (spread) (*metadata)["digest"].set_bool_value(true);
 }
 

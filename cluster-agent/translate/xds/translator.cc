@@ -423,7 +423,7 @@ class NodeTranslation {
         assignment->set_cluster_name(name);
         auto* endpoint = assignment->add_endpoints()->add_lb_endpoints()->mutable_endpoint();
         SetAddress(address, bound, endpoint->mutable_address());
-        SayJudgement(false, out);
+        SayJudgement(false, profile_, out);
         AddAppCheck(*service, workload_, profile_, out);
       });
     }

@@ -40,6 +40,9 @@ inline constexpr std::string_view kEnvoyTypes[] = {xds::kCluster, xds::kEndpoint
 struct NodeProfile {
   bool vhds = true;      // Virtual hosts as resources of their own (node feature dev.weir.vhds), else inline.
   bool hardened = true;  // The engine guards itself (limits, path rules, retries); stock Envoy is told each of them.
+  // How long a cluster that was judged down stays out at least; over how long it comes back (10 steps).
+  int64_t hold_ms = 10'000;
+  int64_t slow_return_ms = 10'000;
 };
 
 struct ClusterIdentity {
