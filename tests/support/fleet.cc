@@ -133,10 +133,11 @@ std::vector<std::string> Fleet::Names() const {
   return out;
 }
 
-Status Fleet::Restart(const std::string& name) {
+Status Fleet::Restart(const std::string& name, std::vector<std::string> env) {
   for (auto& [known, process] : processes_) {
     if (known != name) continue;
     Command command = process->command();
+    command.env = std::move(env);
     process.reset();
     WEIR_ASSIGN(process, Process::Start(std::move(command)));
     return {};

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/support/http_client.h"
+#include "tests/support/timeline.h"
 
 namespace weir::test {
 namespace {
@@ -19,6 +20,14 @@ struct Shared {
   std::atomic<uint64_t> begun{0};
   std::atomic<uint64_t> done{0};
 };
+
+// "" = answered as wanted.
+std::string ErrorOf(const Result<HttpAnswer>& answer) {
+  if (!answer.ok()) return answer.error().ToString();
+  if (answer->status >= 200 && answer->status < 300) return "";
+  const auto reason = answer->headers.find("x-weir-reason");
+  return fmt::format("status {}{}", answer->status, reason == answer->headers.end() ? "" : " (" + reason->second + ")");
+}
 
 // One connection's work.
 void Drive(Shared& shared, const Target& target, LoadReport& report, std::vector<float>& latencies) {
@@ -34,21 +43,30 @@ void Drive(Shared& shared, const Target& target, LoadReport& report, std::vector
                                std::chrono::duration<double>(static_cast<double>(number) / options.rate));
       std::this_thread::sleep_until(due);
     }
-    const auto answer = client.Get(options.host, options.path);
-    latencies.push_back(std::chrono::duration<float, std::milli>(Steady::now() - due).count());
+    const auto answer = client.Do(options.method, options.host, options.path);
+    if (options.new_connections) client.Close();
+    const auto end = Steady::now();
+    latencies.push_back(std::chrono::duration<float, std::milli>(end - due).count());
     ++report.requests;
     shared.done.fetch_add(1);
-    if (answer.ok() && answer->status >= 200 && answer->status < 300) {
-      const auto backend = answer->headers.find(options.backend_header);
-      ++report.by_backend[backend == answer->headers.end() ? "" : backend->second];
-      continue;
+    const std::string error = ErrorOf(answer);
+    std::string backend;
+    if (answer.ok()) {
+      const auto header = answer->headers.find(options.backend_header);
+      if (header != answer->headers.end()) backend = header->second;
     }
-    ++report.failed;
-    if (!report.first_error.empty()) continue;
-    report.first_error = !answer.ok() ? answer.error().ToString()
-                                      : "status " + std::to_string(answer->status) + ": " + answer->body.substr(0, 200);
-    if (answer.ok() && answer->headers.contains("x-weir-reason"))
-      report.first_error += " (" + answer->headers.at("x-weir-reason") + ")";
+    if (error.empty()) {
+      ++report.by_backend[backend];
+    } else {
+      ++report.failed;
+      if (report.first_error.empty())
+        report.first_error = answer.ok() ? error + ": " + answer->body.substr(0, 200) : error;
+    }
+    if (options.timeline == nullptr) continue;
+    const auto since = [&](Steady::time_point time) {
+      return std::chrono::duration<double>(time - options.timeline->start()).count();
+    };
+    options.timeline->Add({since(due), since(end), answer.ok() ? answer->status : 0, std::move(backend), error});
   }
 }
 

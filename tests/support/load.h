@@ -14,15 +14,20 @@ struct Target {
   uint16_t port = 0;
 };
 
+class Timeline;
+
 struct LoadOptions {
   std::vector<Target> targets;  // Connections are dealt out over them in turn.
   std::string host;             // Host header.
+  std::string method = "GET";
   std::string path = "/";
   unsigned connections = 8;    // One thread each.
   uint64_t requests = 10'000;  // Exactly so many; 0 = until `stop` says true.
   double rate = 0;             // Open loop: requests per second over all; 0 = closed loop.
   std::string backend_header = "x-served-by";
   std::chrono::milliseconds timeout{10'000};
+  bool new_connections = false;                 // One for each request.
+  Timeline* timeline = nullptr;                 // Takes a note of each request; times count from its start.
   std::function<bool()> stop;                   // Asked before each request; may be empty.
   std::function<void(uint64_t done)> progress;  // Called about ten times a second from one thread; may be empty.
 };
@@ -39,7 +44,7 @@ struct LoadReport {
   void Add(const LoadReport& other);  // Counts only.
 };
 
-// GETs over kept connections. Returns when all are answered.
+// Requests over kept connections. Returns when all are answered.
 LoadReport RunLoad(const LoadOptions& options);
 
 }  // namespace weir::test

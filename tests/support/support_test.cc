@@ -14,6 +14,7 @@
 #include "tests/support/http_client.h"
 #include "tests/support/load.h"
 #include "tests/support/process.h"
+#include "tests/support/timeline.h"
 
 namespace weir::test {
 namespace {
@@ -178,6 +179,28 @@ TEST(RunLoad, CountsBackendsAndFailures) {
   EXPECT_EQ(report.failed, 2u);
   EXPECT_EQ(report.by_backend.at("b"), 8u);
   EXPECT_NE(report.first_error.find("none"), std::string::npos);
+}
+
+TEST(Timeline, FindsWhenTheSharesWereReached) {
+  Timeline timeline;
+  // Ten answers a second for eight seconds that are over: first all from b, from -4 s on three of four from a.
+  for (int i = 0; i < 80; ++i) {
+    const double end = -8.0 + i * 0.1;
+    timeline.Add({end - 0.01, end, 200, end > -4.01 && i % 4 != 0 ? "a" : "b", ""});
+  }
+  timeline.Add({-6, -5.5, 503, "", "status 503"});
+  const auto reached = timeline.SharesReached({{"a", 0.75}, {"b", 0.25}}, -8, 0.02, 2, 15);
+  ASSERT_TRUE(reached.has_value());
+  EXPECT_NEAR(*reached, -2, 0.2);
+  EXPECT_FALSE(timeline.SharesReached({{"a", 1}}, -8, 0.02, 2, 15).has_value());
+  EXPECT_FALSE(timeline.SharesReached({{"a", 0.75}}, -8, 0.02, 2, 1000).has_value());
+  EXPECT_EQ(timeline.LastFailure(-8), -5.5);
+  EXPECT_FALSE(timeline.LastFailure(-5).has_value());
+  const Span span = timeline.Between(-8, -4.05);
+  EXPECT_EQ(span.failed, 1u);
+  EXPECT_EQ(span.by_backend.at("b"), span.requests - 1);
+  EXPECT_NEAR(span.slowest, 0.5, 1e-9);
+  EXPECT_EQ(span.errors.at("status 503"), 1u);
 }
 
 TEST(Fleet, NamesEveryAddressThatIsTaken) {

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/e2e/scene.h"
+#include "tests/support/timeline.h"
+
+namespace weir::e2e {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr double kSlowdown = 3;  // Sanitizers: everything that computes takes longer.
+#else
+constexpr double kSlowdown = 1;
+#endif
+
+// A frozen or silent cluster is judged dead 2.5 s later at most; what waited for it is answered by another one then.
+constexpr double kSlowest = 3.0 * kSlowdown;
+constexpr double kBack =
+    20.0 * kSlowdown;          // From the end of a fault to the old shares; hold and slow return are short here.
+constexpr double kRate = 200;  // Requests per second, open loop.
+
+// One scene for all faults of a binary: two clusters at 75/25 behind two T1s, and requests that never stop. Hold and
+// slow return are shortened to 1 s and 2 s; the demo shows the real ones.
+class FaultTest : public testing::Test {
+ protected:
+  static Status BringUp(SceneOptions options);
+  static void TearDownTestSuite();
+  static Scene* scene_;
+
+  void SetUp() override;     // Traffic runs and is split 75/25.
+  void TearDown() override;  // Says what the fault has cost.
+
+  test::Fleet& fleet() { return scene_->fleet(); }
+  test::Process& Program(const std::string& name);
+  // Everything that makes a cluster, its agent too.
+  std::vector<std::string> AllOf(const std::string& cluster) const;
+  void Kill(const std::vector<std::string>& names);
+  void Restart(const std::vector<std::string>& names);
+
+  // The moment of the fault: what counts is counted from here.
+  void Mark(const std::string& what);
+  // Since the mark no request failed and none was slower than kSlowest.
+  void ExpectNothingLost();
+  // Within `seconds` from now, one second long, every answer comes from `cluster`.
+  void ExpectOnly(const std::string& cluster, double seconds = kSlowest);
+  // Within `seconds` from now 75/25 is delivered again, to two points.
+  void ExpectSharesBack(double seconds = kBack);
+  test::Span Since() const { return traffic_->timeline().Between(mark_); }
+
+  const std::map<std::string, double> shares_{{"c1", 0.75}, {"c2", 0.25}};
+  std::unique_ptr<test::Traffic> traffic_;
+  double mark_ = 0;
+  std::string what_;
+};
+
+}  // namespace weir::e2e

@@ -1,0 +1,211 @@
+#include "tests/e2e/faults.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "libs/base/file.h"
+#include "tests/support/http_client.h"
+
+// Programs die, freeze and come back while requests go on. Every GET may be repeated, so none may fail while one
+// cluster is alive.
+namespace weir::e2e {
+namespace {
+
+constexpr char kTier2[] = "gateway/c1/shop/t2";
+
+class Faults : public FaultTest {
+ protected:
+  static void SetUpTestSuite() {
+    const Status up = BringUp({.net = 70, .pods = 2});
+    ASSERT_TRUE(up.ok()) << up.error().message;
+  }
+};
+
+TEST_F(Faults, AKilledClusterLosesNoGet) {
+  // Beside the GETs some POSTs, which must not be repeated once they were sent: such a one may fail, but gets an
+  // answer.
+  test::LoadOptions post = scene_->Load(0);
+  post.method = "POST";
+  post.rate = 50;
+  post.connections = 8;
+  test::Traffic posts(post);
+  posts.RunFor(0.5);
+  Mark("kill -9 of every process of c1");
+  const double killed = posts.Now();
+  Kill(AllOf("c1"));
+  ExpectOnly("c2");
+  ExpectNothingLost();
+  posts.Stop();
+  const test::Span lost = posts.timeline().Between(killed);
+  fmt::print("  POSTs meanwhile: {}\n", lost.ToString());
+  EXPECT_LE(lost.failed, 8u) << lost.ToString();  // At most what was on its way.
+  for (const auto& [error, count] : lost.errors) EXPECT_EQ(error.find("status 50"), 0u) << error;
+
+  Restart(AllOf("c1"));
+  ExpectSharesBack();
+  ExpectNothingLost();
+}
+
+TEST_F(Faults, AFrozenClusterLosesNoGet) {
+  Mark("SIGSTOP of c1's T2, connections open and new");
+  Program(kTier2).Freeze();
+  ExpectOnly("c2");
+  ExpectNothingLost();
+  Program(kTier2).Thaw();
+  ExpectSharesBack();
+  ExpectNothingLost();
+}
+
+TEST_F(Faults, ATier1ThatStartsWhileAClusterIsFrozenLosesNoGet) {
+  traffic_->Stop();
+  Program(kTier2).Freeze();
+  Kill({"gateway/edge/t1/t1-1"});
+  Restart({"gateway/edge/t1/t1-1"});
+  const Status up =
+      test::WaitForPort(fleet().Find("gateway/edge/t1/t1-1"), scene_->Tier1(1), kPort, test::Milliseconds(20'000));
+  ASSERT_TRUE(up.ok()) << up.error().message;
+  test::LoadOptions load = scene_->Load(0);
+  load.targets = {{scene_->Tier1(1), kPort}};
+  load.rate = kRate / 2;
+  load.connections = 32;
+  traffic_ = std::make_unique<test::Traffic>(load);
+  Mark("a T1 starts while c1's T2 is frozen");
+  ExpectOnly("c2");
+  ExpectNothingLost();
+  Program(kTier2).Thaw();
+  ExpectSharesBack();
+  ExpectNothingLost();
+}
+
+TEST_F(Faults, TheOtherTier1GoesOnExactly) {
+  traffic_->Stop();
+  test::LoadOptions load = scene_->Load(0);
+  load.targets = {{scene_->Tier1(2), kPort}};
+  load.rate = kRate;
+  load.connections = 8;
+  traffic_ = std::make_unique<test::Traffic>(load);
+  traffic_->RunFor(0.5);
+  Mark("kill -9 of one T1 of two, seen through the other");
+  Kill({"gateway/edge/t1/t1-1"});
+  traffic_->RunFor(2);
+  Restart({"gateway/edge/t1/t1-1"});
+  traffic_->RunFor(1);
+  traffic_->Stop();
+  ExpectNothingLost();
+  const test::Span span = Since();
+  // Two workers, and as much again for where the counting begins and ends.
+  EXPECT_NEAR(static_cast<double>(span.by_backend.at("c1")), 0.75 * static_cast<double>(span.requests), 4);
+  const Status up =
+      test::WaitForPort(fleet().Find("gateway/edge/t1/t1-1"), scene_->Tier1(1), kPort, test::Milliseconds(20'000));
+  EXPECT_TRUE(up.ok()) << up.error().message;
+}
+
+TEST_F(Faults, ATier2WithoutPodsGivesItsShareAway) {
+  Mark("kill -9 of both pod proxies of c1, its T2 alive");
+  Kill({"gateway/c1/shop/pod-1", "gateway/c1/shop/pod-2"});
+  ExpectOnly("c2");
+  ExpectNothingLost();
+  Restart({"gateway/c1/shop/pod-1", "gateway/c1/shop/pod-2"});
+  ExpectSharesBack();
+  ExpectNothingLost();
+}
+
+TEST_F(Faults, DeadAppsBehindLivingProxiesGiveTheirShareAway) {
+  Mark("kill -9 of both apps of c1, T2 and pod proxies alive");
+  Kill({"app/c1/shop/pod-1", "app/c1/shop/pod-2"});
+  ExpectOnly("c2", 2 * kSlowest);
+  ExpectNothingLost();
+  Restart({"app/c1/shop/pod-1", "app/c1/shop/pod-2"});
+  ExpectSharesBack();
+  ExpectNothingLost();
+}
+
+TEST_F(Faults, OneDeadPodOfTwoMovesNoShare) {
+  Mark("kill -9 of one pod of two of c1");
+  Kill({"gateway/c1/shop/pod-1"});
+  traffic_->RunFor(2);
+  ExpectNothingLost();
+  EXPECT_NEAR(Since().Share("c1"), 0.75, 0.02);
+  Restart({"gateway/c1/shop/pod-1"});
+  traffic_->RunFor(1);
+  ExpectNothingLost();
+}
+
+TEST_F(Faults, WithoutAnyClusterTheAnswerIsClearAndAllComesBack) {
+  const std::vector<std::string> all{kTier2, "gateway/c2/shop/t2"};
+  Mark("kill -9 of the T2s of all clusters, and back");
+  Kill(all);
+  test::HttpClient client(scene_->Tier1(1), kPort);
+  const Status none = test::WaitUntil("a clear refusal", test::Milliseconds(5'000), nullptr, [&] {
+    const auto answer = client.Get(kHost, "/");
+    return answer.ok() && answer->status == 503 && answer->headers.contains("x-weir-reason") &&
+           answer->headers.at("x-weir-reason") == "no_cluster_can_serve";
+  });
+  EXPECT_TRUE(none.ok()) << none.error().message;
+  const auto before = std::chrono::steady_clock::now();
+  const auto answer = client.Get(kHost, "/");
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(answer->headers.contains("retry-after") ? answer->headers.at("retry-after") : "", "1");
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::milliseconds(500));  // Nobody waits for the dead.
+  const test::Span refused = Since();
+  for (const auto& [error, count] : refused.errors) EXPECT_EQ(error.find("status 503 ("), 0u) << error;
+
+  Restart(all);
+  ExpectSharesBack();
+  const double back = traffic_->Now();
+  traffic_->RunFor(1);
+  EXPECT_EQ(traffic_->timeline().Between(back).failed, 0u);
+}
+
+TEST_F(Faults, AClockThatJumpsMovesNothing) {
+  const char* library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+  if (access(library, R_OK) != 0) GTEST_SKIP() << library << " is missing (Debian: libfaketime)";
+  const std::string clock = scene_->File("t1-clock", "+0\n");
+  traffic_->Stop();
+  Kill({"gateway/edge/t1/t1-1"});
+  const Status started =
+      fleet().Restart("gateway/edge/t1/t1-1",
+                      {std::string("LD_PRELOAD=") + library, "FAKETIME_TIMESTAMP_FILE=" + clock, "FAKETIME_NO_CACHE=1",
+                       "FAKETIME_DONT_FAKE_MONOTONIC=1", "ASAN_OPTIONS=verify_asan_link_order=0"});
+  ASSERT_TRUE(started.ok()) << started.error().message;
+  const Status up =
+      test::WaitForPort(fleet().Find("gateway/edge/t1/t1-1"), scene_->Tier1(1), kPort, test::Milliseconds(20'000));
+  ASSERT_TRUE(up.ok()) << up.error().message;
+  test::LoadOptions load = scene_->Load(0);
+  load.targets = {{scene_->Tier1(1), kPort}};
+  load.rate = kRate;
+  load.connections = 8;
+  traffic_ = std::make_unique<test::Traffic>(load);
+  ExpectSharesBack();
+  Mark("the clock of a T1 jumps an hour ahead, then two hours back");
+  for (const char* time : {"+3600\n", "-3600\n"}) {
+    ASSERT_TRUE(WriteFileAtomic(clock, time).ok());
+    traffic_->RunFor(2.5);
+  }
+  ExpectNothingLost();
+  EXPECT_NEAR(Since().Share("c1"), 0.75, 0.02);
+  traffic_->Stop();
+  Kill({"gateway/edge/t1/t1-1"});
+  Restart({"gateway/edge/t1/t1-1"});
+}
+
+TEST_F(Faults, KillsInARowLoseNoGet) {
+  const char* asked = std::getenv("WEIR_FAULT_KILLS");  // 20 before a release.
+  const int kills = asked == nullptr ? 2 : std::atoi(asked);
+  Mark(fmt::format("{} times kill -9 of a T2, c1 and c2 in turn", kills));
+  for (int i = 0; i < kills; ++i) {
+    const bool first = i % 2 == 0;
+    const std::string victim = first ? kTier2 : "gateway/c2/shop/t2";
+    Kill({victim});
+    ExpectOnly(first ? "c2" : "c1");
+    Restart({victim});
+    ExpectSharesBack();
+    ExpectNothingLost();
+    if (HasFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace weir::e2e
