@@ -1,0 +1,219 @@
+#include "libs/gateway/load_reports.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "api/weir/agent/v1/traffic.grpc.pb.h"
+#include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
+#include "libs/obs/log.h"
+#include "libs/rpc/status.h"
+
+namespace weir::gateway {
+namespace {
+
+using envoy::service::load_stats::v3::LoadReportingService;
+using envoy::service::load_stats::v3::LoadStatsRequest;
+using envoy::service::load_stats::v3::LoadStatsResponse;
+
+constexpr Duration kInterval = std::chrono::seconds(1);
+constexpr Duration kHealthAtLeast = std::chrono::seconds(10);
+constexpr Duration kPause = std::chrono::seconds(3);  // After a loss.
+constexpr std::chrono::seconds kAnswerWithin{5};
+
+void SetDuration(Duration from, google::protobuf::Duration* to) {
+  to->set_seconds(from.count() / 1'000'000'000);
+  to->set_nanos(static_cast<int32_t>(from.count() % 1'000'000'000));
+}
+
+void SetTime(std::chrono::system_clock::time_point from, google::protobuf::Timestamp* to) {
+  const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(from.time_since_epoch()).count();
+  if (nanos <= 0) return;
+  to->set_seconds(nanos / 1'000'000'000);
+  to->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+}
+
+void FillHealth(const std::vector<proxy::SetHealthReport>& from, agent::v1::GatewayHealthReport* to) {
+  for (const proxy::SetHealthReport& set : from) {
+    auto* out = to->add_sets();
+    out->set_destination_set(set.set);
+    for (const proxy::LocalityHealthReport& locality : set.localities) {
+      auto* cluster = out->add_clusters();
+      cluster->set_cluster(locality.cluster);
+      cluster->set_can_serve(locality.can_serve);
+      cluster->set_reason(locality.reason);
+      cluster->set_returning(locality.returning);
+      SetTime(locality.since, cluster->mutable_since());
+      for (const proxy::EvidenceReport& evidence : locality.evidence) {
+        auto* one = cluster->add_evidence();
+        one->set_endpoint(evidence.endpoint);
+        one->set_source(evidence.source);
+        one->set_healthy(evidence.healthy);
+        one->set_text(evidence.text);
+        SetTime(evidence.time, one->mutable_time());
+      }
+    }
+  }
+}
+
+// Of everything but times and texts, which change with each observation.
+uint64_t HashOf(const std::vector<proxy::SetHealthReport>& sets) {
+  uint64_t hash = 1469598103934665603ull;
+  const auto add = [&hash](uint64_t value) { hash = (hash ^ value) * 1099511628211ull; };
+  const auto text = [&add](const std::string& value) { add(std::hash<std::string>()(value)); };
+  for (const proxy::SetHealthReport& set : sets) {
+    text(set.set);
+    for (const proxy::LocalityHealthReport& locality : set.localities) {
+      text(locality.cluster);
+      text(locality.reason);
+      add(locality.can_serve ? 1 : 2);
+      add(locality.returning);
+      for (const proxy::EvidenceReport& evidence : locality.evidence) {
+        text(evidence.endpoint);
+        text(evidence.source);
+        add(evidence.healthy ? 1 : 2);
+      }
+    }
+  }
+  return hash;
+}
+
+}  // namespace
+
+std::vector<LoadStatsRequest> LoadDifference::Take(const std::vector<proxy::ShareReport>& now, Duration interval) {
+  // All the clusters of a set go together, if one of them has news.
+  std::map<std::string, std::map<std::string, Said>> totals;
+  for (const proxy::ShareReport& share : now) {
+    Said& total = totals[share.set][share.cluster];
+    total.requests += share.requests;
+    total.errors += share.errors;
+    total.intended = share.intended;
+  }
+  std::vector<LoadStatsRequest> out;
+  std::map<Key, Said> next;
+  for (const auto& [set, clusters] : totals) {
+    envoy::config::endpoint::v3::ClusterStats stats;
+    bool news = restarted_;
+    for (const auto& [cluster, total] : clusters) {
+      const auto before = said_.find({set, cluster});
+      // A total below the last one: the engine counts anew.
+      const Said base = before != said_.end() && before->second.requests <= total.requests ? before->second : Said{};
+      const uint64_t requests = total.requests - base.requests;
+      const uint64_t errors = std::min(requests, total.errors - std::min(total.errors, base.errors));
+      news = news || requests > 0 || before == said_.end() || before->second.intended != total.intended;
+      auto* locality = stats.add_upstream_locality_stats();
+      locality->mutable_locality()->set_sub_zone(cluster);
+      locality->set_total_issued_requests(requests);
+      locality->set_total_successful_requests(requests - errors);
+      locality->set_total_error_requests(errors);
+      auto* intended = locality->add_load_metric_stats();
+      intended->set_metric_name("dev.weir.intended");
+      intended->set_num_requests_finished_with_metric(1);
+      intended->set_total_metric_value(total.intended);
+      next[{set, cluster}] = total;
+    }
+    if (!news) continue;
+    stats.set_cluster_name(set);
+    SetDuration(interval, stats.mutable_load_report_interval());
+    if (out.empty() || out.back().cluster_stats_size() >= static_cast<int>(kMostSetsPerMessage)) out.emplace_back();
+    *out.back().add_cluster_stats() = std::move(stats);
+  }
+  said_ = std::move(next);
+  restarted_ = false;
+  return out;
+}
+
+LoadReports::LoadReports(const Settings& settings, Sources sources)
+    : settings_(settings), sources_(std::move(sources)) {}
+LoadReports::~LoadReports() { Stop(); }
+
+void LoadReports::Start() {
+  loads_said_ = Clock::Real().Now();
+  thread_ = std::thread([this] { Run(); });
+}
+
+void LoadReports::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    for (grpc::ClientContext* call : calls_) call->TryCancel();
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+bool LoadReports::Wait(Duration time) {
+  std::unique_lock lock(mutex_);
+  return !wake_.wait_for(lock, time, [this] { return stopped_; });
+}
+
+bool LoadReports::Enter(grpc::ClientContext* context) {
+  std::lock_guard lock(mutex_);
+  if (!stopped_) calls_.push_back(context);
+  return !stopped_;
+}
+
+void LoadReports::Leave(grpc::ClientContext* context) {
+  std::lock_guard lock(mutex_);
+  std::erase(calls_, context);
+}
+
+void LoadReports::Run() {
+  do {
+    const Status ended = Serve();
+    obs::Log(obs::Level::kDebug, "no load reports to the agent", {{"reason", ended.error().ToString()}});
+  } while (Wait(kPause));
+}
+
+Status LoadReports::Serve() {
+  WEIR_ASSIGN(const auto options, settings_.AgentChannel());
+  WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));
+  const auto stub = LoadReportingService::NewStub(channel);
+  grpc::ClientContext context;
+  if (!Enter(&context)) return Cancelled("STOPPED", "stopped");
+  const auto stream = stub->StreamLoadStats(&context);
+  LoadStatsRequest hello;
+  hello.mutable_node()->set_id(settings_.node_id);
+  hello.mutable_node()->set_cluster(settings_.cluster);
+  LoadStatsResponse answer;  // It may ask for other intervals; ours is the one it uses.
+  bool alive = stream->Write(hello) && stream->Read(&answer);
+  difference_.Restart();
+  health_said_ = 0;
+  Status told;
+  while (alive && told.ok()) {
+    const MonoTime now = Clock::Real().Now();
+    for (const LoadStatsRequest& report : difference_.Take(sources_.shares(), now - loads_said_)) {
+      alive = alive && stream->Write(report);
+    }
+    loads_said_ = now;
+    if (alive) told = TellHealth(channel);
+    if (!Wait(kInterval)) break;
+  }
+  context.TryCancel();
+  const grpc::Status status = stream->Finish();
+  Leave(&context);
+  WEIR_TRY(told);
+  return rpc::FromGrpc(status);
+}
+
+Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel) {
+  const auto health = sources_.health();
+  const uint64_t hash = HashOf(health);
+  const MonoTime now = Clock::Real().Now();
+  if (health_said_ == hash && now - health_time_ < kHealthAtLeast) return {};
+  agent::v1::GatewayHealthReport report;
+  FillHealth(health, &report);
+  agent::v1::GatewayHealthAck ack;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kAnswerWithin);
+  if (!Enter(&context)) return Cancelled("STOPPED", "stopped");
+  const grpc::Status status = agent::v1::GatewayHealth::NewStub(channel)->Report(&context, report, &ack);
+  Leave(&context);
+  if (!status.ok()) return rpc::FromGrpc(status);
+  health_said_ = hash;
+  health_time_ = now;
+  return {};
+}
+
+}  // namespace weir::gateway
