@@ -17,7 +17,8 @@
 namespace weir::agent {
 namespace {
 
-constexpr size_t kQueueLimit = 256;
+constexpr size_t kQueueLimit = 4096;
+constexpr Duration kTrafficInterval = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -137,20 +138,23 @@ struct Reports::Core {
     uint64_t beats = 0;
     bool answered = false;
     MonoTime next_beat = options.clock->Now() + options.heartbeat;
+    MonoTime next_traffic = options.clock->Now();
+    bool traffic_told = false;
     std::unique_lock lock(mutex);
     for (;;) {
-      const bool due = wake.wait_for(lock, std::max<Duration>(next_beat - options.clock->Now(), Duration(0)), [&] {
+      const MonoTime look = std::min({next_beat, next_traffic, heard + options.heartbeat * options.misses});
+      wake.wait_for(lock, std::max<Duration>(look - options.clock->Now(), Duration(0)), [&] {
         return stopping || reconnect || ended.has_value() || !inbox.empty() ||
                (answered && (applied_changed || (facts_changed && told.has_value())));
       });
       if (stopping || reconnect || ended.has_value()) return answered;
       const MonoTime now = options.clock->Now();
-      if (now - heard > options.heartbeat * options.misses) {
+      if (now - heard >= options.heartbeat * options.misses) {
         obs::Log(obs::Level::kWarn, "no heartbeat from the server; dialling anew");
         return answered;
       }
       std::vector<v1::AgentMessage> out;
-      if (!due || now >= next_beat) {
+      if (now >= next_beat) {
         next_beat = now + options.heartbeat;
         out.emplace_back().mutable_heartbeat()->set_sequence(++beats);
       }
@@ -170,6 +174,10 @@ struct Reports::Core {
         Compare(message.state().hash(), &told, &sequence, &out);
       }
       if (answered && applied_changed) AddApplied(false, &out);
+      if (now >= next_traffic) {
+        next_traffic = now + kTrafficInterval;
+        if (answered) AddTraffic(!std::exchange(traffic_told, true), &out);
+      }
       if (answered && facts_changed && facts.has_value() && told.has_value()) {
         facts_changed = false;
         if (server_hash.has_value()) {
@@ -207,6 +215,12 @@ struct Reports::Core {
     applied_changed = false;
     v1::AgentMessage message;
     if (options.applied(full, message.mutable_applied())) out->push_back(std::move(message));
+  }
+
+  void AddTraffic(bool full, std::vector<v1::AgentMessage>* out) {
+    std::vector<v1::GatewayTraffic> gateways;
+    if (!options.traffic || !options.traffic(full, &gateways)) return;
+    for (v1::GatewayTraffic& gateway : gateways) *out->emplace_back().mutable_traffic() = std::move(gateway);
   }
 };
 

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cluster-agent/translate/facts.h"
 #include "libs/base/clock.h"
@@ -10,7 +11,8 @@
 
 namespace weir::agent::v1 {
 class Applied;
-}
+class GatewayTraffic;
+}  // namespace weir::agent::v1
 
 namespace weir::agent {
 
@@ -20,6 +22,8 @@ struct ReportsOptions {
   // Everything that gateways applied (`full`), or the changes since the last call that returned true. False: nothing to
   // say.
   std::function<bool(bool full, v1::Applied* out)> applied;
+  // What is to be said of the gateways now (`full`: everything); asked each second. Unset = nothing ever.
+  std::function<bool(bool full, std::vector<v1::GatewayTraffic>* out)> traffic;
   Duration heartbeat = std::chrono::seconds(3);
   int misses = 3;  // So many intervals of silence: dial anew.
   Duration backoff_min = std::chrono::milliseconds(100);

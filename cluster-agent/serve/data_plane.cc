@@ -12,6 +12,8 @@
 #include "api/weir/agent/v1/agent.pb.h"
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "cluster-agent/serve/applied.h"
+#include "cluster-agent/serve/telemetry.h"
+#include "cluster-agent/serve/traffic.h"
 #include "cluster-agent/serve/workloads.h"
 #include "cluster-agent/translate/bytes.h"
 #include "cluster-agent/translate/xds/translator.h"
@@ -98,6 +100,8 @@ struct DataPlane::Core {
   WorkloadRegistry registry;
   rpc::Pool pool{2, 256};
   IdentityService identity_service{this};
+  TrafficLedger traffic{*options.clock};
+  Telemetry telemetry{[this](const std::string& token) { return registry.WorkloadOf(token); }, &traffic};
   std::unique_ptr<rpc::RotatingServerTls> tls;
   std::unique_ptr<xds::AdsService> ads;
   std::unique_ptr<grpc::Server> server;
@@ -229,7 +233,11 @@ struct DataPlane::Core {
         continue;
       }
       const bool stock = key.ends_with(kStock);
-      const auto config = translator.Translate(now_intent, now_facts, workload, {.vhds = !stock, .hardened = stock});
+      const NodeProfile profile{.vhds = !stock,
+                                .hardened = stock,
+                                .hold_ms = options.minimum_hold.count(),
+                                .slow_return_ms = options.slow_return.count()};
+      const auto config = translator.Translate(now_intent, now_facts, workload, profile);
       TellProblems(workload, config->problems);
       xds::ResourcePtr identity;
       if (stock) {
@@ -304,6 +312,7 @@ Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Me
   builder.AddListeningPort(core->options.listen, core->tls->credentials(), &core->port);
   builder.RegisterService(core->ads->service());
   builder.RegisterService(&core->identity_service);
+  core->telemetry.Register(builder);
   core->server = builder.BuildAndStart();
   if (core->server == nullptr || core->port == 0) {
     return FailedPrecondition("ADDRESS_IN_USE", "cannot listen on {}", core->options.listen);
@@ -327,6 +336,7 @@ void DataPlane::Stop() {
   if (!core_->worker.joinable()) return;
   core_->worker.join();
   core_->ads->Shutdown();
+  core_->telemetry.Shutdown();
   core_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
   core_->server->Wait();
   core_->pool.Stop();
@@ -357,7 +367,9 @@ void DataPlane::SetFacts(Facts facts) {
   std::lock_guard lock(core_->mutex);
   if (core_->facts.has_value()) {
     for (const auto& [key, workload] : core_->facts->workloads) {
-      if (!facts.workloads.contains(key)) core_->ledger.Forget(key);
+      if (facts.workloads.contains(key)) continue;
+      core_->ledger.Forget(key);
+      core_->traffic.Forget(key);
     }
   }
   core_->facts = std::move(facts);
@@ -381,6 +393,8 @@ bool DataPlane::Applied(bool full, v1::Applied* out) {
   std::lock_guard lock(core_->mutex);
   return core_->ledger.Report(full, out);
 }
+
+bool DataPlane::Traffic(bool full, std::vector<v1::GatewayTraffic>* out) { return core_->traffic.Report(full, out); }
 
 bool DataPlane::Ready() const {
   std::lock_guard lock(core_->mutex);

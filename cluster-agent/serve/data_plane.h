@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cluster-agent/link/membership.h"
 #include "cluster-agent/translate/facts.h"
@@ -12,7 +13,8 @@
 
 namespace weir::agent::v1 {
 class Applied;
-}
+class GatewayTraffic;
+}  // namespace weir::agent::v1
 
 namespace weir::agent {
 
@@ -21,6 +23,8 @@ struct DataPlaneOptions {
   std::string tls_dir;        // Where the server's own certificate lies (0600), for rotation.
   std::string workloads_dir;  // See WorkloadRegistry.
   Duration leaf_lifetime = std::chrono::hours(24);
+  std::chrono::milliseconds minimum_hold{10'000};  // See bootstrap.proto.
+  std::chrono::milliseconds slow_return{10'000};
   const Clock* clock = &Clock::Real();
   std::function<void()> on_applied;  // There is something new for Applied; called often, from any thread.
 };
@@ -45,6 +49,8 @@ class DataPlane {
   Status SetMembership(Membership membership, const Leaf& agent_leaf);
 
   bool Applied(bool full, v1::Applied* out);
+  // What gateways do with requests and know of the clusters behind them (TrafficLedger::Report).
+  bool Traffic(bool full, std::vector<v1::GatewayTraffic>* out);
   // True once it answers data planes.
   bool Ready() const;
   size_t Streams() const;

@@ -53,6 +53,17 @@ Node SocketAddress(const std::string& host_port) {
   return address;
 }
 
+// gRPC to the agent with the workload's token.
+Node AgentService(const std::string& token) {
+  Node service = Node::Map();
+  service.Add("envoy_grpc", Node::Map()).Add("cluster_name", Node::String("weir-agent"));
+  Node metadata = Node::Map();
+  metadata.Add("key", Node::String("authorization"));
+  metadata.Add("value", Node::String("Bearer " + token));
+  service.Add("initial_metadata", Node::Sequence()).items.push_back(std::move(metadata));
+  return service;
+}
+
 // A stock Envoy: delta ADS to the agent, identity and trust by SDS on the same stream.
 std::string EnvoyBootstrap(const v1::Workload& workload, const Membership& membership, const std::string& agent,
                            const std::string& token) {
@@ -69,18 +80,16 @@ std::string EnvoyBootstrap(const v1::Workload& workload, const Membership& membe
   Node& ads = dynamic.Add("ads_config", Node::Map());
   ads.Add("api_type", Node::String("DELTA_GRPC"));
   ads.Add("transport_api_version", Node::String("V3"));
-  Node service = Node::Map();
-  service.Add("envoy_grpc", Node::Map()).Add("cluster_name", Node::String("weir-agent"));
-  Node metadata = Node::Map();
-  metadata.Add("key", Node::String("authorization"));
-  metadata.Add("value", Node::String("Bearer " + token));
-  service.Add("initial_metadata", Node::Sequence()).items.push_back(std::move(metadata));
-  ads.Add("grpc_services", Node::Sequence()).items.push_back(std::move(service));
+  ads.Add("grpc_services", Node::Sequence()).items.push_back(AgentService(token));
   for (const char* config : {"cds_config", "lds_config"}) {
     Node& source = dynamic.Add(config, Node::Map());
     source.Add("resource_api_version", Node::String("V3"));
     source.Add("ads", Node::Map());
   }
+  Node& loads = root.Add("cluster_manager", Node::Map()).Add("load_stats_config", Node::Map());
+  loads.Add("api_type", Node::String("GRPC"));
+  loads.Add("transport_api_version", Node::String("V3"));
+  loads.Add("grpc_services", Node::Sequence()).items.push_back(AgentService(token));
   Node cluster = Node::Map();
   cluster.Add("name", Node::String("weir-agent"));
   cluster.Add("type", Node::String("STATIC"));

@@ -1,0 +1,137 @@
+#include "cluster-agent/serve/telemetry.h"
+
+#include <grpcpp/server_builder.h>
+
+#include <mutex>
+#include <set>
+
+#include "api/weir/agent/v1/traffic.grpc.pb.h"
+#include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
+#include "libs/obs/log.h"
+#include "libs/rpc/server.h"
+#include "libs/rpc/status.h"
+
+namespace weir::agent {
+namespace {
+
+using envoy::service::load_stats::v3::LoadReportingService;
+using envoy::service::load_stats::v3::LoadStatsRequest;
+using envoy::service::load_stats::v3::LoadStatsResponse;
+
+constexpr int kIntervalSeconds = 1;
+constexpr size_t kMostStreams = 10'000;
+
+}  // namespace
+
+struct Telemetry::Core {
+  class Stream;
+
+  class Loads : public LoadReportingService::CallbackService {
+   public:
+    explicit Loads(Core* core) : core_(core) {}
+    grpc::ServerBidiReactor<LoadStatsRequest, LoadStatsResponse>* StreamLoadStats(
+        grpc::CallbackServerContext* context) override;
+
+   private:
+    Core* core_;
+  };
+
+  class Health : public v1::GatewayHealth::CallbackService {
+   public:
+    explicit Health(Core* core) : core_(core) {}
+    grpc::ServerUnaryReactor* Report(grpc::CallbackServerContext* context, const v1::GatewayHealthReport* report,
+                                     v1::GatewayHealthAck*) override {
+      auto* reactor = context->DefaultReactor();
+      const auto workload = core_->authenticate(rpc::BearerToken(*context));
+      if (workload.ok()) core_->ledger->OnHealth(*workload, *report);
+      reactor->Finish(workload.ok() ? grpc::Status::OK : rpc::ToGrpc(workload.error()));
+      return reactor;
+    }
+
+   private:
+    Core* core_;
+  };
+
+  Core(Authenticate a, TrafficLedger* l) : authenticate(std::move(a)), ledger(l) {}
+
+  const Authenticate authenticate;
+  TrafficLedger* const ledger;
+  Loads loads{this};
+  Health health{this};
+  std::mutex mutex;
+  bool stopped = false;
+  std::set<Stream*> streams;
+};
+
+// One gateway's reports: the first message names the node, then counts come at the interval we ask for.
+class Telemetry::Core::Stream : public grpc::ServerBidiReactor<LoadStatsRequest, LoadStatsResponse> {
+ public:
+  Stream(Core* core, grpc::CallbackServerContext* context) : core_(core), context_(context) {
+    const Status refused = Begin(rpc::BearerToken(*context));
+    if (!refused.ok()) Finish(rpc::ToGrpc(refused.error()));
+  }
+
+  void Cancel() { context_->TryCancel(); }  // Under the core's lock, so that the context is still there.
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return Finish(grpc::Status::OK);
+    core_->ledger->OnLoad(workload_, report_);
+    report_.Clear();
+    if (!std::exchange(answered_, true)) StartWrite(&answer_);
+    StartRead(&report_);
+  }
+
+  void OnDone() override {
+    {
+      std::lock_guard lock(core_->mutex);
+      core_->streams.erase(this);
+    }
+    delete this;
+  }
+
+ private:
+  Status Begin(const std::string& token) {
+    WEIR_ASSIGN(workload_, core_->authenticate(token));
+    {
+      std::lock_guard lock(core_->mutex);
+      if (core_->stopped || core_->streams.size() >= kMostStreams) {
+        return ResourceExhausted("STREAM_LIMIT", "no more load report streams are taken");
+      }
+      core_->streams.insert(this);
+    }
+    core_->ledger->OnOpened(workload_);
+    answer_.set_send_all_clusters(true);
+    answer_.mutable_load_reporting_interval()->set_seconds(kIntervalSeconds);
+    StartRead(&report_);
+    return {};
+  }
+
+  Core* const core_;
+  grpc::CallbackServerContext* const context_;
+  std::string workload_;
+  bool answered_ = false;
+  LoadStatsRequest report_;
+  LoadStatsResponse answer_;
+};
+
+grpc::ServerBidiReactor<LoadStatsRequest, LoadStatsResponse>* Telemetry::Core::Loads::StreamLoadStats(
+    grpc::CallbackServerContext* context) {
+  return new Stream(core_, context);
+}
+
+Telemetry::Telemetry(Authenticate authenticate, TrafficLedger* ledger)
+    : core_(std::make_unique<Core>(std::move(authenticate), ledger)) {}
+Telemetry::~Telemetry() = default;
+
+void Telemetry::Register(grpc::ServerBuilder& builder) {
+  builder.RegisterService(&core_->loads);
+  builder.RegisterService(&core_->health);
+}
+
+void Telemetry::Shutdown() {
+  std::lock_guard lock(core_->mutex);
+  core_->stopped = true;
+  for (Core::Stream* stream : core_->streams) stream->Cancel();
+}
+
+}  // namespace weir::agent

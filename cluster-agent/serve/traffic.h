@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/weir/agent/v1/traffic.pb.h"
+#include "libs/base/clock.h"
+
+namespace envoy::service::load_stats::v3 {
+class LoadStatsRequest;
+}
+
+namespace weir::agent {
+
+// What the gateways of this cluster say of the clusters behind them: counts by LRS, health by GatewayHealth; turned
+// into what the server is told. Bounded per gateway. Thread-safe.
+class TrafficLedger {
+ public:
+  static constexpr size_t kMostSets = 20'000;                         // Of one gateway; more are not kept.
+  static constexpr size_t kMostSetsPerMessage = 5'000;                // The others go with the next message.
+  static constexpr Duration kLeast = std::chrono::milliseconds(950);  // Between two messages about one gateway.
+  static constexpr Duration kMost = std::chrono::seconds(10);         // So often without a change.
+  static constexpr Duration kSilent = std::chrono::seconds(25);       // A gateway unheard so long is not spoken of.
+
+  explicit TrafficLedger(const Clock& clock) : clock_(clock) {}
+
+  // A stream of reports began: it will say all that it knows.
+  void OnOpened(const std::string& workload);
+  // Counts since the last report. Localities are clusters (sub_zone); the metric "dev.weir.intended" is the share.
+  void OnLoad(const std::string& workload, const envoy::service::load_stats::v3::LoadStatsRequest& report);
+  void OnHealth(const std::string& workload, v1::GatewayHealthReport report);
+  void Forget(const std::string& workload);
+
+  // What the server is to be told now; `full`: all that is known. False: nothing.
+  bool Report(bool full, std::vector<v1::GatewayTraffic>* out);
+
+ private:
+  struct Counts {
+    std::optional<double> intended;
+    uint64_t requests = 0;  // Not told yet.
+    uint64_t errors = 0;
+  };
+  using Clusters = std::map<std::string, Counts>;
+  struct Gateway {
+    std::optional<MonoTime> told;
+    MonoTime heard;
+    double seconds = 0;  // That the counts stand for.
+    std::map<std::string, Clusters> sets;
+    std::set<std::string> changed;
+    std::optional<v1::GatewayHealthReport> health;
+    bool health_changed = false;
+  };
+
+  Gateway& Heard(const std::string& workload);  // Under mutex_, as are the next.
+  static void TellTraffic(Gateway* gateway, v1::GatewayTraffic* out);
+
+  const Clock& clock_;
+  std::mutex mutex_;
+  std::map<std::string, Gateway> gateways_;
+};
+
+}  // namespace weir::agent

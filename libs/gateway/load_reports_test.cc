@@ -1,0 +1,179 @@
+#include "libs/gateway/load_reports.h"
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "api/weir/agent/v1/traffic.grpc.pb.h"
+#include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
+#include "libs/base/file.h"
+#include "libs/identity/certificates.h"
+#include "libs/identity/spiffe_id.h"
+#include "libs/identity/token.h"
+#include "libs/rpc/server.h"
+
+namespace weir::gateway {
+namespace {
+
+using envoy::service::load_stats::v3::LoadReportingService;
+using envoy::service::load_stats::v3::LoadStatsRequest;
+using envoy::service::load_stats::v3::LoadStatsResponse;
+using std::chrono::seconds;
+
+proxy::ShareReport Share(const std::string& set, const std::string& cluster, double intended, uint64_t requests,
+                         uint64_t errors = 0) {
+  proxy::ShareReport share;
+  share.set = set;
+  share.cluster = cluster;
+  share.intended = intended;
+  share.requests = requests;
+  share.errors = errors;
+  return share;
+}
+
+TEST(LoadDifference, SaysEverythingOnceThenOnlyWhatChanged) {
+  LoadDifference difference;
+  auto said = difference.Take({Share("set", "c1", 0.75, 3), Share("set", "c2", 0.25, 1)}, seconds(2));
+  ASSERT_EQ(said.size(), 1u);
+  const auto& stats = said[0].cluster_stats(0);
+  EXPECT_EQ(stats.cluster_name(), "set");
+  EXPECT_EQ(stats.load_report_interval().seconds(), 2);
+  EXPECT_EQ(stats.upstream_locality_stats(0).locality().sub_zone(), "c1");
+  EXPECT_EQ(stats.upstream_locality_stats(0).total_issued_requests(), 3u);
+  const auto& metric = stats.upstream_locality_stats(1).load_metric_stats(0);
+  EXPECT_EQ(metric.metric_name(), "dev.weir.intended");
+  EXPECT_EQ(metric.num_requests_finished_with_metric(), 1u);
+  EXPECT_EQ(metric.total_metric_value(), 0.25);
+
+  EXPECT_TRUE(difference.Take({Share("set", "c1", 0.75, 3), Share("set", "c2", 0.25, 1)}, seconds(1)).empty());
+  said = difference.Take({Share("set", "c1", 0.75, 10, 2), Share("set", "c2", 0.25, 1)}, seconds(1));
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_EQ(said[0].cluster_stats(0).upstream_locality_stats(0).total_successful_requests(), 5u);
+  EXPECT_EQ(said[0].cluster_stats(0).upstream_locality_stats(0).total_error_requests(), 2u);
+  EXPECT_EQ(said[0].cluster_stats(0).upstream_locality_stats(1).total_issued_requests(), 0u);
+  said = difference.Take({Share("set", "c1", 1, 10, 2), Share("set", "c2", 0, 1)}, seconds(1));
+  EXPECT_EQ(said.size(), 1u);  // Shares moved without a request.
+  difference.Restart();
+  said = difference.Take({Share("set", "c1", 1, 10, 2), Share("set", "c2", 0, 1)}, seconds(1));
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_EQ(said[0].cluster_stats(0).upstream_locality_stats(0).total_issued_requests(), 0u);
+}
+
+TEST(LoadDifference, CountsFromZeroWhenTheTotalsDo) {
+  LoadDifference difference;
+  difference.Take({Share("set", "c1", 1, 100, 50)}, seconds(1));
+  const auto said = difference.Take({Share("set", "c1", 1, 4, 1)}, seconds(1));
+  EXPECT_EQ(said.at(0).cluster_stats(0).upstream_locality_stats(0).total_issued_requests(), 4u);
+  EXPECT_EQ(said.at(0).cluster_stats(0).upstream_locality_stats(0).total_error_requests(), 1u);
+}
+
+TEST(LoadDifference, CutsWhatIsTooMuchForOneMessage) {
+  std::vector<proxy::ShareReport> shares;
+  for (size_t i = 0; i < LoadDifference::kMostSetsPerMessage + 1; ++i) {
+    shares.push_back(Share("set" + std::to_string(i), "c1", 1, 1));
+  }
+  EXPECT_EQ(LoadDifference().Take(shares, seconds(1)).size(), 2u);
+}
+
+// An agent as far as reports go.
+class Listener : public LoadReportingService::Service, public agent::v1::GatewayHealth::Service {
+ public:
+  grpc::Status StreamLoadStats(grpc::ServerContext* context,
+                               grpc::ServerReaderWriter<LoadStatsResponse, LoadStatsRequest>* stream) override {
+    LoadStatsRequest request;
+    while (stream->Read(&request)) {
+      std::lock_guard lock(mutex);
+      token = rpc::BearerToken(*context);
+      if (request.has_node()) node = request.node().id();
+      for (const auto& stats : request.cluster_stats()) {
+        requests += stats.upstream_locality_stats(0).total_issued_requests();
+      }
+      if (request.has_node()) stream->Write(LoadStatsResponse());
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status Report(grpc::ServerContext*, const agent::v1::GatewayHealthReport* report,
+                      agent::v1::GatewayHealthAck*) override {
+    std::lock_guard lock(mutex);
+    ++healths;
+    last = *report;
+    return grpc::Status::OK;
+  }
+
+  std::mutex mutex;
+  std::string token, node;
+  uint64_t requests = 0;
+  int healths = 0;
+  agent::v1::GatewayHealthReport last;
+};
+
+TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
+  const std::string folder = testing::TempDir() + "load-reports-" + std::to_string(::getpid());
+  ASSERT_TRUE(MakeFolders(folder, 0700).ok());
+  ASSERT_TRUE(identity::WriteSecretFile(folder + "/token", "secret\n").ok());
+  constexpr const char* kDomain = "edge.acme.weir.internal";
+  const identity::Authority root = identity::NewRoot("acme").value();
+  identity::Authority cluster;
+  cluster.key_pem = identity::NewKey().value();
+  cluster.certificate_pem =
+      identity::SignIntermediate(root, identity::MakeCsr(cluster.key_pem).value(), kDomain, std::chrono::hours(1))
+          .value();
+  identity::LeafRequest leaf;
+  const std::string key = identity::NewKey().value();
+  leaf.csr_pem = identity::MakeCsr(key).value();
+  leaf.spiffe_id = identity::AgentSpiffeId(kDomain);
+  leaf.dns_names = {identity::AgentDnsName(kDomain)};
+  rpc::ServerTls tls;
+  tls.chain_pem = identity::SignLeaf(cluster, leaf).value() + cluster.certificate_pem;
+  tls.key_pem = key;
+  Listener listener;
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", rpc::FixedServerTls(tls).value(), &port);
+  builder.RegisterService(static_cast<LoadReportingService::Service*>(&listener));
+  builder.RegisterService(static_cast<agent::v1::GatewayHealth::Service*>(&listener));
+  const auto server = builder.BuildAndStart();
+
+  Settings settings;
+  settings.agent = "127.0.0.1:" + std::to_string(port);
+  settings.agent_name = identity::AgentDnsName(kDomain);
+  settings.root_pem = root.certificate_pem;
+  settings.token_file = folder + "/token";
+  settings.node_id = "edge/ingress/t1";
+  std::atomic<uint64_t> count = 5;
+  std::atomic<bool> can_serve = true;
+  LoadReports reports(settings, {[&] { return std::vector{Share("set", "c1", 1, count)}; },
+                                 [&] {
+                                   proxy::SetHealthReport set{"set", {}};
+                                   set.localities.emplace_back().cluster = "c1";
+                                   set.localities[0].can_serve = can_serve;
+                                   set.localities[0].since = std::chrono::system_clock::now();
+                                   return std::vector{set};
+                                 }});
+  reports.Start();
+  const auto eventually = [&](const std::function<bool()>& condition) {
+    const auto end = std::chrono::steady_clock::now() + seconds(20);
+    while (std::chrono::steady_clock::now() < end) {
+      {
+        std::lock_guard lock(listener.mutex);
+        if (condition()) return true;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return false;
+  };
+  EXPECT_TRUE(eventually([&] { return listener.requests == 5 && listener.healths == 1; }));
+  EXPECT_EQ(listener.token, "secret");
+  EXPECT_EQ(listener.node, "edge/ingress/t1");
+  EXPECT_TRUE(listener.last.sets(0).clusters(0).can_serve());
+  count = 9;
+  can_serve = false;
+  EXPECT_TRUE(eventually([&] { return listener.requests == 9 && listener.healths == 2; }));
+  EXPECT_FALSE(listener.last.sets(0).clusters(0).can_serve());
+  reports.Stop();
+  server->Shutdown();
+}
+
+}  // namespace
+}  // namespace weir::gateway
