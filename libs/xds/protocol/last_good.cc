@@ -1,28 +1,12 @@
 #include "libs/xds/protocol/last_good.h"
 
-#include <fmt/ranges.h>
-#include <openssl/sha.h>
-#include <unistd.h>
-
-#include <charconv>
-#include <cstdio>
-
-#include "libs/base/file.h"
-#include "libs/base/ids.h"
+#include "libs/base/last_good_file.h"
 
 // docs/formats/last-good.md describes what is written here.
 namespace weir::xds {
 namespace {
 
-constexpr std::string_view kMagic = "weir-last-good ";
-constexpr int kFormat = 1;
-constexpr size_t kFileLimit = 256u << 20;
-
-std::string Sha256(std::string_view bytes) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-  return ToHex({reinterpret_cast<const char*>(digest), sizeof digest});
-}
+constexpr LastGoodKind kKind{"weir-last-good", 1};
 
 void PutNumber(std::string* out, uint64_t number) {  // 8 bytes, little endian.
   for (int i = 0; i < 8; ++i) *out += static_cast<char>((number >> (8 * i)) & 0xff);
@@ -55,22 +39,9 @@ struct Reader {
   }
 };
 
-// Cuts the next line off `bytes`; false: there is none.
-bool Line(std::string_view* bytes, std::string_view* line) {
-  const size_t end = bytes->find('\n');
-  if (end == std::string_view::npos) return false;
-  *line = bytes->substr(0, end);
-  bytes->remove_prefix(end + 1);
-  return true;
-}
-
 Error Corrupt(std::string_view what) { return DataLoss("LAST_GOOD_CORRUPT", "{}", what); }
 
-std::string Generation(const std::string& path, int generation) { return path + "." + std::to_string(generation); }
-
-}  // namespace
-
-std::string EncodeLastGood(const Snapshot& snapshot, std::string_view owner, WallTime now) {
+std::string EncodeBody(const Snapshot& snapshot, std::string_view owner, WallTime now) {
   std::string body;
   uint64_t count = 0;
   std::string resources;
@@ -90,30 +61,10 @@ std::string EncodeLastGood(const Snapshot& snapshot, std::string_view owner, Wal
   PutNumber(&body, snapshot.types.size());
   for (const auto& [type, entries] : snapshot.types) PutText(&body, type);
   PutNumber(&body, count);
-  body += resources;
-  return fmt::format("{}{}\nsha256 {}\nbytes {}\n\n", kMagic, kFormat, Sha256(body), body.size()) + body;
+  return body + resources;
 }
 
-Result<LastGood> DecodeLastGood(std::string_view bytes, std::string_view owner) {
-  std::string_view line;
-  if (bytes.substr(0, kMagic.size()) != kMagic.substr(0, bytes.size())) return Corrupt("not a last-good file");
-  if (!Line(&bytes, &line)) return DataLoss("LAST_GOOD_CUT", "the header is cut");
-  if (line != fmt::format("{}{}", kMagic, kFormat)) {
-    return FailedPrecondition("LAST_GOOD_VERSION", "format is \"{}\", this program reads {}", line, kFormat);
-  }
-  std::string_view sum, length, blank;
-  if (!Line(&bytes, &sum) || !Line(&bytes, &length) || !Line(&bytes, &blank)) {
-    return DataLoss("LAST_GOOD_CUT", "the header is cut");
-  }
-  uint64_t size = 0;
-  if (!sum.starts_with("sha256 ") || !length.starts_with("bytes ") || !blank.empty()) return Corrupt("header");
-  length.remove_prefix(6);
-  const auto parsed = std::from_chars(length.data(), length.data() + length.size(), size);
-  if (parsed.ec != std::errc() || parsed.ptr != length.data() + length.size()) return Corrupt("header");
-  if (bytes.size() < size) return DataLoss("LAST_GOOD_CUT", "{} of {} bytes", bytes.size(), size);
-  if (bytes.size() > size) return Corrupt("bytes after the end");
-  if (Sha256(bytes) != sum.substr(7)) return Corrupt("the checksum does not match");
-
+Result<LastGood> DecodeBody(std::string_view bytes, std::string_view owner) {
   Reader reader{bytes};
   LastGood good;
   good.written = WallTime(std::chrono::milliseconds(reader.Number()));
@@ -140,6 +91,17 @@ Result<LastGood> DecodeLastGood(std::string_view bytes, std::string_view owner) 
   return good;
 }
 
+}  // namespace
+
+std::string EncodeLastGood(const Snapshot& snapshot, std::string_view owner, WallTime now) {
+  return EncodeLastGoodFile(kKind, EncodeBody(snapshot, owner, now));
+}
+
+Result<LastGood> DecodeLastGood(std::string_view bytes, std::string_view owner) {
+  WEIR_ASSIGN(const std::string_view body, DecodeLastGoodFile(kKind, bytes));
+  return DecodeBody(body, owner);
+}
+
 Status WriteLastGood(const std::string& path, const Snapshot& snapshot, std::string_view owner, WallTime now) {
   size_t lasting = 0;
   for (const auto& [type, entries] : snapshot.types) {
@@ -147,34 +109,24 @@ Status WriteLastGood(const std::string& path, const Snapshot& snapshot, std::str
     for (const auto& [name, resource] : *entries) lasting += resource->ttl <= Duration::zero();
   }
   if (lasting == 0) return FailedPrecondition("LAST_GOOD_EMPTY", "an empty configuration is not kept");
-  // A damaged newest generation must not push out a whole older one.
-  const auto newest = ReadFile(Generation(path, 1), kFileLimit);
-  if (newest.ok() && DecodeLastGood(*newest, owner).ok() &&
-      ::rename(Generation(path, 1).c_str(), Generation(path, 2).c_str()) != 0) {
-    return Internal("LAST_GOOD_RENAME", "cannot keep the older generation of {}", path);
-  }
-  return WriteFileAtomic(Generation(path, 1), EncodeLastGood(snapshot, owner, now), 0600);
+  const std::string fresh = EncodeBody(snapshot, owner, now);
+  return WriteLastGoodFile(path, kKind, fresh, [&](std::string_view body) -> Status {
+    WEIR_ASSIGN(const LastGood newest, DecodeBody(body, owner));
+    // The same but for its time: it is replaced where it stands, so that the older generation stays another one.
+    if (body.substr(8) == std::string_view(fresh).substr(8)) return Aborted("LAST_GOOD_SAME", "nothing differs");
+    return {};
+  });
 }
 
 Result<LastGood> ReadLastGood(const std::string& path, std::string_view owner) {
-  std::optional<Error> first;
-  std::vector<std::string> refused;
-  for (int generation = 1; generation <= 2; ++generation) {
-    const std::string file = Generation(path, generation);
-    auto bytes = ReadFile(file, kFileLimit);
-    Result<LastGood> good = bytes.ok() ? DecodeLastGood(*bytes, owner) : Result<LastGood>(bytes.error());
-    if (good.ok()) {
-      good->generation = generation;
-      good->refused = std::move(refused);
-      return good;
-    }
-    if (good.error().code == Code::kNotFound) continue;  // Not written yet, or between the two renames.
-    refused.push_back(fmt::format("{}: {}", file, good.error().ToString()));
-    if (!first) first = good.error();
-  }
-  if (!first) return NotFound("LAST_GOOD_MISSING", "no {}.1 nor {}.2", path, path);
-  first->message = fmt::format("{}", fmt::join(refused, "; "));
-  return *first;
+  LastGood good;
+  WEIR_ASSIGN(LastGoodBody read, ReadLastGoodFile(path, kKind, [&](std::string_view body) -> Status {
+                WEIR_ASSIGN(good, DecodeBody(body, owner));
+                return {};
+              }));
+  good.generation = read.generation;
+  good.refused = std::move(read.refused);
+  return good;
 }
 
 }  // namespace weir::xds

@@ -68,6 +68,16 @@ TEST_F(LastGoodTest, ADamagedNewestDoesNotPushOutTheOlder) {
   EXPECT_EQ(ReadLastGood(path_, "c1")->snapshot.Find(kCluster, "a")->value, "one");
 }
 
+TEST_F(LastGoodTest, WritingTheSameAgainKeepsTheOlderGeneration) {
+  ASSERT_TRUE(Write("one").ok());
+  ASSERT_TRUE(Write("two").ok());
+  clock_.Advance(std::chrono::minutes(1));
+  ASSERT_TRUE(Write("two").ok());
+  EXPECT_EQ(ReadLastGood(path_, "c1")->written, clock_.Wall());
+  Replace(1, "");
+  EXPECT_EQ(ReadLastGood(path_, "c1")->snapshot.Find(kCluster, "a")->value, "one");
+}
+
 TEST_F(LastGoodTest, EveryCutAndEveryFlippedBitIsRefused) {
   const std::string bytes = EncodeLastGood(Make("value"), "c1", clock_.Wall());
   ASSERT_TRUE(DecodeLastGood(bytes, "c1").ok());
