@@ -74,7 +74,9 @@ Result<CertPtr> NewCertificate(EVP_PKEY* key, const std::string& common_name, X5
 
   WallTime end = clock.Wall() + std::chrono::duration_cast<WallTime::duration>(lifetime);
   if (issuer != nullptr) end = std::min(end, FromAsn1(X509_get0_notAfter(issuer)));
-  const WallTime begin = clock.Wall() - std::chrono::duration_cast<WallTime::duration>(kBackdate);
+  // Clocks differ; but a certificate that lives for seconds must not look old when it is made (RenewAt).
+  const Duration backdate = std::min<Duration>(kBackdate, (end - clock.Wall()) / 10);
+  const WallTime begin = clock.Wall() - std::chrono::duration_cast<WallTime::duration>(backdate);
   if (end <= clock.Wall()) return FailedPrecondition("ISSUER_EXPIRED", "the issuing certificate has expired");
   ASN1_TIME_set(X509_getm_notBefore(certificate.get()), Seconds(begin));
   ASN1_TIME_set(X509_getm_notAfter(certificate.get()), Seconds(end));

@@ -84,7 +84,7 @@ class TlsSession {
   ssl_st* ssl_ = nullptr;
   TlsNames* names_ = nullptr;
   std::shared_ptr<const TlsPeerRule> rule_;
-  std::string_view roots_digest_;
+  std::string roots_digest_;  // A copy: the identity may be replaced while the handshake is under way.
   std::string sni_;
   std::string peer_uri_;
   std::string failure_;

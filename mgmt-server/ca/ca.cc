@@ -57,7 +57,13 @@ Result<std::unique_ptr<ServerCa>> ServerCa::Open(Blobs blobs, Options options, c
   std::unique_ptr<ServerCa> ca(new ServerCa(std::move(blobs), std::move(options), clock));
   WEIR_ASSIGN(const auto kept, ca->blobs_.load("root"));
   if (kept) {
-    WEIR_ASSIGN(ca->root_, Split(*kept));
+    auto root = Split(*kept);
+    if (!root.ok()) {  // Never another root in its place: every cluster and every join token names this one.
+      return DataLoss("CA_ROOT_CORRUPT", "the stored root key cannot be used ({}); restore it from a backup",
+                      root.error().message)
+          .WithCause(root.error().ToString());
+    }
+    ca->root_ = std::move(*root);
   } else {
     WEIR_ASSIGN(ca->root_, identity::NewRoot("Weir root " + ca->options_.organization_domain, clock));
     WEIR_TRY(ca->blobs_.save("root", Join(ca->root_.key_pem, ca->root_.certificate_pem)));

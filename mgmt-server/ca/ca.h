@@ -30,7 +30,7 @@ class ServerCa {
     Duration server_lifetime = std::chrono::hours(24 * 90);
     Duration intermediate_lifetime = std::chrono::hours(24 * 30);
   };
-  // Loads the root or makes it at the first start.
+  // Loads the root or makes it at the first start. DATA_LOSS CA_ROOT_CORRUPT: what is stored is damaged.
   static Result<std::unique_ptr<ServerCa>> Open(Blobs blobs, Options options, const Clock& clock = Clock::Real());
 
   const std::string& root_pem() const { return root_.certificate_pem; }

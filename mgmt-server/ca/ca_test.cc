@@ -59,8 +59,12 @@ TEST(ServerCa, RenewsItsCertificateAtHalfItsLifeAndWhenNamesChange) {
 TEST(ServerCa, ARootThatIsDamagedIsNeverReplacedSilently) {
   Kept kept;
   kept.Open();
-  ASSERT_TRUE(identity::WriteSecretFile(kept.folder + "/root.pem", "nonsense").ok());
-  EXPECT_FALSE(ServerCa::Open(FileBlobs(kept.folder), {}, kept.clock).ok());
+  const std::string path = kept.folder + "/root.pem", whole = ReadFile(path).value();
+  for (const std::string& damaged : {std::string("nonsense"), std::string(), whole.substr(0, whole.size() / 2)}) {
+    ASSERT_TRUE(identity::WriteSecretFile(path, damaged).ok());
+    EXPECT_EQ(ServerCa::Open(FileBlobs(kept.folder), {}, kept.clock).error().reason, "CA_ROOT_CORRUPT");
+    EXPECT_EQ(ReadFile(path).value(), damaged);
+  }
 }
 
 TEST(ServerCa, SignsAClustersIntermediate) {
