@@ -1,6 +1,7 @@
 #include "cluster-agent/agent.h"
 
 #include <arpa/inet.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <condition_variable>
 #include <filesystem>
@@ -17,17 +18,26 @@
 #include "cluster-agent/serve/data_plane.h"
 #include "libs/admin/door.h"
 #include "libs/base/file.h"
+#include "libs/document/document.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
 
 namespace weir::agent {
 namespace {
 
-std::string MembershipPath(const bootstrap::v1::Agent& bootstrap) { return bootstrap.state_dir() + "/membership.pem"; }
+std::string MembershipPath(const bootstrap::v1::Agent& bootstrap) { return bootstrap.state_dir() + "/membership"; }
 
 Duration LeafLifetime(const bootstrap::v1::Agent& bootstrap) {
   return std::chrono::seconds(bootstrap.leaf_lifetime().seconds()) +
          std::chrono::nanoseconds(bootstrap.leaf_lifetime().nanos());
+}
+
+constexpr std::chrono::minutes kLongestJudgement{10};
+
+std::chrono::milliseconds Judgement(bool said, const google::protobuf::Duration& duration) {
+  constexpr std::chrono::milliseconds kDefault{10'000};
+  return said ? std::chrono::milliseconds(google::protobuf::util::TimeUtil::DurationToMilliseconds(duration))
+              : kDefault;
 }
 
 bool IsHostPort(const std::string& text) {
@@ -38,16 +48,20 @@ bool IsHostPort(const std::string& text) {
 }
 
 // Reads the membership, or joins with the token.
-Result<Membership> Belong(const bootstrap::v1::Agent& bootstrap, const std::atomic<bool>& stop, const Clock& clock) {
-  auto stored = LoadMembership(MembershipPath(bootstrap));
+Result<StoredMembership> Belong(const bootstrap::v1::Agent& bootstrap, const std::atomic<bool>& stop,
+                                const Clock& clock) {
+  auto stored = LoadMembership(MembershipPath(bootstrap), clock);
   if (stored.ok()) {
-    const Status usable = CheckMembership(*stored, clock);
-    if (usable.ok()) return stored;
-    if (bootstrap.join_token_file().empty()) return usable.error();
-    obs::Log(obs::Level::kWarn, "the stored membership cannot be used; joining again",
-             {{"reason", usable.error().ToString()}});
-  } else if (stored.error().code != Code::kNotFound) {
-    return std::move(stored).error();
+    for (const std::string& reason : stored->refused) {
+      obs::Log(obs::Level::kError, "a generation of the membership is refused; the older one is used",
+               {{"reason", reason}});
+    }
+    return stored;
+  }
+  if (stored.error().code != Code::kNotFound) {
+    if (bootstrap.join_token_file().empty()) return std::move(stored).error();
+    obs::Log(obs::Level::kError, "the stored membership cannot be used; joining again",
+             {{"reason", stored.error().ToString()}});
   }
   if (bootstrap.join_token_file().empty()) {
     return FailedPrecondition("NOT_JOINED", "this agent has not joined yet; give it a join token (--join-token-file)");
@@ -60,11 +74,13 @@ Result<Membership> Belong(const bootstrap::v1::Agent& bootstrap, const std::atom
     if (joined.ok()) {
       WEIR_TRY(SaveMembership(MembershipPath(bootstrap), *joined));
       obs::Log(obs::Level::kInfo, "joined", {{"cluster", joined->cluster}, {"trust_domain", joined->trust_domain}});
-      return joined;
+      return StoredMembership{std::move(*joined), 1, {}};
     }
     const Code code = joined.error().code;
-    if (code != Code::kUnavailable && code != Code::kDeadlineExceeded && code != Code::kResourceExhausted)
-      return joined;
+    if (code != Code::kUnavailable && code != Code::kDeadlineExceeded && code != Code::kResourceExhausted) {
+      if (stored.error().code == Code::kNotFound) return std::move(joined).error();
+      return std::move(stored.error()).WithCause("joining again: " + joined.error().ToString());
+    }
     obs::Log(obs::Level::kWarn, "the server cannot be reached; trying again", {{"error", joined.error().ToString()}});
     const Duration pause(std::uniform_int_distribution<int64_t>(ceiling.count() / 4, ceiling.count())(random));
     for (Duration waited{0}; waited < pause && !stop; waited += std::chrono::milliseconds(50)) {
@@ -89,6 +105,8 @@ struct Agent::Core {
   bool stopping = false;
   Membership membership;
   Leaf leaf;
+  int membership_generation = 1;
+  std::vector<std::string> membership_refused;
 
   std::unique_ptr<DataPlane> data_plane;
   std::unique_ptr<Discovery> discovery;
@@ -180,6 +198,10 @@ struct Agent::Core {
       gauge("weir_agent_discovery_violations", "Violations of the newest reading",
             static_cast<double>(state.last_refusal.violations.size()));
     });
+    metrics.AddSource([this](std::string& out) {
+      obs::AppendFamily(out, "weir_agent_last_good_refused", "gauge", "State files refused at the start");
+      obs::AppendSample(out, "weir_agent_last_good_refused", {}, static_cast<double>(LastGoodRefused().size()));
+    });
     if (bootstrap.admin().empty()) return {};
     WEIR_ASSIGN(door, admin::Door::Start({bootstrap.admin(), false}));
     admin::StandardHandlers handlers;
@@ -200,7 +222,32 @@ struct Agent::Core {
       response.body = state.last_refusal.code == Code::kOk ? "ok\n" : state.last_refusal.ToString() + "\n";
       return response;
     });
+    door->Handle("GET", "/last-good", [this](const admin::Request&) {
+      admin::Response response;
+      response.body = LastGoodReport();
+      return response;
+    });
     return {};
+  }
+
+  std::vector<std::string> LastGoodRefused() const {
+    std::vector<std::string> refused = membership_refused;
+    for (const auto& more : {intents->LastGood().refused, discovery->State().kept_refused}) {
+      refused.insert(refused.end(), more.begin(), more.end());
+    }
+    return refused;
+  }
+
+  // JSON: what this start was made from, and what was refused.
+  std::string LastGoodReport() const {
+    using document::Node;
+    Node root = Node::Map();
+    root.Add("membership", Node::String(fmt::format("generation {}", membership_generation)));
+    root.Add("intent", Node::String(intents->LastGood().from));
+    root.Add("facts", Node::String(discovery->State().started_from));
+    Node& refused = root.Add("refused", Node::Sequence());
+    for (const std::string& reason : LastGoodRefused()) refused.items.push_back(Node::String(reason));
+    return document::WriteJson(root, true);
   }
 
   bool Connected() const { return reports->Connected() && intents->Connected(); }
@@ -219,6 +266,8 @@ struct Agent::Core {
     serve.tls_dir = bootstrap.state_dir() + "/tls";
     serve.workloads_dir = bootstrap.workloads_dir();
     serve.leaf_lifetime = LeafLifetime(bootstrap);
+    serve.minimum_hold = Judgement(bootstrap.has_minimum_hold(), bootstrap.minimum_hold());
+    serve.slow_return = Judgement(bootstrap.has_slow_return(), bootstrap.slow_return());
     serve.clock = &clock;
     serve.on_applied = [this] {
       if (reports != nullptr) reports->AppliedChanged();
@@ -227,6 +276,7 @@ struct Agent::Core {
     report.channel = [this] { return Channel(); };
     report.version = version;
     report.applied = [this](bool full, v1::Applied* out) { return data_plane->Applied(full, out); };
+    report.traffic = [this](bool full, std::vector<v1::GatewayTraffic>* out) { return data_plane->Traffic(full, out); };
     report.clock = &clock;
     reports = std::make_unique<Reports>(std::move(report));
     WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), membership, leaf));
@@ -241,7 +291,11 @@ struct Agent::Core {
     link.on_intent = [this](const Intent& intent) { data_plane->SetIntent(intent); };
     link.clock = &clock;
     intents = std::make_unique<IntentLink>(std::move(link));
-    discovery = std::make_unique<FileDiscovery>(bootstrap.discovery_file());
+    FileDiscoveryOptions facts;
+    facts.path = bootstrap.discovery_file();
+    facts.last_good_path = bootstrap.state_dir() + "/facts";
+    facts.owner = trust_domain;
+    discovery = std::make_unique<FileDiscovery>(std::move(facts));
 
     WEIR_TRY(discovery->Start([this](const Facts& facts) {
       data_plane->SetFacts(facts);
@@ -275,6 +329,9 @@ void Agent::FillDefaults(bootstrap::v1::Agent& bootstrap) {
   if (bootstrap.state_dir().empty()) bootstrap.set_state_dir("./weir-agent-state");
   if (bootstrap.listen().empty()) bootstrap.set_listen("127.0.0.1:15012");
   if (bootstrap.workloads_dir().empty()) bootstrap.set_workloads_dir(bootstrap.state_dir() + "/workloads");
+  // A socket's path may have 107 bytes; a default must not be the reason not to start.
+  const std::string socket = bootstrap.state_dir() + "/admin.sock";
+  if (bootstrap.admin().empty() && socket.size() <= 107) bootstrap.set_admin("unix:" + socket);
   if (!bootstrap.has_leaf_lifetime()) bootstrap.mutable_leaf_lifetime()->set_seconds(24 * 3600);
 }
 
@@ -291,6 +348,12 @@ Status Agent::Check(const bootstrap::v1::Agent& bootstrap) {
     require(lifetime >= std::chrono::seconds(10) && lifetime <= std::chrono::hours(90 * 24), "leafLifetime",
             "must be 10 s to 90 d");
   }
+  const auto judgement = [&](bool said, const google::protobuf::Duration& duration, const char* field) {
+    const std::chrono::milliseconds value = Judgement(said, duration);
+    require(value >= std::chrono::milliseconds(0) && value <= kLongestJudgement, field, "must be 0 to 10 min");
+  };
+  judgement(bootstrap.has_minimum_hold(), bootstrap.minimum_hold(), "minimumHold");
+  judgement(bootstrap.has_slow_return(), bootstrap.slow_return(), "slowReturn");
   if (!bootstrap.log().level().empty()) {
     require(obs::ParseLevel(bootstrap.log().level()).ok(), "log.level", "must be debug, info, warn or error");
   }
@@ -302,7 +365,10 @@ Result<std::unique_ptr<Agent>> Agent::Start(const bootstrap::v1::Agent& bootstra
                                             const std::atomic<bool>& stop, const Clock& clock) {
   WEIR_TRY(MakeFolders(bootstrap.state_dir(), 0700));
   auto core = std::make_unique<Core>(bootstrap, std::move(version), clock);
-  WEIR_ASSIGN(core->membership, Belong(bootstrap, stop, clock));
+  WEIR_ASSIGN(StoredMembership stored, Belong(bootstrap, stop, clock));
+  core->membership = std::move(stored.membership);
+  core->membership_generation = stored.generation;
+  core->membership_refused = std::move(stored.refused);
   std::unique_ptr<Agent> agent(new Agent(std::move(core)));
   WEIR_TRY(agent->core_->Begin());
   return agent;

@@ -304,7 +304,7 @@ TEST_F(AgentTest, JoinsOnceAndServesWhatTheServerIntends) {
   const Status started = StartAgent();
   ASSERT_TRUE(started.ok()) << started.error().ToString() << started.error().cause;
   ASSERT_TRUE(Eventually([&] { return agent_->Ready().ok() && agent_->ServerConnected(); }));
-  EXPECT_EQ(std::filesystem::status(folder_ + "/state/membership.pem").permissions(),
+  EXPECT_EQ(std::filesystem::status(folder_ + "/state/membership.1").permissions(),
             std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   EXPECT_TRUE(Eventually([&] { return server_->With([&] { return server_->facts.workloads_size() == 2; }); }));
 
@@ -416,6 +416,32 @@ TEST_F(AgentTest, RefusesAServerWhoseRootTheTokenDoesNotName) {
   ASSERT_FALSE(started.ok());
   EXPECT_EQ(started.error().reason, "ROOT_MISMATCH");
   EXPECT_EQ(impostor.joins, 0);
+}
+
+TEST_F(AgentTest, StartsFromTheOlderMembershipAndKeptFactsWhenTheNewerAreDamaged) {
+  ASSERT_TRUE(StartAgent().ok());
+  ASSERT_TRUE(Eventually([&] { return agent_->Ready().ok(); }));
+  agent_.reset();
+  server_address_ = server_->address();
+  server_->Stop();
+  const std::string state = folder_ + "/state/";
+  std::filesystem::copy_file(state + "membership.1", state + "membership.2");
+  std::filesystem::permissions(state + "membership.2", std::filesystem::perms::owner_read);
+  ASSERT_TRUE(WriteFileAtomic(state + "membership.1", ReadFile(state + "membership.1")->substr(0, 300), 0600).ok());
+  ASSERT_TRUE(WriteFileAtomic(folder_ + "/discovery.yaml", "").ok());
+  const Status started = StartAgent(false);
+  ASSERT_TRUE(started.ok()) << started.error().ToString();
+  auto client = Connect("edge/t1");
+  EXPECT_TRUE(Eventually([&] { return client->Accepted()->Find(xds::kListener, "80") != nullptr; }));
+  client->Stop();
+  agent_.reset();
+
+  // Both damaged and no token: it says why and does not start.
+  ASSERT_TRUE(WriteFileAtomic(state + "membership.2", "", 0600).ok());
+  const Status refused = StartAgent(false);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, "LAST_GOOD_CUT");
+  EXPECT_NE(refused.error().message.find("membership.2"), std::string::npos);
 }
 
 TEST(Membership, AStolenIntermediateSpeaksForNoOtherCluster) {

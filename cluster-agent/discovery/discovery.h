@@ -18,7 +18,9 @@ struct DiscoveryState {
   bool has_reading = false;  // At least one good reading was taken.
   uint64_t accepted = 0;
   uint64_t refused = 0;
-  Error last_refusal;  // Code kOk: the newest reading was good. Else with every violation.
+  Error last_refusal;                     // Code kOk: the newest reading was good. Else with every violation.
+  std::string started_from;               // "generation 1 of last-good"; "" = nothing was kept.
+  std::vector<std::string> kept_refused;  // Why kept readings were refused at the start.
 };
 
 // A source of facts: workloads and services of this cluster. Readings are complete; what a source cannot prove it does

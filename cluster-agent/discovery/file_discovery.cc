@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "api/weir/agent/v1/discovery.pb.h"
+#include "cluster-agent/discovery/stored_facts.h"
 #include "libs/base/file.h"
 #include "libs/document/document.h"
 #include "libs/obs/log.h"
@@ -25,9 +26,22 @@ bool SaysEmpty(const document::Node& document, std::string_view key) {
   return node != nullptr && node->type == document::Node::Type::kSequence && node->items.empty();
 }
 
+// Whoever writes the file in place may be in the middle of it: so long it must have rested before it is believed
+// without having been told that the writer is done.
+constexpr std::chrono::seconds kRest{1};
+
 }  // namespace
 
-Result<Facts> ReadDiscovery(std::string_view text, bool has_good) {
+bool IsSealed(std::string_view text) { return text.ends_with("\n...\n"); }
+
+Result<Facts> ReadDiscovery(std::string_view text, bool has_good, bool sealed) {
+  if (has_good && !text.empty() && !text.ends_with('\n')) {
+    return FailedPrecondition("DISCOVERY_CUT", "the file does not end with a line end; it may be cut");
+  }
+  if (has_good && sealed && !text.empty() && !IsSealed(text)) {
+    return FailedPrecondition("DISCOVERY_CUT",
+                              "the file does not end with the line \"...\" as the one before did; it may be cut");
+  }
   document::Limits limits;
   limits.bytes = kFileLimit;
   limits.nodes = 4'000'000;
@@ -55,24 +69,29 @@ Result<Facts> ReadDiscovery(std::string_view text, bool has_good) {
 }
 
 struct FileDiscovery::Core {
-  std::string path;
-  Duration poll;
+  FileDiscoveryOptions options;
   std::function<void(const Facts&)> on_facts;
   int inotify = -1;
   int stop = -1;
   std::thread thread;
   std::optional<std::string> last_text;  // Of the newest look, good or bad: the same text is not judged twice.
-  std::string served_hash;
+  std::string served_hash;               // "" = nothing was said yet.
+  bool sealed = false;
+  bool soon = false;         // The file is too fresh; look again when it has rested.
   mutable std::mutex mutex;  // Guards state.
   DiscoveryState state;
 
-  // Whoever writes the file in place may be in the middle of it: a cut YAML list is a valid shorter list. So only a
-  // finished write or rename (`told`) is read at once; the periodic look takes files that have rested.
-  void Look(bool told) {
+  bool Fresh() const {
     std::error_code failed;
-    const auto written = std::filesystem::last_write_time(path, failed);
-    if (!told && !failed && std::filesystem::file_time_type::clock::now() - written < std::chrono::seconds(1)) return;
-    auto text = ReadFile(path, kFileLimit);
+    const auto written = std::filesystem::last_write_time(options.path, failed);
+    return !failed && std::filesystem::file_time_type::clock::now() - written < kRest;
+  }
+
+  // Only a finished write or rename (`told`) is read at once; the periodic look takes files that have rested.
+  void Look(bool told) {
+    soon = !told && Fresh();
+    if (soon) return;
+    auto text = ReadFile(options.path, kFileLimit);
     if (text.ok()) {
       if (last_text == *text) return;
       last_text = *text;
@@ -82,23 +101,57 @@ struct FileDiscovery::Core {
       std::lock_guard lock(mutex);
       has_good = state.has_reading;
     }
-    Result<Facts> facts = text.ok() ? ReadDiscovery(*text, has_good) : Result<Facts>(text.error());
+    Result<Facts> facts = text.ok() ? ReadDiscovery(*text, has_good, sealed) : Result<Facts>(text.error());
     if (!facts.ok()) return Refuse(facts.error());
-    const std::string hash = HashFacts(*facts);
-    const bool changed = !has_good || hash != served_hash;
     {
       std::lock_guard lock(mutex);
       state.has_reading = true;
       ++state.accepted;
       state.last_refusal = Error{Code::kOk, "", "", {}, ""};
     }
-    if (!changed) return;
-    served_hash = hash;
+    const bool was_sealed = std::exchange(sealed, IsSealed(*text));
+    if (HashFacts(*facts) == served_hash && sealed == was_sealed) return;
     obs::Log(obs::Level::kInfo, "discovery file read",
-             {{"path", path},
+             {{"path", options.path},
               {"workloads", std::to_string(facts->workloads.size())},
               {"services", std::to_string(facts->services.size())}});
-    on_facts(*facts);
+    Say(*facts);
+    Keep(*facts);
+  }
+
+  void Say(const Facts& facts) {
+    const std::string hash = HashFacts(facts);
+    if (hash == served_hash) return;
+    served_hash = hash;
+    on_facts(facts);
+  }
+
+  void Keep(const Facts& facts) const {
+    if (options.last_good_path.empty()) return;
+    const Status kept = SaveFacts(options.last_good_path, facts, sealed, options.owner);
+    if (kept.ok()) return;
+    obs::Log(obs::Level::kError, "the discovered facts could not be kept", {{"error", kept.error().ToString()}});
+  }
+
+  // What was said before this start; the file is then held against it as if there had been no restart.
+  std::optional<Facts> Restore() {
+    if (options.last_good_path.empty()) return std::nullopt;
+    auto stored = LoadFacts(options.last_good_path, options.owner);
+    std::vector<std::string> refused;
+    if (stored.ok())
+      refused = stored->refused;
+    else if (stored.error().code != Code::kNotFound)
+      refused.push_back(stored.error().ToString());
+    for (const std::string& reason : refused) {
+      obs::Log(obs::Level::kError, "kept facts refused", {{"reason", reason}});
+    }
+    std::lock_guard lock(mutex);
+    state.kept_refused = refused;
+    if (!stored.ok()) return std::nullopt;
+    state.has_reading = true;
+    state.started_from = fmt::format("generation {} of last-good", stored->generation);
+    sealed = stored->sealed;
+    return std::move(stored->facts);
   }
 
   void Refuse(const Error& error) {
@@ -113,10 +166,10 @@ struct FileDiscovery::Core {
     }
     if (error.code == Code::kNotFound) last_text.reset();
     obs::Log(obs::Level::kError, "discovery file refused; the last good reading stays",
-             {{"path", path}, {"reason", error.reason}, {"error", error.message}});
+             {{"path", options.path}, {"reason", error.reason}, {"error", error.message}});
     for (const FieldViolation& violation : error.violations) {
       obs::Log(obs::Level::kError, "discovery file violation",
-               {{"path", path},
+               {{"path", options.path},
                 {"line", std::to_string(violation.line)},
                 {"field", violation.field},
                 {"error", violation.description}});
@@ -124,10 +177,10 @@ struct FileDiscovery::Core {
   }
 
   void Run() {
-    const int timeout_ms = static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(poll).count());
     for (;;) {
+      const Duration wait = soon ? std::min<Duration>(options.poll, kRest) : options.poll;
       pollfd fds[2] = {{stop, POLLIN, 0}, {inotify, POLLIN, 0}};
-      ::poll(fds, inotify >= 0 ? 2 : 1, timeout_ms);
+      ::poll(fds, inotify >= 0 ? 2 : 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count()));
       if ((fds[0].revents & POLLIN) != 0) return;
       alignas(inotify_event) char events[4096];
       bool told = false;
@@ -137,9 +190,8 @@ struct FileDiscovery::Core {
   }
 };
 
-FileDiscovery::FileDiscovery(std::string path, Duration poll) : core_(std::make_unique<Core>()) {
-  core_->path = std::move(path);
-  core_->poll = poll;
+FileDiscovery::FileDiscovery(FileDiscoveryOptions options) : core_(std::make_unique<Core>()) {
+  core_->options = std::move(options);
   core_->state.last_refusal.code = Code::kOk;
 }
 
@@ -149,14 +201,21 @@ Status FileDiscovery::Start(std::function<void(const Facts&)> on_facts) {
   core_->on_facts = std::move(on_facts);
   core_->stop = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   core_->inotify = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-  std::string folder = std::filesystem::path(core_->path).parent_path().string();
+  std::string folder = std::filesystem::path(core_->options.path).parent_path().string();
   if (folder.empty()) folder = ".";
   // The watch stands before the first look, so that no change falls between them.
   if (core_->inotify >= 0 && ::inotify_add_watch(core_->inotify, folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO) < 0) {
     obs::Log(obs::Level::kWarn, "folder of the discovery file cannot be watched; looking periodically",
              {{"folder", folder}});
   }
-  core_->Look(true);
+  const std::optional<Facts> kept = core_->Restore();
+  core_->Look(!kept.has_value());  // With something to serve, a file that is being written can wait.
+  if (kept.has_value() && core_->served_hash.empty()) {
+    obs::Log(
+        obs::Level::kWarn, "starting with the facts that were kept",
+        {{"workloads", std::to_string(kept->workloads.size())}, {"services", std::to_string(kept->services.size())}});
+    core_->Say(*kept);
+  }
   core_->thread = std::thread([this] { core_->Run(); });
   return {};
 }

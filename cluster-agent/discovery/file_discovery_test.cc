@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "api/weir/agent/v1/discovery.pb.h"
+#include "cluster-agent/discovery/stored_facts.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 
@@ -60,6 +61,17 @@ TEST(ReadDiscovery, AsksForProofBeforeItBelievesInNothing) {
   EXPECT_TRUE(ReadDiscovery("", false).ok());  // The first reading may be empty.
 }
 
+TEST(ReadDiscovery, TakesACutTextForWhatItIs) {
+  const std::string text(kGood);
+  const std::string cut = text.substr(0, text.find("7.0.2.21") + 7);  // 127.0.2.2: valid, and wrong.
+  EXPECT_EQ(ReadDiscovery(cut, true).error().reason, "DISCOVERY_CUT");
+  EXPECT_TRUE(ReadDiscovery(text + "...\n", true).ok());
+  EXPECT_TRUE(IsSealed(text + "...\n"));
+  const std::string shorter = text.substr(0, text.find("services:"));  // Between two lines.
+  EXPECT_TRUE(ReadDiscovery(shorter, true).ok());
+  EXPECT_EQ(ReadDiscovery(shorter, true, true).error().reason, "DISCOVERY_CUT");
+}
+
 class FileDiscoveryTest : public testing::Test {
  protected:
   FileDiscoveryTest()
@@ -89,7 +101,7 @@ class FileDiscoveryTest : public testing::Test {
 };
 
 TEST_F(FileDiscoveryTest, SeesARenameOverTheFileAtOnce) {
-  FileDiscovery discovery(path_, std::chrono::hours(1));
+  FileDiscovery discovery({path_, std::chrono::hours(1), "", ""});
   Start(&discovery);
   EXPECT_FALSE(discovery.State().has_reading);
   ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());
@@ -99,7 +111,7 @@ TEST_F(FileDiscoveryTest, SeesARenameOverTheFileAtOnce) {
 
 TEST_F(FileDiscoveryTest, NeverLetsABrokenOrEmptyFileReplaceAGoodOne) {
   ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());
-  FileDiscovery discovery(path_, std::chrono::milliseconds(20));
+  FileDiscovery discovery({path_, std::chrono::milliseconds(20), "", ""});
   Start(&discovery);
   ASSERT_TRUE(WaitFor(1));
   for (const char* bad : {"workloads: [", "", "workloads:\n- name: x\n"}) {
@@ -112,6 +124,49 @@ TEST_F(FileDiscoveryTest, NeverLetsABrokenOrEmptyFileReplaceAGoodOne) {
   ASSERT_TRUE(WriteFileAtomic(path_, "workloads: []\nservices: []\n").ok());
   ASSERT_TRUE(WaitFor(2));
   EXPECT_EQ(discovery.State().last_refusal.code, Code::kOk);
+}
+
+TEST_F(FileDiscoveryTest, KeepsTheGoodReadingAcrossARestart) {
+  const FileDiscoveryOptions options{path_, std::chrono::milliseconds(20), folder_ + "/facts", "edge.test"};
+  ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());
+  {
+    FileDiscovery discovery(options);
+    Start(&discovery);
+    ASSERT_EQ(readings_.size(), 1u);
+  }
+  for (const char* bad : {"workloads: [\n", "", "workloads:\n- name: x\n"}) {
+    readings_.clear();
+    ASSERT_TRUE(WriteFileAtomic(path_, bad).ok());
+    FileDiscovery discovery(options);
+    Start(&discovery);
+    ASSERT_EQ(readings_.size(), 1u) << bad;
+    EXPECT_EQ(readings_[0].services.size(), 1u);
+    EXPECT_EQ(readings_[0].workloads.at("shop/web")->addresses(0), "127.0.2.21");
+    EXPECT_EQ(discovery.State().started_from, "generation 1 of last-good");
+    for (int i = 0; i < 500 && discovery.State().refused == 0; ++i) usleep(10'000);
+    EXPECT_EQ(discovery.State().refused, 1u) << bad;  // After it has rested.
+    EXPECT_EQ(readings_.size(), 1u);
+  }
+  std::filesystem::remove(path_);
+  readings_.clear();
+  FileDiscovery discovery(options);
+  Start(&discovery);
+  EXPECT_EQ(readings_.size(), 1u);
+  EXPECT_EQ(discovery.State().last_refusal.reason, "FILE_MISSING");
+}
+
+TEST_F(FileDiscoveryTest, RefusesDamagedKeptFactsAndThoseOfAnotherCluster) {
+  ASSERT_TRUE(SaveFacts(folder_ + "/facts", *ReadDiscovery(kGood, false), false, "edge.test").ok());
+  EXPECT_EQ(LoadFacts(folder_ + "/facts", "other.test").error().reason, "LAST_GOOD_OWNER");
+  ASSERT_TRUE(SaveFacts(folder_ + "/facts", Facts{}, false, "edge.test").ok());
+  ASSERT_TRUE(WriteFileAtomic(folder_ + "/facts.1", "weir-facts 1\nsha").ok());
+  FileDiscovery discovery({path_, std::chrono::hours(1), folder_ + "/facts", "edge.test"});
+  Start(&discovery);
+  ASSERT_EQ(readings_.size(), 1u);
+  EXPECT_EQ(readings_[0].workloads.size(), 1u);
+  EXPECT_EQ(discovery.State().started_from, "generation 2 of last-good");
+  ASSERT_EQ(discovery.State().kept_refused.size(), 1u);
+  EXPECT_NE(discovery.State().kept_refused[0].find("LAST_GOOD_CUT"), std::string::npos);
 }
 
 }  // namespace

@@ -37,6 +37,7 @@ struct IntentLink::Core {
   std::unique_ptr<xds::AdsClient> client;
   Intent intent;  // The client's thread only, after Start.
   bool had_last_good = false;
+  IntentLink::LastGoodState last_good;
   bool whole = false;  // on_intent was called.
 
   std::mutex mutex;  // Guards what the writer needs.
@@ -49,6 +50,7 @@ struct IntentLink::Core {
     auto last = xds::ReadLastGood(options.last_good_path, options.owner);
     if (!last.ok()) {
       const bool missing = last.error().code == Code::kNotFound;
+      if (!missing) last_good.refused.push_back(last.error().ToString());
       obs::Log(missing ? obs::Level::kInfo : obs::Level::kError,
                missing ? "no last-good intent yet" : "last-good intent refused", {{"reason", last.error().ToString()}});
       return {};
@@ -62,6 +64,7 @@ struct IntentLink::Core {
               {"generation", std::to_string(last->generation)},
               {"resources", std::to_string(last->snapshot.Count())}});
     had_last_good = true;
+    last_good = {fmt::format("generation {} of {}", last->generation, Rfc3339(last->written)), last->refused};
     return std::move(last->snapshot);
   }
 
@@ -152,6 +155,7 @@ void IntentLink::Stop() {
 }
 
 void IntentLink::Reconnect() { core_->client->Reconnect(); }
+IntentLink::LastGoodState IntentLink::LastGood() const { return core_->last_good; }
 bool IntentLink::Connected() const { return core_->client != nullptr && core_->client->Connected(); }
 
 }  // namespace weir::agent

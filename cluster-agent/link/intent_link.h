@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cluster-agent/translate/intent.h"
 #include "libs/base/clock.h"
@@ -31,6 +32,13 @@ class IntentLink {
   void Stop();    // Writes what was accepted last.
   void Reconnect();
   bool Connected() const;
+
+  // What Start found on disk.
+  struct LastGoodState {
+    std::string from;                  // "generation 1 of 2026-..."; "" = nothing.
+    std::vector<std::string> refused;  // Why generations were refused.
+  };
+  LastGoodState LastGood() const;  // After Start.
 
  private:
   struct Core;

@@ -5,6 +5,7 @@
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/agent/v1/agent.pb.h"
+#include "libs/base/last_good_file.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
 #include "libs/rpc/channel.h"
@@ -13,7 +14,7 @@
 namespace weir::agent {
 namespace {
 
-constexpr std::string_view kMagic = "weir-membership 1";
+constexpr LastGoodKind kKind{"weir-membership", 1, true, 1u << 20};
 constexpr std::string_view kKeyBegin = "-----BEGIN PRIVATE KEY-----";
 constexpr std::string_view kCertificateBegin = "-----BEGIN CERTIFICATE-----";
 
@@ -48,13 +49,12 @@ void SetDeadline(grpc::ClientContext* context, Duration timeout) {
 }  // namespace
 
 std::string Membership::ToText() const {
-  return fmt::format("{}\ncluster {}\norganization {}\ntrust-domain {}\n{}{}{}", kMagic, cluster, organization,
-                     trust_domain, intermediate.key_pem, intermediate.certificate_pem, root_pem);
+  return fmt::format("cluster {}\norganization {}\ntrust-domain {}\n{}{}{}", cluster, organization, trust_domain,
+                     intermediate.key_pem, intermediate.certificate_pem, root_pem);
 }
 
 Result<Membership> Membership::Parse(std::string_view text) {
   Membership membership;
-  WEIR_TRY(TakeLine(&text, kMagic));
   WEIR_ASSIGN(membership.cluster, TakeLine(&text, "cluster"));
   WEIR_ASSIGN(membership.organization, TakeLine(&text, "organization"));
   WEIR_ASSIGN(membership.trust_domain, TakeLine(&text, "trust-domain"));
@@ -116,13 +116,19 @@ Status CheckMembership(const Membership& membership, const Clock& clock) {
   return {};
 }
 
-Result<Membership> LoadMembership(const std::string& path) {
-  WEIR_ASSIGN(const std::string text, identity::ReadSecretFile(path));
-  return Membership::Parse(text);
+Result<StoredMembership> LoadMembership(const std::string& path, const Clock& clock) {
+  StoredMembership stored;
+  WEIR_ASSIGN(LastGoodBody read, ReadLastGoodFile(path, kKind, [&](std::string_view body) -> Status {
+                WEIR_ASSIGN(stored.membership, Membership::Parse(body));
+                return CheckMembership(stored.membership, clock);
+              }));
+  stored.generation = read.generation;
+  stored.refused = std::move(read.refused);
+  return stored;
 }
 
 Status SaveMembership(const std::string& path, const Membership& membership) {
-  return identity::WriteSecretFile(path, membership.ToText());
+  return WriteLastGoodFile(path, kKind, membership.ToText());
 }
 
 Result<Membership> Join(const std::string& server, const std::string& token_text, const Clock& clock,

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
@@ -12,13 +13,13 @@
 namespace weir::agent {
 
 // What makes this agent the agent of its cluster: the intermediate CA that the server signed, and whom to trust.
-// Kept in one file (0600), so that key and certificate never disagree.
+// Kept in one file (0600, two generations), so that key and certificate never disagree.
 struct Membership {
   std::string cluster;
   std::string organization;
   std::string trust_domain;
   identity::Authority intermediate;
-  std::string root_pem;
+  std::string root_pem;  // One or more roots.
 
   std::string ToText() const;  // Secret.
   // DATA_LOSS MEMBERSHIP_UNREADABLE.
@@ -43,8 +44,14 @@ Result<Leaf> NewAgentLeaf(const Membership& membership, Duration lifetime, const
 // this key and has not run out.
 Status CheckMembership(const Membership& membership, const Clock& clock);
 
-// NOT_FOUND FILE_MISSING when there is none yet.
-Result<Membership> LoadMembership(const std::string& path);
+struct StoredMembership {
+  Membership membership;
+  int generation = 1;                // 1 newest, 2 older.
+  std::vector<std::string> refused;  // Why the newer one was passed over.
+};
+// The newest of `<path>.1` and `<path>.2` that is whole and passes CheckMembership; files: docs/formats/last-good.md.
+// NOT_FOUND LAST_GOOD_MISSING when there is none yet, else why the newest was refused.
+Result<StoredMembership> LoadMembership(const std::string& path, const Clock& clock);
 Status SaveMembership(const std::string& path, const Membership& membership);
 
 // Joins: takes the root whose SHA-256 the token carries from the server's chain, makes a key here, sends the CSR and

@@ -31,7 +31,7 @@ struct AdsClientOptions {
   Duration backoff_max = std::chrono::seconds(10);  // Full jitter below it.
   // No response, heartbeats included, for this long: the stream is stalled, dial again. Only once the server has sent a
   // heartbeat or while nothing was heard at all on a new stream (a server without heartbeats may be silent for ever).
-  Duration stall_timeout = std::chrono::seconds(12);
+  Duration stall_timeout = std::chrono::seconds(9);
 };
 
 // Delta ADS over gRPC with reconnect. Thread-safe. One thread of its own.
