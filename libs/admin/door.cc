@@ -176,7 +176,7 @@ Result<Bound> Bind(const DoorOptions& options) {
     std::memcpy(address->sun_path, bound.unix_path.c_str(), bound.unix_path.size() + 1);
     length = sizeof(sockaddr_un);
     struct stat info{};
-    if (lstat(bound.unix_path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) {
+    if (options.listening < 0 && lstat(bound.unix_path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) {
       const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
       const bool alive = probe >= 0 && connect(probe, reinterpret_cast<sockaddr*>(&storage), length) == 0;
       if (probe >= 0) close(probe);
@@ -214,12 +214,13 @@ Result<Bound> Bind(const DoorOptions& options) {
                              text);
     }
   }
-  bound.fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const bool inherited = options.listening >= 0;
+  bound.fd = inherited ? options.listening : socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (bound.fd < 0) return Unavailable("SOCKET", "no socket: {}", std::strerror(errno));
   const int on = 1;
   if (family != AF_UNIX) setsockopt(bound.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   const mode_t mask = family == AF_UNIX ? umask(0177) : 0;
-  const int failed = bind(bound.fd, reinterpret_cast<sockaddr*>(&storage), length);
+  const int failed = inherited ? 0 : bind(bound.fd, reinterpret_cast<sockaddr*>(&storage), length);
   const int why = errno;
   if (family == AF_UNIX) umask(mask);
   if (failed != 0 || listen(bound.fd, 64) != 0) {
@@ -261,7 +262,7 @@ class SocketDoor : public Door {
     for (const Connection& connection : connections_) close(connection.fd);
     close(bound_.fd);
     close(wake_);
-    if (!bound_.unix_path.empty()) unlink(bound_.unix_path.c_str());
+    if (!handed_over_ && !bound_.unix_path.empty()) unlink(bound_.unix_path.c_str());
   }
 
   void Handle(std::string method, std::string path, Handler handler) override {
@@ -269,6 +270,12 @@ class SocketDoor : public Door {
     handlers_[std::move(path)][std::move(method)] = std::move(handler);
   }
   const std::string& address() const override { return bound_.address; }
+  int listening() const override { return bound_.fd; }
+  void HandOver() override {
+    handed_over_ = true;
+    const uint64_t one = 1;
+    [[maybe_unused]] const auto written = write(wake_, &one, sizeof one);
+  }
 
  private:
   void Run() {
@@ -277,7 +284,8 @@ class SocketDoor : public Door {
       polled.clear();
       polled.push_back({wake_, POLLIN, 0});
       // At the bound the backlog waits: nobody is accepted only to be refused.
-      polled.push_back({bound_.fd, static_cast<short>(connections_.size() < kMaxConnections ? POLLIN : 0), 0});
+      const bool accepting = !handed_over_ && connections_.size() < kMaxConnections;
+      polled.push_back({accepting ? bound_.fd : -1, POLLIN, 0});
       auto soonest = Steady::now() + std::chrono::seconds(60);
       for (const Connection& connection : connections_) {
         polled.push_back({connection.fd, static_cast<short>(connection.answering ? POLLOUT : POLLIN), 0});
@@ -292,7 +300,10 @@ class SocketDoor : public Door {
         if (!keep) close(connection->fd);
         connection = keep ? std::next(connection) : connections_.erase(connection);
       }
-      if (polled[1].revents != 0) Accept();
+      uint64_t woken;
+      if (polled[0].revents != 0) [[maybe_unused]]
+        const auto got = read(wake_, &woken, sizeof woken);
+      if (polled[1].revents != 0 && !handed_over_) Accept();
     }
   }
 
@@ -364,6 +375,7 @@ class SocketDoor : public Door {
   const Bound bound_;
   const int wake_;
   std::atomic<bool> stop_{false};
+  std::atomic<bool> handed_over_{false};
   std::mutex mutex_;
   std::map<std::string, std::map<std::string, Handler>> handlers_;
   std::list<Connection> connections_;

@@ -27,6 +27,8 @@ struct DoorOptions {
   std::string address;
   // The admin door answers on loopback only; probes (/ready, /live) may be asked from outside.
   bool allow_remote = false;
+  // A listening socket of `address` that a predecessor handed over, owned from now on; -1 = a new one is bound.
+  int listening = -1;
 };
 
 // The small HTTP/1.1 door of every program, on a thread of its own so that it answers when the workers are busy. One
@@ -43,6 +45,10 @@ class Door {
   virtual void Handle(std::string method, std::string path, Handler handler) = 0;
   // Where it listens, port resolved: "127.0.0.1:40123" or "unix:/path".
   virtual const std::string& address() const = 0;
+  // The listening socket, for a successor's copy; valid until the end of this door.
+  virtual int listening() const = 0;
+  // A successor answers there now: nobody is accepted any more, and the path of a unix socket stays.
+  virtual void HandOver() = 0;
 };
 
 // What a program offers at its door; an unset one is left out. Registers /ready /live /metrics /config_dump /version

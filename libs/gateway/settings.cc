@@ -78,6 +78,7 @@ Result<Settings> ReadSettings(const bootstrap::v1::Gateway& message, const std::
         std::chrono::seconds(message.drain().seconds()) + std::chrono::nanoseconds(message.drain().nanos());
   }
   settings.source_address = message.source_address();
+  settings.take_over = message.take_over();
   return settings;
 }
 

@@ -30,6 +30,7 @@ struct Settings {
   std::string log_level;
   Duration drain = std::chrono::seconds(30);
   std::string source_address;
+  bool take_over = false;  // From the gateway that runs in the same state_dir, if there is one.
 
   // How to reach the agent; reads the token file anew, so that a replaced token is used.
   Result<rpc::ChannelOptions> AgentChannel() const;

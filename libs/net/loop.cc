@@ -148,6 +148,8 @@ Status Loop::Add(int fd, Watcher* watcher) {
   return {};
 }
 
+void Loop::Remove(int fd) { epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
+
 void Loop::Defer(Deferred& work) {
   if (work.queued_in_ != nullptr) return;
   work.queued_in_ = this;

@@ -85,6 +85,8 @@ class Loop {
 
   // INTERNAL EPOLL when the kernel refuses.
   Status Add(int fd, Watcher* watcher);
+  // Before a descriptor is closed whose socket lives on in another process: the set would keep watching it.
+  void Remove(int fd);
   void Defer(Deferred& work);
   void Retire(std::unique_ptr<Watcher> watcher);  // Freed when the turn ends.
 

@@ -1,6 +1,7 @@
 #include "libs/net/socket.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
@@ -99,6 +100,12 @@ Result<uint16_t> BoundPort(int fd) {
     return Internal("NO_SOCKET_NAME", "getsockname: {}", strerror(errno));
   }
   return Address::From(reinterpret_cast<sockaddr*>(&storage), size).port();
+}
+
+Result<Fd> Duplicate(int fd) {
+  Fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy) return ResourceExhausted("NO_SOCKET", "cannot duplicate a socket: {}", strerror(errno));
+  return copy;
 }
 
 void SetNoDelay(int fd) {

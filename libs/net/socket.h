@@ -60,6 +60,7 @@ Status ProbeAddress(const Address& address);
 // A non-blocking listening socket with SO_REUSEPORT; same errors.
 Result<Fd> ListenShared(const Address& address, int backlog = 4096);
 Result<uint16_t> BoundPort(int fd);
+Result<Fd> Duplicate(int fd);  // A second descriptor of the same socket, closed on exec.
 // Starts a non-blocking connect (TCP_NODELAY); `source` may be null. UNAVAILABLE when refused on the spot.
 Result<Fd> StartConnect(const Address& to, const Address* source);
 void SetNoDelay(int fd);
