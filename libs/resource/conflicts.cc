@@ -1,5 +1,7 @@
 #include "libs/resource/conflicts.h"
 
+#include <algorithm>
+
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
@@ -24,6 +26,7 @@ struct Server {
   std::string field;
   std::string hostname;
   uint32_t port;
+  bool serves = false;  // Goes to services: answers on the mesh port too.
 };
 std::vector<Server> ServersOf(const google::protobuf::Message& gateway) {
   std::vector<Server> servers;
@@ -35,7 +38,10 @@ std::vector<Server> ServersOf(const google::protobuf::Message& gateway) {
   } else if (const auto* any = dynamic_cast<const v2::Gateway*>(&gateway)) {
     for (int i = 0; i < any->spec().http_size(); ++i) {
       const auto& server = any->spec().http(i);
-      servers.push_back({fmt::format("spec.http[{}].hostname", i), server.hostname(), server.port()});
+      const auto& rules = server.routing().rules();
+      const bool serves = std::any_of(rules.begin(), rules.end(),
+                                      [](const auto& rule) { return rule.route().has_service_destination(); });
+      servers.push_back({fmt::format("spec.http[{}].hostname", i), server.hostname(), server.port(), serves});
     }
   }
   return servers;
@@ -162,8 +168,9 @@ std::vector<HostConflict> HostConflicts(const GatewayInScope& gateway, const Gat
   const auto taken = ServersOf(*other.gateway);
   for (Server& server : ServersOf(*gateway.gateway)) {
     for (const Server& has : taken) {
-      if (server.hostname != has.hostname || server.port != has.port) continue;
-      conflicts.push_back({server.field, server.hostname, server.port, other.fqn});
+      if (server.hostname != has.hostname) continue;
+      if (server.port != has.port && !(server.serves && has.serves)) continue;
+      conflicts.push_back({server.field, server.hostname, server.port, other.fqn, has.port});
       break;
     }
   }

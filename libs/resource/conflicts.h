@@ -61,8 +61,10 @@ struct HostConflict {
   std::string hostname;
   uint32_t port = 0;
   std::string other;  // FQN of the gateway that has it.
+  uint32_t other_port = 0;
 };
-// The hosts and ports of `gateway` that `other` serves too on workloads that both may select: GATEWAY_HOST_TAKEN.
+// The hosts and ports of `gateway` that `other` serves too on workloads that both may select: GATEWAY_HOST_TAKEN. The
+// same host on another port is taken too when both go to services: between the tiers (15443) a host has no port.
 // A gateway never conflicts with itself (same FQN).
 std::vector<HostConflict> HostConflicts(const GatewayInScope& gateway, const GatewayInScope& other);
 

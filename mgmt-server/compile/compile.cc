@@ -38,7 +38,6 @@ Resource Finish(std::string_view type, const std::string& name, const google::pr
 
 template <typename List>
 void AddProvenance(const Sources& sources, List* list) {
-  // Without revisions: a shared resource must not change whenever one of many owners does.
   for (const std::string& fqn : sources) list->Add()->set_fqn(fqn);
 }
 
@@ -84,7 +83,6 @@ std::optional<Resource> CompileListener(const World& world, std::string_view clu
   Sources owners;  // Named in the resource; who may call it comes from others too.
   Sources sources;
   std::set<std::string> hosts;
-  std::set<std::string> tier2_hosts;
   std::vector<const GatewayShape*> tier2;
   std::set<std::string> callers;
   std::set<std::string_view> callers_of;  // Tier-1 objects that are done.
@@ -100,7 +98,6 @@ std::optional<Resource> CompileListener(const World& world, std::string_view clu
       hosts.insert(HostName(key.name, server.hostname));
       if (shape.tier1) continue;
       listener.set_tier(mesh::v1::TIER2);
-      tier2_hosts.insert(server.hostname);
       for (const std::string& caller : Tier1For(world, shape.organization, server.hostname)) {
         const GatewayShape& tier1 = *world.gateway(caller);
         if (!RoutesTo(tier1, server.hostname, resource::LastName(cluster), shape.tenant)) continue;
@@ -113,9 +110,12 @@ std::optional<Resource> CompileListener(const World& world, std::string_view clu
   listener.set_port(name->port);
   for (const std::string& host : hosts) listener.add_hosts(host);
   for (const std::string& caller : callers) listener.add_allowed_callers(caller);
-  const auto mesh_ports = MeshPorts(tier2);
-  for (const std::string& host : tier2_hosts) {
-    if (mesh_ports.at(host) != name->port) listener.add_public_only_hosts(HostName(key.name, host));
+  if (listener.tier() == mesh::v1::TIER2) {
+    const auto mesh_ports = MeshPorts(tier2);
+    for (const std::string& host : hosts) {
+      const auto port = mesh_ports.find(host.substr(host.rfind('/') + 1));  // None: of a tier-1 object beside them.
+      if (port == mesh_ports.end() || port->second != name->port) listener.add_public_only_hosts(host);
+    }
   }
   AddProvenance(owners, listener.mutable_provenance());
   sources.merge(owners);
@@ -143,11 +143,6 @@ void SetRule(const v2::HttpRule& rule, mesh::v1::Route* route, const std::string
   route->set_idempotent(rule.idempotent());
 }
 
-void SetProvenance(const GatewayShape& shape, mesh::v1::Provenance* provenance) {
-  provenance->set_fqn(shape.fqn);
-  provenance->set_revision(shape.revision);
-}
-
 std::optional<Resource> CompileHost(const World& world, std::string_view cluster, const Key& key) {
   const auto name = ParseHostName(key.name);
   if (!name) return std::nullopt;
@@ -168,7 +163,7 @@ std::optional<Resource> CompileHost(const World& world, std::string_view cluster
       SetRule(rules[i], route, DestinationSetName(key.name, *owner.server, i));
     }
   }
-  SetProvenance(*owner.shape, host.mutable_provenance());
+  host.mutable_provenance()->set_fqn(owner.shape->fqn);
   return Finish(key.type, key.name, host, {owner.shape->fqn});
 }
 
@@ -199,7 +194,7 @@ std::optional<Resource> CompileDestinationSet(const World& world, std::string_vi
   }
   set.set_name(key.name);
   set.set_hostname(name->host.hostname);
-  SetProvenance(*owner.shape, set.mutable_provenance());
+  set.mutable_provenance()->set_fqn(owner.shape->fqn);
   return Finish(key.type, key.name, set, sources);
 }
 

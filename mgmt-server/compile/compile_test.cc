@@ -26,7 +26,7 @@ TEST(Compile, TellsTheEdgeWhereToSpreadAHost) {
   EXPECT_EQ(set.clusters(0).weight(), 75u);
   EXPECT_EQ(set.clusters(1).endpoints(), "c2/t/x.test");
   EXPECT_EQ(set.clusters(1).region(), "r-c2");
-  EXPECT_EQ(set.provenance().revision(), 1);
+  EXPECT_EQ(set.provenance().fqn(), kGroup + "/tier1gateways/a");
   const auto endpoints = Read<mesh::v1::ServiceEndpoints>(intent, "ServiceEndpoints", "c1/t/x.test");
   ASSERT_EQ(endpoints.endpoints_size(), 1);
   EXPECT_EQ(endpoints.endpoints(0).address(), "127.0.2.10");
@@ -152,6 +152,17 @@ TEST(Compile, LetsOnePortOfAHostAnswerOnTheMeshPort) {
               ElementsAre("t2:app=gw2/79/x.test"));
 }
 
+TEST(Compile, KeepsTier1HostsOffTheMeshPort) {
+  World world = Demo();
+  auto beside = Tier2("direct.test");
+  beside->mutable_spec()->mutable_workload_selector()->CopyFrom(
+      From<v2::GatewaySpec>(Selector("t1", "gw1"))->workload_selector());
+  world.Put(kGroup + "/gateways/d", beside);
+  EXPECT_THAT(
+      Read<mesh::v1::Listener>(Compile(world, ClusterName("edge")), "Listener", "t1:app=gw1/80").public_only_hosts(),
+      ElementsAre("t1:app=gw1/80/x.test"));
+}
+
 TEST(Compile, SaysWhichRouteMayBeRepeated) {
   World world = Demo();
   auto gateway = Tier2("x.test");
@@ -184,7 +195,7 @@ TEST(Compilation, SendsOnlyWhatChanged) {
   ASSERT_EQ(deltas.size(), 1u);
   std::vector<std::string> changed;
   for (const auto& resource : deltas.at(ClusterName("edge")).changed) changed.push_back(resource.type);
-  EXPECT_THAT(changed, ElementsAre("DestinationSet", "Host"));
+  EXPECT_THAT(changed, ElementsAre("DestinationSet"));
 }
 
 // What a gateway said of the first time must not be taken for the third.

@@ -34,7 +34,6 @@ struct GatewayShape {
   std::string workspace;
   std::string tenant;
   std::string organization;
-  int64_t revision = 0;
   bool tier1 = false;
   const v2::WorkloadSelector* selector = nullptr;
   std::string selector_key;  // "<namespace>:<k>=<v>,<k>=<v>"

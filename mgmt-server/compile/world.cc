@@ -279,7 +279,6 @@ std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
   shape->workspace = resource::ParentFqn(shape->group);
   shape->tenant = resource::ParentFqn(shape->workspace);
   shape->organization = OrganizationFqn(fqn);
-  shape->revision = resource::MetadataOf(*source).revision();
   if (const auto* tier1 = dynamic_cast<const v2::Tier1Gateway*>(source.get())) {
     shape->tier1 = true;
     shape->selector = &tier1->spec().workload_selector();

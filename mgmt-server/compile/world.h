@@ -34,7 +34,7 @@ struct Facts {
 
 // All that intent is made of, at one revision and one facts sequence. A value: copies are cheap (they share), and a
 // change to one copy is not seen by another. Clusters are named by FQN ("organizations/o/clusters/c") everywhere.
-// Resources carry metadata.name, revision, ... as stored. Not thread-safe for writing; a copy per thread is.
+// Not thread-safe for writing; a copy per thread is.
 class World {
  public:
   World();

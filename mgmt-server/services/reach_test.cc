@@ -1,0 +1,90 @@
+#include "mgmt-server/services/reach.h"
+
+#include <gtest/gtest.h>
+
+#include "api/weir/v2/access_bindings.pb.h"
+#include "api/weir/v2/gateway.pb.h"
+#include "api/weir/v2/tier1_gateway.pb.h"
+#include "mgmt-server/authz/authz.h"
+#include "mgmt-server/store/temp_store.h"
+
+namespace weir::services {
+namespace {
+
+const std::string kOrg = "organizations/o";
+const std::string kShop = kOrg + "/tenants/shop";
+const std::string kObject = kOrg + "/tenants/platform/workspaces/w/gatewaygroups/g/tier1gateways/a";
+
+class Reaching : public testing::Test {
+ protected:
+  Reaching() {
+    EXPECT_TRUE(store_->Write([](store::Txn& txn) { return authz::LayRoots(txn); }).ok());
+    Create("Organization", kOrg, {});
+    for (const char* name : {"root", "ann"}) Create("User", kOrg + "/users/" + name, {});
+    root_ = {kOrg + "/users/root", store_->Read()->Get(kOrg + "/users/root")->uid};
+    ann_ = {kOrg + "/users/ann", store_->Read()->Get(kOrg + "/users/ann")->uid};
+    Create("Tenant", kOrg + "/tenants/platform", root_);
+    Create("Tenant", kShop, root_);
+  }
+  void Create(const std::string& kind, const std::string& fqn, const authn::Principal& creator) {
+    const Status created = store_->Write([&](store::Txn& txn) -> Status {
+      WEIR_ASSIGN(const store::ResourcePtr resource, txn.Put({kind, fqn, fqn, {}, ""}));
+      return authz::OnCreate(txn, *resource, creator);
+    });
+    ASSERT_TRUE(created.ok()) << created.error().ToString();
+  }
+  void Grant(const std::string& role) {
+    v2::Subject subject;
+    subject.set_user(ann_.fqn);
+    const auto granted = store_->Write([&](store::Txn& txn) { return authz::Grant(txn, root_, kShop, role, subject); });
+    ASSERT_TRUE(granted.ok()) << granted.error().ToString();
+  }
+  // "" = ok, else the reason.
+  std::string Write(const v2::Tier1Gateway* before, const v2::Tier1Gateway& after, std::string_view fqn = kObject) {
+    const Status checked = CheckReach(*store_->Read(), ann_, fqn, before, after);
+    if (checked.ok()) return "";
+    EXPECT_EQ(checked.error().violations.at(0).field, "spec.externalServers[0].tenant");
+    return checked.error().reason;
+  }
+  static v2::Tier1Gateway Object(const std::string& host, const std::string& tenant) {
+    v2::Tier1Gateway object;
+    auto* server = object.mutable_spec()->add_external_servers();
+    server->set_hostname(host);
+    server->set_tenant(tenant);
+    return object;
+  }
+
+  store::TempStore store_;
+  authn::Principal root_, ann_;
+};
+
+TEST_F(Reaching, NeedsTheRightWriteOnTheOtherTenant) {
+  EXPECT_EQ(Write(nullptr, Object("x.test", "shop")), "RESOURCE_MISSING");
+  EXPECT_EQ(Write(nullptr, Object("x.test", "nobody")), "RESOURCE_MISSING");  // Nobody learns which of them exist.
+  Grant("reader");
+  EXPECT_EQ(Write(nullptr, Object("x.test", "shop")), "RIGHT_MISSING");
+  Grant("writer");
+  EXPECT_EQ(Write(nullptr, Object("x.test", "shop")), "");
+}
+
+TEST_F(Reaching, NeedsNothingForTheOwnTenant) {
+  EXPECT_EQ(Write(nullptr, Object("x.test", "")), "");
+  EXPECT_EQ(Write(nullptr, Object("x.test", "platform")), "");
+}
+
+TEST_F(Reaching, KeepsWhatWasGrantedButTakesNoFurtherHost) {
+  const v2::Tier1Gateway stored = Object("x.test", "shop");
+  EXPECT_EQ(Write(&stored, Object("x.test", "shop")), "");
+  EXPECT_EQ(Write(&stored, Object("y.test", "shop")), "RESOURCE_MISSING");
+}
+
+TEST_F(Reaching, CountsForGatewaysToo) {
+  v2::Gateway gateway;
+  gateway.mutable_spec()->add_http()->set_tenant("shop");
+  const Status checked = CheckReach(*store_->Read(), ann_, kObject, nullptr, gateway);
+  ASSERT_FALSE(checked.ok());
+  EXPECT_EQ(checked.error().violations.at(0).field, "spec.http[0].tenant");
+}
+
+}  // namespace
+}  // namespace weir::services
