@@ -1,13 +1,17 @@
 #include "libs/gateway/gateway.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <thread>
 
 #include "libs/admin/door.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/gateway/handover.h"
+#include "libs/gateway/load_reports.h"
 #include "libs/gateway/report.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
@@ -17,6 +21,12 @@
 namespace weir::gateway {
 
 using obs::Level;
+
+namespace {
+constexpr std::string_view kListener = "listener ", kAdmin = "admin ", kProbes = "probes ";
+constexpr std::chrono::seconds kReadyWithin{60};       // To take over.
+constexpr std::chrono::seconds kPatienceWithAgent{5};  // Then last-good is good enough.
+}  // namespace
 
 class Gateway::State {
  public:
@@ -35,27 +45,25 @@ class Gateway::State {
     options.source_address = settings_.source_address;
     options.access_log = settings_.access_log;
     options.drain = std::chrono::duration_cast<std::chrono::milliseconds>(settings_.drain);
-    WEIR_TRY(engine_.Start(std::move(options)));
-    WEIR_TRY(OpenDoors());
+    WEIR_TRY(FindPredecessor());
+    options.hold = predecessor_ != nullptr;
+    WEIR_TRY(engine_.Start(std::move(options), InheritedListeners()));
+    if (!predecessor_) WEIR_TRY(OpenDoors());
     RestoreIdentity();
     RestoreLastGood();
     writer_ = std::thread([this] { WriteLastGoodLoop(); });
     keeper_.Start();
+    if (predecessor_) WEIR_TRY(TakeOver());
+    OpenHandover();
+    load_reports_.Start();
     return {};
   }
 
   void Stop() {
-    keeper_.Stop();
-    std::shared_ptr<xds::AdsClient> client;
-    {
-      std::lock_guard lock(mutex_);
-      stopped_ = true;
-      client = ads_;
-    }
-    if (client) client->Stop();
-    wake_.notify_all();
-    if (writer_.joinable()) writer_.join();
+    handover_.reset();
+    Disconnect();
     engine_.Stop();
+    if (taking_over_ && admin_) admin_->HandOver();  // Its path is still the predecessor's.
     admin_.reset();
     probes_.reset();
   }
@@ -71,8 +79,8 @@ class Gateway::State {
   void Drain() {
     {
       std::lock_guard lock(mutex_);
-      if (draining_) return;
-      draining_ = true;
+      if (drain_waited_) return;
+      draining_ = drain_waited_ = true;
     }
     obs::Log(Level::kInfo, "draining");
     std::mutex mutex;
@@ -89,10 +97,145 @@ class Gateway::State {
   }
 
   bool DrainAsked() const { return drain_asked_; }
+  bool HandedOver() const { return handed_over_; }
   proxy::Engine& engine() { return engine_; }
   std::string admin_address() const { return admin_->address(); }
 
  private:
+  // ---- Succession
+
+  // The gateway that runs in our state_dir and its sockets, or the right to be the one.
+  Status FindPredecessor() {
+    if (settings_.take_over) {
+      auto found = Predecessor::Connect(settings_.state_dir);
+      if (found.ok()) {
+        predecessor_ = std::move(*found);
+        taking_over_ = true;
+        for (HandedSocket& lock : predecessor_->Take("lock")) lock_ = std::move(lock.fd);
+        obs::Log(Level::kInfo, "taking over from the gateway that runs", {{"state_dir", settings_.state_dir}});
+        return {};
+      }
+      if (found.error().code != Code::kNotFound) return found.error();
+    }
+    WEIR_ASSIGN(lock_, LockFolder(settings_.state_dir));
+    return {};
+  }
+
+  std::vector<proxy::ListeningSocket> InheritedListeners() {
+    std::vector<proxy::ListeningSocket> sockets;
+    if (!predecessor_) return sockets;
+    for (HandedSocket& socket : predecessor_->Take(kListener)) {
+      sockets.push_back({std::move(socket.name), std::move(socket.fd)});
+    }
+    return sockets;
+  }
+
+  // Accepts beside the running gateway once everything is there, then tells it to go.
+  Status TakeOver() {
+    WEIR_TRY(AwaitReady());
+    WEIR_TRY(OpenDoors());  // First: after Open there is no way back.
+    WEIR_TRY(engine_.Open());
+    const Status gone = predecessor_->Go();
+    // It has ended or hangs; we serve either way.
+    if (!gone.ok()) obs::Log(Level::kWarn, "the predecessor did not answer", {{"error", gone.error().ToString()}});
+    predecessor_.reset();
+    std::lock_guard lock(mutex_);
+    taking_over_ = false;
+    wake_.notify_all();
+    obs::Log(Level::kInfo, "took over");
+    return {};
+  }
+
+  // Ready, and up to date: last-good may know less than the predecessor serves, so the agent is waited for a while.
+  Status AwaitReady() {
+    const auto begun = std::chrono::steady_clock::now();
+    while (true) {
+      const auto waited = std::chrono::steady_clock::now() - begun;
+      const Status ready = Ready();
+      const auto client = Client();
+      if (ready.ok() && ((client && client->Complete()) || waited > kPatienceWithAgent)) return {};
+      if (waited > kReadyWithin) {
+        return Unavailable("TAKE_OVER_NOT_READY", "not ready within {} s ({}); the running gateway serves on",
+                           kReadyWithin.count(), ready.ok() ? "" : ready.error().message);
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+
+  void OpenHandover() {
+    auto door = HandoverDoor::Start(
+        settings_.state_dir, {[this] { return SocketsToHand(); }, [this] { HandOver(); }, [this] { SuccessorGone(); }});
+    if (door.ok()) {
+      handover_ = std::move(*door);
+      return;
+    }
+    obs::Log(Level::kError, "no successor can take over", {{"error", door.error().ToString()}});
+  }
+
+  Result<std::vector<HandedSocket>> SocketsToHand() {
+    {
+      std::lock_guard lock(mutex_);
+      if (draining_) return Unavailable("DRAINING", "it is draining");
+    }
+    std::vector<HandedSocket> sockets;
+    WEIR_ASSIGN(auto listening, engine_.ExportSockets());
+    for (auto& socket : listening) sockets.push_back({std::string(kListener) + socket.key, std::move(socket.fd)});
+    const auto copy = [&sockets](std::string name, int fd) -> Status {
+      WEIR_ASSIGN(net::Fd duplicate, net::Duplicate(fd));
+      sockets.push_back({std::move(name), std::move(duplicate)});
+      return {};
+    };
+    WEIR_TRY(copy(std::string(kAdmin) + settings_.admin, admin_->listening()));
+    if (probes_) WEIR_TRY(copy(std::string(kProbes) + settings_.probes, probes_->listening()));
+    WEIR_TRY(copy("lock", lock_.get()));
+    return sockets;
+  }
+
+  // The successor accepts: we do not any more, and leave the state_dir and the agent to it.
+  void HandOver() {
+    {
+      std::lock_guard lock(mutex_);
+      draining_ = true;
+    }
+    handed_over_ = true;
+    std::promise<void> ended;
+    engine_.DrainHandedOver([&ended] { ended.set_value(); });
+    ended.get_future().wait();
+    admin_->HandOver();
+    if (probes_) probes_->HandOver();
+    Disconnect();
+    drain_asked_ = true;
+  }
+
+  // Our stream is to be the newest again: the agent counts what that one acknowledges.
+  void SuccessorGone() {
+    if (const auto client = Client()) client->Reconnect();
+  }
+
+  // Ends what talks to the agent and writes to the state_dir.
+  void Disconnect() {
+    keeper_.Stop();
+    load_reports_.Stop();
+    std::shared_ptr<xds::AdsClient> client;
+    {
+      std::lock_guard lock(mutex_);
+      stopped_ = true;
+      client = ads_;
+    }
+    if (client) client->Stop();
+    wake_.notify_all();
+    if (writer_.joinable()) writer_.join();
+  }
+
+  // The door's socket, if the predecessor had one at the same address; else -1.
+  int InheritedDoor(std::string_view kind, const std::string& address) {
+    if (!predecessor_) return -1;
+    for (HandedSocket& socket : predecessor_->Take(kind)) {
+      if (socket.name == address) return socket.fd.Release();
+    }
+    return -1;
+  }
+
   Status OpenDoors() {
     metrics_.AddSource([this](std::string& out) { engine_.RenderMetrics(out); });
     admin::StandardHandlers handlers;
@@ -107,21 +250,22 @@ class Gateway::State {
       return {};
     };
     handlers.drain = [this] { drain_asked_ = true; };
-    WEIR_ASSIGN(admin_, admin::Door::Start({settings_.admin, false}));
+    WEIR_ASSIGN(admin_, admin::Door::Start({settings_.admin, false, InheritedDoor(kAdmin, settings_.admin)}));
     admin::Register(*admin_, std::move(handlers));
     if (!settings_.probes.empty()) {
-      WEIR_ASSIGN(probes_, admin::Door::Start({settings_.probes, true}));
+      WEIR_ASSIGN(probes_, admin::Door::Start({settings_.probes, true, InheritedDoor(kProbes, settings_.probes)}));
       admin::RegisterProbes(*probes_, [this] { return Ready(); });
     }
     return {};
   }
 
   void RestoreIdentity() {
-    const Status restored = keeper_.Restore();
+    const auto restored = keeper_.Restore();
     if (restored.ok()) {
       obs::Log(Level::kInfo, "identity restored");
+      for (const std::string& reason : *restored) RefuseLastGood(reason);
     } else if (restored.error().code != Code::kNotFound) {
-      obs::Log(Level::kWarn, "the kept identity is not used", {{"error", restored.error().ToString()}});
+      RefuseLastGood(restored.error().ToString());
     }
   }
 
@@ -153,7 +297,7 @@ class Gateway::State {
   }
 
   void RefuseLastGood(const std::string& reason) {
-    obs::Log(Level::kError, "a last good configuration is refused", {{"reason", reason}});
+    obs::Log(Level::kError, "a last-good file is refused", {{"reason", reason}});
     std::lock_guard lock(mutex_);
     facts_.last_good_refused.push_back(reason);
   }
@@ -251,16 +395,24 @@ class Gateway::State {
 
   // Opens the stream once there is an identity; then writes what was acknowledged, outside of every worker.
   void WriteLastGoodLoop() {
+    constexpr Duration kLastGoodPause = std::chrono::seconds(1);  // The longest that a change waits to be written.
+    Duration took{};
     std::unique_lock lock(mutex_);
     while (true) {
-      wake_.wait(lock, [this] { return stopped_ || dirty_ || (identified_ && !ads_); });
-      if (stopped_ && !dirty_) return;
+      // The state_dir is the predecessor's until it has gone.
+      const auto due = [this] { return dirty_ && !taking_over_; };
+      wake_.wait(lock, [&] { return stopped_ || due() || (identified_ && !ads_); });
+      if (stopped_ && !due()) return;
       if (!ads_ && identified_ && !stopped_) Connect();
-      if (!dirty_) continue;
+      if (!due()) continue;
+      // A large one takes its time: at most a tenth of ours goes there, and what is coming right behind goes first.
+      if (!stopped_) wake_.wait_for(lock, std::min<Duration>(10 * took, kLastGoodPause), [this] { return stopped_; });
       dirty_ = false;
       const auto client = ads_;
       lock.unlock();
+      const MonoTime begun = Clock::Real().Now();
       const Status written = WriteLastGood(*client);
+      took = Clock::Real().Now() - begun;
       lock.lock();
       if (!written.ok()) obs::Log(Level::kError, "last-good is not written", {{"error", written.error().ToString()}});
     }
@@ -313,9 +465,16 @@ class Gateway::State {
   bool dirty_ = false;
   bool stopped_ = false;
   bool draining_ = false;
+  bool drain_waited_ = false;
+  bool taking_over_ = false;
   std::atomic<bool> drain_asked_ = false;
+  std::atomic<bool> handed_over_ = false;
+  std::unique_ptr<Predecessor> predecessor_;  // While we take over.
+  net::Fd lock_;                              // Of the state_dir.
+  std::unique_ptr<HandoverDoor> handover_;
   std::thread writer_;
   IdentityKeeper keeper_;
+  LoadReports load_reports_{settings_, {[this] { return engine_.Shares(); }, [this] { return engine_.Health(); }}};
 };
 
 Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -328,6 +487,7 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(Settings settings, Role role) {
 }
 
 Status Gateway::Ready() const { return state_->Ready(); }
+bool Gateway::HandedOver() const { return state_->HandedOver(); }
 void Gateway::Drain() { state_->Drain(); }
 bool Gateway::DrainAsked() const { return state_->DrainAsked(); }
 proxy::Engine& Gateway::engine() { return state_->engine(); }

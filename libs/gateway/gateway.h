@@ -14,7 +14,8 @@ namespace weir::gateway {
 class Gateway {
  public:
   // Starts serving what it can. FAILED_PRECONDITION for a state_dir, a door or an engine that cannot be had; an
-  // agent that is not there is no error.
+  // agent that is not there is no error. With Settings::take_over and a gateway that runs: returns after that one has
+  // stopped accepting; an Error (UNAVAILABLE TAKE_OVER_NOT_READY too) leaves it as it was.
   static Result<std::unique_ptr<Gateway>> Start(Settings settings, Role role);
   ~Gateway();  // Stops at once.
 
@@ -22,8 +23,9 @@ class Gateway {
   Status Ready() const;
   // Finishes what is in flight, for at most Settings::drain; blocks. Later calls return at once.
   void Drain();
-  // A door's POST /drain asked for it.
+  // A door's POST /drain asked for it, or a successor has taken over.
   bool DrainAsked() const;
+  bool HandedOver() const;
 
   proxy::Engine& engine();
   // "unix:/path" or "host:port", resolved.

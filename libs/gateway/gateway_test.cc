@@ -316,8 +316,22 @@ TEST_F(GatewayTest, AStrangersTokenGetsNothing) {
 TEST_F(GatewayTest, TheKeptIdentityIsPrivate) {
   RunOnce();
   struct stat facts{};
-  ASSERT_EQ(stat((folder_ + "/state/identity.pem").c_str(), &facts), 0);
+  ASSERT_EQ(stat((folder_ + "/state/identity.1").c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 0777, 0600u);
+}
+
+TEST_F(GatewayTest, UsesTheOlderIdentityWhenTheNewerIsDamaged) {
+  RunOnce();
+  agent_.Stop();
+  const std::string newest = folder_ + "/state/identity.1";
+  const std::string bytes = ReadFile(newest).value();
+  ASSERT_TRUE(WriteFileAtomic(folder_ + "/state/identity.2", bytes, 0600).ok());
+  for (const std::string& damaged : {std::string(), bytes.substr(0, bytes.size() / 2), bytes + "x"}) {
+    ASSERT_TRUE(WriteFileAtomic(newest, damaged, 0600).ok());
+    const auto gateway = StartGateway();
+    EXPECT_TRUE(gateway->Ready().ok());
+    EXPECT_TRUE(Get(port_, "shop.example.com").ends_with("one"));
+  }
 }
 
 TEST_F(GatewayTest, DrainingEndsWithNobodyListening) {
@@ -328,6 +342,44 @@ TEST_F(GatewayTest, DrainingEndsWithNobodyListening) {
   gateway->Drain();
   EXPECT_EQ(gateway->Ready().error().reason, "DRAINING");
   EXPECT_EQ(Get(port_, "shop.example.com"), "");
+}
+
+TEST_F(GatewayTest, ASecondOneInTheSameFolderIsRefusedAndTheFirstServesOn) {
+  agent_.Start();
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(Answers("one"));
+  const auto second = Gateway::Start(MakeSettings(), {"weir-test", "", nullptr, nullptr});
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().reason, "STATE_DIR_IN_USE");
+  EXPECT_TRUE(Get(port_, "shop.example.com").ends_with("one"));
+}
+
+TEST_F(GatewayTest, ASuccessorTakesOverTheListenersTheDoorsAndTheFolder) {
+  agent_.Start();
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  auto first = StartGateway();
+  EXPECT_TRUE(Answers("one"));
+  const std::string door = first->admin_address();
+  for (int generation = 0; generation < 2; ++generation) {
+    Settings settings = MakeSettings();
+    settings.take_over = true;
+    settings.workers = generation == 0 ? 1 : 3;
+    auto second = Gateway::Start(settings, {"weir-test", "", nullptr, nullptr});
+    ASSERT_TRUE(second.ok()) << second.error().ToString();
+    EXPECT_TRUE(first->HandedOver());
+    EXPECT_TRUE(first->DrainAsked());
+    EXPECT_EQ(first->Ready().error().reason, "DRAINING");
+    for (int i = 0; i < 20; ++i) EXPECT_TRUE(Get(port_, "shop.example.com").ends_with("one"));
+    first->Drain();
+    first = std::move(*second);
+    EXPECT_EQ(first->admin_address(), door);
+    EXPECT_EQ(access(door.substr(5).c_str(), F_OK), 0);
+    for (int i = 0; i < 20; ++i) EXPECT_TRUE(Get(port_, "shop.example.com").ends_with("one"));
+  }
+  agent_.Serve(port_, {{"shop.example.com", "two"}});
+  EXPECT_TRUE(Answers("two"));
+  EXPECT_EQ(agent_.signed_leaves, 1);
 }
 
 TEST(GatewaySettings, NameEveryFieldThatIsMissing) {

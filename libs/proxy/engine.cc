@@ -2,12 +2,14 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <map>
 #include <mutex>
 #include <thread>
 
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
+#include "libs/proxy/shares.h"
 #include "libs/proxy/worker.h"
 
 namespace weir::proxy {
@@ -30,6 +32,8 @@ void Add(Stats& sum, const Stats& part) {
   sum.identity_refused += part.identity_refused;
 }
 
+using OpenedSockets = std::vector<std::vector<std::pair<std::string, net::Fd>>>;  // By worker: key, socket.
+
 using Answers = std::map<std::tuple<std::string, std::string, int>, uint64_t>;
 struct Gathered {
   std::mutex mutex;
@@ -37,9 +41,11 @@ struct Gathered {
   size_t missing = 0;
   Stats stats;
   Answers answers;
+  ShareCounts shares;
+  HealthBySet health;  // As worker 0 knows it.
 };
 
-void Collect(Worker& worker, Gathered& into) {
+void Collect(Worker& worker, bool with_health, Gathered& into) {
   std::lock_guard lock(into.mutex);
   Stats stats = worker.stats;
   stats.connections_open = worker.open();
@@ -47,7 +53,15 @@ void Collect(Worker& worker, Gathered& into) {
   Add(into.stats, stats);
   for (const auto& counters : worker.counters()) {
     for (const auto& [code, count] : counters->codes) into.answers[{counters->host, counters->cluster, code}] += count;
+    if (counters->set.empty()) continue;
+    ShareCount& share = into.shares[{counters->set, counters->host, counters->cluster}];
+    for (const auto& [code, count] : counters->codes) {
+      share.requests += count;
+      if (code >= 500) share.errors += count;
+    }
+    share.recent += counters->Recent(worker.loop().now_ms());
   }
+  if (with_health) into.health = worker.health();
   --into.missing;
   into.arrived.notify_all();
 }
@@ -81,24 +95,42 @@ class Engine::Core {
   bool running = false;
   TextMap<bool> ours;  // Keys served at some time: their sockets may still be closing.
   std::shared_ptr<const net::TlsIdentity> identity;
+  TextMap<std::vector<net::Fd>> inherited;  // By key; not used yet.
+  bool held = false;
 
-  Status Start(Options wanted);
+  Status Start(Options wanted, std::vector<ListeningSocket> sockets);
+  Status Open();
+  Result<std::vector<ListeningSocket>> ExportSockets();
+  void Drain(bool handed_over, const std::function<void()>& accepting_ended, std::function<void()> done);
+  Status OpenOne(const std::string& key, const PlannedListener& listener, OpenedSockets& opened, uint16_t& port);
+  void Serve(const std::shared_ptr<const Plan>& next, OpenedSockets opened, const Done& done);
   void Stop();
-  Result<std::vector<std::vector<std::pair<std::string, net::Fd>>>> OpenSockets(const Plan& next);
+  Result<OpenedSockets> OpenSockets(const Plan& next, const Plan* before);
   Status Apply(std::shared_ptr<const Snapshot> snapshot, const Done& done);
   std::shared_ptr<Gathered> Gather() const;
+  std::vector<ShareReport> Shares(const Gathered& gathered);  // Under its mutex.
+  std::vector<SetHealthReport> Health() const;
+
+  std::mutex watch_mutex;  // Below.
+  ShareWatch watch;
 };
 
-Status Engine::Core::Start(Options wanted) {
+Status Engine::Core::Start(Options wanted, std::vector<ListeningSocket> sockets) {
   if (wanted.workers < 1 || wanted.workers > kMaxWorkers) {
     return InvalidArgument("BAD_OPTIONS", "workers is {}, must be 1 to {}", wanted.workers, kMaxWorkers);
   }
   options = std::move(wanted);
+  held = options.hold;
+  for (ListeningSocket& socket : sockets) inherited[socket.key].push_back(std::move(socket.fd));
   for (unsigned i = 0; i < options.workers; ++i) {
     WEIR_ASSIGN(auto worker, Worker::New(options));
     worker->SetIdentity(identity);
     workers.push_back(std::move(worker));
   }
+  workers.front()->StartHealth([this](const std::shared_ptr<const HealthUpdate>& update) {
+    for (auto& worker : workers) worker->loop().Post([worker = worker.get(), update] { worker->TakeHealth(update); });
+  });
+  for (auto& worker : workers) worker->ReportTo(*workers.front());
   try {
     for (auto& worker : workers) threads.emplace_back([loop = &worker->loop()] { loop->Run(); });
   } catch (const std::exception& error) {
@@ -119,37 +151,56 @@ void Engine::Core::Stop() {
   threads.clear();
 }
 
-// Sockets for the keys that are not served yet: one per worker each, all or none.
-Result<std::vector<std::vector<std::pair<std::string, net::Fd>>>> Engine::Core::OpenSockets(const Plan& next) {
-  std::vector<std::vector<std::pair<std::string, net::Fd>>> opened(workers.size());
+// One socket per worker at least. Those of a predecessor are all taken, for each has a queue of its own; a worker may
+// have several of them.
+Status Engine::Core::OpenOne(const std::string& key, const PlannedListener& listener, OpenedSockets& opened,
+                             uint16_t& port) {
+  net::Address address = listener.address;
+  size_t taken = 0;
+  if (const auto found = inherited.find(key); found != inherited.end()) {
+    for (net::Fd& fd : found->second) {
+      if (address.port() == 0) {
+        WEIR_ASSIGN(const uint16_t bound, net::BoundPort(fd.get()));
+        WEIR_ASSIGN(address, net::Address::Parse(listener.source->address, bound));
+      }
+      WEIR_ASSIGN(net::Fd copy, net::Duplicate(fd.get()));
+      opened[taken++ % opened.size()].emplace_back(key, std::move(copy));
+    }
+  } else if (address.port() != 0 && !ours.contains(key)) {
+    WEIR_TRY(net::ProbeAddress(address));
+  }
+  for (size_t i = taken; i < opened.size(); ++i) {
+    WEIR_ASSIGN(net::Fd fd, net::ListenShared(address));
+    if (address.port() == 0) {
+      WEIR_ASSIGN(const uint16_t bound, net::BoundPort(fd.get()));
+      WEIR_ASSIGN(address, net::Address::Parse(listener.source->address, bound));
+    }
+    opened[i].emplace_back(key, std::move(fd));
+  }
+  port = address.port();
+  return {};
+}
+
+// Sockets for the keys that are not served yet, all or none.
+Result<OpenedSockets> Engine::Core::OpenSockets(const Plan& next, const Plan* before) {
+  OpenedSockets opened(workers.size());
   TextMap<uint16_t> fresh;
   for (const auto& [key, listener] : next.listeners) {
-    if (plan != nullptr && plan->listeners.contains(key)) {
+    if (before != nullptr && before->listeners.contains(key)) {
       fresh[key] = ports[key];
       continue;
     }
-    net::Address address = listener->address;
-    if (address.port() != 0 && !ours.contains(key)) WEIR_TRY(net::ProbeAddress(address));
-    for (auto& sockets : opened) {
-      WEIR_ASSIGN(net::Fd fd, net::ListenShared(address));
-      if (address.port() == 0) {
-        WEIR_ASSIGN(const uint16_t port, net::BoundPort(fd.get()));
-        WEIR_ASSIGN(address, net::Address::Parse(listener->source->address, port));
-      }
-      sockets.emplace_back(key, std::move(fd));
-    }
-    fresh[key] = address.port();
+    WEIR_TRY(OpenOne(key, *listener, opened, fresh[key]));
   }
   ports = std::move(fresh);
-  for (const auto& [key, port] : ports) ours[key] = true;
+  for (const auto& [key, port] : ports) {
+    ours[key] = true;
+    inherited.erase(key);
+  }
   return opened;
 }
 
-Status Engine::Core::Apply(std::shared_ptr<const Snapshot> snapshot, const Done& done) {
-  std::lock_guard lock(mutex);
-  if (!running) return FailedPrecondition("NOT_RUNNING", "the engine does not run");
-  WEIR_ASSIGN(const std::shared_ptr<const Plan> next, Plan::Build(std::move(snapshot), plan.get()));
-  WEIR_ASSIGN(auto opened, OpenSockets(*next));
+void Engine::Core::Serve(const std::shared_ptr<const Plan>& next, OpenedSockets opened, const Done& done) {
   plan = next;
   const auto all = std::make_shared<Everybody>(workers.size(), done);
   for (size_t i = 0; i < workers.size(); ++i) {
@@ -160,7 +211,71 @@ Status Engine::Core::Apply(std::shared_ptr<const Snapshot> snapshot, const Done&
       all->Arrive();
     });
   }
+}
+
+Status Engine::Core::Apply(std::shared_ptr<const Snapshot> snapshot, const Done& done) {
+  std::lock_guard lock(mutex);
+  if (!running) return FailedPrecondition("NOT_RUNNING", "the engine does not run");
+  WEIR_ASSIGN(const std::shared_ptr<const Plan> next, Plan::Build(std::move(snapshot), plan.get()));
+  OpenedSockets opened(workers.size());
+  if (!held) {
+    WEIR_ASSIGN(opened, OpenSockets(*next, plan.get()));
+  }
+  Serve(next, std::move(opened), done);
   return {};
+}
+
+Status Engine::Core::Open() {
+  std::lock_guard lock(mutex);
+  if (!held) return {};
+  if (plan == nullptr) return FailedPrecondition("NOT_CONFIGURED", "there is no configuration to open listeners of");
+  WEIR_ASSIGN(OpenedSockets opened, OpenSockets(*plan, nullptr));
+  held = false;
+  inherited.clear();
+  Serve(plan, std::move(opened), nullptr);
+  return {};
+}
+
+Result<std::vector<ListeningSocket>> Engine::Core::ExportSockets() {
+  struct Box {
+    std::mutex mutex;
+    std::condition_variable arrived;
+    size_t missing;
+    std::vector<ListeningSocket> sockets;
+  };
+  const auto box = std::make_shared<Box>();
+  box->missing = workers.size();
+  for (const auto& worker : workers) {
+    worker->loop().Post([worker = worker.get(), box] {
+      auto exported = worker->ExportSockets();
+      std::lock_guard lock(box->mutex);
+      for (auto& [key, fd] : exported) box->sockets.push_back({key, std::move(fd)});
+      --box->missing;
+      box->arrived.notify_all();
+    });
+  }
+  std::unique_lock wait(box->mutex);
+  if (!box->arrived.wait_for(wait, kGatherTimeout, [&] { return box->missing == 0; })) {
+    return Unavailable("WORKER_BUSY", "a worker did not answer within a second");
+  }
+  return std::move(box->sockets);
+}
+
+void Engine::Core::Drain(bool handed_over, const std::function<void()>& accepting_ended, std::function<void()> done) {
+  std::lock_guard lock(mutex);
+  const auto told = [](std::function<void()> whom) {
+    return [whom = std::move(whom)](const Status&) {
+      if (whom) whom();
+    };
+  };
+  const auto ended = std::make_shared<Everybody>(workers.size(), told(accepting_ended));
+  const auto all = std::make_shared<Everybody>(workers.size(), told(std::move(done)));
+  for (auto& worker : workers) {
+    worker->loop().Post([worker = worker.get(), handed_over, ended, all] {
+      worker->Drain(handed_over, [all] { all->Arrive(); });
+      ended->Arrive();
+    });
+  }
 }
 
 std::shared_ptr<Gathered> Engine::Core::Gather() const {
@@ -168,11 +283,12 @@ std::shared_ptr<Gathered> Engine::Core::Gather() const {
   std::unique_lock lock(mutex);
   gathered->missing = workers.size();
   if (threads.empty() || !running) {
-    for (const auto& worker : workers) Collect(*worker, *gathered);
+    for (const auto& worker : workers) Collect(*worker, worker == workers.front(), *gathered);
     return gathered;
   }
   for (const auto& worker : workers) {
-    worker->loop().Post([worker = worker.get(), gathered] { Collect(*worker, *gathered); });
+    worker->loop().Post(
+        [worker = worker.get(), first = worker == workers.front(), gathered] { Collect(*worker, first, *gathered); });
   }
   lock.unlock();
   std::unique_lock wait(gathered->mutex);
@@ -180,10 +296,38 @@ std::shared_ptr<Gathered> Engine::Core::Gather() const {
   return gathered;
 }
 
+std::vector<ShareReport> Engine::Core::Shares(const Gathered& gathered) {
+  std::shared_ptr<const Plan> now;
+  {
+    std::lock_guard lock(mutex);
+    now = plan;
+  }
+  if (now == nullptr) return {};
+  auto shares = SharesOf(*now->snapshot, gathered.shares, gathered.health);
+  std::lock_guard lock(watch_mutex);
+  watch.Look(shares, net::Loop::ClockMs());
+  return shares;
+}
+
+std::vector<SetHealthReport> Engine::Core::Health() const {
+  const auto answer = std::make_shared<std::promise<std::vector<SetHealthReport>>>();
+  {
+    std::lock_guard lock(mutex);
+    if (threads.empty() || !running) return {};
+    Worker* judging = workers.front().get();
+    judging->loop().Post([judging, answer] { answer->set_value(judging->HealthReport()); });
+  }
+  auto arrived = answer->get_future();
+  if (arrived.wait_for(kGatherTimeout) != std::future_status::ready) return {};
+  return arrived.get();
+}
+
 Engine::Engine() : core_(std::make_unique<Core>()) {}
 Engine::~Engine() { Stop(); }
 
-Status Engine::Start(Options options) { return core_->Start(std::move(options)); }
+Status Engine::Start(Options options, std::vector<ListeningSocket> inherited) {
+  return core_->Start(std::move(options), std::move(inherited));
+}
 void Engine::Stop() { core_->Stop(); }
 
 void Engine::Apply(std::shared_ptr<const Snapshot> snapshot, Done done) {
@@ -201,15 +345,10 @@ Status Engine::SetIdentity(const Identity& identity) {
   return {};
 }
 
-void Engine::Drain(std::function<void()> done) {
-  std::lock_guard lock(core_->mutex);
-  const auto all = std::make_shared<Everybody>(core_->workers.size(), [done = std::move(done)](const Status&) {
-    if (done) done();
-  });
-  for (auto& worker : core_->workers) {
-    worker->loop().Post([worker = worker.get(), all] { worker->Drain([all] { all->Arrive(); }); });
-  }
-}
+void Engine::Drain(std::function<void()> done) { core_->Drain(false, nullptr, std::move(done)); }
+void Engine::DrainHandedOver(std::function<void()> accepting_ended) { core_->Drain(true, accepting_ended, nullptr); }
+Result<std::vector<ListeningSocket>> Engine::ExportSockets() { return core_->ExportSockets(); }
+Status Engine::Open() { return core_->Open(); }
 
 uint16_t Engine::Port(const std::string& listener) const {
   std::lock_guard lock(core_->mutex);
@@ -228,6 +367,14 @@ Stats Engine::GetStats() const {
   return gathered->stats;
 }
 
+std::vector<ShareReport> Engine::Shares() const {
+  const auto gathered = core_->Gather();
+  std::lock_guard lock(gathered->mutex);
+  return core_->Shares(*gathered);
+}
+
+std::vector<SetHealthReport> Engine::Health() const { return core_->Health(); }
+
 void Engine::RenderMetrics(std::string& out) const {
   const auto gathered = core_->Gather();
   std::lock_guard lock(gathered->mutex);
@@ -239,6 +386,7 @@ void Engine::RenderMetrics(std::string& out) const {
         {{"host", std::get<0>(key)}, {"cluster", std::get<1>(key)}, {"code", std::to_string(std::get<2>(key))}},
         static_cast<double>(count));
   }
+  RenderShares(out, core_->Shares(*gathered));
   const auto one = [&out](std::string_view name, std::string_view type, std::string_view help, uint64_t value) {
     obs::AppendFamily(out, name, type, help);
     obs::AppendSample(out, name, {}, static_cast<double>(value));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/net/socket.h"
 #include "libs/proxy/report.h"
 #include "libs/proxy/snapshot.h"
 
@@ -31,6 +32,9 @@ struct Options {
   std::string source_address;               // Local IP for connections to upstreams; empty = kernel's choice.
   std::string access_log;                   // Path of a JSON-lines file (appended); empty = off, "-" = standard output.
   std::chrono::milliseconds drain{30'000};  // Most that Drain waits for requests in flight.
+  // While draining a kept connection is closed after its next answer, or when it was quiet for so long.
+  std::chrono::milliseconds drain_idle{3'000};
+  bool hold = false;  // Nobody is accepted before Open.
   Limits limits;
 };
 
@@ -39,6 +43,12 @@ struct Identity {
   std::string certificate_chain;  // Leaf first.
   std::string private_key;
   std::string roots;  // What peers must chain to.
+};
+
+// A listening socket on its way from an engine to its successor.
+struct ListeningSocket {
+  std::string key;  // "address:port" as configured.
+  net::Fd fd;
 };
 
 // What an operator asks first. Sums over the workers.
@@ -68,8 +78,12 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // INVALID_ARGUMENT for options out of range, INTERNAL when threads or files cannot be had.
-  Status Start(Options options);
+  // INVALID_ARGUMENT for options out of range, INTERNAL when threads or files cannot be had. `inherited`: sockets of a
+  // predecessor, used for the listeners of the same address whatever the number of workers on either side.
+  Status Start(Options options, std::vector<ListeningSocket> inherited = {});
+  // With Options::hold: opens the listeners of what was applied, from now on callers are accepted. Errors as of Apply;
+  // then nothing is open. Inherited sockets that no listener wants are closed.
+  Status Open();
 
   // Serves `snapshot` from now on. `done` runs once (on a worker's thread, or on the caller's when refused): OK after
   // every worker serves it; else nothing changed: FAILED_PRECONDITION ADDRESS_IN_USE names the address a foreign
@@ -81,9 +95,15 @@ class Engine {
   // INVALID_ARGUMENT when certificate, key or roots cannot be read or do not fit together.
   Status SetIdentity(const Identity& identity);
 
+  // Copies of all listening sockets, for a successor. UNAVAILABLE when a worker does not answer.
+  Result<std::vector<ListeningSocket>> ExportSockets();
+
   // Stops accepting, answers with "Connection: close", finishes what is in flight, closes. Returns at once; `done`
   // runs when the last connection is closed or Options::drain is over.
+  // Handed over: the exported sockets are left to the successor with all that is queued on them. `accepting_ended`
+  // runs when no worker accepts any more.
   void Drain(std::function<void()> done = nullptr);
+  void DrainHandedOver(std::function<void()> accepting_ended);
 
   // Ends all threads; connections still open are closed. Idempotent.
   void Stop();

@@ -134,7 +134,7 @@ void WriteResponseHead(const net::ResponseHead& head, const ResponseOptions& opt
             return !options.unchunk;
           // "x-envoy-…" is nobody's business outside, "x-weir-reason" is.
           case Field::kInternal:
-            return options.trusted || (head.data[line.begin + 2] | 0x20) == 'w';
+            return options.from_mesh && (options.trusted || (head.data[line.begin + 2] | 0x20) == 'w');
           default:
             return true;
         }

@@ -22,9 +22,10 @@ void WriteRequestHead(const net::RequestHead& head, std::string_view target, con
 bool IsRequestId(std::string_view text);  // 1 to 128 of [A-Za-z0-9._-].
 
 struct ResponseOptions {
-  bool trusted = false;
-  bool close = false;    // Say "connection: close".
-  bool unchunk = false;  // The body is forwarded without chunks.
+  bool trusted = false;    // The caller is one of us.
+  bool from_mesh = false;  // The upstream is: only then its internal headers are believed.
+  bool close = false;      // Say "connection: close".
+  bool unchunk = false;    // The body is forwarded without chunks.
 };
 void WriteResponseHead(const net::ResponseHead& head, const ResponseOptions& options, std::string& out);
 

@@ -18,6 +18,8 @@ struct ShareReport {
   double delivered = 0;   // 0..1, of the requests of the last 10 s; 0 when there were none.
   uint64_t requests = 0;  // Since start.
   uint64_t errors = 0;    // 5xx or lost, since start.
+  uint64_t recent = 0;    // Requests of the last 10 s.
+  bool deviates = false;  // Delivered strays from intended: the alarm.
 };
 
 // One observation about one endpoint.

@@ -1,6 +1,7 @@
 #include "libs/proxy/session.h"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
@@ -40,6 +41,7 @@ Status Session::Open(net::Fd fd) {
     return {};
   }
   state_ = State::kIdle;
+  moved_ms_ = worker_.loop().now_ms();
   Deadline(static_cast<uint64_t>(worker_.limits().request_head.count()));
   return Bind() ? Status() : Unavailable("NOT_SERVED", "no chain without TLS");
 }
@@ -47,6 +49,7 @@ Status Session::Open(net::Fd fd) {
 void Session::Close() {
   if (state_ == State::kClosed) return;
   if (exchange_.upstream != nullptr) DropUpstream(false);
+  LeaveDigest();
   state_ = State::kClosed;
   transport_.Close();
   worker_.loop().wheel().Clear(*this);
@@ -71,6 +74,15 @@ bool Session::Bind() {
   if (rule != nullptr && !rule->Accepts(transport_.tls()->peer_uri())) return false;  // Allowed before, not any more.
   chain_ = &planned_->source->chains[static_cast<size_t>(index)];
   return true;
+}
+
+void Session::CloseIdle() {
+  if (state_ != State::kIdle) return;
+  // The socket itself is asked: a request whose event has not come yet goes first.
+  char byte;
+  if (recv(transport_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) return;
+  unread_ = true;
+  Depart();
 }
 
 // ---- Events
@@ -110,6 +122,7 @@ void Session::Shake() {
   }
   if (step == net::TlsSession::Step::kDone && flushed) {
     state_ = State::kIdle;
+    moved_ms_ = worker_.loop().now_ms();
     if (!Bind()) return Close();
     return Readable();
   }
@@ -255,7 +268,7 @@ void Session::StartExchange(const net::RequestHead& head, const char* rest, size
   exchange_.request.Begin(head);
   exchange_.status = 0;
   exchange_.deadline_ms = 0;
-  exchange_.response_started = exchange_.body_sent = exchange_.moved = false;
+  exchange_.response_started = exchange_.body_gone = exchange_.moved = false;
   exchange_.reusable = true;
   exchange_.safe = false;
   exchange_.to_head = head.method == "HEAD";
@@ -311,6 +324,10 @@ bool Session::Route(const net::RequestHead& head, std::string_view target, const
     Reply(404, "no_such_route");
     return false;
   }
+  if (AsksForHealth(target)) {
+    AnswerHealth(head);
+    return false;
+  }
   if (transport_.tls() != nullptr && !planned_->exact.empty()) {
     // A host that has a chain of its own is not reached through another one's (RFC 9110 section 15.5.20).
     const auto own = planned_->exact.find(traffic::WithoutPort(head.host));
@@ -351,17 +368,15 @@ void Session::Answer(const net::RequestHead& head, const RouteAction& action, st
 
 // Chooses where the request goes and sends it there, or queues it behind the connect.
 void Session::Dispatch(std::string_view target, const net::RequestHead& head) {
-  exchange_.choice = exchange_.cluster->Pick(worker_.loop().now_ms());
+  exchange_.cluster->budget.Request(worker_.loop().now_ms());
+  exchange_.choice = exchange_.cluster->Pick();
   if (exchange_.choice.pool == nullptr) return Reply(503, "no_cluster_can_serve", {}, "retry-after: 1\r\n");
   Upstream* upstream = Upstream::Take(worker_, exchange_.choice.pool, this);
   if (upstream == nullptr) {
     std::string serialized;
     BuildRequestHead(head, target, serialized);
-    exchange_.cluster->Avoid(exchange_.choice, worker_.loop().now_ms());
-    exchange_.moved = true;
-    ++worker_.stats.retries;
-    exchange_.choice = exchange_.cluster->PickInstead(exchange_.choice, worker_.loop().now_ms());
-    if (!Engage(std::move(serialized))) Reply(503, "connect_failed", {}, "retry-after: 1\r\n");
+    exchange_.cluster->Failed(worker_, exchange_.choice, Failure::kConnect);
+    if (!Move(Why::kConnectionFailed, serialized)) Reply(503, "connect_failed", {}, "retry-after: 1\r\n");
     return;
   }
   exchange_.upstream = upstream;
@@ -390,7 +405,8 @@ void Session::Chosen() {
     exchange_.counters = cluster.CountersFor(worker_, locality, exchange_.host);
   } else {
     const auto& domains = exchange_.host->domains;
-    exchange_.counters = worker_.CountersFor(domains.empty() ? "" : domains.front(), cluster.LocalityName(locality));
+    exchange_.counters = worker_.CountersFor(cluster.source()->name, domains.empty() ? "" : domains.front(),
+                                             cluster.LocalityName(locality));
   }
   if (exchange_.log == nullptr) return;
   exchange_.log->cluster = cluster.LocalityName(locality);
@@ -406,9 +422,8 @@ void Session::OnUpstreamConnected() {
 void Session::SendHeld() {
   Upstream& upstream = *exchange_.upstream;
   const iovec pieces[2] = {{upstream.head.data(), upstream.head.size()}, {held_.data(), held_.size()}};
-  if (!held_.empty()) exchange_.body_sent = true;
   if (!upstream.transport.Send(pieces, held_.empty() ? 1 : 2)) upstream.SendFailed();
-  if (!held_.empty()) std::string().swap(held_);
+  if (!held_.empty()) KeepForReplay(nullptr, 0);
 }
 
 void Session::BuildRequestHead(const net::RequestHead& head, std::string_view target, std::string& out) {
@@ -433,8 +448,9 @@ void Session::ForwardRequestBody(const char* data, size_t size) {
       for (int i = 0; i < count; ++i) held_.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
       return held_.size() <= kHeldBody;
     }
-    exchange_.body_sent = true;
-    return exchange_.upstream->transport.Send(parts, count);
+    const bool sent = exchange_.upstream->transport.Send(parts, count);
+    KeepForReplay(parts, count);
+    return sent;
   };
   const FeedResult fed = FeedBody(exchange_.request, data, size, pieces, [&](const iovec* parts, int count) {
     for (int i = 0; i < count && exchange_.log != nullptr; ++i) exchange_.log->bytes_in += parts[i].iov_len;
@@ -454,34 +470,6 @@ void Session::ForwardRequestBody(const char* data, size_t size) {
 
 void Session::OnUpstreamDrained() {
   if (state_ == State::kExchange && !exchange_.request.done) worker_.loop().Defer(*this);
-}
-
-// ---- Failure of the upstream
-
-void Session::OnUpstreamLost(bool connecting, std::string_view why) {
-  std::string head;
-  if (exchange_.upstream != nullptr) head = std::move(exchange_.upstream->head);
-  exchange_.upstream = nullptr;
-  if (state_ != State::kExchange) return;
-  const uint64_t now = worker_.loop().now_ms();
-  if (connecting) exchange_.cluster->Avoid(exchange_.choice, now);
-  if (exchange_.response_started) {
-    if (why == "upstream_closed" && exchange_.response.kind == net::BodyKind::kToClose) return Finish(false);
-    ++worker_.stats.upstream_failures;
-    if (exchange_.log != nullptr) exchange_.log->reason = why;
-    Account();
-    return Close();  // The caller sees a truncated answer as truncated.
-  }
-  if (!connecting) ++worker_.stats.upstream_failures;
-  const bool replayable = connecting || (exchange_.safe && !exchange_.body_sent && exchange_.request.done);
-  if (replayable && !exchange_.moved) {
-    exchange_.moved = true;
-    ++worker_.stats.retries;
-    if (exchange_.log != nullptr) exchange_.log->retried = true;
-    exchange_.choice = exchange_.cluster->PickInstead(exchange_.choice, now);
-    if (Engage(std::move(head))) return;
-  }
-  Reply(503, why, {}, "retry-after: 1\r\n");
 }
 
 // ---- The response
@@ -512,11 +500,13 @@ void Session::OnUpstreamBytes(const char* data, size_t size) {
     data += head.size;
     size -= head.size;
     if (head.status >= 200) {
+      const bool whole = head.body == net::BodyKind::kLength && head.content_length == size;
+      if (Refused(head, whole)) return;
       return StartResponse(head, data, size);
     }
     if (!exchange_.http_1_0) {
       std::string& out = worker_.loop().scratch();
-      WriteResponseHead(head, {.trusted = exchange_.trusted}, out);
+      WriteResponseHead(head, {.trusted = exchange_.trusted, .from_mesh = FromMesh()}, out);
       if (!transport_.Send(out)) return Abort(499, "caller_gone");
     }
   }
@@ -532,7 +522,11 @@ void Session::StartResponse(const net::ResponseHead& head, const char* rest, siz
   if (!exchange_.request.done) close_after_ = true;  // Answered early: the rest of the body is not wanted.
   if (worker_.draining()) close_after_ = true;
   std::string& out = worker_.loop().scratch();
-  WriteResponseHead(head, {.trusted = exchange_.trusted, .close = close_after_, .unchunk = exchange_.response.unchunk},
+  WriteResponseHead(head,
+                    {.trusted = exchange_.trusted,
+                     .from_mesh = FromMesh(),
+                     .close = close_after_,
+                     .unchunk = exchange_.response.unchunk},
                     out);
   // Head and first body bytes leave together.
   BodyPieces pieces;
@@ -584,9 +578,9 @@ void Session::Account() {
   if (exchange_.counters == nullptr) {
     // `host` lives: planned_ stays until the next request begins.
     const bool known = exchange_.host != nullptr && !exchange_.host->domains.empty();
-    exchange_.counters = worker_.CountersFor(known ? exchange_.host->domains.front() : "", "");
+    exchange_.counters = worker_.CountersFor("", known ? exchange_.host->domains.front() : "", "");
   }
-  exchange_.counters->Add(exchange_.status);
+  exchange_.counters->Add(exchange_.status, worker_.loop().now_ms());
   ++worker_.stats.requests;
   if (exchange_.log == nullptr) return;
   LogEntry& entry = *exchange_.log;
@@ -610,6 +604,7 @@ void Session::Finish(bool upstream_reusable) {
     return;
   }
   state_ = State::kIdle;
+  moved_ms_ = worker_.loop().now_ms();
   Deadline(static_cast<uint64_t>(worker_.limits().idle.count()));
   if (!pending_.empty() || transport_.readable()) worker_.loop().Defer(*this);
 }

@@ -36,8 +36,11 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer {
   ~Session() override;
   Status Open(net::Fd fd);
   void Close();
-  // While draining: true when nothing is under way, so that it may be closed.
-  bool idle() const { return state_ == State::kIdle && pending_.empty(); }
+  // While draining: since when nothing is under way; UINT64_MAX = something is.
+  uint64_t QuietSince() const { return state_ == State::kIdle && pending_.empty() ? moved_ms_ : UINT64_MAX / 2; }
+  // Ends a connection on which nothing is under way. A request that arrived meanwhile is still answered; one that is on
+  // its way finds a closed connection, never a reset one.
+  void CloseIdle();
 
   bool busy() const { return state_ == State::kExchange; }
 
@@ -50,12 +53,22 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer {
   void OnUpstreamBytes(const char* data, size_t size);
   // `connecting`: nothing of the request has been sent.
   void OnUpstreamLost(bool connecting, std::string_view why);
+  // From the worker, never within one of the calls above: the endpoint was judged dead (with its cluster, or alone). An
+  // exchange that waits for it moves to another cluster when it may be repeated, else its caller is told at once. May
+  // close this session.
+  void OnEndpointDead(const Pool& pool);
   bool full() const;  // Too much unsent: the upstream is not read.
   void OnUpstreamDrained();
+
+  // The health digest that this caller keeps open (session_health.cc). May close this session.
+  void SendDigest(std::string_view text);
+  void EndDigest();
 
   size_t place = 0;  // In the worker's list.
 
  private:
+  // Why a request is repeated elsewhere.
+  enum class Why : uint8_t { kConnectionFailed, kJudgedDead, kAnswered };
   enum class State : uint8_t { kHandshake, kIdle, kHead, kExchange, kFlushing, kLingering, kClosed };
 
   // What one request needs until it is answered. Copied out of the snapshot, so that the snapshot may go.
@@ -73,7 +86,7 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer {
     bool to_head = false;
     bool http_1_0 = false;
     bool safe = false;       // May be repeated after it was sent.
-    bool body_sent = false;  // Part of the request's body left us: no replay.
+    bool body_gone = false;  // Part of the request's body left us and was not kept: no replay.
     bool moved = false;      // The one retry is spent.
     bool reusable = true;    // The upstream agrees to another exchange.
     bool trusted = false;
@@ -88,13 +101,20 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer {
   void StartExchange(const net::RequestHead& head, const char* rest, size_t rest_size);
   bool Route(const net::RequestHead& head, std::string_view target, const RouteAction** action);
   void Answer(const net::RequestHead& head, const RouteAction& action, std::string_view target);
+  bool AsksForHealth(std::string_view target) const;
+  void AnswerHealth(const net::RequestHead& head);
+  void BeginDigest(const net::RequestHead& head);
+  void LeaveDigest();
   void BuildRequestHead(const net::RequestHead& head, std::string_view target, std::string& out);
   void Dispatch(std::string_view target, const net::RequestHead& head);
   bool Engage(std::string&& head);
   void SendHeld();
   void Chosen();
   void ForwardRequestBody(const char* data, size_t size);
-  bool TryElsewhere(bool connecting);
+  void KeepForReplay(const iovec* parts, int count);
+  bool Move(Why why, std::string& head, bool reusable = false);
+  bool Refused(const net::ResponseHead& head, bool whole);
+  bool FromMesh() const;
   void StartResponse(const net::ResponseHead& head, const char* rest, size_t rest_size);
   void ForwardResponseBody(const char* data, size_t size);
   void EndOfResponse(bool clean);
@@ -111,16 +131,17 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer {
   ListenerSocket& listener_;
   net::Transport transport_;
   std::string pending_;  // Bytes of a head that is not complete, or of requests that wait for their turn.
-  std::string held_;     // Body bytes that wait for the upstream's connection.
+  std::string held_;     // Body bytes that wait for the upstream's connection, or are kept for a replay.
   std::shared_ptr<const PlannedListener> planned_;
   const FilterChain* chain_ = nullptr;
   uint64_t epoch_ = 0;
   uint64_t deadline_ms_ = 0;
-  uint64_t moved_ms_ = 0;  // When a body byte last moved.
+  uint64_t moved_ms_ = 0;  // When a body byte last moved, or the connection became idle.
   std::array<char, 46> peer_{};
   uint8_t peer_size_ = 0;
   State state_ = State::kIdle;
   bool close_after_ = false;
+  bool digest_ = false;  // Its exchange is a health digest.
   bool unread_ = false;  // The caller may still be sending what nobody reads.
   Exchange exchange_;
 };

@@ -1,0 +1,166 @@
+#include <map>
+#include <set>
+
+#include "libs/proxy/engine.h"
+#include "libs/proxy/engine_test_peers.h"
+
+// What becomes of a request whose cluster fails.
+
+namespace weir::proxy {
+namespace {
+
+// A T1 over two T2s: "bad" answers as `second` says, "good" goes on to an echo.
+class MoveTest : public testing::Test {
+ protected:
+  static constexpr char kT1[] = "spiffe://edge.acme/ns/t1/sa/t1", kT2[] = "spiffe://c1.acme/ns/t2/sa/t2";
+
+  void StartT2(Engine& engine, Config config) {
+    config.tls = DownstreamTls{true, {{kT1, false}}};
+    config.server_names = {"a.example"};
+    ASSERT_TRUE(engine.Start({}).ok());
+    ASSERT_TRUE(engine.SetIdentity(IdentityOf(root, kT2)).ok());
+    ASSERT_TRUE(ApplyAndWait(engine, config.Build()).ok());
+  }
+  void Run(Config bad) {
+    StartT2(bad_t2, std::move(bad));
+    StartT2(good_t2, Config({At("pods", 1, {good.backend.port})}));
+    Config first({At("bad", 1, {bad_t2.Port("public")}, kT2), At("good", 1, {good_t2.Port("public")}, kT2)});
+    first.cluster->tls = UpstreamTls{"a.example", {}};
+    first.actions[0].idempotent = idempotent;
+    ASSERT_TRUE(t1.Start({}).ok());
+    ASSERT_TRUE(t1.SetIdentity(IdentityOf(root, kT1)).ok());
+    ASSERT_TRUE(ApplyAndWait(t1, first.Build()).ok());
+  }
+  // Status and body of one request.
+  std::pair<std::string, std::string> Ask(const std::string& request) {
+    Conn conn = Conn::To(t1.Port("public"));
+    conn.Send(request);
+    auto [head, body] = Response(conn);
+    last_head = head;
+    return {head.substr(9, 3), body};
+  }
+  static std::string Post(const std::string& body, const std::string& more = "") {
+    return "POST / HTTP/1.1\r\nHost: a.example\r\n" + more + "Content-Length: " + std::to_string(body.size()) +
+           "\r\n\r\n" + body;
+  }
+
+  identity::Authority root = *identity::NewRoot("test root");
+  Echo good{"good"};
+  Engine t1, bad_t2, good_t2;
+  bool idempotent = false;
+  std::string last_head;
+};
+
+TEST_F(MoveTest, GoesElsewhereWhenTheNextTierSaysThatItCannotServe) {
+  Run(Config({At("pods", 1, {ClosedPort()})}));
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(Ask(kGet).second, "good");
+  EXPECT_GE(t1.GetStats().retries, 1u);
+}
+
+TEST_F(MoveTest, MovesWhateverReachedNobody) {
+  Run(Config({At("pods", 1, {})}));
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(Ask("DELETE / HTTP/1.1\r\nHost: a.example\r\n\r\n").second, "good");
+  }
+}
+
+TEST_F(MoveTest, RepeatsABodyThatMayBeRepeatedAndNoOther) {
+  Backend dying([](Conn& conn) {
+    conn.TakeHead();
+    conn.Take(5);
+  });
+  Run(Config({At("pods", 1, {dying.port})}));
+  int refused = 0;
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(Ask(Post("hello", "Idempotency-Key: k\r\n")).second, "goodhello");
+  for (int i = 0; i < 6; ++i) {
+    refused += Ask(Post("hello")).first == "503";
+    if (last_head.starts_with("HTTP/1.1 503")) {
+      EXPECT_EQ(Header(last_head, "x-weir-reason"), "upstream_closed");
+      EXPECT_EQ(Header(last_head, "retry-after"), "1");
+    }
+  }
+  EXPECT_GE(refused, 1);
+  EXPECT_LE(refused, 3);
+}
+
+TEST_F(MoveTest, ARouteMaySayThatItIsIdempotent) {
+  Backend dying([](Conn& conn) { conn.TakeHead(); });
+  idempotent = true;
+  Run(Config({At("pods", 1, {dying.port})}));
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(Ask(Post("hello")).second, "goodhello");
+}
+
+TEST_F(MoveTest, RetriesOfAnswersAreBudgeted) {
+  Backend dying([](Conn& conn) { conn.TakeHead(); });
+  Run(Config({At("pods", 1, {dying.port})}));
+  Config down({At("pods", 1, {dying.port})});
+  down.tls = DownstreamTls{true, {{kT1, false}}};
+  down.server_names = {"a.example"};
+  ASSERT_TRUE(ApplyAndWait(good_t2, down.Build()).ok());
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_EQ(Ask(kGet).first, "503");
+    EXPECT_NE(Header(last_head, "x-weir-reason"), "");
+  }
+  EXPECT_LE(t1.GetStats().retries, 3u + 30 / 5);
+}
+
+TEST_F(MoveTest, BelievesNoReasonOfAnApp) {
+  Backend app([](Conn& conn) {
+    while (!conn.TakeHead().empty()) {
+      conn.Send(
+          "HTTP/1.1 503 Service Unavailable\r\nx-weir-reason: connect_failed\r\nX-Weir-Other: 1\r\n"
+          "content-length: 3\r\n\r\napp");
+    }
+  });
+  Run(Config({At("pods", 1, {app.port})}));
+  std::map<std::string, int> bodies;
+  for (int i = 0; i < 8; ++i) {
+    ++bodies[Ask(kGet).second];
+    EXPECT_EQ(Header(last_head, "x-weir-reason"), "");
+    EXPECT_EQ(Header(last_head, "X-Weir-Other"), "");
+  }
+  EXPECT_EQ(bodies["app"], 4);
+  EXPECT_EQ(t1.GetStats().retries, 0u);
+}
+
+// As a T2 before two pods: there is only one cluster, but another endpoint in it.
+TEST_F(MoveTest, TriesAnotherEndpointWhenThereIsNoOtherCluster) {
+  StartT2(bad_t2, Config({At("pods", 1, {ClosedPort()})}));
+  StartT2(good_t2, Config({At("pods", 1, {good.backend.port})}));
+  Config first({At("c1", 1, {bad_t2.Port("public"), good_t2.Port("public")}, kT2)});
+  first.cluster->tls = UpstreamTls{"a.example", {}};
+  ASSERT_TRUE(t1.Start({}).ok());
+  ASSERT_TRUE(t1.SetIdentity(IdentityOf(root, kT1)).ok());
+  ASSERT_TRUE(ApplyAndWait(t1, first.Build()).ok());
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(Ask(kGet).second, "good");
+}
+
+class LostTest : public EngineTest {};
+
+TEST_F(LostTest, SendsWhatWasNotSentYetElsewhere) {
+  Echo alive("alive");
+  Start(Config({At("dead", 1, {ClosedPort()}), At("c2", 1, {alive.backend.port})}));
+  const std::string body(100'000, 'b');
+  Conn conn = Conn::To(port);
+  for (int i = 0; i < 4; ++i) {
+    conn.Send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+              body);
+    EXPECT_EQ(Response(conn).second, "alive" + body);
+  }
+}
+
+TEST_F(LostTest, RepeatsNothingThatIsTooLargeToKeep) {
+  Backend dying([](Conn& conn) {
+    conn.TakeHead();
+    conn.Take(100'000);
+  });
+  Start(Config({At("dying", 1, {dying.port}), At("none", 0, {ClosedPort()})}));
+  const std::string body(200'000, 'b');
+  Conn conn = Conn::To(port);
+  conn.Send("POST / HTTP/1.1\r\nHost: a.example\r\nIdempotency-Key: k\r\nContent-Length: 200000\r\n\r\n" + body);
+  EXPECT_TRUE(conn.TakeHead().starts_with("HTTP/1.1 503 "));
+  EXPECT_EQ(engine.GetStats().retries, 0u);
+}
+
+}  // namespace
+}  // namespace weir::proxy
