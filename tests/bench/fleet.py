@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import ssl
 import time
 
@@ -141,12 +142,13 @@ class Prober:
         self.connection = None
 
     def get(self, path="/", host=None):
-        if self.connection is None:
-            name, port = self.address.rsplit(":", 1)
-            self.connection = http.client.HTTPConnection(name, int(port), timeout=5)
-            self.connection.connect()
-            self.connection.sock.setsockopt(6, 1, 1)
+        """(status, body, x-served-by); status 0 = no answer."""
         try:
+            if self.connection is None:
+                name, port = self.address.rsplit(":", 1)
+                self.connection = http.client.HTTPConnection(name, int(port), timeout=5)
+                self.connection.connect()
+                self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connection.request("GET", path, headers={"Host": host or self.host})
             answer = self.connection.getresponse()
             return answer.status, answer.read(), answer.getheader("x-served-by")

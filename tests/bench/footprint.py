@@ -69,12 +69,12 @@ def rss_10k():
 def idle_conn():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    count = min(10000, (hard - 512) // 2)
+    count = min(10000, int(hard * 0.45) - 500)
     process, address = backend(1024)
     processes = [process]
     try:
         per = {}
-        for name, start in (("weir", peers.weir), ("haproxy", lambda n, b: peers.haproxy(n, b, most=20000))):
+        for name, start in (("weir", peers.weir), ("haproxy", lambda n, b: peers.haproxy(n, b, most=count + 500))):
             contender, where = start(f"{name}-idle", address)
             processes.append(contender)
             load(where, seconds=1)
