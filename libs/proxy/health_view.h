@@ -50,12 +50,14 @@ struct HealthUpdate {
   // For the callers that keep the digest open; null = no change.
   std::shared_ptr<const std::string> digest;  // All its lines, for one that begins.
   std::string digest_changes;                 // Lines for those that have read the one before.
+  uint64_t digest_version = 0;
 };
 
 // What a request taught about an endpoint.
 enum class Failure : uint8_t {
   kConnect,  // No connection, or no TLS.
   kLost,     // The connection ended before the answer.
+  kNobody,   // It says that it reached nobody behind it.
   kGateway,  // It says itself that it cannot: 503 with x-weir-reason, 502, 504.
 };
 

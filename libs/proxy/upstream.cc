@@ -11,6 +11,25 @@
 #include "libs/proxy/worker.h"
 
 namespace weir::proxy {
+namespace {
+
+constexpr uint32_t kFailuresInARow = 5;
+
+// The two lists have the same order but for the moment between two snapshots.
+const LocalityHealth* HealthOf(const SetHealth* health, size_t index, const std::string& cluster) {
+  if (health == nullptr) return nullptr;
+  const auto& all = health->localities;
+  if (index < all.size() && all[index].cluster == cluster) return &all[index];
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const LocalityHealth& one) { return one.cluster == cluster; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+std::string EndpointKey(const Endpoint& endpoint) {
+  return fmt::format("{} {} {}", endpoint.address, endpoint.port, endpoint.spiffe_id);
+}
 
 // ---- ClusterState
 
@@ -25,7 +44,7 @@ void ClusterState::Update(std::shared_ptr<const Cluster> cluster) {
     LocalityState state;
     state.name = locality.cluster;
     for (const Endpoint& endpoint : locality.endpoints) {
-      const std::string key = fmt::format("{} {} {}", endpoint.address, endpoint.port, endpoint.spiffe_id);
+      const std::string key = EndpointKey(endpoint);
       std::shared_ptr<Pool>& pool = pools[key];
       if (pool == nullptr) {
         if (const auto old = pools_.find(key); old != pools_.end() && same_tls) pool = old->second;
@@ -65,8 +84,7 @@ void ClusterState::Update(std::shared_ptr<const Cluster> cluster) {
   pools_ = std::move(pools);
   localities_ = std::move(localities);
   source_ = std::move(cluster);
-  avoided_.assign(localities_.size(), false);
-  reschedule_ms_ = 0;
+  ApplyHealth();
 }
 
 void ClusterState::Retire() {
@@ -80,24 +98,55 @@ std::vector<traffic::Candidate> ClusterState::Candidates() const {
   std::vector<traffic::Candidate> candidates(localities_.size());
   bool any = false;
   for (size_t i = 0; i < localities_.size(); ++i) {
-    candidates[i].weight = source_->localities[i].weight;
-    candidates[i].priority = source_->localities[i].priority;
-    candidates[i].can_serve = !localities_[i].pools.empty() && !avoided_[i];
+    const Locality& source = source_->localities[i];
+    candidates[i].weight = source.weight;
+    candidates[i].priority = source.priority;
+    candidates[i].can_serve = !source.drained && !localities_[i].pools.empty();
+    if (const LocalityHealth* health = HealthOf(health_.get(), i, source.cluster)) {
+      candidates[i].can_serve = candidates[i].can_serve && health->can_serve;
+      candidates[i].returning = health->returning;
+    }
+    candidates[i].can_serve = candidates[i].can_serve && !localities_[i].suspect;
     any |= candidates[i].can_serve;
   }
-  // A refused connect is a hint, not proof: when it would leave nobody, it is not followed.
-  for (size_t i = 0; i < localities_.size() && !any; ++i) candidates[i].can_serve = !localities_[i].pools.empty();
+  // What only this worker has seen so far is a hint, not proof: when it would leave nobody, it is not followed.
+  for (size_t i = 0; i < localities_.size() && !any; ++i) {
+    if (!localities_[i].suspect) continue;
+    const LocalityHealth* health = HealthOf(health_.get(), i, source_->localities[i].cluster);
+    candidates[i].can_serve = !source_->localities[i].drained && (health == nullptr || health->can_serve);
+  }
   return candidates;
 }
 
-void ClusterState::Reschedule(uint64_t now_ms) {
-  reschedule_ms_ = UINT64_MAX;
-  for (size_t i = 0; i < localities_.size(); ++i) {
-    uint64_t back = UINT64_MAX;
-    for (const auto& pool : localities_[i].pools) back = std::min(back, pool->avoided_until_ms);
-    avoided_[i] = !localities_[i].pools.empty() && back > now_ms;
-    if (avoided_[i]) reschedule_ms_ = std::min(reschedule_ms_, back);
+std::vector<std::shared_ptr<Pool>> ClusterState::SetHealth(std::shared_ptr<const proxy::SetHealth> health) {
+  std::vector<std::shared_ptr<Pool>> alive, died;
+  for (const auto& [key, pool] : pools_) {
+    if (!pool->dead) alive.push_back(pool);
   }
+  health_ = std::move(health);
+  ApplyHealth();
+  for (auto& pool : alive) {
+    if (pool->dead) died.push_back(std::move(pool));
+  }
+  return died;
+}
+
+// Worker 0 knows better than what an exchange here has taught.
+void ClusterState::ApplyHealth() {
+  for (const auto& [key, pool] : pools_) pool->out = pool->dead = false;
+  if (health_ != nullptr) {
+    for (const EndpointOut& out : health_->out) {
+      const auto found = pools_.find(out.key);
+      if (found == pools_.end()) continue;
+      found->second->out = true;
+      found->second->dead = out.dead;
+    }
+  }
+  for (LocalityState& locality : localities_) locality.suspect = false;
+  Reschedule();
+}
+
+void ClusterState::Reschedule() {
   const std::vector<traffic::Candidate> candidates = Candidates();
   schedule_.Update(source_->mode, candidates);
   instead_.resize(localities_.size());
@@ -108,38 +157,55 @@ void ClusterState::Reschedule(uint64_t now_ms) {
   }
 }
 
-std::shared_ptr<Pool> ClusterState::NextPool(LocalityState& locality, const Pool* not_this, uint64_t now_ms) {
+std::shared_ptr<Pool> ClusterState::NextPool(LocalityState& locality, const Pool* not_this) {
   std::shared_ptr<Pool> second_best;
   for (size_t i = 0; i < locality.pools.size(); ++i) {
     if (locality.next >= locality.pools.size()) locality.next = 0;
     const std::shared_ptr<Pool>& pool = locality.pools[locality.next++];
     if (pool.get() == not_this) continue;
-    if (pool->avoided_until_ms <= now_ms) return pool;
-    if (second_best == nullptr) second_best = pool;
+    if (!pool->out) return pool;
+    if (second_best == nullptr || (second_best->dead && !pool->dead)) second_best = pool;
   }
   return second_best;
 }
 
-Choice ClusterState::Pick(uint64_t now_ms) {
-  if (now_ms >= reschedule_ms_) Reschedule(now_ms);
+Choice ClusterState::Pick() {
   const size_t index = schedule_.Next();
   if (index == traffic::QuotaSchedule::kNone) return {};
-  return {index, NextPool(localities_[index], nullptr, now_ms)};
+  return {index, NextPool(localities_[index], nullptr)};
 }
 
-Choice ClusterState::PickInstead(const Choice& failed, uint64_t now_ms) {
-  if (now_ms >= reschedule_ms_) Reschedule(now_ms);
+Choice ClusterState::PickInstead(const Choice& failed) {
   // The cluster may have been updated since; then it is a choice like any other.
-  if (failed.locality >= instead_.size()) return Pick(now_ms);
+  if (failed.locality >= instead_.size()) return Pick();
   const size_t index = instead_[failed.locality].Next();
-  if (index != traffic::QuotaSchedule::kNone) return {index, NextPool(localities_[index], nullptr, now_ms)};
-  return {failed.locality, NextPool(localities_[failed.locality], failed.pool.get(), now_ms)};
+  if (index != traffic::QuotaSchedule::kNone) return {index, NextPool(localities_[index], nullptr)};
+  return {failed.locality, NextPool(localities_[failed.locality], failed.pool.get())};
 }
 
-void ClusterState::Avoid(const Choice& failed, uint64_t now_ms) {
-  if (failed.pool == nullptr) return;
-  failed.pool->avoided_until_ms = now_ms + kAvoidMs;
-  reschedule_ms_ = 0;
+size_t ClusterState::LocalityOf(const Pool* pool) const {
+  for (size_t i = 0; i < localities_.size(); ++i) {
+    for (const auto& one : localities_[i].pools) {
+      if (one.get() == pool) return i;
+    }
+  }
+  return SIZE_MAX;
+}
+
+void ClusterState::Failed(Worker& worker, const Choice& choice, Failure failure) {
+  if (choice.pool == nullptr || choice.pool->retired) return;
+  Pool& pool = *choice.pool;
+  ++pool.failures;
+  const bool at_once = failure == Failure::kConnect || failure == Failure::kNobody;
+  if (pool.out || (!at_once && pool.failures < kFailuresInARow)) return;
+  worker.Saw({source_->name, EndpointKey(pool.endpoint), failure, pool.failures});
+  pool.out = true;
+  const size_t at = LocalityOf(&pool);
+  if (at == SIZE_MAX) return;
+  const auto& pools = localities_[at].pools;
+  if (!std::all_of(pools.begin(), pools.end(), [](const auto& one) { return one->out; })) return;
+  localities_[at].suspect = true;
+  Reschedule();
 }
 
 Counters* ClusterState::CountersFor(Worker& worker, size_t locality, const traffic::VirtualHost* host) {
@@ -147,8 +213,8 @@ Counters* ClusterState::CountersFor(Worker& worker, size_t locality, const traff
   for (const auto& [key, counters] : known) {
     if (key == host) return counters;
   }
-  Counters* counters =
-      worker.CountersFor(host->domains.empty() ? host->name : host->domains.front(), localities_[locality].name);
+  Counters* counters = worker.CountersFor(source_->name, host->domains.empty() ? host->name : host->domains.front(),
+                                          localities_[locality].name);
   known.emplace_back(host, counters);
   return counters;
 }

@@ -8,8 +8,10 @@
 
 #include "libs/net/http1.h"
 #include "libs/net/transport.h"
+#include "libs/proxy/health_view.h"
 #include "libs/proxy/plan.h"
 #include "libs/proxy/snapshot.h"
+#include "libs/traffic/retry_budget.h"
 #include "libs/traffic/share.h"
 
 namespace weir::proxy {
@@ -26,9 +28,11 @@ struct Pool {
   std::string sni;
   std::shared_ptr<const net::TlsPeerRule> rule;  // Null = plain.
   uint64_t connect_timeout_ms = 500;
-  std::vector<Upstream*> idle;    // The last one in is the first out: its congestion window is warm.
-  uint64_t avoided_until_ms = 0;  // After a failed connect: others are tried first.
-  bool retired = false;           // No longer configured: connections close after use.
+  std::vector<Upstream*> idle;  // The last one in is the first out: its congestion window is warm.
+  uint32_t failures = 0;        // Exchanges in a row that went wrong here.
+  bool out = false;             // Others are tried first.
+  bool dead = false;            // It does not answer at all.
+  bool retired = false;         // No longer configured: connections close after use.
 };
 
 // Where a request goes: one endpoint of one locality.
@@ -40,40 +44,51 @@ struct Choice {
 // One cluster as one worker sees it: whose turn it is, and the pools.
 class ClusterState {
  public:
-  static constexpr uint64_t kAvoidMs = 1'000;
-
-  // Takes over pools of endpoints that stay; shares restart counting only when they changed.
+  // Takes over pools and health of endpoints that stay; shares restart counting only when they changed.
   void Update(std::shared_ptr<const Cluster> cluster);
   const Cluster* source() const { return source_.get(); }
+  // What worker 0 knows now; null = nothing. Returns the pools that were judged dead just now.
+  std::vector<std::shared_ptr<Pool>> SetHealth(std::shared_ptr<const proxy::SetHealth> health);
+  const proxy::SetHealth* health() const { return health_.get(); }
 
-  // The next choice by shares; pool is null when none can serve. O(localities).
-  Choice Pick(uint64_t now_ms);
+  // The next choice by shares; pool is null when none can serve. O(localities): health costs it nothing.
+  Choice Pick();
   // For the one retry: leaves the whole locality out; when no other can serve, another endpoint of the same.
-  Choice PickInstead(const Choice& failed, uint64_t now_ms);
-  // A connect to it failed: others first for a while.
-  void Avoid(const Choice& failed, uint64_t now_ms);
+  Choice PickInstead(const Choice& failed);
+  // Where `pool` stands now; SIZE_MAX when it was taken away by an update.
+  size_t LocalityOf(const Pool* pool) const;
+  // What an exchange taught about its endpoint: a failed connect takes it out until worker 0 knows better, a row of
+  // other failures too. An answer that is no gateway's failure ends the row.
+  void Failed(Worker& worker, const Choice& choice, Failure failure);
+  static void Succeeded(const Choice& choice) {
+    if (choice.pool->failures != 0) choice.pool->failures = 0;
+  }
+  // Share of a locality now, 0..1, by weights and health.
+  double Intended(size_t locality) const { return schedule_.Intended(locality); }
   void Retire();  // The cluster is gone: closes what is idle.
 
   const std::string& LocalityName(size_t locality) const { return localities_[locality].name; }
   Counters* CountersFor(Worker& worker, size_t locality, const traffic::VirtualHost* host);
   uint64_t epoch = 0;  // Of the plan it was last compared with.
+  traffic::RetryBudget budget;
 
  private:
   struct LocalityState {
     std::string name;
     std::vector<std::shared_ptr<Pool>> pools;
     size_t next = 0;
+    bool suspect = false;  // This worker has just seen its last endpoint fail; worker 0 has not spoken yet.
     // Most clusters serve one host.
     std::vector<std::pair<const traffic::VirtualHost*, Counters*>> counters;
   };
-  std::shared_ptr<Pool> NextPool(LocalityState& locality, const Pool* not_this, uint64_t now_ms);
-  void Reschedule(uint64_t now_ms);
+  static std::shared_ptr<Pool> NextPool(LocalityState& locality, const Pool* not_this);
+  void ApplyHealth();
+  void Reschedule();
   std::vector<traffic::Candidate> Candidates() const;
 
   std::shared_ptr<const Cluster> source_;
   std::vector<LocalityState> localities_;
-  std::vector<bool> avoided_;
-  uint64_t reschedule_ms_ = UINT64_MAX;  // When an avoidance ends.
+  std::shared_ptr<const proxy::SetHealth> health_;
   traffic::ShareSchedule schedule_;
   std::vector<traffic::ShareSchedule> instead_;  // By the locality left out.
   std::unordered_map<std::string, std::shared_ptr<Pool>> pools_;

@@ -1,5 +1,6 @@
 #include "libs/proxy/worker.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 
 #include <cerrno>
@@ -7,12 +8,12 @@
 
 #include "libs/base/ids.h"
 #include "libs/obs/log.h"
+#include "libs/proxy/health.h"
 #include "libs/proxy/session.h"
 
 namespace weir::proxy {
 namespace {
 constexpr uint64_t kDrainTickMs = 100;
-constexpr uint64_t kDrainIdleGraceMs = 1'000;  // A caller's next request on a kept connection still gets its answer.
 constexpr int kLogLinesPerSecond = 10;
 }  // namespace
 
@@ -29,12 +30,14 @@ Result<std::unique_ptr<Worker>> Worker::New(const Options& options) {
 }
 
 Worker::~Worker() {
+  judge_.reset();
   while (!sessions_.empty()) sessions_.back()->Close();
   while (!upstreams_.empty()) upstreams_.back()->Close();
   sockets_.clear();
   clusters_.clear();
   loop_->wheel().Clear(log_);
   loop_->wheel().Clear(drain_timer_);
+  loop_->wheel().Clear(digests_);
   loop_.reset();
 }
 
@@ -43,15 +46,9 @@ void Worker::Swap(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::s
   ++epoch_;
   for (auto& [key, fd] : opened) {
     if (draining_) continue;
-    std::unique_ptr<ListenerSocket>& socket = sockets_[key];
-    Status status;
-    if (socket == nullptr) {
-      socket = std::make_unique<ListenerSocket>(*this, std::move(fd));
-      status = socket->Open();
-    } else {
-      status = socket->Reopen(std::move(fd));  // Sessions of its first life still point to it.
-    }
-    if (!status.ok()) {
+    std::unique_ptr<ListenerSocket>& socket = sockets_[key];  // Sessions of an earlier life may still point to it.
+    if (socket == nullptr) socket = std::make_unique<ListenerSocket>(*this);
+    if (const Status status = socket->Add(std::move(fd)); !status.ok()) {
       obs::Log(obs::Level::kError, "listener not opened", {{"address", key}, {"error", status.error().ToString()}});
     }
   }
@@ -69,6 +66,7 @@ void Worker::Swap(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::s
     entry.second->Retire();
     return true;
   });
+  if (judge_ != nullptr) judge_->Update(*plan_);
 }
 
 std::shared_ptr<ClusterState> Worker::ClusterNamed(const std::string& name) {
@@ -80,19 +78,101 @@ std::shared_ptr<ClusterState> Worker::ClusterNamed(const std::string& name) {
     return nullptr;
   }
   if (state == nullptr) state = std::make_shared<ClusterState>();
+  const bool fresh = state->source() == nullptr;
   state->Update(source->second);
   state->epoch = epoch_;
+  if (const auto health = health_.find(name); fresh && health != health_.end()) state->SetHealth(health->second);
   return state;
 }
 
-Counters* Worker::CountersFor(std::string_view host, std::string_view cluster) {
-  std::string key(host);
+Worker::Worker(const Options& options) : options_(options), drain_timer_(*this) {}
+
+void Worker::StartHealth(std::function<void(std::shared_ptr<const HealthUpdate>)> publish) {
+  judge_ = std::make_unique<Health>(*this, std::move(publish));
+}
+
+void Worker::ReportTo(Worker& judging) {
+  report_ = [&judging](PassiveEvidence evidence) {
+    judging.loop().Post([&judging, evidence = std::move(evidence)] { judging.judge_->Saw(evidence); });
+  };
+}
+
+std::vector<SetHealthReport> Worker::HealthReport() const {
+  return judge_ != nullptr ? judge_->Report() : std::vector<SetHealthReport>();
+}
+
+void Worker::Saw(PassiveEvidence evidence) {
+  if (report_) report_(std::move(evidence));
+}
+
+void Worker::TakeHealth(const std::shared_ptr<const HealthUpdate>& update) {
+  digests_.Take(*update);
+  for (const auto& [name, health] : update->sets) {
+    if (health == nullptr) {
+      health_.erase(name);
+    } else {
+      health_[name] = health;
+    }
+    const auto found = clusters_.find(name);
+    if (found == clusters_.end() || found->second == nullptr) continue;
+    const std::shared_ptr<ClusterState> cluster = found->second;
+    for (const auto& pool : cluster->SetHealth(health)) Bury(pool);
+  }
+}
+
+// Nothing waits for the dead: what does is told, what is idle is closed.
+void Worker::Bury(const std::shared_ptr<Pool>& pool) {
+  while (!pool->idle.empty()) pool->idle.back()->Close();
+  std::vector<Upstream*> waiting;  // They stay allocated until the turn ends, whatever the sessions do.
+  for (Upstream* upstream : upstreams_) {
+    if (upstream->pool() == pool) waiting.push_back(upstream);
+  }
+  for (Upstream* upstream : waiting) {
+    if (upstream->session != nullptr) upstream->session->OnEndpointDead(*pool);
+  }
+}
+
+bool Worker::CanServe(const std::string& cluster, std::string_view* reason) const {
+  const auto source = plan_->snapshot->clusters.find(cluster);
+  if (source == plan_->snapshot->clusters.end() || source->second == nullptr) {
+    *reason = "no_such_cluster";
+    return false;
+  }
+  if (const auto health = health_.find(cluster); health != health_.end()) {
+    *reason = health->second->reason;
+    return health->second->can_serve;
+  }
+  for (const Locality& locality : source->second->localities) {
+    if (!locality.drained && !locality.endpoints.empty()) return true;
+  }
+  *reason = "no_endpoint";
+  return false;
+}
+
+void Counters::Advance(uint64_t to) {
+  if (to - second >= kRing) recent.fill(0);
+  for (uint64_t at = second + 1; at <= to && to - second < kRing; ++at) recent[at % kRing] = 0;
+  second = to;
+}
+
+uint64_t Counters::Recent(uint64_t now_ms) {
+  if (now_ms / 1000 != second) Advance(now_ms / 1000);
+  uint64_t sum = 0;
+  for (uint64_t back = 1; back <= std::min(kWindow, second); ++back) sum += recent[(second - back) % kRing];
+  return sum;
+}
+
+Counters* Worker::CountersFor(std::string_view set, std::string_view host, std::string_view cluster) {
+  std::string key(set);
+  key += '\n';
+  key += host;
   key += '\n';
   key += cluster;
   Counters*& known = counters_by_key_[key];
   if (known == nullptr) {
     counters_.push_back(std::make_unique<Counters>());
     known = counters_.back().get();
+    known->set = set;
     known->host = host;
     known->cluster = cluster;
   }
@@ -155,7 +235,15 @@ void Worker::Closed(Upstream* upstream) {
   upstreams_.pop_back();
 }
 
-void Worker::Drain(std::function<void()> done) {
+std::vector<std::pair<std::string, net::Fd>> Worker::ExportSockets() {
+  std::vector<std::pair<std::string, net::Fd>> out;
+  for (auto& [key, socket] : sockets_) {
+    if (socket->planned != nullptr) socket->Export(key, out);
+  }
+  return out;
+}
+
+void Worker::Drain(bool handed_over, std::function<void()> done) {
   if (draining_) {
     auto before = std::move(drained_);
     drained_ = [before = std::move(before), done = std::move(done)] {
@@ -166,17 +254,25 @@ void Worker::Drain(std::function<void()> done) {
     return;
   }
   draining_ = true;
+  handed_over_ = handed_over;
   drained_ = std::move(done);
   drain_deadline_ms_ = loop_->now_ms() + static_cast<uint64_t>(options_.drain.count());
-  for (auto& [key, socket] : sockets_) socket->Close();
-  loop_->SetTimer(drain_timer_, std::min<uint64_t>(kDrainIdleGraceMs, static_cast<uint64_t>(options_.drain.count())));
+  for (auto& [key, socket] : sockets_) socket->Close(handed_over);
+  digests_.Drain();  // Who asks again at once must not reach us.
+  loop_->SetTimer(drain_timer_, kDrainTickMs);
   if (sessions_.empty()) Drained();
 }
 
 void Worker::OnDrainTimer() {
-  const bool over = loop_->now_ms() >= drain_deadline_ms_;
+  const uint64_t now = loop_->now_ms();
+  const bool over = now >= drain_deadline_ms_;
   for (size_t i = sessions_.size(); i-- > 0;) {
-    if (i < sessions_.size() && (over || sessions_[i]->idle())) sessions_[i]->Close();
+    if (i >= sessions_.size()) continue;
+    if (over) {
+      sessions_[i]->Close();
+    } else if (sessions_[i]->QuietSince() + static_cast<uint64_t>(options_.drain_idle.count()) <= now) {
+      sessions_[i]->CloseIdle();
+    }
   }
   if (sessions_.empty()) return Drained();
   loop_->SetTimer(drain_timer_, kDrainTickMs);
@@ -190,32 +286,45 @@ void Worker::Drained() {
 
 // ---- ListenerSocket
 
-Status ListenerSocket::Open() { return worker_.loop().Add(fd_.get(), this); }
+Status ListenerSocket::Add(net::Fd fd) {
+  WEIR_TRY(worker_.loop().Add(fd.get(), this));
+  sockets_.push_back({std::move(fd)});
+  return {};
+}
 
-void ListenerSocket::Close() {
-  if (!fd_) return;
-  while (AcceptOne()) {
+void ListenerSocket::Close(bool handed_over) {
+  for (Socket& socket : sockets_) {
+    while (!(handed_over && socket.exported) && AcceptOne(socket.fd.get())) {
+    }
+    worker_.loop().Remove(socket.fd.get());
   }
-  fd_.Close();
+  sockets_.clear();
   worker_.loop().wheel().Clear(*this);
 }
 
-Status ListenerSocket::Reopen(net::Fd fd) {
-  fd_ = std::move(fd);
-  return Open();
+void ListenerSocket::Export(const std::string& key, std::vector<std::pair<std::string, net::Fd>>& out) {
+  for (Socket& socket : sockets_) {
+    net::Fd copy(fcntl(socket.fd.get(), F_DUPFD_CLOEXEC, 0));
+    if (!copy) continue;
+    socket.exported = true;
+    out.emplace_back(key, std::move(copy));
+  }
 }
 
 void ListenerSocket::Accept() {
-  for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    if (!fd_ || !AcceptOne()) return;
+  bool more = false;
+  for (const Socket& socket : sockets_) {
+    int left = kAcceptsPerTurn;
+    while (left > 0 && AcceptOne(socket.fd.get())) --left;
+    more |= left == 0;
   }
-  worker_.loop().Defer(*this);
+  if (more) worker_.loop().Defer(*this);
 }
 
-bool ListenerSocket::AcceptOne() {
+bool ListenerSocket::AcceptOne(int listening) {
   sockaddr_storage storage;
   socklen_t size = sizeof storage;
-  net::Fd fd(accept4(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  net::Fd fd(accept4(listening, reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!fd) {
     if (errno == EINTR || errno == ECONNABORTED) return true;
     // Out of descriptors or memory: the queue waits, no new event will tell.

@@ -8,6 +8,7 @@
 
 #include "libs/net/loop.h"
 #include "libs/proxy/access_log.h"
+#include "libs/proxy/digest_streams.h"
 #include "libs/proxy/engine.h"
 #include "libs/proxy/plan.h"
 #include "libs/proxy/upstream.h"
@@ -15,15 +16,24 @@
 namespace weir::proxy {
 
 class Session;
+class Health;
 class ListenerSocket;
 
-// Answers of one (host, cluster), by status.
+// Answers of one (set, host, cluster), by status, and how many of late.
 struct Counters {
+  static constexpr uint64_t kWindow = 10;  // Seconds, the present one not counted.
+  static constexpr uint64_t kRing = 16;
+
+  std::string set;  // Name in Snapshot::clusters; "" = answered here.
   std::string host;
   std::string cluster;                          // Weir cluster; "" = answered here.
   std::vector<std::pair<int, uint64_t>> codes;  // A handful.
+  std::array<uint32_t, kRing> recent{};         // By second.
+  uint64_t second = 0;                          // The newest in `recent`.
 
-  void Add(int code) {
+  void Add(int code, uint64_t now_ms) {
+    if (now_ms / 1000 != second) Advance(now_ms / 1000);
+    ++recent[second % kRing];
     for (auto& [known, count] : codes) {
       if (known == code) {
         ++count;
@@ -32,6 +42,8 @@ struct Counters {
     }
     codes.emplace_back(code, 1);
   }
+  void Advance(uint64_t to);
+  uint64_t Recent(uint64_t now_ms);  // In the window.
 };
 
 // Everything one thread of the data plane owns. Only its own thread touches it once it runs.
@@ -43,7 +55,10 @@ class Worker {
   // Serves `plan` from now on; `opened` are sockets for keys that were not served yet.
   void Swap(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::string, net::Fd>> opened);
   void SetIdentity(std::shared_ptr<const net::TlsIdentity> identity) { identity_ = std::move(identity); }
-  void Drain(std::function<void()> done);
+  // `handed_over`: a successor accepts from the listening sockets that were exported.
+  void Drain(bool handed_over, std::function<void()> done);
+  // Copies of the listening sockets, with their keys.
+  std::vector<std::pair<std::string, net::Fd>> ExportSockets();
 
   net::Loop& loop() { return *loop_; }
   const Limits& limits() const { return options_.limits; }
@@ -52,14 +67,28 @@ class Worker {
   uint64_t epoch() const { return epoch_; }
   const std::shared_ptr<const net::TlsIdentity>& identity() const { return identity_; }
   bool draining() const { return draining_; }
+  bool handed_over() const { return handed_over_; }  // Draining, and a successor serves the same addresses.
   AccessLog& log() { return log_; }
 
   // The state of a cluster of the current plan; null when it does not exist.
   std::shared_ptr<ClusterState> ClusterNamed(const std::string& name);
-  Counters* CountersFor(std::string_view host, std::string_view cluster);
+  Counters* CountersFor(std::string_view set, std::string_view host, std::string_view cluster);
   std::string_view NewRequestId();  // A version 4 UUID; valid until the next call.
   // At most a few lines per second, so that a peer cannot flood the log.
   bool MayLog();
+
+  // Worker 0 of the engine, before it runs: judges for all; `publish` hands its word to every worker.
+  void StartHealth(std::function<void(std::shared_ptr<const HealthUpdate>)> publish);
+  void ReportTo(Worker& judging);  // Any worker; it outlives this one's run.
+  std::vector<SetHealthReport> HealthReport() const;
+  DigestStreams& digests() { return digests_; }
+  // What worker 0 has found out, for this worker.
+  void TakeHealth(const std::shared_ptr<const HealthUpdate>& update);
+  // Can anybody behind this cluster of the current plan serve, as far as is known? `reason`: static, why not.
+  bool CanServe(const std::string& cluster, std::string_view* reason) const;
+  const TextMap<std::shared_ptr<const SetHealth>>& health() const { return health_; }
+  // Hands what an exchange has taught to worker 0.
+  void Saw(PassiveEvidence evidence);
 
   void Opened(Session* session);
   void Closed(Session* session);
@@ -82,9 +111,10 @@ class Worker {
     void OnTimer() override { worker.OnDrainTimer(); }
     Worker& worker;
   };
-  explicit Worker(const Options& options) : options_(options), drain_timer_(*this) {}
+  explicit Worker(const Options& options);
   void OnDrainTimer();
   void Drained();
+  void Bury(const std::shared_ptr<Pool>& pool);
 
   Options options_;
   net::Address source_;
@@ -94,6 +124,10 @@ class Worker {
   std::shared_ptr<const net::TlsIdentity> identity_;
   TextMap<std::unique_ptr<ListenerSocket>> sockets_;  // By key.
   TextMap<std::shared_ptr<ClusterState>> clusters_;
+  TextMap<std::shared_ptr<const SetHealth>> health_;  // By set; only those worker 0 has spoken of.
+  std::function<void(PassiveEvidence)> report_;
+  std::unique_ptr<Health> judge_;  // Worker 0 only.
+  DigestStreams digests_{*this};
   std::vector<std::unique_ptr<Counters>> counters_;
   TextMap<Counters*> counters_by_key_;
   std::vector<Session*> sessions_;  // Each knows its place.
@@ -104,21 +138,22 @@ class Worker {
   uint64_t log_window_ms_ = 0;
   int log_lines_ = 0;
   bool draining_ = false;
+  bool handed_over_ = false;
   uint64_t drain_deadline_ms_ = 0;
   std::function<void()> drained_;
   DrainTimer drain_timer_;
 };
 
-// One listening socket of one worker.
+// The listening sockets of one worker for one address: one, or more when a predecessor had more workers.
 class ListenerSocket : public net::Watcher, public net::Deferred, public net::Timer, public net::TlsNames {
  public:
   static constexpr int kAcceptsPerTurn = 64;
 
-  ListenerSocket(Worker& worker, net::Fd fd) : worker_(worker), fd_(std::move(fd)) {}
-  Status Open();
-  Status Reopen(net::Fd fd);  // Closed before.
-  void Close();               // Takes in what the kernel has queued for it first. `planned` stays.
-  bool is_open() const { return static_cast<bool>(fd_); }
+  explicit ListenerSocket(Worker& worker) : worker_(worker) {}
+  Status Add(net::Fd fd);
+  // Takes in what the kernel has queued for it first, unless a successor does. `planned` stays.
+  void Close(bool handed_over = false);
+  void Export(const std::string& key, std::vector<std::pair<std::string, net::Fd>>& out);
 
   void OnEvents(uint32_t) override { Accept(); }
   void OnDeferred() override { Accept(); }
@@ -128,11 +163,15 @@ class ListenerSocket : public net::Watcher, public net::Deferred, public net::Ti
   std::shared_ptr<const PlannedListener> planned;  // Null once it is no longer served.
 
  private:
+  struct Socket {
+    net::Fd fd;
+    bool exported = false;
+  };
   void Accept();
-  bool AcceptOne();
+  bool AcceptOne(int fd);
 
   Worker& worker_;
-  net::Fd fd_;
+  std::vector<Socket> sockets_;
 };
 
 }  // namespace weir::proxy

@@ -1,44 +1,60 @@
 #include "libs/traffic/share.h"
 
 #include <algorithm>
+#include <cmath>
+#include <compare>
+#include <map>
 
 namespace weir::traffic {
 namespace {
 
+constexpr double kWhole = 1e9;  // Shares of several ranks at once: multiples of its parts.
+
 uint32_t Returning(const Candidate& candidate) { return std::clamp(candidate.returning, 1u, Candidate::kFull); }
 
-uint32_t LowestPriority(std::span<const Candidate> candidates, bool weighted_only) {
-  uint32_t lowest = UINT32_MAX;
-  for (const Candidate& candidate : candidates) {
-    if (!candidate.can_serve || (weighted_only && candidate.weight.value_or(0) == 0)) continue;
-    lowest = std::min(lowest, candidate.priority);
-  }
-  return lowest;
-}
+// Who takes traffic before whom: positive weights before standbys, then by priority. Without weights only by priority.
+struct Rank {
+  bool standby = false;
+  uint32_t priority = 0;
+  auto operator<=>(const Rank&) const = default;
+};
 
-// Those of the lowest priority that can serve, equally: locality order, and standbys.
-bool Equally(std::span<const Candidate> candidates, std::span<uint64_t> out) {
-  const uint32_t priority = LowestPriority(candidates, false);
-  bool any = false;
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    if (!candidates[i].can_serve || candidates[i].priority != priority) continue;
-    out[i] = Returning(candidates[i]);
-    any = true;
-  }
-  return any;
-}
+struct Level {
+  uint64_t sum = 0;   // Of weight * returning.
+  uint32_t best = 0;  // The furthest return among them.
+};
 
-// What leaves a cluster is not handed out: dropping it from the sum is the proportional rule.
-bool Proportionally(std::span<const Candidate> candidates, std::span<uint64_t> out) {
-  const uint32_t priority = LowestPriority(candidates, true);
-  bool any = false;
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    const uint64_t weight = candidates[i].weight.value_or(0);
-    if (!candidates[i].can_serve || candidates[i].priority != priority || weight == 0) continue;
-    out[i] = weight * Returning(candidates[i]);
-    any = true;
+// Those of the first rank that can serve. What leaves one of them is not handed out, so it goes to the others in
+// proportion; only while all of them are still returning, the next rank keeps the rest.
+bool ByRank(std::span<const Candidate> candidates, bool weighted, std::span<uint64_t> out) {
+  const auto rank_of = [weighted](const Candidate& one) {
+    return Rank{weighted && one.weight.value_or(0) == 0, one.priority};
+  };
+  const auto weight_of = [&](const Candidate& one) {
+    return rank_of(one).standby || !weighted ? 1 : uint64_t{one.weight.value_or(0)};
+  };
+  std::map<Rank, Level> levels;
+  for (const Candidate& one : candidates) {
+    if (!one.can_serve) continue;
+    Level& level = levels[rank_of(one)];
+    level.sum += weight_of(one) * Returning(one);
+    level.best = std::max(level.best, Returning(one));
   }
-  return any;
+  if (levels.empty()) return false;
+  const bool alone = levels.size() == 1 || levels.begin()->second.best == Candidate::kFull;
+  double left = 1;
+  for (auto at = levels.begin(); at != levels.end() && left > 0; ++at) {
+    const double part = std::next(at) == levels.end() ? left : left * at->second.best / Candidate::kFull;
+    left -= part;
+    for (size_t i = 0; i < candidates.size(); ++i) {
+      if (!candidates[i].can_serve || rank_of(candidates[i]) != at->first) continue;
+      const uint64_t share = weight_of(candidates[i]) * Returning(candidates[i]);
+      const double of_level = static_cast<double>(share) / static_cast<double>(at->second.sum);
+      out[i] = alone ? share : std::max<uint64_t>(1, static_cast<uint64_t>(std::llround(part * of_level * kWhole)));
+    }
+    if (alone || at->second.best == Candidate::kFull) break;
+  }
+  return true;
 }
 
 // What leaves a cluster goes, whole, to the first of the list that can serve and is not itself returning.
@@ -90,9 +106,8 @@ bool Distribute(Mode mode, std::span<const Candidate> candidates, std::span<uint
   candidates = candidates.first(std::min(candidates.size(), out.size()));
   const bool weighted =
       std::any_of(candidates.begin(), candidates.end(), [](const Candidate& c) { return c.weight.has_value(); });
-  if (!weighted) return Equally(candidates, out);
-  if (mode == Mode::kOrdered) return InOrder(candidates, out);
-  return Proportionally(candidates, out) || Equally(candidates, out);
+  if (weighted && mode == Mode::kOrdered) return InOrder(candidates, out);
+  return ByRank(candidates, weighted, out);
 }
 
 void ShareSchedule::Update(Mode mode, std::span<const Candidate> candidates) {

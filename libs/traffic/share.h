@@ -41,7 +41,8 @@ struct Candidate {
 
 // Writes what each candidate gets now, relative to the sum (`out` as long as `candidates`). All that can serve at
 // full return: exactly the weights. Standbys (weight 0) get traffic only when no positive weight can serve, equally;
-// with kOrdered, when they come first in the list. False: none can serve, all of `out` is 0.
+// with kOrdered, when they come first in the list. Who returns slowly takes over from the next rank in the same steps.
+// False: none can serve, all of `out` is 0.
 bool Distribute(Mode mode, std::span<const Candidate> candidates, std::span<uint64_t> out);
 
 // Distribute and QuotaSchedule together: the destination choice of one worker for one destination set.

@@ -57,6 +57,21 @@ TEST(Distribute, LetsAClusterReturnInSteps) {
   EXPECT_EQ(Shares(Mode::kOrdered, {returning, Up(50)}), (std::vector<uint64_t>{150, 850}));
 }
 
+TEST(Distribute, TakesOverFromTheNextRankInTheSameSteps) {
+  Candidate near{.priority = 0, .returning = 3}, far{.priority = 1};
+  EXPECT_EQ(Shares(Mode::kProportional, {near, far}), (std::vector<uint64_t>{300'000'000, 700'000'000}));
+  EXPECT_EQ(Shares(Mode::kProportional, {near, Candidate{.priority = 0}, far}), (std::vector<uint64_t>{3, 10, 0}));
+  Candidate back = Up(60);
+  back.returning = 1;
+  EXPECT_EQ(Shares(Mode::kProportional, {back, Down(40), Up(0)}), (std::vector<uint64_t>{100'000'000, 0, 900'000'000}));
+  EXPECT_EQ(Shares(Mode::kProportional, {back, Down(40), Down(0)}), (std::vector<uint64_t>{60, 0, 0}));
+}
+
+TEST(Distribute, GivesAStandbyItsPlaceInTheOrder) {
+  EXPECT_EQ(Shares(Mode::kOrdered, {Down(50), Up(0), Up(50)}), (std::vector<uint64_t>{0, 500, 500}));
+  EXPECT_EQ(Shares(Mode::kOrdered, {Up(50), Up(0), Down(50)}), (std::vector<uint64_t>{1000, 0, 0}));
+}
+
 TEST(Distribute, NeverGivesToAClusterThatCannotServeAndLosesNothingInOrder) {
   std::mt19937_64 random(3);
   for (int round = 0; round < 20'000; ++round) {

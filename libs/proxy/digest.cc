@@ -1,0 +1,139 @@
+#include "libs/proxy/digest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+namespace weir::proxy {
+namespace {
+
+constexpr std::string_view kHello = "weir-health 1";
+constexpr size_t kMaxChanged = 65'536;
+
+// A host name as it stands in a certificate or an SNI: nothing that could be a line or a word of its own.
+bool IsHost(std::string_view host) {
+  return !host.empty() && host.size() <= 255 &&
+         std::all_of(host.begin(), host.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+std::string_view NextWord(std::string_view& line) {
+  const size_t end = std::min(line.find(' '), line.size());
+  const std::string_view word = line.substr(0, end);
+  line.remove_prefix(std::min(end + 1, line.size()));
+  return word;
+}
+
+}  // namespace
+
+std::string_view DigestHello() { return "weir-health 1\n"; }
+
+void AppendDown(std::string_view host, std::string_view reason, std::string& out) {
+  fmt::format_to(std::back_inserter(out), "down {} {}\n", host, reason.empty() ? "no_endpoint" : reason);
+}
+void AppendUp(std::string_view host, std::string& out) { fmt::format_to(std::back_inserter(out), "up {}\n", host); }
+void AppendUnsure(std::string_view host, std::string& out) {
+  fmt::format_to(std::back_inserter(out), "unsure {}\n", host);
+}
+void AppendChunk(std::string_view text, std::string& out) {
+  if (text.empty()) return;  // An empty chunk would be the end.
+  fmt::format_to(std::back_inserter(out), "{:x}\r\n", text.size());
+  out.append(text).append("\r\n");
+}
+
+DigestReader::State DigestReader::Feed(const char* data, size_t size) {
+  if (state_ != State::kMore || size == 0) return state_;
+  if (status_ != 0) return state_ = Body(data, size);
+  const size_t before = held_.size();
+  held_.append(data, std::min(size, kMaxHead + 1 - before));
+  const size_t from = before < 3 ? 0 : before - 3;
+  if (held_.find("\r\n\r\n", from) == std::string::npos && held_.size() <= kMaxHead) return state_;
+  const auto head = std::make_unique<net::ResponseHead>();
+  const net::Parse parsed = net::ParseResponse(held_.data(), held_.size(), false, *head);
+  if (parsed != net::Parse::kComplete || head->status < 200) return state_ = State::kGarbage;
+  status_ = head->status;
+  if (head->status != 200 || head->body != net::BodyKind::kChunked) return state_ = State::kNoDigest;
+  const size_t rest = before + size - head->size;  // The head ends in these bytes: it was not complete before.
+  held_.clear();
+  return rest == 0 ? state_ : state_ = Body(data + size - rest, rest);
+}
+
+DigestReader::State DigestReader::Body(const char* data, size_t size) {
+  size_t at = 0;
+  while (at < size) {
+    const auto run = chunks_.Next(data + at, size - at);
+    if (run.kind == net::ChunkReader::Kind::kBad) return State::kGarbage;
+    if (run.kind == net::ChunkReader::Kind::kData && !Text({data + at, run.size})) return State::kGarbage;
+    if (run.kind == net::ChunkReader::Kind::kEnd) return State::kEnded;
+    at += run.size;
+  }
+  return State::kMore;
+}
+
+bool DigestReader::Text(std::string_view text) {
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    const std::string_view part = text.substr(0, end);
+    if (held_.size() + part.size() > kMaxLine) return false;
+    if (end == std::string_view::npos) {
+      held_.append(part);
+      return true;
+    }
+    if (held_.empty()) {
+      if (!Line(part)) return false;
+    } else {
+      held_.append(part);
+      if (!Line(held_)) return false;
+      held_.clear();
+    }
+    text.remove_prefix(end + 1);
+  }
+  return true;
+}
+
+bool DigestReader::Line(std::string_view line) {
+  if (!greeted_) {
+    greeted_ = line == kHello;
+    return greeted_;
+  }
+  const std::string_view word = NextWord(line);
+  if (word == "beat" || word == "ready") {
+    ready_ |= word == "ready";
+    beats_ += ready_;
+    return true;
+  }
+  if (word == "draining") {
+    draining_ = true;
+    return true;
+  }
+  const bool down = word == "down", unsure = word == "unsure", up = word == "up";
+  if (!down && !unsure && !up) return true;
+  const std::string_view host = NextWord(line);
+  if (!IsHost(host)) return false;
+  if (up) return Set(host, nullptr);
+  const Host state{down ? traffic::Evidence::kBad : traffic::Evidence::kNone, down && line == "partial"};
+  return Set(host, &state);
+}
+
+bool DigestReader::Set(std::string_view host, const Host* state) {
+  const auto known = hosts_.find(host);
+  if (state == nullptr) {
+    if (known != hosts_.end()) hosts_.erase(known);
+  } else if (known != hosts_.end()) {
+    known->second = *state;
+  } else {
+    if (hosts_.size() >= kMaxHosts) return false;
+    hosts_.emplace(host, *state);
+  }
+  if (!ready_) return true;
+  if (changed_.size() >= kMaxChanged) return false;
+  changed_.emplace_back(host);
+  return true;
+}
+
+DigestReader::Host DigestReader::Of(std::string_view host) const {
+  const auto known = hosts_.find(host);
+  return known == hosts_.end() ? Host{} : known->second;
+}
+
+}  // namespace weir::proxy

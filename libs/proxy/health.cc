@@ -1,0 +1,149 @@
+#include "libs/proxy/health.h"
+
+#include <algorithm>
+
+#include "libs/proxy/worker.h"
+
+namespace weir::proxy {
+namespace {
+
+// "spiffe://<trust domain>/..." -> "<trust domain>"; "" when it is none.
+std::string_view TrustDomainOf(std::string_view id) {
+  constexpr std::string_view kScheme = "spiffe://";
+  if (!id.starts_with(kScheme)) return {};
+  id.remove_prefix(kScheme.size());
+  return id.substr(0, id.find('/'));
+}
+
+}  // namespace
+
+Health::~Health() {
+  sets_.clear();
+  peers_.clear();
+}
+
+HealthSet* Health::Track(const std::string& name, const std::shared_ptr<const Cluster>& cluster) {
+  std::unique_ptr<HealthSet>& set = sets_[name];
+  if (set == nullptr) set = std::make_unique<HealthSet>(*this, name);
+  set->Update(cluster);
+  return set.get();
+}
+
+void Health::Update(const Plan& plan) {
+  const auto& clusters = plan.snapshot->clusters;
+  for (const auto& [name, cluster] : clusters) {
+    // Without checks only failed requests tell; those are followed once there are some.
+    if (cluster != nullptr && (cluster->check || cluster->digest || sets_.contains(name))) Track(name, cluster);
+  }
+  std::erase_if(sets_, [&](const auto& entry) {
+    const auto found = clusters.find(entry.first);
+    if (found != clusters.end() && found->second != nullptr) return false;
+    std::erase(dirty_, entry.second.get());
+    gone_.push_back(entry.first);
+    return true;
+  });
+  std::erase_if(peers_, [](const auto& entry) { return entry.second->sets.empty(); });
+  // Everybody learns of the new sets together with the hosts of the new plan.
+  auto update = std::make_shared<HealthUpdate>();
+  board_.Update(plan, *update);
+  if (update->digest != nullptr) publish_(update);
+  if (!gone_.empty() || !dirty_.empty()) worker_.loop().Defer(*this);
+}
+
+void Health::Saw(const PassiveEvidence& evidence) {
+  const auto known = sets_.find(evidence.set);
+  HealthSet* set = known == sets_.end() ? nullptr : known->second.get();
+  if (set == nullptr && worker_.plan() != nullptr) {
+    const auto& clusters = worker_.plan()->snapshot->clusters;
+    const auto found = clusters.find(evidence.set);
+    if (found != clusters.end() && found->second != nullptr) set = Track(evidence.set, found->second);
+  }
+  if (set != nullptr) set->Saw(evidence);
+}
+
+void Health::Changed(HealthSet& set) {
+  if (set.dirty) return;
+  set.dirty = true;
+  dirty_.push_back(&set);
+  worker_.loop().Defer(*this);
+}
+
+void Health::OnDeferred() {
+  auto update = std::make_shared<HealthUpdate>();
+  for (std::string& name : std::exchange(gone_, {})) update->sets.emplace_back(std::move(name), nullptr);
+  for (HealthSet* set : std::exchange(dirty_, {})) {
+    set->dirty = false;
+    const bool answer = std::exchange(set->answer, false);
+    if (set->Judge() != nullptr || answer) update->sets.emplace_back(set->name(), set->health());
+  }
+  if (update->sets.empty()) return;
+  board_.Changed(update->sets, *update);
+  publish_(std::move(update));
+}
+
+DigestPeer* Health::Join(const Cluster& cluster, const Endpoint& endpoint, HealthSet& set) {
+  const std::string_view domain = TrustDomainOf(endpoint.spiffe_id);
+  auto address = net::Address::Parse(endpoint.address, endpoint.port);
+  if (domain.empty() || !address.ok()) return nullptr;
+  const std::string key = EndpointKey(endpoint);
+  std::unique_ptr<PeerUse>& use = peers_[key];
+  if (use == nullptr) {
+    use = std::make_unique<PeerUse>();
+    HealthTarget target{*address,
+                        std::make_shared<const net::TlsPeerRule>(PeerRule(true, {{endpoint.spiffe_id, false}})),
+                        fmt::format("health.{}", domain)};
+    use->peer =
+        std::make_unique<DigestPeer>(worker_, *this, key, std::move(target),
+                                     static_cast<uint64_t>(std::max<int64_t>(1, cluster.connect_timeout.count())));
+    use->peer->Start();
+  }
+  use->sets[set.host()].push_back(&set);
+  return use->peer.get();
+}
+
+void Health::Leave(DigestPeer& peer, HealthSet& set, const std::string& host) {
+  const auto use = peers_.find(peer.key());
+  if (use == peers_.end()) return;
+  const auto sets = use->second->sets.find(host);
+  if (sets == use->second->sets.end()) return;
+  std::erase(sets->second, &set);
+  if (sets->second.empty()) use->second->sets.erase(sets);  // The last set's leaving ends the peer, in Update.
+}
+
+bool Health::MayCheck() {
+  if (checks_under_way_ >= kMaxChecks) return false;
+  ++checks_under_way_;
+  return true;
+}
+
+uint64_t Health::FirstCheckDelay(const HealthCheck& spec, const std::string& key) {
+  if (++checks_begun_ <= kChecksAtOnce) return 0;
+  return std::hash<std::string>()(key) * 31 % static_cast<uint64_t>(std::max<int64_t>(1, spec.interval.count()));
+}
+
+void Health::OnPeer(DigestPeer& peer) {
+  const auto use = peers_.find(peer.key());
+  if (use == peers_.end()) return;
+  for (const auto& [host, sets] : use->second->sets) {
+    for (HealthSet* set : sets) set->OnPeer();
+  }
+}
+
+void Health::OnPeerHosts(DigestPeer& peer, const std::vector<std::string>& hosts) {
+  const auto use = peers_.find(peer.key());
+  if (use == peers_.end()) return;
+  for (const std::string& host : hosts) {
+    const auto sets = use->second->sets.find(host);
+    if (sets == use->second->sets.end()) continue;
+    for (HealthSet* set : sets->second) Changed(*set);
+  }
+}
+
+std::vector<SetHealthReport> Health::Report() const {
+  std::vector<SetHealthReport> reports;
+  for (const auto& [name, set] : sets_) reports.push_back(set->Report());
+  std::sort(reports.begin(), reports.end(), [](const auto& a, const auto& b) { return a.set < b.set; });
+  return reports;
+}
+
+}  // namespace weir::proxy

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/proxy/digest.h"
+#include "libs/proxy/health_view.h"
+#include "libs/proxy/plan.h"
+
+namespace weir::proxy {
+
+// What may be said about everything behind one chain: all of its destination sets together.
+enum class Behind : uint8_t { kServes, kUnsure, kPartial, kNobody };
+
+// The other end of the digest: which of this gateway's own hosts cannot be served. Lives on worker 0.
+class HealthBoard {
+ public:
+  // Names of the destination sets of a chain, each once.
+  static std::vector<std::string> SetsOf(const FilterChain& chain);
+
+  // True: `update` says something new.
+  bool Update(const Plan& plan, HealthUpdate& update);
+  // `sets` changed: appends what follows for the hosts.
+  void Changed(const std::vector<std::pair<std::string, std::shared_ptr<const SetHealth>>>& sets, HealthUpdate& update);
+  bool wanted() const { return wanted_; }  // Somebody may ask for the digest.
+
+ private:
+  struct Host {
+    std::vector<std::string> sets;
+    Behind state = Behind::kServes;
+    std::string reason;
+    bool said = false;
+  };
+  void Look(const std::string& name, Host& host, std::string& changes);
+  void Write(HealthUpdate& update, std::string changes);
+
+  bool wanted_ = false;
+  std::shared_ptr<const Snapshot> snapshot_;
+  TextMap<Host> hosts_;
+  TextMap<std::vector<std::string>> hosts_of_;  // By set.
+  TextMap<std::shared_ptr<const SetHealth>> known_;
+  uint64_t version_ = 0;
+};
+
+}  // namespace weir::proxy
