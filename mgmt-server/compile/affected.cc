@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/compile.h"
@@ -32,6 +33,21 @@ class Dependents {
       default:
         return;
     }
+  }
+
+  // All that is made of these servers of an object.
+  void Touched(const GatewayShape& shape, const Servers& servers) {
+    if (servers.empty()) return;
+    const std::vector<std::string> clusters = ClustersOf(world_, shape);
+    for (const std::string& cluster : clusters) {
+      std::set<Key>& keys = out_[cluster];
+      for (const ServerShape* server : servers) {
+        AddServerKeys(shape, *server, keys);
+        Rivals(shape, *server, keys);
+      }
+      if (!shape.tier1) Importers(shape, servers, cluster);
+    }
+    if (shape.tier1 && !clusters.empty()) Callees(shape, servers);
   }
 
   // A cluster that stays stands elsewhere (`moved`) or takes requests or no longer does: how others spread over it, and
@@ -90,14 +106,7 @@ class Dependents {
 
   void Gateway(std::string_view fqn) {
     const GatewayShape* shape = world_.gateway(fqn);
-    if (shape == nullptr || !done_.insert(shape->fqn).second) return;
-    const std::vector<std::string> clusters = ClustersOf(world_, *shape);
-    for (const std::string& cluster : clusters) {
-      AddObjectKeys(*shape, out_[cluster]);
-      Rivals(*shape, out_[cluster]);
-      if (!shape->tier1) Importers(*shape, cluster);
-    }
-    if (shape->tier1 && !clusters.empty()) Callees(*shape);
+    if (shape != nullptr && done_.insert(shape->fqn).second) Touched(*shape, AllOf(*shape));
   }
   // Destination sets of this object that spread over a cluster (name; "" = over any).
   void AddSpreads(const GatewayShape& shape, std::string_view cluster) {
@@ -108,32 +117,30 @@ class Dependents {
   }
   // Objects with the same host on the same workloads: when one leaves, the other's resources appear, or its port
   // answers on the mesh port.
-  void Rivals(const GatewayShape& shape, std::set<Key>& keys) {
-    for (const ServerShape& server : shape.servers) {
-      const auto look = [&](const std::map<std::string, FqnSet, std::less<>>& index, const std::string& host) {
-        const auto fqns = index.find(host);
-        if (fqns == index.end()) return;
-        for (const std::string& fqn : fqns->second) {
-          const GatewayShape& rival = *world_.gateway(fqn);
-          if (&rival == &shape || rival.selector_key != shape.selector_key) continue;
-          const auto [begin, end] = rival.servers_by_host.equal_range(server.hostname);
-          for (auto at = begin; at != end; ++at) AddServerKeys(rival, rival.servers[at->second], keys);
-        }
-      };
-      look(world_.state().tier1_by_host, Reversed(server.hostname));
-      look(world_.state().tier2_by_host, server.hostname);
-    }
+  void Rivals(const GatewayShape& shape, const ServerShape& server, std::set<Key>& keys) {
+    const auto look = [&](const std::map<std::string, FqnSet, std::less<>>& index, const std::string& host) {
+      const auto fqns = index.find(host);
+      if (fqns == index.end()) return;
+      for (const std::string& fqn : fqns->second) {
+        const GatewayShape& rival = *world_.gateway(fqn);
+        if (&rival == &shape || rival.selector_key != shape.selector_key) continue;
+        const auto [begin, end] = rival.servers_by_host.equal_range(server.hostname);
+        for (auto at = begin; at != end; ++at) AddServerKeys(rival, rival.servers[at->second], keys);
+      }
+    };
+    look(world_.state().tier1_by_host, Reversed(server.hostname));
+    look(world_.state().tier2_by_host, server.hostname);
   }
   // Tier-2 listeners that let the workloads of this tier-1 object in.
-  void Callees(const GatewayShape& tier1) {
-    EachCallee(world_, tier1, [&](const std::string& cluster, const GatewayShape& tier2, const ServerShape& server) {
+  void Callees(const GatewayShape& tier1, const Servers& servers) {
+    EachCallee(world_, tier1, servers, [&](const std::string& cluster, const GatewayShape& tier2, const auto& server) {
       out_[cluster].insert({std::string(kListener), ListenerName(tier2.selector_key, server.port)});
     });
   }
   // Clusters whose tier-1 gateways learn the endpoints that this tier-2 object makes.
-  void Importers(const GatewayShape& tier2, const std::string& cluster) {
+  void Importers(const GatewayShape& tier2, const Servers& servers, const std::string& cluster) {
     const std::string_view name = resource::LastName(cluster);
-    EachImport(world_, tier2, cluster,
+    EachImport(world_, tier2, servers, cluster,
                [&](const std::string& importer, const GatewayShape&, const ServerShape& server) {
                  out_[importer].insert({std::string(kServiceEndpoints), EndpointsName(name, server)});
                });
@@ -198,21 +205,57 @@ bool SamePlace(const v2::Cluster& a, const v2::Cluster& b) {
          a.spec().locality().zone() == b.spec().locality().zone() && SameLabels(a, b);
 }
 
+bool SameServer(const ServerShape& a, const ServerShape& b) {
+  if ((a.tier1 == nullptr) != (b.tier1 == nullptr)) return false;
+  return a.tier1 != nullptr ? a.tier1->SerializeAsString() == b.tier1->SerializeAsString()
+                            : a.http->SerializeAsString() == b.http->SerializeAsString();
+}
+// Where two versions of an object differ, if only in some of its servers: those of `mine`, with all others of their
+// hosts (one of them answers for all on the mesh port, or stands behind another of the same port). Nullopt: in more.
+std::optional<Servers> Differing(const GatewayShape& mine, const GatewayShape& other) {
+  if (mine.selector_key != other.selector_key || mine.tier1 != other.tier1) return std::nullopt;
+  const auto& a = mine.servers;
+  const auto& b = other.servers;
+  size_t begin = 0;
+  while (begin < a.size() && begin < b.size() && SameServer(a[begin], b[begin])) ++begin;
+  size_t end = 0;  // Counted from the back.
+  while (end < a.size() - begin && end < b.size() - begin && SameServer(a[a.size() - 1 - end], b[b.size() - 1 - end])) {
+    ++end;
+  }
+  std::set<std::string> hosts;
+  for (const auto* servers : {&a, &b}) {
+    for (size_t i = begin; i < servers->size() - end; ++i) hosts.insert((*servers)[i].hostname);
+  }
+  Servers differing;
+  for (const std::string& host : hosts) {
+    const auto [first, last] = mine.servers_by_host.equal_range(host);
+    for (auto at = first; at != last; ++at) differing.push_back(&a[at->second]);
+  }
+  return differing;
+}
+
 }  // namespace
 
 KeysByCluster Affected(const World& before, const World& after, const Change& change) {
   KeysByCluster keys;
   for (const World* world : {&before, &after}) {
     Dependents dependents(*world, keys);
+    const World& other = world == &before ? after : before;
     for (const std::string& fqn : change.fqns) {
       const v2::Cluster* was = before.cluster(fqn);
       const v2::Cluster* is = after.cluster(fqn);
-      if (was == nullptr || is == nullptr) {
-        dependents.Resource(fqn);
+      const GatewayShape* shape = world->gateway(fqn);
+      const GatewayShape* their = other.gateway(fqn);
+      if (was != nullptr && is != nullptr) {
+        const bool moved = !SamePlace(*was, *is);
+        if (moved || was->spec().admin_state() != is->spec().admin_state()) dependents.Place(fqn, moved);
         continue;
       }
-      const bool moved = !SamePlace(*was, *is);
-      if (moved || was->spec().admin_state() != is->spec().admin_state()) dependents.Place(fqn, moved);
+      const auto servers = shape != nullptr && their != nullptr ? Differing(*shape, *their) : std::nullopt;
+      if (servers)
+        dependents.Touched(*shape, *servers);
+      else
+        dependents.Resource(fqn);
     }
     for (const auto& [cluster, workloads] : change.workloads) {
       for (const std::string& name : workloads) dependents.Workload(cluster, name);

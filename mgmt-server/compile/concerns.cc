@@ -61,18 +61,21 @@ std::vector<Concern> Concerns(const Compilation& compilation, std::string_view f
 
   KeysByPlace others;
   if (shape->tier1) {
-    EachCallee(world, *shape, [&](const std::string& cluster, const GatewayShape& tier2, const ServerShape& server) {
-      others[{cluster, &tier2}].insert({std::string(kListener), ListenerName(tier2.selector_key, server.port)});
-    });
+    EachCallee(
+        world, *shape, AllOf(*shape),
+        [&](const std::string& cluster, const GatewayShape& tier2, const ServerShape& server) {
+          others[{cluster, &tier2}].insert({std::string(kListener), ListenerName(tier2.selector_key, server.port)});
+        });
     AddConcerns(compilation, others, false, concerns);
     return concerns;
   }
   for (const std::string& cluster : clusters) {
     const std::string_view name = resource::LastName(cluster);
-    EachImport(world, *shape, cluster, [&](const std::string& importer, const GatewayShape& tier1, const auto& server) {
-      if (tier1.tenant != shape->tenant) return;  // Its gateways are not this tenant's to see.
-      others[{importer, &tier1}].insert({std::string(kServiceEndpoints), EndpointsName(name, server)});
-    });
+    EachImport(world, *shape, AllOf(*shape), cluster,
+               [&](const std::string& importer, const GatewayShape& tier1, const auto& server) {
+                 if (tier1.tenant != shape->tenant) return;  // Its gateways are not this tenant's to see.
+                 others[{importer, &tier1}].insert({std::string(kServiceEndpoints), EndpointsName(name, server)});
+               });
   }
   AddConcerns(compilation, others, true, concerns);
   return concerns;

@@ -132,7 +132,7 @@ class Walk {
   }
   void PutTier1(World& world, Change& change) {
     std::string servers;
-    for (int i = 0; i <= Pick(2); ++i) {
+    for (int i = 0; i <= Pick(3); ++i) {
       servers += fmt::format("external_servers {{ name: 's{}' hostname: '{}' port: {} {} {} {} }} ", Pick(2), Host(),
                              80 + Pick(2), Destinations(), Failover(), Tenant());
     }
@@ -142,7 +142,7 @@ class Walk {
   void PutGateway(World& world, Change& change) {
     const bool tier1 = Pick(4) == 0;
     std::string servers;
-    for (int i = 0; i <= Pick(2); ++i) {
+    for (int i = 0; i <= Pick(3); ++i) {
       std::string rules = Of({"", "rules { redirect { uri: '/x' } } "});
       rules += tier1 ? fmt::format("rules {{ route {{ cluster_destination {{ {} }} }} }}", Destinations())
                      : "rules { route { service_destination { host: 'n/h' port: 1 } } }";

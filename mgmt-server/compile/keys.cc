@@ -135,6 +135,12 @@ void AddServerKeys(const GatewayShape& shape, const ServerShape& server, std::se
     keys.insert({std::string(kServiceEndpoints), EndpointsName(destination->name(), server)});
   }
 }
+Servers AllOf(const GatewayShape& shape) {
+  Servers all;
+  for (const ServerShape& server : shape.servers) all.push_back(&server);
+  return all;
+}
+
 void AddObjectKeys(const GatewayShape& shape, std::set<Key>& keys) {
   for (const ServerShape& server : shape.servers) AddServerKeys(shape, server, keys);
 }

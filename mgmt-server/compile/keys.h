@@ -85,34 +85,43 @@ bool GoesTo(const ServerShape& server, std::string_view cluster);
 // Whether a tier-1 object has a host that `pattern` covers and that goes to this cluster (name), to gateways of this
 // tenant (FQN).
 bool RoutesTo(const GatewayShape& tier1, const std::string& pattern, std::string_view cluster, std::string_view tenant);
-// Calls fn(cluster FQN, tier-1 object, its server) for every cluster that learns the endpoints which this tier-2 object
-// makes in `cluster` (FQN).
+// Some servers of one object.
+using Servers = std::vector<const ServerShape*>;
+Servers AllOf(const GatewayShape& shape);
+
+// Calls fn(cluster FQN, tier-1 object, its server) for every cluster that learns the endpoints which these servers of a
+// tier-2 object make in `cluster` (FQN).
 template <typename Fn>
-void EachImport(const World& world, const GatewayShape& tier2, std::string_view cluster, Fn fn) {
+void EachImport(const World& world, const GatewayShape& tier2, const Servers& servers, std::string_view cluster,
+                Fn fn) {
   const std::string_view name = resource::LastName(cluster);
-  for (const ServerShape& server : tier2.servers) {
-    for (const std::string& fqn : Tier1For(world, tier2.organization, server.hostname)) {
+  std::map<std::string, std::vector<std::string>> importers;  // Of a tier-1 object.
+  for (const ServerShape* server : servers) {
+    for (const std::string& fqn : Tier1For(world, tier2.organization, server->hostname)) {
       const GatewayShape& tier1 = *world.gateway(fqn);
-      if (!RoutesTo(tier1, server.hostname, name, tier2.tenant)) continue;
-      for (const std::string& importer : ClustersOf(world, tier1)) {
-        EachCovered(tier1, server.hostname, [&](const ServerShape& theirs) {
+      if (!RoutesTo(tier1, server->hostname, name, tier2.tenant)) continue;
+      const auto [known, first] = importers.try_emplace(fqn);
+      if (first) known->second = ClustersOf(world, tier1);
+      for (const std::string& importer : known->second) {
+        EachCovered(tier1, server->hostname, [&](const ServerShape& theirs) {
           if (theirs.tenant == tier2.tenant) fn(importer, tier1, theirs);
         });
       }
     }
   }
 }
-// Calls fn(cluster FQN, tier-2 object, its server) for every tier-2 server that answers what this tier-1 object sends.
+// Calls fn(cluster FQN, tier-2 object, its server) for every tier-2 server that answers what these servers of a tier-1
+// object send.
 template <typename Fn>
-void EachCallee(const World& world, const GatewayShape& tier1, Fn fn) {
-  for (const ServerShape& server : tier1.servers) {
-    const FqnSet callees = Tier2For(world, server.tenant, server.hostname);
-    for (const auto* destination : GatewayShape::Destinations(server)) {
+void EachCallee(const World& world, const GatewayShape& tier1, const Servers& servers, Fn fn) {
+  for (const ServerShape* server : servers) {
+    const FqnSet callees = Tier2For(world, server->tenant, server->hostname);
+    for (const auto* destination : GatewayShape::Destinations(*server)) {
       const std::string cluster = ClusterFqn(tier1.organization, destination->name());
       for (const std::string& fqn : callees) {
         const GatewayShape& tier2 = *world.gateway(fqn);
         if (!CountsIn(world, tier2, cluster)) continue;
-        EachCovering(tier2, server.hostname, [&](const ServerShape& theirs) { fn(cluster, tier2, theirs); });
+        EachCovering(tier2, server->hostname, [&](const ServerShape& theirs) { fn(cluster, tier2, theirs); });
       }
     }
   }

@@ -149,6 +149,28 @@ TEST(Affected, OfAMoveAreAlsoTheSpreadsOfItsOwnGateways) {
   EXPECT_THAT(AffectedBy(TwoHosts(), ClusterName("c1"), At("r-c1", "", "description: 'new'")), ElementsAre());
 }
 
+TEST(Affected, OfOneServerOfAnObjectAreNotTheOthers) {
+  const std::string clusters = "clusters { name: 'c2' }";
+  const auto object = [&](int port) {
+    auto tier1 = Tier1("x.test", k7525);
+    for (const char* host : {"y.test", "z.test"}) {
+      auto* server = tier1->mutable_spec()->add_external_servers();
+      *server = Tier1(host, clusters)->spec().external_servers(0);
+      server->set_name(std::string(1, *host));
+    }
+    tier1->mutable_spec()->mutable_external_servers(1)->set_port(static_cast<uint32_t>(port));
+    return tier1;
+  };
+  World world = Demo();
+  world.Put(kTier1, object(80));
+  EXPECT_THAT(AffectedBy(world, kTier1, object(80)), ElementsAre());
+  EXPECT_THAT(AffectedBy(world, kTier1, object(81)),
+              UnorderedElementsAre("edge DestinationSet t1:app=gw1/80/y.test/y/0", "edge Host t1:app=gw1/80/y.test",
+                                   "edge Listener t1:app=gw1/80", "edge DestinationSet t1:app=gw1/81/y.test/y/0",
+                                   "edge Host t1:app=gw1/81/y.test", "edge Listener t1:app=gw1/81",
+                                   "edge ServiceEndpoints c2/t/y.test"));
+}
+
 TEST(Affected, OfASettingAreTheSpreadsThatHaveNoneOfTheirOwn) {
   const std::string setting = kOrg + "/settings/main";
   const auto message = From<v2::OrganizationSetting>("spec { failover_settings { mode: ORDERED } }");
