@@ -6,7 +6,7 @@
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "libs/base/ids.h"
-#include "libs/identity/token.h"
+#include "libs/base/last_good_file.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/status.h"
 
@@ -16,6 +16,8 @@ namespace {
 constexpr std::chrono::seconds kAnswerWithin{5};
 constexpr Duration kFirstPause = std::chrono::milliseconds(100);
 constexpr Duration kLongestPause = std::chrono::seconds(10);
+constexpr Duration kRenewalsApart = std::chrono::seconds(1);  // At least: near the issuer's end leaves get short.
+constexpr LastGoodKind kKind{"weir-identity", 1, true, 1u << 20};
 
 Duration Jittered(Duration most) {
   const std::string raw = RandomBytes(2);
@@ -26,19 +28,22 @@ Duration Jittered(Duration most) {
 }  // namespace
 
 IdentityKeeper::IdentityKeeper(const Settings& settings, OnLeaf on_leaf, const Clock& clock)
-    : settings_(settings), on_leaf_(std::move(on_leaf)), clock_(clock), path_(settings.state_dir + "/identity.pem") {}
+    : settings_(settings), on_leaf_(std::move(on_leaf)), clock_(clock), path_(settings.state_dir + "/identity") {}
 
 IdentityKeeper::~IdentityKeeper() { Stop(); }
 
-Status IdentityKeeper::Restore() {
-  WEIR_ASSIGN(const auto text, identity::ReadSecretFile(path_));
-  const size_t begin = text.find("-----BEGIN CERTIFICATE-----");
-  if (begin == std::string::npos) return DataLoss("IDENTITY_CORRUPT", "{} holds no certificate", path_);
-  WEIR_ASSIGN(auto leaf, Check(text.substr(0, begin), text.substr(begin)));
-  WEIR_TRY(on_leaf_(leaf));
+Result<std::vector<std::string>> IdentityKeeper::Restore() {
+  std::optional<Leaf> leaf;
+  WEIR_ASSIGN(LastGoodBody kept, ReadLastGoodFile(path_, kKind, [&](std::string_view text) -> Status {
+                const size_t begin = text.find("-----BEGIN CERTIFICATE-----");
+                if (begin == std::string_view::npos) return DataLoss("IDENTITY_CORRUPT", "there is no certificate");
+                WEIR_ASSIGN(leaf, Check(std::string(text.substr(0, begin)), std::string(text.substr(begin))));
+                return {};
+              }));
+  WEIR_TRY(on_leaf_(*leaf));
   std::lock_guard lock(mutex_);
   current_ = std::move(leaf);
-  return {};
+  return std::move(kept.refused);
 }
 
 void IdentityKeeper::Start() {
@@ -76,9 +81,9 @@ void IdentityKeeper::Run() {
     lock.unlock();
     auto leaf = Ask();
     Status taken = leaf.ok() ? on_leaf_(*leaf) : Status(leaf.error());
-    if (taken.ok()) taken = identity::WriteSecretFile(path_, leaf->key_pem + leaf->chain_pem);
+    if (taken.ok()) Keep(*leaf);
     lock.lock();
-    if (leaf.ok() && taken.ok()) {
+    if (taken.ok()) {
       obs::Log(obs::Level::kInfo, "identity received",
                {{"spiffe_id", leaf->facts.spiffe_id}, {"not_after", Rfc3339(leaf->facts.not_after)}});
       current_ = std::move(*leaf);
@@ -86,12 +91,21 @@ void IdentityKeeper::Run() {
       continue;
     }
     if (stopped_) return;
-    const Duration wait = Jittered(pause);
+    // While a leaf lives, there is time for several tries before it ends, however short its life is.
+    const Duration left = current_ ? Duration(current_->facts.not_after - clock_.Wall()) : kLongestPause;
+    const Duration wait = Jittered(std::min(pause, std::max<Duration>(left / 8, kFirstPause)));
     obs::Log(obs::Level::kWarn, "no identity from the agent",
              {{"agent", settings_.agent}, {"error", taken.error().ToString()}});
     pause = std::min(pause * 2, kLongestPause);
     wake_.wait_for(lock, wait, [this] { return stopped_; });
   }
+}
+
+// A leaf that could not be kept serves all the same: a full disk must not end an identity.
+void IdentityKeeper::Keep(const Leaf& leaf) const {
+  const Status kept = WriteLastGoodFile(path_, kKind, leaf.key_pem + leaf.chain_pem);
+  if (kept.ok()) return;
+  obs::Log(obs::Level::kError, "the identity could not be kept for a restart", {{"error", kept.error().ToString()}});
 }
 
 Result<Leaf> IdentityKeeper::Ask() {
@@ -122,7 +136,8 @@ Result<Leaf> IdentityKeeper::Check(std::string key_pem, std::string chain_pem) c
   WEIR_TRY(identity::CheckKeyMatches(chain_pem, key_pem));
   WEIR_ASSIGN(auto facts, identity::VerifyChain(chain_pem, settings_.root_pem, clock_));
   if (facts.spiffe_id.empty()) return Unauthenticated("CERTIFICATE_NAMELESS", "the certificate has no SPIFFE id");
-  const WallTime renew_at = identity::RenewAt(facts);
+  const WallTime soonest = clock_.Wall() + std::chrono::duration_cast<WallTime::duration>(kRenewalsApart);
+  const WallTime renew_at = std::max(identity::RenewAt(facts), soonest);
   return Leaf{std::move(key_pem), std::move(chain_pem), std::move(facts), renew_at};
 }
 

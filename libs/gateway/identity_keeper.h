@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
@@ -27,7 +28,8 @@ struct Leaf {
 };
 
 // Gets this workload's certificate from the agent and renews it at half of its life, for ever, with backoff. The last
-// one stands in <state_dir>/identity.pem (0600), so that a restart does not need the agent. One thread of its own.
+// two stand in <state_dir>/identity.1 and .2 (0600, docs/formats/last-good.md), so that a restart does not need the
+// agent. One thread of its own.
 class IdentityKeeper {
  public:
   using OnLeaf = std::function<Status(const Leaf&)>;
@@ -37,8 +39,9 @@ class IdentityKeeper {
   IdentityKeeper(const Settings& settings, OnLeaf on_leaf, const Clock& clock = Clock::Real());
   ~IdentityKeeper();
 
-  // Takes the kept leaf if it still verifies. NOT_FOUND when there is none; else why it was refused.
-  Status Restore();
+  // Takes the newest kept leaf that is whole and still verifies; answers why newer ones were refused. NOT_FOUND when
+  // there is none at all; else why it was refused.
+  Result<std::vector<std::string>> Restore();
   void Start();
   void Stop();
 
@@ -46,6 +49,7 @@ class IdentityKeeper {
 
  private:
   void Run();
+  void Keep(const Leaf& leaf) const;
   Result<Leaf> Ask();
   Result<Leaf> Check(std::string key_pem, std::string chain_pem) const;
 
