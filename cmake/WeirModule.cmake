@@ -1,3 +1,27 @@
+# The headers that nearly every file reads, precompiled: a sanitizer build from nothing is a third shorter. Only where
+# WEIR_PCH asks for it; the dev build goes without, so that a missing include is found there.
+function(weir_precompiled_headers)
+  if(NOT WEIR_PCH)
+    return()
+  endif()
+  add_compile_options(-pthread)  # Some libraries ask for it, and it defines a macro: all files agree.
+  set(source "${CMAKE_BINARY_DIR}/weir_pch.cc")
+  file(GENERATE OUTPUT "${source}" CONTENT "")
+  file(GENERATE OUTPUT "${source}.test.cc" CONTENT "int main() {}\n")
+  set(common <algorithm> <chrono> <functional> <map> <memory> <mutex> <optional> <string> <unordered_map> <vector>
+    <fmt/format.h>)
+  add_library(weir_pch STATIC "${source}")
+  target_precompile_headers(weir_pch PRIVATE ${common})
+  target_link_libraries(weir_pch PRIVATE fmt::fmt)
+  target_compile_options(weir_pch PRIVATE ${WEIR_WARNINGS})  # Those of its users: they decide over some macros.
+  if(BUILD_TESTING)
+    add_executable(weir_pch_test "${source}.test.cc")
+    target_precompile_headers(weir_pch_test PRIVATE ${common} <gtest/gtest.h> <gmock/gmock.h>)
+    target_link_libraries(weir_pch_test PRIVATE fmt::fmt GTest::gtest GTest::gmock GTest::gtest_main)
+    target_compile_options(weir_pch_test PRIVATE ${WEIR_WARNINGS})
+  endif()
+endfunction()
+
 # weir_module(NAME libs/proxy DEPS base obs … [LINK …] [PRIVATE_LINK …] [EXCLUDE …])
 #
 # One folder, one target. `libs/xds/protocol` becomes `weir_xds_protocol` (alias weir::xds_protocol). Sources are the
@@ -36,6 +60,9 @@ function(weir_module)
     add_library(${target} STATIC ${sources})
     set(kind PUBLIC)
     target_compile_options(${target} PRIVATE ${WEIR_WARNINGS})
+    if(WEIR_PCH)
+      target_precompile_headers(${target} REUSE_FROM weir_pch)
+    endif()
     if(M_NAME MATCHES "^libs/(proxy|net|traffic|xds/protocol|ngac)$" AND CMAKE_BUILD_TYPE STREQUAL "Release")
       # The hot rooms; the rest is -O1 to keep the build short. g++ 12 at -O2: false positives on string literals
       # (its bug 105651).
@@ -51,6 +78,9 @@ function(weir_module)
   if(BUILD_TESTING AND tests)
     add_executable(${target}_test ${tests})
     target_compile_options(${target}_test PRIVATE ${WEIR_WARNINGS})
+    if(WEIR_PCH)
+      target_precompile_headers(${target}_test REUSE_FROM weir_pch_test)
+    endif()
     target_link_libraries(${target}_test PRIVATE ${target} ${M_TEST_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
     add_test(NAME ${target} COMMAND ${target}_test)
     set_tests_properties(${target} PROPERTIES TIMEOUT 300 ENVIRONMENT "${WEIR_TEST_ENV}")
