@@ -13,7 +13,8 @@ constexpr int64_t kConnectTimeoutMs = 500;
 // So high that a cluster keeps its whole share while one of its gateways can serve.
 constexpr uint32_t kOverprovisioning = 100000;
 constexpr uint32_t kMostAtOnce = 100'000;
-constexpr double kRetryPercent = 20;
+constexpr double kRetryPercent = 20;     // Envoy counts requests in flight, not those of the last 10 s,
+constexpr uint32_t kRetriesAtOnce = 20;  // so that a quiet gateway needs room for a burst.
 
 void Start(const std::string& name, cluster::Cluster* out) {
   out->set_name(name);
@@ -27,13 +28,15 @@ void Start(const std::string& name, cluster::Cluster* out) {
 // What our engine does by itself, as near as Envoy has fields for it.
 void HardenCluster(cluster::Cluster* out) {
   AddOutlierDetection(out);
+  out->mutable_common_lb_config()->mutable_update_merge_window();  // 0: who is set aside is left now, not in a second.
+  out->set_close_connections_on_host_health_failure(true);
   auto* limits = out->mutable_circuit_breakers()->add_thresholds();
   for (auto* limit :
        {limits->mutable_max_connections(), limits->mutable_max_pending_requests(), limits->mutable_max_requests()}) {
     limit->set_value(kMostAtOnce);  // Envoy would stop at 1024.
   }
   limits->mutable_retry_budget()->mutable_budget_percent()->set_value(kRetryPercent);
-  limits->mutable_retry_budget()->mutable_min_retry_concurrency()->set_value(3);
+  limits->mutable_retry_budget()->mutable_min_retry_concurrency()->set_value(kRetriesAtOnce);
 }
 
 void AddUpstreamTls(const std::string& sni, const std::set<std::string>& peers, cluster::Cluster* out) {

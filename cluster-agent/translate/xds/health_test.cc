@@ -68,7 +68,9 @@ TEST(TranslateHealth, TellsStockEnvoyToSetAsideWhatCannotBeReachedButNotWhatAnAp
   EXPECT_EQ(outlier.enforcing_consecutive_5xx().value(), 0u);
   EXPECT_EQ(outlier.base_ejection_time().seconds(), 10);
   EXPECT_EQ(cluster.health_checks(0).no_traffic_interval().seconds(), 1);
-  EXPECT_EQ(cluster.circuit_breakers().thresholds(0).retry_budget().min_retry_concurrency().value(), 3u);
+  EXPECT_EQ(cluster.circuit_breakers().thresholds(0).retry_budget().budget_percent().value(), 20);
+  EXPECT_TRUE(cluster.common_lb_config().has_update_merge_window());  // 0: at once.
+  EXPECT_TRUE(cluster.close_connections_on_host_health_failure());
 }
 
 TEST(TranslateHealth, StretchesChecksSoThatOneTier2SeesAtMost200PerSecond) {
