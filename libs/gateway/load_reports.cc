@@ -82,6 +82,7 @@ uint64_t HashOf(const std::vector<proxy::SetHealthReport>& sets) {
 }  // namespace
 
 std::vector<LoadStatsRequest> LoadDifference::Take(const std::vector<proxy::ShareReport>& now, Duration interval) {
+  if (now.empty()) return {};  // Nothing is served, or the engine had no time to answer: as before.
   // All the clusters of a set go together, if one of them has news.
   std::map<std::string, std::map<std::string, Said>> totals;
   for (const proxy::ShareReport& share : now) {
@@ -183,11 +184,12 @@ Status LoadReports::Serve() {
   Status told;
   while (alive && told.ok()) {
     const MonoTime now = Clock::Real().Now();
-    for (const LoadStatsRequest& report : difference_.Take(sources_.shares(), now - loads_said_)) {
+    const auto shares = sources_.shares();
+    for (const LoadStatsRequest& report : difference_.Take(shares, now - loads_said_)) {
       alive = alive && stream->Write(report);
     }
     loads_said_ = now;
-    if (alive) told = TellHealth(channel);
+    if (alive) told = TellHealth(channel, shares.empty());
     if (!Wait(kInterval)) break;
   }
   context.TryCancel();
@@ -197,8 +199,9 @@ Status LoadReports::Serve() {
   return rpc::FromGrpc(status);
 }
 
-Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel) {
+Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel, bool serves_nothing) {
   const auto health = sources_.health();
+  if (health.empty() && !serves_nothing) return {};  // The engine had no time to answer: as before.
   const uint64_t hash = HashOf(health);
   const MonoTime now = Clock::Real().Now();
   if (health_said_ == hash && now - health_time_ < kHealthAtLeast) return {};

@@ -66,7 +66,7 @@ class LoadReports {
   void Run();
   // One connection, from dial to loss.
   Status Serve();
-  Status TellHealth(const std::shared_ptr<grpc::Channel>& channel);
+  Status TellHealth(const std::shared_ptr<grpc::Channel>& channel, bool serves_nothing);
   bool Wait(Duration time);  // False = stopped.
   // Makes `context` the one that Stop cancels; false = stopped already.
   bool Enter(grpc::ClientContext* context);

@@ -68,6 +68,14 @@ TEST(LoadDifference, CountsFromZeroWhenTheTotalsDo) {
   EXPECT_EQ(said.at(0).cluster_stats(0).upstream_locality_stats(0).total_error_requests(), 1u);
 }
 
+TEST(LoadDifference, CountsNothingTwiceWhenTheEngineDidNotAnswer) {
+  LoadDifference difference;
+  difference.Take({Share("set", "c1", 1, 100)}, seconds(1));
+  EXPECT_TRUE(difference.Take({}, seconds(1)).empty());
+  const auto said = difference.Take({Share("set", "c1", 1, 101)}, seconds(1));
+  EXPECT_EQ(said.at(0).cluster_stats(0).upstream_locality_stats(0).total_issued_requests(), 1u);
+}
+
 TEST(LoadDifference, CutsWhatIsTooMuchForOneMessage) {
   std::vector<proxy::ShareReport> shares;
   for (size_t i = 0; i < LoadDifference::kMostSetsPerMessage + 1; ++i) {
