@@ -264,6 +264,7 @@ TEST_F(HealthTest, ServesFromWhoIsHeldWhenNobodyElseCan) {
 }
 
 TEST_F(HealthTest, AsksByChecksWhereThereIsNoDigest) {
+  hold = slow_return = 0ms;
   for (const Digest digest : {Digest::kNamed404, Digest::kNoName}) {
     pod[0].healthy = true;
     StartTier2(0, {pod[0].backend.port}, digest);
@@ -326,6 +327,29 @@ TEST_F(HealthTest, LeavesADrainedClusterAlone) {
   EXPECT_TRUE(Out("c1", "drained"));
   ASSERT_TRUE(ApplyAndWait(t1, Tier1()).ok());
   ASSERT_TRUE(Eventually(1s, [&] { return Ask(20) == std::map<std::string, int>{{"1", 10}, {"2", 10}}; }));
+}
+
+TEST_F(HealthTest, FindsAClosedPortBeforeARequestDoes) {
+  Config config({At("dead", 3, {ClosedPort()}), At("alive", 1, {pod[0].backend.port})});
+  config.cluster->check = Check("");
+  config.cluster->check->kind = HealthCheck::Kind::kTcp;
+  ASSERT_TRUE(t1.Start({}).ok());
+  ASSERT_TRUE(ApplyAndWait(t1, config.Build()).ok());
+  ASSERT_TRUE(Eventually(2s, [&] { return Out("dead", "no_endpoint") && Proven("alive"); }));
+  EXPECT_EQ(Ask(20), (std::map<std::string, int>{{"1", 20}}));
+  EXPECT_EQ(t1.GetStats().retries, 0u);
+}
+
+TEST_F(HealthTest, FollowsFailedRequestsWhereNothingIsChecked) {
+  Config config({At("dead", 1, {ClosedPort()}), At("alive", 1, {pod[0].backend.port})});
+  ASSERT_TRUE(t1.Start({}).ok());
+  ASSERT_TRUE(ApplyAndWait(t1, config.Build()).ok());
+  EXPECT_EQ(Ask(20), (std::map<std::string, int>{{"1", 20}}));
+  EXPECT_LE(t1.GetStats().retries, 2u);
+  EXPECT_TRUE(Out("dead", "no_endpoint"));
+  EXPECT_EQ(Of("dead").evidence[0].source, "connect");
+  // Tried again later: a hint is not proof.
+  EXPECT_TRUE(Eventually(3s, [&] { return Of("dead").can_serve; }));
 }
 
 TEST_F(HealthTest, TellsNobodyOutside) {

@@ -17,7 +17,8 @@ bool Session::AsksForHealth(std::string_view target) const {
 }
 
 void Session::AnswerHealth(const net::RequestHead& head) {
-  exchange_.log.reset();  // Each second, from many.
+  exchange_.log.reset();  // Each second, from many: neither logged nor counted as traffic.
+  exchange_.counters = worker_.HealthCounters();
   if (head.method != "GET" && head.method != "HEAD")
     return Reply(405, "method_not_allowed", {}, "allow: GET, HEAD\r\n");
   if (worker_.draining()) return Reply(503, "draining");

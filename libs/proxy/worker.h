@@ -82,6 +82,7 @@ class Worker {
   void ReportTo(Worker& judging);  // Any worker; it outlives this one's run.
   std::vector<SetHealthReport> HealthReport() const;
   DigestStreams& digests() { return digests_; }
+  Counters* HealthCounters() { return &health_counters_; }  // Not reported.
   // What worker 0 has found out, for this worker.
   void TakeHealth(const std::shared_ptr<const HealthUpdate>& update);
   // Can anybody behind this cluster of the current plan serve, as far as is known? `reason`: static, why not.
@@ -128,6 +129,7 @@ class Worker {
   std::function<void(PassiveEvidence)> report_;
   std::unique_ptr<Health> judge_;  // Worker 0 only.
   DigestStreams digests_{*this};
+  Counters health_counters_;
   std::vector<std::unique_ptr<Counters>> counters_;
   TextMap<Counters*> counters_by_key_;
   std::vector<Session*> sessions_;  // Each knows its place.
