@@ -12,6 +12,7 @@
 #include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/metadata.pb.h"
 #include "api/weir/v2/organization.pb.h"
+#include "api/weir/v2/organization_setting.pb.h"
 #include "api/weir/v2/tenant.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/user.pb.h"
@@ -33,7 +34,7 @@ constexpr std::string_view kTsbGateway = "gateway.tsb.tetrate.io";
 constexpr std::string_view kTsbRbac = "rbac.tsb.tetrate.io";
 
 // In the order of the numbers of Kind.
-const std::array<KindInfo, 9> kKinds = {{
+const std::array<KindInfo, 10> kKinds = {{
     {Kind::kOrganization, "Organization", kApi, kTsbApi, "Organization", "organizations", std::nullopt,
      DescriptorOf<v2::Organization>},
     {Kind::kTenant, "Tenant", kApi, kTsbApi, "Tenant", "tenants", Kind::kOrganization, DescriptorOf<v2::Tenant>},
@@ -49,6 +50,8 @@ const std::array<KindInfo, 9> kKinds = {{
      Kind::kGatewayGroup, DescriptorOf<v2::Tier1Gateway>},
     {Kind::kGateway, "Gateway", kGatewayApi, kTsbGateway, "Gateway", "gateways", Kind::kGatewayGroup,
      DescriptorOf<v2::Gateway>},
+    {Kind::kOrganizationSetting, "OrganizationSetting", kApi, kTsbApi, "OrganizationSetting", "settings",
+     Kind::kOrganization, DescriptorOf<v2::OrganizationSetting>},
 }};
 
 std::string Lower(std::string_view text) {
@@ -66,6 +69,10 @@ struct Foreign {
 };
 constexpr Foreign kForeign[] = {
     {"OrganizationSpec", "displayName deletionProtectionEnabled configGenerationMetadata systemNamespaces"},
+    {"OrganizationSettingSpec",
+     "displayName networkSettings regionalFailover defaultTrafficSetting defaultSecuritySetting "
+     "configGenerationMetadata"},
+    {"FailoverSettings", "topologyChoice"},
     {"TenantSpec", "displayName securityDomain deletionProtectionEnabled configGenerationMetadata profiles"},
     {"WorkspaceSpec",
      "displayName isolationBoundary privileged securityDomain deletionProtectionEnabled configGenerationMetadata "
@@ -79,12 +86,11 @@ constexpr Foreign kForeign[] = {
     {"Subject", "team serviceAccount"},
     {"Tier1GatewaySpec",
      "internalServers passthroughServers tcpExternalServers tcpInternalServers waf extension configGenerationMetadata"},
-    {"Tier1ExternalServer", "redirect authentication authorization rateLimiting failoverSettings"},
+    {"Tier1ExternalServer", "redirect authentication authorization rateLimiting"},
     {"ClusterDestination", "labels network"},
     {"GatewaySpec", "tls tcp egressAuthorization waf wasmPlugins configGenerationMetadata"},
     {"HttpServer",
-     "trafficMode authentication authorization rateLimiting failoverSettings openapi xxxOldAuthentication "
-     "xxxOldAuthorization"},
+     "trafficMode authentication authorization rateLimiting openapi xxxOldAuthentication xxxOldAuthorization"},
     {"HttpRouting", "corsPolicy"},
     {"HttpRule", "modify disableExternalAuthorization name"},
     {"HttpMatch", "name scheme authority headers port method queryParams"},
@@ -124,9 +130,11 @@ const KindInfo* KindOf(const google::protobuf::Message& message) {
 const KindInfo* FindLoosely(std::string_view text) {
   const std::string wanted = Lower(text);
   for (const KindInfo& info : kKinds) {
-    if (Lower(info.name) == wanted || info.collection == wanted) return &info;
+    const std::string name = Lower(info.name);
+    if (name == wanted || name + "s" == wanted || info.collection == wanted) return &info;
   }
   if (wanted == "group" || wanted == "groups") return &Info(Kind::kGatewayGroup);
+  if (wanted == "setting") return &Info(Kind::kOrganizationSetting);
   if (wanted == "org" || wanted == "orgs") return &Info(Kind::kOrganization);
   return nullptr;
 }

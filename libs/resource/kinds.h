@@ -32,6 +32,7 @@ enum class Kind : uint8_t {
   kAccessBindings = 6,
   kTier1Gateway = 7,
   kGateway = 8,
+  kOrganizationSetting = 9,
 };
 
 struct KindInfo {

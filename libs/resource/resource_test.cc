@@ -7,6 +7,7 @@
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/organization.pb.h"
+#include "api/weir/v2/organization_setting.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/resource/conflicts.h"
@@ -59,6 +60,8 @@ TEST(Kinds, AreFoundByBothDialects) {
   EXPECT_EQ(ResolveDocument("v1", "Pod").error().reason, "UNKNOWN_API_VERSION");
   EXPECT_EQ(FindLoosely("GatewayGroups")->kind, Kind::kGatewayGroup);
   EXPECT_EQ(FindLoosely("tier1gateway")->kind, Kind::kTier1Gateway);
+  EXPECT_EQ(FindLoosely("OrganizationSettings")->kind, Kind::kOrganizationSetting);
+  EXPECT_EQ(FindLoosely("settings")->kind, Kind::kOrganizationSetting);
   EXPECT_EQ(FindLoosely("pods"), nullptr);
 }
 
@@ -94,9 +97,10 @@ TEST(Fqn, ParsesWhatItBuilds) {
 }
 
 TEST(Fqn, GoesToMetadataAndBack) {
-  for (std::string_view text : {"organizations/o", "organizations/o/users/u", "organizations/o/tenants/t/workspaces/w",
-                                "organizations/o/tenants/t/workspaces/w/gatewaygroups/g/gateways/n",
-                                "organizations/o/tenants/t/accessbindings", "organizations/o/users/u/accessbindings"}) {
+  for (std::string_view text :
+       {"organizations/o", "organizations/o/users/u", "organizations/o/settings/s",
+        "organizations/o/tenants/t/workspaces/w", "organizations/o/tenants/t/workspaces/w/gatewaygroups/g/gateways/n",
+        "organizations/o/tenants/t/accessbindings", "organizations/o/users/u/accessbindings"}) {
     auto fqn = ParseFqn(text);
     ASSERT_TRUE(fqn.ok()) << text;
     v2::Metadata metadata;
@@ -169,6 +173,47 @@ TEST(Validate, ChecksGatewayRules) {
               ElementsAre("spec.http[0].routing.rules[0].directResponse.status"));
 }
 
+TEST(Validate, LetsOnePortOfAHostGoToServices) {
+  const std::string two = "http { name: 'b' hostname: 'x.test' port: 81 routing { rules { ";
+  const std::string service = "route { service_destination { host: 'ns/web.ns.svc.cluster.local' port: 8080 } }";
+  const auto gateway = [&](const std::string& rule) {
+    return From<v2::Gateway>(
+        "metadata { name: 'g' } spec { workload_selector { namespace: 'n' labels { key: 'app' value: 'g' } } "
+        "http { name: 'a' hostname: 'x.test' port: 80 routing { rules { " +
+        service + " } } } " + two + rule + " } } } }");
+  };
+  EXPECT_THAT(Wrong(gateway(service)), ElementsAre("spec.http[1].hostname"));
+  EXPECT_THAT(Wrong(gateway("redirect { uri: '/' }")), IsEmpty());
+  // The same over two objects.
+  v2::Workspace workspace;
+  workspace.mutable_spec()->mutable_namespace_selector()->add_names("*/*");
+  v2::GatewayGroup group;
+  auto mine = gateway(service);
+  mine.mutable_spec()->mutable_http()->DeleteSubrange(1, 1);
+  auto theirs = gateway(service);
+  theirs.mutable_spec()->mutable_http()->DeleteSubrange(0, 1);
+  const auto conflicts = HostConflicts({"a", &mine, &workspace, &group}, {"b", &theirs, &workspace, &group});
+  ASSERT_EQ(conflicts.size(), 1u);
+  EXPECT_EQ(conflicts[0].port, 80u);
+  EXPECT_EQ(conflicts[0].other_port, 81u);
+  auto* rule = theirs.mutable_spec()->mutable_http(0)->mutable_routing()->mutable_rules(0);
+  rule->clear_route();
+  rule->mutable_redirect()->set_uri("/");
+  EXPECT_THAT(HostConflicts({"a", &mine, &workspace, &group}, {"b", &theirs, &workspace, &group}), IsEmpty());
+}
+
+TEST(Validate, ChecksTheTenantOfAServer) {
+  auto tier1 = From<v2::Tier1Gateway>(kTier1);
+  tier1.mutable_spec()->mutable_external_servers(0)->set_tenant("shop");
+  EXPECT_THAT(Wrong(tier1), IsEmpty());
+  tier1.mutable_spec()->mutable_external_servers(0)->set_tenant("Shop/x");
+  EXPECT_THAT(Wrong(tier1), ElementsAre("spec.externalServers[0].tenant"));
+  auto gateway = From<v2::Gateway>(
+      Gateway("rules { route { service_destination { host: 'ns/web.ns.svc.cluster.local' port: 8080 } } }"));
+  gateway.mutable_spec()->mutable_http(0)->set_tenant("shop");
+  EXPECT_THAT(Wrong(gateway), ElementsAre("spec.http[0].tenant"));
+}
+
 TEST(Validate, ChecksTheOtherKinds) {
   EXPECT_THAT(Wrong(From<v2::Workspace>("metadata { name: 'w' } spec {}")),
               ElementsAre("spec.namespaceSelector.names"));
@@ -182,6 +227,44 @@ TEST(Validate, ChecksTheOtherKinds) {
   EXPECT_THAT(
       Wrong(From<v2::AccessBindings>("allow { role: 'king' } allow { role: 'reader' subjects { user: 'bob' } }")),
       ElementsAre("allow[0].role", "allow[0].subjects", "allow[1].subjects[0].user"));
+}
+
+TEST(Validate, ChecksFailoverSettings) {
+  EXPECT_THAT(Wrong(From<v2::OrganizationSetting>("metadata { name: 's' } spec {}")), IsEmpty());
+  EXPECT_THAT(Wrong(From<v2::OrganizationSetting>(R"(metadata { name: "s" } spec { failover_settings { mode: ORDERED
+    regional_failover { from: "eu" to: "us" } regional_failover { from: "us" to: "eu" }
+    failover_priority: "topology.example.com/tier" failover_priority: "vendor=a" failover_priority: "rack=" } })")),
+              IsEmpty());
+  auto setting = From<v2::OrganizationSetting>(R"(metadata { name: "s" } spec { failover_settings {
+    regional_failover { from: "eu" to: "us" } regional_failover { from: "eu" to: "us" }
+    regional_failover { from: "eu" to: "eu" } regional_failover { to: "a b" }
+    failover_priority: "-x" failover_priority: "a=b c" failover_priority: "k" failover_priority: "k=v" } })");
+  const std::string at = "spec.failoverSettings.";
+  EXPECT_THAT(Wrong(setting),
+              ElementsAre(at + "regionalFailover[1]", at + "regionalFailover[2]", at + "regionalFailover[3].from",
+                          at + "regionalFailover[3].to", at + "failoverPriority[0]", at + "failoverPriority[1]",
+                          at + "failoverPriority[3]"));
+  auto* settings = setting.mutable_spec()->mutable_failover_settings();
+  settings->Clear();
+  for (int i = 0; i < 65; ++i) {
+    auto* pair = settings->add_regional_failover();
+    pair->set_from(fmt::format("r{}", i));
+    pair->set_to("x");
+  }
+  for (int i = 0; i < 17; ++i) settings->add_failover_priority(fmt::format("k{}", i));
+  settings->set_mode(static_cast<v2::FailoverSettings::Mode>(7));
+  EXPECT_THAT(Wrong(setting), ElementsAre(at + "mode", at + "regionalFailover", at + "failoverPriority"));
+
+  auto tier1 = From<v2::Tier1Gateway>(kTier1);
+  tier1.mutable_spec()->mutable_external_servers(0)->mutable_failover_settings()->add_failover_priority("");
+  EXPECT_THAT(Wrong(tier1), ElementsAre("spec.externalServers[0].failoverSettings.failoverPriority[0]"));
+  auto gateway =
+      From<v2::Gateway>(Gateway("rules { idempotent: true route { cluster_destination { clusters { name: 'c' } } } }"));
+  gateway.mutable_spec()->mutable_http(0)->mutable_failover_settings()->set_mode(v2::FailoverSettings::ORDERED);
+  EXPECT_THAT(Wrong(gateway), IsEmpty());
+  gateway = From<v2::Gateway>(Gateway("rules { direct_response { status: 200 } }"));
+  gateway.mutable_spec()->mutable_http(0)->mutable_failover_settings();
+  EXPECT_THAT(Wrong(gateway), ElementsAre("spec.http[0].failoverSettings"));
 }
 
 TEST(Update, KeepsTheDomain) {

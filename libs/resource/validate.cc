@@ -12,6 +12,7 @@
 #include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/metadata.pb.h"
 #include "api/weir/v2/organization.pb.h"
+#include "api/weir/v2/organization_setting.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/user.pb.h"
 #include "api/weir/v2/workspace.pb.h"
@@ -28,6 +29,8 @@ constexpr size_t kMaxAnnotationBytes = 256u << 10;
 constexpr int kMaxServers = 10'000;
 constexpr int kMaxRules = 1'000;
 constexpr int kMaxClusters = 1'000;
+constexpr int kMaxRegionPairs = 64;
+constexpr int kMaxPriorities = 16;
 
 bool IsAlnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
@@ -105,8 +108,12 @@ class Checker {
     text(cluster.spec().locality().region(), "spec.locality.region");
     text(cluster.spec().locality().zone(), "spec.locality.zone");
     text(cluster.spec().network(), "spec.network");
+    Require(v2::AdminState_IsValid(cluster.spec().admin_state()), "spec.adminState", "must be ACTIVE or DRAINING");
     Require(cluster.spec().locality().zone().empty() || !cluster.spec().locality().region().empty(),
             "spec.locality.region", "required with a zone");
+  }
+  void Of(const v2::OrganizationSetting& setting) {
+    Failover(setting.spec().failover_settings(), "spec.failoverSettings");
   }
   void Of(const v2::User& user) {
     const std::string& email = user.spec().email();
@@ -137,7 +144,9 @@ class Checker {
     for (int i = 0; i < servers.size(); ++i) {
       const std::string at = fmt::format("spec.externalServers[{}]", i);
       Server(servers[i].name(), servers[i].hostname(), servers[i].port(), servers[i].tls(), at);
+      Tenant(servers[i].tenant(), at);
       Clusters(servers[i].clusters(), at + ".clusters");
+      Failover(servers[i].failover_settings(), at + ".failoverSettings");
     }
   }
   void Of(const v2::Gateway& gateway) {
@@ -152,10 +161,34 @@ class Checker {
       Require(rules.size() > 0, at + ".routing.rules", "required: at least one");
       Require(rules.size() <= kMaxRules, at + ".routing.rules", "must be at most 1000");
       for (int j = 0; j < rules.size(); ++j) Rule(rules[j], fmt::format("{}.routing.rules[{}]", at, j));
+      const bool serves = std::any_of(rules.begin(), rules.end(),
+                                      [](const auto& rule) { return rule.route().has_service_destination(); });
+      if (serves) MeshHost(servers[i].hostname(), servers[i].port(), at);
+      const bool spreads = std::any_of(rules.begin(), rules.end(),
+                                       [](const auto& rule) { return rule.route().has_cluster_destination(); });
+      Tenant(servers[i].tenant(), at);
+      Require(spreads || servers[i].tenant().empty(), at + ".tenant",
+              "only with a rule that goes to clusters (clusterDestination)");
+      if (!servers[i].has_failover_settings()) continue;
+      Failover(servers[i].failover_settings(), at + ".failoverSettings");
+      Require(spreads, at + ".failoverSettings",
+              fmt::format("{}: only with a rule that goes to clusters (clusterDestination)", kNotServed));
     }
   }
 
  private:
+  void Tenant(const std::string& name, const std::string& at) {
+    Require(name.empty() || IsDnsLabel(name), at + ".tenant", kLabelRule);
+  }
+  // Tier-1 gateways name the host only, so one port of it can answer them.
+  void MeshHost(const std::string& hostname, uint32_t port, const std::string& at) {
+    const auto [has, first] = mesh_hosts_.emplace(hostname, port);
+    if (first || has->second == port) return;
+    Add(at + ".hostname",
+        fmt::format("goes to services on port {} already: between the tiers (15443) a host has no port, so only one "
+                    "port of it may; the others may redirect or answer directly",
+                    has->second));
+  }
   void Namespaces(const v2::NamespaceSelector& selector) {
     std::set<std::string> seen;
     for (int i = 0; i < selector.names_size(); ++i) {
@@ -207,6 +240,37 @@ class Checker {
     }
     Require(sum >= 1 && sum <= 4294967295u, at,
             sum == 0 ? "the weights must not all be 0" : "the weights must not sum up to more than 4294967295");
+  }
+  void Failover(const v2::FailoverSettings& settings, const std::string& at) {
+    Require(v2::FailoverSettings::Mode_IsValid(settings.mode()), at + ".mode", "must be PROPORTIONAL or ORDERED");
+    const auto& pairs = settings.regional_failover();
+    Require(pairs.size() <= kMaxRegionPairs, at + ".regionalFailover", "must be at most 64 pairs");
+    std::set<std::pair<std::string, std::string>> seen;
+    for (int i = 0; i < pairs.size(); ++i) {
+      const std::string pair = fmt::format("{}.regionalFailover[{}]", at, i);
+      const auto region = [&](const std::string& text, const char* field) {
+        Require(IsLabelText(text), pair + field,
+                text.empty() ? "required: a region of clusters"
+                             : "must be letters, digits, -, _ and ., at most 63 characters");
+      };
+      region(pairs[i].from(), ".from");
+      region(pairs[i].to(), ".to");
+      if (pairs[i].from().empty() || pairs[i].to().empty()) continue;
+      Require(pairs[i].from() != pairs[i].to(), pair, "a region cannot take over from itself");
+      Require(seen.emplace(pairs[i].from(), pairs[i].to()).second, pair, "stands there twice");
+    }
+    const auto& labels = settings.failover_priority();
+    Require(labels.size() <= kMaxPriorities, at + ".failoverPriority", "must be at most 16");
+    std::set<std::string> keys;
+    for (int i = 0; i < labels.size(); ++i) {
+      const std::string field = fmt::format("{}.failoverPriority[{}]", at, i);
+      const std::string_view label = labels[i];
+      const std::string_view key = label.substr(0, label.find('='));
+      const std::string_view value = key.size() == label.size() ? std::string_view() : label.substr(key.size() + 1);
+      Require(IsLabelKey(key) && (value.empty() || IsLabelText(value)), field,
+              "must be a label key of clusters, or key=value");
+      Require(keys.emplace(key).second, field, "the same key stands there twice");
+    }
   }
   void Rule(const v2::HttpRule& rule, const std::string& at) {
     for (int i = 0; i < rule.match_size(); ++i) Match(rule.match(i), fmt::format("{}.match[{}]", at, i));
@@ -279,6 +343,7 @@ class Checker {
   std::vector<FieldViolation>& violations_;
   std::set<std::string> names_;
   std::set<std::string> hosts_;
+  std::map<std::string, uint32_t> mesh_hosts_;
   int tier_ = 0;
 };
 
@@ -297,7 +362,8 @@ void Validate(const google::protobuf::Message& resource, std::vector<FieldViolat
   CheckAs<v2::Organization>(resource, checker) || CheckAs<v2::Workspace>(resource, checker) ||
       CheckAs<v2::GatewayGroup>(resource, checker) || CheckAs<v2::Cluster>(resource, checker) ||
       CheckAs<v2::User>(resource, checker) || CheckAs<v2::AccessBindings>(resource, checker) ||
-      CheckAs<v2::Tier1Gateway>(resource, checker) || CheckAs<v2::Gateway>(resource, checker);
+      CheckAs<v2::OrganizationSetting>(resource, checker) || CheckAs<v2::Tier1Gateway>(resource, checker) ||
+      CheckAs<v2::Gateway>(resource, checker);
 }
 
 void CheckUpdate(const google::protobuf::Message& stored, const google::protobuf::Message& wanted,
