@@ -36,6 +36,7 @@
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/ca/ca.h"
 #include "mgmt-server/fleet/fleet.h"
+#include "mgmt-server/fleet/traffic.h"
 #include "mgmt-server/http/rest.h"
 #include "mgmt-server/http/routes.h"
 #include "mgmt-server/push/pusher.h"
@@ -343,6 +344,15 @@ void Server::State::MakeServices() {
     return fleet->WaitApplied(fqn, revision, deadline);
   };
   backends.cluster_state = [this](const std::string& cluster) { return fleet->ClusterStateOf(cluster); };
+  backends.traffic = [this](const std::string& parent, const std::string& host) {
+    return fleet->TrafficOf({parent, host});
+  };
+  backends.health = [this](const std::string& parent, const std::string& host) {
+    return fleet->HealthOf({parent, host});
+  };
+  backends.serving = [this](const std::string& parent, const std::string& host) {
+    return fleet->SourcesOf({parent, host});
+  };
   writes = std::make_unique<services::Writes>(*store);
   methods =
       std::make_unique<services::MethodTable>([this](const std::string& token) { return authn->Authenticate(token); });
@@ -430,6 +440,7 @@ Status Server::State::StartDoor() {
       obs::AppendFamily(out, name, "gauge", "See ARCHITECTURE.md.");
       obs::AppendSample(out, name, {}, value);
     }
+    fleet->RenderMetrics(out);
   });
   return {};
 }

@@ -54,8 +54,10 @@ Status LayRoots(store::Txn& txn);
 // rbac/admin (an empty creator.uid = nobody), and for a user its user node. The parent must have been mirrored.
 Status OnCreate(store::Txn& txn, const store::StoredResource& resource, const authn::Principal& creator);
 // Before or after Txn::Delete of a resource without children: its node, bindings and AccessBindings; a user is taken
-// out of every binding (those of others get a new version).
-Status OnDelete(store::Txn& txn, const store::StoredResource& resource);
+// out of every binding (those of others get a new version). `going`: FQN of what is deleted together with it; an
+// organization at or below it needs no administrator any more. FAILED_PRECONDITION LAST_ADMIN for any other, and for
+// the installation.
+Status OnDelete(store::Txn& txn, const store::StoredResource& resource, std::string_view going = {});
 
 // AccessBindings are a stored resource (kind "AccessBindings", fqn "<resource>/accessbindings", body = the message with
 // `allow` only). `fqn` below may be the resource's or that.

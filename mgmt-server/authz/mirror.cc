@@ -136,7 +136,12 @@ Result<BindingsChange> Change(Txn& txn, const authn::Principal& principal, const
   return change;
 }
 
-Status RemoveUserEverywhere(Txn& txn, const store::StoredResource& user) {
+bool IsAtOrBelow(std::string_view fqn, std::string_view ancestor) {
+  return !ancestor.empty() && fqn.starts_with(ancestor) &&
+         (fqn.size() == ancestor.size() || fqn[ancestor.size()] == '/');
+}
+
+Status RemoveUserEverywhere(Txn& txn, const store::StoredResource& user, std::string_view going) {
   const ngac::Node* found = txn.graph().Get(UserNode(user.uid));
   if (found == nullptr) return {};
   std::vector<std::string> bindings;
@@ -148,10 +153,16 @@ Status RemoveUserEverywhere(Txn& txn, const store::StoredResource& user) {
     const auto [owner_uid, role] = ParseBindingNode(binding);
     WEIR_TRY(Leave(txn, owner_uid, role, user.uid));
     const store::ResourcePtr owner = txn.view().GetByUid(owner_uid);
-    if (!owner) continue;  // The installation's binding stands in no document.
+    if (!owner) {  // The installation's binding stands in no document.
+      if (owner_uid == kRootNode && role == "rbac/admin" && txn.graph().Find(binding) == ngac::kNoNode) {
+        return FailedPrecondition("LAST_ADMIN", "the installation would be left without an administrator");
+      }
+      continue;
+    }
     WEIR_ASSIGN(Bindings stored, Stored(txn.view(), owner->fqn));
     stored[std::string(role)].erase(user.fqn);
-    if (role == "rbac/admin" && stored[std::string(role)].empty() && IsOrganization(owner->fqn)) {
+    const bool last = role == "rbac/admin" && stored[std::string(role)].empty() && IsOrganization(owner->fqn);
+    if (last && !IsAtOrBelow(owner->fqn, going)) {
       return FailedPrecondition("LAST_ADMIN", "{} would be left without an administrator", owner->fqn);
     }
     WEIR_TRY(PutBindings(txn, owner->fqn, stored));
@@ -187,8 +198,8 @@ Status OnCreate(Txn& txn, const store::StoredResource& resource, const authn::Pr
   return {};
 }
 
-Status OnDelete(Txn& txn, const store::StoredResource& resource) {
-  if (resource.kind == "User") WEIR_TRY(RemoveUserEverywhere(txn, resource));
+Status OnDelete(Txn& txn, const store::StoredResource& resource, std::string_view going) {
+  if (resource.kind == "User") WEIR_TRY(RemoveUserEverywhere(txn, resource, going));
   for (const Role& role : Roles()) {
     const std::string binding = BindingNode(resource.uid, role.name);
     const ngac::NodeId id = txn.graph().Find(binding);

@@ -18,7 +18,9 @@
 #include "mgmt-server/ca/join_tokens.h"
 #include "mgmt-server/fleet/agent_stream.h"
 #include "mgmt-server/fleet/applied.h"
+#include "mgmt-server/fleet/effect.h"
 #include "mgmt-server/fleet/facts_intake.h"
+#include "mgmt-server/fleet/traffic.h"
 #include "mgmt-server/push/pusher.h"
 #include "mgmt-server/store/store.h"
 
@@ -71,11 +73,13 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
     AgentStreamPtr stream;
     WallTime last_seen{};
     std::string version;
+    std::string uid;  // Of the cluster when its agent said Hello.
   };
   mutable std::mutex mutex;
   mutable std::condition_variable news;  // Something that a status is made of has changed.
   uint64_t changes = 0;
   AppliedTable applied;
+  TrafficTable traffic;
   std::map<std::string, Live> live;  // By cluster FQN: the newest stream that said Hello.
   bool stopped = false;
   std::thread heart;
@@ -107,7 +111,10 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   void StoreConnection(const std::string& cluster);
   void Beat();
 
+  void ForgetDeleted();
+
   v2::ResourceStatus Judge(const store::StoredResource& resource) const;
+  v2::ResourceStatus JudgeEffect(const store::StoredResource& resource) const;
 };
 
 // --- Who is it ---
@@ -247,6 +254,10 @@ Status Fleet::Core::Handle(const AgentStreamPtr& stream) {
   if (!stream->greeted) return FailedPrecondition("HELLO_MISSING", "the first message must be Hello");
   if (!IsLive(*stream)) return Aborted("REPLACED", "a newer stream of this cluster is open");
   if (stream->in.has_facts()) return TakeFacts(*stream);
+  if (stream->in.has_traffic()) {
+    std::lock_guard lock(mutex);
+    traffic.Report(stream->cluster(), stream->in.traffic(), options.clock->Wall(), options.clock->Now());
+  }
   if (stream->in.has_applied()) {
     std::lock_guard lock(mutex);
     applied.Report(stream->cluster(), stream->in.applied(), options.clock->Wall());
@@ -260,14 +271,18 @@ Status Fleet::Core::Handle(const AgentStreamPtr& stream) {
 Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
   if (std::exchange(stream->greeted, true)) return {};
   AgentStreamPtr before;
+  const store::ResourcePtr cluster = store.Read()->Get(stream->cluster());
+  if (cluster == nullptr) return NotFound("CLUSTER_UNKNOWN", "{} does not exist any more", stream->cluster());
   {
     std::lock_guard lock(mutex);
     if (stopped) return Unavailable("SHUTTING_DOWN", "the server is shutting down");
     Live& entry = live[stream->cluster()];
+    entry.uid = cluster->uid;
     before = std::exchange(entry.stream, stream);
     entry.last_seen = options.clock->Wall();
     entry.version = stream->in.hello().version();
     applied.SetConnected(stream->cluster(), true, entry.last_seen);
+    traffic.AgentCame(stream->cluster());
     ++changes;
     news.notify_all();
   }
@@ -307,6 +322,7 @@ void Fleet::Core::Left(AgentStream& stream) {
     if (found == live.end() || found->second.stream.get() != &stream) return;
     found->second.stream.reset();
     applied.SetConnected(stream.cluster(), false, options.clock->Wall());
+    traffic.AgentLeft(stream.cluster(), options.clock->Now());
     ++changes;
     news.notify_all();
     if (stopped) return;  // Start marks every cluster anew.
@@ -343,30 +359,73 @@ void Fleet::Core::StoreConnection(const std::string& cluster) {
 // Heartbeats out; silence ends a stream. Silence is judged here, because a stopped agent keeps its TCP connection
 // alive.
 void Fleet::Core::Beat() {
-  uint64_t sequence = 0;
+  constexpr uint64_t kLooksPerBeat = 6;  // Silence shows within half a second of its limit.
   std::unique_lock lock(mutex);
-  while (!news.wait_for(lock, options.heartbeat, [&] { return stopped; })) {
-    ++sequence;
+  for (uint64_t turn = 1; !news.wait_for(lock, options.heartbeat / kLooksPerBeat, [&] { return stopped; }); ++turn) {
+    const bool beat_now = turn % kLooksPerBeat == 0;
     std::vector<AgentStreamPtr> alive, silent;
     const MonoTime now = options.clock->Now();
     for (const auto& [cluster, entry] : live) {
       if (entry.stream == nullptr) continue;
       const bool late = now - entry.stream->last_heard() >= options.heartbeat * options.heartbeat_misses;
-      (late ? silent : alive).push_back(entry.stream);
+      if (late)
+        silent.push_back(entry.stream);
+      else if (beat_now)
+        alive.push_back(entry.stream);
     }
     lock.unlock();
     agent::v1::ServerMessage beat;
-    beat.mutable_heartbeat()->set_sequence(sequence);
+    beat.mutable_heartbeat()->set_sequence(turn / kLooksPerBeat);
     for (const auto& stream : alive) stream->Send(beat);
     for (const auto& stream : silent) {
       Left(*stream);
       stream->Close(Unavailable("HEARTBEAT_MISSED", "the agent is silent"));
     }
+    if (beat_now) ForgetDeleted();
+    // The lock of the compilation comes before ours, here as everywhere.
+    if (beat_now && pusher != nullptr) {
+      pusher->Read([&](const compile::Compilation& compilation) {
+        std::lock_guard inner(mutex);
+        traffic.Sweep(compilation, options.clock->Now());
+      });
+    }
     lock.lock();
   }
 }
 
+// What was known of a cluster that is deleted goes, and its agent's stream is ended; a new one of the same name begins
+// from nothing.
+void Fleet::Core::ForgetDeleted() {
+  const store::ViewPtr view = store.Read();
+  std::vector<AgentStreamPtr> ended;
+  {
+    std::lock_guard lock(mutex);
+    std::erase_if(live, [&](const auto& entry) {
+      const store::ResourcePtr cluster = view->Get(entry.first);
+      if (cluster != nullptr && entry.second.uid == cluster->uid) return false;
+      if (entry.second.stream != nullptr) ended.push_back(entry.second.stream);
+      applied.Forget(entry.first);
+      traffic.Forget(entry.first);
+      return true;
+    });
+    if (!ended.empty()) ++changes;
+  }
+  for (const auto& stream : ended) stream->Close(NotFound("CLUSTER_UNKNOWN", "the cluster was deleted"));
+}
+
 // --- Status ---
+
+namespace {
+
+v2::ResourceStatus NotPushed(v2::ResourceStatus status) {
+  status.set_state(v2::ResourceStatus::ACCEPTED);
+  status.set_worst(v2::ResourceStatus::ACCEPTED);
+  status.set_reason("WAITING_FOR_ACK");
+  status.set_message("not pushed yet");
+  return status;
+}
+
+}  // namespace
 
 v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) const {
   if (!compile::ReachesGateways(resource.fqn)) return StoredStatus(resource.fqn, resource.kind, resource.revision);
@@ -377,11 +436,27 @@ v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) con
     std::lock_guard lock(mutex);
     return StatusOf(resource.fqn, resource.kind, resource.revision, concerns, applied);
   }
+  return NotPushed(StoredStatus(resource.fqn, resource.kind, resource.revision));
+}
+
+// For waits: whether the gateways that a write of it touches serve it; the first that does not yet speaks for all.
+v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resource) const {
+  if (compile::ReachesGateways(resource.fqn) || pusher == nullptr) return Judge(resource);
   v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
-  status.set_state(v2::ResourceStatus::ACCEPTED);
-  status.set_worst(v2::ResourceStatus::ACCEPTED);
-  status.set_reason("WAITING_FOR_ACK");
-  status.set_message("not pushed yet");
+  if (pusher->revision() < resource.revision) return NotPushed(std::move(status));
+  pusher->Read([&](const compile::Compilation& compilation) {
+    for (const std::string& fqn : GatewaysTouched(compilation.world(), resource.kind, resource.fqn)) {
+      const auto concerns = compile::Concerns(compilation, fqn);
+      std::lock_guard lock(mutex);
+      v2::ResourceStatus gateway = StatusOf(fqn, "", resource.revision, concerns, applied);
+      if (gateway.state() == v2::ResourceStatus::READY || gateway.reason() == "NO_WORKLOAD") continue;
+      gateway.set_message(fmt::format("{}: {}", fqn, gateway.message()));
+      gateway.set_fqn(resource.fqn);
+      gateway.set_kind(resource.kind);
+      status = std::move(gateway);
+      return;
+    }
+  });
   return status;
 }
 
@@ -485,7 +560,7 @@ v2::ResourceStatus Fleet::WaitApplied(std::string_view fqn, int64_t revision,
     }
     const store::ResourcePtr resource = core.store.Read()->Get(fqn);
     if (resource == nullptr) return StoredStatus(fqn, "", revision);
-    v2::ResourceStatus status = core.Judge(*resource);
+    v2::ResourceStatus status = core.JudgeEffect(*resource);
     if (status.state() == v2::ResourceStatus::READY || status.state() == v2::ResourceStatus::FAILED ||
         status.reason() == "NO_WORKLOAD") {
       return status;
@@ -493,6 +568,35 @@ v2::ResourceStatus Fleet::WaitApplied(std::string_view fqn, int64_t revision,
     std::unique_lock lock(core.mutex);
     if (!core.news.wait_until(lock, deadline, [&] { return core.changes != seen || core.stopped; })) return status;
   }
+}
+
+std::vector<v2::HostTraffic> Fleet::TrafficOf(const TrafficQuery& query) const {
+  std::vector<v2::HostTraffic> items;
+  core_->pusher->Read([&](const compile::Compilation& compilation) {
+    std::lock_guard lock(core_->mutex);
+    items = fleet::TrafficOf(core_->traffic, compilation, query, core_->options.clock->Now());
+  });
+  return items;
+}
+
+std::vector<v2::HostHealth> Fleet::HealthOf(const TrafficQuery& query) const {
+  std::vector<v2::HostHealth> items;
+  core_->pusher->Read([&](const compile::Compilation& compilation) {
+    std::lock_guard lock(core_->mutex);
+    items = fleet::HealthOf(core_->traffic, compilation, query);
+  });
+  return items;
+}
+
+std::vector<std::string> Fleet::SourcesOf(const TrafficQuery& query) const {
+  std::vector<std::string> sources;
+  core_->pusher->Read([&](const compile::Compilation& compilation) { sources = fleet::SourcesOf(compilation, query); });
+  return sources;
+}
+
+void Fleet::RenderMetrics(std::string& out) const {
+  std::lock_guard lock(core_->mutex);
+  RenderTraffic(core_->traffic, core_->options.clock->Now(), out);
 }
 
 v2::ClusterState Fleet::ClusterStateOf(std::string_view cluster) const {

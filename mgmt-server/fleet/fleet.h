@@ -9,6 +9,7 @@
 
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/status.pb.h"
+#include "api/weir/v2/traffic.pb.h"
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "libs/xds/grpc/ads_service.h"
@@ -30,6 +31,8 @@ class Store;
 }
 
 namespace weir::fleet {
+
+struct TrafficQuery;
 
 struct FleetOptions {
   const Clock* clock = &Clock::Real();
@@ -70,9 +73,16 @@ class Fleet {
   // Everything at and below `parent`, sorted by FQN.
   Result<std::vector<v2::ResourceStatus>> ListStatuses(std::string_view parent) const;
   // Blocks until the resource at `revision` (or later) is READY, FAILED, or concerns nobody; after the deadline answers
-  // the status as it is then. Deleted: READY as soon as the push is out.
+  // the status as it is then. Deleted: READY as soon as the push is out. Kinds that reach no gateway themselves are
+  // waited for by the gateways they touch (effect.h), so that a drained cluster is drained when the wait ends.
   v2::ResourceStatus WaitApplied(std::string_view fqn, int64_t revision,
                                  std::chrono::steady_clock::time_point deadline) const;
+
+  // What the gateways do with requests, and why; see traffic.h.
+  std::vector<v2::HostTraffic> TrafficOf(const TrafficQuery& query) const;
+  std::vector<v2::HostHealth> HealthOf(const TrafficQuery& query) const;
+  std::vector<std::string> SourcesOf(const TrafficQuery& query) const;
+  void RenderMetrics(std::string& out) const;
 
   // Output-only state of a cluster (FQN).
   v2::ClusterState ClusterStateOf(std::string_view cluster) const;

@@ -192,7 +192,8 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
   if (!route.body.empty()) {
     Message* body = route.body == "*" ? message.get() : MutableField(*message, route.body.c_str());
     const std::string_view text = request.body.empty() && route.body == "*" ? "{}" : std::string_view(request.body);
-    WEIR_TRY(document::ReadMessage(text, *body, {}, document::Syntax::kJson));
+    WEIR_ASSIGN(const document::Node node, document::ParseOne(text, {}, document::Syntax::kJson));
+    document::ToMessage(node, *body, call.unread);
   } else if (!request.body.empty()) {
     return Invalid("body", "this request takes none");
   }

@@ -10,10 +10,12 @@
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/organization.pb.h"
+#include "api/weir/v2/organization_setting.pb.h"
 #include "api/weir/v2/session.pb.h"
 #include "api/weir/v2/status.pb.h"
 #include "api/weir/v2/tenant.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
+#include "api/weir/v2/traffic.pb.h"
 #include "api/weir/v2/user.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "google/api/annotations.pb.h"
@@ -213,13 +215,20 @@ Result<RouteMatch> RouteTable::Find(std::string_view http_method, std::string_vi
 }
 
 std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
-  const google::protobuf::FileDescriptor* files[] = {
-      v2::Organization::descriptor()->file(),   v2::Tenant::descriptor()->file(),
-      v2::Workspace::descriptor()->file(),      v2::GatewayGroup::descriptor()->file(),
-      v2::Cluster::descriptor()->file(),        v2::User::descriptor()->file(),
-      v2::Tier1Gateway::descriptor()->file(),   v2::Gateway::descriptor()->file(),
-      v2::LoginRequest::descriptor()->file(),   v2::AccessBindings::descriptor()->file(),
-      v2::ResourceStatus::descriptor()->file(), v2::ApplyDocumentsRequest::descriptor()->file()};
+  const google::protobuf::FileDescriptor* files[] = {v2::Organization::descriptor()->file(),
+                                                     v2::Tenant::descriptor()->file(),
+                                                     v2::Workspace::descriptor()->file(),
+                                                     v2::GatewayGroup::descriptor()->file(),
+                                                     v2::Cluster::descriptor()->file(),
+                                                     v2::User::descriptor()->file(),
+                                                     v2::Tier1Gateway::descriptor()->file(),
+                                                     v2::Gateway::descriptor()->file(),
+                                                     v2::LoginRequest::descriptor()->file(),
+                                                     v2::AccessBindings::descriptor()->file(),
+                                                     v2::ResourceStatus::descriptor()->file(),
+                                                     v2::ApplyDocumentsRequest::descriptor()->file(),
+                                                     v2::OrganizationSetting::descriptor()->file(),
+                                                     v2::TrafficReport::descriptor()->file()};
   std::vector<const google::protobuf::ServiceDescriptor*> services;
   for (const auto* file : files) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));

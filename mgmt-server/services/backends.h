@@ -8,6 +8,7 @@
 
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/status.pb.h"
+#include "api/weir/v2/traffic.pb.h"
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 
@@ -33,6 +34,12 @@ struct Backends {
                                    std::chrono::steady_clock::time_point deadline)>
       wait_applied;
   std::function<v2::ClusterState(const std::string& cluster)> cluster_state;
+
+  // Traffic and health as the gateways report them; host "" = all. Who may see an item is decided by its `source`.
+  std::function<std::vector<v2::HostTraffic>(const std::string& parent, const std::string& host)> traffic;
+  std::function<std::vector<v2::HostHealth>(const std::string& parent, const std::string& host)> health;
+  // FQNs of the tier-1 objects of that organization which serve the host.
+  std::function<std::vector<std::string>(const std::string& parent, const std::string& host)> serving;
 
   const std::atomic<bool>* stopping = nullptr;  // Ends waits early.
 };

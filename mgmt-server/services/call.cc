@@ -10,6 +10,9 @@ namespace weir::services {
 void MethodTable::Add(std::string full_name, Function function, bool anonymous) {
   entries_[std::move(full_name)] = {std::move(function), anonymous};
 }
+void MethodTable::AddChecking(std::string full_name, Function function) {
+  entries_[std::move(full_name)] = {std::move(function), false, true};
+}
 
 Result<MessagePtr> MethodTable::Dispatch(const google::protobuf::MethodDescriptor& method, CallContext& call,
                                          const google::protobuf::Message& request) const {
@@ -24,6 +27,12 @@ Result<MessagePtr> MethodTable::CallAs(const google::protobuf::MethodDescriptor&
                                        const google::protobuf::Message& request) const {
   const auto entry = entries_.find(method.full_name());
   if (entry == entries_.end()) return Unimplemented("NOT_SERVED", "{} is not served yet", method.full_name());
+  if (!call.unread.empty() && !entry->second.checking) {
+    Error error = InvalidArgument("INVALID_DOCUMENT", "{} field{} of the body wrong", call.unread.size(),
+                                  call.unread.size() == 1 ? " is" : "s are");
+    error.violations = call.unread;
+    return error;
+  }
   return entry->second.function(call, request);
 }
 

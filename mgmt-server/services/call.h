@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "libs/base/result.h"
 #include "mgmt-server/authn/principal.h"
@@ -24,6 +25,9 @@ struct CallContext {
   std::string request_id;
   std::string token;  // Bearer token as sent; "" = none.
   std::string peer;   // Remote address; for audit.
+  // Fields of a REST body that could not be read; the request holds the rest. Only methods that check a resource see
+  // such a call, so that its caller learns of every mistake at once; to all others it is refused.
+  std::vector<FieldViolation> unread;
 
   authn::Principal principal;  // Empty only in methods that ask for no authentication.
 };
@@ -40,6 +44,8 @@ class MethodTable {
 
   // `request` is of the method's input type, the answer of its output type. `anonymous`: no token needed.
   void Add(std::string full_name, Function function, bool anonymous = false);
+  // A method that deals with CallContext::unread itself.
+  void AddChecking(std::string full_name, Function function);
   template <typename Request, typename Response>
   void Add(std::string full_name, std::function<Result<Response>(CallContext&, const Request&)> function,
            bool anonymous = false) {
@@ -66,6 +72,7 @@ class MethodTable {
   struct Entry {
     Function function;
     bool anonymous = false;
+    bool checking = false;
   };
   Result<MessagePtr> Dispatch(const google::protobuf::MethodDescriptor& method, CallContext& call,
                               const google::protobuf::Message& request) const;

@@ -8,6 +8,9 @@
 namespace weir::services {
 namespace {
 
+// How long an expired token is kept, so that whoever still tries it is told that it has expired.
+constexpr std::chrono::hours kRemembered(24);
+
 Result<v2::JoinToken> CreateJoinToken(const Backends& backends, CallContext& call,
                                       const v2::CreateJoinTokenRequest& request) {
   WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(resource::Kind::kCluster, request.fqn()));
@@ -24,6 +27,7 @@ Result<v2::JoinToken> CreateJoinToken(const Backends& backends, CallContext& cal
     if (cluster == nullptr) return authz::Missing(fqn.text);
     const ca::NewJoinToken minted =
         ca::MintJoinToken(fqn.text, backends.root_sha256, *backends.clock, std::chrono::seconds(ttl));
+    WEIR_TRY(txn.DeleteJoinTokensBefore(txn.now() - kRemembered));
     WEIR_TRY(txn.PutJoinToken({.token_hash = minted.record.hash,
                                .cluster_uid = cluster->uid,
                                .created = txn.now(),
@@ -37,6 +41,29 @@ Result<v2::JoinToken> CreateJoinToken(const Backends& backends, CallContext& cal
   });
 }
 
+// A verb of its own: it needs no etag, changes nothing else, and what it sets belongs to nobody's documents.
+Result<v2::Cluster> SetAdminState(const Backends& backends, Writes& writes, CallContext& call, const std::string& name,
+                                  v2::AdminState state) {
+  WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(resource::Kind::kCluster, name));
+  auto stored = backends.store->Write([&](store::Txn& txn) -> Result<store::ResourcePtr> {
+    WEIR_TRY(authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, fqn.text));
+    const store::ResourcePtr before = txn.Get(fqn.text);
+    if (before == nullptr) return authz::Missing(fqn.text);
+    WEIR_ASSIGN(MessagePtr message, ToMessage(*before));
+    auto& spec = *static_cast<v2::Cluster&>(*message).mutable_spec();
+    if (spec.admin_state() == state) return before;
+    spec.set_admin_state(state);
+    Owners owners = before->field_owners;
+    owners["spec.adminState"] = kApiManager;
+    std::vector<Issue> issues;
+    return writes.Update(txn, call, MakeDraft(fqn, std::move(message)), std::move(owners), std::nullopt, issues,
+                         state == v2::DRAINING ? "drain" : "activate");
+  });
+  if (!stored.ok()) return std::move(stored).error();
+  WEIR_ASSIGN(const MessagePtr rendered, Render(backends, **stored));
+  return static_cast<const v2::Cluster&>(*rendered);
+}
+
 }  // namespace
 
 void AddClusters(MethodTable& table, const Backends& backends, Writes& writes) {
@@ -45,6 +72,13 @@ void AddClusters(MethodTable& table, const Backends& backends, Writes& writes) {
       "weir.v2.JoinTokens.CreateJoinToken", [&backends](CallContext& call, const v2::CreateJoinTokenRequest& request) {
         return CreateJoinToken(backends, call, request);
       });
+  for (const auto state : {v2::DRAINING, v2::ACTIVE}) {
+    table.Add<v2::SetAdminStateRequest, v2::Cluster>(
+        state == v2::DRAINING ? "weir.v2.Clusters.DrainCluster" : "weir.v2.Clusters.ActivateCluster",
+        [&backends, &writes, state](CallContext& call, const v2::SetAdminStateRequest& request) {
+          return SetAdminState(backends, writes, call, request.fqn(), state);
+        });
+  }
 }
 
 }  // namespace weir::services

@@ -63,7 +63,23 @@ std::shared_ptr<const T> CrossChecks::Load(const store::View& view, std::string_
 void CrossChecks::Check(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues) {
   if (resource.kind == "Workspace") return CheckWorkspace(view, resource, issues);
   if (resource.kind == "GatewayGroup") return CheckGroup(view, resource, issues);
+  if (resource.kind == "OrganizationSetting") return CheckOnlyOne(view, resource, issues);
   if (IsGateway(resource.kind)) return CheckGateway(view, resource.fqn, true, issues);
+}
+
+// Two would contradict each other.
+void CrossChecks::CheckOnlyOne(const store::View& view, const store::StoredResource& resource,
+                               std::vector<Issue>& issues) {
+  const std::string parent = resource::ParentFqn(resource.fqn);
+  view.ForEach(parent, resource.kind, [&](const store::ResourcePtr& other) {
+    if (other->fqn == resource.fqn) return true;
+    issues.push_back({"ONLY_ONE",
+                      resource.fqn,
+                      {.field = "metadata.name",
+                       .description = fmt::format("{} has one {} already; change that one, or delete it before", parent,
+                                                  resource.kind)}});
+    return false;
+  });
 }
 
 void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredResource& resource,
@@ -185,8 +201,12 @@ void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, 
           {"GATEWAY_HOST_TAKEN",
            fqn,
            {.field = conflict.field,
-            .description = fmt::format("{} on port {} is already served on the same workloads by {}", conflict.hostname,
-                                       conflict.port, same_workspace ? other_fqn : "another gateway")}});
+            .description = fmt::format(
+                "{} on port {} is already served on the same workloads by {}{}", conflict.hostname, conflict.other_port,
+                same_workspace ? other_fqn : "another gateway",
+                conflict.port == conflict.other_port
+                    ? ""
+                    : "; between the tiers (15443) a host has no port, so only one port of it may go to services")}});
     }
   }
 }

@@ -29,8 +29,8 @@ class CrossChecks {
   explicit CrossChecks(store::Store& store) : store_(store) {}
 
   // Appends what the resource, as it stands in the transaction, breaks: NAMESPACE_TAKEN, GROUP_OUTSIDE_WORKSPACE,
-  // GROUP_MODE_MISMATCH, CLUSTER_MISSING, GATEWAY_HOST_TAKEN. Names nothing of a tenant that the writer may not read:
-  // the other side is not named at all.
+  // GROUP_MODE_MISMATCH, CLUSTER_MISSING, GATEWAY_HOST_TAKEN, ONLY_ONE. Names nothing of a tenant that the writer may
+  // not read: the other side is not named at all.
   void Check(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
 
   // The FQN of a gateway that names this cluster and does not lie at or below `except`; "" = none.
@@ -43,6 +43,7 @@ class CrossChecks {
   template <typename T>
   std::shared_ptr<const T> Load(const store::View& view, std::string_view fqn);
 
+  void CheckOnlyOne(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
   void CheckWorkspace(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
   void CheckGroup(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
   void CheckGateway(const store::View& view, const std::string& fqn, bool references, std::vector<Issue>& issues);

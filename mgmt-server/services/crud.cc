@@ -8,6 +8,7 @@
 #include "api/weir/v2/metadata.pb.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/field_paths.h"
 
 namespace weir::services {
 namespace {
@@ -59,6 +60,13 @@ Owners Reassign(const Owners& before, const Message& stored, const Message& want
   return owners;
 }
 
+// What could not be read and what is wrong with the rest, in one answer.
+Status Refuse(std::string_view what, const CallContext& call, std::vector<FieldViolation> found) {
+  std::vector<FieldViolation> violations = call.unread;
+  for (FieldViolation& violation : Beyond(call.unread, std::move(found))) violations.push_back(std::move(violation));
+  return resource::ToStatus(what, std::move(violations));
+}
+
 class Crud {
  public:
   Crud(const Backends& backends, Writes& writes, resource::Kind kind)
@@ -70,14 +78,13 @@ class Crud {
     std::unique_ptr<Message> resource = ResourceOf(request, kind_);
     const std::string name = resource::MetadataOf(*resource).name();
     if (!resource::IsDnsLabel(name)) {
-      Error error = InvalidArgument("INVALID_RESOURCE", "a {} needs a name", kind_.name);
-      error.violations.push_back({.field = "metadata.name",
-                                  .description = "must be a DNS label: 1 to 63 of a-z, 0-9 and -, "
-                                                 "beginning and ending with a letter or digit"});
-      return error;
+      std::vector<FieldViolation> violations;
+      Examine(*resource, violations);
+      return Refuse(fmt::format("the {}", kind_.name), call, std::move(violations)).error();
     }
     WEIR_ASSIGN(const resource::Fqn fqn, resource::ParseFqn(resource::ChildFqn(parent, kind_.kind, name)));
     Draft draft = MakeDraft(fqn, std::move(resource));
+    if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
     const Owners owners = OwnedBy(*draft.message, kApiManager);
     auto stored = backends_.store->Write([&](store::Txn& txn) -> Result<store::ResourcePtr> {
       std::vector<Issue> issues;
@@ -144,18 +151,20 @@ class Crud {
     WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, Text(request, "fqn")));
     std::unique_ptr<Message> resource = ResourceOf(request, kind_);
     const std::string etag = resource::MetadataOf(*resource).resource_version();
-    if (etag.empty()) {
+    if (etag.empty() && call.unread.empty()) {
       Error error = InvalidArgument("ETAG_REQUIRED", "an update names the version it replaces");
       error.violations.push_back({.field = "metadata.resourceVersion",
                                   .description = "must be the one that was read (or send it as If-Match)"});
       return error;
     }
     Draft draft = MakeDraft(fqn, std::move(resource));
+    if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
     auto stored = backends_.store->Write([&](store::Txn& txn) -> Result<store::ResourcePtr> {
       std::vector<Issue> issues;
       Owners owners;
       if (const store::ResourcePtr before = txn.Get(fqn.text)) {
         WEIR_ASSIGN(const MessagePtr message, ToMessage(*before));
+        KeepUnsaid(*message, draft);
         owners = Reassign(before->field_owners, *message, *draft.message);
       }
       WEIR_ASSIGN(const store::ResourcePtr updated, writes_.Update(txn, call, draft, std::move(owners), etag, issues));
@@ -220,11 +229,11 @@ void AddCrud(MethodTable& table, const Backends& backends, Writes& writes, resou
   const auto* list =
       resource::Info(kind).descriptor().file()->pool()->FindMessageTypeByName("weir.v2.List" + name + "sResponse");
   const Message* prototype = google::protobuf::MessageFactory::generated_factory()->GetPrototype(list);
-  table.Add(service + "Create" + name, [crud](CallContext& c, const Message& m) { return crud->Create(c, m); });
+  table.AddChecking(service + "Create" + name, [crud](CallContext& c, const Message& m) { return crud->Create(c, m); });
   table.Add(service + "Get" + name, [crud](CallContext& c, const Message& m) { return crud->Get(c, m); });
   table.Add(service + "List" + name + "s",
             [crud, prototype](CallContext& c, const Message& m) { return crud->List(c, m, *prototype); });
-  table.Add(service + "Update" + name, [crud](CallContext& c, const Message& m) { return crud->Update(c, m); });
+  table.AddChecking(service + "Update" + name, [crud](CallContext& c, const Message& m) { return crud->Update(c, m); });
   table.Add(service + "Delete" + name, [crud](CallContext& c, const Message& m) { return crud->Delete(c, m); });
 }
 

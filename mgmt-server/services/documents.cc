@@ -12,12 +12,10 @@
 #include "mgmt-server/services/crud.h"
 #include "mgmt-server/services/field_paths.h"
 #include "mgmt-server/services/services.h"
+#include "mgmt-server/services/waits.h"
 
 namespace weir::services {
 namespace {
-
-constexpr int kMaxWaits = 16;                         // Each holds a thread of the pool.
-constexpr std::chrono::milliseconds kWaitSlice(500);  // How soon a stopping server ends a wait.
 
 // One document of the call, from text to store.
 struct Applied {
@@ -63,7 +61,8 @@ bool Read(const document::Node& node, Applied& out, std::vector<FieldViolation>&
   document::ReadOptions options;
   options.ignore = {"apiVersion", "kind"};
   options.unknown_field = resource::NotServed;
-  const bool readable = document::ToMessage(node, *message, violations, options);
+  document::ToMessage(node, *message, violations, options);
+  const std::vector<FieldViolation> unread(violations.begin() + static_cast<std::ptrdiff_t>(before), violations.end());
   std::vector<FieldViolation> found;
   const auto fqn = resource::FqnOf(out.kind->kind, resource::MetadataOf(*message), found);
   if (fqn) {
@@ -73,11 +72,13 @@ bool Read(const document::Node& node, Applied& out, std::vector<FieldViolation>&
       found.push_back({.field = "metadata.name", .description = parsed.error().message});
     } else {
       out.draft = MakeDraft(*parsed, std::move(message));
-      // What could not be read would only be reported a second time, as missing.
-      if (readable) found.insert(found.end(), out.draft.violations.begin(), out.draft.violations.end());
+      found.insert(found.end(), out.draft.violations.begin(), out.draft.violations.end());
       out.draft.violations.clear();
     }
+  } else {
+    Examine(*message, found);
   }
+  found = Beyond(unread, std::move(found));
   Place(node, found);
   violations.insert(violations.end(), found.begin(), found.end());
   return violations.size() == before;
@@ -95,12 +96,16 @@ Merge MergeInto(const store::StoredResource& stored, const google::protobuf::Mes
   Merge merge{document.draft, {}, {}};
   merge.draft.message.reset(document.draft.message->New());
   merge.draft.message->CopyFrom(*document.draft.message);
-  if (merge.draft.keep_domain) CopyPath(current, *merge.draft.message, "spec.domain");
+  KeepUnsaid(current, merge.draft);
   const std::set<std::string> said = resource::OwnedFields(*document.draft.message);
   const std::vector<std::string> differing = resource::Diff(current, *merge.draft.message);
   const std::set<std::string> changed(differing.begin(), differing.end());
   for (const auto& [field, owner] : stored.field_owners) {
     if (said.count(field) == 0) {
+      if (field == "spec.adminState") {  // Leaving it out says nothing of it.
+        merge.owners[field] = owner;
+        continue;
+      }
       // With the version in hand the document stands for the whole resource.
       if (owner == order.manager || !document.etag.empty()) continue;
       CopyPath(current, *merge.draft.message, field);
@@ -238,16 +243,6 @@ Status StoreAll(store::Txn& txn, const CallContext& call, Writes& writes, std::v
   return ToStatus(issues);
 }
 
-// Ends early when the server stops: the answer then says how far it came.
-v2::ResourceStatus WaitFor(const Backends& backends, const std::string& fqn, int64_t revision, MonoTime deadline) {
-  while (true) {
-    const MonoTime slice = std::chrono::steady_clock::now() + kWaitSlice;
-    v2::ResourceStatus status = backends.wait_applied(fqn, revision, std::min(slice, deadline));
-    const MonoTime now = std::chrono::steady_clock::now();
-    if (now < slice || now >= deadline || (backends.stopping != nullptr && *backends.stopping)) return status;
-  }
-}
-
 Status CheckRequest(const v2::ApplyDocumentsRequest& request) {
   Error error = InvalidArgument("INVALID_REQUEST", "the call is not complete");
   const auto violate = [&](const char* field, const char* text) {
@@ -257,15 +252,14 @@ Status CheckRequest(const v2::ApplyDocumentsRequest& request) {
   if (manager.size() > 64 || manager.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos) {
     violate("manager", "must be 1 to 64 of a-z, 0-9 and -");
   }
-  if (!request.wait().empty() && request.wait() != "applied") violate("wait", "must be \"applied\" or left out");
-  if (request.wait_seconds() < 0 || request.wait_seconds() > 300) violate("waitSeconds", "must be 1 to 300");
+  Waits::Check(request.wait(), request.wait_seconds(), error.violations);
   if (request.documents().empty()) violate("documents", "holds no document");
   if (error.violations.empty()) return {};
   return error;
 }
 
-Result<v2::ApplyDocumentsResponse> Apply(const Backends& backends, Writes& writes, std::atomic<int>& waits,
-                                         CallContext& call, const v2::ApplyDocumentsRequest& request) {
+Result<v2::ApplyDocumentsResponse> Apply(const Backends& backends, Writes& writes, Waits& waits, CallContext& call,
+                                         const v2::ApplyDocumentsRequest& request) {
   WEIR_TRY(CheckRequest(request));
   WEIR_ASSIGN(const std::vector<document::Node> nodes, document::Parse(request.documents()));
   if (nodes.empty()) return InvalidArgument("INVALID_REQUEST", "the text holds no document");
@@ -279,27 +273,18 @@ Result<v2::ApplyDocumentsResponse> Apply(const Backends& backends, Writes& write
   for (const Applied& document : documents) *response.add_items() = document.outcome;
   if (request.wait().empty()) return response;
 
-  const int seconds = request.wait_seconds() == 0 ? 60 : request.wait_seconds();
-  const MonoTime deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-  if (waits.fetch_add(1) >= kMaxWaits) {
-    waits.fetch_sub(1);
-    return ResourceExhausted("TOO_MANY_WAITS",
-                             "the documents are stored (revision {}), but too many calls wait for "
-                             "gateways already; ask for the status instead",
-                             revision);
-  }
+  std::vector<std::string> fqns;
   for (const Applied& document : documents) {
-    if (document.kind->kind == resource::Kind::kAccessBindings) continue;
-    *response.add_statuses() = WaitFor(backends, document.draft.fqn.text, revision, deadline);
+    if (document.kind->kind != resource::Kind::kAccessBindings) fqns.push_back(document.draft.fqn.text);
   }
-  waits.fetch_sub(1);
+  WEIR_ASSIGN(std::vector<v2::ResourceStatus> statuses, waits.Applied(fqns, revision, request.wait_seconds()));
+  for (v2::ResourceStatus& status : statuses) *response.add_statuses() = std::move(status);
   return response;
 }
 
 }  // namespace
 
-void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes) {
-  const auto waits = std::make_shared<std::atomic<int>>(0);
+void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits) {
   table.Add<v2::ApplyDocumentsRequest, v2::ApplyDocumentsResponse>(
       "weir.v2.Documents.Apply",
       [&backends, &writes, waits](CallContext& call, const v2::ApplyDocumentsRequest& request) {

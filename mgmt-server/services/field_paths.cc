@@ -3,8 +3,11 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
+#include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 
 namespace weir::services {
 namespace {
@@ -58,6 +61,26 @@ void CopyField(const Message& from, Message& to, const FieldDescriptor* field) {
 }
 
 }  // namespace
+
+std::vector<FieldViolation> Beyond(const std::vector<FieldViolation>& unread, std::vector<FieldViolation> found) {
+  const auto within = [](std::string_view path, std::string_view outer) {
+    return path.starts_with(outer) &&
+           (path.size() == outer.size() || path[outer.size()] == '.' || path[outer.size()] == '[');
+  };
+  const auto follows = [&](const FieldViolation& violation) {
+    return std::any_of(unread.begin(), unread.end(), [&](const FieldViolation& cause) {
+      // An element that could not be read is not in the list, so those behind it moved up.
+      std::string_view path = cause.field;
+      if (path.ends_with(']')) path = path.substr(0, path.rfind('['));
+      return !path.empty() && (within(violation.field, path) || within(path, violation.field));
+    });
+  };
+  std::set<std::pair<std::string, std::string>> seen;
+  std::erase_if(found, [&](const FieldViolation& violation) {
+    return follows(violation) || !seen.emplace(violation.field, violation.description).second;
+  });
+  return found;
+}
 
 bool CopyPath(const Message& from, Message& to, std::string_view path) {
   const size_t dot = path.find('.');

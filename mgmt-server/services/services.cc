@@ -1,9 +1,12 @@
 #include "mgmt-server/services/services.h"
 
+#include "mgmt-server/services/waits.h"
+
 namespace weir::services {
 
 void AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   AddOrganizations(table, backends, writes);
+  AddOrganizationSettings(table, backends, writes);
   AddTenants(table, backends, writes);
   AddWorkspaces(table, backends, writes);
   AddGatewayGroups(table, backends, writes);
@@ -13,8 +16,10 @@ void AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   AddUsers(table, backends, writes);
   AddAccessBindings(table, backends);
   AddSessions(table, backends);
-  AddStatuses(table, backends);
-  AddDocuments(table, backends, writes);
+  const auto waits = std::make_shared<Waits>(backends);
+  AddStatuses(table, backends, waits);
+  AddTraffic(table, backends);
+  AddDocuments(table, backends, writes, waits);
 }
 
 }  // namespace weir::services

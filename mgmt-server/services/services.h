@@ -1,13 +1,18 @@
 #pragma once
 
+#include <memory>
+
 #include "mgmt-server/services/backends.h"
 #include "mgmt-server/services/call.h"
 #include "mgmt-server/services/writes.h"
 
 namespace weir::services {
 
+class Waits;
+
 // One file per noun; each adds its methods to the table. Table, backends and writes outlive the calls.
 void AddOrganizations(MethodTable& table, const Backends& backends, Writes& writes);
+void AddOrganizationSettings(MethodTable& table, const Backends& backends, Writes& writes);
 void AddTenants(MethodTable& table, const Backends& backends, Writes& writes);
 void AddWorkspaces(MethodTable& table, const Backends& backends, Writes& writes);
 void AddGatewayGroups(MethodTable& table, const Backends& backends, Writes& writes);
@@ -17,8 +22,9 @@ void AddClusters(MethodTable& table, const Backends& backends, Writes& writes); 
 void AddUsers(MethodTable& table, const Backends& backends, Writes& writes);     // And passwords.
 void AddAccessBindings(MethodTable& table, const Backends& backends);
 void AddSessions(MethodTable& table, const Backends& backends);
-void AddStatuses(MethodTable& table, const Backends& backends);
-void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes);
+void AddStatuses(MethodTable& table, const Backends& backends, std::shared_ptr<Waits> waits);
+void AddTraffic(MethodTable& table, const Backends& backends);
+void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits);
 
 void AddAll(MethodTable& table, const Backends& backends, Writes& writes);
 

@@ -6,12 +6,14 @@
 
 #include <algorithm>
 
+#include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/metadata.pb.h"
 #include "api/weir/v2/organization.pb.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authn/authn.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/reach.h"
 
 namespace weir::services {
 namespace {
@@ -45,9 +47,13 @@ std::string Serialize(const google::protobuf::Message& message) {
 }
 
 Draft MakeDraft(const resource::Fqn& fqn, std::unique_ptr<google::protobuf::Message> resource) {
-  Draft draft{fqn, std::move(resource), {}, false};
+  Draft draft;
+  draft.fqn = fqn;
+  draft.message = std::move(resource);
   if (fqn.kind == resource::Kind::kOrganization) {
     draft.keep_domain = static_cast<const v2::Organization&>(*draft.message).spec().domain().empty();
+  } else if (fqn.kind == resource::Kind::kCluster) {
+    draft.keep_admin_state = !static_cast<const v2::Cluster&>(*draft.message).spec().has_admin_state();
   }
   resource::ClearOutputOnly(*draft.message);
   v2::Metadata& metadata = resource::MutableMetadataOf(*draft.message);
@@ -66,6 +72,24 @@ Draft MakeDraft(const resource::Fqn& fqn, std::unique_ptr<google::protobuf::Mess
   resource::Default(*draft.message);
   resource::Validate(*draft.message, draft.violations);
   return draft;
+}
+
+void KeepUnsaid(const google::protobuf::Message& stored, const Draft& draft) {
+  if (draft.keep_domain) {
+    const auto& organization = static_cast<const v2::Organization&>(stored);
+    static_cast<v2::Organization&>(*draft.message).mutable_spec()->set_domain(organization.spec().domain());
+  }
+  if (draft.keep_admin_state) {
+    const auto& cluster = static_cast<const v2::Cluster&>(stored);
+    if (!cluster.spec().has_admin_state()) return;
+    static_cast<v2::Cluster&>(*draft.message).mutable_spec()->set_admin_state(cluster.spec().admin_state());
+  }
+}
+
+void Examine(google::protobuf::Message& resource, std::vector<FieldViolation>& violations) {
+  resource::ClearOutputOnly(resource);
+  resource::Default(resource);
+  resource::Validate(resource, violations);
 }
 
 Owners OwnedBy(const google::protobuf::Message& resource, const std::string& manager) {
@@ -114,6 +138,7 @@ Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& ca
     return error;
   }
   WEIR_TRY(resource::ToStatus(draft.fqn.text, draft.violations));
+  WEIR_TRY(CheckReach(txn.view(), call.principal, draft.fqn.text, nullptr, *draft.message));
   WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = std::string(resource::Info(draft.fqn.kind).name),
                                                         .fqn = draft.fqn.text,
                                                         .body = StoredBody(draft),
@@ -126,7 +151,8 @@ Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& ca
 }
 
 Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
-                                          const std::optional<std::string>& etag, std::vector<Issue>& issues) {
+                                          const std::optional<std::string>& etag, std::vector<Issue>& issues,
+                                          std::string action) {
   WEIR_ASSIGN(const authz::Decision decision,
               authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, draft.fqn.text));
   const store::ResourcePtr before = txn.Get(draft.fqn.text);
@@ -137,13 +163,10 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
   }
   std::vector<FieldViolation> violations = draft.violations;
   WEIR_ASSIGN(const MessagePtr stored_message, ToMessage(*before));
-  if (draft.keep_domain) {
-    static_cast<v2::Organization&>(*draft.message)
-        .mutable_spec()
-        ->set_domain(static_cast<const v2::Organization&>(*stored_message).spec().domain());
-  }
+  KeepUnsaid(*stored_message, draft);
   resource::CheckUpdate(*stored_message, *draft.message, violations);
   WEIR_TRY(resource::ToStatus(draft.fqn.text, std::move(violations)));
+  WEIR_TRY(CheckReach(txn.view(), call.principal, draft.fqn.text, stored_message.get(), *draft.message));
   WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = before->kind,
                                                         .fqn = before->fqn,
                                                         .body = StoredBody(draft),
@@ -151,14 +174,14 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
                                                         .expected_etag = before->etag}));
   if (stored->etag == before->etag) return stored;
   checks_.Check(txn.view(), *stored, issues);
-  WEIR_TRY(Record(txn, call, "update", before.get(), stored.get(), decision.path));
+  WEIR_TRY(Record(txn, call, std::move(action), before.get(), stored.get(), decision.path));
   return stored;
 }
 
 Status Writes::DeleteOne(store::Txn& txn, const CallContext& call, const store::StoredResource& resource,
-                         const std::optional<std::string>& etag, const std::string& path) {
-  WEIR_ASSIGN(const store::ResourcePtr before, txn.Delete(resource.fqn, etag));
-  WEIR_TRY(authz::OnDelete(txn, *before));
+                         const std::string& going, const std::string& path) {
+  WEIR_ASSIGN(const store::ResourcePtr before, txn.Delete(resource.fqn));
+  WEIR_TRY(authz::OnDelete(txn, *before, going));
   if (before->kind == "User") WEIR_TRY(authn::Authn::ForgetUser(txn, before->uid));
   if (before->kind == "Cluster") {
     WEIR_TRY(txn.DeleteFacts(before->uid));
@@ -199,7 +222,7 @@ Status Writes::Delete(store::Txn& txn, const CallContext& call, const std::strin
   }
   // Deepest first: a child's name begins with its parent's.
   std::sort(below.begin(), below.end(), [](const auto& a, const auto& b) { return a->fqn.size() > b->fqn.size(); });
-  for (const store::ResourcePtr& each : below) WEIR_TRY(DeleteOne(txn, call, *each, std::nullopt, decision.path));
+  for (const store::ResourcePtr& each : below) WEIR_TRY(DeleteOne(txn, call, *each, fqn, decision.path));
   return {};
 }
 

@@ -24,10 +24,16 @@ struct Draft {
   resource::Fqn fqn;
   std::shared_ptr<google::protobuf::Message> message;
   std::vector<FieldViolation> violations;
-  bool keep_domain = false;  // An organization that says nothing of its domain keeps the one it has.
+  // What an organization says nothing of its domain, or a cluster of its admin state, stays as it is stored.
+  bool keep_domain = false;
+  bool keep_admin_state = false;
 };
 // `resource` may carry names; one that contradicts `fqn` is a violation.
 Draft MakeDraft(const resource::Fqn& fqn, std::unique_ptr<google::protobuf::Message> resource);
+// For an update: fills in what the draft leaves as it is stored.
+void KeepUnsaid(const google::protobuf::Message& stored, const Draft& draft);
+// Appends what is wrong with a resource that has no usable name, which MakeDraft needs.
+void Examine(google::protobuf::Message& resource, std::vector<FieldViolation>& violations);
 
 using Owners = std::map<std::string, std::string>;  // Field path -> manager.
 Owners OwnedBy(const google::protobuf::Message& resource, const std::string& manager);
@@ -43,14 +49,15 @@ class Writes {
                                     std::vector<Issue>& issues);
   // `etag`: nullopt = whatever is stored. ABORTED ETAG_MISMATCH.
   Result<store::ResourcePtr> Update(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
-                                    const std::optional<std::string>& etag, std::vector<Issue>& issues);
+                                    const std::optional<std::string>& etag, std::vector<Issue>& issues,
+                                    std::string action = "update");
   // FAILED_PRECONDITION HAS_CHILDREN, CLUSTER_IN_USE, DELETES_SELF.
   Status Delete(store::Txn& txn, const CallContext& call, const std::string& fqn,
                 const std::optional<std::string>& etag, bool cascade);
 
  private:
   Status DeleteOne(store::Txn& txn, const CallContext& call, const store::StoredResource& resource,
-                   const std::optional<std::string>& etag, const std::string& path);
+                   const std::string& going, const std::string& path);
 
   CrossChecks checks_;
 };

@@ -198,10 +198,11 @@ Result<JoinToken> Txn::UseJoinToken(std::string_view token_hash) {
   return token;
 }
 
-Status Txn::DeleteJoinTokensOf(std::string_view cluster_uid) {
+template <typename Goes>
+Status Txn::DeleteJoinTokens(Goes goes) {
   std::vector<std::string> gone;
   view_.ForEachJoinToken([&](const JoinToken& token) {
-    if (token.cluster_uid == cluster_uid) gone.push_back(token.token_hash);
+    if (goes(token)) gone.push_back(token.token_hash);
   });
   for (const std::string& hash : gone) {
     changed_ = true;
@@ -209,6 +210,14 @@ Status Txn::DeleteJoinTokensOf(std::string_view cluster_uid) {
     view_.join_tokens_.Erase(hash);
   }
   return {};
+}
+
+Status Txn::DeleteJoinTokensOf(std::string_view cluster_uid) {
+  return DeleteJoinTokens([&](const JoinToken& token) { return token.cluster_uid == cluster_uid; });
+}
+
+Status Txn::DeleteJoinTokensBefore(WallTime expired) {
+  return DeleteJoinTokens([&](const JoinToken& token) { return token.expires < expired; });
 }
 
 Status Txn::PutCaMaterial(std::string name, std::string blob) {

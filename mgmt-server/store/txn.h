@@ -96,6 +96,8 @@ class Txn {
   // Marks it used and returns it. UNAUTHENTICATED JOIN_TOKEN_UNKNOWN, JOIN_TOKEN_EXPIRED, JOIN_TOKEN_USED.
   Result<JoinToken> UseJoinToken(std::string_view token_hash);
   Status DeleteJoinTokensOf(std::string_view cluster_uid);
+  // Join tokens that expired before this.
+  Status DeleteJoinTokensBefore(WallTime expired);
   Status PutCaMaterial(std::string name, std::string blob);
   Status DeleteCaMaterial(std::string_view name);
 
@@ -116,6 +118,8 @@ class Txn {
 
  private:
   void Note(const StoredResource& resource);
+  template <typename Goes>
+  Status DeleteJoinTokens(Goes goes);
 
   View& view_;
   RowWriter& rows_;

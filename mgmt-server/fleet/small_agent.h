@@ -1,0 +1,157 @@
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "libs/identity/certificates.h"
+#include "libs/identity/spiffe_id.h"
+#include "libs/rpc/channel.h"
+#include "libs/rpc/status.h"
+#include "libs/xds/grpc/ads_client.h"
+
+namespace weir::fleet {
+
+// An agent of a few lines, for tests: joins a real server, reports what it is told to, and lets gateways acknowledge
+// all intent when asked.
+class SmallAgent {
+ public:
+  // `server`: host:port of the agents' door.
+  static Result<std::unique_ptr<SmallAgent>> Join(const std::string& server, const std::string& root_pem,
+                                                  const std::string& token) {
+    WEIR_ASSIGN(const std::string key, identity::NewKey());
+    agent::v1::JoinRequest request;
+    request.set_token(token);
+    WEIR_ASSIGN(*request.mutable_csr_pem(), identity::MakeCsr(key));
+    rpc::ChannelOptions options;
+    options.target = server;
+    options.root_pem = root_pem;
+    WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    agent::v1::JoinResponse response;
+    const grpc::Status joined = agent::v1::ClusterJoin::NewStub(channel)->Join(&context, request, &response);
+    if (!joined.ok()) return rpc::FromGrpc(joined);
+    WEIR_ASSIGN(options.key_pem, identity::NewKey());
+    identity::LeafRequest leaf;
+    WEIR_ASSIGN(leaf.csr_pem, identity::MakeCsr(options.key_pem));
+    leaf.spiffe_id = identity::AgentSpiffeId(response.trust_domain());
+    leaf.dns_names = {identity::AgentDnsName(response.trust_domain())};
+    WEIR_ASSIGN(const std::string certificate, identity::SignLeaf({response.intermediate_pem(), key}, leaf));
+    options.chain_pem = certificate + response.intermediate_pem();
+    std::unique_ptr<SmallAgent> agent(new SmallAgent(options));
+    WEIR_TRY(agent->Open());
+    return agent;
+  }
+  ~SmallAgent() { Leave(); }
+
+  // Everything that runs: one workload per name "<namespace>/<name>", all with these labels.
+  void Run(const std::vector<std::string>& workloads, const std::map<std::string, std::string>& labels) {
+    agent::v1::AgentMessage message;
+    auto& facts = *message.mutable_facts();
+    facts.set_sequence(++sequence_);
+    facts.set_full(true);
+    for (const std::string& name : workloads) {
+      auto& workload = *facts.add_workloads();
+      workload.set_namespace_(name.substr(0, name.find('/')));
+      workload.set_name(name.substr(name.find('/') + 1));
+      workload.mutable_labels()->insert(labels.begin(), labels.end());
+      workload.add_addresses("127.0.0.1");
+    }
+    Send(message);
+    workloads_ = workloads;
+  }
+  void Report(const agent::v1::GatewayTraffic& traffic) {
+    agent::v1::AgentMessage message;
+    *message.mutable_traffic() = traffic;
+    Send(message);
+  }
+  // From now on every workload acknowledges whatever intent comes, at once.
+  void Acknowledge() {
+    xds::AdsClientOptions options;
+    options.channel = [channel = options_] { return channel; };
+    for (const std::string_view type : {xds::kMeshListener, xds::kMeshHost, xds::kMeshDestinationSet,
+                                        xds::kMeshServiceEndpoints, xds::kMeshTrustBundle}) {
+      options.types.emplace_back(type);
+    }
+    options.on_update = [this](const xds::Update& update) {
+      agent::v1::AgentMessage message;
+      for (const std::string& workload : workloads_) {
+        auto& gateway = *message.mutable_applied()->add_gateways();
+        gateway.set_workload(workload);
+        gateway.set_connected(true);
+        for (const auto& [url, resources] : update.view->types) {
+          for (const auto& [name, resource] : *resources) {
+            auto& intent = *gateway.add_intents();
+            intent.set_type(url.substr(url.rfind('.') + 1));
+            intent.set_name(name);
+            intent.set_version(resource->version);
+          }
+        }
+      }
+      message.mutable_applied()->set_full(true);
+      Send(message);
+      ads_->Accept(update.id);
+    };
+    ads_ = std::make_unique<xds::AdsClient>(std::move(options));
+    ads_->Start();
+  }
+  // Ends both streams.
+  void Leave() {
+    if (ads_ != nullptr) ads_->Stop();
+    if (!reader_.joinable()) return;
+    context_.TryCancel();
+    reader_.join();
+    stream_->Finish();
+  }
+
+ private:
+  explicit SmallAgent(rpc::ChannelOptions options) : options_(std::move(options)) {}
+
+  Status Open() {
+    WEIR_ASSIGN(channel_, rpc::MakeChannel(options_));
+    stub_ = agent::v1::AgentReports::NewStub(channel_);
+    stream_ = stub_->Report(&context_);
+    agent::v1::AgentMessage hello;
+    hello.mutable_hello()->set_version("test");
+    Send(hello);
+    agent::v1::ServerMessage answer;
+    if (!stream_->Read(&answer)) return rpc::FromGrpc(stream_->Finish());
+    reader_ = std::thread([this] {  // Beats are answered; all else is for agents that must know.
+      agent::v1::ServerMessage in;
+      while (stream_->Read(&in)) {
+        if (!in.has_heartbeat()) continue;
+        agent::v1::AgentMessage beat;
+        *beat.mutable_heartbeat() = in.heartbeat();
+        Send(beat);
+      }
+    });
+    return {};
+  }
+  void Send(const agent::v1::AgentMessage& message) {
+    std::lock_guard lock(mutex_);
+    stream_->Write(message);
+  }
+
+  const rpc::ChannelOptions options_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<agent::v1::AgentReports::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<agent::v1::AgentMessage, agent::v1::ServerMessage>> stream_;
+  std::thread reader_;
+  std::mutex mutex_;  // One write at a time.
+  std::vector<std::string> workloads_;
+  uint64_t sequence_ = 0;
+  std::unique_ptr<xds::AdsClient> ads_;
+};
+
+}  // namespace weir::fleet

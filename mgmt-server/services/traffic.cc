@@ -1,0 +1,92 @@
+#include <algorithm>
+#include <map>
+
+#include "api/weir/v2/traffic.pb.h"
+#include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/services.h"
+#include "mgmt-server/store/store.h"
+
+namespace weir::services {
+namespace {
+
+// Whether the caller may read the gateway objects that items come from; each is asked once.
+class Readable {
+ public:
+  Readable(const store::View& view, const authn::Principal& principal) : view_(view), principal_(principal) {}
+
+  bool operator()(const std::string& source) {
+    const auto [entry, unknown] = known_.emplace(source, false);
+    if (unknown) {
+      const store::ResourcePtr resource = view_.Get(source);
+      entry->second = resource != nullptr && authz::Allowed(view_, principal_, authz::Right::kRead, *resource);
+    }
+    return entry->second;
+  }
+
+ private:
+  const store::View& view_;
+  const authn::Principal& principal_;
+  std::map<std::string, bool> known_;
+};
+
+std::string Lower(std::string host) {
+  for (char& c : host) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return host;
+}
+
+Result<v2::TrafficReport> GetTraffic(const Backends& backends, const CallContext& call,
+                                     const v2::GetTrafficRequest& request) {
+  const store::ViewPtr view = backends.store->Read();
+  Readable readable(*view, call.principal);
+  v2::TrafficReport report;
+  for (v2::HostTraffic& item : backends.traffic(request.parent(), Lower(request.host()))) {
+    if (readable(item.source())) *report.add_items() = std::move(item);
+  }
+  // A parent that the caller may not read shows what below it the caller may; where that is nothing, as if it did not
+  // exist.
+  if (report.items().empty()) {
+    WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, request.parent()));
+  }
+  return report;
+}
+
+Result<v2::ExplainHealthResponse> ExplainHealth(const Backends& backends, const CallContext& call,
+                                                const v2::ExplainHealthRequest& request) {
+  const std::string host = Lower(request.host());
+  if (host.empty()) {
+    Error error = InvalidArgument("INVALID_REQUEST", "which host?");
+    error.violations.push_back({.field = "host", .description = "required"});
+    return error;
+  }
+  const store::ViewPtr view = backends.store->Read();
+  Readable readable(*view, call.principal);
+  v2::ExplainHealthResponse response;
+  for (v2::HostHealth& item : backends.health(request.parent(), host)) {
+    if (readable(item.source())) *response.add_items() = std::move(item);
+  }
+  if (!response.items().empty()) return response;
+  // Nothing reported: for a host that is there, an empty answer; else as if it did not exist, whoever has it.
+  const std::vector<std::string> serving = backends.serving(request.parent(), host);
+  if (std::none_of(serving.begin(), serving.end(), [&](const std::string& source) { return readable(source); })) {
+    return NotFound("HOST_UNKNOWN", "no tier-1 gateway that you may read about serves {} in {}", host,
+                    request.parent());
+  }
+  return response;
+}
+
+}  // namespace
+
+void AddTraffic(MethodTable& table, const Backends& backends) {
+  table.Add<v2::GetTrafficRequest, v2::TrafficReport>(
+      "weir.v2.Traffic.GetTraffic", [&backends](CallContext& call, const v2::GetTrafficRequest& request) {
+        return GetTraffic(backends, call, request);
+      });
+  table.Add<v2::ExplainHealthRequest, v2::ExplainHealthResponse>(
+      "weir.v2.Traffic.ExplainHealth", [&backends](CallContext& call, const v2::ExplainHealthRequest& request) {
+        return ExplainHealth(backends, call, request);
+      });
+}
+
+}  // namespace weir::services
