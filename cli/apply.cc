@@ -6,6 +6,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/sources.h"
+#include "cli/verdict.h"
 #include "libs/base/file.h"
 
 namespace weir::cli {
@@ -16,42 +17,14 @@ std::string Lower(std::string text) {
   return text;
 }
 
-// With --wait: says what is not served yet; the exit code that follows from it.
-Result<int> Judge(const v2::ApplyDocumentsResponse& response) {
-  bool failed = false;
-  bool waiting = false;
-  for (const auto& status : response.statuses()) {
-    if (status.state() == v2::ResourceStatus::READY) continue;
-    std::cout << status.fqn() << ": " << v2::ResourceStatus::State_Name(status.state()) << " " << status.reason();
-    if (!status.message().empty()) std::cout << ": " << status.message();
-    std::cout << "\n";
-    for (const auto& gateway : status.gateways()) {
-      if (gateway.state() == v2::ResourceStatus::READY) continue;
-      std::cout << "  " << gateway.cluster() << " " << gateway.workload() << ": " << gateway.reason() << " "
-                << gateway.message() << "\n";
-    }
-    failed = failed || status.state() == v2::ResourceStatus::FAILED;
-    waiting = waiting || status.reason() != "NO_WORKLOAD";  // Nobody to wait for.
-  }
-  if (failed) return kExitRefused;
-  if (waiting) {
-    std::cerr << "weir: stored, but not served everywhere within the time; see weir status\n";
-    return kExitTimedOut;
-  }
-  return kExitOk;
-}
-
 Result<int> Apply(const Flags& flags) {
   std::vector<std::string> paths = flags.All("file");
   if (!flags.words.empty()) return Usage(fmt::format("what is \"{}\"? Files are given with -f", flags.words[0]));
   if (paths.empty()) return Usage("apply wants -f FILE, -f FOLDER or -f - for standard input");
   WEIR_ASSIGN(const Sources sources, ReadSources(paths));
   v2::ApplyDocumentsRequest request;
-  int seconds = 60;
+  WEIR_ASSIGN(const int seconds, WaitSeconds(flags));
   if (flags.Has("wait")) {
-    if (!flags.Get("wait").empty()) {
-      WEIR_ASSIGN(seconds, ParseNumber("wait", flags.Get("wait"), 1, 300));
-    }
     request.set_wait("applied");
     request.set_wait_seconds(seconds);
   }
@@ -79,10 +52,33 @@ Result<int> Apply(const Flags& flags) {
   for (const auto& item : response.items()) {
     std::cout << item.fqn() << " " << Lower(v2::AppliedDocument::Outcome_Name(item.outcome())) << "\n";
   }
-  return flags.Has("wait") ? Judge(response) : Result<int>(kExitOk);
+  Verdict verdict;
+  for (const auto& status : response.statuses()) verdict.Add(status);
+  return verdict.ExitCode();
 }
 
 }  // namespace
+
+void Verdict::Add(const v2::ResourceStatus& status) {
+  if (status.state() == v2::ResourceStatus::READY) return;
+  std::cout << status.fqn() << ": " << v2::ResourceStatus::State_Name(status.state()) << " " << status.reason();
+  if (!status.message().empty()) std::cout << ": " << status.message();
+  std::cout << "\n";
+  for (const auto& gateway : status.gateways()) {
+    if (gateway.state() == v2::ResourceStatus::READY) continue;
+    std::cout << "  " << gateway.cluster() << " " << gateway.workload() << ": " << gateway.reason() << " "
+              << gateway.message() << "\n";
+  }
+  failed_ = failed_ || status.state() == v2::ResourceStatus::FAILED;
+  waiting_ = waiting_ || status.reason() != "NO_WORKLOAD";  // Nobody to wait for.
+}
+
+int Verdict::ExitCode() const {
+  if (failed_) return kExitRefused;
+  if (!waiting_) return kExitOk;
+  std::cerr << "weir: stored, but not served everywhere within the time; see weir status\n";
+  return kExitTimedOut;
+}
 
 Result<Sources> ReadSources(const std::vector<std::string>& paths) {
   Sources sources;

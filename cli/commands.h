@@ -25,7 +25,11 @@ Command ApplyCommand();
 Command GetCommand();
 Command DeleteCommand();
 Command StatusCommand();
+Command GetTrafficCommand();
+Command ExplainHealthCommand();
 Command ClusterTokenCommand();
+Command ClusterDrainCommand();
+Command ClusterActivateCommand();
 Command UserPasswordCommand();
 
 // argv without the program's name -> exit code.

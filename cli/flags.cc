@@ -52,6 +52,11 @@ Result<Flags> ParseFlags(const std::vector<std::string>& arguments, const FlagSp
   return flags;
 }
 
+Result<int> WaitSeconds(const Flags& flags) {
+  if (flags.Get("wait").empty()) return 60;
+  return ParseNumber("wait", flags.Get("wait"), 1, 300);
+}
+
 Result<int> ParseNumber(const std::string& flag, const std::string& text, int min, int max) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

@@ -30,6 +30,9 @@ struct Flags {
 // INVALID_ARGUMENT USAGE.
 Result<Flags> ParseFlags(const std::vector<std::string>& arguments, const FlagSpec& spec);
 
+// Of "--wait[=SECONDS]": 1 to 300, 60 when not said. USAGE.
+Result<int> WaitSeconds(const Flags& flags);
+
 // USAGE unless a whole number in the range.
 Result<int> ParseNumber(const std::string& flag, const std::string& text, int min, int max);
 

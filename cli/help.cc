@@ -18,6 +18,8 @@ concerned gets its part and acknowledges it. A first walk:
   weir apply -f gateways/ --wait                                 store a folder, wait until it is served
   weir status                                                    how far everything has come
   weir get tier1gateway shop -o yaml                             what is stored, ready to edit and apply
+  weir get traffic shop.example.com                              what the gateways do with requests right now
+  weir explain health shop.example.com                           why a cluster can or cannot serve them
 
 Commands:
 )";
@@ -42,13 +44,16 @@ void PrintHelp(std::ostream& out) {
 
 // The command whose name is the first words; the longest wins.
 const Command* Find(const std::vector<std::string>& arguments, size_t& words) {
+  const Command* found = nullptr;
+  words = 0;
   for (const Command& command : Commands()) {
     const size_t blank = command.name.find(' ');
     if (arguments[0] != command.name.substr(0, blank)) continue;
-    if (blank == std::string_view::npos) return words = 1, &command;
-    if (arguments.size() > 1 && arguments[1] == command.name.substr(blank + 1)) return words = 2, &command;
+    const bool two = blank != std::string_view::npos;
+    if (two && (arguments.size() < 2 || arguments[1] != command.name.substr(blank + 1))) continue;
+    if (words < (two ? 2u : 1u)) words = two ? 2 : 1, found = &command;
   }
-  return nullptr;
+  return found;
 }
 
 int Fail(const Error& error, std::string_view command) {
@@ -64,9 +69,10 @@ int Fail(const Error& error, std::string_view command) {
 }  // namespace
 
 const std::vector<Command>& Commands() {
-  static const std::vector<Command> kCommands = {LoginCommand(),       ApplyCommand(),  GetCommand(),
-                                                 StatusCommand(),      DeleteCommand(), ClusterTokenCommand(),
-                                                 UserPasswordCommand()};
+  static const std::vector<Command> kCommands = {
+      LoginCommand(),        ApplyCommand(),           GetCommand(),         GetTrafficCommand(),
+      StatusCommand(),       ExplainHealthCommand(),   DeleteCommand(),      ClusterTokenCommand(),
+      ClusterDrainCommand(), ClusterActivateCommand(), UserPasswordCommand()};
   return kCommands;
 }
 

@@ -2,26 +2,14 @@
 
 #include <iostream>
 
-#include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/session.pb.h"
 #include "api/weir/v2/user.pb.h"
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "libs/resource/kinds.h"
+#include "cli/objects.h"
 
 namespace weir::cli {
 namespace {
-
-// NAME or an FQN of this kind.
-Result<std::string> FqnArgument(const Session& session, const std::string& word, resource::Kind kind) {
-  const std::string fqn =
-      word.find('/') != std::string::npos ? word : resource::ChildFqn(session.OrganizationFqn(), kind, word);
-  auto parsed = resource::ParseFqn(fqn);
-  if (!parsed.ok() || parsed->kind != kind) {
-    return Usage(fmt::format("\"{}\" is not the name of a {}", word, resource::Info(kind).name));
-  }
-  return fqn;
-}
 
 Result<int> Login(const Flags& flags) {
   if (flags.words.size() != 1) return Usage("login wants one USER");
@@ -38,22 +26,6 @@ Result<int> Login(const Flags& flags) {
   WEIR_ASSIGN(const std::string path, StoreSession(session));
   std::cout << "Logged in to " << session.server << " as " << flags.words[0] << " of " << session.organization
             << "; token in " << path << "\n";
-  return kExitOk;
-}
-
-Result<int> ClusterToken(const Flags& flags) {
-  if (flags.words.size() != 1) return Usage("cluster token wants one NAME");
-  WEIR_ASSIGN(const Session session, LoadSession(flags));
-  v2::CreateJoinTokenRequest request;
-  WEIR_ASSIGN(*request.mutable_fqn(), FqnArgument(session, flags.words[0], resource::Kind::kCluster));
-  if (flags.Has("ttl")) {
-    WEIR_ASSIGN(const int ttl, ParseNumber("ttl", flags.Get("ttl"), 1, 86400));
-    request.set_ttl_seconds(ttl);
-  }
-  WEIR_ASSIGN(Client client, Client::Connect(session));
-  v2::JoinToken token;
-  WEIR_TRY(client.Call("JoinTokens/CreateJoinToken", request, token));
-  std::cout << token.token() << "\n";  // Alone on standard output, for "> token-file".
   return kExitOk;
 }
 
@@ -86,19 +58,6 @@ server and its root, so that later commands need no flags.
 )",
           {},
           Login};
-}
-Command ClusterTokenCommand() {
-  return {"cluster token",
-          "make the token with which an agent joins",
-          R"(Usage: weir cluster token NAME [--ttl SECONDS]
-
-Prints a token that weir-agent needs to join as this cluster: used once, valid for 900 seconds or --ttl (1 to 86400).
-The cluster must exist.
-
-  weir cluster token cluster1 > join-token
-)",
-          {{"ttl"}, {}, {}},
-          ClusterToken};
 }
 Command UserPasswordCommand() {
   return {"user password",

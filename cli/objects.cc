@@ -11,6 +11,7 @@
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/metadata.pb.h"
+#include "api/weir/v2/organization_setting.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/user.pb.h"
 #include "api/weir/v2/workspace.pb.h"
@@ -129,6 +130,11 @@ std::string Detail(const Message& message) {
                  : "never joined",
              fmt::format("{} workloads", cluster->state().workloads()),
              fmt::format("{} services", cluster->state().services())};
+    if (cluster->spec().admin_state() == v2::DRAINING) parts.insert(parts.begin(), "DRAINING");
+  } else if (const auto* setting = dynamic_cast<const v2::OrganizationSetting*>(&message)) {
+    const auto& failover = setting->spec().failover_settings();
+    parts = {v2::FailoverSettings::Mode_Name(failover.mode())};
+    for (const auto& pair : failover.regional_failover()) parts.push_back(pair.from() + " -> " + pair.to());
   } else if (const auto* workspace = dynamic_cast<const v2::Workspace*>(&message)) {
     for (const auto& name : workspace->spec().namespace_selector().names()) parts.push_back(name);
   } else if (const auto* user = dynamic_cast<const v2::User*>(&message)) {
@@ -244,6 +250,16 @@ document::Node DocumentOf(const Message& resource) {
   return JsonOf(*copy);
 }
 
+Result<std::string> FqnArgument(const Session& session, const std::string& word, resource::Kind kind) {
+  const std::string fqn =
+      word.find('/') != std::string::npos ? word : resource::ChildFqn(session.OrganizationFqn(), kind, word);
+  auto parsed = resource::ParseFqn(fqn);
+  if (!parsed.ok() || parsed->kind != kind) {
+    return Usage(fmt::format("\"{}\" is not the name of a {}", word, resource::Info(kind).name));
+  }
+  return fqn;
+}
+
 Scope ScopeOf(const Flags& flags) { return {flags.Get("tenant"), flags.Get("workspace"), flags.Get("group")}; }
 
 Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session& session,
@@ -313,8 +329,8 @@ constexpr std::string_view kGetHelp =
     R"(Usage: weir get KIND [NAME] [-o table|yaml|json] [--tenant T] [--workspace W] [--group G]
        weir get FULL-NAME [-o ...]
 
-KIND: organization, tenant, workspace, gatewaygroup, cluster, user, tier1gateway, gateway, accessbindings; any case,
-singular or plural. Without NAME all that you may read are listed; --tenant, --workspace and --group narrow that.
+KIND: organization, organizationsetting, tenant, workspace, gatewaygroup, cluster, user, tier1gateway, gateway,
+accessbindings; any case, singular or plural. (For `weir get traffic` see its own --help.) Without NAME all that you may read are listed; --tenant, --workspace and --group narrow that.
 
   weir get tier1gateways
   weir get tier1gateway shop -o yaml > shop.yaml       edit it, then: weir apply -f shop.yaml

@@ -29,5 +29,7 @@ Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn);
 Result<resource::Fqn> ResolveName(Client& client, const Session& session, const std::vector<std::string>& words,
                                   const Scope& scope);
 Scope ScopeOf(const Flags& flags);
+// NAME or an FQN of this kind, which stands directly below the organization. USAGE.
+Result<std::string> FqnArgument(const Session& session, const std::string& word, resource::Kind kind);
 
 }  // namespace weir::cli

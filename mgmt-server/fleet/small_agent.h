@@ -79,6 +79,7 @@ class SmallAgent {
   void Acknowledge() {
     xds::AdsClientOptions options;
     options.channel = [channel = options_] { return channel; };
+    options.node.id = "agent";
     for (const std::string_view type : {xds::kMeshListener, xds::kMeshHost, xds::kMeshDestinationSet,
                                         xds::kMeshServiceEndpoints, xds::kMeshTrustBundle}) {
       options.types.emplace_back(type);

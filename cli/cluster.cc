@@ -1,0 +1,113 @@
+#include <iostream>
+
+#include "api/weir/v2/cluster.pb.h"
+#include "api/weir/v2/status.pb.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/objects.h"
+#include "cli/verdict.h"
+
+namespace weir::cli {
+namespace {
+
+Result<int> ClusterToken(const Flags& flags) {
+  if (flags.words.size() != 1) return Usage("cluster token wants one NAME");
+  WEIR_ASSIGN(const Session session, LoadSession(flags));
+  v2::CreateJoinTokenRequest request;
+  WEIR_ASSIGN(*request.mutable_fqn(), FqnArgument(session, flags.words[0], resource::Kind::kCluster));
+  if (flags.Has("ttl")) {
+    WEIR_ASSIGN(const int ttl, ParseNumber("ttl", flags.Get("ttl"), 1, 86400));
+    request.set_ttl_seconds(ttl);
+  }
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  v2::JoinToken token;
+  WEIR_TRY(client.Call("JoinTokens/CreateJoinToken", request, token));
+  std::cout << token.token() << "\n";  // Alone on standard output, for "> token-file".
+  return kExitOk;
+}
+
+// What the gateways that route to the cluster make of it; the exit code.
+Result<int> AwaitGateways(Client& client, const std::string& fqn, int seconds) {
+  v2::GetStatusRequest request;
+  request.set_fqn(fqn);
+  request.set_wait("applied");
+  request.set_wait_seconds(seconds);
+  v2::ResourceStatus status;
+  WEIR_TRY(client.Call("Statuses/GetStatus", request, status, seconds + 30));
+  Verdict verdict;
+  verdict.Add(status);
+  if (status.state() == v2::ResourceStatus::READY) std::cout << "every gateway that routes to it acknowledged\n";
+  return verdict.ExitCode();
+}
+
+Result<int> SetAdminState(const Flags& flags, const std::string& verb, v2::AdminState wanted) {
+  if (flags.words.size() != 1) return Usage(fmt::format("cluster {} wants one NAME", verb));
+  WEIR_ASSIGN(const int seconds, WaitSeconds(flags));
+  WEIR_ASSIGN(const Session session, LoadSession(flags));
+  v2::GetClusterRequest get;
+  WEIR_ASSIGN(*get.mutable_fqn(), FqnArgument(session, flags.words[0], resource::Kind::kCluster));
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  v2::Cluster before;
+  WEIR_TRY(client.Call("Clusters/GetCluster", get, before));
+  v2::SetAdminStateRequest request;
+  request.set_fqn(get.fqn());
+  v2::Cluster after;
+  WEIR_TRY(client.Call(wanted == v2::DRAINING ? "Clusters/DrainCluster" : "Clusters/ActivateCluster", request, after));
+  const std::string state = v2::AdminState_Name(after.spec().admin_state());
+  if (before.metadata().resource_version() == after.metadata().resource_version()) {
+    std::cout << get.fqn() << " is " << state << " already\n";
+  } else {
+    std::cout << get.fqn() << ": " << v2::AdminState_Name(before.spec().admin_state()) << " -> " << state
+              << (wanted == v2::DRAINING ? "; it gets no new requests, what is in flight finishes there\n"
+                                         : "; it takes its share again\n");
+  }
+  return flags.Has("wait") ? AwaitGateways(client, get.fqn(), seconds) : Result<int>(kExitOk);
+}
+
+Result<int> Drain(const Flags& flags) { return SetAdminState(flags, "drain", v2::DRAINING); }
+Result<int> Activate(const Flags& flags) { return SetAdminState(flags, "activate", v2::ACTIVE); }
+
+}  // namespace
+
+Command ClusterTokenCommand() {
+  return {"cluster token",
+          "make the token with which an agent joins",
+          R"(Usage: weir cluster token NAME [--ttl SECONDS]
+
+Prints a token that weir-agent needs to join as this cluster: used once, valid for 900 seconds or --ttl (1 to 86400).
+The cluster must exist.
+
+  weir cluster token cluster1 > join-token
+)",
+          {{"ttl"}, {}, {}},
+          ClusterToken};
+}
+Command ClusterDrainCommand() {
+  return {"cluster drain",
+          "take a cluster out of traffic",
+          R"(Usage: weir cluster drain NAME [--wait[=SECONDS]]
+
+Tier-1 gateways send the cluster no new requests; its share goes to the others as their failover settings say, and what
+is in flight finishes there. Documents that do not name adminState leave it so; `weir cluster activate` undoes it.
+
+  --wait[=SECONDS]    until every gateway that routes to it acknowledged (default 60, 1 to 300); exit code 4 if not in time
+
+  weir cluster drain cluster1 --wait && upgrade cluster1 && weir cluster activate cluster1 --wait
+)",
+          {{}, {"wait"}, {}},
+          Drain};
+}
+Command ClusterActivateCommand() {
+  return {"cluster activate",
+          "let a drained cluster take its share again",
+          R"(Usage: weir cluster activate NAME [--wait[=SECONDS]]
+
+Undoes `weir cluster drain`: the cluster gets its share of new requests as soon as it can serve them.
+
+  --wait[=SECONDS]    until every gateway that routes to it acknowledged (default 60, 1 to 300); exit code 4 if not in time
+)",
+          {{}, {"wait"}, {}},
+          Activate};
+}
+
+}  // namespace weir::cli

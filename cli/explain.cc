@@ -1,0 +1,103 @@
+#include <iostream>
+
+#include "api/weir/v2/traffic.pb.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/objects.h"
+#include "cli/traffic.h"
+
+namespace weir::cli {
+namespace {
+
+std::string Meaning(const std::string& reason, const std::string& cluster) {
+  if (reason == "drained") return fmt::format("it is drained; `weir cluster activate {}` undoes it", cluster);
+  if (reason == "no_gateway") return "no tier-2 gateway of it serves this host";
+  if (reason == "gateways_down") return "none of its tier-2 gateways answers";
+  if (reason == "no_endpoint") return "its gateways answer, but nothing healthy stands behind them";
+  if (reason == "held") return "it was judged down a moment ago and is held out a little longer";
+  return reason;
+}
+
+std::string Ago(const google::protobuf::Timestamp& time) {
+  const int64_t seconds = UnixNow() - time.seconds();
+  if (seconds < 0) return "just now";
+  if (seconds < 120) return fmt::format("{} s ago", seconds);
+  if (seconds < 7200) return fmt::format("{} min ago", seconds / 60);
+  return fmt::format("{} h ago", seconds / 3600);
+}
+
+std::string Sentence(const v2::ClusterHealth& health) {
+  std::string text = health.cluster() + (health.can_serve() ? " can serve" : " cannot serve");
+  if (health.has_since()) text += fmt::format(" since {} ({})", Clock(health.since()), Ago(health.since()));
+  if (!health.reason().empty())
+    text += fmt::format(": {} ({})", Meaning(health.reason(), health.cluster()), health.reason());
+  if (health.can_serve() && health.returning() > 0 && health.returning() < 10) {
+    text += fmt::format("; it returns slowly and takes {} tenths of its share", health.returning());
+  }
+  return text;
+}
+
+void Print(const v2::HostHealth& item) {
+  std::cout << item.host() << " (route " << item.route() << ") as " << item.gateway_cluster() << " " << item.gateway()
+            << " sees it, " << Ago(item.time());
+  if (UnixNow() - item.time().seconds() > kSilentSeconds) std::cout << ", silent since";
+  std::cout << "\n";
+  if (item.clusters().empty()) std::cout << "  it does not report health (a gateway of another make?)\n";
+  for (const auto& cluster : item.clusters()) {
+    std::cout << "  " << Sentence(cluster) << "\n";
+    for (const auto& evidence : cluster.evidence()) {
+      std::cout << "      " << Clock(evidence.time()) << " " << evidence.source() << " " << evidence.endpoint() << " "
+                << (evidence.healthy() ? "healthy" : "down") << (evidence.text().empty() ? "" : ": ") << evidence.text()
+                << "\n";
+    }
+  }
+}
+
+Result<int> ExplainHealth(const Flags& flags) {
+  const std::string format = flags.Get("output", "table");
+  if (format != "table" && format != "yaml" && format != "json") return Usage("-o is table, yaml or json");
+  if (flags.words.size() != 1) return Usage("explain health wants one HOST");
+  WEIR_ASSIGN(const Session session, LoadSession(flags));
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  v2::ExplainHealthRequest request;
+  request.set_parent(session.OrganizationFqn());
+  request.set_host(flags.words[0]);
+  v2::ExplainHealthResponse response;
+  WEIR_TRY(client.Call("Traffic/ExplainHealth", request, response));
+  if (format == "json") {
+    std::cout << document::ToJson(response, true);
+  } else if (format == "yaml") {
+    std::cout << document::ToYaml(response);
+  } else {
+    for (const auto& item : response.items()) Print(item);
+  }
+  if (response.items().empty()) {
+    std::cerr << "A tier-1 gateway object serves " << flags.words[0]
+              << ", but no gateway has reported about it yet; `weir status` says whether they are connected.\n";
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+Command ExplainHealthCommand() {
+  return {"explain health",
+          "why each cluster can or cannot serve a host",
+          R"(Usage: weir explain health HOST [-o table|yaml|json]
+
+For each tier-1 gateway that serves HOST and each cluster behind it: whether the cluster can serve, since when, why not,
+and from which observations that follows:
+
+digest    what the tier-2 gateway says of itself over the open connection
+check     an active health check
+connect   a connection that failed or was lost
+ejected   requests that failed
+admin     somebody said so
+
+  weir explain health shop.example.com
+)",
+          {{"output"}, {}, {{'o', "output"}}},
+          ExplainHealth};
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,267 @@
+#include "mgmt-server/server.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <sstream>
+
+#include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/traffic.h"
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+#include "mgmt-server/fleet/small_agent.h"
+
+namespace weir::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kDocuments[] = R"(apiVersion: api.weir.dev/v2
+kind: Tenant
+metadata: {name: t, organization: acme}
+---
+apiVersion: api.weir.dev/v2
+kind: Workspace
+metadata: {name: w, organization: acme, tenant: t}
+spec: {namespaceSelector: {names: ["*/*"]}}
+---
+apiVersion: gateway.weir.dev/v2
+kind: GatewayGroup
+metadata: {name: g, organization: acme, tenant: t, workspace: w}
+---
+apiVersion: api.weir.dev/v2
+kind: Cluster
+metadata: {name: edge, organization: acme}
+---
+apiVersion: api.weir.dev/v2
+kind: Cluster
+metadata: {name: c1, organization: acme}
+---
+apiVersion: api.weir.dev/v2
+kind: Cluster
+metadata: {name: c2, organization: acme}
+---
+apiVersion: gateway.weir.dev/v2
+kind: Tier1Gateway
+metadata: {name: shop, organization: acme, tenant: t, workspace: w, group: g}
+spec:
+  workloadSelector: {namespace: n, labels: {app: t1}}
+  externalServers:
+  - name: s
+    hostname: shop.example.com
+    port: 80
+    clusters: [{name: c1, weight: 75}, {name: c2, weight: 25}]
+)";
+constexpr char kSet[] = "n:app=t1/80/shop.example.com/s/0";
+
+// The command line as it is typed, against a whole server in this process and an agent of a few lines.
+class CommandLine : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / ("weir-cli-server-" + RandomHex(8));
+    std::filesystem::create_directories(folder_);
+    bootstrap::v1::Server bootstrap;
+    bootstrap.set_state_dir(folder_ + "/state");
+    bootstrap.set_organization("acme");
+    bootstrap.set_rest_port(0);
+    bootstrap.set_grpc_port(0);
+    bootstrap.set_agent_port(0);
+    bootstrap.set_first_documents(folder_ + "/first.yaml");
+    ASSERT_TRUE(WriteFileAtomic(bootstrap.first_documents(), kDocuments).ok());
+    auto server = server::Server::Start(bootstrap);
+    ASSERT_TRUE(server.ok()) << server.error().ToString() << server.error().cause;
+    server_ = std::move(server).value();
+    setenv("WEIR_HOME", (folder_ + "/home").c_str(), 1);
+    for (const char* name : {"WEIR_SERVER", "WEIR_CA_FILE", "WEIR_ORG", "WEIR_TOKEN"}) unsetenv(name);
+    auto password = ReadFile(server_->info().password_path);
+    ASSERT_TRUE(password.ok());
+    std::istringstream input(*password);
+    auto* before = std::cin.rdbuf(input.rdbuf());
+    const int code = Run({"login", "admin", "--server", Address(server_->info().grpc_port), "--ca-file",
+                          server_->info().root_path, "--org", "acme"});
+    std::cin.rdbuf(before);
+    std::cin.clear();
+    ASSERT_EQ(code, kExitOk) << error_;
+  }
+  void TearDown() override {
+    agent_.reset();
+    server_.reset();
+    unsetenv("WEIR_HOME");
+    std::filesystem::remove_all(folder_);
+  }
+
+  std::string Address(int port) const { return "127.0.0.1:" + std::to_string(port); }
+  // `weir ARGUMENTS`; what it printed is in output_ and error_.
+  int Run(const std::vector<std::string>& arguments) {
+    std::ostringstream out, error;
+    auto* out_before = std::cout.rdbuf(out.rdbuf());
+    auto* error_before = std::cerr.rdbuf(error.rdbuf());
+    const int code = Main(arguments);
+    std::cout.rdbuf(out_before);
+    std::cerr.rdbuf(error_before);
+    output_ = out.str();
+    error_ = error.str();
+    return code;
+  }
+  bool Eventually(const std::function<bool()>& condition) {
+    for (int i = 0; i < 400; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    }
+    return false;
+  }
+  // The edge's agent, with two tier-1 gateways.
+  void StartAgent() {
+    ASSERT_EQ(Run({"cluster", "token", "edge"}), kExitOk);
+    auto agent = fleet::SmallAgent::Join(Address(server_->info().agent_port), server_->info().root_pem,
+                                         output_.substr(0, output_.find('\n')));
+    ASSERT_TRUE(agent.ok()) << agent.error().ToString();
+    agent_ = std::move(agent).value();
+    agent_->Run({"n/gw1", "n/gw2"}, {{"app", "t1"}});
+  }
+  void Report(const std::string& workload, const std::string& rest) {
+    agent::v1::GatewayTraffic report;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(rest, &report)) << rest;
+    report.set_workload(workload);
+    report.set_seconds(10);
+    for (auto& set : *report.mutable_traffic()) set.set_destination_set(kSet);
+    for (auto& set : *report.mutable_health()) set.set_destination_set(kSet);
+    agent_->Report(report);
+  }
+
+  std::string folder_, output_, error_;
+  std::unique_ptr<server::Server> server_;
+  std::unique_ptr<fleet::SmallAgent> agent_;
+};
+
+TEST_F(CommandLine, DrainsAndActivatesAClusterAndWaitsForItsGateways) {
+  EXPECT_EQ(Run({"cluster", "drain", "c1"}), kExitOk) << error_;
+  EXPECT_THAT(output_, HasSubstr("organizations/acme/clusters/c1: ACTIVE -> DRAINING"));
+  EXPECT_EQ(Run({"cluster", "drain", "c1"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("DRAINING already"));
+  EXPECT_EQ(Run({"get", "clusters"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("DRAINING"));
+  EXPECT_EQ(Run({"cluster", "drain", "nothing"}), kExitRefused);
+  EXPECT_EQ(Run({"cluster", "drain"}), kExitUsage);
+  EXPECT_EQ(Run({"cluster", "drain", "c1", "--wait=0"}), kExitUsage);
+
+  StartAgent();
+  ASSERT_TRUE(Eventually([&] {
+    Run({"status", "tier1gateway", "shop"});
+    return output_.find("n/gw2") != std::string::npos;
+  })) << output_;
+  EXPECT_EQ(Run({"cluster", "activate", "c1", "--wait=1"}), kExitTimedOut);  // Nobody acknowledges.
+  EXPECT_THAT(output_, AllOf(HasSubstr("DRAINING -> ACTIVE"), HasSubstr("tier1gateways/shop")));
+  agent_->Acknowledge();
+  EXPECT_EQ(Run({"cluster", "drain", "c1", "--wait=20"}), kExitOk) << output_;
+  EXPECT_THAT(output_, HasSubstr("every gateway that routes to it acknowledged"));
+}
+
+TEST_F(CommandLine, ShowsWhatTheGatewaysDo) {
+  EXPECT_EQ(Run({"get", "traffic"}), kExitOk);
+  EXPECT_EQ(output_, "");
+  EXPECT_THAT(error_, HasSubstr("No tier-1 gateway"));
+  StartAgent();
+  constexpr char kCounts[] = R"(health_known: true
+    traffic { clusters { cluster: "c1" intended: 0.75 requests: 450 } clusters { cluster: "c2" intended: 0.25 requests: 150 errors: 30 } }
+    health { clusters { cluster: "c1" can_serve: true } clusters { cluster: "c2" reason: "gateways_down" } })";
+  ASSERT_TRUE(Eventually([&] {
+    Report("n/gw1", kCounts);
+    Report("n/gw2", kCounts);
+    Run({"get", "traffic", "shop.example.com"});
+    return output_.find("n/gw1") != std::string::npos && output_.find("n/gw2") != std::string::npos;
+  }));
+  EXPECT_THAT(output_, AllOf(HasSubstr("INTENDED"), HasSubstr("edge n/gw1"), HasSubstr("75.0 %"), HasSubstr("25.0 %"),
+                             HasSubstr("cannot serve")));
+  EXPECT_EQ(Run({"get", "traffic", "-o", "json"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("\"gatewayCluster\": \"edge\""));
+  EXPECT_EQ(Run({"get", "traffic", "--tenant", "t", "-o", "yaml"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("host: shop.example.com"));
+  EXPECT_EQ(Run({"get", "traffic", "none.example.com"}), kExitOk);
+  EXPECT_EQ(output_, "");
+  EXPECT_EQ(Run({"get", "traffic", "--org", "absent"}), kExitRefused);
+  EXPECT_EQ(Run({"get", "traffic", "--workspace", "w"}), kExitUsage);
+  EXPECT_EQ(Run({"get", "traffic", "-o", "xml"}), kExitUsage);
+
+  EXPECT_EQ(Run({"status", "--watch=1", "--count", "2"}), kExitOk) << error_;
+  EXPECT_THAT(output_, AllOf(HasSubstr("Tier1Gateway"), HasSubstr("shop.example.com"), HasSubstr("DELIVERED"),
+                             HasSubstr("90.0"), HasSubstr("cannot serve")));  // Requests per second of both.
+  EXPECT_NE(output_.find("Ctrl-C"), output_.rfind("Ctrl-C"));
+  EXPECT_EQ(Run({"status", "--count", "2"}), kExitUsage);
+  EXPECT_EQ(Run({"status"}), kExitOk);
+  EXPECT_THAT(output_, Not(HasSubstr("DELIVERED")));
+}
+
+TEST_F(CommandLine, ExplainsWhyAClusterCannotServe) {
+  EXPECT_EQ(Run({"explain", "health", "shop.example.com"}), kExitOk);
+  EXPECT_THAT(error_, HasSubstr("no gateway has reported"));
+  EXPECT_EQ(Run({"explain", "health", "none.example.com"}), kExitRefused);
+  EXPECT_THAT(error_, HasSubstr("HOST_UNKNOWN"));
+  EXPECT_EQ(Run({"explain", "health"}), kExitUsage);
+  EXPECT_EQ(Run({"explain"}), kExitUsage);
+  StartAgent();
+  ASSERT_TRUE(Eventually([&] {
+    Report("n/gw1", R"(health_known: true health {
+      clusters { cluster: "c1" can_serve: true returning: 4 since { seconds: 1000 } }
+      clusters { cluster: "c2" reason: "no_endpoint" since { seconds: 1000 }
+        evidence { endpoint: "127.0.3.10:15443" source: "digest" text: "nothing behind it" time { seconds: 1000 } } } })");
+    Run({"explain", "health", "Shop.example.com"});
+    return output_.find("n/gw1") != std::string::npos;
+  }));
+  EXPECT_THAT(output_,
+              AllOf(HasSubstr("c1 can serve since 1970-01-01T00:16:40Z"), HasSubstr("4 tenths"),
+                    HasSubstr("c2 cannot serve"), HasSubstr("nothing healthy stands behind them (no_endpoint)"),
+                    HasSubstr("digest 127.0.3.10:15443 down: nothing behind it")));
+  EXPECT_EQ(Run({"explain", "health", "shop.example.com", "-o", "json"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("\"reason\": \"no_endpoint\""));
+}
+
+TEST_F(CommandLine, GetsAndDeletesSettings) {
+  const std::string file = folder_ + "/setting.yaml";
+  ASSERT_TRUE(WriteFileAtomic(file, R"(apiVersion: api.tsb.tetrate.io/v2
+kind: OrganizationSetting
+metadata: {name: defaults, organization: acme}
+spec: {failoverSettings: {mode: ORDERED, regionalFailover: [{from: eu, to: us}]}}
+)")
+                  .ok());
+  EXPECT_EQ(Run({"apply", "-f", file}), kExitOk) << error_;
+  EXPECT_EQ(Run({"get", "organizationsettings"}), kExitOk);
+  EXPECT_THAT(output_, AllOf(HasSubstr("defaults"), HasSubstr("ORDERED"), HasSubstr("eu -> us")));
+  EXPECT_EQ(Run({"get", "organizationsetting", "defaults", "-o", "yaml"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("apiVersion: api.weir.dev/v2"));
+  EXPECT_EQ(Run({"delete", "organizationsetting", "defaults"}), kExitOk) << error_;
+  EXPECT_EQ(Run({"get", "organizationsetting", "defaults"}), kExitRefused);
+}
+
+TEST(Shares, AddUpOverTheGatewaysThatReport) {
+  v2::TrafficReport report;
+  for (int i = 0; i < 3; ++i) {
+    auto& item = *report.add_items();
+    item.set_host("h");
+    item.mutable_time()->set_seconds(i == 2 ? 900 : 1000);  // The third is silent.
+    for (const char* name : {"c1", "c2"}) {
+      auto& cluster = *item.add_clusters();
+      cluster.set_cluster(name);
+      cluster.set_intended(0.5);
+      cluster.set_requests_per_second(name[1] == '1' ? 30 : 10);
+      cluster.set_can_serve(i == 0);
+    }
+  }
+  const auto shares = Shares(report, 1010);
+  ASSERT_EQ(shares.size(), 2u);
+  EXPECT_DOUBLE_EQ(shares[0].intended, 0.5);
+  EXPECT_DOUBLE_EQ(shares[0].delivered, 0.75);
+  EXPECT_EQ(shares[0].gateways, 2);
+  EXPECT_EQ(shares[0].serving, 1);
+}
+
+}  // namespace
+}  // namespace weir::cli
