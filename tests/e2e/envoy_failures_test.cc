@@ -1,0 +1,128 @@
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "tests/e2e/faults.h"
+
+// The same faults seen through our T1 and through a stock Envoy in its place; cluster c1 (75 %) is stock Envoy from its
+// T2 to its pods. What differs stands in docs/operating/differences.md.
+namespace weir::e2e {
+namespace {
+
+using test::Milliseconds;
+
+class EnvoyFailures : public testing::Test {
+ protected:
+  static constexpr unsigned kOurs = 1, kStock = 2;  // T1s.
+
+  static void SetUpTestSuite() {
+    if (access(EnvoyBinary().c_str(), X_OK) != 0) return;
+    SceneOptions options{.net = 78, .pods = 2, .workers = 1};
+    options.agent_flags = {"--minimum-hold", "1s", "--slow-return", "2s"};
+    options.programs = {{"edge/t1-2", "envoy"}, {"c1/t2", "envoy"}, {"c1/pod-1", "envoy"}, {"c1/pod-2", "envoy"}};
+    scene_ = new Scene(std::move(options));
+    Status up = scene_->BringUp();
+    if (up.ok()) up = scene_->SetWeights({75, 25});
+    ASSERT_TRUE(up.ok()) << up.error().message;
+  }
+  static void TearDownTestSuite() {
+    delete scene_;
+    scene_ = nullptr;
+  }
+
+  void SetUp() override {
+    if (scene_ == nullptr)
+      GTEST_SKIP() << "there is no stock Envoy in " << EnvoyBinary() << "; scripts/envoy fetches it, or says why not";
+    for (const unsigned tier1 : {kOurs, kStock}) {
+      test::LoadOptions load = scene_->Load(0);
+      load.targets = {{scene_->Tier1(tier1), kPort}};
+      load.rate = kRate / 2;
+      load.connections = 32;
+      load.timeout = Milliseconds(20'000);
+      traffic_[tier1] = std::make_unique<test::Traffic>(std::move(load));
+    }
+    ExpectShares({{"c1", 0.75}, {"c2", 0.25}}, 0.05, kBack);
+  }
+  void TearDown() override {
+    for (auto& [tier1, traffic] : traffic_) {
+      traffic->Stop();
+      fmt::print("  {} through {}: {}\n", what_, tier1 == kOurs ? "our T1" : "Envoy", Since(tier1).ToString());
+    }
+    traffic_.clear();
+  }
+
+  void Mark(const std::string& what) {
+    what_ = what;
+    for (auto& [tier1, traffic] : traffic_) mark_[tier1] = traffic->Now();
+  }
+  test::Span Since(unsigned tier1) const { return traffic_.at(tier1)->timeline().Between(mark_.at(tier1)); }
+
+  // Both T1s deliver these shares for a second, within `seconds` from now.
+  void ExpectShares(const std::map<std::string, double>& shares, double tolerance, double seconds) {
+    for (auto& [tier1, traffic] : traffic_) {
+      const double from = traffic->Now();
+      const Status reached = test::WaitUntil(
+          "shares", Milliseconds(static_cast<int>((seconds + 1) * 1000)), nullptr,
+          [&] { return traffic->timeline().SharesReached(shares, from, tolerance, 1.0, 20).has_value(); });
+      EXPECT_TRUE(reached.ok()) << "T1 " << tier1 << ": " << traffic->timeline().Between(from).ToString();
+    }
+  }
+  // c2 alone serves, without a failure, from `seconds` after the fault on.
+  void ExpectMoved(double seconds) {
+    ExpectShares({{"c2", 1.0}}, 0, seconds);
+    for (auto& [tier1, traffic] : traffic_) {
+      const auto last = traffic->timeline().LastFailure(mark_[tier1]);
+      EXPECT_LE(last.value_or(mark_[tier1]) - mark_[tier1], seconds)
+          << "T1 " << tier1 << ": " << Since(tier1).ToString();
+    }
+  }
+  void ExpectFailedAtMost(unsigned tier1, uint64_t most) {
+    EXPECT_LE(Since(tier1).failed, most) << "T1 " << tier1 << ": " << Since(tier1).ToString();
+  }
+  void Kill(const std::vector<std::string>& names) {
+    for (const std::string& name : names) scene_->fleet().Find(name)->Kill();
+  }
+  void Restart(const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+      const Status started = scene_->fleet().Restart(name);
+      ASSERT_TRUE(started.ok()) << started.error().message;
+    }
+    ExpectShares({{"c1", 0.75}, {"c2", 0.25}}, 0.05, kBack);
+  }
+
+  static Scene* scene_;
+  std::map<unsigned, std::unique_ptr<test::Traffic>> traffic_;
+  std::map<unsigned, double> mark_;
+  std::string what_ = "before any fault";
+};
+Scene* EnvoyFailures::scene_ = nullptr;
+
+const char kTier2[] = "gateway/c1/shop/t2";
+
+TEST_F(EnvoyFailures, AKilledTier2IsLeftAtOnce) {
+  Mark("T2 killed");
+  Kill({kTier2});
+  ExpectMoved(kSlowest);
+  ExpectFailedAtMost(kOurs, 0);
+  ExpectFailedAtMost(kStock, 5);
+  Restart({kTier2});
+}
+
+TEST_F(EnvoyFailures, AClusterWithoutAppsIsLeft) {
+  Mark("all apps of c1 killed");
+  Kill({"app/c1/shop/pod-1", "app/c1/shop/pod-2"});
+  ExpectMoved(2 * kSlowest);
+  Restart({"app/c1/shop/pod-1", "app/c1/shop/pod-2"});
+}
+
+TEST_F(EnvoyFailures, AFrozenTier2IsLeftWhenItsChecksFail) {
+  Mark("T2 frozen");
+  scene_->fleet().Find(kTier2)->Freeze();
+  ExpectShares({{"c2", 1.0}}, 0, 2 * kSlowest);
+  scene_->fleet().Find(kTier2)->Thaw();
+  ExpectShares({{"c1", 0.75}, {"c2", 0.25}}, 0.05, kBack);
+  ExpectFailedAtMost(kOurs, 0);
+}
+
+}  // namespace
+}  // namespace weir::e2e
