@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 #include <openssl/sha.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <cstdio>
@@ -78,11 +79,14 @@ Result<std::string_view> DecodeLastGoodFile(const LastGoodKind& kind, std::strin
 
 Status WriteLastGoodFile(const std::string& path, const LastGoodKind& kind, std::string_view body,
                          const LastGoodJudge& judge) {
-  const auto newest = ReadFile(Generation(path, 1), kind.limit);
+  const std::string first = Generation(path, 1), second = Generation(path, 2), link = second + ".tmp";
+  const auto newest = ReadFile(first, kind.limit);
   std::string_view unused;
-  if (newest.ok() && Judge(kind, *newest, judge, &unused).ok() &&
-      ::rename(Generation(path, 1).c_str(), Generation(path, 2).c_str()) != 0) {
-    return Internal("LAST_GOOD_RENAME", "cannot keep the older generation of {}", path);
+  if (newest.ok() && Judge(kind, *newest, judge, &unused).ok()) {
+    ::unlink(link.c_str());  // Left by a crash. Linked, not moved: there is a `.1` at every moment.
+    if (::link(first.c_str(), link.c_str()) != 0 || ::rename(link.c_str(), second.c_str()) != 0) {
+      return Internal("LAST_GOOD_RENAME", "cannot keep the older generation of {}", path);
+    }
   }
   return WriteFileAtomic(Generation(path, 1), EncodeLastGoodFile(kind, body), 0600);
 }
@@ -93,7 +97,7 @@ Result<LastGoodBody> ReadLastGoodFile(const std::string& path, const LastGoodKin
   for (int generation = 1; generation <= 2; ++generation) {
     const std::string file = Generation(path, generation);
     auto bytes = ReadFile(file, kind.limit);
-    if (!bytes.ok() && bytes.error().code == Code::kNotFound) continue;  // Not written yet, or between two renames.
+    if (!bytes.ok() && bytes.error().code == Code::kNotFound) continue;  // Not written yet.
     std::string_view body;
     Status status = bytes.ok() ? CheckPrivate(kind, file) : Status(bytes.error());
     if (status.ok()) status = Judge(kind, *bytes, judge, &body);

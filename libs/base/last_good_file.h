@@ -28,8 +28,8 @@ struct LastGoodBody {
   std::vector<std::string> refused;  // "<file>: <reason>" of each newer generation that was passed over.
 };
 
-// Moves a sound `.1` to `.2` and replaces `.1` in one step. A damaged `.1` (or one that `judge` refuses) is
-// overwritten instead: it must not push out a sound older one.
+// Makes a sound `.1` the `.2` as well, then replaces `.1` in one step: at every moment there is a `.1`. A damaged `.1`
+// (or one that `judge` refuses) is overwritten instead: it must not push out a sound older one.
 Status WriteLastGoodFile(const std::string& path, const LastGoodKind& kind, std::string_view body,
                          const LastGoodJudge& judge = nullptr);
 
