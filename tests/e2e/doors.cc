@@ -1,6 +1,6 @@
 #include "tests/e2e/doors.h"
 
-#include <charconv>
+#include <cstdlib>
 
 #include "libs/base/file.h"
 #include "tests/support/http_client.h"
@@ -28,9 +28,7 @@ std::optional<double> Sample(const std::string& text, const std::string& metric)
 std::string AgentSays(const Scene& scene, const std::string& cluster, const std::string& path) {
   return Ask("unix:" + scene.fleet().AgentState(cluster) + "/admin.sock", 0, path);
 }
-std::string GatewaySays(const std::string& address, const std::string& path) {
-  return Ask(address, kAdminPort, path);
-}
+std::string GatewaySays(const std::string& address, const std::string& path) { return Ask(address, kAdminPort, path); }
 std::optional<double> AgentMetric(const Scene& scene, const std::string& cluster, const std::string& metric) {
   return Sample(AgentSays(scene, cluster, "/metrics"), metric);
 }
@@ -63,9 +61,11 @@ Result<ExtraPod> AddPod(const Scene& scene, unsigned cluster, const std::string&
                                     name, address));
   ExtraPod pod;
   const auto start = [&](const std::string& kind, std::vector<std::string> argv) {
-    return test::Process::Start(
-        {kind + " " + name, std::move(argv), {}, fmt::format("{}/logs/{}-{}.log", scene.fleet().options().folder, kind, name),
-         scene.fleet().options().folder});
+    return test::Process::Start({kind + " " + name,
+                                 std::move(argv),
+                                 {},
+                                 fmt::format("{}/logs/{}-{}.log", scene.fleet().options().folder, kind, name),
+                                 scene.fleet().options().folder});
   };
   WEIR_ASSIGN(pod.app, start("app", {bin + "/weir-demo-app", "--listen", address + ":8080", "--cluster", cluster_name,
                                      "--pod", name}));

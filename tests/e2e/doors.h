@@ -1,9 +1,8 @@
 #pragma once
 
-#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "tests/e2e/scene.h"
 

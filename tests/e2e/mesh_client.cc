@@ -77,7 +77,8 @@ Status Use(SSL_CTX* context, const Kept& own, const std::string& roots_pem) {
     first = false;
     X509_free(one);
   }
-  const std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>> pkey(PEM_read_bio_PrivateKey(key.get(), nullptr, nullptr, nullptr));
+  const std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>> pkey(
+      PEM_read_bio_PrivateKey(key.get(), nullptr, nullptr, nullptr));
   if (SSL_CTX_use_PrivateKey(context, pkey.get()) != 1) return Failed("key");
   while (X509* root = PEM_read_bio_X509(roots.get(), nullptr, nullptr, nullptr)) {
     X509_STORE_add_cert(SSL_CTX_get_cert_store(context), root);

@@ -13,9 +13,9 @@ struct MeshPeer {
   std::string intermediate_serial;  // Of the certificate after it.
 };
 
-// One new TLS connection to `address`:15443 for the server name `sni`, with the identity that the gateway in `state_dir`
-// keeps on disk at this moment; both sides verify against `roots_pem`. Ends after the handshake and one request, whose
-// answer must be an HTTP status. UNAVAILABLE with the reason when anything fails.
+// One new TLS connection to `address`:15443 for the server name `sni`, with the identity that the gateway in
+// `state_dir` keeps on disk at this moment; both sides verify against `roots_pem`. Ends after the handshake and one
+// request, whose answer must be an HTTP status. UNAVAILABLE with the reason when anything fails.
 Result<MeshPeer> MeshHandshake(const std::string& address, const std::string& sni, const std::string& state_dir,
                                const std::string& roots_pem, const std::string& host);
 

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -83,6 +84,10 @@ TEST(Rotation, NoHandshakeFailsWhileLeavesAndIntermediatesAreRenewed) {
   const std::string t1 = GatewayState(scene, "edge", "t1/t1-1"), t2 = GatewayState(scene, "c1", "shop/t2");
   constexpr char kServiceHost[] = "servicea.shop.svc.cluster.local";
 
+  std::map<std::string, double> failures_before;  // Starting up, a T1 may have knocked before its T2 was ready.
+  for (const std::string& address : {scene.Tier1(1), scene.Tier2(1), scene.Pod(1, 1)}) {
+    failures_before[address] = GatewayMetric(address, "weir_proxy_tls_failures_total").value_or(-1);
+  }
   // T1 to T2 and T2 to the pod, each time a new connection; and requests of a client over kept ones.
   Knocker at_t2(scene.Tier2(1), kHost, t1, roots, kHost);
   Knocker at_pod(scene.Pod(1, 1), std::string("outbound_.8080_._.") + kServiceHost, t2, roots, kServiceHost);
@@ -99,8 +104,8 @@ TEST(Rotation, NoHandshakeFailsWhileLeavesAndIntermediatesAreRenewed) {
   load.stop = [&] { return stop.load(); };
   test::LoadReport report;
   std::thread client([&] { report = test::RunLoad(load); });
-  const Status rotated = test::WaitUntil("several renewals of leaves and one of the intermediates",
-                                         Milliseconds(75'000), nullptr, enough);
+  const Status rotated =
+      test::WaitUntil("several renewals of leaves and one of the intermediates", Milliseconds(75'000), nullptr, enough);
   stop = true;
   client.join();
   at_t2.Stop();
@@ -114,8 +119,8 @@ TEST(Rotation, NoHandshakeFailsWhileLeavesAndIntermediatesAreRenewed) {
   }
   EXPECT_EQ(report.failed, 0u) << report.first_error;
   EXPECT_GT(report.requests, 500u);
-  for (const std::string& address : {scene.Tier1(1), scene.Tier2(1), scene.Pod(1, 1)}) {
-    EXPECT_EQ(GatewayMetric(address, "weir_proxy_tls_failures_total").value_or(-1), 0) << address;
+  for (const auto& [address, before] : failures_before) {
+    EXPECT_EQ(GatewayMetric(address, "weir_proxy_tls_failures_total").value_or(-1), before) << address;
   }
 }
 

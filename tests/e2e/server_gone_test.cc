@@ -2,10 +2,10 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <set>
 #include <thread>
 
 #include "libs/base/file.h"
-#include "libs/document/document.h"
 #include "tests/e2e/doors.h"
 #include "tests/e2e/mesh_client.h"
 
@@ -13,7 +13,6 @@
 // gateways restart, a cluster's entry dies and comes back, a new pod starts. Not one request is lost.
 //   WEIR_SERVER_GONE_SECONDS  how long (default 180)
 //   WEIR_SERVER_GONE_LEAF     life of a leaf in seconds (default 20)
-//   WEIR_SERVER_GONE_REPORT   where to write {seconds, requests, failed, renewals} as JSON
 namespace weir::e2e {
 namespace {
 
@@ -29,8 +28,8 @@ class ServerGone : public testing::Test {
  protected:
   // The moment `part` (0 to 1) of the whole time.
   void Until(double part) {
-    std::this_thread::sleep_until(began_ + std::chrono::duration_cast<Steady::duration>(
-                                               std::chrono::duration<double>(part * seconds_)));
+    std::this_thread::sleep_until(
+        began_ + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(part * seconds_)));
   }
   void ExpectServes(const std::string& address) {
     test::LoadOptions load = scene_.Load(10);
@@ -41,7 +40,7 @@ class ServerGone : public testing::Test {
   }
   void Restart(const std::string& name) {
     scene_.fleet().Find(name)->Kill();
-    ASSERT_TRUE(scene_.fleet().Restart(name).ok()) << name;
+    EXPECT_TRUE(scene_.fleet().Restart(name).ok()) << name;
   }
 
   const unsigned seconds_ = std::max(30u, Setting("WEIR_SERVER_GONE_SECONDS", 180));
@@ -80,13 +79,12 @@ TEST_F(ServerGone, NoRequestIsLost) {
   Restart("agent/edge");
   Restart("agent/c1");
   Until(0.25);
-  auto pod = AddPod(scene_, 1, "pod-new", fmt::format("127.{}.2.40", scene_.options().net));
+  const std::string new_pod = fmt::format("127.{}.2.40", scene_.options().net);
+  const auto pod = AddPod(scene_, 1, "pod-new", new_pod);
   EXPECT_TRUE(pod.ok()) << pod.error().message;
   if (pod.ok()) {  // T2 must have learnt of it, with the identity that the agent alone gave it.
     const Status used = test::WaitUntil("requests at the new pod", Milliseconds(30'000), nullptr, [&] {
-      return GatewayMetric(pod->proxy->command().argv.empty() ? "" : fmt::format("127.{}.2.40", scene_.options().net),
-                           "weir_traffic_requests_total")
-                 .value_or(0) > 0;
+      return GatewayMetric(new_pod, "weir_traffic_requests_total").value_or(0) > 0;
     });
     EXPECT_TRUE(used.ok()) << used.error().message;
   }
@@ -96,9 +94,9 @@ TEST_F(ServerGone, NoRequestIsLost) {
   Until(0.50);
   scene_.fleet().Find("gateway/c2/shop/t2")->Kill();  // T1 sends everything to c1 now.
   Until(0.70);
-  ASSERT_TRUE(scene_.fleet().Restart("gateway/c2/shop/t2").ok());
-  const Status back = test::WaitForPort(scene_.fleet().Find("gateway/c2/shop/t2"), scene_.Tier2(2), 15443,
-                                        Milliseconds(30'000));
+  EXPECT_TRUE(scene_.fleet().Restart("gateway/c2/shop/t2").ok());
+  const Status back =
+      test::WaitForPort(scene_.fleet().Find("gateway/c2/shop/t2"), scene_.Tier2(2), 15443, Milliseconds(30'000));
   EXPECT_TRUE(back.ok()) << back.error().message;
   const auto handshake = MeshHandshake(scene_.Tier2(2), kHost, t1_state, roots, kHost);
   EXPECT_TRUE(handshake.ok()) << handshake.error().ToString();
@@ -116,12 +114,6 @@ TEST_F(ServerGone, NoRequestIsLost) {
   EXPECT_GT(report.by_backend["c1"], 0u);
   EXPECT_GT(report.by_backend["c2"], 0u);
   EXPECT_GE(leaves.size(), seconds_ / leaf_);
-  if (const char* path = std::getenv("WEIR_SERVER_GONE_REPORT")) {
-    EXPECT_TRUE(WriteFileAtomic(path, fmt::format("{{\"seconds\": {}, \"leaf\": {}, \"requests\": {}, \"failed\": {}, "
-                                                  "\"leaves\": {}}}\n",
-                                                  seconds_, leaf_, report.requests, report.failed, leaves.size()))
-                    .ok());
-  }
   ASSERT_TRUE(scene_.fleet().Restart("server").ok());
   const Status ready = scene_.WaitState("READY", Milliseconds(60'000));
   EXPECT_TRUE(ready.ok()) << ready.error().message;

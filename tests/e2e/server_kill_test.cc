@@ -1,0 +1,190 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+#include "libs/document/document.h"
+#include "libs/http/client.h"
+#include "tests/e2e/scene.h"
+
+// kill -9 of weir-server at random moments while it writes: what it acknowledged is there after a restart, and nothing
+// is there by halves. WEIR_SERVER_KILLS: how often (default 30).
+namespace weir::e2e {
+namespace {
+
+using document::Node;
+using test::Milliseconds;
+
+constexpr char kAddress[] = "127.64.0.1";
+constexpr uint16_t kRest = 8443;
+constexpr char kTenants[] = "/v2/organizations/e2e-org/tenants";
+
+// What a client was told of one tenant.
+struct Told {
+  std::string text;     // Of the last write that was acknowledged; "" = not even its creation was.
+  std::string pending;  // Of the write whose answer never came; "" = none.
+};
+using Ledger = std::map<std::string, Told>;
+
+class ServerKill : public testing::Test {
+ protected:
+  ~ServerKill() override {
+    if (!HasFailure()) std::filesystem::remove_all(folder_);
+  }
+
+  Status Start() {
+    const char* other = std::getenv("WEIR_BIN_DIR");
+    test::Command command;
+    command.name = "weir-server";
+    command.argv = {std::string(other == nullptr ? WEIR_BIN_DIR : other) + "/weir-server",
+                    "--state-dir",
+                    folder_ + "/server",
+                    "--address",
+                    kAddress,
+                    "--organization",
+                    "e2e-org",
+                    "--log-level",
+                    "warn"};
+    command.log_file = folder_ + "/server.log";
+    WEIR_ASSIGN(server_, test::Process::Start(std::move(command)));
+    WEIR_TRY(test::WaitForPort(server_.get(), kAddress, kRest, Milliseconds(60'000)));
+    if (!root_.empty()) return {};
+    WEIR_ASSIGN(root_, ReadFile(folder_ + "/server/root.pem"));
+    WEIR_ASSIGN(std::string password, ReadFile(folder_ + "/server/admin-password"));
+    while (password.ends_with('\n')) password.pop_back();
+    WEIR_ASSIGN(http::Client client, NewClient());
+    WEIR_ASSIGN(const http::Response answer,
+                client.Do({"POST",
+                           "/v2/login",
+                           {{"Content-Type", "application/json"}},
+                           fmt::format(R"({{"organization":"e2e-org","user":"admin","password":"{}"}})", password),
+                           ""}));
+    token_ = Field(answer.body, {"token"});
+    if (token_.empty()) return Internal("LOGIN", "{}", answer.body);
+    return {};
+  }
+
+  Result<http::Client> NewClient() const {
+    http::ClientOptions options;
+    options.host = kAddress;
+    options.port = kRest;
+    options.ca_pem = root_;
+    return http::Client::Create(std::move(options));
+  }
+  Result<http::Response> Call(http::Client& client, std::string method, std::string target, std::string body) const {
+    return client.Do({std::move(method),
+                      std::move(target),
+                      {{"Content-Type", "application/json"}, {"Authorization", "Bearer " + token_}},
+                      std::move(body),
+                      ""});
+  }
+  static std::string Field(const std::string& json, const std::vector<std::string>& path) {
+    const auto root = document::ParseOne(json, {}, document::Syntax::kJson);
+    const Node* at = root.ok() ? &*root : nullptr;
+    for (const std::string& key : path) at = at == nullptr ? nullptr : at->Find(key);
+    return at == nullptr ? "" : at->text;
+  }
+
+  // Creates tenants and changes each once, until the server is gone.
+  void Write(const std::string& prefix, Ledger* ledger) const {
+    auto client = NewClient();
+    if (!client.ok()) return;
+    for (int i = 0;; ++i) {
+      const std::string name = fmt::format("{}-{}", prefix, i);
+      Told& told = (*ledger)[name];
+      for (const char* text : {"first", "second"}) {
+        const bool create = told.text.empty();
+        told.pending = text;
+        const std::string body =
+            fmt::format(R"({{"metadata":{{"name":"{}","organization":"e2e-org","description":"{}"{}}}}})", name, text,
+                        create ? "" : fmt::format(R"(,"resourceVersion":"{}")", versions_of_thread));
+        const auto answer = Call(*client, create ? "POST" : "PUT",
+                                 create ? std::string(kTenants) : fmt::format("{}/{}", kTenants, name), body);
+        if (!answer.ok()) return;
+        if (answer->status != 200) {
+          told.text = fmt::format("refused with {}: {}", answer->status, answer->body);
+          return;
+        }
+        versions_of_thread = Field(answer->body, {"metadata", "resourceVersion"});
+        told.text = text;
+        told.pending.clear();
+      }
+    }
+  }
+
+  // How many of the ledger are not as they must be; says the first few.
+  uint64_t Lost(http::Client& client, const Ledger& ledger) const {
+    uint64_t lost = 0;
+    for (const auto& [name, told] : ledger) {
+      const auto answer = Call(client, "GET", fmt::format("{}/{}", kTenants, name), "");
+      const bool there = answer.ok() && answer->status == 200;
+      const std::string text = there ? Field(answer->body, {"metadata", "description"}) : "";
+      const bool known = answer.ok() && (there || answer->status == 404);
+      if (known && (text == told.text || (!told.pending.empty() && text == told.pending))) continue;
+      if (++lost <= 3) {
+        ADD_FAILURE() << name << " was acknowledged as \"" << told.text << "\" (pending \"" << told.pending
+                      << "\") and is now " << (answer.ok() ? answer->body : answer.error().ToString());
+      }
+    }
+    return lost;
+  }
+
+  static thread_local std::string versions_of_thread;
+  const std::string folder_ = (std::filesystem::temp_directory_path() / ("weir-kill-" + RandomHex(4))).string();
+  std::unique_ptr<test::Process> server_;
+  std::string root_, token_;
+};
+thread_local std::string ServerKill::versions_of_thread;
+
+TEST_F(ServerKill, NothingAcknowledgedIsLost) {
+  const char* wanted = std::getenv("WEIR_SERVER_KILLS");
+  const unsigned kills = wanted == nullptr ? 30 : static_cast<unsigned>(std::strtoul(wanted, nullptr, 10));
+  ASSERT_TRUE(MakeFolders(folder_, 0700).ok());
+  std::random_device seed;
+  const unsigned seeded = seed();
+  std::minstd_rand random(seeded);
+  uint64_t acknowledged = 0, unknown = 0;
+  Ledger all;
+  Status started = Start();
+  for (unsigned round = 0; round < kills; ++round) {
+    ASSERT_TRUE(started.ok()) << started.error().ToString();
+    constexpr unsigned kWriters = 3;
+    std::vector<Ledger> ledgers(kWriters);
+    std::vector<std::thread> writers;
+    for (unsigned i = 0; i < kWriters; ++i) {
+      writers.emplace_back([this, round, i, ledger = &ledgers[i]] { Write(fmt::format("t{}-{}", round, i), ledger); });
+    }
+    // The moment is the point of this test: anywhere within the work, the very first write included.
+    std::this_thread::sleep_for(Milliseconds(std::uniform_int_distribution<int>(5, 250)(random)));
+    server_->Kill();
+    for (auto& writer : writers) writer.join();
+    started = Start();
+    ASSERT_TRUE(started.ok()) << started.error().ToString();
+    auto client = NewClient();
+    ASSERT_TRUE(client.ok());
+    for (const Ledger& ledger : ledgers) {
+      ASSERT_EQ(Lost(*client, ledger), 0u) << "after kill " << round + 1 << ", seed " << seeded;
+      for (const auto& [name, told] : ledger) {
+        acknowledged += !told.text.empty();
+        unknown += !told.pending.empty();
+      }
+      all.insert(ledger.begin(), ledger.end());
+    }
+  }
+  // And all of it still, after the last restart.
+  auto client = NewClient();
+  ASSERT_TRUE(client.ok());
+  if (all.size() > 2'000) all.erase(std::next(all.begin(), 2'000), all.end());
+  EXPECT_EQ(Lost(*client, all), 0u);
+  EXPECT_GT(acknowledged, kills);
+  fmt::print("{} kills: {} tenants acknowledged, {} writes without an answer, none lost (seed {})\n", kills,
+             acknowledged, unknown, seeded);
+}
+
+}  // namespace
+}  // namespace weir::e2e
