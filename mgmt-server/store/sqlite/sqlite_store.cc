@@ -48,6 +48,7 @@ struct Call {
   bool dry_run;
   Status status;
   bool changed = false;
+  bool leads = false;  // Woken to lead the next group, not because it is answered.
   std::binary_semaphore done{0};
 };
 
@@ -57,11 +58,10 @@ class SqliteStore : public Store {
 
   ~SqliteStore() override {
     {
-      std::lock_guard lock(queue_mutex_);
+      std::unique_lock lock(queue_mutex_);
       closed_ = true;
-      queue_changed_.notify_all();
+      queue_empty_.wait(lock, [this] { return !led_; });  // Everyone before has an answer.
     }
-    if (writer_.joinable()) writer_.join();
     if (changes_) changes_->Close();
     if (facts_) facts_->Close();
   }
@@ -97,7 +97,6 @@ class SqliteStore : public Store {
           event.resync = true;
           return std::vector<FactsEvent>{event};
         });
-    writer_ = std::thread([this] { Work(); });
     return {};
   }
 
@@ -160,39 +159,52 @@ class SqliteStore : public Store {
   }
 
  protected:
+  // Who finds nobody writing leads: it writes on its own thread for all who wait, so that a single writer wakes nobody.
+  // While it syncs the next gather; the first of them leads after it.
   Status Commit(const std::function<Status(Txn&)>& fn, bool dry_run) override {
-    if (std::this_thread::get_id() == writer_.get_id()) {
-      return Internal("NESTED_WRITE", "a write was started inside a write");
-    }
-    Call call{&fn, dry_run, {}, false};
+    Call call{&fn, dry_run, {}};
     {
-      std::lock_guard lock(queue_mutex_);
+      std::unique_lock lock(queue_mutex_);
+      if (leader_ == std::this_thread::get_id()) return Internal("NESTED_WRITE", "a write was started inside a write");
       if (closed_) return Unavailable("STORE_CLOSED", "the server is stopping");
       queue_.push_back(&call);
-      queue_changed_.notify_one();
+      if (led_) {
+        lock.unlock();
+        call.done.acquire();
+        if (!call.leads) return std::move(call.status);
+      } else {
+        led_ = true;
+      }
     }
-    call.done.acquire();
+    Lead();
     return std::move(call.status);
   }
 
  private:
-  // The writer's thread: takes whoever waits, up to max_group, into one transaction. While it syncs, the next gather.
-  void Work() {
+  // Writes one group, up to max_group of those who wait; the caller's own call is the first of them.
+  void Lead() {
     std::vector<Call*> group;
-    while (true) {
-      {
-        std::unique_lock lock(queue_mutex_);
-        queue_changed_.wait(lock, [&] { return closed_ || !queue_.empty(); });
-        if (queue_.empty()) return;  // Closed, and everyone before has an answer.
-        while (!queue_.empty() && group.size() < options_.max_group) {
-          group.push_back(queue_.front());
-          queue_.pop_front();
-        }
+    {
+      std::lock_guard lock(queue_mutex_);
+      leader_ = std::this_thread::get_id();
+      while (!queue_.empty() && group.size() < options_.max_group) {
+        group.push_back(queue_.front());
+        queue_.pop_front();
       }
-      RunGroup(group);
-      for (Call* call : group) call->done.release();
-      group.clear();
     }
+    RunGroup(group);
+    {
+      std::lock_guard lock(queue_mutex_);
+      leader_ = {};
+      led_ = !queue_.empty();
+      if (led_) {
+        queue_.front()->leads = true;
+        queue_.front()->done.release();
+      } else if (closed_) {
+        queue_empty_.notify_all();  // The store may be gone after this; only the calls are touched from here on.
+      }
+    }
+    for (size_t i = 1; i < group.size(); ++i) group[i]->done.release();
   }
 
   void RunGroup(const std::vector<Call*>& group) {
@@ -330,7 +342,7 @@ class SqliteStore : public Store {
 
   const SqliteOptions options_;
   FileLock lock_;
-  Database db_;  // The writer's thread only, once started.
+  Database db_;  // The leader's only, once started.
   SqliteRows rows_;
   Statement savepoint_, rollback_, release_;
   bool trusted_ = true;  // False after a failed COMMIT, until Fence.
@@ -341,10 +353,11 @@ class SqliteStore : public Store {
   std::unique_ptr<Feed<ChangeEvent>> changes_;
   std::unique_ptr<Feed<FactsEvent>> facts_;
   std::mutex queue_mutex_;
-  std::condition_variable queue_changed_;
+  std::condition_variable queue_empty_;
   std::deque<Call*> queue_;
+  bool led_ = false;        // Somebody leads, or was just told to.
+  std::thread::id leader_;  // While it writes.
   bool closed_ = false;
-  std::thread writer_;
 };
 
 }  // namespace
