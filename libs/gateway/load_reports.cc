@@ -27,9 +27,10 @@ void SetDuration(Duration from, google::protobuf::Duration* to) {
   to->set_nanos(static_cast<int32_t>(from.count() % 1'000'000'000));
 }
 
+bool IsKnown(std::chrono::system_clock::time_point time) { return time.time_since_epoch().count() > 0; }
+
 void SetTime(std::chrono::system_clock::time_point from, google::protobuf::Timestamp* to) {
   const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(from.time_since_epoch()).count();
-  if (nanos <= 0) return;
   to->set_seconds(nanos / 1'000'000'000);
   to->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
 }
@@ -44,14 +45,14 @@ void FillHealth(const std::vector<proxy::SetHealthReport>& from, agent::v1::Gate
       cluster->set_can_serve(locality.can_serve);
       cluster->set_reason(locality.reason);
       cluster->set_returning(locality.returning);
-      SetTime(locality.since, cluster->mutable_since());
+      if (IsKnown(locality.since)) SetTime(locality.since, cluster->mutable_since());
       for (const proxy::EvidenceReport& evidence : locality.evidence) {
         auto* one = cluster->add_evidence();
         one->set_endpoint(evidence.endpoint);
         one->set_source(evidence.source);
         one->set_healthy(evidence.healthy);
         one->set_text(evidence.text);
-        SetTime(evidence.time, one->mutable_time());
+        if (IsKnown(evidence.time)) SetTime(evidence.time, one->mutable_time());
       }
     }
   }
