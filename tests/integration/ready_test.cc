@@ -1,0 +1,387 @@
+#include <fmt/format.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+#include <random>
+#include <set>
+
+#include "api/weir/agent/v1/agent.pb.h"
+#include "api/weir/agent/v1/discovery.pb.h"
+#include "api/weir/mesh/v1/intent.pb.h"
+#include "cluster-agent/serve/applied.h"
+#include "cluster-agent/translate/facts.h"
+#include "cluster-agent/translate/intent.h"
+#include "cluster-agent/translate/xds/translator.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
+#include "libs/xds/protocol/server_stream.h"
+#include "mgmt-server/compile/compile.h"
+#include "mgmt-server/fleet/applied.h"
+
+// READY at revision r: every gateway concerned runs what r says. The real parts of all three planes (compile, xDS state
+// machines, translation, ledger, status) without transport and clock: every message waits as long as chance will have
+// it.
+namespace weir {
+namespace {
+
+using envoy::service::discovery::v3::DeltaDiscoveryRequest;
+using envoy::service::discovery::v3::DeltaDiscoveryResponse;
+
+const std::string kOrg = "organizations/o";
+const std::string kGroup = kOrg + "/tenants/t/workspaces/w/gatewaygroups/g";
+std::string ClusterFqn(const std::string& name) { return kOrg + "/clusters/" + name; }
+
+template <typename T>
+std::shared_ptr<T> From(const std::string& text) {
+  auto message = std::make_shared<T>();
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, message.get())) << text;
+  return message;
+}
+agent::v1::Workload Workload(const std::string& name_space, const std::string& name, const std::string& address) {
+  return *From<agent::v1::Workload>(
+      fmt::format("name: '{0}' namespace: '{1}' service_account: '{0}' labels {{ key: 'app' value: 'gw' }} "
+                  "labels {{ key: 'name' value: '{0}' }} addresses: '{2}'",
+                  name, name_space, address));
+}
+
+// One hop: the server's stream, and a client that takes and answers when it is told to.
+class Hop {
+ public:
+  using Has = std::map<std::string, std::map<std::string, xds::ResourcePtr>>;  // Type URL, name.
+
+  Hop(xds::ServerRules rules, const Clock& clock, xds::ServerStream::Observer observer)
+      : stream_(std::make_shared<xds::ServerRules>(rules), clock, std::move(observer)) {
+    for (const auto& type : rules.types) {
+      DeltaDiscoveryRequest request;
+      request.mutable_node()->set_id("n");
+      request.set_type_url(type.url);
+      request.add_resource_names_subscribe("*");
+      EXPECT_TRUE(stream_.OnRequest(request).ok());
+    }
+  }
+  void Set(xds::SnapshotPtr snapshot) { stream_.SetSnapshot(std::move(snapshot)); }
+  void Send() {
+    DeltaDiscoveryResponse response;
+    if (stream_.Next(&response)) sent_.push_back(std::move(response));
+  }
+  void Take() {
+    if (sent_.empty()) return;
+    const DeltaDiscoveryResponse& response = sent_.front();
+    auto& has = has_[response.type_url()];
+    for (const auto& from : response.resources()) {
+      auto resource = std::make_shared<xds::Resource>();
+      resource->name = from.name();
+      resource->version = from.version();
+      resource->value = from.resource().value();
+      has[from.name()] = std::move(resource);
+    }
+    for (const auto& name : response.removed_resources()) has.erase(name);
+    DeltaDiscoveryRequest answer;
+    answer.set_type_url(response.type_url());
+    answer.set_response_nonce(response.nonce());
+    answers_.push_back(std::move(answer));
+    sent_.pop_front();
+  }
+  void Answer() {
+    if (answers_.empty()) return;
+    EXPECT_TRUE(stream_.OnRequest(answers_.front()).ok());
+    answers_.pop_front();
+  }
+  const Has& has() const { return has_; }
+
+ private:
+  xds::ServerStream stream_;
+  std::deque<DeltaDiscoveryResponse> sent_;
+  std::deque<DeltaDiscoveryRequest> answers_;
+  Has has_;
+};
+
+agent::Intent IntentOf(const Hop::Has& has) {
+  agent::Intent intent;
+  for (const auto& [url, resources] : has) {
+    for (const auto& [name, resource] : resources) {
+      EXPECT_TRUE(agent::UpsertIntent(url, name, resource->version, resource->value, &intent).ok());
+    }
+  }
+  return intent;
+}
+Hop::Has HasOf(const compile::ClusterIntent& compiled) {
+  Hop::Has has;
+  for (const char* type : {"TrustBundle", "ServiceEndpoints", "DestinationSet", "Host", "Listener"}) {
+    has[compile::TypeUrl(type)];
+  }
+  for (const auto& [key, piece] : compiled) {
+    auto resource = std::make_shared<xds::Resource>();
+    resource->name = piece.name;
+    resource->version = piece.version;
+    resource->value = piece.bytes;
+    has[compile::TypeUrl(key.type)][piece.name] = std::move(resource);
+  }
+  return has;
+}
+xds::SnapshotPtr SnapshotOf(const Hop::Has& has) {
+  auto snapshot = std::make_shared<xds::Snapshot>();
+  for (const auto& [url, named] : has) {
+    auto resources = std::make_shared<xds::Resources>();
+    for (const auto& [name, resource] : named) (*resources)[name] = resource;
+    snapshot->types[url] = std::move(resources);
+  }
+  return snapshot;
+}
+xds::SnapshotPtr SnapshotOf(const agent::NodeConfig& config) {
+  Hop::Has has;
+  for (const auto& [url, named] : config.types) {
+    auto& resources = has[url];
+    for (const auto& [name, resource] : named) resources[name] = resource->resource;
+  }
+  return SnapshotOf(has);
+}
+
+// The chain of the mesh port that answers for a host; "" = none.
+std::string ChainOf(const std::string& listener, const std::string& host) {
+  envoy::config::listener::v3::Listener message;
+  EXPECT_TRUE(message.ParseFromString(listener));
+  for (const auto& chain : message.filter_chains()) {
+    for (const std::string& name : chain.filter_chain_match().server_names()) {
+      if (name == host) return chain.SerializeAsString();
+    }
+  }
+  return "";
+}
+
+constexpr agent::NodeProfile kOurs{.vhds = true, .hardened = false};
+
+// A cluster's agent with its gateways.
+struct Agent {
+  Agent(const std::string& name, const Clock& clock, fleet::AppliedTable* table)
+      : cluster(ClusterFqn(name)),
+        identity{name, name + ".o.test", "ROOT"},
+        translator(identity),
+        intent(xds::MeshRules(), clock,
+               [this, table](const xds::AckEvent& event) { table->ReportAgent(cluster, event, {}); }) {}
+
+  void Add(const agent::v1::Workload& workload, const Clock& clock) {
+    const std::string key = agent::KeyOf(workload);
+    facts.workloads[key] = std::make_shared<agent::v1::Workload>(workload);
+    gateways[key] = std::make_unique<Hop>(xds::EnvoyRules(), clock,
+                                          [this, key](const xds::AckEvent& event) { ledger.OnAck(key, 1, event); });
+    ledger.OnOpened(key, 1);
+  }
+  void Translate() {
+    const agent::Intent now = IntentOf(intent.has());
+    for (auto& [key, gateway] : gateways) {
+      const auto config = translator.Translate(now, facts, key, kOurs);
+      ledger.SetConfig(key, config);
+      gateway->Set(SnapshotOf(*config));
+    }
+  }
+  void Report() {
+    agent::v1::Applied report;
+    if (ledger.Report(!reported, &report)) reports.push_back(std::move(report));
+    reported = true;
+  }
+
+  const std::string cluster;
+  const agent::ClusterIdentity identity;
+  agent::Facts facts;
+  agent::Translator translator;
+  agent::AppliedLedger ledger;
+  Hop intent;
+  std::map<std::string, std::unique_ptr<Hop>> gateways;
+  std::deque<agent::v1::Applied> reports;
+  bool reported = false;
+};
+
+class Planes {
+ public:
+  explicit Planes(unsigned seed) : random_(seed) {
+    compile::World world;
+    world.SetRoots("ROOT");
+    world.Put(kOrg, From<v2::Organization>("spec { domain: 'o.test' }"));
+    world.Put(kOrg + "/tenants/t/workspaces/w", From<v2::Workspace>("spec { namespace_selector { names: '*/*' } }"));
+    world.Put(kGroup, From<v2::GatewayGroup>(""));
+    for (const char* name : {"edge", "c1", "c2"}) {
+      world.Put(ClusterFqn(name), From<v2::Cluster>(""));
+      world.SetConnected(ClusterFqn(name), true, {});
+      agents_[name] = std::make_unique<Agent>(name, clock_, &table_);
+      table_.SetConnected(ClusterFqn(name), true, {});
+    }
+    const auto add = [&](const std::string& cluster, const agent::v1::Workload& workload) {
+      world.PutWorkload(ClusterFqn(cluster), workload);
+      agents_[cluster]->Add(workload, clock_);
+    };
+    add("edge", Workload("t1", "a", "127.0.1.10"));
+    add("edge", Workload("t1", "b", "127.0.1.11"));
+    add("c1", Workload("t2", "g", "127.0.2.10"));
+    add("c2", Workload("t2", "g", "127.0.3.10"));
+    compilation_ = compile::Compilation(std::move(world));
+    Push();
+  }
+
+  void Step() {
+    if (Pick(60) == 0) Change();
+    Agent& agent = *Any(agents_);
+    Hop& hop = Pick(2) == 0 ? agent.intent : *Any(agent.gateways);
+    switch (Pick(6)) {
+      case 0:
+        return hop.Send();
+      case 1:
+        return hop.Take();
+      case 2:
+        return hop.Answer();
+      case 3:
+        return agent.Translate();
+      case 4:
+        return agent.Report();
+      default:
+        if (agent.reports.empty()) return;
+        table_.Report(agent.cluster, agent.reports.front(), {});
+        agent.reports.pop_front();
+    }
+  }
+
+  // "" when every object that is READY is served by all that it concerns.
+  std::string Lie() {
+    for (const std::string& fqn : objects_) {
+      const auto concerns = compile::Concerns(compilation_, fqn);
+      const auto status = fleet::StatusOf(fqn, "", 0, concerns, table_);
+      if (status.state() != v2::ResourceStatus::READY) continue;
+      ++ready_;
+      for (const compile::Concern& concern : concerns) {
+        for (const std::string& workload : concern.workloads) {
+          std::string lie = Missing(concern, workload);
+          if (!lie.empty())
+            return fmt::format("{} is READY, but {} {} does not run {}", fqn, concern.cluster, workload, lie);
+        }
+      }
+    }
+    return "";
+  }
+  uint64_t ready() const { return ready_; }
+
+ private:
+  unsigned Pick(unsigned n) { return static_cast<unsigned>(random_() % n); }
+  template <typename Map>
+  typename Map::mapped_type& Any(Map& map) {
+    return std::next(map.begin(), Pick(static_cast<unsigned>(map.size())))->second;
+  }
+
+  // What the workload ought to run of these pieces, from nothing, against what it runs.
+  std::string Missing(const compile::Concern& concern, const std::string& workload) {
+    Agent& agent = *agents_.at(concern.cluster.substr(concern.cluster.rfind('/') + 1));
+    std::set<std::pair<std::string, std::string>> pieces;
+    for (const auto& [key, version] : concern.keys) pieces.emplace(key.type, key.name);
+    agent::Translator fresh(agent.identity);
+    const auto config =
+        fresh.Translate(IntentOf(HasOf(compilation_.Of(concern.cluster))), agent.facts, workload, kOurs);
+    const Hop::Has& has = agent.gateways.at(workload)->has();
+    for (const auto& [url, named] : config->types) {
+      for (const auto& [name, resource] : named) {
+        const auto concerns = [&](const agent::IntentRef& origin) {
+          return pieces.contains({origin.type, origin.name});
+        };
+        const auto& origins = resource->origins;
+        const bool mesh_port = url == xds::kListener && name == "15443";  // Of many objects, each with its own chains.
+        // What others have a part in may differ by theirs.
+        const bool concerned = mesh_port ? std::any_of(origins.begin(), origins.end(), concerns)
+                                         : !origins.empty() && std::all_of(origins.begin(), origins.end(), concerns);
+        if (!concerned) continue;
+        const auto type = has.find(url);
+        if (type == has.end() || !type->second.contains(name)) return url.substr(url.rfind('.') + 1) + " " + name;
+        const std::string& runs = type->second.at(name)->value;
+        if (mesh_port) {
+          for (const std::string& host : HostsOf(concern)) {
+            if (ChainOf(runs, host) != ChainOf(resource->resource->value, host)) return "the chain of " + host;
+          }
+        } else if (runs != resource->resource->value) {
+          return url.substr(url.rfind('.') + 1) + " " + name;
+        }
+      }
+    }
+    return "";
+  }
+
+  std::set<std::string> HostsOf(const compile::Concern& concern) const {
+    std::set<std::string> hosts;
+    const auto& intent = compilation_.Of(concern.cluster);
+    for (const auto& [key, version] : concern.keys) {
+      mesh::v1::Listener listener;
+      if (key.type != "Listener" || !listener.ParseFromString(intent.at(key).bytes)) continue;
+      for (const std::string& host : listener.hosts()) hosts.insert(host.substr(host.rfind('/') + 1));
+    }
+    return hosts;
+  }
+
+  // Few states, so that what was there before comes back often.
+  void Change() {
+    compile::World world = compilation_.world();
+    compile::Change change;
+    const auto put = [&](const std::string& fqn, std::shared_ptr<google::protobuf::Message> message) {
+      change.fqns.insert(fqn);
+      if (message == nullptr)
+        world.Remove(fqn);
+      else
+        world.Put(fqn, std::move(message));
+    };
+    const std::string name = Pick(2) == 0 ? "a" : "b";  // Selects the gateway of that name.
+    const std::string host = Pick(2) == 0 ? "x.test" : "y.test";
+    switch (Pick(4)) {
+      case 0:
+        put(ClusterFqn("c1"), From<v2::Cluster>(Pick(2) == 0 ? "" : "spec { admin_state: DRAINING }"));
+        break;
+      case 1:
+        put(kGroup + "/gateways/" + host.substr(0, 1),
+            Pick(4) == 0
+                ? nullptr
+                : From<v2::Gateway>(fmt::format(
+                      "spec {{ workload_selector {{ namespace: 't2' labels {{ key: 'app' value: 'gw' }} }} "
+                      "http {{ name: 's' hostname: '{}' port: {} routing {{ rules {{ direct_response {{ status: "
+                      "{} }} }} }} }} }}",
+                      host, host == "x.test" ? 80 : 81, 200 + Pick(2))));
+        break;
+      default:
+        put(kGroup + "/tier1gateways/" + name,
+            Pick(3) == 0 ? nullptr
+                         : From<v2::Tier1Gateway>(fmt::format(
+                               "spec {{ workload_selector {{ namespace: 't1' labels {{ key: 'name' value: '{}' }} }} "
+                               "external_servers {{ name: 's' hostname: '{}' port: 80 clusters {{ name: 'c1' weight: "
+                               "{} }} {} }} }}",
+                               name, host, 1 + Pick(2), Pick(2) == 0 ? "" : "clusters { name: 'c2' weight: 1 }")));
+    }
+    for (const std::string& fqn : change.fqns) {
+      if (compile::ReachesGateways(fqn)) objects_.insert(fqn);
+    }
+    compilation_.Update(std::move(world), change);
+    Push();
+  }
+  void Push() {
+    for (auto& [name, agent] : agents_) agent->intent.Set(SnapshotOf(HasOf(compilation_.Of(agent->cluster))));
+  }
+
+  std::mt19937 random_;
+  ManualClock clock_;
+  fleet::AppliedTable table_;
+  compile::Compilation compilation_;
+  std::map<std::string, std::unique_ptr<Agent>> agents_;
+  std::set<std::string> objects_;
+  uint64_t ready_ = 0;
+};
+
+TEST(Ready, MeansThatEveryGatewayConcernedRunsIt) {
+  uint64_t ready = 0;
+  for (unsigned seed = 1; seed <= 10; ++seed) {
+    Planes planes(seed);
+    for (int step = 0; step < 4'000; ++step) {
+      planes.Step();
+      if (step % 4 != 0) continue;
+      ASSERT_EQ(planes.Lie(), "") << "seed " << seed << " step " << step;
+    }
+    ready += planes.ready();
+  }
+  EXPECT_GT(ready, 1'000u) << "else it says nothing";
+}
+
+}  // namespace
+}  // namespace weir
