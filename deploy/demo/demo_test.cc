@@ -34,6 +34,25 @@ TEST(CheckShares, RefusesAnswersOfStrangersAndSilence) {
   EXPECT_FALSE(CheckShares(Counts({{"cluster1", 10'000}}), kFounding, 4).ok());
 }
 
+TEST(CheckSurvival, NamesTheBarThatWasMissed) {
+  DemoReport good;
+  good.share_after_kill = {{"cluster1", 0}, {"cluster2", 1}};
+  good.share_after_return = {{"cluster1", 0.74}, {"cluster2", 0.26}};
+  good.seconds_to_return = 25;
+  EXPECT_TRUE(CheckSurvival(good).ok());
+  const auto missed = [&](auto change) {
+    DemoReport bad = good;
+    change(bad);
+    const Status status = CheckSurvival(bad);
+    return status.ok() ? "" : status.error().message;
+  };
+  EXPECT_NE(missed([](DemoReport& report) { report.failed_in_kill = 1; }), "");
+  EXPECT_NE(missed([](DemoReport& report) { report.seconds_to_full_success = 5.1; }), "");
+  EXPECT_NE(missed([](DemoReport& report) { report.share_after_kill["cluster1"] = 0.001; }), "");
+  EXPECT_NE(missed([](DemoReport& report) { report.share_after_return["cluster1"] = 0.72; }), "");
+  EXPECT_NE(missed([](DemoReport& report) { report.seconds_to_return = 31; }), "");
+}
+
 TEST(DemoFolder, IsForOneDemoAtATime) {
   const std::string folder = TempFolder();
   bool leftover = true;
@@ -71,12 +90,19 @@ TEST(DemoReport, IsTheJsonThatIsPromised) {
   DemoReport report;
   report.requests = 24'000;
   report.share_before = {{"cluster1", 0.75}, {"cluster2", 0.25}};
+  report.share_after_kill = {{"cluster1", 0}, {"cluster2", 1}};
+  report.share_after_return = {{"cluster1", 0.75}, {"cluster2", 0.25}};
+  report.seconds_to_return = 23.5;
   report.share_after_change = {{"cluster1", 0.5}, {"cluster2", 0.5}};
   report.seconds_to_new_share = 0.0123;
   report.status = "READY";
   EXPECT_EQ(report.ToJson(),
             "{\n  \"requests\": 24000,\n  \"failed\": 0,\n"
             "  \"share_before\": {\"cluster1\": 0.750000, \"cluster2\": 0.250000},\n"
+            "  \"share_after_kill\": {\"cluster1\": 0.000000, \"cluster2\": 1.000000},\n"
+            "  \"failed_in_kill\": 0,\n  \"seconds_to_full_success\": 0.0000,\n"
+            "  \"share_after_return\": {\"cluster1\": 0.750000, \"cluster2\": 0.250000},\n"
+            "  \"seconds_to_return\": 23.5000,\n"
             "  \"share_after_change\": {\"cluster1\": 0.500000, \"cluster2\": 0.500000},\n"
             "  \"seconds_to_new_share\": 0.0123,\n  \"status\": \"READY\"\n}\n");
 }

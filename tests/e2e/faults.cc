@@ -92,7 +92,14 @@ void FaultTest::ExpectSharesBack(double seconds) {
   const Status reached =
       test::WaitUntil("the old shares", Milliseconds(static_cast<int>(seconds * 1000)), nullptr,
                       [&] { return traffic_->timeline().SharesReached(shares_, from, 0.02, 1.0, 50).has_value(); });
-  EXPECT_TRUE(reached.ok()) << reached.error().message << "\n" << traffic_->timeline().Between(from).ToString();
+  if (reached.ok()) return;
+  std::string why;
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"explain", "health", kHost}, std::vector<std::string>{"get", "traffic"}}) {
+    const auto said = fleet().Weir(command);
+    if (said.ok()) why += said->out + said->err;
+  }
+  ADD_FAILURE() << reached.error().message << "\n" << traffic_->timeline().Between(from).ToString() << "\n" << why;
 }
 
 }  // namespace weir::e2e

@@ -153,9 +153,13 @@ Status Scene::Start() {
   WEIR_TRY(SetWeights(std::vector<unsigned>(options_.clusters, 50)));
   WEIR_TRY(fleet_.WaitForMesh());
   WEIR_TRY(WaitState("READY"));
-  // READY speaks of configuration; the first requests also need the health of what stands behind.
-  return test::WaitUntil("the first answers", test::Milliseconds(30'000), nullptr,
-                         [&] { return Drive(4 * options_.clusters).failed == 0; });
+  // READY speaks of configuration; a T1 also wants to hear from each cluster that its pods answer.
+  std::map<std::string, double> equal;
+  for (unsigned i = 1; i <= options_.clusters; ++i) equal[fmt::format("c{}", i)] = 1;
+  return test::WaitUntil("the first exact split", test::Milliseconds(30'000), nullptr, [&] {
+    const test::LoadReport load = Drive(100 * options_.clusters);
+    return load.failed == 0 && ShareError(load, equal, options_.tier1s * options_.workers).empty();
+  });
 }
 
 Status Scene::WaitState(const std::string& state, test::Milliseconds deadline) const {
