@@ -8,13 +8,74 @@ namespace {
 // Absence of these in what a gateway has can be known; routes, endpoints and secrets go with their parents (rule T19).
 constexpr std::string_view kRemovable[] = {xds::kListener, xds::kCluster, xds::kVirtualHost};
 
+using Named = std::map<std::string, EnvoyResourcePtr>;
+
+const Named& NamedOf(const NodeConfig* config, std::string_view url) {
+  static const Named none;
+  if (config == nullptr) return none;
+  const auto found = config->types.find(url);
+  return found == config->types.end() ? none : found->second;
+}
+
+// Calls `gone(name, resource)` and `come(name, resource)` for what differs; resources that stay are the same object.
+template <typename Gone, typename Come>
+void Compare(const Named& before, const Named& after, Gone gone, Come come) {
+  auto old = before.begin();
+  auto now = after.begin();
+  while (old != before.end() || now != after.end()) {
+    const int order = old == before.end() ? 1 : now == after.end() ? -1 : old->first.compare(now->first);
+    const bool same = order == 0 && old->second == now->second;
+    if (order <= 0 && !same) gone(old->first, *old->second);
+    if (order >= 0 && !same) come(now->first, *now->second);
+    if (order <= 0) ++old;
+    if (order >= 0) ++now;
+  }
+}
+
 }  // namespace
 
 void AppliedLedger::SetConfig(const std::string& workload, std::shared_ptr<const NodeConfig> config) {
   Gateway& gateway = gateways_[workload];
+  for (size_t type = 0; type < std::size(kEnvoyTypes); ++type) {
+    Compare(
+        NamedOf(gateway.config.get(), kEnvoyTypes[type]), NamedOf(config.get(), kEnvoyTypes[type]),
+        [&](const std::string& name, const EnvoyResource& resource) {
+          for (const IntentRef& origin : resource.origins) {
+            IntentKey key{origin.type, origin.name};
+            gateway.pieces[key].parts.erase({type, name});
+            gateway.touched.insert(std::move(key));
+          }
+        },
+        [&](const std::string& name, const EnvoyResource& resource) {
+          for (const IntentRef& origin : resource.origins) {
+            IntentKey key{origin.type, origin.name};
+            gateway.pieces[key].parts.emplace(type, name);
+            gateway.touched.insert(std::move(key));
+          }
+        });
+  }
   gateway.config = std::move(config);
+  if (gateway.forgotten) TouchAll(&gateway);
   gateway.forgotten = false;
   gateway.dirty = true;
+}
+
+void AppliedLedger::TouchAll(Gateway* gateway) {
+  for (const auto& [key, piece] : gateway->pieces) gateway->touched.insert(key);
+}
+
+// Everything that a resource of this answer is made of.
+void AppliedLedger::Touch(Gateway* gateway, const xds::AckEvent& event) {
+  const Named& wanted = NamedOf(gateway->config.get(), event.type_url);
+  const auto touch = [&](const std::string& name) {
+    const auto found = wanted.find(name);
+    if (found == wanted.end()) return;
+    for (const IntentRef& origin : found->second->origins) gateway->touched.emplace(origin.type, origin.name);
+  };
+  for (const xds::NamedVersion& resource : event.accepted_resources) touch(resource.name);
+  for (const xds::NamedVersion& resource : event.rejected_resources) touch(resource.name);
+  for (const std::string& name : event.removed) touch(name);
+  for (const std::string& name : event.replaced) touch(name);
 }
 
 void AppliedLedger::OnOpened(const std::string& workload, uint64_t stream) {
@@ -24,7 +85,10 @@ void AppliedLedger::OnOpened(const std::string& workload, uint64_t stream) {
   gateway.ever_connected = true;
   gateway.acknowledged.clear();
   gateway.rejected.clear();
-  for (auto& [key, said] : gateway.intents) said = {};  // It may be a new process that runs nothing yet.
+  for (auto& [key, piece] : gateway.pieces) {
+    if (piece.said) piece.said.emplace();  // It may be a new process that runs nothing yet.
+  }
+  TouchAll(&gateway);
   gateway.dirty = true;
 }
 
@@ -54,6 +118,7 @@ void AppliedLedger::OnAck(const std::string& workload, uint64_t stream, const xd
   }
   // It has something of that name, but should the version before be wanted again, its old word for it is worth nothing.
   for (const std::string& name : event.replaced) acknowledged[name].clear();
+  Touch(&gateway, event);
   gateway.dirty = true;
 }
 
@@ -62,51 +127,72 @@ void AppliedLedger::Forget(const std::string& workload) {
   if (found == gateways_.end()) return;
   found->second.forgotten = true;
   found->second.stream = 0;
+  TouchAll(&found->second);
   found->second.dirty = true;
+}
+
+// It still runs something that it should not.
+bool AppliedLedger::HasLeftovers(Gateway* gateway) {
+  for (const std::string_view url : kRemovable) {
+    const Named& wanted = NamedOf(gateway->config.get(), url);
+    for (const auto& [name, version] : gateway->acknowledged[std::string(url)]) {
+      if (!wanted.contains(name)) return true;
+    }
+  }
+  return false;
+}
+
+// What can be said of a piece that something is made of.
+std::optional<AppliedLedger::Said> AppliedLedger::Judge(Gateway* gateway, const IntentKey& key, const Piece& piece) {
+  std::string wanted;
+  bool runs = true;
+  const Rejection* rejection = nullptr;
+  for (const auto& [type, name] : piece.parts) {
+    const std::string url(kEnvoyTypes[type]);
+    const EnvoyResource& resource = *NamedOf(gateway->config.get(), url).at(name);
+    for (const IntentRef& origin : resource.origins) {
+      if (origin.type == key.first && origin.name == key.second) wanted = origin.version;
+    }
+    const auto& acknowledged = gateway->acknowledged[url];
+    const auto has = acknowledged.find(name);
+    if (has != acknowledged.end() && has->second == resource.resource->version) continue;
+    runs = false;
+    const auto& rejected = gateway->rejected[url];
+    const auto refusal = rejected.find(name);
+    if (refusal != rejected.end() && refusal->second.version == resource.resource->version)
+      rejection = &refusal->second;
+  }
+  Said said = piece.said.value_or(Said());
+  if (runs) said.version = wanted;
+  said.rejected_version = rejection == nullptr ? "" : wanted;
+  said.error = rejection == nullptr ? "" : rejection->error;
+  return said;
 }
 
 void AppliedLedger::Recompute(Gateway* gateway) {
   gateway->dirty = false;
   if (gateway->config == nullptr) return;
-  if (gateway->forgotten) {
-    gateway->intents.clear();
-    return;
-  }
-  struct Verdict {
-    std::string version;
-    bool runs = true;
-    const Rejection* rejection = nullptr;
-  };
-  std::map<IntentKey, Verdict> verdicts;
-  bool leftovers = false;  // It still runs something that it should not.
-  for (const auto& [url, resources] : gateway->config->types) {
-    const auto& acknowledged = gateway->acknowledged[url];
-    const auto& rejected = gateway->rejected[url];
-    for (const auto& [name, resource] : resources) {
-      const auto has = acknowledged.find(name);
-      const bool runs = has != acknowledged.end() && has->second == resource->resource->version;
-      const auto refusal = rejected.find(name);
-      const bool refused = !runs && refusal != rejected.end() && refusal->second.version == resource->resource->version;
-      for (const IntentRef& origin : resource->origins) {
-        Verdict& verdict = verdicts[{origin.type, origin.name}];
-        verdict.version = origin.version;
-        verdict.runs = verdict.runs && runs;
-        if (refused) verdict.rejection = &refusal->second;
+  std::optional<bool> may_forget;  // Asked once, and only when something is made of nothing any more.
+  std::set<IntentKey> later;
+  for (const IntentKey& key : gateway->touched) {
+    const auto found = gateway->pieces.find(key);
+    if (found == gateway->pieces.end()) continue;
+    Piece& piece = found->second;
+    gateway->unsaid.insert(key);
+    if (gateway->forgotten) {
+      piece.said.reset();
+    } else if (!piece.parts.empty()) {
+      piece.said = Judge(gateway, key, piece);
+    } else {
+      if (!may_forget) may_forget = gateway->stream != 0 && !HasLeftovers(gateway);
+      if (*may_forget) {
+        piece.said.reset();
+      } else {
+        later.insert(key);
       }
     }
   }
-  for (const std::string_view url : kRemovable) {
-    const auto& wanted = gateway->config->types.find(url)->second;
-    for (const auto& [name, version] : gateway->acknowledged[std::string(url)]) leftovers |= !wanted.contains(name);
-  }
-  for (const auto& [key, verdict] : verdicts) {
-    Said& said = gateway->intents[key];
-    if (verdict.runs) said.version = verdict.version;
-    said.rejected_version = verdict.rejection == nullptr ? "" : verdict.version;
-    said.error = verdict.rejection == nullptr ? "" : verdict.rejection->error;
-  }
-  if (leftovers || gateway->stream == 0) return;
-  std::erase_if(gateway->intents, [&](const auto& entry) { return !verdicts.contains(entry.first); });
+  gateway->touched = std::move(later);
 }
 
 bool AppliedLedger::ReportOne(bool full, Gateway* gateway, v1::GatewayApplied* out) {
@@ -114,28 +200,33 @@ bool AppliedLedger::ReportOne(bool full, Gateway* gateway, v1::GatewayApplied* o
   const bool connected = gateway->stream != 0;
   bool differs = full || !gateway->reported_once || connected != gateway->reported_connected;
   out->set_connected(connected);
-  for (const auto& [key, said] : gateway->intents) {
-    const auto before = gateway->reported.find(key);
-    if (!full && before != gateway->reported.end() && before->second == said) continue;
-    v1::AppliedIntent* intent = out->add_intents();
-    intent->set_type(key.first);
-    intent->set_name(key.second);
-    intent->set_version(said.version);
-    intent->set_rejected_version(said.rejected_version);
-    intent->set_error(said.error);
-    differs = true;
-  }
-  if (!full) {
-    for (const auto& [key, said] : gateway->reported) {
-      if (gateway->intents.contains(key)) continue;
+  const auto say = [&](std::map<IntentKey, Piece>::iterator at) {
+    auto& [key, piece] = *at;
+    if (piece.said ? full || piece.reported != piece.said : !full && piece.reported) {
       v1::AppliedIntent* intent = out->add_intents();
       intent->set_type(key.first);
       intent->set_name(key.second);
-      intent->set_removed(true);
+      if (piece.said) {
+        intent->set_version(piece.said->version);
+        intent->set_rejected_version(piece.said->rejected_version);
+        intent->set_error(piece.said->error);
+      } else {
+        intent->set_removed(true);
+      }
       differs = true;
     }
+    piece.reported = piece.said;
+    return piece.said || !piece.parts.empty() ? std::next(at) : gateway->pieces.erase(at);
+  };
+  if (full) {
+    for (auto at = gateway->pieces.begin(); at != gateway->pieces.end();) at = say(at);
+  } else {
+    for (const IntentKey& key : gateway->unsaid) {
+      const auto at = gateway->pieces.find(key);
+      if (at != gateway->pieces.end()) say(at);
+    }
   }
-  gateway->reported = gateway->intents;
+  gateway->unsaid.clear();
   gateway->reported_connected = connected;
   gateway->reported_once = true;
   return differs;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -45,6 +46,12 @@ class AppliedLedger {
     std::string version;
     std::string error;
   };
+  // One piece of intent, as this gateway runs it.
+  struct Piece {
+    std::set<std::pair<size_t, std::string>> parts;  // The resources made of it: place in kEnvoyTypes, name.
+    std::optional<Said> said;                        // None: nothing is known of it (any more).
+    std::optional<Said> reported;
+  };
   struct Gateway {
     std::shared_ptr<const NodeConfig> config;
     uint64_t stream = 0;          // 0 = not connected.
@@ -52,12 +59,17 @@ class AppliedLedger {
     bool forgotten = false;
     std::map<std::string, std::map<std::string, std::string>> acknowledged;  // Type URL, name -> version.
     std::map<std::string, std::map<std::string, Rejection>> rejected;
-    std::map<IntentKey, Said> intents;
+    std::map<IntentKey, Piece> pieces;
+    std::set<IntentKey> touched;  // What may have changed since it was last looked at: the rest costs nothing.
+    std::set<IntentKey> unsaid;   // What may differ from what was reported.
     bool dirty = true;
     bool reported_connected = false;
     bool reported_once = false;
-    std::map<IntentKey, Said> reported;
   };
+  static void Touch(Gateway* gateway, const xds::AckEvent& event);
+  static void TouchAll(Gateway* gateway);
+  static bool HasLeftovers(Gateway* gateway);
+  static std::optional<Said> Judge(Gateway* gateway, const IntentKey& key, const Piece& piece);
   static void Recompute(Gateway* gateway);
   static bool ReportOne(bool full, Gateway* gateway, v1::GatewayApplied* out);
 

@@ -144,11 +144,11 @@ void MakeSpread(const mesh::v1::DestinationSet& set, const Intent& intent, int64
 void MakeLocal(const mesh::v1::DestinationSet& set, const v1::Service* service, const Facts& facts,
                const ClusterIdentity& identity, int64_t interval_ms, NodeProfile profile, cluster::Cluster* out,
                endpoint::ClusterLoadAssignment* endpoints) {
-  Start(set.name(), out);
+  Start(ClusterName(set), out);
   (*WeirMetadata(out->mutable_metadata()))["host"].set_string_value(set.hostname());
   SayJudgement(false, profile, out);
   AddMeshCheck(set.service().host(), interval_ms, profile, out);
-  endpoints->set_cluster_name(set.name());
+  endpoints->set_cluster_name(ClusterName(set));
   endpoints->mutable_policy()->mutable_overprovisioning_factor()->set_value(kOverprovisioning);
   auto* locality = endpoints->add_endpoints();
   locality->mutable_locality()->set_sub_zone(identity.cluster);

@@ -22,6 +22,11 @@ void SetMilliseconds(int64_t milliseconds, google::protobuf::Duration* duration)
 
 std::string ServiceSni(uint32_t port, std::string_view host) { return fmt::format("outbound_.{}_._.{}", port, host); }
 
+std::string ClusterName(const mesh::v1::DestinationSet& set) {
+  if (!set.has_service()) return set.name();
+  return fmt::format("{}@{}/{}:{}", set.name(), set.service().namespace_(), set.service().host(), set.service().port());
+}
+
 void MeshTls(const Peers& peers, tls::CommonTlsContext* context) {
   auto* own = context->add_tls_certificate_sds_secret_configs();
   own->set_name("identity");

@@ -42,6 +42,10 @@ void SetMilliseconds(int64_t milliseconds, google::protobuf::Duration* duration)
 // SNI "outbound_.<port>_._.<host>" names one port of a service at the pod proxies.
 std::string ServiceSni(uint32_t port, std::string_view host);
 
+// Name of the Envoy cluster of a set. A service is part of it: when a route turns to another service, the old cluster
+// serves whole until the new one is whole and the routes point there (make before break).
+std::string ClusterName(const mesh::v1::DestinationSet& set);
+
 // Who the peer must be. An empty list of ids means nobody, never anybody.
 struct Peers {
   std::vector<std::string> exact;

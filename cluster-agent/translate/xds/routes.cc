@@ -89,12 +89,13 @@ void SetAction(const mesh::v1::Route& from, const Intent& intent, route::Route* 
     }
     return;
   }
-  if (!intent.destination_sets.contains(from.destination_set())) {
+  const auto set = intent.destination_sets.find(from.destination_set());
+  if (set == intent.destination_sets.end()) {
     to->mutable_direct_response()->set_status(503);
     return;
   }
   auto* action = to->mutable_route();
-  action->set_cluster(from.destination_set());
+  action->set_cluster(ClusterName(*set->second.message));
   if (from.has_timeout())
     *action->mutable_timeout() = from.timeout();
   else

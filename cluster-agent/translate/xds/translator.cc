@@ -154,9 +154,10 @@ class NodeTranslation {
       const bool on_mesh = tier2 && std::find(elsewhere.begin(), elsewhere.end(), host_name) == elsewhere.end();
       if (on_mesh) port->tier2_hosts[hostname];
       for (const mesh::v1::Route& route : host->second.message->routes()) {
-        if (!route.has_destination_set() || !intent_.destination_sets.contains(route.destination_set())) continue;
+        const auto set = intent_.destination_sets.find(route.destination_set());
+        if (!route.has_destination_set() || set == intent_.destination_sets.end()) continue;
         sets_.insert(route.destination_set());
-        if (on_mesh) port->tier2_hosts[hostname].insert(route.destination_set());
+        if (on_mesh) port->tier2_hosts[hostname].insert(envoy_v3::ClusterName(*set->second.message));
       }
     }
   }
@@ -211,7 +212,7 @@ class NodeTranslation {
     return Ref("Host", host.message->name(), host.version);
   }
 
-  // The intent's version, which of its destination sets exist, and what of them the routes of a stock Envoy depend on.
+  // The intent's version, the clusters of its destination sets, and what of them the routes of a stock Envoy depend on.
   std::string HostInput(const Piece<mesh::v1::Host>& host) const {
     std::string input = host.message->name() + " " + host.version;
     for (const mesh::v1::Route& route : host.message->routes()) {
@@ -219,9 +220,10 @@ class NodeTranslation {
       const auto set = intent_.destination_sets.find(route.destination_set());
       if (set == intent_.destination_sets.end()) {
         input += '0';
-      } else if (!profile_.hardened) {
-        input += '1';
-      } else {
+        continue;
+      }
+      input += ' ' + envoy_v3::ClusterName(*set->second.message);
+      if (profile_.hardened) {
         input += set->second.message->has_service() ? 's' : OneBeforeOthers(*set->second.message) ? 'o' : 'e';
       }
     }
@@ -229,8 +231,8 @@ class NodeTranslation {
   }
 
   void AddDestination(const Piece<mesh::v1::DestinationSet>& set) {
-    const std::string& name = set.message->name();
-    Origins origins{Ref("DestinationSet", name, set.version)};
+    const std::string name = envoy_v3::ClusterName(*set.message);
+    Origins origins{Ref("DestinationSet", set.message->name(), set.version)};
     const int64_t interval_ms = CheckInterval(*set.message);
     std::string input =
         fmt::format("{} {} {} {}\n", set.version, identity_.cluster, identity_.trust_domain, interval_ms);

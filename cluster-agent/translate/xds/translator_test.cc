@@ -107,15 +107,39 @@ TEST(Translator, ServesEachTier2HostOnTheMeshPortToItsCallersOnly) {
   ASSERT_TRUE(mesh.filter_chains(1).filters(0).typed_config().UnpackTo(&http));
   EXPECT_EQ(http.rds().route_config_name(), "in/app=t2/80");
 
-  const auto endpoints = Get<endpoint::ClusterLoadAssignment>(*config, xds::kEndpoints, "local");
+  const auto endpoints =
+      Get<endpoint::ClusterLoadAssignment>(*config, xds::kEndpoints, "local@shop/web.shop.svc.cluster.local:80");
   ASSERT_EQ(endpoints.endpoints(0).lb_endpoints_size(), 2);
   const auto& address = endpoints.endpoints(0).lb_endpoints(0).endpoint().address().socket_address();
   EXPECT_EQ(address.address(), "127.0.2.21");
   EXPECT_EQ(address.port_value(), 15443u);
   tls::UpstreamTlsContext upstream;
-  ASSERT_TRUE(
-      Get<cluster::Cluster>(*config, xds::kCluster, "local").transport_socket().typed_config().UnpackTo(&upstream));
+  ASSERT_TRUE(Get<cluster::Cluster>(*config, xds::kCluster, "local@shop/web.shop.svc.cluster.local:80")
+                  .transport_socket()
+                  .typed_config()
+                  .UnpackTo(&upstream));
   EXPECT_EQ(upstream.sni(), "outbound_.80_._.web.shop.svc.cluster.local");
+}
+
+TEST(Translator, LeavesHostsOffTheMeshPortThatAnotherPortAnswersThere) {
+  Intent intent = InClusterIntent();
+  // A lower port that only redirects must not take the host's name on the mesh port.
+  Put<mesh::v1::Listener>(
+      R"(name: "in/app=t2/79" port: 79 tier: TIER2 selector { namespace: "in" labels { key: "app" value: "t2" } }
+    hosts: "in/app=t2/79/shop.example" public_only_hosts: "in/app=t2/79/shop.example"
+    allowed_callers: "spiffe://edge.weir/ns/edge/sa/default")",
+      &intent);
+  Put<mesh::v1::Host>(
+      "name: 'in/app=t2/79/shop.example' hostname: 'shop.example' routes { redirect { path: '/' code: 301 } }",
+      &intent);
+  Translator translator(Identity("c1"));
+  const auto config = translator.Translate(intent, InCluster(), "in/t2", kOurs);
+  EXPECT_THAT(Names(*config, xds::kListener), ElementsAre("15443", "79", "80"));
+  const auto mesh = Get<envoy_v3::listener::Listener>(*config, xds::kListener, "15443");
+  ASSERT_EQ(mesh.filter_chains_size(), 2);  // And the one of the health digest.
+  hcm::HttpConnectionManager http;
+  ASSERT_TRUE(mesh.filter_chains(1).filters(0).typed_config().UnpackTo(&http));
+  EXPECT_EQ(http.rds().route_config_name(), "in/app=t2/80");
 }
 
 TEST(Translator, PutsAPodProxyBeforeEachPortOfAService) {
