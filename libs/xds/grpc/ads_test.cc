@@ -56,7 +56,7 @@ class AdsTest : public testing::Test {
     StartServer(0);
   }
   void TearDown() override {
-    client_.reset();
+    StopClient();
     StopServer();
   }
   void StartServer(int port) {
@@ -134,6 +134,11 @@ class AdsTest : public testing::Test {
     };
     client_ = std::make_unique<AdsClient>(std::move(options));
     client_->Start();
+  }
+  // Its callbacks use client_, so they end before the pointer does.
+  void StopClient() {
+    if (client_ != nullptr) client_->Stop();
+    client_.reset();
   }
   bool Seen(const std::string& name, const std::string& value) {
     return watch_.Until([&] {
@@ -251,7 +256,7 @@ TEST_F(AdsTest, DialsAnewWhenTheStreamIsOpenButSilent) {
   StartClient("secret", std::chrono::milliseconds(200));
   ASSERT_TRUE(watch_.Until([&] { return losses_ >= 2; }));
   EXPECT_NE(reason_.find("stalled"), std::string::npos) << reason_;
-  client_.reset();
+  StopClient();
   server->Shutdown(std::chrono::system_clock::now());
 }
 
