@@ -53,8 +53,8 @@ TEST(DigestReader, KnowsAPeerWithoutADigest) {
 
 TEST(DigestReader, BelievesNoGarbage) {
   for (const std::string& body : {Chunked("weir-health 2\n"), Chunked("hello\n"), std::string("zz\r\n"),
-                                 Chunked("weir-health 1\ndown \n"), Chunked("weir-health 1\ndown a\tb x\n"),
-                                 Chunked("weir-health 1\n" + std::string(DigestReader::kMaxLine + 1, 'x'))}) {
+                                  Chunked("weir-health 1\ndown \n"), Chunked("weir-health 1\ndown a\tb x\n"),
+                                  Chunked("weir-health 1\n" + std::string(DigestReader::kMaxLine + 1, 'x'))}) {
     DigestReader reader;
     EXPECT_EQ(Feed(reader, kHead + body), State::kGarbage) << body;
     EXPECT_EQ(Feed(reader, Chunked("weir-health 1\nready 1\n")), State::kGarbage);
