@@ -14,8 +14,9 @@
 namespace weir::identity {
 namespace {
 
-// Clocks of a fleet differ a little; a certificate is good from this long before it was made.
-constexpr Duration kBackdate = std::chrono::minutes(5);
+// Clocks differ, and some are wrong by an hour (a time zone in the wrong place): a certificate is good from this long
+// before it was made.
+constexpr Duration kBackdate = std::chrono::hours(2);
 
 Error Broken(std::string_view what) { return Internal("OPENSSL", "could not {}", what).WithCause(OpensslReason()); }
 

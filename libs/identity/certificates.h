@@ -43,7 +43,7 @@ Result<std::string> NewKey();
 // PKCS#10 request for that key; its names are ignored by every signer of Weir.
 Result<std::string> MakeCsr(std::string_view key_pem);
 
-// Every certificate begins a tenth of its life, at most 5 minutes, before now: clocks differ.
+// Every certificate begins a tenth of its life, at most 2 hours, before now: clocks differ.
 
 // Self-signed root, default 10 years.
 Result<Authority> NewRoot(std::string_view common_name, const Clock& clock = Clock::Real(),
