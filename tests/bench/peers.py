@@ -1,5 +1,6 @@
 """The contenders of the data plane: ours and its peers, each on one worker of one core, on a port of its own."""
 import glob
+import hashlib
 import json
 import os
 import subprocess
@@ -130,7 +131,9 @@ def weir(name, backend, routes=1, certificates=None, start=True):
     command = [os.path.join(BIN, "weir-bench-lastgood"), f"{folder}/last-good", NODE, listen, backend, str(routes)]
     if certificates:
         command += [CALLER, certificates.root]
-        write(f"{folder}/identity.pem", read(certificates.server_key) + read(certificates.server))
+        identity = read(certificates.server_key) + read(certificates.server)
+        digest = hashlib.sha256(identity.encode()).hexdigest()
+        write(f"{folder}/identity.1", f"weir-identity 1\nsha256 {digest}\nbytes {len(identity)}\n\n{identity}")
         root = read(certificates.root)
     else:
         root = openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
