@@ -115,7 +115,7 @@ TEST(Rotation, NoHandshakeFailsWhileLeavesAndIntermediatesAreRenewed) {
     fmt::print("{}: {} handshakes, {} failed, {} leaves and {} intermediates of the server, {} leaves of the client\n",
                where, seen.handshakes, seen.failed, seen.leaves.size(), seen.intermediates.size(), seen.own.size());
     EXPECT_EQ(seen.failed, 0u) << where << ": " << seen.first_error;
-    EXPECT_GE(seen.handshakes, 100u) << where;
+    EXPECT_GE(seen.handshakes, 20u) << where;
   }
   EXPECT_EQ(report.failed, 0u) << report.first_error;
   EXPECT_GT(report.requests, 500u);
