@@ -9,7 +9,7 @@ using test::Milliseconds;
 Scene* FaultTest::scene_ = nullptr;
 
 Status FaultTest::BringUp(SceneOptions options) {
-  options.agent_flags = {"--minimum-hold", "1s", "--slow-return", "2s"};
+  options.agent_flags = {"--minimum-hold", "1s", "--slow-return", "1s"};
   scene_ = new Scene(std::move(options));
   WEIR_TRY(scene_->BringUp());
   return scene_->SetWeights({75, 25});

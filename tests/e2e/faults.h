@@ -24,7 +24,7 @@ constexpr double kBack =
 constexpr double kRate = 200;  // Requests per second, open loop.
 
 // One scene for all faults of a binary: two clusters at 75/25 behind two T1s, and requests that never stop. Hold and
-// slow return are shortened to 1 s and 2 s; the demo shows the real ones.
+// slow return are shortened to 1 s; the demo shows the real ones.
 class FaultTest : public testing::Test {
  protected:
   static Status BringUp(SceneOptions options);

@@ -89,25 +89,30 @@ TEST_F(NetworkFaults, AnswersThatVanishLoseNoGet) {
   ExpectNothingLost();
 }
 
-TEST_F(NetworkFaults, DelayAndLossMoveNoShare) {
+TEST_F(NetworkFaults, DelayMovesNoShareAndLossLosesNoGet) {
   ASSERT_GT(relay_->connections(), 0u);  // Else there would be nothing to delay.
-  Mark("100 ms each way to c2, 1 % of the packets to and from c1 lost");
+  Mark("100 ms each way to c2, then 1 % of the packets to and from c1 lost too");
   relay_->SetDelay(test::Milliseconds(100));
+  traffic_->RunFor(2);
+  ExpectNothingLost();
+  EXPECT_NEAR(Since().Share("c1"), 0.75, 0.02);
+  EXPECT_GE(Since().slowest, 0.2);  // It was slow indeed.
   for (const auto& [from, to] : {std::pair(edge_, tier2_), std::pair(tier2_, edge_)}) {
     const Status lossy = PrivateNetwork::Lose(from, to, 1);
     ASSERT_TRUE(lossy.ok()) << lossy.error().message;
   }
-  traffic_->RunFor(4);
+  traffic_->RunFor(3);
   relay_->SetDelay(test::Milliseconds(0));
   Heal();
   ExpectNothingLost();
-  EXPECT_NEAR(Since().Share("c1"), 0.75, 0.05);
-  EXPECT_GE(Since().slowest, 0.2);  // It was slow indeed.
+  // A connection attempt that loses its first packet takes longer than a connection may, which can cost the cluster a
+  // short absence; most of its share stays.
+  EXPECT_GT(Since().Share("c1"), 0.4);
 }
 
 TEST_F(NetworkFaults, FlappingIsHeldOut) {
-  Mark("c1 unreachable and back every second");
-  for (int i = 0; i < 3; ++i) {
+  Mark("c1 unreachable for 3 s, back for half a second, and again");
+  for (int i = 0; i < 2; ++i) {
     Drop(edge_, tier2_);
     Drop(tier2_, edge_);
     traffic_->RunFor(3);
