@@ -70,6 +70,8 @@ class Gateway::State {
 
   Status Ready() const {
     std::lock_guard lock(mutex_);
+    // Handed over: who still asks here asks about the address, and there the successor serves.
+    if (handed_over_) return {};
     if (draining_) return Unavailable("DRAINING", "draining");
     if (!identified_) return Unavailable("NOT_READY", "no identity from the agent yet");
     if (!configurator_.Serving()) return Unavailable("NOT_READY", "no configuration from the agent yet");
@@ -195,9 +197,8 @@ class Gateway::State {
   void HandOver() {
     {
       std::lock_guard lock(mutex_);
-      draining_ = true;
+      handed_over_ = draining_ = true;
     }
-    handed_over_ = true;
     std::promise<void> ended;
     engine_.DrainHandedOver([&ended] { ended.set_value(); });
     ended.get_future().wait();

@@ -4,6 +4,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -108,7 +109,11 @@ class Upgrade : public testing::Test {
     test::Command command = scene_->fleet().Find(gateway)->command();
     command.name += " again";
     command.log_file = fmt::format("{}.{}", command.log_file, ++generation_);
-    for (std::string& argument : more) command.argv.push_back(std::move(argument));
+    for (std::string& argument : more) {  // A flag that it has already gets the new value.
+      const auto known = std::find(command.argv.begin(), command.argv.end(), argument);
+      if (argument.starts_with("--") && known != command.argv.end()) command.argv.erase(known, known + 2);
+      command.argv.push_back(std::move(argument));
+    }
     for (std::string& variable : env) command.env.push_back(std::move(variable));
     auto started = Process::Start(command);
     EXPECT_TRUE(started.ok());
