@@ -2,24 +2,10 @@
 
 #include <algorithm>
 
+#include "libs/proxy/message.h"
 #include "libs/proxy/worker.h"
 
 namespace weir::proxy {
-namespace {
-
-constexpr uint64_t kStalledMs =
-    250;  // A timer that rings so much later than asked: this thread stood still, not the peer.
-
-std::string_view ReasonIn(const net::ResponseHead& head) {
-  for (size_t i = 0; i < head.count; ++i) {
-    if (head.lines[i].field == net::Field::kInternal && head.Name(head.lines[i]) == "x-weir-reason") {
-      return head.Value(head.lines[i]).substr(0, 64);
-    }
-  }
-  return {};
-}
-
-}  // namespace
 
 ActiveCheck::~ActiveCheck() {
   if (asking_) owner_.CheckEnded();
@@ -56,7 +42,7 @@ void ActiveCheck::Again() {
 void ActiveCheck::OnTimer() {
   if (!asking_) return Ask();
   const uint64_t now = worker_.loop().now_ms();
-  if (now > due_ms_ + kStalledMs && !patient_) {
+  if (now > due_ms_ + HealthConnection::kStalledMs && !patient_) {
     patient_ = true;
     if (connection_ != nullptr) connection_->Look();
     if (asking_) Schedule(200);
@@ -118,7 +104,7 @@ void ActiveCheck::OnBytes(const char* data, size_t size) {
   if (!whole && head.body == net::BodyKind::kLength && head.content_length <= 4096 && rest < head.content_length)
     return;
   const bool good = head.status < 300;
-  const std::string_view reason = ReasonIn(head);
+  const std::string_view reason = ReasonOf(head).substr(0, 64);
   const std::string text =
       reason.empty() ? fmt::format("status {}", head.status) : fmt::format("status {} {}", head.status, reason);
   Answered(good ? Outcome::kGood : Outcome::kBad, text, whole && !head.close);

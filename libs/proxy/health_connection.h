@@ -13,6 +13,8 @@ class Worker;
 // One connection that health keeps to an endpoint, plain or TLS. Its owner watches the clock.
 class HealthConnection : public net::Watcher, public net::Deferred {
  public:
+  // A timer that rings so much later than asked: this thread stood still, not the peer.
+  static constexpr uint64_t kStalledMs = 250;
   enum class End : uint8_t {
     kRefused,   // No connection: nobody listens there, or no way leads there.
     kTls,       // A connection, but the handshake broke off.

@@ -8,7 +8,6 @@ namespace weir::proxy {
 namespace {
 
 constexpr uint64_t kFirstBackoffMs = 100, kMaxBackoffMs = 1'000;
-constexpr uint64_t kStalledMs = 250;  // A timer that rings so much later than asked: this thread stood still.
 constexpr uint64_t kNoIdentityMs = 50;
 
 }  // namespace
@@ -41,7 +40,7 @@ void DigestPeer::OnTimer() {
   if (connection_ == nullptr) return Connect();
   // Late ourselves, or its beats lie unread because this thread had no time: not its fault.
   const uint64_t now = worker_.loop().now_ms();
-  if (now > due_ms_ + kStalledMs && !patient_) {
+  if (now > due_ms_ + HealthConnection::kStalledMs && !patient_) {
     patient_ = true;
     Schedule(200);
     return connection_->Look();

@@ -53,6 +53,11 @@ struct HealthUpdate {
   uint64_t digest_version = 0;
 };
 
+// What the judge knows of a locality; null = nothing. `index` is where it most likely stands.
+const LocalityHealth* HealthOf(const SetHealth* health, size_t index, const std::string& cluster);
+// The localities of a set as libs/traffic takes them: what is configured, less what the judge leaves out.
+std::vector<traffic::Candidate> CandidatesOf(const Cluster& cluster, const SetHealth* health);
+
 // What a request taught about an endpoint.
 enum class Failure : uint8_t {
   kConnect,  // No connection, or no TLS.

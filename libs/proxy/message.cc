@@ -76,6 +76,20 @@ std::string_view Phrase(int status) {
 
 }  // namespace
 
+std::string_view ReasonOf(const net::ResponseHead& head) {
+  for (size_t i = 0; i < head.count; ++i) {
+    const net::HeaderLine& line = head.lines[i];
+    if (line.field != net::Field::kInternal) continue;
+    const std::string_view name = head.Name(line);
+    constexpr std::string_view kName = "x-weir-reason";
+    if (name.size() == kName.size() &&
+        std::equal(name.begin(), name.end(), kName.begin(), [](char a, char b) { return (a | 0x20) == (b | 0x20); })) {
+      return head.Value(line);
+    }
+  }
+  return {};
+}
+
 bool IsRequestId(std::string_view text) {
   if (text.empty() || text.size() > 128) return false;
   for (const char c : text) {

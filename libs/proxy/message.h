@@ -19,6 +19,8 @@ struct Forwarding {
 };
 void WriteRequestHead(const net::RequestHead& head, std::string_view target, const Forwarding& forwarding,
                       std::string& out);
+// x-weir-reason of an answer; "" without one. Views into the head's bytes.
+std::string_view ReasonOf(const net::ResponseHead& head);
 bool IsRequestId(std::string_view text);  // 1 to 128 of [A-Za-z0-9._-].
 
 struct ResponseOptions {

@@ -48,7 +48,7 @@ Status Session::Open(net::Fd fd) {
 
 void Session::Close() {
   if (state_ == State::kClosed) return;
-  if (exchange_.upstream != nullptr) DropUpstream(false);
+  DropUpstream(false);
   LeaveDigest();
   state_ = State::kClosed;
   transport_.Close();
@@ -181,8 +181,7 @@ bool Session::ReadOnce() {
         if (transport_.hung_up() && transport_.PeerGone()) Abort(499, "caller_gone");
         return false;
       }
-      if (exchange_.upstream == nullptr || !exchange_.upstream->connected() ||
-          exchange_.upstream->transport.unsent() > worker_.limits().unsent_bytes) {
+      if (exchange_.upstream == nullptr || exchange_.upstream->transport.unsent() > worker_.limits().unsent_bytes) {
         if (transport_.hung_up() && transport_.PeerGone()) Abort(499, "caller_gone");
         return false;
       }
@@ -366,35 +365,37 @@ void Session::Answer(const net::RequestHead& head, const RouteAction& action, st
   Reply(static_cast<int>(redirect.status), {}, {}, location);
 }
 
-// Chooses where the request goes and sends it there, or queues it behind the connect.
+// Chooses where the request goes and sends it there, or queues it for the next connection.
 void Session::Dispatch(std::string_view target, const net::RequestHead& head) {
   exchange_.cluster->budget.Request(worker_.loop().now_ms());
   exchange_.choice = exchange_.cluster->Pick();
   if (exchange_.choice.pool == nullptr) return Reply(503, "no_cluster_can_serve", {}, "retry-after: 1\r\n");
-  Upstream* upstream = Upstream::Take(worker_, exchange_.choice.pool, this);
-  if (upstream == nullptr) {
-    std::string serialized;
-    BuildRequestHead(head, target, serialized);
-    exchange_.cluster->Failed(worker_, exchange_.choice, Failure::kConnect);
-    if (!Move(Why::kConnectionFailed, serialized)) Reply(503, "connect_failed", {}, "retry-after: 1\r\n");
-    return;
-  }
-  exchange_.upstream = upstream;
   Chosen();
-  BuildRequestHead(head, target, upstream->head);
-  if (upstream->connected()) SendHeld();
+  exchange_.upstream = Upstream::TakeIdle(*exchange_.choice.pool, this);
+  BuildRequestHead(head, target, RequestHead());
+  if (exchange_.upstream != nullptr) return SendHeld();
+  Await();
 }
 
-// Sends an already serialized head by the present choice. False = no connection can be had.
-bool Session::Engage(std::string&& head) {
-  if (exchange_.choice.pool == nullptr) return false;
-  Upstream* upstream = Upstream::Take(worker_, exchange_.choice.pool, this);
-  if (upstream == nullptr) return false;
-  exchange_.upstream = upstream;
+// Sends an already serialized head by the present choice.
+void Session::Engage(std::string&& head) {
   Chosen();
-  upstream->head = std::move(head);
-  if (upstream->connected()) SendHeld();
-  return true;
+  exchange_.upstream = Upstream::TakeIdle(*exchange_.choice.pool, this);
+  RequestHead() = std::move(head);
+  if (exchange_.upstream != nullptr) return SendHeld();
+  Await();
+}
+
+void Session::Await() {
+  const std::shared_ptr<Pool> pool = exchange_.choice.pool;
+  pool->waiting.push_back(*this);
+  if (Upstream::ConnectFor(worker_, pool)) return;
+  pool->waiting.erase(pool->waiting.iterator_to(*this));
+  OnNoConnection();
+}
+
+std::string& Session::RequestHead() {
+  return exchange_.upstream != nullptr ? exchange_.upstream->head : exchange_.head;
 }
 
 // Remembers under which label the answer is counted.
@@ -413,7 +414,9 @@ void Session::Chosen() {
   exchange_.log->endpoint = exchange_.choice.pool->address.ToString();
 }
 
-void Session::OnUpstreamConnected() {
+void Session::OnConnection(Upstream& upstream) {
+  exchange_.upstream = &upstream;
+  upstream.head = std::exchange(exchange_.head, {});
   SendHeld();
   if (state_ == State::kExchange && !exchange_.request.done) worker_.loop().Defer(*this);
 }
@@ -442,7 +445,7 @@ void Session::ForwardRequestBody(const char* data, size_t size) {
   moved_ms_ = worker_.loop().now_ms();
   BodyPieces pieces;
   bool ok = true;
-  const bool connected = exchange_.upstream != nullptr && exchange_.upstream->connected();
+  const bool connected = exchange_.upstream != nullptr;
   const auto forward = [&](const iovec* parts, int count) {
     if (!connected) {
       for (int i = 0; i < count; ++i) held_.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
@@ -565,6 +568,10 @@ void Session::ForwardResponseBody(const char* data, size_t size) {
 void Session::EndOfResponse(bool clean) { Finish(clean && exchange_.reusable && exchange_.request.done); }
 
 void Session::DropUpstream(bool reusable) {
+  if (is_linked()) {
+    auto& queue = exchange_.choice.pool->waiting;
+    queue.erase(queue.iterator_to(*this));
+  }
   Upstream* upstream = std::exchange(exchange_.upstream, nullptr);
   if (upstream == nullptr) return;
   if (reusable) {

@@ -30,7 +30,7 @@ struct Body {
 };
 
 // One connection of a caller, and the exchange that is under way on it. It lives and dies on its worker.
-class Session : public net::Watcher, public net::Deferred, public net::Timer {
+class Session : public net::Watcher, public net::Deferred, public net::Timer, public Waiter {
  public:
   Session(Worker& worker, ListenerSocket& listener, const net::Address& peer);
   ~Session() override;
@@ -49,10 +49,13 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer {
   void OnTimer() override;
 
   // From the upstream of the exchange.
-  void OnUpstreamConnected();
   void OnUpstreamBytes(const char* data, size_t size);
-  // `connecting`: nothing of the request has been sent.
-  void OnUpstreamLost(bool connecting, std::string_view why);
+  void OnUpstreamLost(std::string_view why);
+  // From the pool whose queue the request has just left: with a connection, or because none could be had.
+  void OnConnection(Upstream& upstream);
+  void OnNoConnection();
+  // Goes where it need not wait for `pool`, if there is such a place.
+  void LeaveQueue(const Pool& pool);
   // From the worker, never within one of the calls above: the endpoint was judged dead (with its cluster, or alone). An
   // exchange that waits for it moves to another cluster when it may be repeated, else its caller is told at once. May
   // close this session.
@@ -78,6 +81,7 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer {
     const traffic::VirtualHost* host = nullptr;  // Only compared and read while the plan is the same.
     Counters* counters = nullptr;
     Upstream* upstream = nullptr;
+    std::string head;  // Of a request that waits for its connection.
     Body request;
     Body response;
     uint64_t deadline_ms = 0;  // 0 = none.
@@ -107,7 +111,9 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer {
   void LeaveDigest();
   void BuildRequestHead(const net::RequestHead& head, std::string_view target, std::string& out);
   void Dispatch(std::string_view target, const net::RequestHead& head);
-  bool Engage(std::string&& head);
+  void Engage(std::string&& head);
+  void Await();
+  std::string& RequestHead();
   void SendHeld();
   void Chosen();
   void ForwardRequestBody(const char* data, size_t size);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "libs/proxy/message.h"
 #include "libs/proxy/session.h"
 #include "libs/proxy/worker.h"
 
@@ -14,20 +15,6 @@ constexpr std::string_view kRetryAfter = "retry-after: 1\r\n";
 // The next tier's word that the request reached nobody behind it, so that repeating it is safe whatever it does.
 bool NothingWasSent(std::string_view reason) {
   return reason == "no_cluster_can_serve" || reason == "connect_failed" || reason == "no_such_cluster";
-}
-
-std::string_view ReasonOf(const net::ResponseHead& head) {
-  for (size_t i = 0; i < head.count; ++i) {
-    const net::HeaderLine& line = head.lines[i];
-    if (line.field != net::Field::kInternal) continue;
-    const std::string_view name = head.Name(line);
-    constexpr std::string_view kName = "x-weir-reason";
-    if (name.size() == kName.size() &&
-        std::equal(name.begin(), name.end(), kName.begin(), [](char a, char b) { return (a | 0x20) == (b | 0x20); })) {
-      return head.Value(line);
-    }
-  }
-  return {};
 }
 
 }  // namespace
@@ -68,11 +55,20 @@ bool Session::Move(Why why, std::string& head, bool reusable) {
   exchange_.choice = std::move(instead);
   ++worker_.stats.retries;
   if (exchange_.log != nullptr) exchange_.log->retried = true;
-  if (!Engage(std::move(request))) Reply(503, "connect_failed", {}, kRetryAfter);
+  Engage(std::move(request));
   return true;
 }
 
-void Session::OnUpstreamLost(bool connecting, std::string_view why) {
+void Session::OnNoConnection() {
+  exchange_.cluster->Failed(worker_, exchange_.choice, Failure::kConnect);
+  if (!Move(Why::kConnectionFailed, exchange_.head)) Reply(503, "connect_failed", {}, kRetryAfter);
+}
+
+void Session::LeaveQueue(const Pool& pool) {
+  if (is_linked() && exchange_.choice.pool.get() == &pool) Move(Why::kConnectionFailed, exchange_.head);
+}
+
+void Session::OnUpstreamLost(std::string_view why) {
   if (state_ != State::kExchange || exchange_.upstream == nullptr) {
     exchange_.upstream = nullptr;
     return;
@@ -81,7 +77,7 @@ void Session::OnUpstreamLost(bool connecting, std::string_view why) {
     exchange_.upstream = nullptr;
     return Finish(false);
   }
-  exchange_.cluster->Failed(worker_, exchange_.choice, connecting ? Failure::kConnect : Failure::kLost);
+  exchange_.cluster->Failed(worker_, exchange_.choice, Failure::kLost);
   if (exchange_.response_started) {
     exchange_.upstream = nullptr;
     ++worker_.stats.upstream_failures;
@@ -89,20 +85,17 @@ void Session::OnUpstreamLost(bool connecting, std::string_view why) {
     Account();
     return Close();  // The caller sees a truncated answer as truncated.
   }
-  if (!connecting) ++worker_.stats.upstream_failures;
-  if ((connecting || exchange_.safe) && Move(Why::kConnectionFailed, exchange_.upstream->head)) return;
+  ++worker_.stats.upstream_failures;
+  if (exchange_.safe && Move(Why::kConnectionFailed, exchange_.upstream->head)) return;
   exchange_.upstream = nullptr;
   Reply(503, why, {}, kRetryAfter);
 }
 
 void Session::OnEndpointDead(const Pool& pool) {
-  if (state_ != State::kExchange || exchange_.choice.pool.get() != &pool || exchange_.upstream == nullptr ||
-      exchange_.response_started) {
-    return;
-  }
-  const bool unsent = !exchange_.upstream->connected();
+  if (state_ != State::kExchange || exchange_.choice.pool.get() != &pool || exchange_.response_started) return;
+  const bool unsent = exchange_.upstream == nullptr;
   ++worker_.stats.upstream_failures;
-  if ((unsent || exchange_.safe) && Move(Why::kJudgedDead, exchange_.upstream->head)) return;
+  if ((unsent || exchange_.safe) && Move(Why::kJudgedDead, RequestHead())) return;
   DropUpstream(false);
   Reply(503, unsent || exchange_.safe ? "no_cluster_can_serve" : "cluster_down", {}, kRetryAfter);
 }

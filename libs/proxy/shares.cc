@@ -10,17 +10,7 @@ namespace weir::proxy {
 namespace {
 
 std::vector<double> Intended(const Cluster& cluster, const SetHealth* health) {
-  std::vector<traffic::Candidate> candidates(cluster.localities.size());
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    const Locality& locality = cluster.localities[i];
-    candidates[i].weight = locality.weight;
-    candidates[i].priority = locality.priority;
-    candidates[i].can_serve = !locality.drained && !locality.endpoints.empty();
-    if (health == nullptr || i >= health->localities.size() || health->localities[i].cluster != locality.cluster)
-      continue;
-    candidates[i].can_serve = candidates[i].can_serve && health->localities[i].can_serve;
-    candidates[i].returning = health->localities[i].returning;
-  }
+  const std::vector<traffic::Candidate> candidates = CandidatesOf(cluster, health);
   std::vector<uint64_t> shares(candidates.size());
   traffic::Distribute(cluster.mode, candidates, shares);
   double sum = 0;

@@ -14,6 +14,11 @@ namespace weir::proxy {
 namespace {
 
 constexpr uint32_t kFailuresInARow = 5;
+}  // namespace
+
+std::string EndpointKey(const Endpoint& endpoint) {
+  return fmt::format("{} {} {}", endpoint.address, endpoint.port, endpoint.spiffe_id);
+}
 
 // The two lists have the same order but for the moment between two snapshots.
 const LocalityHealth* HealthOf(const SetHealth* health, size_t index, const std::string& cluster) {
@@ -25,10 +30,19 @@ const LocalityHealth* HealthOf(const SetHealth* health, size_t index, const std:
   return found == all.end() ? nullptr : &*found;
 }
 
-}  // namespace
-
-std::string EndpointKey(const Endpoint& endpoint) {
-  return fmt::format("{} {} {}", endpoint.address, endpoint.port, endpoint.spiffe_id);
+std::vector<traffic::Candidate> CandidatesOf(const Cluster& cluster, const SetHealth* health) {
+  std::vector<traffic::Candidate> candidates(cluster.localities.size());
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const Locality& locality = cluster.localities[i];
+    candidates[i].weight = locality.weight;
+    candidates[i].priority = locality.priority;
+    candidates[i].can_serve = !locality.drained && !locality.endpoints.empty();
+    if (const LocalityHealth* known = HealthOf(health, i, locality.cluster)) {
+      candidates[i].can_serve = candidates[i].can_serve && known->can_serve;
+      candidates[i].returning = known->returning;
+    }
+  }
+  return candidates;
 }
 
 // ---- ClusterState
@@ -95,18 +109,10 @@ void ClusterState::Retire() {
 }
 
 std::vector<traffic::Candidate> ClusterState::Candidates() const {
-  std::vector<traffic::Candidate> candidates(localities_.size());
+  std::vector<traffic::Candidate> candidates = CandidatesOf(*source_, health_.get());
   bool any = false;
   for (size_t i = 0; i < localities_.size(); ++i) {
-    const Locality& source = source_->localities[i];
-    candidates[i].weight = source.weight;
-    candidates[i].priority = source.priority;
-    candidates[i].can_serve = !source.drained && !localities_[i].pools.empty();
-    if (const LocalityHealth* health = HealthOf(health_.get(), i, source.cluster)) {
-      candidates[i].can_serve = candidates[i].can_serve && health->can_serve;
-      candidates[i].returning = health->returning;
-    }
-    candidates[i].can_serve = candidates[i].can_serve && !localities_[i].suspect;
+    candidates[i].can_serve = candidates[i].can_serve && !localities_[i].pools.empty() && !localities_[i].suspect;
     any |= candidates[i].can_serve;
   }
   // What only this worker has seen so far is a hint, not proof: when it would leave nobody, it is not followed.
@@ -219,32 +225,39 @@ Counters* ClusterState::CountersFor(Worker& worker, size_t locality, const traff
   return counters;
 }
 
+std::vector<Session*> Pool::Waiting() {
+  std::vector<Session*> sessions;
+  for (Waiter& waiter : waiting) sessions.push_back(static_cast<Session*>(&waiter));
+  return sessions;
+}
+
 // ---- Upstream
 
 Upstream::Upstream(Worker& worker, std::shared_ptr<Pool> pool) : worker_(worker), pool_(std::move(pool)) {
   worker_.Opened(this);
+  ++pool_->connecting;
 }
 
 Upstream::~Upstream() = default;
 
-Upstream* Upstream::Take(Worker& worker, const std::shared_ptr<Pool>& pool, Session* session) {
-  if (!pool->idle.empty()) {
-    Upstream* upstream = pool->idle.back();
-    pool->idle.pop_back();
-    upstream->state_ = State::kBusy;
-    upstream->reused_ = true;
-    upstream->session = session;
-    return upstream;
-  }
-  auto* upstream = new Upstream(worker, pool);
+Upstream* Upstream::TakeIdle(Pool& pool, Session* session) {
+  if (pool.idle.empty()) return nullptr;
+  Upstream* upstream = pool.idle.back();
+  pool.idle.pop_back();
+  upstream->state_ = State::kBusy;
   upstream->session = session;
-  if (const Status status = upstream->Connect(); !status.ok()) {
-    ++worker.stats.upstream_connect_failures;
-    upstream->session = nullptr;
-    upstream->Close();
-    return nullptr;
-  }
   return upstream;
+}
+
+bool Upstream::ConnectFor(Worker& worker, const std::shared_ptr<Pool>& pool) {
+  while (pool->connecting < std::min(pool->waiting.size(), Pool::kConnectsAtOnce + pool->open)) {
+    auto* upstream = new Upstream(worker, pool);
+    if (upstream->Connect().ok()) continue;
+    ++worker.stats.upstream_connect_failures;
+    upstream->Close();
+    return pool->connecting > 0;
+  }
+  return true;
 }
 
 Status Upstream::Connect() {
@@ -254,15 +267,27 @@ Status Upstream::Connect() {
   return transport.Open(worker_.loop(), std::move(fd), this);
 }
 
+// The oldest of those who wait gets this one.
+void Upstream::ServeNext() {
+  auto& next = static_cast<Session&>(pool_->waiting.front());
+  pool_->waiting.pop_front();
+  state_ = State::kBusy;
+  session = &next;
+  next.OnConnection(*this);
+}
+
 void Upstream::Release() {
   session = nullptr;
   pending.clear();
+  if (transport.unsent() > 0 || transport.hung_up() || transport.readable()) return Close();
+  Rest();
+}
+
+// Nothing is under way here: on to the next, if there is one.
+void Upstream::Rest() {
+  if (!pool_->waiting.empty()) return ServeNext();
   const Limits& limits = worker_.limits();
-  if (pool_->retired || worker_.draining() || transport.unsent() > 0 || transport.hung_up() || transport.readable() ||
-      pool_->idle.size() >= limits.idle_upstreams_per_endpoint) {
-    Close();
-    return;
-  }
+  if (pool_->retired || worker_.draining() || pool_->idle.size() >= limits.idle_upstreams_per_endpoint) return Close();
   state_ = State::kIdle;
   pool_->idle.push_back(this);
   worker_.loop().SetTimer(*this, static_cast<uint64_t>(limits.upstream_idle.count()));
@@ -271,6 +296,7 @@ void Upstream::Release() {
 void Upstream::Close() {
   if (state_ == State::kClosed) return;
   if (state_ == State::kIdle) std::erase(pool_->idle, this);
+  --(state_ == State::kIdle || state_ == State::kBusy ? pool_->open : pool_->connecting);
   state_ = State::kClosed;
   session = nullptr;
   transport.Close();
@@ -280,14 +306,28 @@ void Upstream::Close() {
 }
 
 void Upstream::Fail(const std::string& why) {
-  Session* owner = session;
   ++worker_.stats.upstream_connect_failures;
   if (worker_.MayLog()) {
     obs::Log(obs::Level::kWarn, "upstream connection failed",
              {{"endpoint", pool_->address.ToString()}, {"sni", pool_->sni}, {"error", why}});
   }
   Close();
-  if (owner != nullptr) owner->OnUpstreamLost(true, "connect_failed");
+  ConnectFailed(worker_, pool_);
+}
+
+// The oldest of those who wait is told, as if the attempt had been its own. The others leave too if this has taken the
+// endpoint out and they have somewhere else to go; else they wait on.
+void Upstream::ConnectFailed(Worker& worker, const std::shared_ptr<Pool>& pool) {
+  const auto tell_oldest = [&] {
+    auto& oldest = static_cast<Session&>(pool->waiting.front());
+    pool->waiting.pop_front();
+    oldest.OnNoConnection();
+  };
+  if (!pool->waiting.empty()) tell_oldest();
+  if (pool->out) {
+    for (Session* session : pool->Waiting()) session->LeaveQueue(*pool);
+  }
+  while (!ConnectFor(worker, pool)) tell_oldest();
 }
 
 void Upstream::OnTimer() {
@@ -304,8 +344,13 @@ void Upstream::OnTimer() {
 }
 
 void Upstream::Connected() {
+  --pool_->connecting;
+  ++pool_->open;
   state_ = State::kBusy;
-  if (session != nullptr) session->OnUpstreamConnected();
+  Rest();
+  if (!ConnectFor(worker_, pool_)) ConnectFailed(worker_, pool_);
+  if (state_ == State::kIdle) IdleReadable();
+  if (state_ == State::kBusy && transport.readable()) Readable();
 }
 
 void Upstream::Shake() {
@@ -329,9 +374,7 @@ void Upstream::OnEvents(uint32_t events) {
     getsockopt(transport.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
     if (error != 0) return Fail(strerror(error));
     if (pool_->rule == nullptr) {
-      Connected();
-      if (state_ == State::kBusy && transport.readable()) Readable();
-      return;
+      return Connected();
     }
     if (worker_.identity() == nullptr) return Fail("no identity yet");
     state_ = State::kHandshake;
@@ -340,27 +383,23 @@ void Upstream::OnEvents(uint32_t events) {
   }
   if (state_ == State::kHandshake) {
     if (events & EPOLLOUT && !transport.Flush()) return Fail("connection lost in the TLS handshake");
-    Shake();
-    if (state_ == State::kBusy && transport.readable()) Readable();
-    return;
+    return Shake();
   }
-  if (state_ == State::kIdle) {
-    // TLS 1.3 sends tickets after the handshake; anything else from an idle upstream ends it.
-    if (transport.tls() != nullptr && !transport.hung_up()) {
-      if (transport.readable() &&
-          transport.Read(transport.loop().buffer(), net::Loop::kBufferSize) != net::Transport::kAgain) {
-        Close();
-      }
-      return;
-    }
-    if (transport.readable()) Close();
-    return;
-  }
+  if (state_ == State::kIdle) return IdleReadable();
   if (events & EPOLLOUT && transport.unsent() > 0) {
     if (!transport.Flush()) return SendFailed();
     if (transport.unsent() == 0 && session != nullptr) session->OnUpstreamDrained();
   }
   if (state_ == State::kBusy && transport.readable()) Readable();
+}
+
+// TLS 1.3 sends tickets after the handshake; anything else from an idle upstream ends it.
+void Upstream::IdleReadable() {
+  if (!transport.readable()) return;
+  const bool may_be_ticket = transport.tls() != nullptr && !transport.hung_up();
+  if (!may_be_ticket || transport.Read(transport.loop().buffer(), net::Loop::kBufferSize) != net::Transport::kAgain) {
+    Close();
+  }
 }
 
 void Upstream::SendFailed() {
@@ -385,7 +424,7 @@ void Upstream::Readable() {
     Session* owner = session;
     const bool clean = got == net::Transport::kEof;
     Close();
-    owner->OnUpstreamLost(false, clean ? "upstream_closed" : "upstream_lost");
+    owner->OnUpstreamLost(clean ? "upstream_closed" : "upstream_lost");
     return;
   }
   worker_.loop().Defer(*this);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -21,18 +22,29 @@ class Session;
 class Upstream;
 struct Counters;
 
-// The connections of one worker to one endpoint.
+// A session whose request waits for a connection of a pool.
+struct Waiter : boost::intrusive::list_base_hook<> {};
+
+// The connections of one worker to one endpoint. Requests that find none idle wait in turn for the next one, freed or
+// new: thousands that come at once (a dead cluster's share) do not make thousands of handshakes.
 struct Pool {
+  static constexpr size_t kConnectsAtOnce = 8;  // And as many more as are open: a pool that needs more grows fast.
+
   Endpoint endpoint;
   net::Address address;
   std::string sni;
   std::shared_ptr<const net::TlsPeerRule> rule;  // Null = plain.
   uint64_t connect_timeout_ms = 500;
-  std::vector<Upstream*> idle;  // The last one in is the first out: its congestion window is warm.
-  uint32_t failures = 0;        // Exchanges in a row that went wrong here.
-  bool out = false;             // Others are tried first.
-  bool dead = false;            // It does not answer at all.
-  bool retired = false;         // No longer configured: connections close after use.
+  std::vector<Upstream*> idle;             // The last one in is the first out: its congestion window is warm.
+  boost::intrusive::list<Waiter> waiting;  // Oldest first. Somebody connects as long as it is not empty.
+  size_t connecting = 0;
+  size_t open = 0;        // Idle ones and those at work.
+  uint32_t failures = 0;  // Exchanges in a row that went wrong here.
+  bool out = false;       // Others are tried first.
+  bool dead = false;      // It does not answer at all.
+  bool retired = false;   // No longer configured: connections close after use.
+
+  std::vector<Session*> Waiting();
 };
 
 // Where a request goes: one endpoint of one locality.
@@ -102,8 +114,10 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   Upstream(Worker& worker, std::shared_ptr<Pool> pool);
   ~Upstream() override;
 
-  // An idle one, or a new one that is still connecting; null when the kernel refuses at once.
-  static Upstream* Take(Worker& worker, const std::shared_ptr<Pool>& pool, Session* session);
+  // Null = none is idle.
+  static Upstream* TakeIdle(Pool& pool, Session* session);
+  // Connects for those who wait. False: the kernel refuses at once, and no other attempt is under way.
+  static bool ConnectFor(Worker& worker, const std::shared_ptr<Pool>& pool);
   // The exchange is over and both sides agree on where the next begins.
   void Release();
   void Close();
@@ -117,8 +131,6 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   void OnDeferred() override;
   void OnTimer() override;
 
-  bool connected() const { return state_ == State::kBusy; }
-  bool reused() const { return reused_; }
   const std::shared_ptr<Pool>& pool() const { return pool_; }
 
   net::Transport transport;
@@ -130,14 +142,17 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
  private:
   Status Connect();
   void Connected();
+  void ServeNext();
+  void Rest();
+  static void ConnectFailed(Worker& worker, const std::shared_ptr<Pool>& pool);
   void Fail(const std::string& why);
   void Shake();
   void Readable();
+  void IdleReadable();
 
   Worker& worker_;
   std::shared_ptr<Pool> pool_;
   State state_ = State::kConnecting;
-  bool reused_ = false;
 };
 
 }  // namespace weir::proxy

@@ -1,6 +1,5 @@
 #include "libs/proxy/worker.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
 
 #include <cerrno>
@@ -123,12 +122,17 @@ void Worker::TakeHealth(const std::shared_ptr<const HealthUpdate>& update) {
 // Nothing waits for the dead: what does is told, what is idle is closed.
 void Worker::Bury(const std::shared_ptr<Pool>& pool) {
   while (!pool->idle.empty()) pool->idle.back()->Close();
-  std::vector<Upstream*> waiting;  // They stay allocated until the turn ends, whatever the sessions do.
+  for (Session* session : pool->Waiting()) session->OnEndpointDead(*pool);
+  std::vector<Upstream*> connections;  // They stay allocated until the turn ends, whatever the sessions do.
   for (Upstream* upstream : upstreams_) {
-    if (upstream->pool() == pool) waiting.push_back(upstream);
+    if (upstream->pool() == pool) connections.push_back(upstream);
   }
-  for (Upstream* upstream : waiting) {
-    if (upstream->session != nullptr) upstream->session->OnEndpointDead(*pool);
+  for (Upstream* upstream : connections) {
+    if (upstream->session == nullptr) {
+      upstream->Close();  // Still connecting.
+    } else {
+      upstream->session->OnEndpointDead(*pool);
+    }
   }
 }
 
@@ -304,10 +308,10 @@ void ListenerSocket::Close(bool handed_over) {
 
 void ListenerSocket::Export(const std::string& key, std::vector<std::pair<std::string, net::Fd>>& out) {
   for (Socket& socket : sockets_) {
-    net::Fd copy(fcntl(socket.fd.get(), F_DUPFD_CLOEXEC, 0));
-    if (!copy) continue;
+    auto copy = net::Duplicate(socket.fd.get());
+    if (!copy.ok()) continue;
     socket.exported = true;
-    out.emplace_back(key, std::move(copy));
+    out.emplace_back(key, std::move(*copy));
   }
 }
 

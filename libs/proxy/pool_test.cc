@@ -1,0 +1,115 @@
+#include "libs/proxy/engine_test_peers.h"
+#include "libs/proxy/upstream.h"
+
+// Many requests at once for one endpoint: few connections are opened, and the requests wait for them in turn.
+
+namespace weir::proxy {
+namespace {
+
+constexpr int kAtOnce = static_cast<int>(Pool::kConnectsAtOnce);
+
+// Stands before T2: lets the first connection through, and answers on it only while it is not paused. The others are
+// accepted and never answered, so that their TLS handshake does not come to an end.
+struct Gate {
+  Gate(uint16_t to, int let_through)
+      : backend([this, to, let_through](Conn& caller) {
+          if (++seen > let_through) {
+            while (caller.More()) {
+            }
+            return;
+          }
+          Relay(caller, to);
+        }) {}
+  ~Gate() { over = true; }
+
+  void Relay(Conn& caller, uint16_t to) {
+    Conn callee = Conn::To(to);
+    char buffer[16384];
+    while (!over) {
+      pollfd wait[2] = {{caller.fd(), POLLIN, 0}, {paused ? -1 : callee.fd(), POLLIN, 0}};
+      if (poll(wait, 2, 10) < 0) return;
+      for (Conn* from : {&caller, &callee}) {
+        if (wait[from == &callee].revents == 0) continue;
+        const ssize_t got = recv(from->fd(), buffer, sizeof buffer, 0);
+        if (got <= 0) return;
+        Conn& other = from == &caller ? callee : caller;
+        if (!other.Send({buffer, static_cast<size_t>(got)})) return;
+      }
+    }
+  }
+  void AwaitConnections(int count) {
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    while (backend.connections < count && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  }
+
+  std::atomic<int> seen{0};
+  std::atomic<bool> paused{false}, over{false};
+  Backend backend;
+};
+
+class PoolTest : public TlsTest {
+ protected:
+  void SetUp() override { Run(kT1, kT2, kT1, "a.example"); }
+  void Serve(std::vector<Locality> localities, std::chrono::milliseconds connect_timeout) {
+    Config config(std::move(localities));
+    config.cluster->tls = UpstreamTls{"a.example", {}};
+    config.cluster->connect_timeout = connect_timeout;
+    ASSERT_TRUE(ApplyAndWait(t1, config.Build()).ok());
+  }
+  std::vector<Conn> Callers(int count) {
+    std::vector<Conn> callers;
+    for (int i = 0; i < count; ++i) {
+      callers.push_back(Conn::To(t1.Port("public")));
+      callers.back().Send(kGet);
+    }
+    return callers;
+  }
+};
+
+TEST_F(PoolTest, RequestsWaitInTurnForAConnectionThatIsFreed) {
+  Gate gate(t2.Port("public"), 1);
+  Serve({At("c1", 1, {gate.backend.port}, kT2)}, 20s);
+  Conn first = Conn::To(t1.Port("public"));
+  first.Send(kGet);
+  ASSERT_EQ(Response(first).second, "secret");
+  gate.paused = true;
+  std::vector<Conn> callers = Callers(50);
+  gate.AwaitConnections(1 + kAtOnce + 1);
+  gate.paused = false;
+  for (Conn& caller : callers) EXPECT_EQ(Response(caller).second, "secret");
+  EXPECT_EQ(gate.backend.connections, 1 + kAtOnce + 1);  // As many at once as are open, and eight.
+  EXPECT_EQ(t1.GetStats().upstream_connections, static_cast<uint64_t>(gate.backend.connections));
+}
+
+TEST_F(PoolTest, RequestsThatWaitInVainGoElsewhereTogether) {
+  Gate gate(t2.Port("public"), 0);
+  Serve({At("c1", 1, {gate.backend.port}, kT2), At("c2", 0, {t2.Port("public")}, kT2)}, 500ms);
+  std::vector<Conn> callers = Callers(50);
+  for (Conn& caller : callers) EXPECT_EQ(Response(caller).second, "secret");
+  EXPECT_EQ(gate.backend.connections, kAtOnce);
+  EXPECT_EQ(t1.GetStats().retries, 50u);
+}
+
+TEST_F(PoolTest, ACallerThatLeavesTheQueueIsNotServed) {
+  Gate gate(t2.Port("public"), 1);
+  Serve({At("c1", 1, {gate.backend.port}, kT2)}, 20s);
+  Conn first = Conn::To(t1.Port("public"));
+  first.Send(kGet);
+  ASSERT_EQ(Response(first).second, "secret");
+  gate.paused = true;
+  first.Send(kGet);
+  {
+    const std::vector<Conn> gone = Callers(20);
+    gate.AwaitConnections(1 + kAtOnce + 1);
+  }
+  std::vector<Conn> callers = Callers(1);
+  while (t1.GetStats().requests_in_flight > 2) std::this_thread::yield();
+  gate.paused = false;
+  EXPECT_EQ(Response(first).second, "secret");
+  EXPECT_EQ(Response(callers[0]).second, "secret");
+  std::lock_guard lock(echo.mutex);
+  EXPECT_EQ(echo.heads.size(), 3u);
+}
+
+}  // namespace
+}  // namespace weir::proxy
