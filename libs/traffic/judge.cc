@@ -13,7 +13,7 @@ uint64_t Plus(uint64_t at, uint64_t by) { return at > UINT64_MAX - by ? UINT64_M
 void Streak::Good(uint32_t up_after) {
   if (evidence_ == Evidence::kGood) {
     against_ = 0;
-  } else if (evidence_ == Evidence::kNone || ++against_ >= up_after) {
+  } else if (!proven_ || ++against_ >= up_after) {
     Certain(Evidence::kGood);
   }
 }
@@ -28,6 +28,7 @@ void Streak::Bad(uint32_t down_after) {
 
 void Streak::Certain(Evidence evidence) {
   evidence_ = evidence;
+  proven_ |= evidence == Evidence::kGood;
   against_ = 0;
 }
 

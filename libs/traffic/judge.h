@@ -10,7 +10,8 @@ namespace weir::traffic {
 // serves before its first check is back.
 enum class Evidence : uint8_t { kNone, kGood, kBad };
 
-// Consecutive answers of one endpoint -> evidence. The first answer of all decides at once.
+// Consecutive answers of one endpoint -> evidence. The first answer of all decides at once, and so does the first good
+// one: who was never up has nothing to prove that he returns from (Envoy has the same rule at the start of a host).
 class Streak {
  public:
   void Good(uint32_t up_after);
@@ -23,6 +24,7 @@ class Streak {
  private:
   Evidence evidence_ = Evidence::kNone;
   uint32_t against_ = 0;  // Consecutive answers that contradict it.
+  bool proven_ = false;   // Seen good at some time.
 };
 
 // Times in milliseconds of any monotonic clock (traffic.md section 1, house.md section 9).

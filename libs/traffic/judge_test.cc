@@ -10,8 +10,9 @@ namespace {
 TEST(Streak, BelievesTheFirstAnswerAndThenOnlyRows) {
   Streak streak;
   EXPECT_EQ(streak.evidence(), Evidence::kNone);
-  streak.Bad(2);
-  EXPECT_EQ(streak.evidence(), Evidence::kBad);
+  streak.Good(3);
+  EXPECT_EQ(streak.evidence(), Evidence::kGood);
+  streak.Certain(Evidence::kBad);
   streak.Good(3);
   streak.Good(3);
   streak.Bad(2);  // The row begins anew.
@@ -25,6 +26,17 @@ TEST(Streak, BelievesTheFirstAnswerAndThenOnlyRows) {
   EXPECT_EQ(streak.evidence(), Evidence::kGood);
   streak.Bad(2);
   EXPECT_EQ(streak.evidence(), Evidence::kBad);
+}
+
+TEST(Streak, WhoWasNeverUpIsUpAtTheFirstGoodAnswer) {
+  Streak streak;
+  streak.Bad(2);
+  streak.Bad(2);
+  EXPECT_EQ(streak.evidence(), Evidence::kBad);
+  streak.Good(3);
+  EXPECT_EQ(streak.evidence(), Evidence::kGood);
+  streak.Bad(2);
+  EXPECT_EQ(streak.evidence(), Evidence::kGood);  // Going down takes as long as for anybody.
 }
 
 TEST(ClusterJudge, ServesBeforeAnythingIsKnown) {
