@@ -8,6 +8,10 @@ namespace {
 // Absence of these in what a gateway has can be known; routes, endpoints and secrets go with their parents (rule T19).
 constexpr std::string_view kRemovable[] = {xds::kListener, xds::kCluster, xds::kVirtualHost};
 
+// What EnvoyResource::needs is about.
+constexpr std::string_view kNeeded[] = {xds::kCluster, xds::kEndpoints};
+bool IsNeeded(std::string_view url) { return url == kNeeded[0] || url == kNeeded[1]; }
+
 using Named = std::map<std::string, EnvoyResourcePtr>;
 
 const Named& NamedOf(const NodeConfig* config, std::string_view url) {
@@ -45,6 +49,11 @@ void AppliedLedger::SetConfig(const std::string& workload, std::shared_ptr<const
             gateway.pieces[key].parts.erase({type, name});
             gateway.touched.insert(std::move(key));
           }
+          for (const std::string& cluster : resource.needs) {
+            const auto found = gateway.needed_by.find(cluster);
+            found->second.erase({type, name});
+            if (found->second.empty()) gateway.needed_by.erase(found);
+          }
         },
         [&](const std::string& name, const EnvoyResource& resource) {
           for (const IntentRef& origin : resource.origins) {
@@ -52,6 +61,7 @@ void AppliedLedger::SetConfig(const std::string& workload, std::shared_ptr<const
             gateway.pieces[key].parts.emplace(type, name);
             gateway.touched.insert(std::move(key));
           }
+          for (const std::string& cluster : resource.needs) gateway.needed_by[cluster].emplace(type, name);
         });
   }
   gateway.config = std::move(config);
@@ -66,11 +76,18 @@ void AppliedLedger::TouchAll(Gateway* gateway) {
 
 // Everything that a resource of this answer is made of.
 void AppliedLedger::Touch(Gateway* gateway, const xds::AckEvent& event) {
-  const Named& wanted = NamedOf(gateway->config.get(), event.type_url);
-  const auto touch = [&](const std::string& name) {
+  const auto touch_one = [&](std::string_view url, const std::string& name) {
+    const Named& wanted = NamedOf(gateway->config.get(), url);
     const auto found = wanted.find(name);
     if (found == wanted.end()) return;
     for (const IntentRef& origin : found->second->origins) gateway->touched.emplace(origin.type, origin.name);
+  };
+  const auto touch = [&](const std::string& name) {
+    touch_one(event.type_url, name);
+    if (!IsNeeded(event.type_url)) return;
+    const auto found = gateway->needed_by.find(name);
+    if (found == gateway->needed_by.end()) return;
+    for (const auto& [type, dependent] : found->second) touch_one(kEnvoyTypes[type], dependent);
   };
   for (const xds::NamedVersion& resource : event.accepted_resources) touch(resource.name);
   for (const xds::NamedVersion& resource : event.rejected_resources) touch(resource.name);
@@ -142,6 +159,22 @@ bool AppliedLedger::HasLeftovers(Gateway* gateway) {
   return false;
 }
 
+// It runs this resource as it is wanted. If not: its refusal of it, if there is one.
+bool AppliedLedger::Runs(Gateway* gateway, const std::string& url, const std::string& name,
+                         const Rejection** rejection) {
+  const Named& named = NamedOf(gateway->config.get(), url);
+  const auto wanted = named.find(name);
+  if (wanted == named.end()) return false;
+  const std::string& version = wanted->second->resource->version;
+  const auto& acknowledged = gateway->acknowledged[url];
+  const auto has = acknowledged.find(name);
+  if (has != acknowledged.end() && has->second == version) return true;
+  const auto& rejected = gateway->rejected[url];
+  const auto refusal = rejected.find(name);
+  if (refusal != rejected.end() && refusal->second.version == version) *rejection = &refusal->second;
+  return false;
+}
+
 // What can be said of a piece that something is made of.
 std::optional<AppliedLedger::Said> AppliedLedger::Judge(Gateway* gateway, const IntentKey& key, const Piece& piece) {
   std::string wanted;
@@ -153,14 +186,10 @@ std::optional<AppliedLedger::Said> AppliedLedger::Judge(Gateway* gateway, const 
     for (const IntentRef& origin : resource.origins) {
       if (origin.type == key.first && origin.name == key.second) wanted = origin.version;
     }
-    const auto& acknowledged = gateway->acknowledged[url];
-    const auto has = acknowledged.find(name);
-    if (has != acknowledged.end() && has->second == resource.resource->version) continue;
-    runs = false;
-    const auto& rejected = gateway->rejected[url];
-    const auto refusal = rejected.find(name);
-    if (refusal != rejected.end() && refusal->second.version == resource.resource->version)
-      rejection = &refusal->second;
+    runs &= Runs(gateway, url, name, &rejection);
+    for (const std::string& cluster : resource.needs) {
+      for (const std::string_view needed : kNeeded) runs &= Runs(gateway, std::string(needed), cluster, &rejection);
+    }
   }
   Said said = piece.said.value_or(Said());
   if (runs) said.version = wanted;

@@ -46,10 +46,11 @@ class AppliedLedger {
     std::string version;
     std::string error;
   };
+  using Part = std::pair<size_t, std::string>;  // A resource: place of its type in kEnvoyTypes, name.
   // One piece of intent, as this gateway runs it.
   struct Piece {
-    std::set<std::pair<size_t, std::string>> parts;  // The resources made of it: place in kEnvoyTypes, name.
-    std::optional<Said> said;                        // None: nothing is known of it (any more).
+    std::set<Part> parts;      // The resources made of it.
+    std::optional<Said> said;  // None: nothing is known of it (any more).
     std::optional<Said> reported;
   };
   struct Gateway {
@@ -60,6 +61,7 @@ class AppliedLedger {
     std::map<std::string, std::map<std::string, std::string>> acknowledged;  // Type URL, name -> version.
     std::map<std::string, std::map<std::string, Rejection>> rejected;
     std::map<IntentKey, Piece> pieces;
+    std::map<std::string, std::set<Part>> needed_by;  // By cluster: see EnvoyResource::needs.
     std::set<IntentKey> touched;  // What may have changed since it was last looked at: the rest costs nothing.
     std::set<IntentKey> unsaid;   // What may differ from what was reported.
     bool dirty = true;
@@ -70,6 +72,7 @@ class AppliedLedger {
   static void TouchAll(Gateway* gateway);
   static bool HasLeftovers(Gateway* gateway);
   static std::optional<Said> Judge(Gateway* gateway, const IntentKey& key, const Piece& piece);
+  static bool Runs(Gateway* gateway, const std::string& url, const std::string& name, const Rejection** rejection);
   static void Recompute(Gateway* gateway);
   static bool ReportOne(bool full, Gateway* gateway, v1::GatewayApplied* out);
 

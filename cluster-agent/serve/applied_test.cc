@@ -13,7 +13,7 @@ std::shared_ptr<NodeConfig> Config(const std::string& host_version, const std::s
   const auto add = [&](std::string_view url, const std::string& name, std::vector<IntentRef> origins,
                        const std::string& bytes) {
     config->types[std::string(url)][name] =
-        std::make_shared<EnvoyResource>(EnvoyResource{xds::MakeResource(name, bytes), std::move(origins)});
+        std::make_shared<EnvoyResource>(EnvoyResource{xds::MakeResource(name, bytes), std::move(origins), {}});
   };
   add(xds::kListener, "80", {{"Listener", "l", "1"}}, "listener");
   add(xds::kRoute, "l", {{"Listener", "l", "1"}}, "routes");
@@ -63,6 +63,37 @@ TEST_F(AppliedLedgerTest, CallsIntentAppliedOnlyWhenEveryResourceOfItRuns) {
   EXPECT_EQ(Find(report, "Listener")->version(), "1");
   EXPECT_EQ(Find(report, "Host"), nullptr);  // Unchanged: said before.
   EXPECT_TRUE(report.gateways(0).connected());
+}
+
+TEST_F(AppliedLedgerTest, CallsAHostAppliedOnlyWithTheClustersItNeeds) {
+  const auto config = Config("1", "a");
+  EnvoyResource host = *config->types[std::string(xds::kVirtualHost)]["l/h"];
+  host.needs = {"service/s"};
+  config->types[std::string(xds::kVirtualHost)]["l/h"] = std::make_shared<EnvoyResource>(host);
+  for (const std::string_view url : {xds::kCluster, xds::kEndpoints}) {
+    config->types[std::string(url)]["service/s"] =
+        std::make_shared<EnvoyResource>(EnvoyResource{xds::MakeResource("service/s", "x"), {}, {}});
+  }
+  const auto reported = [this] {
+    v1::Applied report;
+    ledger_.Report(true, &report);
+    return *Find(report, "Host");
+  };
+  ledger_.OnOpened("ns/w", 1);
+  ledger_.SetConfig("ns/w", config);
+  AckAll(*config);
+  ledger_.OnAck("ns/w", 1, Ack(*config, xds::kCluster));
+  EXPECT_EQ(reported().version(), "");  // Its endpoints are missing.
+  xds::AckEvent nack;
+  nack.type_url = xds::kEndpoints;
+  nack.error = "bad address";
+  nack.rejected_resources = Ack(*config, xds::kEndpoints).accepted_resources;
+  ledger_.OnAck("ns/w", 1, nack);
+  EXPECT_EQ(reported().rejected_version(), "1");
+  EXPECT_EQ(reported().error(), "bad address");
+  ledger_.OnAck("ns/w", 1, Ack(*config, xds::kEndpoints));
+  EXPECT_EQ(reported().version(), "1");
+  EXPECT_EQ(reported().error(), "");
 }
 
 TEST_F(AppliedLedgerTest, ReportsARejectionUntilALaterVersionIsTaken) {

@@ -145,7 +145,6 @@ void MakeLocal(const mesh::v1::DestinationSet& set, const v1::Service* service, 
                const ClusterIdentity& identity, int64_t interval_ms, NodeProfile profile, cluster::Cluster* out,
                endpoint::ClusterLoadAssignment* endpoints) {
   Start(ClusterName(set), out);
-  (*WeirMetadata(out->mutable_metadata()))["host"].set_string_value(set.hostname());
   SayJudgement(false, profile, out);
   AddMeshCheck(set.service().host(), interval_ms, profile, out);
   endpoints->set_cluster_name(ClusterName(set));

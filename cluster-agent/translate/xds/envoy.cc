@@ -24,7 +24,7 @@ std::string ServiceSni(uint32_t port, std::string_view host) { return fmt::forma
 
 std::string ClusterName(const mesh::v1::DestinationSet& set) {
   if (!set.has_service()) return set.name();
-  return fmt::format("{}@{}/{}:{}", set.name(), set.service().namespace_(), set.service().host(), set.service().port());
+  return fmt::format("service/{}/{}:{}", set.service().namespace_(), set.service().host(), set.service().port());
 }
 
 void MeshTls(const Peers& peers, tls::CommonTlsContext* context) {

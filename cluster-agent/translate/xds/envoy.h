@@ -42,8 +42,9 @@ void SetMilliseconds(int64_t milliseconds, google::protobuf::Duration* duration)
 // SNI "outbound_.<port>_._.<host>" names one port of a service at the pod proxies.
 std::string ServiceSni(uint32_t port, std::string_view host);
 
-// Name of the Envoy cluster of a set. A service is part of it: when a route turns to another service, the old cluster
-// serves whole until the new one is whole and the routes point there (make before break).
+// Name of the Envoy cluster that serves a set. A set that leads to a service is served by the cluster of that service,
+// whatever its host: ten thousand hosts on one service share its connections and its checks, and when a route turns to
+// another service, the old cluster serves until the new one is whole and the routes point there (make before break).
 std::string ClusterName(const mesh::v1::DestinationSet& set);
 
 // Who the peer must be. An empty list of ids means nobody, never anybody.

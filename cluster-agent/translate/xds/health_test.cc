@@ -168,7 +168,7 @@ TEST(TranslateHealth, LetsStockEnvoyAnswerForWhatStandsBehindEachChain) {
   };
   const auto tier2 = Get<envoy_v3::listener::Listener>(*InC1("in/t2", kStock), xds::kListener, "15443");
   EXPECT_TRUE(answered(tier2.filter_chains(0)).empty());  // The digest's: stock Envoy has none.
-  EXPECT_THAT(answered(tier2.filter_chains(1)), ElementsAre("local@shop/web.shop.svc.cluster.local:80 1"));
+  EXPECT_THAT(answered(tier2.filter_chains(1)), ElementsAre("service/shop/web.shop.svc.cluster.local:80 1"));
   const auto pod = Get<envoy_v3::listener::Listener>(*InC1("shop/pod1", kStock), xds::kListener, "15443");
   EXPECT_THAT(answered(pod.filter_chains(0)), ElementsAre("app/80 1"));
   const auto ours = Get<envoy_v3::listener::Listener>(*InC1("in/t2", kOurs), xds::kListener, "15443");
@@ -189,7 +189,7 @@ TEST(TranslateHealth, ChecksAnAppAsItsServiceAsksElseByConnecting) {
   EXPECT_EQ(http.load_assignment().endpoints(0).lb_endpoints(0).endpoint().health_check_config().port_value(), 8080u);
   // Pods are asked the same question by their tier 2; nothing is held inside a cluster.
   const auto local =
-      Get<cluster::Cluster>(*InC1("in/t2", kOurs), xds::kCluster, "local@shop/web.shop.svc.cluster.local:80");
+      Get<cluster::Cluster>(*InC1("in/t2", kOurs), xds::kCluster, "service/shop/web.shop.svc.cluster.local:80");
   EXPECT_EQ(local.health_checks(0).http_health_check().path(), "/.weir/health");
   EXPECT_EQ(Ours(local.metadata()).at("hold_ms").number_value(), 0);
   EXPECT_FALSE(Ours(local.metadata()).contains("digest"));

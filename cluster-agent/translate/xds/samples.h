@@ -12,6 +12,7 @@
 #include "cluster-agent/discovery/discovery.h"
 #include "cluster-agent/translate/xds/envoy.h"
 #include "cluster-agent/translate/xds/translator.h"
+#include "libs/base/sha256.h"
 
 namespace weir::agent::samples {
 

@@ -82,7 +82,7 @@ class NodeTranslation {
       AddRoutes(port);
     }
     CountChecks();
-    for (const auto& set : sets_) AddDestination(intent_.destination_sets.at(set));
+    for (const auto& [name, set] : destinations_) AddDestination(name, *set);
     AddMeshListener(ports);
     AddApps();
     AddTrust();
@@ -91,19 +91,29 @@ class NodeTranslation {
 
  private:
   using Origins = std::vector<IntentRef>;
+  // Of a resource: see EnvoyResource.
+  struct Sources {
+    Sources(Origins from = {}) : origins(std::move(from)) {}  // NOLINT: most have nothing else.
+    Origins origins;
+    std::vector<std::string> needs;
+  };
 
   // Takes the piece from memory while its input is the same, else builds it.
   template <typename Message>
-  void Add(std::string_view url, const std::string& name, const std::string& input, Origins origins,
+  void Add(std::string_view url, const std::string& name, const std::string& input, Sources sources,
            const std::function<void(Message*)>& build) {
+    auto& [origins, needs] = sources;
     std::sort(origins.begin(), origins.end());
     origins.erase(std::unique(origins.begin(), origins.end()), origins.end());
+    std::sort(needs.begin(), needs.end());
+    needs.erase(std::unique(needs.begin(), needs.end()), needs.end());
     // Two nodes may give the same name to different things, so the workload is part of the key.
     const std::string key =
         fmt::format("{}\n{}\n{}{}\n{}", KeyOf(workload_), url, profile_.vhds, profile_.hardened, name);
     Translator::Remembered& remembered = translator_.memory_[key];
     remembered.used = translator_.turn_;
-    if (remembered.resource != nullptr && remembered.input == input && remembered.resource->origins == origins) {
+    if (remembered.resource != nullptr && remembered.input == input && remembered.resource->origins == origins &&
+        remembered.resource->needs == needs) {
       ++translator_.reused_;
     } else {
       ++translator_.built_;
@@ -112,6 +122,7 @@ class NodeTranslation {
       auto resource = std::make_shared<EnvoyResource>();
       resource->resource = xds::MakeResource(name, Bytes(message));
       resource->origins = std::move(origins);
+      resource->needs = std::move(needs);
       remembered = {input, std::move(resource), translator_.turn_};
     }
     config_->types[std::string(url)][name] = remembered.resource;
@@ -156,8 +167,9 @@ class NodeTranslation {
       for (const mesh::v1::Route& route : host->second.message->routes()) {
         const auto set = intent_.destination_sets.find(route.destination_set());
         if (!route.has_destination_set() || set == intent_.destination_sets.end()) continue;
-        sets_.insert(route.destination_set());
-        if (on_mesh) port->tier2_hosts[hostname].insert(envoy_v3::ClusterName(*set->second.message));
+        const std::string name = envoy_v3::ClusterName(*set->second.message);
+        destinations_.emplace(name, &set->second);
+        if (on_mesh) port->tier2_hosts[hostname].insert(name);
       }
     }
   }
@@ -181,25 +193,25 @@ class NodeTranslation {
   }
 
   void AddRoutes(const Port& port) {
-    Origins origins = ListenerOrigins(port);
     if (profile_.vhds) {
-      Add<route::RouteConfiguration>(xds::kRoute, port.route_config, "", origins, [&](auto* out) {
+      Add<route::RouteConfiguration>(xds::kRoute, port.route_config, "", ListenerOrigins(port), [&](auto* out) {
         out->set_name(port.route_config);
         FromAds(out->mutable_vhds()->mutable_config_source());
       });
       for (const auto* host : port.hosts) {
         const std::string name = port.route_config + "/" + host->message->hostname();
-        Add<route::VirtualHost>(xds::kVirtualHost, name, HostInput(*host), {HostRef(*host)},
+        Add<route::VirtualHost>(xds::kVirtualHost, name, HostInput(*host), HostSources(*host),
                                 [&](auto* out) { MakeVirtualHost(name, *host->message, intent_, profile_, out); });
       }
       return;
     }
     std::string input;
+    Sources sources(ListenerOrigins(port));
     for (const auto* host : port.hosts) {
       input += HostInput(*host) + "\n";
-      origins.push_back(HostRef(*host));
+      AddHostSources(*host, &sources);
     }
-    Add<route::RouteConfiguration>(xds::kRoute, port.route_config, input, origins, [&](auto* out) {
+    Add<route::RouteConfiguration>(xds::kRoute, port.route_config, input, std::move(sources), [&](auto* out) {
       out->set_name(port.route_config);
       for (const auto* host : port.hosts) {
         MakeVirtualHost(port.route_config + "/" + host->message->hostname(), *host->message, intent_, profile_,
@@ -208,8 +220,20 @@ class NodeTranslation {
     });
   }
 
-  static IntentRef HostRef(const Piece<mesh::v1::Host>& host) {
-    return Ref("Host", host.message->name(), host.version);
+  // The host, and those of its destination sets that become a mere name in its routes: the cluster of a service.
+  void AddHostSources(const Piece<mesh::v1::Host>& host, Sources* sources) const {
+    sources->origins.push_back(Ref("Host", host.message->name(), host.version));
+    for (const mesh::v1::Route& route : host.message->routes()) {
+      const auto set = intent_.destination_sets.find(route.destination_set());
+      if (set == intent_.destination_sets.end() || !set->second.message->has_service()) continue;
+      sources->origins.push_back(Ref("DestinationSet", set->first, set->second.version));
+      sources->needs.push_back(envoy_v3::ClusterName(*set->second.message));
+    }
+  }
+  Sources HostSources(const Piece<mesh::v1::Host>& host) const {
+    Sources sources;
+    AddHostSources(host, &sources);
+    return sources;
   }
 
   // The intent's version, the clusters of its destination sets, and what of them the routes of a stock Envoy depend on.
@@ -230,32 +254,35 @@ class NodeTranslation {
     return input;
   }
 
-  void AddDestination(const Piece<mesh::v1::DestinationSet>& set) {
-    const std::string name = envoy_v3::ClusterName(*set.message);
-    Origins origins{Ref("DestinationSet", set.message->name(), set.version)};
-    const int64_t interval_ms = CheckInterval(*set.message);
-    std::string input =
-        fmt::format("{} {} {} {}\n", set.version, identity_.cluster, identity_.trust_domain, interval_ms);
+  // A cluster of a service stands for all the sets that lead there; the hosts name them (AddHostSources).
+  void AddDestination(const std::string& name, const Piece<mesh::v1::DestinationSet>& piece) {
+    const mesh::v1::DestinationSet& set = *piece.message;
+    Origins origins;
+    const int64_t interval_ms = CheckInterval(set);
+    std::string input = fmt::format("{} {} {}\n", identity_.cluster, identity_.trust_domain, interval_ms);
     const v1::Service* service = nullptr;
-    if (set.message->has_service()) {
-      service = FindService(facts_, set.message->service());
+    if (set.has_service()) {  // Which one says the name.
+      service = FindService(facts_, set.service());
       input += PodsInput(facts_, service);
       if (service == nullptr) {
-        config_->problems.push_back(fmt::format("{}: no service {} in namespace {}", name,
-                                                set.message->service().host(), set.message->service().namespace_()));
+        config_->problems.push_back(
+            fmt::format("no service {} in namespace {}", set.service().host(), set.service().namespace_()));
       }
+    } else {
+      input += piece.version + "\n";
+      origins.push_back(Ref("DestinationSet", set.name(), piece.version));
     }
-    for (const mesh::v1::ClusterShare& share : set.message->clusters()) {
+    for (const mesh::v1::ClusterShare& share : set.clusters()) {
       const auto imported = intent_.endpoints.find(share.endpoints());
       if (imported == intent_.endpoints.end()) continue;
       origins.push_back(Ref("ServiceEndpoints", share.endpoints(), imported->second.version));
       input += fmt::format("{} {}\n", share.endpoints(), imported->second.version);
     }
     const auto make = [&](cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints) {
-      if (set.message->has_service())
-        MakeLocal(*set.message, service, facts_, identity_, interval_ms, profile_, out, endpoints);
+      if (set.has_service())
+        MakeLocal(set, service, facts_, identity_, interval_ms, profile_, out, endpoints);
       else
-        MakeSpread(*set.message, intent_, interval_ms, profile_, out, endpoints);
+        MakeSpread(set, intent_, interval_ms, profile_, out, endpoints);
     };
     Add<cluster::Cluster>(xds::kCluster, name, input, origins, [&](auto* out) {
       endpoint::ClusterLoadAssignment unused;
@@ -282,11 +309,10 @@ class NodeTranslation {
     }
   }
 
-  // How many checks each endpoint would see at one turn of all sets, from this gateway and its equals.
+  // How many checks each endpoint would see at one turn of all destinations, from this gateway and its equals.
   void CountChecks() {
-    for (const auto& name : sets_) {
-      ForEachEndpoint(*intent_.destination_sets.at(name).message,
-                      [&](const std::string& address) { ++checks_[address]; });
+    for (const auto& [name, set] : destinations_) {
+      ForEachEndpoint(*set->message, [&](const std::string& address) { ++checks_[address]; });
     }
     std::set<std::string> selectors;
     std::vector<const mesh::v1::Selector*> distinct;
@@ -478,10 +504,11 @@ class NodeTranslation {
   const Facts& facts_;
   const v1::Workload& workload_;
   const NodeProfile profile_;
-  std::set<std::string> sets_;  // Destination sets that routes of this workload use.
+  // Where routes of this workload lead, by Envoy cluster; of the sets that lead to one service any.
+  std::map<std::string, const Piece<mesh::v1::DestinationSet>*> destinations_;
   std::vector<const v1::Service*> serving_;
   bool serving_known_ = false;
-  std::unordered_map<std::string_view, uint64_t> checks_;  // Address -> sets that have it checked.
+  std::unordered_map<std::string_view, uint64_t> checks_;  // Address -> destinations that have it checked.
   uint64_t equals_ = 1;  // Gateways of this cluster that check the same, this one too.
   std::shared_ptr<NodeConfig> config_ = std::make_shared<NodeConfig>();
 };

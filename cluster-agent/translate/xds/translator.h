@@ -20,6 +20,8 @@ inline constexpr uint32_t kMeshPort = 15443;
 struct EnvoyResource {
   xds::ResourcePtr resource;
   std::vector<IntentRef> origins;
+  // Clusters without origins of their own (one service, many hosts): only with them does it do what is asked.
+  std::vector<std::string> needs;
 };
 using EnvoyResourcePtr = std::shared_ptr<const EnvoyResource>;
 

@@ -11,6 +11,7 @@ namespace {
 using namespace samples;  // NOLINT
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 TEST(Translator, BindsADeclaredPortWhereTheWorkloadSaysAndTakesRoutesByVhds) {
   Translator translator(Identity("edge"));
@@ -108,17 +109,46 @@ TEST(Translator, ServesEachTier2HostOnTheMeshPortToItsCallersOnly) {
   EXPECT_EQ(http.rds().route_config_name(), "in/app=t2/80");
 
   const auto endpoints =
-      Get<endpoint::ClusterLoadAssignment>(*config, xds::kEndpoints, "local@shop/web.shop.svc.cluster.local:80");
+      Get<endpoint::ClusterLoadAssignment>(*config, xds::kEndpoints, "service/shop/web.shop.svc.cluster.local:80");
   ASSERT_EQ(endpoints.endpoints(0).lb_endpoints_size(), 2);
   const auto& address = endpoints.endpoints(0).lb_endpoints(0).endpoint().address().socket_address();
   EXPECT_EQ(address.address(), "127.0.2.21");
   EXPECT_EQ(address.port_value(), 15443u);
   tls::UpstreamTlsContext upstream;
-  ASSERT_TRUE(Get<cluster::Cluster>(*config, xds::kCluster, "local@shop/web.shop.svc.cluster.local:80")
+  ASSERT_TRUE(Get<cluster::Cluster>(*config, xds::kCluster, "service/shop/web.shop.svc.cluster.local:80")
                   .transport_socket()
                   .typed_config()
                   .UnpackTo(&upstream));
   EXPECT_EQ(upstream.sni(), "outbound_.80_._.web.shop.svc.cluster.local");
+}
+
+TEST(Translator, HostsOfOneServiceShareItsClusterAndItsChecks) {
+  Intent intent = InClusterIntent();
+  for (const std::string host : {"a.example", "b.example"}) {
+    Put<mesh::v1::Host>("name: 'in/app=t2/80/" + host + "' hostname: '" + host +
+                            "' routes { name: 'web/0' destination_set: 'local/" + host + "' }",
+                        &intent);
+    Put<mesh::v1::DestinationSet>("name: 'local/" + host + "' hostname: '" + host + R"('
+      service { namespace: "shop" host: "web.shop.svc.cluster.local" port: 80 })",
+                                  &intent);
+  }
+  Put<mesh::v1::Listener>(
+      R"(name: "in/app=t2/80" port: 80 tier: TIER2 selector { namespace: "in" labels { key: "app" value: "t2" } }
+    hosts: "in/app=t2/80/shop.example" hosts: "in/app=t2/80/a.example" hosts: "in/app=t2/80/b.example")",
+      &intent);
+  Translator translator(Identity("c1"));
+  const auto config = translator.Translate(intent, InCluster(), "in/t2", kOurs);
+  const std::string name = "service/shop/web.shop.svc.cluster.local:80";
+  EXPECT_THAT(Names(*config, xds::kCluster), ElementsAre(name));
+  EXPECT_THAT(Names(*config, xds::kEndpoints), ElementsAre(name));
+  EXPECT_EQ(Get<cluster::Cluster>(*config, xds::kCluster, name).health_checks(0).interval().seconds(), 1);
+  // A set is applied where the routes that lead to it are, and its cluster with them.
+  EXPECT_THAT(config->Find(xds::kCluster, name)->origins, IsEmpty());
+  const EnvoyResource* host = config->Find(xds::kVirtualHost, "in/app=t2/80/a.example");
+  ASSERT_NE(host, nullptr);
+  ASSERT_EQ(host->origins.size(), 2u);
+  EXPECT_EQ(host->origins[0].name, "local/a.example");
+  EXPECT_THAT(host->needs, ElementsAre(name));
 }
 
 TEST(Translator, LeavesHostsOffTheMeshPortThatAnotherPortAnswersThere) {
