@@ -7,6 +7,7 @@
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "libs/base/file.h"
+#include "libs/base/sha256.h"
 #include "libs/document/document.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
@@ -162,7 +163,7 @@ Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership
       outcome = token.error();
       continue;
     }
-    by_token_hash[identity::Sha256Hex(*token)] = key;
+    by_token_hash[Sha256Hex(*token)] = key;
     spiffe_ids[key] = SpiffeIdOf(membership.trust_domain, *workload);
     write(folder + "/gateway.json", GatewayBootstrap(*workload, membership, agent_address, folder));
     write(folder + "/envoy.yaml", EnvoyBootstrap(*workload, membership, agent_address, *token));
@@ -175,7 +176,7 @@ Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership
 
 Result<std::string> WorkloadRegistry::WorkloadOf(const std::string& bearer_token) const {
   if (bearer_token.empty()) return Unauthenticated("TOKEN_MISSING", "no workload token was sent");
-  const std::string hash = identity::Sha256Hex(bearer_token);
+  const std::string hash = Sha256Hex(bearer_token);
   std::lock_guard lock(mutex_);
   const auto found = by_token_hash_.find(hash);
   if (found == by_token_hash_.end()) {

@@ -2,9 +2,6 @@
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-#include <openssl/sha.h>
-
-#include "libs/base/ids.h"
 
 namespace weir::agent {
 
@@ -17,12 +14,6 @@ std::string Bytes(const google::protobuf::MessageLite& message) {
     message.SerializeToCodedStream(&coded);
   }
   return bytes;
-}
-
-std::string Sha256Hex(std::string_view bytes) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-  return ToHex({reinterpret_cast<const char*>(digest), sizeof(digest)});
 }
 
 }  // namespace weir::agent

@@ -3,14 +3,11 @@
 #include <google/protobuf/message_lite.h>
 
 #include <string>
-#include <string_view>
 
 namespace weir::agent {
 
 // Equal messages give equal bytes (maps sorted): what hashes and versions are made of.
 std::string Bytes(const google::protobuf::MessageLite& message);
-
-std::string Sha256Hex(std::string_view bytes);
 
 // Every wanted label is there with this value.
 template <typename Map>

@@ -3,7 +3,7 @@
 #include "api/weir/agent/v1/agent.pb.h"
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "cluster-agent/translate/bytes.h"
-#include "libs/base/ids.h"
+#include "libs/base/sha256.h"
 
 namespace weir::agent {
 namespace {

@@ -1,7 +1,6 @@
 #include "libs/base/last_good_file.h"
 
 #include <fmt/ranges.h>
-#include <openssl/sha.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,16 +8,10 @@
 #include <cstdio>
 
 #include "libs/base/file.h"
-#include "libs/base/ids.h"
+#include "libs/base/sha256.h"
 
 namespace weir {
 namespace {
-
-std::string Sha256(std::string_view bytes) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-  return ToHex({reinterpret_cast<const char*>(digest), sizeof digest});
-}
 
 // Cuts the next line off `bytes`; false: there is none.
 bool Line(std::string_view* bytes, std::string_view* line) {
@@ -49,7 +42,7 @@ Status Judge(const LastGoodKind& kind, std::string_view bytes, const LastGoodJud
 
 std::string EncodeLastGoodFile(const LastGoodKind& kind, std::string_view body) {
   std::string bytes =
-      fmt::format("{} {}\nsha256 {}\nbytes {}\n\n", kind.magic, kind.version, Sha256(body), body.size());
+      fmt::format("{} {}\nsha256 {}\nbytes {}\n\n", kind.magic, kind.version, Sha256Hex(body), body.size());
   bytes += body;
   return bytes;
 }
@@ -73,7 +66,7 @@ Result<std::string_view> DecodeLastGoodFile(const LastGoodKind& kind, std::strin
   if (parsed.ec != std::errc() || parsed.ptr != length.data() + length.size()) return Corrupt("header");
   if (bytes.size() < size) return Cut(fmt::format("{} of {} bytes", bytes.size(), size));
   if (bytes.size() > size) return Corrupt("bytes after the end");
-  if (Sha256(bytes) != sum.substr(7)) return Corrupt("the checksum does not match");
+  if (Sha256Hex(bytes) != sum.substr(7)) return Corrupt("the checksum does not match");
   return bytes;
 }
 

@@ -1,14 +1,17 @@
 #include "libs/gateway/load_reports.h"
 
+#include <google/protobuf/util/time_util.h>
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
-#include <functional>
+#include <iterator>
 
 #include "api/weir/agent/v1/traffic.grpc.pb.h"
 #include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
+#include "libs/base/ids.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/status.h"
+#include "libs/rpc/time.h"
 
 namespace weir::gateway {
 namespace {
@@ -22,18 +25,7 @@ constexpr Duration kHealthAtLeast = std::chrono::seconds(10);
 constexpr Duration kPause = std::chrono::seconds(3);  // After a loss.
 constexpr std::chrono::seconds kAnswerWithin{5};
 
-void SetDuration(Duration from, google::protobuf::Duration* to) {
-  to->set_seconds(from.count() / 1'000'000'000);
-  to->set_nanos(static_cast<int32_t>(from.count() % 1'000'000'000));
-}
-
 bool IsKnown(std::chrono::system_clock::time_point time) { return time.time_since_epoch().count() > 0; }
-
-void SetTime(std::chrono::system_clock::time_point from, google::protobuf::Timestamp* to) {
-  const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(from.time_since_epoch()).count();
-  to->set_seconds(nanos / 1'000'000'000);
-  to->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
-}
 
 void FillHealth(const std::vector<proxy::SetHealthReport>& from, agent::v1::GatewayHealthReport* to) {
   for (const proxy::SetHealthReport& set : from) {
@@ -45,14 +37,14 @@ void FillHealth(const std::vector<proxy::SetHealthReport>& from, agent::v1::Gate
       cluster->set_can_serve(locality.can_serve);
       cluster->set_reason(locality.reason);
       cluster->set_returning(locality.returning);
-      if (IsKnown(locality.since)) SetTime(locality.since, cluster->mutable_since());
+      if (IsKnown(locality.since)) *cluster->mutable_since() = rpc::ToTimestamp(locality.since);
       for (const proxy::EvidenceReport& evidence : locality.evidence) {
         auto* one = cluster->add_evidence();
         one->set_endpoint(evidence.endpoint);
         one->set_source(evidence.source);
         one->set_healthy(evidence.healthy);
         one->set_text(evidence.text);
-        if (IsKnown(evidence.time)) SetTime(evidence.time, one->mutable_time());
+        if (IsKnown(evidence.time)) *one->mutable_time() = rpc::ToTimestamp(evidence.time);
       }
     }
   }
@@ -60,24 +52,18 @@ void FillHealth(const std::vector<proxy::SetHealthReport>& from, agent::v1::Gate
 
 // Of everything but times and texts, which change with each observation.
 uint64_t HashOf(const std::vector<proxy::SetHealthReport>& sets) {
-  uint64_t hash = 1469598103934665603ull;
-  const auto add = [&hash](uint64_t value) { hash = (hash ^ value) * 1099511628211ull; };
-  const auto text = [&add](const std::string& value) { add(std::hash<std::string>()(value)); };
+  std::string text;
+  const auto to = std::back_inserter(text);
   for (const proxy::SetHealthReport& set : sets) {
-    text(set.set);
+    fmt::format_to(to, "{}\n", set.set);
     for (const proxy::LocalityHealthReport& locality : set.localities) {
-      text(locality.cluster);
-      text(locality.reason);
-      add(locality.can_serve ? 1 : 2);
-      add(locality.returning);
+      fmt::format_to(to, " {} {} {} {}\n", locality.cluster, locality.reason, locality.can_serve, locality.returning);
       for (const proxy::EvidenceReport& evidence : locality.evidence) {
-        text(evidence.endpoint);
-        text(evidence.source);
-        add(evidence.healthy ? 1 : 2);
+        fmt::format_to(to, "  {} {} {}\n", evidence.endpoint, evidence.source, evidence.healthy);
       }
     }
   }
-  return hash;
+  return Fnv1a(text);
 }
 
 }  // namespace
@@ -117,7 +103,7 @@ std::vector<LoadStatsRequest> LoadDifference::Take(const std::vector<proxy::Shar
     }
     if (!news) continue;
     stats.set_cluster_name(set);
-    SetDuration(interval, stats.mutable_load_report_interval());
+    *stats.mutable_load_report_interval() = google::protobuf::util::TimeUtil::NanosecondsToDuration(interval.count());
     if (out.empty() || out.back().cluster_stats_size() >= static_cast<int>(kMostSetsPerMessage)) out.emplace_back();
     *out.back().add_cluster_stats() = std::move(stats);
   }

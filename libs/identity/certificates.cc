@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <ctime>
@@ -340,12 +339,6 @@ Result<std::string> CertificateSha256(std::string_view pem) {
   unsigned int size = 0;
   if (X509_digest(certificates.front().get(), EVP_sha256(), digest, &size) != 1) return Broken("digest");
   return ToHex({reinterpret_cast<const char*>(digest), size});
-}
-
-std::string Sha256Hex(std::string_view bytes) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-  return ToHex({reinterpret_cast<const char*>(digest), sizeof(digest)});
 }
 
 WallTime RenewAt(const CertificateFacts& facts, double random01) {

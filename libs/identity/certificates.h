@@ -74,8 +74,6 @@ Status CheckKeyMatches(std::string_view certificate_pem, std::string_view key_pe
 
 // Lower-case hex SHA-256 of the first certificate's DER; what a join token pins.
 Result<std::string> CertificateSha256(std::string_view pem);
-// Lower-case hex SHA-256 of any bytes.
-std::string Sha256Hex(std::string_view bytes);
 
 // When to renew: half of the lifetime, moved by up to +-10 % of it by `random01` in [0,1), so that a fleet does not
 // knock all at once.

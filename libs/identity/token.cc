@@ -6,6 +6,7 @@
 
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/sha256.h"
 #include "libs/identity/certificates.h"
 
 namespace weir::identity {

@@ -25,7 +25,7 @@ struct JoinToken {
   std::string SecretHash() const;
 };
 
-// 256 random bits as hex: bearer token of a workload. The verifier keeps identity::Sha256Hex of it.
+// 256 random bits as hex: bearer token of a workload. The verifier keeps Sha256Hex of it.
 std::string NewBearerToken();
 
 std::string Base64Url(std::string_view bytes);  // RFC 4648 section 5, no padding.

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "libs/base/sha256.h"
 #include "libs/net/transport.h"
 
 namespace weir::net {
@@ -37,13 +38,6 @@ std::string Reason() {
     text += reason != nullptr ? reason : fmt::format("error {:x}", code);
   }
   return text;
-}
-
-std::string Sha256(std::string_view bytes) {
-  unsigned char digest[32];
-  unsigned size = sizeof digest;
-  EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha256(), nullptr);
-  return std::string(reinterpret_cast<char*>(digest), size);
 }
 
 // The one URI SAN; "" when there is none, several, or one with bytes that no URI has (an embedded NUL ends nothing).
@@ -277,7 +271,6 @@ TlsSession::Step TlsSession::Handshake() {
     // Again here: a resumed session runs no verify callback.
     if (X509* peer = SSL_get0_peer_certificate(ssl_)) peer_uri_ = UriOf(peer);
     names_ = nullptr;
-    more_ = true;  // Read-ahead may have taken the first request along with the last handshake message.
     roots_digest_ = {};
     more_ = true;  // Read-ahead may have taken the first bytes of the application along with the last of the handshake.
     if (rule_ != nullptr && rule_->Accepts(peer_uri_)) return Step::kDone;

@@ -1,7 +1,7 @@
 #include "mgmt-server/audit/audit.h"
 
 #include "libs/base/ids.h"
-#include "mgmt-server/store/sha256.h"
+#include "libs/base/sha256.h"
 
 namespace weir::audit {
 namespace {
@@ -14,7 +14,7 @@ std::string ChainHash(const std::string& previous, const store::AuditRow& row) {
                                    &row.before_etag, &row.after_etag, &row.path, &row.peer, &row.request_id}) {
     text += fmt::format("{}:{}\n", field->size(), *field);
   }
-  return store::Sha256(text);
+  return Sha256(text);
 }
 
 Error Broken(int64_t sequence, std::string_view how) {

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "libs/base/ids.h"
-#include "mgmt-server/store/sha256.h"
+#include "libs/base/sha256.h"
 
 namespace weir::authn {
 namespace {
@@ -121,7 +121,7 @@ Result<Login> Authn::LogIn(std::string_view organization, std::string_view user,
     });
     for (const std::string& hash : expired) WEIR_TRY(txn.DeleteSession(hash));
     const WallTime expires = txn.now() + std::chrono::duration_cast<WallTime::duration>(options_.session_lifetime);
-    WEIR_TRY(txn.PutSession({store::Sha256(login.token), login.principal.uid, txn.now(), expires}));
+    WEIR_TRY(txn.PutSession({Sha256(login.token), login.principal.uid, txn.now(), expires}));
     return expires;
   }));
   return login;
@@ -130,7 +130,7 @@ Result<Login> Authn::LogIn(std::string_view organization, std::string_view user,
 Result<Principal> Authn::Authenticate(std::string_view token) const {
   const store::ViewPtr view = store_.Read();
   // A lookup by hash: its time tells nothing about tokens.
-  const store::Session* session = view->FindSession(store::Sha256(token));
+  const store::Session* session = view->FindSession(Sha256(token));
   if (session != nullptr && session->expires > options_.clock->Wall()) {
     if (const store::ResourcePtr user = view->GetByUid(session->user_uid)) return Principal{user->fqn, user->uid};
   }
@@ -138,7 +138,7 @@ Result<Principal> Authn::Authenticate(std::string_view token) const {
 }
 
 Status Authn::LogOut(std::string_view token) {
-  const std::string hash = store::Sha256(token);
+  const std::string hash = Sha256(token);
   if (store_.Read()->FindSession(hash) == nullptr) return {};
   return store_.Write([&](store::Txn& txn) -> Status { return txn.DeleteSession(hash); });
 }

@@ -2,13 +2,13 @@
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 
 #include "api/weir/mesh/v1/intent.pb.h"
-#include "libs/base/ids.h"
+#include "libs/base/sha256.h"
 #include "libs/resource/kinds.h"
+#include "libs/rpc/time.h"
 #include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/keys.h"
 #include "mgmt-server/compile/spread.h"
@@ -29,9 +29,7 @@ Resource Finish(std::string_view type, const std::string& name, const google::pr
     coded.SetSerializationDeterministic(true);
     message.SerializeToCodedStream(&coded);
   }
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(resource.bytes.data()), resource.bytes.size(), digest);
-  resource.version = ToHex(std::string_view(reinterpret_cast<const char*>(digest), 16));
+  resource.version = Sha256Hex(resource.bytes).substr(0, 32);
   resource.provenance.assign(sources.begin(), sources.end());
   return resource;
 }
@@ -242,10 +240,7 @@ std::optional<Resource> CompileEndpoints(const World& world, std::string_view im
   }
   const Facts* facts = world.facts(cluster);
   if (facts == nullptr || !facts->connected) {
-    const auto since = facts == nullptr ? std::chrono::system_clock::time_point{} : facts->as_of;
-    const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(since.time_since_epoch()).count();
-    endpoints.mutable_as_of()->set_seconds(nanos / 1'000'000'000);
-    endpoints.mutable_as_of()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+    *endpoints.mutable_as_of() = rpc::ToTimestamp(facts == nullptr ? WallTime{} : facts->as_of);
   }
   AddProvenance(sources, endpoints.mutable_provenance());
   return Finish(key.type, key.name, endpoints, sources);

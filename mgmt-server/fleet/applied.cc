@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/weir/agent/v1/agent.pb.h"
+#include "libs/rpc/time.h"
 #include "libs/xds/protocol/types.h"
 
 namespace weir::fleet {
@@ -26,12 +27,6 @@ int Badness(State::State state) {
     default:
       return 0;
   }
-}
-
-void SetTime(WallTime time, google::protobuf::Timestamp* out) {
-  const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
-  out->set_seconds(nanos / 1'000'000'000);
-  out->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
 }
 
 }  // namespace
@@ -99,7 +94,7 @@ v2::GatewayStatus OfGateway(const compile::Concern& concern, const std::string& 
   status.set_cluster(concern.cluster);
   status.set_workload(workload);
   const GatewayState* gateway = applied.Find(concern.cluster, workload);
-  if (gateway != nullptr && gateway->time != WallTime{}) SetTime(gateway->time, status.mutable_time());
+  if (gateway != nullptr && gateway->time != WallTime{}) *status.mutable_time() = rpc::ToTimestamp(gateway->time);
   size_t acknowledged = 0;
   for (const auto& [key, version] : concern.keys) {
     const AppliedVersion* refused = applied.RefusedByAgent(concern.cluster, key);

@@ -14,6 +14,7 @@
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
+#include "libs/rpc/time.h"
 #include "mgmt-server/ca/ca.h"
 #include "mgmt-server/ca/join_tokens.h"
 #include "mgmt-server/fleet/agent_stream.h"
@@ -619,11 +620,7 @@ v2::ClusterState Fleet::ClusterStateOf(std::string_view cluster) const {
       seen = std::max(seen, found->second.last_seen);
     }
   }
-  if (seen > WallTime{}) {
-    const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(seen.time_since_epoch()).count();
-    state.mutable_last_seen()->set_seconds(nanos / 1'000'000'000);
-    state.mutable_last_seen()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
-  }
+  if (seen > WallTime{}) *state.mutable_last_seen() = rpc::ToTimestamp(seen);
   return state;
 }
 

@@ -7,6 +7,7 @@
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "libs/obs/metrics.h"
 #include "libs/resource/kinds.h"
+#include "libs/rpc/time.h"
 #include "mgmt-server/compile/compile.h"
 #include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/keys.h"
@@ -19,12 +20,6 @@ constexpr int kMaxEvidence = 16;    // Of one cluster of a set.
 constexpr size_t kMaxText = 256;
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-void SetTime(WallTime time, google::protobuf::Timestamp* out) {
-  const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
-  out->set_seconds(nanos / 1'000'000'000);
-  out->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
-}
 
 // A report of 10 s is whole until the next one is due.
 bool IsPast(const SetReport::Sample& sample, MonoTime now) {
@@ -124,7 +119,7 @@ void Describe(const Item& item, Answer& answer) {
   answer.set_gateway(item.workload);
   answer.set_source(item.intent.source);
   answer.set_route(item.intent.route);
-  SetTime(item.gateway.time, answer.mutable_time());
+  *answer.mutable_time() = rpc::ToTimestamp(item.gateway.time);
 }
 
 // Of hosts that cover the one asked for, gateways serve it by the most specific; then in the order of the answer.

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "libs/base/ids.h"
-#include "mgmt-server/store/sha256.h"
+#include "libs/base/sha256.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 
 namespace weir::store {

@@ -91,6 +91,17 @@ class Pair {
     server_->SetSnapshot(snapshot_);
   }
 
+  // Mostly a step; now and then the world changes or the stream breaks.
+  void Happen(bool rejecting) {
+    const int what = Pick(20);
+    if (what == 0)
+      Change();
+    else if (what == 1 && Pick(4) == 0)
+      Break();
+    else
+      Step(rejecting);
+  }
+
   // One message, or one decision, somewhere.
   bool Step(bool rejecting) {
     const int first = Pick(5);
@@ -176,13 +187,7 @@ TEST(ServerAndClient, ConvergeAndNeverShowARouteWithoutItsClusterWhateverHappens
     Pair pair(seed);
     pair.Change();
     for (int i = 0; i < 300; ++i) {
-      const int what = pair.Pick(20);
-      if (what == 0)
-        pair.Change();
-      else if (what == 1 && pair.Pick(4) == 0)
-        pair.Break();
-      else
-        pair.Step(false);
+      pair.Happen(false);
       pair.CheckNoDanglingRoute();
       if (testing::Test::HasFatalFailure()) return;
     }
@@ -200,15 +205,7 @@ TEST(ServerAndClient, ConvergeAfterRejectionsOnceTheStreamIsNew) {
     SCOPED_TRACE(seed);
     Pair pair(seed);
     pair.Change();
-    for (int i = 0; i < 300; ++i) {
-      const int what = pair.Pick(20);
-      if (what == 0)
-        pair.Change();
-      else if (what == 1 && pair.Pick(4) == 0)
-        pair.Break();
-      else
-        pair.Step(true);
-    }
+    for (int i = 0; i < 300; ++i) pair.Happen(true);
     pair.Break();
     int steps = 0;
     while (pair.Step(false)) ASSERT_LT(++steps, 1000) << "T8: no resend loop";

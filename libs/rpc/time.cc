@@ -1,0 +1,12 @@
+#include "libs/rpc/time.h"
+
+#include <google/protobuf/util/time_util.h>
+
+namespace weir::rpc {
+
+google::protobuf::Timestamp ToTimestamp(WallTime time) {
+  return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count());
+}
+
+}  // namespace weir::rpc

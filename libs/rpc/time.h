@@ -1,0 +1,11 @@
+#pragma once
+
+#include <google/protobuf/timestamp.pb.h>
+
+#include "libs/base/clock.h"
+
+namespace weir::rpc {
+
+google::protobuf::Timestamp ToTimestamp(WallTime time);  // To the nanosecond.
+
+}  // namespace weir::rpc
