@@ -131,6 +131,10 @@ std::string Detail(const Message& message) {
              fmt::format("{} workloads", cluster->state().workloads()),
              fmt::format("{} services", cluster->state().services())};
     if (cluster->spec().admin_state() == v2::DRAINING) parts.insert(parts.begin(), "DRAINING");
+    if (!cluster->state().problems().empty()) {
+      const v2::ClusterProblem& first = cluster->state().problems(0);
+      parts.insert(parts.begin(), fmt::format("{}: {}", first.source(), first.text()));
+    }
   } else if (const auto* setting = dynamic_cast<const v2::OrganizationSetting*>(&message)) {
     const auto& failover = setting->spec().failover_settings();
     parts = {v2::FailoverSettings::Mode_Name(failover.mode())};

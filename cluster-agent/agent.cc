@@ -14,6 +14,7 @@
 #include "cluster-agent/discovery/file_discovery.h"
 #include "cluster-agent/link/intent_link.h"
 #include "cluster-agent/link/membership.h"
+#include "cluster-agent/link/problems.h"
 #include "cluster-agent/link/reports.h"
 #include "cluster-agent/serve/data_plane.h"
 #include "libs/admin/door.h"
@@ -230,6 +231,13 @@ struct Agent::Core {
     return {};
   }
 
+  void AddProblems(v1::Problems* out) const {
+    const Error refusal = discovery->State().last_refusal;
+    if (refusal.code != Code::kOk) AddProblem("discovery", refusal.ToString(), out);
+    for (const std::string& refused : LastGoodRefused()) AddProblem("last-good", refused, out);
+    data_plane->AddProblems(out);
+  }
+
   std::vector<std::string> LastGoodRefused() const {
     std::vector<std::string> refused = membership_refused;
     for (const auto& more : {intents->LastGood().refused, discovery->State().kept_refused}) {
@@ -277,6 +285,7 @@ struct Agent::Core {
     report.version = version;
     report.applied = [this](bool full, v1::Applied* out) { return data_plane->Applied(full, out); };
     report.traffic = [this](bool full, std::vector<v1::GatewayTraffic>* out) { return data_plane->Traffic(full, out); };
+    report.problems = [this](v1::Problems* out) { AddProblems(out); };
     report.clock = &clock;
     reports = std::make_unique<Reports>(std::move(report));
     WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), membership, leaf));

@@ -4,6 +4,7 @@ function(weir_precompiled_headers)
   if(NOT WEIR_PCH)
     return()
   endif()
+  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)  # For ccache.
   add_compile_options(-pthread)  # Some libraries ask for it, and it defines a macro: all files agree.
   set(source "${CMAKE_BINARY_DIR}/weir_pch.cc")
   file(GENERATE OUTPUT "${source}" CONTENT "")

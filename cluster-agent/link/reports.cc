@@ -140,6 +140,7 @@ struct Reports::Core {
     MonoTime next_beat = options.clock->Now() + options.heartbeat;
     MonoTime next_traffic = options.clock->Now();
     bool traffic_told = false;
+    std::string problems_told;
     std::unique_lock lock(mutex);
     for (;;) {
       const MonoTime look = std::min({next_beat, next_traffic, heard + options.heartbeat * options.misses});
@@ -177,6 +178,7 @@ struct Reports::Core {
       if (now >= next_traffic) {
         next_traffic = now + kTrafficInterval;
         if (answered) AddTraffic(!std::exchange(traffic_told, true), &out);
+        if (answered) AddProblems(&problems_told, &out);
       }
       if (answered && facts_changed && facts.has_value() && told.has_value()) {
         facts_changed = false;
@@ -215,6 +217,16 @@ struct Reports::Core {
     applied_changed = false;
     v1::AgentMessage message;
     if (options.applied(full, message.mutable_applied())) out->push_back(std::move(message));
+  }
+
+  void AddProblems(std::string* told, std::vector<v1::AgentMessage>* out) {
+    if (!options.problems) return;
+    v1::AgentMessage message;
+    options.problems(message.mutable_problems());
+    std::string now = message.problems().SerializeAsString();
+    if (now == *told) return;
+    *told = std::move(now);
+    out->push_back(std::move(message));
   }
 
   void AddTraffic(bool full, std::vector<v1::AgentMessage>* out) {

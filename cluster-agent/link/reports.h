@@ -12,6 +12,7 @@
 namespace weir::agent::v1 {
 class Applied;
 class GatewayTraffic;
+class Problems;
 }  // namespace weir::agent::v1
 
 namespace weir::agent {
@@ -24,6 +25,8 @@ struct ReportsOptions {
   std::function<bool(bool full, v1::Applied* out)> applied;
   // What is to be said of the gateways now (`full`: everything); asked each second. Unset = nothing ever.
   std::function<bool(bool full, std::vector<v1::GatewayTraffic>* out)> traffic;
+  // What stands in the way in this cluster; asked each second, told when it differs. Unset = nothing ever.
+  std::function<void(v1::Problems* out)> problems;
   Duration heartbeat = std::chrono::seconds(3);
   int misses = 3;  // So many intervals of silence: dial anew.
   Duration backoff_min = std::chrono::milliseconds(100);

@@ -11,6 +11,7 @@
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/agent/v1/agent.pb.h"
 #include "api/weir/agent/v1/discovery.pb.h"
+#include "cluster-agent/link/problems.h"
 #include "cluster-agent/serve/applied.h"
 #include "cluster-agent/serve/telemetry.h"
 #include "cluster-agent/serve/traffic.h"
@@ -402,6 +403,15 @@ bool DataPlane::Ready() const {
 }
 
 size_t DataPlane::Streams() const { return core_->ads->StreamCount(); }
+
+void DataPlane::AddProblems(v1::Problems* out) const {
+  core_->traffic.AddProblems(out);
+  std::lock_guard lock(core_->mutex);
+  for (const auto& [key, node] : core_->nodes) {
+    if (node.config == nullptr) continue;
+    for (const std::string& problem : node.config->problems) AddProblem(WorkloadOfKey(key), problem, out);
+  }
+}
 
 std::string DataPlane::Dump() const {
   using document::Node;

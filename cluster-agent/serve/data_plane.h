@@ -14,6 +14,7 @@
 namespace weir::agent::v1 {
 class Applied;
 class GatewayTraffic;
+class Problems;
 }  // namespace weir::agent::v1
 
 namespace weir::agent {
@@ -51,6 +52,8 @@ class DataPlane {
   bool Applied(bool full, v1::Applied* out);
   // What gateways do with requests and know of the clusters behind them (TrafficLedger::Report).
   bool Traffic(bool full, std::vector<v1::GatewayTraffic>* out);
+  // Intent that cannot be said as asked, and what gateways had to refuse.
+  void AddProblems(v1::Problems* out) const;
   // True once it answers data planes.
   bool Ready() const;
   size_t Streams() const;

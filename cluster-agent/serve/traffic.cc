@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cluster-agent/link/problems.h"
 #include "envoy/service/load_stats/v3/lrs.pb.h"
 
 namespace weir::agent {
@@ -91,6 +92,14 @@ void TrafficLedger::TellTraffic(Gateway* gateway, v1::GatewayTraffic* out) {
       cluster->set_errors(std::exchange(counts.errors, 0));
     }
     at = gateway->changed.erase(at);
+  }
+}
+
+void TrafficLedger::AddProblems(v1::Problems* out) const {
+  std::lock_guard lock(mutex_);
+  for (const auto& [workload, gateway] : gateways_) {
+    if (!gateway.health) continue;
+    for (const std::string& problem : gateway.health->problems()) AddProblem(workload, problem, out);
   }
 }
 

@@ -16,6 +16,10 @@ namespace envoy::service::load_stats::v3 {
 class LoadStatsRequest;
 }
 
+namespace weir::agent::v1 {
+class Problems;
+}
+
 namespace weir::agent {
 
 // What the gateways of this cluster say of the clusters behind them: counts by LRS, health by GatewayHealth; turned
@@ -39,6 +43,8 @@ class TrafficLedger {
 
   // What the server is to be told now; `full`: all that is known. False: nothing.
   bool Report(bool full, std::vector<v1::GatewayTraffic>* out);
+  // What the gateways had to refuse, by workload.
+  void AddProblems(v1::Problems* out) const;
 
  private:
   struct Counts {
@@ -61,7 +67,7 @@ class TrafficLedger {
   static void TellTraffic(Gateway* gateway, v1::GatewayTraffic* out);
 
   const Clock& clock_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<std::string, Gateway> gateways_;
 };
 

@@ -303,6 +303,11 @@ class Gateway::State {
     facts_.last_good_refused.push_back(reason);
   }
 
+  std::vector<std::string> Refused() const {
+    std::lock_guard lock(mutex_);
+    return facts_.last_good_refused;
+  }
+
   Status OnLeaf(const Leaf& leaf) {
     WEIR_TRY(configurator_.SetLeaf(leaf, settings_.root_pem));
     std::lock_guard lock(mutex_);
@@ -475,7 +480,9 @@ class Gateway::State {
   std::unique_ptr<HandoverDoor> handover_;
   std::thread writer_;
   IdentityKeeper keeper_;
-  LoadReports load_reports_{settings_, {[this] { return engine_.Shares(); }, [this] { return engine_.Health(); }}};
+  LoadReports load_reports_{
+      settings_,
+      {[this] { return engine_.Shares(); }, [this] { return engine_.Health(); }, [this] { return Refused(); }}};
 };
 
 Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}

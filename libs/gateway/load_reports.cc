@@ -194,6 +194,7 @@ Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel, bo
   if (health_said_ == hash && now - health_time_ < kHealthAtLeast) return {};
   agent::v1::GatewayHealthReport report;
   FillHealth(health, &report);
+  for (std::string& problem : sources_.problems()) report.add_problems(std::move(problem));
   agent::v1::GatewayHealthAck ack;
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kAnswerWithin);

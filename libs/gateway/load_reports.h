@@ -55,6 +55,7 @@ class LoadReports {
   struct Sources {
     std::function<std::vector<proxy::ShareReport>()> shares;
     std::function<std::vector<proxy::SetHealthReport>()> health;
+    std::function<std::vector<std::string>()> problems;
   };
 
   LoadReports(const Settings& settings, Sources sources);

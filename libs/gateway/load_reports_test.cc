@@ -158,7 +158,8 @@ TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
                                    set.localities[0].can_serve = can_serve;
                                    set.localities[0].since = std::chrono::system_clock::now();
                                    return std::vector{set};
-                                 }});
+                                 },
+                                 [] { return std::vector<std::string>{"a file is cut"}; }});
   reports.Start();
   const auto eventually = [&](const std::function<bool()>& condition) {
     const auto end = std::chrono::steady_clock::now() + seconds(20);
@@ -175,6 +176,7 @@ TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
   EXPECT_EQ(listener.token, "secret");
   EXPECT_EQ(listener.node, "edge/ingress/t1");
   EXPECT_TRUE(listener.last.sets(0).clusters(0).can_serve());
+  EXPECT_EQ(listener.last.problems(0), "a file is cut");
   count = 9;
   can_serve = false;
   EXPECT_TRUE(eventually([&] { return listener.requests == 9 && listener.healths == 2; }));

@@ -23,7 +23,8 @@ class DigestStreams : public net::Timer {
   bool Add(Session& session);
   void Remove(Session& session);
   void Take(const HealthUpdate& update);
-  void Drain();  // Says so and ends all.
+  void Drain();    // Says so and ends all.
+  void Recheck();  // After a new configuration: who may not ask any more hears nothing more.
 
   void OnTimer() override;
 

@@ -366,6 +366,18 @@ TEST_F(HealthTest, FollowsFailedRequestsWhereNothingIsChecked) {
   EXPECT_TRUE(Eventually(3s, [&] { return Of("dead").can_serve; }));
 }
 
+TEST_F(HealthTest, TellsNothingMoreToWhomItMayNotTellAnyMore) {
+  StartAll();
+  auto changed = std::make_shared<Snapshot>(*Tier2(0, {pod[0].backend.port}, Digest::kOffered));
+  auto listener = std::make_shared<Listener>(*changed->listeners.front());
+  ASSERT_TRUE(listener->chains.back().health_digest);
+  listener->chains.back().tls->allowed_uris = {{"spiffe://edge.acme/ns/t1/sa/another", false}};
+  changed->listeners = {listener};
+  ASSERT_TRUE(ApplyAndWait(*t2[0], changed).ok());
+  EXPECT_TRUE(Eventually(3s, [&] { return Out("c1", "gateways_down"); }));
+  EXPECT_EQ(Ask(20), (std::map<std::string, int>{{"2", 20}}));
+}
+
 TEST_F(HealthTest, TellsNobodyOutside) {
   StartAll();
   Conn conn = Conn::To(t1.Port("public"));

@@ -66,6 +66,7 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   // The health digest that this caller keeps open (session_health.cc). May close this session.
   void SendDigest(std::string_view text);
   void EndDigest();
+  void RecheckDigest();
 
   size_t place = 0;  // In the worker's list.
 

@@ -57,6 +57,10 @@ void Session::EndDigest() {
   Finish(false);
 }
 
+void Session::RecheckDigest() {
+  if (!Bind() || !chain_->health_digest) Abort(499, "not_allowed_any_more");
+}
+
 void Session::LeaveDigest() {
   if (std::exchange(digest_, false)) worker_.digests().Remove(*this);
 }
@@ -89,6 +93,11 @@ void DigestStreams::OnTimer() {
   if (sessions_.empty()) return;
   worker_.loop().SetTimer(*this, DigestTimes::kBeatMs);
   SendAll(fmt::format("beat {}\n", version_));
+}
+
+void DigestStreams::Recheck() {
+  const std::vector<Session*> sessions = sessions_;
+  for (Session* session : sessions) session->RecheckDigest();
 }
 
 void DigestStreams::Drain() {

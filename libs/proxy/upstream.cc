@@ -231,6 +231,16 @@ std::vector<Session*> Pool::Waiting() {
   return sessions;
 }
 
+bool Pool::MayConnect(uint64_t now_ms) {
+  const double per_second = std::max(kConnectsPerSecond, 2.0 * static_cast<double>(open));
+  connects_left =
+      std::min(kConnectsAtOnce, connects_left + static_cast<double>(now_ms - connects_ms) * per_second / 1e3);
+  connects_ms = now_ms;
+  if (connecting > 0 && connects_left < 1) return false;
+  connects_left = std::max(0.0, connects_left - 1);
+  return true;
+}
+
 // ---- Upstream
 
 Upstream::Upstream(Worker& worker, std::shared_ptr<Pool> pool) : worker_(worker), pool_(std::move(pool)) {
@@ -250,7 +260,7 @@ Upstream* Upstream::TakeIdle(Pool& pool, Session* session) {
 }
 
 bool Upstream::ConnectFor(Worker& worker, const std::shared_ptr<Pool>& pool) {
-  while (pool->connecting < std::min(pool->waiting.size(), Pool::kConnectsAtOnce + pool->open)) {
+  while (pool->connecting < pool->waiting.size() && pool->MayConnect(worker.loop().now_ms())) {
     auto* upstream = new Upstream(worker, pool);
     if (upstream->Connect().ok()) continue;
     ++worker.stats.upstream_connect_failures;

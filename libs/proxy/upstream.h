@@ -26,9 +26,11 @@ struct Counters;
 struct Waiter : boost::intrusive::list_base_hook<> {};
 
 // The connections of one worker to one endpoint. Requests that find none idle wait in turn for the next one, freed or
-// new: thousands that come at once (a dead cluster's share) do not make thousands of handshakes.
+// new. New ones are paced: of thousands of requests that come at once (a dead cluster's share) most are served sooner
+// by the connections there are than by a handshake each, which costs both ends more than the request.
 struct Pool {
-  static constexpr size_t kConnectsAtOnce = 8;  // And as many more as are open: a pool that needs more grows fast.
+  static constexpr double kConnectsAtOnce = 8;
+  static constexpr double kConnectsPerSecond = 100;  // Or twice as many as are open: it doubles in half a second.
 
   Endpoint endpoint;
   net::Address address;
@@ -38,13 +40,17 @@ struct Pool {
   std::vector<Upstream*> idle;             // The last one in is the first out: its congestion window is warm.
   boost::intrusive::list<Waiter> waiting;  // Oldest first. Somebody connects as long as it is not empty.
   size_t connecting = 0;
-  size_t open = 0;        // Idle ones and those at work.
-  uint32_t failures = 0;  // Exchanges in a row that went wrong here.
-  bool out = false;       // Others are tried first.
-  bool dead = false;      // It does not answer at all.
-  bool retired = false;   // No longer configured: connections close after use.
+  size_t open = 0;                         // Idle ones and those at work.
+  double connects_left = kConnectsAtOnce;  // A token bucket,
+  uint64_t connects_ms = 0;                // as of then.
+  uint32_t failures = 0;                   // Exchanges in a row that went wrong here.
+  bool out = false;                        // Others are tried first.
+  bool dead = false;                       // It does not answer at all.
+  bool retired = false;                    // No longer configured: connections close after use.
 
   std::vector<Session*> Waiting();
+  // May another connection be opened now? The only one under way always may.
+  bool MayConnect(uint64_t now_ms);
 };
 
 // Where a request goes: one endpoint of one locality.

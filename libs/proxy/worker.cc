@@ -65,6 +65,7 @@ void Worker::Swap(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::s
     entry.second->Retire();
     return true;
   });
+  digests_.Recheck();
   if (judge_ != nullptr) judge_->Update(*plan_);
 }
 

@@ -9,6 +9,7 @@
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/v2/organization.pb.h"
+#include "libs/base/text.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/pool.h"
@@ -29,6 +30,9 @@ namespace weir::fleet {
 namespace {
 
 using AgentStreamPtr = std::shared_ptr<AgentStream>;
+
+constexpr size_t kMostProblems = 32;
+constexpr size_t kMostProblemText = 1024;
 
 std::string LastSegment(std::string_view fqn) { return std::string(fqn.substr(fqn.rfind('/') + 1)); }
 
@@ -75,6 +79,7 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
     WallTime last_seen{};
     std::string version;
     std::string uid;  // Of the cluster when its agent said Hello.
+    std::vector<v2::ClusterProblem> problems;
   };
   mutable std::mutex mutex;
   mutable std::condition_variable news;  // Something that a status is made of has changed.
@@ -108,6 +113,7 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   Status Handle(const AgentStreamPtr& stream);
   Status Greet(const AgentStreamPtr& stream);
   Status TakeFacts(AgentStream& stream);
+  void TakeProblems(AgentStream& stream);
   void Left(AgentStream& stream);
   void StoreConnection(const std::string& cluster);
   void Beat();
@@ -259,6 +265,7 @@ Status Fleet::Core::Handle(const AgentStreamPtr& stream) {
     std::lock_guard lock(mutex);
     traffic.Report(stream->cluster(), stream->in.traffic(), options.clock->Wall(), options.clock->Now());
   }
+  if (stream->in.has_problems()) TakeProblems(*stream);
   if (stream->in.has_applied()) {
     std::lock_guard lock(mutex);
     applied.Report(stream->cluster(), stream->in.applied(), options.clock->Wall());
@@ -282,6 +289,7 @@ Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
     before = std::exchange(entry.stream, stream);
     entry.last_seen = options.clock->Wall();
     entry.version = stream->in.hello().version();
+    entry.problems.clear();  // It says anew what there is.
     applied.SetConnected(stream->cluster(), true, entry.last_seen);
     traffic.AgentCame(stream->cluster());
     ++changes;
@@ -313,6 +321,20 @@ Status Fleet::Core::TakeFacts(AgentStream& stream) {
   answer.mutable_ack()->set_sequence(delta.sequence());
   stream.Send(std::move(answer));
   return {};
+}
+
+void Fleet::Core::TakeProblems(AgentStream& stream) {
+  std::vector<v2::ClusterProblem> problems;
+  for (const auto& said : stream.in.problems().problems()) {
+    if (problems.size() == kMostProblems) break;
+    v2::ClusterProblem& problem = problems.emplace_back();
+    problem.set_source(std::string(Shortened(said.source(), kMostProblemText)));
+    problem.set_text(std::string(Shortened(said.text(), kMostProblemText)));
+    obs::Log(obs::Level::kWarn, "an agent reports a problem",
+             {{"cluster", stream.cluster()}, {"source", problem.source()}, {"problem", problem.text()}});
+  }
+  std::lock_guard lock(mutex);
+  live[stream.cluster()].problems = std::move(problems);
 }
 
 void Fleet::Core::Left(AgentStream& stream) {
@@ -429,7 +451,17 @@ v2::ResourceStatus NotPushed(v2::ResourceStatus status) {
 }  // namespace
 
 v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) const {
-  if (!compile::ReachesGateways(resource.fqn)) return StoredStatus(resource.fqn, resource.kind, resource.revision);
+  if (!compile::ReachesGateways(resource.fqn)) {
+    v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
+    std::lock_guard lock(mutex);
+    const auto found = live.find(resource.fqn);
+    if (found != live.end() && !found->second.problems.empty()) {
+      const v2::ClusterProblem& first = found->second.problems.front();
+      status.set_reason("AGENT_PROBLEM");
+      status.set_message(fmt::format("{}: {}", first.source(), first.text()));
+    }
+    return status;
+  }
   std::vector<compile::Concern> concerns;
   const bool compiled = pusher != nullptr && pusher->revision() >= resource.revision;
   if (compiled) {
@@ -618,6 +650,7 @@ v2::ClusterState Fleet::ClusterStateOf(std::string_view cluster) const {
     if (found != core_->live.end()) {
       state.set_connected(found->second.stream != nullptr);
       seen = std::max(seen, found->second.last_seen);
+      *state.mutable_problems() = {found->second.problems.begin(), found->second.problems.end()};
     }
   }
   if (seen > WallTime{}) *state.mutable_last_seen() = rpc::ToTimestamp(seen);

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "api/weir/mesh/v1/intent.pb.h"
+#include "libs/base/text.h"
 #include "libs/obs/metrics.h"
 #include "libs/resource/kinds.h"
 #include "libs/rpc/time.h"
@@ -33,7 +34,7 @@ agent::v1::ClusterHealth Bounded(const agent::v1::ClusterHealth& health) {
     bounded.mutable_evidence()->DeleteSubrange(kMaxEvidence, bounded.evidence_size() - kMaxEvidence);
   }
   for (auto& evidence : *bounded.mutable_evidence()) {
-    if (evidence.text().size() > kMaxText) evidence.mutable_text()->resize(kMaxText);
+    evidence.mutable_text()->resize(Shortened(evidence.text(), kMaxText).size());
   }
   return bounded;
 }

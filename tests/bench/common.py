@@ -136,7 +136,7 @@ def template(name, folder, **values):
 
 def row(metric, ours, peer, peer_name, ratio, goal, rounds, unit, measure="", good=None, **more):
     """One line of the report. Without `good` the ratio decides; without either the run is void and `why` says so."""
-    if good is None and ratio is not None:
+    if good is None and ratio is not None and goal is not None:
         good = ratio >= goal
     made = {"metric": metric, "measure": measure, "ours": ours, "peer": peer, "peer_name": peer_name, "ratio": ratio,
             "goal": goal, "pass": good, "rounds": rounds, "unit": unit}

@@ -1,8 +1,9 @@
 """Rows of survival: a cluster killed or frozen under load, gateways replaced under load, the server gone.
 
 One edge gateway (tier 1) spreads 75/25 over two clusters of a tier-2 gateway and two pods each. The peers stand as a
-front with the same weights before one proxy of their own kind per cluster. Load: an open loop of 1,000 requests/s, half of
-them on kept connections, half each on a new one."""
+front with the same weights before two proxies of their own kind per cluster, one as its gateway and one beside its
+app, with mutual TLS between them as ours have. Load: an open loop of 1,000 requests/s, half of them on kept connections,
+half each on a new one."""
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import time
 
 from common import BIN, LOAD_CPU, OUT, Process, fresh, log, median, percentile, row, template, void
 from fleet import GROUP, T1_PORT, T2_PORT, Cluster, Prober, Server, Workload, wait_until
-from peers import HOST
+from peers import HOST, Certificates, read, write
 
 NET = "127.41."
 RATE = 1000
@@ -78,24 +79,38 @@ class Weir:
 
 
 class Peer:
-    """A front and one proxy per cluster, of one kind, before one app per cluster."""
+    """A front, and per cluster a gateway, a proxy beside the app, and the app."""
 
-    def __init__(self, name, net):
+    def __init__(self, name, net, made):
         self.name, self.front = name, f"{NET}{net}.1:8080"
+        pair = {"server": (made.server, made.server_key), "client": (made.client, made.client_key)}
+        self.tls = {"ROOT": made.root, "HOST": HOST}
+        if name == "haproxy":
+            for who, files in pair.items():
+                self.tls[who.upper()] = made.path(f"{who}-both.pem")
+                write(self.tls[who.upper()], "".join(read(file) for file in files))
+            next_tls = f"ssl crt {self.tls['CLIENT']} ca-file {made.root} verify required sni str({HOST}) check-sni {HOST}"
+        else:
+            self.tls |= {"SERVER": made.server, "KEY": made.server_key}
+            next_tls = (f"proxy_ssl_certificate {made.client}; proxy_ssl_certificate_key {made.client_key}; "
+                        f"proxy_ssl_trusted_certificate {made.root}; proxy_ssl_verify on; proxy_ssl_server_name on; "
+                        f"proxy_ssl_name {HOST};")
         app = os.path.join(BIN, "weir-demo-app")
         entries = {}
         self.clusters = {}
         for number, cluster in ((2, "one"), (3, "two")):
-            backend, entry = f"{NET}{net}.{number}1:8080", f"{NET}{net}.{number}0:8080"
+            backend, beside, entry = (f"{NET}{net}.{number}{last}:8080" for last in (1, 2, 0))
             entries[cluster] = entry
             self.clusters[cluster] = [
                 Process(f"{name}-{cluster}-app", [app, "--listen", backend, "--cluster", cluster, "--pod", "pod"]).wait_port(backend),
-                self.proxy(f"{name}-{cluster}", "entry", LISTEN=entry, BACKEND=backend).wait_port(entry)]
-        self.edge = self.proxy(f"{name}-front", "front", LISTEN=self.front, ONE=entries["one"], TWO=entries["two"]).wait_port(self.front)
+                self.proxy(f"{name}-{cluster}-pod", "entry", LISTEN=beside, BACKEND=backend, NEXT="", PROTO="http").wait_port(beside),
+                self.proxy(f"{name}-{cluster}", "entry", LISTEN=entry, BACKEND=beside, NEXT=next_tls, PROTO="https").wait_port(entry)]
+        self.edge = self.proxy(f"{name}-front", "front", LISTEN=self.front, NEXT=next_tls, ONE=entries["one"],
+                               TWO=entries["two"]).wait_port(self.front)
 
     def proxy(self, name, part, **values):
         folder = fresh(name)
-        config = template(f"{self.name}-{part}.{'cfg' if self.name == 'haproxy' else 'conf'}", folder, DIR=folder, **values)
+        config = template(f"{self.name}-{part}.{'cfg' if self.name == 'haproxy' else 'conf'}", folder, DIR=folder, **self.tls, **values)
         if self.name == "haproxy":
             return Process(name, ["haproxy", "-db", "-f", config])
         return Process(name, ["nginx", "-p", folder, "-c", config, "-e", f"{folder}/error.log"])
@@ -158,7 +173,8 @@ def once(fleet, number):
 
 
 def losses(metric, number):
-    fleets = [Weir(), Peer("haproxy", 10), Peer("nginx", 20)]
+    certificates = Certificates()
+    fleets = [Weir(), Peer("haproxy", 10, certificates), Peer("nginx", 20, certificates)]
     seen = {fleet.name: [] for fleet in fleets}
     free_at = {fleet.name: 0.0 for fleet in fleets}
     try:

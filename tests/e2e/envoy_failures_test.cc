@@ -97,7 +97,7 @@ class EnvoyFailures : public testing::Test {
 };
 Scene* EnvoyFailures::scene_ = nullptr;
 
-const char kTier2[] = "gateway/c1/shop/t2";
+const char kTier2[] = "gateway/c1/shop/t2", kOtherTier2[] = "gateway/c2/shop/t2";
 
 TEST_F(EnvoyFailures, AKilledTier2IsLeftAtOnce) {
   Mark("T2 killed");
@@ -112,6 +112,7 @@ TEST_F(EnvoyFailures, AClusterWithoutAppsIsLeft) {
   Mark("all apps of c1 killed");
   Kill({"app/c1/shop/pod-1", "app/c1/shop/pod-2"});
   ExpectMoved(2 * kSlowest);
+  ExpectFailedAtMost(kOurs, 0);  // The stock proxies say that they reached nobody.
   Restart({"app/c1/shop/pod-1", "app/c1/shop/pod-2"});
 }
 
@@ -122,6 +123,19 @@ TEST_F(EnvoyFailures, AFrozenTier2IsLeftWhenItsChecksFail) {
   scene_->fleet().Find(kTier2)->Thaw();
   ExpectShares({{"c1", 0.75}, {"c2", 0.25}}, 0.05, kBack);
   ExpectFailedAtMost(kOurs, 0);
+}
+
+TEST_F(EnvoyFailures, WhenNobodyCanServeBothSayWhy) {
+  Mark("both T2s killed");
+  Kill({kTier2, kOtherTier2});
+  for (auto& [tier1, traffic] : traffic_) traffic->RunFor(3);
+  for (const auto& [tier1, traffic] : traffic_) {
+    EXPECT_GT(Since(tier1).failed, 0u);
+    for (const auto& [error, count] : Since(tier1).errors) {
+      EXPECT_EQ(error.find("status 503 ("), 0u) << "T1 " << tier1 << ": " << error << " x " << count;
+    }
+  }
+  Restart({kTier2, kOtherTier2});
 }
 
 }  // namespace

@@ -129,6 +129,21 @@ TEST_F(LastGood, DamagedFilesAreRefusedByNameAndTheOlderServe) {
   Restart("server");
   ExpectReady();
   ExpectServed("with everything");
+  // All of it is named where an operator looks: what the agent refused, and what a gateway of it did.
+  std::string told;
+  const auto ask = [&] {
+    const auto answer = scene_->fleet().Weir({"get", "cluster", "c1", "-o", "json"});
+    return told = answer.ok() ? answer->out : answer.error().message;
+  };
+  const Status named = test::WaitUntil("the server to name what was refused", Milliseconds(30'000), nullptr, [&] {
+    ask();
+    return told.find("\"shop/t2\"") != std::string::npos && told.find("DISCOVERY_EMPTY") != std::string::npos;
+  });
+  EXPECT_TRUE(named.ok()) << told;
+  EXPECT_THAT(told, testing::AllOf(HasSubstr("\"last-good\""), HasSubstr("LAST_GOOD_CUT")));
+  const auto status = scene_->fleet().Weir({"status"});
+  ASSERT_TRUE(status.ok());
+  EXPECT_THAT(status->out, HasSubstr("AGENT_PROBLEM"));
 }
 
 }  // namespace

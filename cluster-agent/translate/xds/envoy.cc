@@ -1,5 +1,6 @@
 #include "cluster-agent/translate/xds/envoy.h"
 
+#include "envoy/config/accesslog/v3/accesslog.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 
 namespace weir::agent::envoy_v3 {
@@ -47,6 +48,25 @@ void MeshTls(const Peers& peers, tls::CommonTlsContext* context) {
   if (peers.exact.empty()) add()->set_exact("spiffe://nobody.invalid");  // No matcher at all would mean anybody.
 }
 
+namespace {
+
+// Answers of Envoy's own to requests that reached nobody say so as ours do: the tier before may repeat them elsewhere,
+// whatever they were.
+void SayWhy(hcm::HttpConnectionManager* http) {
+  for (const auto& [flag, reason] : {std::pair("UH", "no_cluster_can_serve"), std::pair("UF", "connect_failed")}) {
+    auto* mapper = http->mutable_local_reply_config()->add_mappers();
+    mapper->mutable_filter()->mutable_response_flag_filter()->add_flags(flag);
+    for (const auto& [key, value] : {std::pair("x-weir-reason", reason), std::pair("retry-after", "1")}) {
+      auto* header = mapper->add_headers_to_add();
+      header->mutable_header()->set_key(key);
+      header->mutable_header()->set_value(value);
+      header->set_append_action(core::HeaderValueOption::OVERWRITE_IF_EXISTS_OR_ADD);
+    }
+  }
+}
+
+}  // namespace
+
 void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterChain* chain) {
   hcm::HttpConnectionManager http;
   http.set_stat_prefix(options.stat_prefix);
@@ -61,6 +81,7 @@ void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterCh
   router->set_name("envoy.filters.http.router");
   Pack(::envoy::extensions::filters::http::router::v3::Router(), router->mutable_typed_config());
   if (profile.hardened) {
+    SayWhy(&http);
     http.set_strip_any_host_port(true);
     http.mutable_normalize_path()->set_value(true);
     http.set_merge_slashes(true);
