@@ -5,7 +5,6 @@
 
 #include <condition_variable>
 #include <mutex>
-#include <optional>
 #include <thread>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
@@ -116,8 +115,8 @@ struct DataPlane::Core {
   bool dirty = false;
   bool ready = false;
   Membership membership;
-  std::optional<Intent> intent;
-  std::optional<Facts> facts;
+  std::shared_ptr<const Intent> intent;  // Null: not known yet, as facts.
+  std::shared_ptr<const Facts> facts;
   std::map<std::string, Node> nodes;  // By key: those with a stream.
   AppliedLedger ledger;
 
@@ -201,7 +200,7 @@ struct DataPlane::Core {
       const bool renew = LeavesDue();
       if (!dirty && !renew) continue;
       dirty = false;
-      if (!intent.has_value() || !facts.has_value()) continue;
+      if (intent == nullptr || facts == nullptr) continue;
       Publish(&lock);
     }
   }
@@ -215,8 +214,8 @@ struct DataPlane::Core {
 
   // Translates for every node with a stream and hands out what changed. The lock is free while it translates.
   void Publish(std::unique_lock<std::mutex>* lock) {
-    const Intent now_intent = *intent;
-    const Facts now_facts = *facts;
+    const std::shared_ptr<const Intent> now_intent = intent;
+    const std::shared_ptr<const Facts> now_facts = facts;
     const Membership now_member = membership;
     std::vector<std::string> keys, gone;
     for (const auto& [key, node] : nodes) (node.streams > 0 ? keys : gone).push_back(key);
@@ -229,7 +228,7 @@ struct DataPlane::Core {
     translator.SetIdentity({now_member.cluster, now_member.trust_domain, now_member.root_pem});
     for (const std::string& key : keys) {
       const std::string workload = WorkloadOfKey(key);
-      if (!now_facts.workloads.contains(workload)) {
+      if (!now_facts->workloads.contains(workload)) {
         ads->Remove(key, "the workload is declared no more");
         continue;
       }
@@ -238,11 +237,11 @@ struct DataPlane::Core {
                                 .hardened = stock,
                                 .hold_ms = options.minimum_hold.count(),
                                 .slow_return_ms = options.slow_return.count()};
-      const auto config = translator.Translate(now_intent, now_facts, workload, profile);
+      const auto config = translator.Translate(*now_intent, *now_facts, workload, profile);
       TellProblems(workload, config->problems);
       xds::ResourcePtr identity;
       if (stock) {
-        identity = IdentityOf(now_member, *now_facts.workloads.at(workload));
+        identity = IdentityOf(now_member, *now_facts->workloads.at(workload));
         if (identity == nullptr) continue;
       }
       const xds::SnapshotPtr snapshot = NextSnapshot(*config, identity, before[key].get());
@@ -350,7 +349,7 @@ const std::string& DataPlane::address() const { return core_->address; }
 
 void DataPlane::SetIntent(Intent intent) {
   std::lock_guard lock(core_->mutex);
-  core_->intent = std::move(intent);
+  core_->intent = std::make_shared<const Intent>(std::move(intent));
   core_->dirty = true;
   core_->wake.notify_all();
 }
@@ -366,14 +365,14 @@ void DataPlane::SetFacts(Facts facts) {
     obs::Log(obs::Level::kError, "files for workloads could not be written", {{"error", written.error().ToString()}});
   }
   std::lock_guard lock(core_->mutex);
-  if (core_->facts.has_value()) {
+  if (core_->facts != nullptr) {
     for (const auto& [key, workload] : core_->facts->workloads) {
       if (facts.workloads.contains(key)) continue;
       core_->ledger.Forget(key);
       core_->traffic.Forget(key);
     }
   }
-  core_->facts = std::move(facts);
+  core_->facts = std::make_shared<const Facts>(std::move(facts));
   core_->dirty = true;
   core_->wake.notify_all();
 }
@@ -399,7 +398,7 @@ bool DataPlane::Traffic(bool full, std::vector<v1::GatewayTraffic>* out) { retur
 
 bool DataPlane::Ready() const {
   std::lock_guard lock(core_->mutex);
-  return core_->intent.has_value() && core_->facts.has_value();
+  return core_->intent != nullptr && core_->facts != nullptr;
 }
 
 size_t DataPlane::Streams() const { return core_->ads->StreamCount(); }

@@ -169,6 +169,7 @@ Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership
     write(folder + "/envoy.yaml", EnvoyBootstrap(*workload, membership, agent_address, *token));
   }
   std::lock_guard lock(mutex_);
+  known_ = true;
   by_token_hash_ = std::move(by_token_hash);
   spiffe_ids_ = std::move(spiffe_ids);
   return outcome;
@@ -178,6 +179,7 @@ Result<std::string> WorkloadRegistry::WorkloadOf(const std::string& bearer_token
   if (bearer_token.empty()) return Unauthenticated("TOKEN_MISSING", "no workload token was sent");
   const std::string hash = Sha256Hex(bearer_token);
   std::lock_guard lock(mutex_);
+  if (!known_) return Unavailable("STARTING", "the agent does not know its workloads yet; try again");
   const auto found = by_token_hash_.find(hash);
   if (found == by_token_hash_.end()) {
     return Unauthenticated("TOKEN_UNKNOWN", "the token belongs to no workload that is declared here");

@@ -25,7 +25,7 @@ class WorkloadRegistry {
   // others are written.
   Status Update(const Facts& facts, const Membership& membership, const std::string& agent_address);
 
-  // "<namespace>/<name>"; UNAUTHENTICATED TOKEN_{MISSING,UNKNOWN}.
+  // "<namespace>/<name>"; UNAUTHENTICATED TOKEN_{MISSING,UNKNOWN}; UNAVAILABLE STARTING before the first Update.
   Result<std::string> WorkloadOf(const std::string& bearer_token) const;
   // The identity that a token stands for.
   Result<std::string> SpiffeIdOfWorkload(const std::string& workload) const;
@@ -35,6 +35,7 @@ class WorkloadRegistry {
 
   const std::string dir_;
   mutable std::mutex mutex_;
+  bool known_ = false;                                // What follows is complete.
   std::map<std::string, std::string> by_token_hash_;  // SHA-256 of the token -> workload.
   std::map<std::string, std::string> spiffe_ids_;     // Workload -> id.
   std::map<std::string, std::string> written_;        // Path -> content.

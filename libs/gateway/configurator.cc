@@ -19,14 +19,16 @@ Difference Between(const xds::Snapshot& from, const xds::Snapshot& to) {
     const xds::Resources& before = from.Of(type);
     const xds::Resources& after = to.Of(type);
     if (&before == &after) continue;  // Unchanged types share their map.
-    for (const auto& [name, resource] : after) {
-      const auto old = before.find(name);
-      if (old != before.end() && (old->second == resource || old->second->version == resource->version)) continue;
-      difference.upserts.push_back({std::string(type), name, resource->value});
+    auto old = before.begin();
+    for (const auto& [name, resource] : after) {  // Both are sorted.
+      for (; old != before.end() && old->first < name; ++old)
+        difference.removals.push_back({std::string(type), old->first});
+      const bool known = old != before.end() && old->first == name;
+      const bool same = known && (old->second == resource || old->second->version == resource->version);
+      if (!same) difference.upserts.push_back({std::string(type), name, resource->value});
+      if (known) ++old;
     }
-    for (const auto& [name, resource] : before) {
-      if (!after.contains(name)) difference.removals.push_back({std::string(type), name});
-    }
+    for (; old != before.end(); ++old) difference.removals.push_back({std::string(type), old->first});
   }
   return difference;
 }

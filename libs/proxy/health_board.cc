@@ -6,13 +6,21 @@
 
 namespace weir::proxy {
 
-std::vector<std::string> HealthBoard::SetsOf(const FilterChain& chain) {
+std::optional<std::vector<std::string>> HealthBoard::SetsOf(const FilterChain& chain) {
   std::vector<std::string> sets;
-  if (chain.routes == nullptr) return sets;
-  for (const auto& actions : chain.routes->actions) {
-    for (const RouteAction& action : *actions) {
+  if (chain.routes == nullptr) return std::nullopt;
+  const auto add = [&](const std::vector<RouteAction>& actions) {
+    for (const RouteAction& action : actions) {
       if (!action.cluster.empty() && !action.redirect && !action.direct_response) sets.push_back(action.cluster);
     }
+  };
+  for (const std::string& name : chain.server_names) {
+    const traffic::RouteTable::Found host = chain.routes->table.FindHost(name);
+    if (host.host == nullptr) return std::nullopt;
+    add(*chain.routes->actions[host.host_index]);
+  }
+  if (chain.server_names.empty()) {
+    for (const auto& actions : chain.routes->actions) add(*actions);
   }
   std::sort(sets.begin(), sets.end());
   sets.erase(std::unique(sets.begin(), sets.end()), sets.end());
@@ -36,11 +44,13 @@ bool HealthBoard::Update(const Plan& plan, HealthUpdate& update) {
   for (const auto& [key, listener] : plan.listeners) {
     for (const FilterChain& chain : listener->source->chains) {
       if (chain.health_digest || !chain.tls || chain.server_names.empty()) continue;
-      const std::vector<std::string> sets = SetsOf(chain);
+      const auto sets = SetsOf(chain);
       for (const std::string& name : chain.server_names) {
         Host& host = hosts[name];
-        host.sets.insert(host.sets.end(), sets.begin(), sets.end());
-        for (const std::string& set : sets) hosts_of_[set].push_back(name);
+        host.known &= sets.has_value();
+        if (!sets) continue;
+        host.sets.insert(host.sets.end(), sets->begin(), sets->end());
+        for (const std::string& set : *sets) hosts_of_[set].push_back(name);
       }
     }
   }
@@ -81,9 +91,11 @@ void HealthBoard::Look(const std::string& name, Host& host, std::string& changes
     unsure += known->second->can_serve && !known->second->judged;
     if (!known->second->can_serve && !known->second->reason.empty()) reason = known->second->reason;
   }
-  const Behind state = can < host.sets.size() ? (can == 0 ? Behind::kNobody : Behind::kPartial)
-                       : unsure > 0           ? Behind::kUnsure
-                                              : Behind::kServes;
+  if (!host.known) reason = "no_such_host";
+  const Behind state = !host.known              ? Behind::kNobody
+                       : can < host.sets.size() ? (can == 0 ? Behind::kNobody : Behind::kPartial)
+                       : unsure > 0             ? Behind::kUnsure
+                                                : Behind::kServes;
   if (state == Behind::kPartial) reason = "partial";
   const bool down = state == Behind::kPartial || state == Behind::kNobody;
   if (host.said && state == host.state && (!down || reason == host.reason)) return;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,8 +18,9 @@ enum class Behind : uint8_t { kServes, kUnsure, kPartial, kNobody };
 // The other end of the digest: which of this gateway's own hosts cannot be served. Lives on worker 0.
 class HealthBoard {
  public:
-  // Names of the destination sets of a chain, each once.
-  static std::vector<std::string> SetsOf(const FilterChain& chain);
+  // Names of the destination sets behind the hosts that this chain is for, each once. Its routes may know more hosts:
+  // they are no concern of these. Unset: they do not know these (yet).
+  static std::optional<std::vector<std::string>> SetsOf(const FilterChain& chain);
 
   // True: `update` says something new.
   bool Update(const Plan& plan, HealthUpdate& update);
@@ -28,6 +30,7 @@ class HealthBoard {
 
  private:
   struct Host {
+    bool known = true;
     std::vector<std::string> sets;
     Behind state = Behind::kServes;
     std::string reason;

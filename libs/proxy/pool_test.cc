@@ -1,3 +1,5 @@
+#include <thread>
+
 #include "libs/proxy/engine_test_peers.h"
 #include "libs/proxy/upstream.h"
 
@@ -89,6 +91,34 @@ TEST_F(PoolTest, RequestsThatWaitInVainGoElsewhereTogether) {
   for (Conn& caller : callers) EXPECT_EQ(Response(caller).second, "secret");
   EXPECT_LT(gate.backend.connections, kFew);
   EXPECT_EQ(t1.GetStats().retries, 50u);
+}
+
+// A lost packet, or a full backlog: while the endpoint answers on other connections, that proves nothing against it.
+TEST_F(PoolTest, AConnectWithoutAnswerBesideAnswersTakesNobodyOut) {
+  Gate gate(t2.Port("public"), 1);
+  Serve({At("c1", 1, {gate.backend.port}, kT2), At("c2", 0, {t2.Port("public")}, kT2)}, 300ms);
+  Conn first = Conn::To(t1.Port("public"));
+  first.Send(kGet);
+  ASSERT_EQ(Response(first).second, "secret");
+  std::atomic<bool> over{false};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 4; ++i) {
+    callers.emplace_back([&] {
+      Conn conn = Conn::To(t1.Port("public"));
+      while (!over) {
+        conn.Send(kGet);
+        EXPECT_EQ(Response(conn).second, "secret");
+      }
+    });
+  }
+  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  while (t1.GetStats().upstream_connect_failures < 3 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(10ms);
+  }
+  over = true;
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_GE(t1.GetStats().upstream_connect_failures, 3u);
+  EXPECT_EQ(t1.GetStats().retries, 0u);
 }
 
 TEST_F(PoolTest, ACallerThatLeavesTheQueueIsNotServed) {

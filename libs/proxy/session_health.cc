@@ -25,9 +25,10 @@ void Session::AnswerHealth(const net::RequestHead& head) {
   if (chain_->health_digest) return BeginDigest(head);
   std::string_view reason;
   size_t can = 0;
-  const std::vector<std::string> sets = HealthBoard::SetsOf(*chain_);
-  for (const std::string& set : sets) can += worker_.CanServe(set, &reason);
-  if (can == sets.size()) return Reply(200, {}, "ok\n");
+  const auto sets = HealthBoard::SetsOf(*chain_);
+  if (!sets) return Reply(503, "no_such_host");
+  for (const std::string& set : *sets) can += worker_.CanServe(set, &reason);
+  if (can == sets->size()) return Reply(200, {}, "ok\n");
   Reply(503, can == 0 ? reason : "partial");
 }
 

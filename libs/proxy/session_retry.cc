@@ -105,7 +105,7 @@ void Session::OnEndpointDead(const Pool& pool) {
 // answer is the caller's.
 bool Session::Refused(const net::ResponseHead& head, bool whole) {
   if (head.status < 502 || head.status > 504) {
-    ClusterState::Succeeded(exchange_.choice);
+    ClusterState::Succeeded(exchange_.choice, worker_.loop().now_ms());
     return false;
   }
   const std::string_view reason = FromMesh() ? ReasonOf(head) : std::string_view();

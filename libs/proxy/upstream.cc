@@ -315,13 +315,14 @@ void Upstream::Close() {
   worker_.loop().Retire(std::unique_ptr<net::Watcher>(this));
 }
 
-void Upstream::Fail(const std::string& why) {
+void Upstream::Fail(const std::string& why, bool silent) {
   ++worker_.stats.upstream_connect_failures;
   if (worker_.MayLog()) {
     obs::Log(obs::Level::kWarn, "upstream connection failed",
              {{"endpoint", pool_->address.ToString()}, {"sni", pool_->sni}, {"error", why}});
   }
   Close();
+  if (silent && pool_->Lives(worker_.loop().now_ms()) && ConnectFor(worker_, pool_)) return;
   ConnectFailed(worker_, pool_);
 }
 
@@ -343,9 +344,9 @@ void Upstream::ConnectFailed(Worker& worker, const std::shared_ptr<Pool>& pool) 
 void Upstream::OnTimer() {
   switch (state_) {
     case State::kConnecting:
-      return Fail("no answer within the connect timeout");
+      return Fail("no answer within the connect timeout", true);
     case State::kHandshake:
-      return Fail("no TLS handshake within the connect timeout");
+      return Fail("no TLS handshake within the connect timeout", true);
     case State::kIdle:
       return Close();
     default:

@@ -44,13 +44,16 @@ struct Pool {
   double connects_left = kConnectsAtOnce;  // A token bucket,
   uint64_t connects_ms = 0;                // as of then.
   uint32_t failures = 0;                   // Exchanges in a row that went wrong here.
-  bool out = false;                        // Others are tried first.
-  bool dead = false;                       // It does not answer at all.
-  bool retired = false;                    // No longer configured: connections close after use.
+  uint64_t answered_ms = 0;
+  bool out = false;      // Others are tried first.
+  bool dead = false;     // It does not answer at all.
+  bool retired = false;  // No longer configured: connections close after use.
 
   std::vector<Session*> Waiting();
   // May another connection be opened now? The only one under way always may.
   bool MayConnect(uint64_t now_ms);
+  // It has just answered: a connect without an answer is a lost packet or a full backlog, not the end.
+  bool Lives(uint64_t now_ms) const { return open > 0 && now_ms <= answered_ms + 100; }
 };
 
 // Where a request goes: one endpoint of one locality.
@@ -78,8 +81,9 @@ class ClusterState {
   // What an exchange taught about its endpoint: a failed connect takes it out until worker 0 knows better, a row of
   // other failures too. An answer that is no gateway's failure ends the row.
   void Failed(Worker& worker, const Choice& choice, Failure failure);
-  static void Succeeded(const Choice& choice) {
-    if (choice.pool->failures != 0) choice.pool->failures = 0;
+  static void Succeeded(const Choice& choice, uint64_t now_ms) {
+    choice.pool->failures = 0;
+    choice.pool->answered_ms = now_ms;
   }
   // Share of a locality now, 0..1, by weights and health.
   double Intended(size_t locality) const { return schedule_.Intended(locality); }
@@ -151,7 +155,7 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   void ServeNext();
   void Rest();
   static void ConnectFailed(Worker& worker, const std::shared_ptr<Pool>& pool);
-  void Fail(const std::string& why);
+  void Fail(const std::string& why, bool silent = false);  // `silent`: nothing came at all.
   void Shake();
   void Readable();
   void IdleReadable();

@@ -20,7 +20,7 @@ REPEATS = 20
 PEER_REPEATS = {"haproxy": 20, "nginx": 5}
 BEFORE, AFTER = 1.0, 5.0  # Seconds of load around the event.
 SLOW_MS = 250
-HOLD = 10  # A cluster that was down stays out at least so long.
+HOLD = 2  # Shorter than it would be: a cluster that is back waits for nothing that is measured here.
 
 
 class Weir:
@@ -174,7 +174,7 @@ def once(fleet, number):
 
 def losses(metric, number):
     certificates = Certificates()
-    fleets = [Weir(), Peer("haproxy", 10, certificates), Peer("nginx", 20, certificates)]
+    fleets = [Weir(agent_flags=["--minimum-hold", f"{HOLD}s", "--slow-return", "1s"]), Peer("haproxy", 10, certificates), Peer("nginx", 20, certificates)]
     seen = {fleet.name: [] for fleet in fleets}
     free_at = {fleet.name: 0.0 for fleet in fleets}
     try:

@@ -112,6 +112,31 @@ TEST_F(Faults, ATier2WithoutPodsGivesItsShareAway) {
   ExpectNothingLost();
 }
 
+// Who can serve is told host by host: a service without pods is no concern of the other hosts of its gateway.
+TEST_F(Faults, AHostWithoutPodsHurtsNoOther) {
+  Mark("another host of the same T2s, whose service has no pods");
+  const std::string path = scene_->File("empty.yaml", R"(apiVersion: gateway.weir.dev/v2
+kind: Gateway
+metadata: {name: empty, organization: e2e-org, tenant: t, workspace: w, group: g}
+spec:
+  workloadSelector: {namespace: shop, labels: {app: gateway-t2}}
+  http:
+  - name: empty
+    hostname: empty.example.com
+    port: 80
+    routing: {rules: [{route: {serviceDestination: {host: shop/empty.shop.svc.cluster.local, port: 8080}}}]}
+)");
+  const auto applied = fleet().Weir({"apply", "-f", path, "--wait"});
+  ASSERT_TRUE(applied.ok()) << applied.error().message;
+  ASSERT_EQ(applied->exit_code, 0) << applied->out << applied->err;
+  traffic_->RunFor(2);
+  ExpectNothingLost();
+  EXPECT_NEAR(Since().Share("c1"), 0.75, 0.02);
+  const auto health = fleet().Weir({"explain", "health", kHost});
+  ASSERT_TRUE(health.ok()) << health.error().message;
+  EXPECT_EQ(health->out.find("part"), std::string::npos) << health->out;
+}
+
 TEST_F(Faults, DeadAppsBehindLivingProxiesGiveTheirShareAway) {
   Mark("kill -9 of both apps of c1, T2 and pod proxies alive");
   Kill({"app/c1/shop/pod-1", "app/c1/shop/pod-2"});

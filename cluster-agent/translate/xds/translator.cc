@@ -198,11 +198,7 @@ class NodeTranslation {
         out->set_name(port.route_config);
         FromAds(out->mutable_vhds()->mutable_config_source());
       });
-      for (const auto* host : port.hosts) {
-        const std::string name = port.route_config + "/" + host->message->hostname();
-        Add<route::VirtualHost>(xds::kVirtualHost, name, HostInput(*host), HostSources(*host),
-                                [&](auto* out) { MakeVirtualHost(name, *host->message, intent_, profile_, out); });
-      }
+      for (const auto* host : port.hosts) AddVirtualHost(port, *host);
       return;
     }
     std::string input;
@@ -218,6 +214,41 @@ class NodeTranslation {
                         out->add_virtual_hosts());
       }
     });
+  }
+
+  // There may be ten thousand of them and one that changed, so the rest is recognized by the messages themselves, which
+  // never change.
+  void AddVirtualHost(const Port& port, const Piece<mesh::v1::Host>& host) {
+    Translator::RememberedHost& known = translator_.hosts_[host.message.get()];
+    known.used = translator_.turn_;
+    auto set = known.sets.begin();
+    bool same = known.resource != nullptr && known.route_config == port.route_config && known.profile == profile_;
+    for (const mesh::v1::Route& route : host.message->routes()) {
+      if (!same || !route.has_destination_set()) continue;
+      same = set != known.sets.end() && *set == SetOf(route);
+      if (same) ++set;
+    }
+    const std::string name = port.route_config + "/" + host.message->hostname();
+    if (same) {
+      ++translator_.reused_;
+      config_->types[std::string(xds::kVirtualHost)][name] = known.resource;
+      return;
+    }
+    Add<route::VirtualHost>(xds::kVirtualHost, name, HostInput(host), HostSources(host),
+                            [&](auto* out) { MakeVirtualHost(name, *host.message, intent_, profile_, out); });
+    known.host = host.message;
+    known.route_config = port.route_config;
+    known.profile = profile_;
+    known.sets.clear();
+    for (const mesh::v1::Route& route : host.message->routes()) {
+      if (route.has_destination_set()) known.sets.push_back(SetOf(route));
+    }
+    known.resource = config_->types[std::string(xds::kVirtualHost)][name];
+  }
+
+  std::shared_ptr<const mesh::v1::DestinationSet> SetOf(const mesh::v1::Route& route) const {
+    const auto set = intent_.destination_sets.find(route.destination_set());
+    return set == intent_.destination_sets.end() ? nullptr : set->second.message;
   }
 
   // The host, and those of its destination sets that become a mere name in its routes: the cluster of a service.
@@ -341,11 +372,10 @@ class NodeTranslation {
   };
 
   // Tier 2: a chain per host, and the one of the health digest.
-  void CollectTier2Chains(const std::vector<Port>& ports, std::map<std::string, MeshChain>* chains, Origins* origins) {
+  void CollectTier2Chains(const std::vector<Port>& ports, std::map<std::string, MeshChain>* chains) const {
     std::set<std::string> callers;
     for (const Port& port : ports) {  // By port: the lowest that serves a host has its name on the mesh port.
       if (port.tier2_hosts.empty()) continue;
-      for (const IntentRef& ref : ListenerOrigins(port)) origins->push_back(ref);
       callers.insert(port.tier2_callers.begin(), port.tier2_callers.end());
       for (const auto& [hostname, sets] : port.tier2_hosts) {
         chains->emplace(
@@ -359,7 +389,7 @@ class NodeTranslation {
   }
 
   // Pods: a chain per port of each service that selects this workload.
-  void CollectPodChains(std::map<std::string, MeshChain>* chains) {
+  void CollectPodChains(std::map<std::string, MeshChain>* chains) const {
     for (const v1::Service* service : Serving()) {
       for (const uint32_t port : service->ports()) {
         chains->emplace(
@@ -370,22 +400,34 @@ class NodeTranslation {
   }
 
   void AddMeshListener(const std::vector<Port>& ports) {
-    std::map<std::string, MeshChain> chains;
+    // What the chains are made of: they themselves are only made when it differs.
     Origins origins;
-    CollectTier2Chains(ports, &chains, &origins);
-    CollectPodChains(&chains);
-    if (chains.empty()) return;
-    std::string input = AddressesInput() + "\n";
-    for (const auto& [name, chain] : chains) {
-      input += fmt::format("{} {} {} {}", name, chain.route_config, chain.app_port, chain.peers.prefix);
-      for (const std::string& peer : chain.peers.exact) input += " " + peer;
-      if (profile_.hardened) {
-        for (const std::string& cluster : chain.clusters) input += "\t" + cluster;
+    std::string input = fmt::format("{} {}\n", AddressesInput(), BoundPort(workload_, kMeshPort));
+    bool any = false;
+    for (const Port& port : ports) {
+      if (port.tier2_hosts.empty()) continue;
+      any = true;
+      for (const IntentRef& ref : ListenerOrigins(port)) origins.push_back(ref);
+      input += port.route_config;
+      for (const std::string& caller : port.tier2_callers) input += " " + caller;
+      for (const auto& [hostname, sets] : port.tier2_hosts) {
+        input += "\n" + hostname;
+        for (const std::string& cluster : sets) input += profile_.hardened ? "\t" + cluster : "";
       }
+      input += "\n\n";
+    }
+    for (const v1::Service* service : Serving()) {
+      any |= !service->ports().empty();
+      input += HostOf(*service);
+      for (const uint32_t port : service->ports()) input += fmt::format(" {}", port);
       input += "\n";
     }
+    if (!any) return;
     const std::string name = std::to_string(kMeshPort);
     Add<envoy_v3::listener::Listener>(xds::kListener, name, input, origins, [&](auto* out) {
+      std::map<std::string, MeshChain> chains;
+      CollectTier2Chains(ports, &chains);
+      CollectPodChains(&chains);
       Bind(name, BoundPort(workload_, kMeshPort), out);
       AddTlsInspector(out);
       for (const auto& [server_name, chain] : chains) MakeMeshChain(server_name, chain, out->add_filter_chains());
@@ -458,7 +500,7 @@ class NodeTranslation {
   }
 
   // Services that select this workload.
-  const std::vector<const v1::Service*>& Serving() {
+  const std::vector<const v1::Service*>& Serving() const {
     if (serving_known_) return serving_;
     serving_known_ = true;
     for (const auto& [key, service] : facts_.services) {
@@ -506,8 +548,8 @@ class NodeTranslation {
   const NodeProfile profile_;
   // Where routes of this workload lead, by Envoy cluster; of the sets that lead to one service any.
   std::map<std::string, const Piece<mesh::v1::DestinationSet>*> destinations_;
-  std::vector<const v1::Service*> serving_;
-  bool serving_known_ = false;
+  mutable std::vector<const v1::Service*> serving_;
+  mutable bool serving_known_ = false;
   std::unordered_map<std::string_view, uint64_t> checks_;  // Address -> destinations that have it checked.
   uint64_t equals_ = 1;  // Gateways of this cluster that check the same, this one too.
   std::shared_ptr<NodeConfig> config_ = std::make_shared<NodeConfig>();
@@ -537,6 +579,7 @@ std::shared_ptr<const NodeConfig> Translator::Translate(const Intent& intent, co
 
 void Translator::Forget(uint64_t turns) {
   std::erase_if(memory_, [&](const auto& entry) { return entry.second.used + turns < turn_; });
+  std::erase_if(hosts_, [&](const auto& entry) { return entry.second.used + turns < turn_; });
 }
 
 }  // namespace weir::agent

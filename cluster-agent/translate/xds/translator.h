@@ -45,6 +45,8 @@ struct NodeProfile {
   // How long a cluster that was judged down stays out at least; over how long it comes back (10 steps).
   int64_t hold_ms = 10'000;
   int64_t slow_return_ms = 10'000;
+
+  bool operator==(const NodeProfile&) const = default;
 };
 
 struct ClusterIdentity {
@@ -81,8 +83,18 @@ class Translator {
     uint64_t used = 0;  // Turn of the last use; what no turn of the recent ones used is forgotten.
   };
 
+  struct RememberedHost {
+    std::shared_ptr<const mesh::v1::Host> host;  // Keeps its address from being used again.
+    std::vector<std::shared_ptr<const mesh::v1::DestinationSet>> sets;
+    std::string route_config;
+    NodeProfile profile;
+    EnvoyResourcePtr resource;
+    uint64_t used = 0;
+  };
+
   ClusterIdentity identity_;
   std::unordered_map<std::string, Remembered> memory_;
+  std::unordered_map<const mesh::v1::Host*, RememberedHost> hosts_;
   uint64_t turn_ = 0;
   uint64_t built_ = 0;
   uint64_t reused_ = 0;

@@ -154,6 +154,7 @@ struct ServerStream::State {
   bool OnPulseRequest(const std::string& nonce);
 
   void Recompute(TypeState& type);
+  void Update(TypeState& type);
   void Compare(TypeState& type, const Resources& target, const std::string& name, bool named);
   bool MayMake(const TypeState& type) const;
   bool MayBreak(const TypeState& type) const;
@@ -331,7 +332,7 @@ void ServerStream::SetSnapshot(SnapshotPtr snapshot) {
   State& s = *state_;
   s.snapshot = std::move(snapshot);
   for (TypeState& type : s.types) {
-    if (type.requested && s.Target(type) != type.compared) s.Recompute(type);
+    if (type.requested && s.Target(type) != type.compared) s.Update(type);
   }
 }
 
@@ -349,6 +350,30 @@ void ServerStream::State::Compare(TypeState& type, const Resources& target, cons
     if (!told->second.gone) type.removals.insert(name);
   } else if (named && Delta()) {
     type.notices.insert(name);
+  }
+}
+
+// What Recompute does, for the names alone that differ between two snapshots: resources that stay are the same object.
+void ServerStream::State::Update(TypeState& type) {
+  const ResourcesPtr before = type.compared, target = Target(type);
+  if (before == nullptr || target == nullptr || (!Delta() && !type.rule->complete)) return Recompute(type);
+  type.compared = target;
+  const auto differs = [&](const std::string& name) {
+    type.upserts.erase(name);
+    type.removals.erase(name);
+    type.notices.erase(name);
+    const bool named = type.wants.names().contains(name);
+    if (named || type.wants.all()) return Compare(type, *target, name, named);
+    const auto told = type.told.find(name);
+    if (told != type.told.end() && !told->second.gone && !target->contains(name)) type.removals.insert(name);
+  };
+  auto old = before->begin();
+  auto now = target->begin();
+  while (old != before->end() || now != target->end()) {
+    const int order = old == before->end() ? 1 : now == target->end() ? -1 : old->first.compare(now->first);
+    if (order != 0 || old->second != now->second) differs(order <= 0 ? old->first : now->first);
+    if (order <= 0) ++old;
+    if (order >= 0) ++now;
   }
 }
 
