@@ -54,7 +54,7 @@ xds::SnapshotPtr NextSnapshot(const NodeConfig& config, const xds::ResourcePtr& 
   bool changed = before == nullptr;
   for (const auto& [url, named] : config.types) {
     auto resources = std::make_shared<xds::Resources>();
-    for (const auto& [name, resource] : named) resources->emplace(name, resource->resource);
+    for (const auto& [name, resource] : named) resources->emplace_hint(resources->end(), name, resource->resource);
     if (identity != nullptr && url == xds::kSecret) resources->emplace(identity->name, identity);
     const auto old = before == nullptr ? snapshot->types.end() : before->types.find(url);
     if (before != nullptr && old != before->types.end() && *old->second == *resources) {

@@ -218,6 +218,11 @@ class SnapshotBuilder::State {
     std::vector<std::shared_ptr<const Routes>> routes;
     for (size_t i = 0; i < piece->routes.size(); ++i) {
       const ChainRoutes& from = piece->routes[i];
+      // A chain for each of ten thousand hosts, all with the routes of one port.
+      if (i > 0 && from.inline_routes == nullptr && piece->routes[i - 1].rds == from.rds) {
+        routes.push_back(routes.back());
+        continue;
+      }
       if (from.inline_routes != nullptr) {
         WEIR_ASSIGN(auto made, MakeRoutes(fmt::format("{}\n{}", name, i), from.inline_routes->name,
                                           from.inline_routes->hosts, assembled_, next));

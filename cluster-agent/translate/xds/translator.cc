@@ -50,15 +50,40 @@ void AddTlsInspector(envoy_v3::listener::Listener* out) {
   Pack(::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector(), inspector->mutable_typed_config());
 }
 
+// Finds names that come in nearly the order of the map without a search.
+template <typename Map>
+class Walk {
+ public:
+  explicit Walk(const Map& map) : map_(map), at_(map.begin()) {}
+  const typename Map::mapped_type* Find(const std::string& name) {
+    if (at_ == map_.end() || at_->first != name) at_ = map_.find(name);
+    return at_ == map_.end() ? nullptr : &at_++->second;
+  }
+
+ private:
+  const Map& map_;
+  typename Map::const_iterator at_;
+};
+
+// A host as one port serves it.
+struct ServedHost {
+  const Piece<mesh::v1::Host>* host = nullptr;
+  bool on_mesh = false;  // 15443 answers for it from here.
+  // Where its routes lead, in their order, those that lead to a set; null: the set is not here yet.
+  std::vector<const Piece<mesh::v1::DestinationSet>*> sets;
+
+  const std::string& name() const { return host->message->hostname(); }
+};
+
 // One declared port of this workload with all the listeners (gateway objects) that name it.
 struct Port {
   uint32_t declared = 0;
   std::string route_config;  // Name of the first listener: stable while others come and go behind it.
   std::vector<const Piece<mesh::v1::Listener>*> listeners;
-  std::vector<const Piece<mesh::v1::Host>*> hosts;
+  std::vector<ServedHost> hosts;                   // By name.
   std::unordered_set<std::string_view> hostnames;  // Of `hosts`.
   std::set<std::string> tier2_callers;
-  std::map<std::string, std::set<std::string>> tier2_hosts;  // Hostnames, and the sets that stand behind each.
+  bool on_mesh = false;  // Some of its hosts are.
 };
 
 }  // namespace
@@ -144,33 +169,34 @@ class NodeTranslation {
     std::vector<Port> out;
     for (auto& [number, port] : ports) {
       std::sort(port.hosts.begin(), port.hosts.end(),
-                [](const auto* a, const auto* b) { return a->message->hostname() < b->message->hostname(); });
+                [](const ServedHost& a, const ServedHost& b) { return a.name() < b.name(); });
       out.push_back(std::move(port));
     }
     return out;
   }
 
   void TakeHosts(const mesh::v1::Listener& listener, bool tier2, Port* port) {
+    Walk hosts(intent_.hosts);
+    Walk sets(intent_.destination_sets);
     for (const std::string& host_name : listener.hosts()) {
-      const auto host = intent_.hosts.find(host_name);
-      if (host == intent_.hosts.end()) continue;  // Not here yet: the next delta brings it.
-      const std::string& hostname = host->second.message->hostname();
-      if (!port->hostnames.insert(hostname).second) {
+      ServedHost served;
+      served.host = hosts.Find(host_name);
+      if (served.host == nullptr) continue;  // Not here yet: the next delta brings it.
+      if (!port->hostnames.insert(served.name()).second) {
         config_->problems.push_back(fmt::format("{}: host {} on port {} is named twice; {} is left out",
-                                                KeyOf(workload_), hostname, listener.port(), host_name));
+                                                KeyOf(workload_), served.name(), listener.port(), host_name));
         continue;
       }
-      port->hosts.push_back(&host->second);
       const auto& elsewhere = listener.public_only_hosts();
-      const bool on_mesh = tier2 && std::find(elsewhere.begin(), elsewhere.end(), host_name) == elsewhere.end();
-      if (on_mesh) port->tier2_hosts[hostname];
-      for (const mesh::v1::Route& route : host->second.message->routes()) {
-        const auto set = intent_.destination_sets.find(route.destination_set());
-        if (!route.has_destination_set() || set == intent_.destination_sets.end()) continue;
-        const std::string name = envoy_v3::ClusterName(*set->second.message);
-        destinations_.emplace(name, &set->second);
-        if (on_mesh) port->tier2_hosts[hostname].insert(name);
+      served.on_mesh = tier2 && std::find(elsewhere.begin(), elsewhere.end(), host_name) == elsewhere.end();
+      port->on_mesh |= served.on_mesh;
+      for (const mesh::v1::Route& route : served.host->message->routes()) {
+        if (!route.has_destination_set()) continue;
+        served.sets.push_back(sets.Find(route.destination_set()));
+        if (served.sets.back() == nullptr) continue;
+        destinations_.emplace(envoy_v3::ClusterName(*served.sets.back()->message), served.sets.back());
       }
+      port->hosts.push_back(std::move(served));
     }
   }
 
@@ -198,19 +224,19 @@ class NodeTranslation {
         out->set_name(port.route_config);
         FromAds(out->mutable_vhds()->mutable_config_source());
       });
-      for (const auto* host : port.hosts) AddVirtualHost(port, *host);
+      for (const ServedHost& host : port.hosts) AddVirtualHost(port, host);
       return;
     }
     std::string input;
     Sources sources(ListenerOrigins(port));
-    for (const auto* host : port.hosts) {
-      input += HostInput(*host) + "\n";
-      AddHostSources(*host, &sources);
+    for (const ServedHost& host : port.hosts) {
+      input += HostInput(host) + "\n";
+      AddHostSources(host, &sources);
     }
     Add<route::RouteConfiguration>(xds::kRoute, port.route_config, input, std::move(sources), [&](auto* out) {
       out->set_name(port.route_config);
-      for (const auto* host : port.hosts) {
-        MakeVirtualHost(port.route_config + "/" + host->message->hostname(), *host->message, intent_, profile_,
+      for (const ServedHost& host : port.hosts) {
+        MakeVirtualHost(port.route_config + "/" + host.name(), *host.host->message, intent_, profile_,
                         out->add_virtual_hosts());
       }
     });
@@ -218,71 +244,65 @@ class NodeTranslation {
 
   // There may be ten thousand of them and one that changed, so the rest is recognized by the messages themselves, which
   // never change.
-  void AddVirtualHost(const Port& port, const Piece<mesh::v1::Host>& host) {
-    Translator::RememberedHost& known = translator_.hosts_[host.message.get()];
+  void AddVirtualHost(const Port& port, const ServedHost& host) {
+    const auto& message = host.host->message;
+    Translator::RememberedHost& known = translator_.hosts_[message.get()];
     known.used = translator_.turn_;
-    auto set = known.sets.begin();
-    bool same = known.resource != nullptr && known.route_config == port.route_config && known.profile == profile_;
-    for (const mesh::v1::Route& route : host.message->routes()) {
-      if (!same || !route.has_destination_set()) continue;
-      same = set != known.sets.end() && *set == SetOf(route);
-      if (same) ++set;
-    }
-    const std::string name = port.route_config + "/" + host.message->hostname();
+    const bool same =
+        known.resource != nullptr && known.route_config == port.route_config && known.profile == profile_ &&
+        std::equal(known.sets.begin(), known.sets.end(), host.sets.begin(), host.sets.end(),
+                   [](const auto& was, const auto* is) { return was.get() == (is ? is->message.get() : nullptr); });
+    std::string name = port.route_config + "/" + host.name();
+    auto& virtual_hosts = config_->types[std::string(xds::kVirtualHost)];
     if (same) {
       ++translator_.reused_;
-      config_->types[std::string(xds::kVirtualHost)][name] = known.resource;
+      virtual_hosts.insert_or_assign(virtual_hosts.end(), std::move(name), known.resource);
       return;
     }
-    Add<route::VirtualHost>(xds::kVirtualHost, name, HostInput(host), HostSources(host),
-                            [&](auto* out) { MakeVirtualHost(name, *host.message, intent_, profile_, out); });
-    known.host = host.message;
+    Sources sources;
+    AddHostSources(host, &sources);
+    Add<route::VirtualHost>(xds::kVirtualHost, name, HostInput(host), std::move(sources),
+                            [&](auto* out) { MakeVirtualHost(name, *message, intent_, profile_, out); });
+    known.host = message;
     known.route_config = port.route_config;
     known.profile = profile_;
     known.sets.clear();
-    for (const mesh::v1::Route& route : host.message->routes()) {
-      if (route.has_destination_set()) known.sets.push_back(SetOf(route));
-    }
-    known.resource = config_->types[std::string(xds::kVirtualHost)][name];
-  }
-
-  std::shared_ptr<const mesh::v1::DestinationSet> SetOf(const mesh::v1::Route& route) const {
-    const auto set = intent_.destination_sets.find(route.destination_set());
-    return set == intent_.destination_sets.end() ? nullptr : set->second.message;
+    for (const auto* set : host.sets) known.sets.push_back(set == nullptr ? nullptr : set->message);
+    known.resource = virtual_hosts[name];
   }
 
   // The host, and those of its destination sets that become a mere name in its routes: the cluster of a service.
-  void AddHostSources(const Piece<mesh::v1::Host>& host, Sources* sources) const {
-    sources->origins.push_back(Ref("Host", host.message->name(), host.version));
-    for (const mesh::v1::Route& route : host.message->routes()) {
-      const auto set = intent_.destination_sets.find(route.destination_set());
-      if (set == intent_.destination_sets.end() || !set->second.message->has_service()) continue;
-      sources->origins.push_back(Ref("DestinationSet", set->first, set->second.version));
-      sources->needs.push_back(envoy_v3::ClusterName(*set->second.message));
+  static void AddHostSources(const ServedHost& host, Sources* sources) {
+    sources->origins.push_back(Ref("Host", host.host->message->name(), host.host->version));
+    for (const auto* set : host.sets) {
+      if (set == nullptr || !set->message->has_service()) continue;
+      sources->origins.push_back(Ref("DestinationSet", set->message->name(), set->version));
+      sources->needs.push_back(envoy_v3::ClusterName(*set->message));
     }
-  }
-  Sources HostSources(const Piece<mesh::v1::Host>& host) const {
-    Sources sources;
-    AddHostSources(host, &sources);
-    return sources;
   }
 
   // The intent's version, the clusters of its destination sets, and what of them the routes of a stock Envoy depend on.
-  std::string HostInput(const Piece<mesh::v1::Host>& host) const {
-    std::string input = host.message->name() + " " + host.version;
-    for (const mesh::v1::Route& route : host.message->routes()) {
-      if (!route.has_destination_set()) continue;
-      const auto set = intent_.destination_sets.find(route.destination_set());
-      if (set == intent_.destination_sets.end()) {
+  std::string HostInput(const ServedHost& host) const {
+    std::string input = host.host->message->name() + " " + host.host->version;
+    for (const auto* set : host.sets) {
+      if (set == nullptr) {
         input += '0';
         continue;
       }
-      input += ' ' + envoy_v3::ClusterName(*set->second.message);
+      input += ' ' + envoy_v3::ClusterName(*set->message);
       if (profile_.hardened) {
-        input += set->second.message->has_service() ? 's' : OneBeforeOthers(*set->second.message) ? 'o' : 'e';
+        input += set->message->has_service() ? 's' : OneBeforeOthers(*set->message) ? 'o' : 'e';
       }
     }
     return input;
+  }
+
+  static std::set<std::string> ClustersOf(const ServedHost& host) {
+    std::set<std::string> clusters;
+    for (const auto* set : host.sets) {
+      if (set != nullptr) clusters.insert(envoy_v3::ClusterName(*set->message));
+    }
+    return clusters;
   }
 
   // A cluster of a service stands for all the sets that lead there; the hosts name them (AddHostSources).
@@ -375,12 +395,15 @@ class NodeTranslation {
   void CollectTier2Chains(const std::vector<Port>& ports, std::map<std::string, MeshChain>* chains) const {
     std::set<std::string> callers;
     for (const Port& port : ports) {  // By port: the lowest that serves a host has its name on the mesh port.
-      if (port.tier2_hosts.empty()) continue;
+      if (!port.on_mesh) continue;
       callers.insert(port.tier2_callers.begin(), port.tier2_callers.end());
-      for (const auto& [hostname, sets] : port.tier2_hosts) {
-        chains->emplace(
-            hostname,
-            MeshChain{{{port.tier2_callers.begin(), port.tier2_callers.end()}, ""}, port.route_config, 0, sets, ""});
+      for (const ServedHost& host : port.hosts) {
+        if (!host.on_mesh) continue;
+        chains->emplace(host.name(), MeshChain{{{port.tier2_callers.begin(), port.tier2_callers.end()}, ""},
+                                               port.route_config,
+                                               0,
+                                               ClustersOf(host),
+                                               ""});
       }
     }
     if (callers.empty()) return;
@@ -405,14 +428,17 @@ class NodeTranslation {
     std::string input = fmt::format("{} {}\n", AddressesInput(), BoundPort(workload_, kMeshPort));
     bool any = false;
     for (const Port& port : ports) {
-      if (port.tier2_hosts.empty()) continue;
+      if (!port.on_mesh) continue;
       any = true;
       for (const IntentRef& ref : ListenerOrigins(port)) origins.push_back(ref);
       input += port.route_config;
       for (const std::string& caller : port.tier2_callers) input += " " + caller;
-      for (const auto& [hostname, sets] : port.tier2_hosts) {
-        input += "\n" + hostname;
-        for (const std::string& cluster : sets) input += profile_.hardened ? "\t" + cluster : "";
+      for (const ServedHost& host : port.hosts) {
+        if (!host.on_mesh) continue;
+        input += '\n';
+        input += host.name();
+        if (!profile_.hardened) continue;
+        for (const std::string& cluster : ClustersOf(host)) input += "\t" + cluster;
       }
       input += "\n\n";
     }

@@ -1,7 +1,11 @@
 #include "cluster-agent/translate/xds/translator.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <random>
+#include <set>
 
 #include "cluster-agent/translate/xds/samples.h"
 
@@ -247,6 +251,70 @@ TEST(Translator, GivesTheSameBytesWhateverItTranslatedBefore) {
     for (const std::string& name : Names(*cold, url)) {
       EXPECT_EQ(warm->Find(url, name)->resource->value, cold->Find(url, name)->resource->value) << url << " " << name;
       EXPECT_EQ(warm->Find(url, name)->origins, cold->Find(url, name)->origins);
+    }
+  }
+}
+
+// Random histories of hosts, services, listeners and pods: what was seen before must never show.
+TEST(Translator, GivesTheSameAfterAnyHistory) {
+  std::minstd_rand random(20261121);
+  const auto any = [&](int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); };
+  Translator used(Identity("c1"));
+  Intent intent = InClusterIntent();
+  std::set<std::string> hosts;
+  Facts facts = InCluster();
+  for (int turn = 0; turn < 300; ++turn) {
+    const std::string name = fmt::format("h{}.example", any(12));
+    const std::string host = "in/app=t2/80/" + name;
+    const auto put_listener = [&] {
+      std::string text = R"(name: "in/app=t2/80" port: 80 tier: TIER2 allowed_callers: "spiffe://edge.weir/ns/edge/sa/x"
+        selector { namespace: "in" labels { key: "app" value: "t2" } } hosts: "in/app=t2/80/shop.example")";
+      for (const std::string& one : hosts) text += " hosts: '" + one + "'";
+      if (!hosts.empty() && any(3) == 0) text += " public_only_hosts: '" + *hosts.begin() + "'";
+      Put<mesh::v1::Listener>(text, &intent);
+    };
+    switch (any(6)) {
+      case 0:
+        hosts.insert(host);
+        put_listener();
+        break;
+      case 1:
+        hosts.erase(host);
+        put_listener();
+        break;
+      case 2:
+        Put<mesh::v1::Host>(fmt::format("name: '{}' hostname: '{}' routes {{ name: 'r/0' destination_set: '{}/r/0' }} "
+                                        "routes {{ name: 'r/1' destination_set: '{}/r/{}' timeout {{ seconds: {} }} }}",
+                                        host, name, host, host, 1 + any(2), 1 + any(3)),
+                            &intent);
+        break;
+      case 3:
+        Put<mesh::v1::DestinationSet>(
+            fmt::format("name: '{}/r/{}' hostname: '{}' service {{ namespace: 'shop' host: '{}.shop.svc.cluster.local' "
+                        "port: {} }}",
+                        host, any(3), name, any(3) == 0 ? "other" : "web", 80 + any(2)),
+            &intent);
+        break;
+      case 4:
+        RemoveIntent("type.googleapis.com/weir.mesh.v1.DestinationSet", fmt::format("{}/r/{}", host, any(3)), &intent);
+        break;
+      default:
+        RemoveIntent("type.googleapis.com/weir.mesh.v1.Host", host, &intent);
+    }
+    const NodeProfile profile = any(4) == 0 ? kStock : kOurs;
+    const auto warm = used.Translate(intent, facts, "in/t2", profile);
+    used.Forget(3);
+    Translator fresh(Identity("c1"));
+    const auto cold = fresh.Translate(intent, facts, "in/t2", profile);
+    ASSERT_EQ(warm->problems, cold->problems);
+    for (const std::string_view url : kEnvoyTypes) {
+      ASSERT_EQ(Names(*warm, url), Names(*cold, url)) << turn;
+      for (const std::string& one : Names(*cold, url)) {
+        const EnvoyResource &is = *warm->Find(url, one), &should = *cold->Find(url, one);
+        ASSERT_EQ(is.resource->value, should.resource->value) << turn << " " << url << " " << one;
+        ASSERT_EQ(is.origins, should.origins) << turn << " " << url << " " << one;
+        ASSERT_EQ(is.needs, should.needs) << turn << " " << url << " " << one;
+      }
     }
   }
 }
