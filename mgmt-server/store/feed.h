@@ -100,9 +100,8 @@ class Feed {
         if (state.stopped || core.closed) return;
         std::vector<Event> batch;
         if (!core.kept.empty() && core.number(core.kept.front()) <= state.position + 1) {
-          for (const Event& event : core.kept) {
-            if (core.number(event) > state.position) batch.push_back(event);
-          }
+          const int64_t from = state.position + 1 - core.number(core.kept.front());  // There are no gaps.
+          batch.assign(core.kept.begin() + from, core.kept.end());
         } else {
           ++core.reading;
           lock.unlock();
