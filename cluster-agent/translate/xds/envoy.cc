@@ -50,10 +50,11 @@ void MeshTls(const Peers& peers, tls::CommonTlsContext* context) {
 
 namespace {
 
-// Answers of Envoy's own to requests that reached nobody say so as ours do: the tier before may repeat them elsewhere,
-// whatever they were.
+// Answers of Envoy's own say why as ours do. A request that reached nobody may be repeated elsewhere by the tier
+// before, whatever it is; one that was lost on its way, which is looked at first, only if it is safe.
 void SayWhy(hcm::HttpConnectionManager* http) {
-  for (const auto& [flag, reason] : {std::pair("UH", "no_cluster_can_serve"), std::pair("UF", "connect_failed")}) {
+  for (const auto& [flag, reason] : {std::pair("UC", "upstream_lost"), std::pair("UR", "upstream_lost"),
+                                     std::pair("UH", "no_cluster_can_serve"), std::pair("UF", "connect_failed")}) {
     auto* mapper = http->mutable_local_reply_config()->add_mappers();
     mapper->mutable_filter()->mutable_response_flag_filter()->add_flags(flag);
     for (const auto& [key, value] : {std::pair("x-weir-reason", reason), std::pair("retry-after", "1")}) {
