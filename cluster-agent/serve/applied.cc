@@ -1,6 +1,7 @@
 #include "cluster-agent/serve/applied.h"
 
 #include "api/weir/agent/v1/agent.pb.h"
+#include "libs/base/walk.h"
 
 namespace weir::agent {
 namespace {
@@ -24,16 +25,11 @@ const Named& NamedOf(const NodeConfig* config, std::string_view url) {
 // Calls `gone(name, resource)` and `come(name, resource)` for what differs; resources that stay are the same object.
 template <typename Gone, typename Come>
 void Compare(const Named& before, const Named& after, Gone gone, Come come) {
-  auto old = before.begin();
-  auto now = after.begin();
-  while (old != before.end() || now != after.end()) {
-    const int order = old == before.end() ? 1 : now == after.end() ? -1 : old->first.compare(now->first);
-    const bool same = order == 0 && old->second == now->second;
-    if (order <= 0 && !same) gone(old->first, *old->second);
-    if (order >= 0 && !same) come(now->first, *now->second);
-    if (order <= 0) ++old;
-    if (order >= 0) ++now;
-  }
+  WalkBoth(before, after, [&](const std::string& name, const EnvoyResourcePtr* old, const EnvoyResourcePtr* now) {
+    if (old != nullptr && now != nullptr && *old == *now) return;
+    if (old != nullptr) gone(name, **old);
+    if (now != nullptr) come(name, **now);
+  });
 }
 
 }  // namespace

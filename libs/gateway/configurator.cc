@@ -1,6 +1,6 @@
 #include "libs/gateway/configurator.h"
 
-#include <algorithm>
+#include "libs/base/walk.h"
 
 namespace weir::gateway {
 namespace {
@@ -19,16 +19,13 @@ Difference Between(const xds::Snapshot& from, const xds::Snapshot& to) {
     const xds::Resources& before = from.Of(type);
     const xds::Resources& after = to.Of(type);
     if (&before == &after) continue;  // Unchanged types share their map.
-    auto old = before.begin();
-    for (const auto& [name, resource] : after) {  // Both are sorted.
-      for (; old != before.end() && old->first < name; ++old)
-        difference.removals.push_back({std::string(type), old->first});
-      const bool known = old != before.end() && old->first == name;
-      const bool same = known && (old->second == resource || old->second->version == resource->version);
-      if (!same) difference.upserts.push_back({std::string(type), name, resource->value});
-      if (known) ++old;
-    }
-    for (; old != before.end(); ++old) difference.removals.push_back({std::string(type), old->first});
+    WalkBoth(before, after, [&](const std::string& name, const xds::ResourcePtr* old, const xds::ResourcePtr* now) {
+      if (now == nullptr) {
+        difference.removals.push_back({std::string(type), name});
+      } else if (old == nullptr || (*old != *now && (*old)->version != (*now)->version)) {
+        difference.upserts.push_back({std::string(type), name, (*now)->value});
+      }
+    });
   }
   return difference;
 }

@@ -59,6 +59,13 @@ class PoolTest : public TlsTest {
     config.cluster->connect_timeout = connect_timeout;
     ASSERT_TRUE(ApplyAndWait(t1, config.Build()).ok());
   }
+  // A caller whose first request has been answered: its upstream connection is idle now.
+  Conn Served() {
+    Conn caller = Conn::To(t1.Port("public"));
+    caller.Send(kGet);
+    EXPECT_EQ(Response(caller).second, "secret");
+    return caller;
+  }
   std::vector<Conn> Callers(int count) {
     std::vector<Conn> callers;
     for (int i = 0; i < count; ++i) {
@@ -72,9 +79,7 @@ class PoolTest : public TlsTest {
 TEST_F(PoolTest, RequestsWaitInTurnForAConnectionThatIsFreed) {
   Gate gate(t2.Port("public"), 1);
   Serve({At("c1", 1, {gate.backend.port}, kT2)}, 20s);
-  Conn first = Conn::To(t1.Port("public"));
-  first.Send(kGet);
-  ASSERT_EQ(Response(first).second, "secret");
+  Conn first = Served();
   gate.paused = true;
   std::vector<Conn> callers = Callers(50);
   gate.AwaitConnections(kAtOnce);
@@ -97,9 +102,7 @@ TEST_F(PoolTest, RequestsThatWaitInVainGoElsewhereTogether) {
 TEST_F(PoolTest, AConnectWithoutAnswerBesideAnswersTakesNobodyOut) {
   Gate gate(t2.Port("public"), 1);
   Serve({At("c1", 1, {gate.backend.port}, kT2), At("c2", 0, {t2.Port("public")}, kT2)}, 300ms);
-  Conn first = Conn::To(t1.Port("public"));
-  first.Send(kGet);
-  ASSERT_EQ(Response(first).second, "secret");
+  Conn first = Served();
   std::atomic<bool> over{false};
   std::vector<std::thread> callers;
   for (int i = 0; i < 4; ++i) {
@@ -124,9 +127,7 @@ TEST_F(PoolTest, AConnectWithoutAnswerBesideAnswersTakesNobodyOut) {
 TEST_F(PoolTest, ACallerThatLeavesTheQueueIsNotServed) {
   Gate gate(t2.Port("public"), 1);
   Serve({At("c1", 1, {gate.backend.port}, kT2)}, 20s);
-  Conn first = Conn::To(t1.Port("public"));
-  first.Send(kGet);
-  ASSERT_EQ(Response(first).second, "secret");
+  Conn first = Served();
   gate.paused = true;
   first.Send(kGet);
   {

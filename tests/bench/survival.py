@@ -84,7 +84,7 @@ class Peer:
     def __init__(self, name, net, made):
         self.name, self.front = name, f"{NET}{net}.1:8080"
         pair = {"server": (made.server, made.server_key), "client": (made.client, made.client_key)}
-        self.tls = {"ROOT": made.root, "HOST": HOST}
+        self.tls = {"ROOT": made.root}
         if name == "haproxy":
             for who, files in pair.items():
                 self.tls[who.upper()] = made.path(f"{who}-both.pem")

@@ -7,6 +7,7 @@
 
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "libs/base/ids.h"
+#include "libs/base/walk.h"
 #include "libs/xds/protocol/subscription.h"
 
 namespace weir::xds {
@@ -367,14 +368,9 @@ void ServerStream::State::Update(TypeState& type) {
     const auto told = type.told.find(name);
     if (told != type.told.end() && !told->second.gone && !target->contains(name)) type.removals.insert(name);
   };
-  auto old = before->begin();
-  auto now = target->begin();
-  while (old != before->end() || now != target->end()) {
-    const int order = old == before->end() ? 1 : now == target->end() ? -1 : old->first.compare(now->first);
-    if (order != 0 || old->second != now->second) differs(order <= 0 ? old->first : now->first);
-    if (order <= 0) ++old;
-    if (order >= 0) ++now;
-  }
+  WalkBoth(*before, *target, [&](const std::string& name, const ResourcePtr* old, const ResourcePtr* now) {
+    if (old == nullptr || now == nullptr || *old != *now) differs(name);
+  });
 }
 
 void ServerStream::State::Recompute(TypeState& type) {
