@@ -64,7 +64,7 @@ function(weir_module)
     if(WEIR_PCH)
       target_precompile_headers(${target} REUSE_FROM weir_pch)
     endif()
-    if(M_NAME MATCHES "^libs/(proxy|net|traffic|xds/protocol|ngac)$" AND CMAKE_BUILD_TYPE STREQUAL "Release")
+    if(M_NAME MATCHES "^libs/(proxy|net|codec|traffic|xds/protocol|ngac)$" AND CMAKE_BUILD_TYPE STREQUAL "Release")
       # The hot rooms; the rest is -O1 to keep the build short. g++ 12 at -O2: false positives on string literals
       # (its bug 105651).
       target_compile_options(${target} PRIVATE -O2 $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)

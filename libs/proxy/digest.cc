@@ -48,11 +48,11 @@ DigestReader::State DigestReader::Feed(const char* data, size_t size) {
   held_.append(data, std::min(size, kMaxHead + 1 - before));
   const size_t from = before < 3 ? 0 : before - 3;
   if (held_.find("\r\n\r\n", from) == std::string::npos && held_.size() <= kMaxHead) return state_;
-  const auto head = std::make_unique<net::ResponseHead>();
-  const net::Parse parsed = net::ParseResponse(held_.data(), held_.size(), false, *head);
-  if (parsed != net::Parse::kComplete || head->status < 200) return state_ = State::kGarbage;
+  const auto head = std::make_unique<codec::ResponseHead>();
+  const codec::Parse parsed = codec::ParseResponse(held_.data(), held_.size(), false, *head);
+  if (parsed != codec::Parse::kComplete || head->status < 200) return state_ = State::kGarbage;
   status_ = head->status;
-  if (head->status != 200 || head->body != net::BodyKind::kChunked) return state_ = State::kNoDigest;
+  if (head->status != 200 || head->body != codec::BodyKind::kChunked) return state_ = State::kNoDigest;
   const size_t rest = before + size - head->size;  // The head ends in these bytes: it was not complete before.
   held_.clear();
   return rest == 0 ? state_ : state_ = Body(data + size - rest, rest);
@@ -62,9 +62,9 @@ DigestReader::State DigestReader::Body(const char* data, size_t size) {
   size_t at = 0;
   while (at < size) {
     const auto run = chunks_.Next(data + at, size - at);
-    if (run.kind == net::ChunkReader::Kind::kBad) return State::kGarbage;
-    if (run.kind == net::ChunkReader::Kind::kData && !Text({data + at, run.size})) return State::kGarbage;
-    if (run.kind == net::ChunkReader::Kind::kEnd) return State::kEnded;
+    if (run.kind == codec::ChunkReader::Kind::kBad) return State::kGarbage;
+    if (run.kind == codec::ChunkReader::Kind::kData && !Text({data + at, run.size})) return State::kGarbage;
+    if (run.kind == codec::ChunkReader::Kind::kEnd) return State::kEnded;
     at += run.size;
   }
   return State::kMore;

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "libs/net/http1.h"
+#include "libs/codec/http1.h"
 #include "libs/proxy/plan.h"
 #include "libs/traffic/judge.h"
 
@@ -73,7 +73,7 @@ class DigestReader {
 
   State state_ = State::kMore;
   std::string held_;  // Part of the head, then of a line.
-  net::ChunkReader chunks_;
+  codec::ChunkReader chunks_;
   int status_ = 0;
   bool greeted_ = false;
   bool ready_ = false;

@@ -87,21 +87,21 @@ void ActiveCheck::OnBytes(const char* data, size_t size) {
     return;
   }
   answer_.append(data, std::min(size, kMaxAnswer + 1 - std::min(answer_.size(), kMaxAnswer + 1)));
-  net::ResponseHead& head = worker_.response_head;
-  switch (net::ParseResponse(answer_.data(), answer_.size(), false, head)) {
-    case net::Parse::kIncomplete:
+  codec::ResponseHead& head = worker_.response_head;
+  switch (codec::ParseResponse(answer_.data(), answer_.size(), false, head)) {
+    case codec::Parse::kIncomplete:
       if (answer_.size() > kMaxAnswer) Answered(Outcome::kBad, "answer too long", false);
       return;
-    case net::Parse::kBad:
+    case codec::Parse::kBad:
       return Answered(Outcome::kBad, "not an HTTP answer", false);
-    case net::Parse::kComplete:
+    case codec::Parse::kComplete:
       break;
   }
   if (head.status < 200) return Answered(Outcome::kBad, fmt::format("status {}", head.status), false);
   const size_t rest = answer_.size() - head.size;
   const bool whole =
-      head.body == net::BodyKind::kNone || (head.body == net::BodyKind::kLength && rest == head.content_length);
-  if (!whole && head.body == net::BodyKind::kLength && head.content_length <= 4096 && rest < head.content_length)
+      head.body == codec::BodyKind::kNone || (head.body == codec::BodyKind::kLength && rest == head.content_length);
+  if (!whole && head.body == codec::BodyKind::kLength && head.content_length <= 4096 && rest < head.content_length)
     return;
   const bool good = head.status < 300;
   const std::string_view reason = ReasonOf(head).substr(0, 64);

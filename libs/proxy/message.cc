@@ -5,14 +5,14 @@
 namespace weir::proxy {
 namespace {
 
-using net::Field;
+using codec::Field;
 
 // Copies the lines that stay, neighbours in one go.
 template <typename Keep>
-void CopyLines(const net::Head& head, Keep keep, std::string& out) {
+void CopyLines(const codec::Head& head, Keep keep, std::string& out) {
   size_t from = head.first_line_end, to = head.first_line_end;
   for (size_t i = 0; i < head.count; ++i) {
-    const net::HeaderLine& line = head.lines[i];
+    const codec::HeaderLine& line = head.lines[i];
     if (!line.listed && (line.field == Field::kOther || keep(line))) {
       to = line.end;
       continue;
@@ -76,10 +76,10 @@ std::string_view Phrase(int status) {
 
 }  // namespace
 
-std::string_view ReasonOf(const net::ResponseHead& head) {
+std::string_view ReasonOf(const codec::ResponseHead& head) {
   for (size_t i = 0; i < head.count; ++i) {
-    const net::HeaderLine& line = head.lines[i];
-    if (line.field != net::Field::kInternal) continue;
+    const codec::HeaderLine& line = head.lines[i];
+    if (line.field != codec::Field::kInternal) continue;
     const std::string_view name = head.Name(line);
     constexpr std::string_view kName = "x-weir-reason";
     if (name.size() == kName.size() &&
@@ -100,7 +100,7 @@ bool IsRequestId(std::string_view text) {
   return true;
 }
 
-void WriteRequestHead(const net::RequestHead& head, std::string_view target, const Forwarding& forwarding,
+void WriteRequestHead(const codec::RequestHead& head, std::string_view target, const Forwarding& forwarding,
                       std::string& out) {
   out.clear();
   out.append(head.method).append(" ").append(target).append(" HTTP/1.1\r\n");
@@ -108,7 +108,7 @@ void WriteRequestHead(const net::RequestHead& head, std::string_view target, con
   bool forwarded_for = false;
   CopyLines(
       head,
-      [&](const net::HeaderLine& line) {
+      [&](const codec::HeaderLine& line) {
         switch (line.field) {
           case Field::kConnection:
           case Field::kHopByHop:
@@ -134,12 +134,12 @@ void WriteRequestHead(const net::RequestHead& head, std::string_view target, con
   out.append("\r\n");
 }
 
-void WriteResponseHead(const net::ResponseHead& head, const ResponseOptions& options, std::string& out) {
+void WriteResponseHead(const codec::ResponseHead& head, const ResponseOptions& options, std::string& out) {
   out.assign("HTTP/1.1 ");
   out.append(head.data + 9, head.first_line_end - 9);
   CopyLines(
       head,
-      [&](const net::HeaderLine& line) {
+      [&](const codec::HeaderLine& line) {
         switch (line.field) {
           case Field::kConnection:
           case Field::kHopByHop:

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "libs/net/http1.h"
+#include "libs/codec/http1.h"
 #include "libs/proxy/session.h"
 
 namespace weir::proxy {
@@ -17,10 +17,10 @@ struct Forwarding {
   std::string_view proto;       // "http" or "https".
   std::string_view request_id;  // Empty = the one that came stays.
 };
-void WriteRequestHead(const net::RequestHead& head, std::string_view target, const Forwarding& forwarding,
+void WriteRequestHead(const codec::RequestHead& head, std::string_view target, const Forwarding& forwarding,
                       std::string& out);
 // x-weir-reason of an answer; "" without one. Views into the head's bytes.
-std::string_view ReasonOf(const net::ResponseHead& head);
+std::string_view ReasonOf(const codec::ResponseHead& head);
 bool IsRequestId(std::string_view text);  // 1 to 128 of [A-Za-z0-9._-].
 
 struct ResponseOptions {
@@ -29,7 +29,7 @@ struct ResponseOptions {
   bool close = false;      // Say "connection: close".
   bool unchunk = false;    // The body is forwarded without chunks.
 };
-void WriteResponseHead(const net::ResponseHead& head, const ResponseOptions& options, std::string& out);
+void WriteResponseHead(const codec::ResponseHead& head, const ResponseOptions& options, std::string& out);
 
 struct ReplyOptions {
   bool head_only = false;
@@ -68,28 +68,28 @@ FeedResult FeedBody(Body& body, const char* data, size_t size, BodyPieces& piece
   FeedResult result;
   bool ok = true;
   switch (body.kind) {
-    case net::BodyKind::kNone:
+    case codec::BodyKind::kNone:
       break;
-    case net::BodyKind::kToClose:
+    case codec::BodyKind::kToClose:
       pieces.Add(data, size);
       result.consumed = size;
       break;
-    case net::BodyKind::kLength: {
+    case codec::BodyKind::kLength: {
       result.consumed = body.left < size ? static_cast<size_t>(body.left) : size;
       pieces.Add(data, result.consumed);
       body.left -= result.consumed;
       body.done = body.left == 0;
       break;
     }
-    case net::BodyKind::kChunked:
+    case codec::BodyKind::kChunked:
       while (result.consumed < size && !body.done && ok) {
         const auto run = body.chunks.Next(data + result.consumed, size - result.consumed);
-        if (run.kind == net::ChunkReader::Kind::kBad) {
+        if (run.kind == codec::ChunkReader::Kind::kBad) {
           result.bad = true;
           break;
         }
-        const bool data_run = run.kind == net::ChunkReader::Kind::kData;
-        if (run.kind != net::ChunkReader::Kind::kTrailer && (data_run || !body.unchunk)) {
+        const bool data_run = run.kind == codec::ChunkReader::Kind::kData;
+        if (run.kind != codec::ChunkReader::Kind::kTrailer && (data_run || !body.unchunk)) {
           if (pieces.Full()) {
             ok = send(pieces.parts, pieces.count);
             pieces.count = 0;
@@ -97,7 +97,7 @@ FeedResult FeedBody(Body& body, const char* data, size_t size, BodyPieces& piece
           pieces.Add(data + result.consumed, run.size);
         }
         result.consumed += run.size;
-        body.done = run.kind == net::ChunkReader::Kind::kEnd;
+        body.done = run.kind == codec::ChunkReader::Kind::kEnd;
       }
       break;
   }

@@ -219,7 +219,7 @@ void Session::Consume(const char* data, size_t size) {
     pending_.append(data, size);
     // Only a complete head is parsed again, so that a slow sender costs no more than a fast one.
     const size_t from = before < 3 ? 0 : before - 3;
-    if (pending_.size() <= net::kMaxHead &&
+    if (pending_.size() <= codec::kMaxHead &&
         memmem(pending_.data() + from, pending_.size() - from, "\r\n\r\n", 4) == nullptr) {
       return;
     }
@@ -234,19 +234,19 @@ void Session::Consume(const char* data, size_t size) {
     }
     if (size == 0) return;
   }
-  net::RequestHead& head = worker_.request_head;
-  switch (net::ParseRequest(data, size, head)) {
-    case net::Parse::kIncomplete:
+  codec::RequestHead& head = worker_.request_head;
+  switch (codec::ParseRequest(data, size, head)) {
+    case codec::Parse::kIncomplete:
       if (state_ != State::kHead) {
         state_ = State::kHead;
         Deadline(static_cast<uint64_t>(worker_.limits().request_head.count()));
       }
       pending_.assign(data, size);
       return;
-    case net::Parse::kBad:
+    case codec::Parse::kBad:
       ++worker_.stats.bad_requests;
       return Refuse(head.error_status, head.error);
-    case net::Parse::kComplete:
+    case codec::Parse::kComplete:
       break;
   }
   StartExchange(head, data + head.size, size - head.size);
@@ -254,15 +254,15 @@ void Session::Consume(const char* data, size_t size) {
 
 // ---- The request
 
-void Body::Begin(const net::Head& head) {
+void Body::Begin(const codec::Head& head) {
   kind = head.body;
-  done = kind == net::BodyKind::kNone;
+  done = kind == codec::BodyKind::kNone;
   unchunk = false;
   left = head.content_length;
   chunks.Reset();
 }
 
-void Session::StartExchange(const net::RequestHead& head, const char* rest, size_t rest_size) {
+void Session::StartExchange(const codec::RequestHead& head, const char* rest, size_t rest_size) {
   state_ = State::kExchange;
   exchange_.request.Begin(head);
   exchange_.status = 0;
@@ -283,8 +283,8 @@ void Session::StartExchange(const net::RequestHead& head, const char* rest, size
   exchange_.trusted = chain_->tls && chain_->tls->require_client_certificate && !chain_->tls->allowed_uris.empty();
 
   std::string_view target = head.target;
-  const net::PathResult path = net::CanonicalTarget(head.target, worker_.target);
-  if (path == net::PathResult::kRewritten) target = worker_.target;
+  const codec::PathResult path = codec::CanonicalTarget(head.target, worker_.target);
+  if (path == codec::PathResult::kRewritten) target = worker_.target;
   if (worker_.log().on()) {
     exchange_.log = std::make_unique<LogEntry>();
     exchange_.log->method = head.method;
@@ -299,7 +299,7 @@ void Session::StartExchange(const net::RequestHead& head, const char* rest, size
   held_.clear();
   if (rest_size > 0) ForwardRequestBody(rest, rest_size);
   if (state_ != State::kExchange) return;
-  if (path == net::PathResult::kRefused) {
+  if (path == codec::PathResult::kRefused) {
     ++worker_.stats.bad_requests;
     return Refuse(400, "bad_path");
   }
@@ -318,7 +318,7 @@ void Session::StartExchange(const net::RequestHead& head, const char* rest, size
   Dispatch(target, head);
 }
 
-bool Session::Route(const net::RequestHead& head, std::string_view target, const RouteAction** action) {
+bool Session::Route(const codec::RequestHead& head, std::string_view target, const RouteAction** action) {
   if (!exchange_.trusted && target.starts_with("/.weir/")) {
     Reply(404, "no_such_route");
     return false;
@@ -351,7 +351,7 @@ bool Session::Route(const net::RequestHead& head, std::string_view target, const
   return true;
 }
 
-void Session::Answer(const net::RequestHead& head, const RouteAction& action, std::string_view target) {
+void Session::Answer(const codec::RequestHead& head, const RouteAction& action, std::string_view target) {
   if (action.direct_response) {
     return Reply(static_cast<int>(action.direct_response->status), {}, action.direct_response->body);
   }
@@ -366,7 +366,7 @@ void Session::Answer(const net::RequestHead& head, const RouteAction& action, st
 }
 
 // Chooses where the request goes and sends it there, or queues it for the next connection.
-void Session::Dispatch(std::string_view target, const net::RequestHead& head) {
+void Session::Dispatch(std::string_view target, const codec::RequestHead& head) {
   exchange_.cluster->budget.Request(worker_.loop().now_ms());
   exchange_.choice = exchange_.cluster->Pick();
   if (exchange_.choice.pool == nullptr) return Reply(503, "no_cluster_can_serve", {}, "retry-after: 1\r\n");
@@ -429,7 +429,7 @@ void Session::SendHeld() {
   if (!held_.empty()) KeepForReplay(nullptr, 0);
 }
 
-void Session::BuildRequestHead(const net::RequestHead& head, std::string_view target, std::string& out) {
+void Session::BuildRequestHead(const codec::RequestHead& head, std::string_view target, std::string& out) {
   Forwarding forwarding;
   forwarding.trusted = exchange_.trusted;
   forwarding.peer = {peer_.data(), peer_size_};
@@ -490,20 +490,20 @@ void Session::OnUpstreamBytes(const char* data, size_t size) {
     size = kept.size();
   }
   while (size > 0) {
-    net::ResponseHead& head = worker_.response_head;
-    const net::Parse parsed = net::ParseResponse(data, size, exchange_.to_head, head);
-    if (parsed == net::Parse::kIncomplete) {
+    codec::ResponseHead& head = worker_.response_head;
+    const codec::Parse parsed = codec::ParseResponse(data, size, exchange_.to_head, head);
+    if (parsed == codec::Parse::kIncomplete) {
       upstream.pending.assign(data, size);
       return;
     }
-    if (parsed == net::Parse::kBad || head.status == 101) {  // Upgrade was not forwarded, so nobody may agree to it.
+    if (parsed == codec::Parse::kBad || head.status == 101) {  // Upgrade was not forwarded, so nobody may agree to it.
       ++worker_.stats.upstream_failures;
-      return Abort(502, parsed == net::Parse::kBad ? head.error : "unasked_upgrade");
+      return Abort(502, parsed == codec::Parse::kBad ? head.error : "unasked_upgrade");
     }
     data += head.size;
     size -= head.size;
     if (head.status >= 200) {
-      const bool whole = head.body == net::BodyKind::kLength && head.content_length == size;
+      const bool whole = head.body == codec::BodyKind::kLength && head.content_length == size;
       if (Refused(head, whole)) return;
       return StartResponse(head, data, size);
     }
@@ -515,13 +515,13 @@ void Session::OnUpstreamBytes(const char* data, size_t size) {
   }
 }
 
-void Session::StartResponse(const net::ResponseHead& head, const char* rest, size_t rest_size) {
+void Session::StartResponse(const codec::ResponseHead& head, const char* rest, size_t rest_size) {
   exchange_.response_started = true;
   exchange_.status = head.status;
   exchange_.response.Begin(head);
   exchange_.reusable = !head.close;
-  if (head.body == net::BodyKind::kToClose) close_after_ = true;
-  if (exchange_.http_1_0 && head.body == net::BodyKind::kChunked) exchange_.response.unchunk = true;
+  if (head.body == codec::BodyKind::kToClose) close_after_ = true;
+  if (exchange_.http_1_0 && head.body == codec::BodyKind::kChunked) exchange_.response.unchunk = true;
   if (!exchange_.request.done) close_after_ = true;  // Answered early: the rest of the body is not wanted.
   if (worker_.draining()) close_after_ = true;
   std::string& out = worker_.loop().scratch();

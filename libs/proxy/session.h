@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "libs/net/http1.h"
+#include "libs/codec/http1.h"
 #include "libs/net/transport.h"
 #include "libs/proxy/access_log.h"
 #include "libs/proxy/upstream.h"
@@ -20,13 +20,13 @@ class ListenerSocket;
 
 // Where a body stands.
 struct Body {
-  net::BodyKind kind = net::BodyKind::kNone;
+  codec::BodyKind kind = codec::BodyKind::kNone;
   bool done = true;
   bool unchunk = false;  // Forward the data only: the receiver speaks HTTP/1.0.
   uint64_t left = 0;
-  net::ChunkReader chunks;
+  codec::ChunkReader chunks;
 
-  void Begin(const net::Head& head);
+  void Begin(const codec::Head& head);
 };
 
 // One connection of a caller, and the exchange that is under way on it. It lives and dies on its worker.
@@ -103,15 +103,15 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void Readable();
   bool ReadOnce();  // False when there is nothing more to do now.
   void Consume(const char* data, size_t size);
-  void StartExchange(const net::RequestHead& head, const char* rest, size_t rest_size);
-  bool Route(const net::RequestHead& head, std::string_view target, const RouteAction** action);
-  void Answer(const net::RequestHead& head, const RouteAction& action, std::string_view target);
+  void StartExchange(const codec::RequestHead& head, const char* rest, size_t rest_size);
+  bool Route(const codec::RequestHead& head, std::string_view target, const RouteAction** action);
+  void Answer(const codec::RequestHead& head, const RouteAction& action, std::string_view target);
   bool AsksForHealth(std::string_view target) const;
-  void AnswerHealth(const net::RequestHead& head);
-  void BeginDigest(const net::RequestHead& head);
+  void AnswerHealth(const codec::RequestHead& head);
+  void BeginDigest(const codec::RequestHead& head);
   void LeaveDigest();
-  void BuildRequestHead(const net::RequestHead& head, std::string_view target, std::string& out);
-  void Dispatch(std::string_view target, const net::RequestHead& head);
+  void BuildRequestHead(const codec::RequestHead& head, std::string_view target, std::string& out);
+  void Dispatch(std::string_view target, const codec::RequestHead& head);
   void Engage(std::string&& head);
   void Await();
   std::string& RequestHead();
@@ -120,9 +120,9 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void ForwardRequestBody(const char* data, size_t size);
   void KeepForReplay(const iovec* parts, int count);
   bool Move(Why why, std::string& head, bool reusable = false);
-  bool Refused(const net::ResponseHead& head, bool whole);
+  bool Refused(const codec::ResponseHead& head, bool whole);
   bool FromMesh() const;
-  void StartResponse(const net::ResponseHead& head, const char* rest, size_t rest_size);
+  void StartResponse(const codec::ResponseHead& head, const char* rest, size_t rest_size);
   void ForwardResponseBody(const char* data, size_t size);
   void EndOfResponse(bool clean);
   void Finish(bool upstream_reusable);

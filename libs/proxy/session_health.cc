@@ -16,7 +16,7 @@ bool Session::AsksForHealth(std::string_view target) const {
          (target.size() == kPath.size() || target[kPath.size()] == '?');
 }
 
-void Session::AnswerHealth(const net::RequestHead& head) {
+void Session::AnswerHealth(const codec::RequestHead& head) {
   exchange_.log.reset();  // Each second, from many: neither logged nor counted as traffic.
   exchange_.counters = worker_.HealthCounters();
   if (head.method != "GET" && head.method != "HEAD")
@@ -32,7 +32,7 @@ void Session::AnswerHealth(const net::RequestHead& head) {
   Reply(503, can == 0 ? reason : "partial");
 }
 
-void Session::BeginDigest(const net::RequestHead& head) {
+void Session::BeginDigest(const codec::RequestHead& head) {
   if (head.method != "GET" || exchange_.http_1_0 || !exchange_.request.done) return Reply(400, "not_a_digest_request");
   exchange_.status = 200;
   exchange_.response_started = true;

@@ -73,7 +73,7 @@ void Session::OnUpstreamLost(std::string_view why) {
     exchange_.upstream = nullptr;
     return;
   }
-  if (exchange_.response_started && why == "upstream_closed" && exchange_.response.kind == net::BodyKind::kToClose) {
+  if (exchange_.response_started && why == "upstream_closed" && exchange_.response.kind == codec::BodyKind::kToClose) {
     exchange_.upstream = nullptr;
     return Finish(false);
   }
@@ -103,7 +103,7 @@ void Session::OnEndpointDead(const Pool& pool) {
 // Looks at the status before anything of the answer goes on: when the next tier says for itself that it could not
 // serve, the request goes elsewhere if that is allowed. `whole`: nothing of the answer is still on its way. False: the
 // answer is the caller's.
-bool Session::Refused(const net::ResponseHead& head, bool whole) {
+bool Session::Refused(const codec::ResponseHead& head, bool whole) {
   if (head.status < 502 || head.status > 504) {
     ClusterState::Succeeded(exchange_.choice, worker_.loop().now_ms());
     return false;

@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "libs/net/http1.h"
+#include "libs/codec/http1.h"
 #include "libs/net/transport.h"
 #include "libs/proxy/health_view.h"
 #include "libs/proxy/plan.h"

@@ -102,8 +102,8 @@ class Worker {
   const std::vector<std::unique_ptr<Counters>>& counters() const { return counters_; }
 
   // Scratch of the parsers: large, one per thread.
-  net::RequestHead request_head;
-  net::ResponseHead response_head;
+  codec::RequestHead request_head;
+  codec::ResponseHead response_head;
   std::string target;
 
  private:

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "libs/net/http1.h"
+#include "libs/codec/http1.h"
 
 namespace {
 
@@ -15,17 +15,17 @@ void Require(bool holds) {
 
 // The body must end at the same byte however its bytes arrive.
 size_t EndOfBody(const char* data, size_t size, size_t step) {
-  weir::net::ChunkReader reader;
+  weir::codec::ChunkReader reader;
   size_t at = 0;
   while (at < size) {
     size_t left = std::min(step, size - at);
     while (left > 0) {
       const auto run = reader.Next(data + at, left);
-      if (run.kind == weir::net::ChunkReader::Kind::kBad) return SIZE_MAX;
+      if (run.kind == weir::codec::ChunkReader::Kind::kBad) return SIZE_MAX;
       Require(run.size > 0 && run.size <= left);
       at += run.size;
       left -= run.size;
-      if (run.kind == weir::net::ChunkReader::Kind::kEnd) return at;
+      if (run.kind == weir::codec::ChunkReader::Kind::kEnd) return at;
     }
   }
   return SIZE_MAX - 1;
@@ -34,7 +34,7 @@ size_t EndOfBody(const char* data, size_t size, size_t step) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
-  using namespace weir::net;
+  using namespace weir::codec;
   if (size == 0) return 0;
   // An exact copy, so that the sanitizer sees one byte too far.
   const std::unique_ptr<char[]> copy(new char[size]);

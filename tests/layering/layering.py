@@ -9,13 +9,13 @@ import re
 import sys
 
 EDGES = {
-    "base": "", "obs": "", "document": "api", "resource": "api", "ngac": "", "traffic": "",
+    "base": "", "obs": "", "document": "api", "resource": "api", "ngac": "", "traffic": "", "codec": "",
     "bootstrap": "obs api document", "identity": "obs",
     "net": "obs identity", "rpc": "obs identity api", "http": "obs identity",
-    "proxy": "obs identity net traffic envoy_api", "xds/protocol": "obs envoy_api", "admin": "obs net",
+    "proxy": "obs identity net codec traffic envoy_api", "xds/protocol": "obs envoy_api", "admin": "obs net",
     "xds/grpc": "xds/protocol rpc obs envoy_api",
-    "gateway": "bootstrap obs identity net rpc proxy admin xds/protocol xds/grpc api envoy_api",
-    "mgmt-server": "bootstrap obs identity rpc http admin resource ngac traffic document xds/protocol xds/grpc api",
+    "gateway": "bootstrap obs identity net codec rpc proxy admin xds/protocol xds/grpc api envoy_api",
+    "mgmt-server": "bootstrap obs identity rpc http admin codec resource ngac traffic document xds/protocol xds/grpc api",
     "cluster-agent": "bootstrap obs identity rpc http admin document traffic xds/protocol xds/grpc api envoy_api",
     "tier1-gateway": "gateway proxy obs net", "tier2-gateway": "gateway proxy obs net",
     "pod-proxy": "gateway proxy obs net",

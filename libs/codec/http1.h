@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace weir::net {
+namespace weir::codec {
 
 // HTTP/1.1 heads, parsed in place (RFC 9112), strictly: whatever two parsers could read differently is refused.
 // Nothing is copied or allocated; the views point into the caller's bytes.
@@ -141,4 +141,4 @@ class ChunkReader {
   uint64_t name_hash_ = 0;
 };
 
-}  // namespace weir::net
+}  // namespace weir::codec

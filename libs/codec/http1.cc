@@ -1,8 +1,8 @@
-#include "libs/net/http1.h"
+#include "libs/codec/http1.h"
 
 #include <cstring>
 
-namespace weir::net {
+namespace weir::codec {
 namespace {
 
 // RFC 9110 section 5.6.2.
@@ -620,4 +620,4 @@ ChunkReader::Run ChunkReader::Next(const char* data, size_t size) {
   return {Kind::kFraming, i};
 }
 
-}  // namespace weir::net
+}  // namespace weir::codec

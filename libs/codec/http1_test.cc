@@ -1,10 +1,10 @@
-#include "libs/net/http1.h"
+#include "libs/codec/http1.h"
 
 #include <gtest/gtest.h>
 
 #include <memory>
 
-namespace weir::net {
+namespace weir::codec {
 namespace {
 
 struct Parsed {
@@ -241,4 +241,4 @@ TEST(ChunkReader, RefusesEveryTrick) {
 }
 
 }  // namespace
-}  // namespace weir::net
+}  // namespace weir::codec
