@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "libs/base/text.h"
 #include "libs/obs/log.h"
 
 namespace weir::xds {
@@ -164,7 +165,8 @@ std::string AdsClient::Core::RunCall(std::unique_lock<std::mutex>& lock, const s
   wake.wait(lock, [&] { return call.done; });
   client.OnDisconnected();
   if (reason.empty())
-    reason = fmt::format("stream ended: {} {}", call.status.error_code(), call.status.error_message());
+    reason = fmt::format("stream ended: {} {}", call.status.error_code(),
+                         CleanText(call.status.error_message(), kMostErrorBytes));
   return reason;
 }
 
@@ -238,9 +240,17 @@ void AdsClient::Accept(uint64_t id) {
   core_->wake.notify_all();
 }
 
-void AdsClient::Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad) {
+void AdsClient::AskAgain(const std::string& type_url, const std::vector<std::string>& names) {
   std::lock_guard lock(core_->mutex);
-  (void)core_->client.Reject(id, reason, bad);
+  core_->client.AskAgain(type_url, names);
+  core_->changed = true;
+  core_->wake.notify_all();
+}
+
+void AdsClient::Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad,
+                       const std::vector<std::string>& held) {
+  std::lock_guard lock(core_->mutex);
+  (void)core_->client.Reject(id, reason, bad, held);
   core_->changed = true;
   core_->wake.notify_all();
 }

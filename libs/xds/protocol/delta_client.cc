@@ -6,6 +6,7 @@
 #include <deque>
 
 #include "envoy/service/discovery/v3/discovery.pb.h"
+#include "libs/base/text.h"
 
 namespace weir::xds {
 namespace {
@@ -20,6 +21,7 @@ struct ClientType {
   bool first_sent = false;                          // On this stream.
   std::vector<std::string> subscribe, unsubscribe;  // To send.
   bool answered = false;                            // A response was decided at least once.
+  std::set<std::string, std::less<>> unserved;      // Accepted, but something outside of them keeps them from running.
   std::map<std::string, MonoTime, std::less<>> expires;
 
   bool Covers(std::string_view name) const { return all || names.contains(name); }
@@ -36,6 +38,7 @@ struct Offer {
   bool expired = false;
   // Filled when it is taken.
   std::vector<ResourcePtr> changed;
+  std::vector<ResourcePtr> renamed;  // The same bytes by another version.
   std::vector<std::string> gone;
 };
 
@@ -107,7 +110,7 @@ struct DeltaClient::State {
     return types.back();
   }
   SnapshotPtr Apply(const Offer& offer, const std::vector<std::string>& except) const;
-  void Decide(const Offer& offer, const std::vector<std::string>& except);
+  void Decide(const Offer& offer, const std::vector<std::string>& except, const std::vector<std::string>& held = {});
 };
 
 DeltaClient::DeltaClient(Node node, const Clock& clock) : state_(std::make_unique<State>(std::move(node), clock)) {}
@@ -186,7 +189,8 @@ bool DeltaClient::Next(DeltaDiscoveryRequest* out) {
     if (type.all) out->add_resource_names_subscribe("*");
     for (const std::string& name : type.names) out->add_resource_names_subscribe(name);
     for (const auto& [name, resource] : s.accepted->Of(type.url)) {
-      if (type.Covers(name)) (*out->mutable_initial_resource_versions())[name] = resource->version;  // T24
+      if (!type.Covers(name) || type.unserved.contains(name)) continue;
+      (*out->mutable_initial_resource_versions())[name] = resource->version;  // T24
     }
     return true;
   }
@@ -279,8 +283,10 @@ SnapshotPtr DeltaClient::State::Apply(const Offer& offer, const std::vector<std:
   };
   auto next = std::make_shared<Snapshot>(*accepted);
   auto resources = std::make_shared<Resources>(accepted->Of(offer.type_url));
-  for (const ResourcePtr& resource : offer.changed) {
-    if (!kept(resource->name)) (*resources)[resource->name] = resource;
+  for (const auto* part : {&offer.changed, &offer.renamed}) {
+    for (const ResourcePtr& resource : *part) {
+      if (!kept(resource->name)) (*resources)[resource->name] = resource;
+    }
   }
   for (const std::string& name : offer.gone) {
     if (!kept(name)) resources->erase(name);
@@ -301,13 +307,20 @@ std::optional<Update> DeltaClient::TakeUpdate() {
     for (ResourcePtr& resource : offer.resources) {
       if (!type->Covers(resource->name)) continue;  // Unsubscribed meanwhile.
       const auto have = now.find(resource->name);
-      if (have == now.end() || have->second->version != resource->version) offer.changed.push_back(resource);
+      // Bytes are compared: a version is the server's word for them, and some say none.
+      const bool same = have != now.end() && have->second->value == resource->value;
+      if (!same || type->unserved.contains(resource->name)) {
+        offer.changed.push_back(resource);
+      } else if (have->second->version != resource->version || have->second->ttl != resource->ttl) {
+        offer.renamed.push_back(resource);
+      }
     }
     for (std::string& name : offer.removed) {
       if (offer.expired && type->expires.contains(name)) continue;  // Renewed meanwhile.
       if (now.contains(name)) offer.gone.push_back(std::move(name));
     }
     if (offer.changed.empty() && offer.gone.empty() && (type->answered || offer.expired)) {
+      if (!offer.renamed.empty()) s.accepted = s.Apply(offer, {});
       if (!offer.expired && offer.stream == s.stream) {
         s.replies.push_back({offer.type_url, offer.nonce, false, "", {}});
       }
@@ -326,14 +339,20 @@ std::optional<Update> DeltaClient::TakeUpdate() {
   return std::nullopt;
 }
 
-void DeltaClient::State::Decide(const Offer& offer, const std::vector<std::string>& except) {
+void DeltaClient::State::Decide(const Offer& offer, const std::vector<std::string>& except,
+                                const std::vector<std::string>& held) {
   accepted = Apply(offer, except);
-  if (ClientType* type = Find(offer.type_url)) {
-    type->answered = true;
-    for (const std::string& name : offer.gone) {
-      if (offer.expired) type->expires.erase(name);
-    }
+  ClientType* type = Find(offer.type_url);
+  if (type == nullptr) return;
+  type->answered = true;
+  for (const ResourcePtr& resource : offer.changed) {
+    if (std::find(except.begin(), except.end(), resource->name) == except.end()) type->unserved.erase(resource->name);
   }
+  for (const std::string& name : offer.gone) {
+    type->unserved.erase(name);
+    if (offer.expired) type->expires.erase(name);
+  }
+  type->unserved.insert(held.begin(), held.end());
 }
 
 Status DeltaClient::Accept(uint64_t id) {
@@ -347,7 +366,8 @@ Status DeltaClient::Accept(uint64_t id) {
   return {};
 }
 
-Status DeltaClient::Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad) {
+Status DeltaClient::Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad,
+                           const std::vector<std::string>& held) {
   State& s = *state_;
   if (!s.taken || s.taken->id != id) return NotFound("UPDATE_UNKNOWN", "update {} is not waiting", id);
   const Offer offer = *std::exchange(s.taken, std::nullopt);
@@ -359,14 +379,22 @@ Status DeltaClient::Reject(uint64_t id, const std::string& reason, const std::ve
     }
     return {};
   }
-  if (!bad.empty())
-    s.Decide(offer, bad);
+  if (!bad.empty() || !held.empty())
+    s.Decide(offer, bad, held);
   else if (type)
     type->answered = true;
   if (s.connected && offer.stream == s.stream) {
-    s.replies.push_back({offer.type_url, offer.nonce, true, reason, bad});
+    Reply reply{offer.type_url, offer.nonce, true, CleanText(reason, kMostErrorBytes), bad};
+    reply.bad.insert(reply.bad.end(), held.begin(), held.end());
+    s.replies.push_back(std::move(reply));
   }
   return {};
+}
+
+void DeltaClient::AskAgain(const std::string& type_url, const std::vector<std::string>& names) {
+  ClientType* type = state_->Find(type_url);
+  if (type == nullptr || !type->first_sent) return;  // The first request of a stream asks for all anyway.
+  type->subscribe.insert(type->subscribe.end(), names.begin(), names.end());
 }
 
 SnapshotPtr DeltaClient::Without(const Update& update, const std::vector<std::string>& bad) const {

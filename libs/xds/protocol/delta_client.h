@@ -21,7 +21,7 @@ namespace weir::xds {
 struct Update {
   uint64_t id = 0;
   std::string type_url;
-  std::vector<std::string> changed;  // Names that are new or have a new version.
+  std::vector<std::string> changed;  // Names that are new or have other bytes; versions are never compared.
   std::vector<std::string> removed;  // Names that are gone (removed by the server, or their TTL ran out).
   bool expired = false;              // By TTL: not a response, Reject only keeps the resources once more.
   SnapshotPtr view;
@@ -62,7 +62,12 @@ class DeltaClient {
   // `bad` names the resources that are at fault: all others of the update count as accepted (T12) and the caller must
   // serve Without(update, bad). Empty = the whole update is refused. The server reads the names from the NACK's
   // details.
-  Status Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad = {});
+  // `held` names resources that are taken, but cannot run yet for a reason that lies outside of them (a port that
+  // somebody else holds): the NACK names them too, yet they stay in Accepted. AskAgain once they run.
+  Status Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad = {},
+                const std::vector<std::string>& held = {});
+  // Asks for resources again; the server must send them (T21), and what was held is offered once more.
+  void AskAgain(const std::string& type_url, const std::vector<std::string>& names);
   // The view of a taken update without its changes to `bad` (they keep their old version, if any).
   SnapshotPtr Without(const Update& update, const std::vector<std::string>& bad) const;
 

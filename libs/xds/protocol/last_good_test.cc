@@ -106,5 +106,18 @@ TEST_F(LastGoodTest, ResourcesWithATtlAreNeverWritten) {
   EXPECT_EQ(WriteLastGood(path_, snapshot, "c1", clock_.Wall()).error().reason, "LAST_GOOD_EMPTY");
 }
 
+// A promise among what lasts is left out alone: after a restart nobody is there who would renew it.
+TEST_F(LastGoodTest, APromiseAmongWhatLastsIsLeftOut) {
+  Snapshot snapshot = Make("lasts");
+  auto mixed = std::make_shared<Resources>(snapshot.Of(kCluster));
+  (*mixed)["promise"] = MakeResource("promise", "p", std::chrono::seconds(15));
+  snapshot.types[std::string(kCluster)] = mixed;
+  ASSERT_TRUE(WriteLastGood(path_, snapshot, "c1", clock_.Wall()).ok());
+  const auto read = ReadLastGood(path_, "c1");
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read->snapshot.Find(kCluster, "promise"), nullptr);
+  EXPECT_EQ(read->snapshot.Of(kCluster).size(), mixed->size() - 1);
+}
+
 }  // namespace
 }  // namespace weir::xds

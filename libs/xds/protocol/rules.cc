@@ -30,7 +30,11 @@ ServerRules EnvoyRules() {
   TypeRule clusters = Rule(kCluster, true, true);
   clusters.warms = std::string(kEndpoints);
   clusters.warmed_name = EndpointsOfCluster;
-  rules.types = {std::move(secrets),          std::move(clusters), Rule(kEndpoints, false),
+  // Envoy gives up on the endpoints of a cluster after its initial_fetch_timeout, 15 s, and acknowledges then.
+  clusters.ack_timeout = std::chrono::seconds(20);
+  TypeRule endpoints = Rule(kEndpoints, false);
+  endpoints.at_once = true;
+  rules.types = {std::move(secrets),          std::move(clusters), std::move(endpoints),
                  Rule(kListener, true, true), Rule(kRoute, false), Rule(kVirtualHost, true)};
   for (const auto url : {kListener, kRoute, kVirtualHost, kCluster, kEndpoints, kSecret}) {
     rules.removal_order.emplace_back(url);

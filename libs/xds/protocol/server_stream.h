@@ -29,6 +29,11 @@ struct TypeRule {
   bool complete = false;
   // Neither waits for other types nor makes them wait (SDS).
   bool free = false;
+  // Additions wait for nobody, but others wait for them: Envoy acknowledges its clusters only when they are warm, and
+  // they are warm once their endpoints are there (EDS; T31).
+  bool at_once = false;
+  // How long its answer is waited for before the others go on without it (T30); 0 = ServerRules::ack_timeout.
+  Duration ack_timeout{0};
   // After a changed resource of this type, the resource of type `warms` that it names is sent again even if unchanged
   // (a changed cluster waits for its endpoints; T31). `warmed_name` maps this type's message to that name ("" = none).
   std::string warms;
@@ -36,16 +41,18 @@ struct TypeRule {
 };
 
 struct ServerRules {
-  // In make order (T29): a type's additions and changes wait until those of every earlier subscribed type are
-  // acknowledged.
+  // In make order (T29): a type's additions and changes wait until those of every earlier subscribed type that came
+  // with them or before are acknowledged.
   std::vector<TypeRule> types;
-  // In break order: a type's removals wait until every type before it in this list has nothing left to send and has
-  // acknowledged. Empty = reverse of `types`.
+  // In break order: a type's removals wait until every type before it in this list has sent what came with them or
+  // before, and has it acknowledged. Empty = reverse of `types`.
   std::vector<std::string> removal_order;
-  // How long one type is waited for before the others go on without it (T30).
+  // How long one type is waited for before the others go on without it (T30). After a NACK that names nobody, too.
   Duration ack_timeout = std::chrono::seconds(5);
-  // Of one response (T49: proxyless gRPC takes 4 MiB).
+  // Of one response; what is more is split (T49: proxyless gRPC takes 4 MiB).
   size_t max_response_bytes = 3'500'000;
+  // Of one resource, or of a set that cannot be split, to clients that take more than gRPC's: Envoy and our own.
+  size_t max_large_response_bytes = 60'000'000;
   // Heartbeats (type kHeartbeat) for clients with kFeatureHeartbeat that subscribe to it.
   Duration heartbeat_interval = std::chrono::seconds(3);
   int heartbeat_misses = 3;

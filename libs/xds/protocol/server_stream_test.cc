@@ -338,10 +338,95 @@ TEST_F(StreamTest, T29AddsInOrderAndWaitsForEachAck) {
                              {kRoute, {{"r", "1"}}},
                              {kVirtualHost, {{"r/h", "1"}}}}));
   EXPECT_EQ(NextDelta(), "Cluster +c");
-  EXPECT_EQ(NextDelta(), "") << "T30: sent is not acknowledged";
+  const std::string clusters = delta_.nonce();
+  EXPECT_EQ(NextDelta(), "ClusterLoadAssignment +c") << "T31: the cluster is warm, and acknowledged, only with them";
   ASSERT_TRUE(Ack().ok());
-  EXPECT_THAT(Drain(),
-              ElementsAre("ClusterLoadAssignment +c", "Listener +l", "RouteConfiguration +r", "VirtualHost +r/h"));
+  EXPECT_EQ(NextDelta(), "") << "T30: sent is not acknowledged";
+  ASSERT_TRUE(Delta(kCluster, {}, {}, clusters).ok());
+  EXPECT_THAT(Drain(), ElementsAre("Listener +l", "RouteConfiguration +r", "VirtualHost +r/h"));
+}
+
+// Envoy: a cluster that changes is acknowledged when it is warm, so its endpoints are answered and changed meanwhile.
+TEST_F(StreamTest, T31EndpointsNeverWaitForAClusterThatIsNotWarmInBothProtocols) {
+  const auto content = [](const char* endpoints) {
+    return Make({{kCluster, {{"c", EdsCluster("c")}}}, {kEndpoints, {{"c", endpoints}}}, {kListener, {{"l", "L"}}}});
+  };
+  stream_->SetSnapshot(content("none"));
+  for (const auto type : {kCluster, kListener}) ASSERT_TRUE(Delta(type, {"*"}).ok());
+  EXPECT_EQ(NextDelta(), "Cluster +c");
+  ASSERT_TRUE(Delta(kEndpoints, {"c"}).ok());
+  for (const char* endpoints : {"none", "scaled up", "drained"}) {
+    stream_->SetSnapshot(content(endpoints));
+    EXPECT_EQ(NextDelta(), "ClusterLoadAssignment +c") << endpoints;
+    EXPECT_EQ(delta_.resources(0).resource().value(), endpoints);
+    ASSERT_TRUE(Ack().ok());
+    EXPECT_EQ(NextDelta(), "") << "listeners wait";
+  }
+  Rules(EnvoyRules());
+  stream_->SetSnapshot(content("none"));
+  for (const auto type : {kCluster, kListener}) ASSERT_TRUE(World(type).ok());
+  EXPECT_EQ(NextWorld(), "Cluster " + EdsCluster("c"));
+  ASSERT_TRUE(World(kEndpoints, {"c"}).ok());
+  for (const char* endpoints : {"none", "scaled up", "drained"}) {
+    stream_->SetSnapshot(content(endpoints));
+    EXPECT_EQ(NextWorld(), std::string("ClusterLoadAssignment ") + endpoints);
+    ASSERT_TRUE(World(kEndpoints, {"c"}, world_.nonce()).ok());
+    EXPECT_EQ(NextWorld(), "") << "listeners wait";
+  }
+}
+
+TEST_F(StreamTest, T31GoodEndpointsDoNotWaitAfterANackOfTheClusters) {
+  stream_->SetSnapshot(Make({{kCluster, {{"bad", EdsCluster("bad")}, {"good", EdsCluster("good")}}},
+                             {kEndpoints, {{"bad", "1"}, {"good", "1"}}}}));
+  ASSERT_TRUE(Delta(kCluster).ok());
+  NextDelta();
+  ASSERT_TRUE(Nack().ok());
+  ASSERT_TRUE(Delta(kEndpoints, {"good"}).ok());
+  EXPECT_EQ(NextDelta(), "ClusterLoadAssignment +good");
+}
+
+// T30: longer than the 15 s for which Envoy waits for endpoints before it calls a cluster warm without them.
+TEST_F(StreamTest, T30AClusterMayTake20SecondsToGetWarm) {
+  for (const auto type : {kRoute, kCluster}) ASSERT_TRUE(Delta(type, {"*"}).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"c", "1"}}}, {kRoute, {{"r", "1"}}}}));
+  NextDelta();
+  clock_.Advance(std::chrono::milliseconds(19'900));
+  ASSERT_TRUE(stream_->Tick().ok());
+  EXPECT_EQ(NextDelta(), "");
+}
+
+// T52: what was wished later is nothing to wait for, or a stream of changes would starve the routes.
+TEST_F(StreamTest, T52ARouteWaitsOnlyForTheClustersThatCameWithItOrBefore) {
+  for (const auto type : {kRoute, kCluster}) ASSERT_TRUE(Delta(type, {"*"}).ok());
+  std::map<std::string, std::string> clusters, routes;
+  std::string flying;
+  for (int i = 1; i <= 20; ++i) {
+    clusters["c" + std::to_string(i)] = "1";
+    routes["r" + std::to_string(i)] = "to c" + std::to_string(i);
+    stream_->SetSnapshot(Make({{kCluster, clusters}, {kRoute, routes}}));
+    ASSERT_TRUE(flying.empty() || Delta(kCluster, {}, {}, flying).ok());  // Of the change before.
+    ASSERT_EQ(NextDelta(), "Cluster +c" + std::to_string(i));
+    flying = delta_.nonce();
+    const std::string route = NextDelta();
+    if (i == 1) {
+      ASSERT_EQ(route, "");
+      continue;
+    }
+    ASSERT_EQ(route, "RouteConfiguration +r" + std::to_string(i - 1)) << "its cluster is acknowledged";
+    ASSERT_TRUE(Ack().ok());
+  }
+}
+
+TEST_F(StreamTest, T52ARemovalWaitsOnlyForTheRoutesThatCameWithItOrBefore) {
+  for (const auto type : {kRoute, kCluster}) ASSERT_TRUE(Delta(type, {"*"}).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "1"}}}, {kRoute, {{"r", "to a"}}}}));
+  Drain();
+  stream_->SetSnapshot(Make({{kCluster, {{"b", "1"}}}, {kRoute, {{"r", "to b"}}}}));
+  EXPECT_EQ(NextDelta(), "RouteConfiguration +r");
+  stream_->SetSnapshot(Make({{kCluster, {{"b", "1"}}}, {kRoute, {{"r", "to b"}, {"s", "to b"}}}}));
+  EXPECT_EQ(NextDelta(), "") << "the cluster may still be in use";
+  ASSERT_TRUE(Ack().ok());
+  EXPECT_EQ(NextDelta(), "Cluster -a") << "another route that is on its way is nothing to it";
 }
 
 TEST_F(StreamTest, T29RemovesInReverseAndTheClusterLast) {
@@ -379,9 +464,9 @@ TEST_F(StreamTest, T29KeepsARemovedClusterInTheWorldUntilRoutesAreAcknowledged) 
 }
 
 TEST_F(StreamTest, T30GoesOnAfterATimeoutWhenTheAckNeverComes) {
-  for (const auto type : {kRoute, kCluster}) ASSERT_TRUE(Delta(type, {"*"}).ok());
-  stream_->SetSnapshot(Make({{kCluster, {{"c", "1"}}}, {kRoute, {{"r", "1"}}}}));
-  EXPECT_EQ(NextDelta(), "Cluster +c");
+  for (const auto type : {kRoute, kListener}) ASSERT_TRUE(Delta(type, {"*"}).ok());
+  stream_->SetSnapshot(Make({{kListener, {{"l", "1"}}}, {kRoute, {{"r", "1"}}}}));
+  EXPECT_EQ(NextDelta(), "Listener +l");
   clock_.Advance(std::chrono::milliseconds(4900));
   ASSERT_TRUE(stream_->Tick().ok());
   EXPECT_EQ(NextDelta(), "");
@@ -400,6 +485,86 @@ TEST_F(StreamTest, T30ANackHoldsLaterTypesUntilTheTimeout) {
   clock_.Advance(std::chrono::seconds(6));
   ASSERT_TRUE(stream_->Tick().ok());
   EXPECT_EQ(NextDelta(), "RouteConfiguration +r");
+}
+
+TEST_F(StreamTest, T30ANackThatNamesTheBadHoldsNobody) {
+  for (const auto type : {kRoute, kCluster}) ASSERT_TRUE(Delta(type, {"*"}).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"bad", "1"}, {"good", "1"}}}, {kRoute, {{"r", "1"}}}}));
+  NextDelta();
+  DeltaDiscoveryRequest nack;
+  nack.set_type_url(std::string(kCluster));
+  nack.set_response_nonce(delta_.nonce());
+  google::protobuf::StringValue name;
+  name.set_value("bad");
+  nack.mutable_error_detail()->add_details()->PackFrom(name);
+  ASSERT_TRUE(stream_->OnRequest(nack).ok());
+  EXPECT_EQ(NextDelta(), "RouteConfiguration +r");
+}
+
+// What a client refuses to give up it still has.
+TEST_F(StreamTest, T12ARefusedRemovalIsNotDone) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "1"}}}}));
+  ASSERT_TRUE(Delta(kCluster).ok());
+  Drain();
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}}));
+  EXPECT_EQ(NextDelta(), "Cluster -b");
+  events_.clear();
+  ASSERT_TRUE(Nack().ok());
+  ASSERT_EQ(events_.size(), 1u);
+  EXPECT_FALSE(events_[0].accepted);
+  EXPECT_THAT(events_[0].removed, IsEmpty());
+  EXPECT_TRUE(stream_->Acknowledged(kCluster).contains("b"));
+}
+
+TEST_F(StreamTest, APeersWordsAreCutAndEscapedWhereTheyEnter) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}}));
+  DeltaDiscoveryRequest first;
+  first.set_type_url(std::string(kCluster));
+  first.mutable_node()->set_id("n\x1b[2J" + std::string(10'000, 'n'));
+  first.mutable_node()->set_user_agent_name("evil\a\n");
+  ASSERT_TRUE(stream_->OnRequest(first).ok());
+  EXPECT_TRUE(stream_->node()->id.starts_with("n\\x1b[2Jn"));
+  EXPECT_LE(stream_->node()->id.size(), kMostNodeTextBytes);
+  EXPECT_EQ(stream_->node()->user_agent, "evil\\x07\\x0a");
+  NextDelta();
+  DeltaDiscoveryRequest nack;
+  nack.set_type_url(std::string(kCluster));
+  nack.set_response_nonce(delta_.nonce());
+  nack.mutable_error_detail()->set_message("no\x1b]0;title\a\r\n" + std::string(5'000'000, 'x'));
+  ASSERT_TRUE(stream_->OnRequest(nack).ok());
+  EXPECT_TRUE(events_.back().error.starts_with("no\\x1b]0;title\\x07\\x0d\\x0axx"));
+  EXPECT_LE(events_.back().error.size(), kMostErrorBytes);
+}
+
+// T49: gRPC's limit is for gRPC's clients.
+TEST_F(StreamTest, T49EnvoyAndOursGetWhatFitsTheirsAndTheRestIsRefusedWithAReason) {
+  ServerRules rules = EnvoyRules();
+  rules.max_response_bytes = 1000;
+  rules.max_large_response_bytes = 10'000;
+  const auto first = [&](std::string_view type, const char* agent, Names names) {
+    Rules(rules);
+    stream_->SetSnapshot(Make({{kRoute, {{"r", std::string(5'000, 'r')}, {"s", std::string(20'000, 's')}}},
+                               {kCluster, {{"a", std::string(600, 'a')}, {"b", std::string(600, 'b')}}}}));
+    events_.clear();
+    DiscoveryRequest request;
+    request.mutable_node()->set_id("n");
+    request.mutable_node()->set_user_agent_name(agent);
+    request.set_type_url(std::string(type));
+    for (const auto& name : names) request.add_resource_names(name);
+    EXPECT_TRUE(stream_->OnRequest(request).ok());
+    const std::string sent = NextWorld();
+    std::string refused;
+    for (const AckEvent& event : events_) {
+      for (const auto& resource : event.rejected_resources) refused += resource.name + " ";
+      EXPECT_EQ(event.accepted, event.error.empty());
+    }
+    return std::to_string(sent.size()) + " refused " + refused;
+  };
+  EXPECT_EQ(first(kRoute, "envoy", {"r", "s"}), std::to_string(19 + 5'000) + " refused s ");
+  EXPECT_EQ(first(kRoute, "gRPC C-core linux", {"r", "s"}), "0 refused r s ");
+  EXPECT_EQ(first(kCluster, "envoy", {}), std::to_string(8 + 1 + 1200) + " refused ");
+  EXPECT_EQ(first(kCluster, "gRPC C-core linux", {}), std::to_string(8 + 600) + " refused b ")
+      << "what fits is sent, what does not is said";
 }
 
 TEST_F(StreamTest, T31ResendsEndpointsAfterAChangedClusterOnly) {

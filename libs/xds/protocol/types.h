@@ -59,6 +59,10 @@ struct Snapshot {
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
+// Most bytes of a peer's own words that are kept: reasons of a NACK or of a stream's end; names of itself.
+inline constexpr size_t kMostErrorBytes = 4096;
+inline constexpr size_t kMostNodeTextBytes = 256;
+
 // Who is at the other end, as it says itself (Envoy's Node). Not authenticated.
 struct Node {
   std::string id;
@@ -86,7 +90,7 @@ struct AckEvent {
   std::vector<NamedVersion> accepted_resources{};
   std::vector<NamedVersion> rejected_resources{};
   std::vector<std::string> removed{};  // Names the client acknowledged to be gone.
-  std::string error{};                 // Reason of a NACK.
+  std::string error{};                 // Reason of a NACK: cut and escaped, see CleanText.
   // Not an answer: names whose acknowledged version is being replaced or removed by a response that is on its way.
   // Until it is answered nobody knows which of them the client runs.
   std::vector<std::string> replaced{};
