@@ -14,14 +14,6 @@ namespace {
 bool PartOverlaps(std::string_view a, std::string_view b) { return a == "*" || b == "*" || a == b; }
 bool PartMatches(std::string_view pattern, std::string_view text) { return pattern == "*" || pattern == text; }
 
-std::vector<NamespacePattern> PatternsOf(const v2::NamespaceSelector& selector) {
-  std::vector<NamespacePattern> patterns;
-  for (const std::string& name : selector.names()) {
-    if (auto pattern = ParseNamespacePattern(name); pattern.ok()) patterns.push_back(std::move(*pattern));
-  }
-  return patterns;
-}
-
 struct Server {
   std::string field;
   std::string hostname;
@@ -52,31 +44,9 @@ const v2::WorkloadSelector* SelectorOf(const google::protobuf::Message& gateway)
   return nullptr;
 }
 
-// The patterns where an object counts, narrowed to one namespace: whether two objects can meet in one cluster.
-std::vector<NamespacePattern> Territory(const GatewayInScope& gateway, const std::string& name_space) {
-  std::vector<NamespacePattern> patterns = {{"*", name_space}};
-  const auto narrow = [&](const v2::NamespaceSelector& selector) {
-    std::vector<NamespacePattern> kept;
-    for (const NamespacePattern& by : PatternsOf(selector)) {
-      if (!PartMatches(by.name, name_space)) continue;
-      for (const NamespacePattern& pattern : patterns) {
-        if (PartOverlaps(by.cluster, pattern.cluster)) {
-          kept.push_back({pattern.cluster == "*" ? by.cluster : pattern.cluster, name_space});
-        }
-      }
-    }
-    patterns = std::move(kept);
-  };
-  if (gateway.workspace != nullptr) narrow(gateway.workspace->spec().namespace_selector());
-  if (gateway.group != nullptr && gateway.group->spec().namespace_selector().names_size() > 0) {
-    narrow(gateway.group->spec().namespace_selector());
-  }
-  return patterns;
-}
-
 bool CanMeet(const GatewayInScope& a, const GatewayInScope& b, const std::string& name_space) {
-  const auto other = Territory(b, name_space);
-  for (const NamespacePattern& pattern : Territory(a, name_space)) {
+  const auto other = Territory(b.workspace, b.group, name_space);
+  for (const NamespacePattern& pattern : Territory(a.workspace, a.group, name_space)) {
     for (const NamespacePattern& theirs : other) {
       if (pattern.Overlaps(theirs)) return true;
     }
@@ -115,6 +85,36 @@ bool Matches(const v2::NamespaceSelector& selector, std::string_view cluster, st
     if (PartMatches(text.substr(0, slash), cluster) && PartMatches(text.substr(slash + 1), name_space)) return true;
   }
   return false;
+}
+
+std::vector<NamespacePattern> PatternsOf(const v2::NamespaceSelector& selector) {
+  std::vector<NamespacePattern> patterns;
+  for (const std::string& name : selector.names()) {
+    if (auto pattern = ParseNamespacePattern(name); pattern.ok()) patterns.push_back(std::move(*pattern));
+  }
+  return patterns;
+}
+
+std::vector<NamespacePattern> Territory(const v2::Workspace* workspace, const v2::GatewayGroup* group,
+                                        const std::string& name_space) {
+  std::vector<NamespacePattern> patterns = {{"*", name_space}};
+  const auto narrow = [&](const v2::NamespaceSelector& selector) {
+    std::vector<NamespacePattern> kept;
+    for (const NamespacePattern& by : PatternsOf(selector)) {
+      if (!PartMatches(by.name, name_space)) continue;
+      for (const NamespacePattern& pattern : patterns) {
+        if (PartOverlaps(by.cluster, pattern.cluster)) {
+          kept.push_back({pattern.cluster == "*" ? by.cluster : pattern.cluster, name_space});
+        }
+      }
+    }
+    patterns = std::move(kept);
+  };
+  if (workspace != nullptr) narrow(workspace->spec().namespace_selector());
+  if (group != nullptr && group->spec().namespace_selector().names_size() > 0) {
+    narrow(group->spec().namespace_selector());
+  }
+  return patterns;
 }
 
 std::optional<std::string> NamespaceOverlap(const v2::NamespaceSelector& a, const v2::NamespaceSelector& b) {
@@ -175,32 +175,6 @@ std::vector<HostConflict> HostConflicts(const GatewayInScope& gateway, const Gat
     }
   }
   return conflicts;
-}
-
-std::vector<ClusterReference> ClusterReferences(const google::protobuf::Message& gateway) {
-  std::vector<ClusterReference> references;
-  if (const auto* tier1 = dynamic_cast<const v2::Tier1Gateway*>(&gateway)) {
-    for (int i = 0; i < tier1->spec().external_servers_size(); ++i) {
-      const auto& server = tier1->spec().external_servers(i);
-      for (int j = 0; j < server.clusters_size(); ++j) {
-        references.push_back(
-            {fmt::format("spec.externalServers[{}].clusters[{}].name", i, j), server.clusters(j).name()});
-      }
-    }
-  } else if (const auto* any = dynamic_cast<const v2::Gateway*>(&gateway)) {
-    for (int i = 0; i < any->spec().http_size(); ++i) {
-      const auto& rules = any->spec().http(i).routing().rules();
-      for (int j = 0; j < rules.size(); ++j) {
-        const auto& clusters = rules[j].route().cluster_destination().clusters();
-        for (int k = 0; k < clusters.size(); ++k) {
-          references.push_back(
-              {fmt::format("spec.http[{}].routing.rules[{}].route.clusterDestination.clusters[{}].name", i, j, k),
-               clusters[k].name()});
-        }
-      }
-    }
-  }
-  return references;
 }
 
 }  // namespace weir::resource

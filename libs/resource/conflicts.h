@@ -33,6 +33,8 @@ struct NamespacePattern {
 Result<NamespacePattern> ParseNamespacePattern(std::string_view text);  // INVALID_ARGUMENT BAD_NAMESPACE
 
 bool Matches(const v2::NamespaceSelector& selector, std::string_view cluster, std::string_view name_space);
+// Those that can be read; Validate names the others.
+std::vector<NamespacePattern> PatternsOf(const v2::NamespaceSelector& selector);
 
 // A namespace that both own, for NAMESPACE_TAKEN: the pattern of `a`, as "cluster1/*". Give it each other workspace of
 // the organization.
@@ -45,6 +47,10 @@ void CheckWithin(const v2::NamespaceSelector& group, const v2::NamespaceSelector
 // The namespaces where an object of this group counts: the group's own, or all of the workspace's.
 bool Governs(const v2::Workspace& workspace, const v2::GatewayGroup& group, std::string_view cluster,
              std::string_view name_space);
+
+// The patterns where an object of this workspace and group counts, narrowed to one namespace. Null: no bound.
+std::vector<NamespacePattern> Territory(const v2::Workspace* workspace, const v2::GatewayGroup* group,
+                                        const std::string& name_space);
 
 // Whether a workload could be selected by both: same namespace, and no label asked to have two values.
 bool MayOverlap(const v2::WorkloadSelector& a, const v2::WorkloadSelector& b);
@@ -67,12 +73,5 @@ struct HostConflict {
 // same host on another port is taken too when both go to services: between the tiers (15443) a host has no port.
 // A gateway never conflicts with itself (same FQN).
 std::vector<HostConflict> HostConflicts(const GatewayInScope& gateway, const GatewayInScope& other);
-
-// Names of the clusters that a gateway object names, with the field that does: each must exist.
-struct ClusterReference {
-  std::string field;
-  std::string cluster;
-};
-std::vector<ClusterReference> ClusterReferences(const google::protobuf::Message& gateway);
 
 }  // namespace weir::resource

@@ -75,7 +75,7 @@ constexpr Foreign kForeign[] = {
     {"FailoverSettings", "topologyChoice"},
     {"TenantSpec", "displayName securityDomain deletionProtectionEnabled configGenerationMetadata profiles"},
     {"WorkspaceSpec",
-     "displayName isolationBoundary privileged securityDomain deletionProtectionEnabled configGenerationMetadata "
+     "displayName isolationBoundary securityDomain deletionProtectionEnabled configGenerationMetadata "
      "profiles"},
     {"GatewayGroupSpec", "displayName deletionProtectionEnabled configGenerationMetadata securityDomain profiles"},
     {"ClusterSpec",

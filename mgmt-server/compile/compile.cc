@@ -8,6 +8,7 @@
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "libs/base/sha256.h"
 #include "libs/resource/kinds.h"
+#include "libs/resource/references.h"
 #include "libs/rpc/time.h"
 #include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/keys.h"
@@ -165,6 +166,21 @@ std::optional<Resource> CompileHost(const World& world, std::string_view cluster
   return Finish(key.type, key.name, host, {owner.shape->fqn});
 }
 
+// Checked when it was written; the workspace may have lost the namespace since. A set without a service leads nowhere,
+// so the health of the host says so too.
+void SetService(const World& world, std::string_view cluster, const GatewayShape& shape,
+                const v2::ServiceDestination& destination, mesh::v1::DestinationSet& set) {
+  const std::string& host = destination.host();
+  const size_t slash = host.find('/');
+  const v2::Workspace* workspace = world.workspace(shape.workspace);
+  if (slash == std::string::npos || workspace == nullptr) return;
+  const std::string name_space = host.substr(0, slash);
+  if (!resource::MayServe(*workspace, resource::LastName(cluster), name_space)) return;
+  set.mutable_service()->set_namespace_(name_space);
+  set.mutable_service()->set_host(host.substr(slash + 1));
+  set.mutable_service()->set_port(destination.port());
+}
+
 std::optional<Resource> CompileDestinationSet(const World& world, std::string_view cluster, const Key& key) {
   const auto name = ParseDestinationSetName(key.name);
   if (!name) return std::nullopt;
@@ -183,11 +199,7 @@ std::optional<Resource> CompileDestinationSet(const World& world, std::string_vi
       const auto& clusters = route.cluster_destination().clusters();
       SetSpread(world, cluster, *owner.shape, *owner.server, clusters, set, sources);
     } else {
-      const std::string& host = route.service_destination().host();
-      const size_t slash = host.find('/');
-      set.mutable_service()->set_namespace_(host.substr(0, slash));
-      set.mutable_service()->set_host(slash == std::string::npos ? "" : host.substr(slash + 1));
-      set.mutable_service()->set_port(route.service_destination().port());
+      SetService(world, cluster, *owner.shape, route.service_destination(), set);
     }
   }
   set.set_name(key.name);

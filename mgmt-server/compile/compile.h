@@ -106,6 +106,13 @@ struct Concern {
 // through: a tier-1 object also concerns the tier-2 gateways that must let its callers in (with their Listener only),
 // a tier-2 object the tier-1 gateways of its tenant that must learn its endpoints (with these only).
 std::vector<Concern> Concerns(const Compilation& compilation, std::string_view fqn);
+// What a gateway object points at although its workspace does not own it (any more): compiled into nothing. Nullopt:
+// all of it is in scope, or it is no gateway object.
+struct OutOfScope {
+  std::string reason;   // SERVICE_OUTSIDE_WORKSPACE, WORKLOADS_OUTSIDE_WORKSPACE
+  std::string message;  // With the field.
+};
+std::optional<OutOfScope> OutOfScopeOf(const World& world, std::string_view fqn);
 // Whether this kind reaches gateways at all: Tier1Gateway and Gateway.
 bool ReachesGateways(std::string_view fqn);
 

@@ -163,6 +163,37 @@ TEST(Compile, KeepsTier1HostsOffTheMeshPort) {
       ElementsAre("t1:app=gw1/80/x.test"));
 }
 
+// Ownership may change after the write: what is out of scope leads nowhere, and status says why.
+TEST(Compile, ServesOnlyNamespacesThatTheWorkspaceOwns) {
+  const std::string fqn = kGroup + "/gateways/b";
+  World world = Demo();
+  const auto served = [&](const char* cluster) {
+    return Read<mesh::v1::DestinationSet>(Compile(world, ClusterName(cluster)), "DestinationSet",
+                                          "t2:app=gw2/80/x.test/s/0")
+        .has_service();
+  };
+  EXPECT_TRUE(served("c1") && served("c2"));
+  EXPECT_FALSE(OutOfScopeOf(world, fqn).has_value());
+
+  const std::string own = "names: 'edge/t1' names: '*/t2'";
+  world.Put(kWs, From<v2::Workspace>("spec { namespace_selector { " + own + " names: 'c1/app' } }"));
+  EXPECT_TRUE(served("c1"));
+  EXPECT_FALSE(served("c2"));
+  ASSERT_TRUE(OutOfScopeOf(world, fqn).has_value());
+  EXPECT_EQ(OutOfScopeOf(world, fqn)->reason, "SERVICE_OUTSIDE_WORKSPACE");
+  EXPECT_THAT(OutOfScopeOf(world, fqn)->message, ::testing::HasSubstr("spec.http[0].routing.rules[0].route"));
+  EXPECT_FALSE(OutOfScopeOf(world, kGroup + "/tier1gateways/a").has_value());
+
+  world.Put(kWs, From<v2::Workspace>("spec { namespace_selector { " + own + " } privileged: true }"));
+  EXPECT_TRUE(served("c1") && served("c2"));
+  EXPECT_FALSE(OutOfScopeOf(world, fqn).has_value());
+
+  world.Put(kWs, From<v2::Workspace>("spec { namespace_selector { names: 'edge/t1' } privileged: true }"));
+  EXPECT_THAT(Names(Compile(world, ClusterName("c1"))), ElementsAre("TrustBundle o.test"));
+  ASSERT_TRUE(OutOfScopeOf(world, fqn).has_value());  // Privilege chooses no workloads.
+  EXPECT_EQ(OutOfScopeOf(world, fqn)->reason, "WORKLOADS_OUTSIDE_WORKSPACE");
+}
+
 TEST(Compile, SaysWhichRouteMayBeRepeated) {
   World world = Demo();
   auto gateway = Tier2("x.test");

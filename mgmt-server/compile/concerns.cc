@@ -2,6 +2,7 @@
 #include <tuple>
 
 #include "libs/resource/kinds.h"
+#include "libs/resource/references.h"
 #include "mgmt-server/compile/compile.h"
 #include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/keys.h"
@@ -46,6 +47,20 @@ void AddConcerns(const Compilation& compilation, const KeysByPlace& places, bool
 bool ReachesGateways(std::string_view fqn) {
   auto parsed = resource::ParseFqn(fqn);
   return parsed.ok() && (parsed->kind == resource::Kind::kTier1Gateway || parsed->kind == resource::Kind::kGateway);
+}
+
+std::optional<OutOfScope> OutOfScopeOf(const World& world, std::string_view fqn) {
+  const GatewayShape* shape = world.gateway(fqn);
+  if (shape == nullptr) return std::nullopt;
+  const v2::Workspace* workspace = world.workspace(shape->workspace);
+  const v2::GatewayGroup* group = world.group(shape->group);
+  if (workspace == nullptr || group == nullptr) return std::nullopt;
+  const auto violations = resource::CheckScope(*shape->source, *workspace, *group);
+  if (violations.empty()) return std::nullopt;
+  const FieldViolation& first = violations.front().violation;
+  std::string message = fmt::format("{}: {}", first.field, first.description);
+  if (violations.size() > 1) message += fmt::format(" (and {} more)", violations.size() - 1);
+  return OutOfScope{violations.front().reason, std::move(message)};
 }
 
 std::vector<Concern> Concerns(const Compilation& compilation, std::string_view fqn) {

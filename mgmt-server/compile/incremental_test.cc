@@ -50,8 +50,9 @@ class Walk {
       }
       case 2:
         Put(world, change, Workspace(),
-            From<v2::Workspace>(fmt::format("spec {{ namespace_selector {{ names: '{}/{}' }} }}",
-                                            Of({"*", "*", "c1", "c2"}), Of({"*", "*", "n1"}))),
+            From<v2::Workspace>(fmt::format("spec {{ namespace_selector {{ names: '{}/{}' }} {} }}",
+                                            Of({"*", "*", "c1", "c2"}), Of({"*", "*", "n1"}),
+                                            Of({"", "", "privileged: true"}))),
             5);
         break;
       case 3:
@@ -145,7 +146,8 @@ class Walk {
     for (int i = 0; i <= Pick(3); ++i) {
       std::string rules = Of({"", "rules { redirect { uri: '/x' } } "});
       rules += tier1 ? fmt::format("rules {{ route {{ cluster_destination {{ {} }} }} }}", Destinations())
-                     : "rules { route { service_destination { host: 'n/h' port: 1 } } }";
+                     : fmt::format("rules {{ route {{ service_destination {{ host: '{}/h' port: 1 }} }} }}",
+                                   Of({"n1", "n2"}));
       servers += fmt::format("http {{ name: 's{}' hostname: '{}' port: {} routing {{ {} }} {} {} }} ", Pick(2), Host(),
                              80 + Pick(2), rules, Failover(), Tenant());
     }

@@ -450,6 +450,16 @@ v2::ResourceStatus NotPushed(v2::ResourceStatus status) {
 
 }  // namespace
 
+// What it points at beyond its workspace serves nobody, whatever was acknowledged.
+void SayOutOfScope(const compile::World& world, v2::ResourceStatus& status) {
+  const auto outside = compile::OutOfScopeOf(world, status.fqn());
+  if (!outside || status.reason() == "REJECTED") return;
+  status.set_state(v2::ResourceStatus::FAILED);
+  status.set_worst(v2::ResourceStatus::FAILED);
+  status.set_reason(outside->reason);
+  status.set_message(outside->message);
+}
+
 v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) const {
   if (!compile::ReachesGateways(resource.fqn)) {
     v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
@@ -465,9 +475,14 @@ v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) con
   std::vector<compile::Concern> concerns;
   const bool compiled = pusher != nullptr && pusher->revision() >= resource.revision;
   if (compiled) {
-    pusher->Read([&](const compile::Compilation& c) { concerns = compile::Concerns(c, resource.fqn); });
-    std::lock_guard lock(mutex);
-    return StatusOf(resource.fqn, resource.kind, resource.revision, concerns, applied);
+    v2::ResourceStatus status;
+    pusher->Read([&](const compile::Compilation& c) {
+      concerns = compile::Concerns(c, resource.fqn);
+      std::lock_guard lock(mutex);
+      status = StatusOf(resource.fqn, resource.kind, resource.revision, concerns, applied);
+      SayOutOfScope(c.world(), status);
+    });
+    return status;
   }
   return NotPushed(StoredStatus(resource.fqn, resource.kind, resource.revision));
 }
@@ -482,6 +497,7 @@ v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resourc
       const auto concerns = compile::Concerns(compilation, fqn);
       std::lock_guard lock(mutex);
       v2::ResourceStatus gateway = StatusOf(fqn, "", resource.revision, concerns, applied);
+      SayOutOfScope(compilation.world(), gateway);
       if (gateway.state() == v2::ResourceStatus::READY || gateway.reason() == "NO_WORKLOAD") continue;
       gateway.set_message(fmt::format("{}: {}", fqn, gateway.message()));
       gateway.set_fqn(resource.fqn);

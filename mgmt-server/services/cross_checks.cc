@@ -1,9 +1,12 @@
 #include "mgmt-server/services/cross_checks.h"
 
+#include <algorithm>
+
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
+#include "libs/resource/references.h"
 
 namespace weir::services {
 namespace {
@@ -166,17 +169,7 @@ void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, 
                        .description = fmt::format("{} is in mode DIRECT and takes Istio kinds only", group_fqn)}});
   }
   const std::string organization = OrganizationOf(fqn);
-  if (references) {
-    for (const auto& reference : resource::ClusterReferences(*gateway)) {
-      const std::string cluster = resource::ChildFqn(organization, resource::Kind::kCluster, reference.cluster);
-      if (view.Get(cluster) != nullptr) continue;
-      issues.push_back(
-          {"CLUSTER_MISSING",
-           fqn,
-           {.field = reference.field,
-            .description = fmt::format("there is no cluster \"{}\" in {}", reference.cluster, organization)}});
-    }
-  }
+  if (references) CheckReferences(view, fqn, *gateway, *workspace, *group, issues);
   const resource::GatewayInScope mine{fqn, gateway.get(), workspace.get(), group.get()};
   std::set<std::string> candidates;
   for (const std::string& host : Hosts(*gateway)) {
@@ -208,6 +201,24 @@ void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, 
                     ? ""
                     : "; between the tiers (15443) a host has no port, so only one port of it may go to services")}});
     }
+  }
+}
+
+void CrossChecks::CheckReferences(const store::View& view, const std::string& fqn,
+                                  const google::protobuf::Message& gateway, const v2::Workspace& workspace,
+                                  const v2::GatewayGroup& group, std::vector<Issue>& issues) {
+  const std::string organization = OrganizationOf(fqn);
+  for (resource::Reference& reference : resource::ReferencesOf(gateway)) {
+    if (reference.kind != resource::ReferenceKind::kCluster) continue;
+    const std::string cluster = resource::ChildFqn(organization, resource::Kind::kCluster, reference.name);
+    if (view.Get(cluster) != nullptr) continue;
+    issues.push_back({"CLUSTER_MISSING",
+                      fqn,
+                      {.field = std::move(reference.field),
+                       .description = fmt::format("there is no cluster \"{}\" in {}", reference.name, organization)}});
+  }
+  for (resource::ScopeViolation& outside : resource::CheckScope(gateway, workspace, group)) {
+    issues.push_back({std::move(outside.reason), fqn, std::move(outside.violation)});
   }
 }
 
@@ -243,13 +254,14 @@ std::string CrossChecks::UserOfCluster(const store::View& view, const store::Sto
       if (resource::IsAtOrBelow(gateway->fqn, except)) return true;
       const MessagePtr message = Parse(gateway, view.resource_count());
       if (message == nullptr) return true;
-      for (const auto& reference : resource::ClusterReferences(*message)) {
-        if (reference.cluster == name) {
-          user = gateway->fqn;
-          return false;
-        }
+      const auto references = resource::ReferencesOf(*message);
+      if (std::none_of(references.begin(), references.end(), [&](const auto& reference) {
+            return reference.kind == resource::ReferenceKind::kCluster && reference.name == name;
+          })) {
+        return true;
       }
-      return true;
+      user = gateway->fqn;
+      return false;
     });
   }
   return user;

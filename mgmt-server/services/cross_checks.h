@@ -12,6 +12,11 @@
 #include "libs/resource/kinds.h"
 #include "mgmt-server/store/store.h"
 
+namespace weir::v2 {
+class GatewayGroup;
+class Workspace;
+}  // namespace weir::v2
+
 namespace weir::services {
 
 // Something wrong between resources.
@@ -29,7 +34,9 @@ class CrossChecks {
   explicit CrossChecks(store::Store& store) : store_(store) {}
 
   // Appends what the resource, as it stands in the transaction, breaks: NAMESPACE_TAKEN, GROUP_OUTSIDE_WORKSPACE,
-  // GROUP_MODE_MISMATCH, CLUSTER_MISSING, GATEWAY_HOST_TAKEN, ONLY_ONE. Names nothing of a tenant that the writer may
+  // GROUP_MODE_MISMATCH, CLUSTER_MISSING, GATEWAY_HOST_TAKEN, ONLY_ONE, WORKLOADS_OUTSIDE_WORKSPACE,
+  // SERVICE_OUTSIDE_WORKSPACE. A workspace may always lose a namespace or its privilege, whoever points there: compile
+  // asks again and status says so. Names nothing of a tenant that the writer may
   // not read: the other side is not named at all.
   void Check(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
 
@@ -47,6 +54,8 @@ class CrossChecks {
   void CheckWorkspace(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
   void CheckGroup(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
   void CheckGateway(const store::View& view, const std::string& fqn, bool references, std::vector<Issue>& issues);
+  void CheckReferences(const store::View& view, const std::string& fqn, const google::protobuf::Message& gateway,
+                       const v2::Workspace& workspace, const v2::GatewayGroup& group, std::vector<Issue>& issues);
   void Index(const std::string& fqn, const google::protobuf::Message& gateway);
   void IndexAll(const store::View& view);
 

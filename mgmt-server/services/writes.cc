@@ -13,7 +13,7 @@
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authn/authn.h"
 #include "mgmt-server/authz/authz.h"
-#include "mgmt-server/services/reach.h"
+#include "mgmt-server/services/references.h"
 
 namespace weir::services {
 namespace {
@@ -138,7 +138,7 @@ Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& ca
     return error;
   }
   WEIR_TRY(resource::ToStatus(draft.fqn.text, draft.violations));
-  WEIR_TRY(CheckReach(txn.view(), call.principal, draft.fqn.text, nullptr, *draft.message));
+  WEIR_TRY(CheckRights(txn.view(), call.principal, draft.fqn.text, nullptr, *draft.message));
   WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = std::string(resource::Info(draft.fqn.kind).name),
                                                         .fqn = draft.fqn.text,
                                                         .body = StoredBody(draft),
@@ -166,7 +166,7 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
   KeepUnsaid(*stored_message, draft);
   resource::CheckUpdate(*stored_message, *draft.message, violations);
   WEIR_TRY(resource::ToStatus(draft.fqn.text, std::move(violations)));
-  WEIR_TRY(CheckReach(txn.view(), call.principal, draft.fqn.text, stored_message.get(), *draft.message));
+  WEIR_TRY(CheckRights(txn.view(), call.principal, draft.fqn.text, stored_message.get(), *draft.message));
   WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = before->kind,
                                                         .fqn = before->fqn,
                                                         .body = StoredBody(draft),

@@ -1,10 +1,11 @@
-#include "mgmt-server/services/reach.h"
+#include "mgmt-server/services/references.h"
 
 #include <gtest/gtest.h>
 
 #include "api/weir/v2/access_bindings.pb.h"
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
+#include "api/weir/v2/workspace.pb.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/store/temp_store.h"
 
@@ -22,6 +23,7 @@ class Reaching : public testing::Test {
     Create("Organization", kOrg, {});
     for (const char* name : {"root", "ann"}) Create("User", kOrg + "/users/" + name, {});
     root_ = {kOrg + "/users/root", store_->Read()->Get(kOrg + "/users/root")->uid};
+    EXPECT_TRUE(store_->Write([&](store::Txn& txn) { return authz::GrantInstallation(txn, kOrg, root_.uid); }).ok());
     ann_ = {kOrg + "/users/ann", store_->Read()->Get(kOrg + "/users/ann")->uid};
     Create("Tenant", kOrg + "/tenants/platform", root_);
     Create("Tenant", kShop, root_);
@@ -33,15 +35,15 @@ class Reaching : public testing::Test {
     });
     ASSERT_TRUE(created.ok()) << created.error().ToString();
   }
-  void Grant(const std::string& role) {
+  void Grant(const std::string& role, const std::string& on = kShop) {
     v2::Subject subject;
     subject.set_user(ann_.fqn);
-    const auto granted = store_->Write([&](store::Txn& txn) { return authz::Grant(txn, root_, kShop, role, subject); });
+    const auto granted = store_->Write([&](store::Txn& txn) { return authz::Grant(txn, root_, on, role, subject); });
     ASSERT_TRUE(granted.ok()) << granted.error().ToString();
   }
   // "" = ok, else the reason.
   std::string Write(const v2::Tier1Gateway* before, const v2::Tier1Gateway& after, std::string_view fqn = kObject) {
-    const Status checked = CheckReach(*store_->Read(), ann_, fqn, before, after);
+    const Status checked = CheckRights(*store_->Read(), ann_, fqn, before, after);
     if (checked.ok()) return "";
     EXPECT_EQ(checked.error().violations.at(0).field, "spec.externalServers[0].tenant");
     return checked.error().reason;
@@ -78,10 +80,33 @@ TEST_F(Reaching, KeepsWhatWasGrantedButTakesNoFurtherHost) {
   EXPECT_EQ(Write(&stored, Object("y.test", "shop")), "RESOURCE_MISSING");
 }
 
+// Who writes a workspace may not open it to all namespaces of the organization; who writes the organization may.
+TEST_F(Reaching, APrivilegedWorkspaceNeedsTheRightWriteOnTheOrganization) {
+  const std::string fqn = kOrg + "/tenants/platform/workspaces/w";
+  v2::Workspace plain, privileged;
+  privileged.mutable_spec()->set_privileged(true);
+  const auto reason = [&](const v2::Workspace* before, const v2::Workspace& after) -> std::string {
+    const Status checked = CheckRights(*store_->Read(), ann_, fqn, before, after);
+    if (checked.ok()) return "";
+    EXPECT_EQ(checked.error().violations.at(0).field, "spec.privileged");
+    return checked.error().reason;
+  };
+  EXPECT_EQ(reason(nullptr, plain), "");
+  EXPECT_EQ(reason(nullptr, privileged), "RESOURCE_MISSING");
+  Grant("admin", kOrg + "/tenants/platform");  // All rights of a tenant are not enough.
+  EXPECT_EQ(reason(&plain, privileged), "RESOURCE_MISSING");
+  Grant("reader", kOrg);
+  EXPECT_EQ(reason(&plain, privileged), "RIGHT_MISSING");
+  EXPECT_EQ(reason(&privileged, privileged), "");  // It was given by somebody who could.
+  EXPECT_EQ(reason(&privileged, plain), "");
+  Grant("writer", kOrg);
+  EXPECT_EQ(reason(nullptr, privileged), "");
+}
+
 TEST_F(Reaching, CountsForGatewaysToo) {
   v2::Gateway gateway;
   gateway.mutable_spec()->add_http()->set_tenant("shop");
-  const Status checked = CheckReach(*store_->Read(), ann_, kObject, nullptr, gateway);
+  const Status checked = CheckRights(*store_->Read(), ann_, kObject, nullptr, gateway);
   ASSERT_FALSE(checked.ok());
   EXPECT_EQ(checked.error().violations.at(0).field, "spec.http[0].tenant");
 }
