@@ -28,6 +28,15 @@ TEST(Streak, BelievesTheFirstAnswerAndThenOnlyRows) {
   EXPECT_EQ(streak.evidence(), Evidence::kBad);
 }
 
+TEST(Streak, BelievesTheFirstBadAnswerOfSomebodyUnknown) {
+  for (const uint32_t down_after : {1u, 2u, 100u}) {
+    Streak streak;
+    streak.Bad(down_after);
+    EXPECT_EQ(streak.evidence(), Evidence::kBad) << down_after;
+    EXPECT_FALSE(streak.turning());
+  }
+}
+
 TEST(Streak, WhoWasNeverUpIsUpAtTheFirstGoodAnswer) {
   Streak streak;
   streak.Bad(2);

@@ -1,6 +1,7 @@
 #include "libs/traffic/quota_schedule.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace weir::traffic {
@@ -12,6 +13,10 @@ __extension__ typedef __int128 SignedWide;
 void QuotaSchedule::Update(std::span<const uint64_t> weights) {
   weights = weights.first(std::min(weights.size(), kMaxEntries));
   if (std::equal(weights.begin(), weights.end(), weights_.begin(), weights_.end())) return;
+  std::vector<double> owed(weights.size(), 0);  // In requests.
+  for (const Entry& entry : entries_) {
+    if (entry.index < owed.size()) owed[entry.index] = static_cast<double>(entry.credit) / static_cast<double>(total_);
+  }
   weights_.assign(weights.begin(), weights.end());
   Wide sum = 0;
   uint64_t divisor = 0;
@@ -31,6 +36,26 @@ void QuotaSchedule::Update(std::span<const uint64_t> weights) {
     const uint64_t weight = std::max<uint64_t>(1, static_cast<uint64_t>(weights_[i] / divisor / scale));
     entries_.push_back({i, weight, 0});
     total_ += weight;
+  }
+  CarryOver(owed);
+}
+
+// All credits together are 0, and each stays within (-total, total).
+void QuotaSchedule::CarryOver(std::span<const double> owed) {
+  const auto limit = static_cast<int64_t>(total_) - 1;
+  double left = 0;
+  for (const Entry& entry : entries_) left -= owed[entry.index];
+  int64_t rest = 0;
+  for (Entry& entry : entries_) {
+    const double share = static_cast<double>(entry.weight) / static_cast<double>(total_);
+    entry.credit = std::clamp(std::llround((owed[entry.index] + left * share) * static_cast<double>(total_)),
+                              static_cast<long long>(-limit), static_cast<long long>(limit));
+    rest -= entry.credit;
+  }
+  for (Entry& entry : entries_) {  // What rounding and the bounds have left.
+    const int64_t before = entry.credit;
+    entry.credit = std::clamp(before + rest, -limit, limit);
+    rest -= entry.credit - before;
   }
 }
 
@@ -59,7 +84,7 @@ size_t QuotaSchedule::Next() {
                               [](const Entry& a, const Entry& b) { return a.credit < b.credit; });
   }
   best->credit -= static_cast<int64_t>(total_);
-  if (++dealt_ == total_) dealt_ = 0;  // A full period: every credit is 0 again.
+  if (++dealt_ == total_) dealt_ = 0;
   return best->index;
 }
 

@@ -19,7 +19,8 @@ class QuotaSchedule {
   QuotaSchedule() = default;
   explicit QuotaSchedule(std::span<const uint64_t> weights) { Update(weights); }
 
-  // The same weights as before change nothing; others restart all counters (old debts must not bend new shares).
+  // The same weights as before change nothing. Over others each entry keeps what it is owed (less than one request), so
+  // that shares stay exact however often they change; what is owed to one that leaves goes to the others.
   // Weights beyond the limits above are scaled down, those that were positive stay at least 1.
   void Update(std::span<const uint64_t> weights);
 
@@ -28,9 +29,10 @@ class QuotaSchedule {
 
   const std::vector<uint64_t>& weights() const { return weights_; }
   uint64_t total() const { return total_; }
-  uint64_t dealt() const { return dealt_; }  // Since the last restart or full period.
+  uint64_t dealt() const { return dealt_; }  // Since the last change, modulo the total.
 
  private:
+  void CarryOver(std::span<const double> owed);
   struct Entry {
     uint32_t index = 0;
     uint64_t weight = 0;

@@ -69,7 +69,7 @@ TEST(QuotaSchedule, NeverPicksAZeroWeight) {
   }
 }
 
-TEST(QuotaSchedule, SameWeightsKeepTheCountersAndOthersRestartThem) {
+TEST(QuotaSchedule, SameWeightsKeepTheCounters) {
   const std::vector<uint64_t> weights{2, 1};
   QuotaSchedule kept(weights), restarted(weights);
   std::vector<size_t> with, without;
@@ -85,6 +85,40 @@ TEST(QuotaSchedule, SameWeightsKeepTheCountersAndOthersRestartThem) {
   for (int i = 0; i < 2; ++i) ++count[kept.Next()];
   EXPECT_EQ(count[0], 1);
   EXPECT_EQ(count[1], 1);
+}
+
+// 98/2 and 97/3 by turns, each second, at 16 requests a second: the small one has its 2.5 %.
+TEST(QuotaSchedule, CarriesWhatIsOwedOverAChangeOfWeights) {
+  QuotaSchedule schedule;
+  int small = 0;
+  for (int second = 0; second < 40; ++second) {
+    schedule.Update(second % 2 == 0 ? std::vector<uint64_t>{98, 2} : std::vector<uint64_t>{97, 3});
+    for (int i = 0; i < 16; ++i) small += schedule.Next() == 1;
+  }
+  EXPECT_NEAR(small, 16, 1);
+}
+
+// Whatever the weights and however often they change, nobody is more than two requests off what he was to have. (One
+// would be the bound of a schedule that never changes.)
+TEST(QuotaSchedule, StaysExactOverAnyChanges) {
+  std::mt19937_64 random(41);
+  for (int round = 0; round < 300; ++round) {
+    std::vector<uint64_t> weights(2 + random() % 6);
+    std::vector<double> owed(weights.size(), 0);
+    QuotaSchedule schedule;
+    for (int change = 0; change < 60; ++change) {
+      uint64_t total = 0;
+      for (auto& weight : weights) total += weight = 1 + random() % 100;
+      schedule.Update(weights);
+      for (uint64_t i = random() % 20; i > 0; --i) {
+        for (size_t j = 0; j < weights.size(); ++j) {
+          owed[j] += static_cast<double>(weights[j]) / static_cast<double>(total);
+        }
+        --owed[schedule.Next()];
+      }
+      for (const double one : owed) ASSERT_LT(std::abs(one), 2.0) << "round " << round << ", change " << change;
+    }
+  }
 }
 
 TEST(QuotaSchedule, SurvivesTheLargestWeights) {

@@ -48,7 +48,7 @@ std::string_view WithoutPort(std::string_view authority) {
   return colon == std::string_view::npos ? authority : authority.substr(0, colon);
 }
 
-bool RouteRule::Accepts(std::string_view request_path) const {
+bool Accepts(PathKind kind, std::string_view path, std::string_view request_path) {
   switch (kind) {
     case PathKind::kExact:
       return request_path == path;

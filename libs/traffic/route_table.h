@@ -16,13 +16,16 @@ enum class PathKind : uint8_t {
   kPathSeparated,  // "/a" takes "/a" and "/a/b", not "/ab". No trailing slash.
 };
 
+// Does a rule of this kind with this path take a request for `request_path` (canonical, without query)?
+bool Accepts(PathKind kind, std::string_view path, std::string_view request_path);
+
 // One rule of a host. `action` is the caller's own number for what to do (index into its actions).
 struct RouteRule {
   PathKind kind = PathKind::kPrefix;
   std::string path = "/";
   uint32_t action = 0;
 
-  bool Accepts(std::string_view request_path) const;  // Path without query, canonical.
+  bool Accepts(std::string_view request_path) const { return traffic::Accepts(kind, path, request_path); }
 };
 
 // One virtual host: its domains and its rules in the order given; the first that accepts wins. Never changes once in

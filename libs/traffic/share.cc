@@ -78,29 +78,6 @@ bool InOrder(std::span<const Candidate> candidates, std::span<uint64_t> out) {
 
 }  // namespace
 
-CannotServe WhyNot(const ClusterHealth& health) {
-  if (health.drained) return CannotServe::kDrained;
-  if (health.gateways == 0) return CannotServe::kNoGateway;
-  if (health.gateways_answering == 0) return CannotServe::kGatewaysDown;
-  return health.has_healthy_endpoint ? CannotServe::kCan : CannotServe::kNoEndpoint;
-}
-
-std::string_view ReasonText(CannotServe why) {
-  switch (why) {
-    case CannotServe::kCan:
-      return "";
-    case CannotServe::kDrained:
-      return "drained";
-    case CannotServe::kNoGateway:
-      return "no_gateway";
-    case CannotServe::kGatewaysDown:
-      return "gateways_down";
-    case CannotServe::kNoEndpoint:
-      return "no_endpoint";
-  }
-  return "";
-}
-
 bool Distribute(Mode mode, std::span<const Candidate> candidates, std::span<uint64_t> out) {
   std::fill(out.begin(), out.end(), 0);
   candidates = candidates.first(std::min(candidates.size(), out.size()));

@@ -3,25 +3,11 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "libs/traffic/quota_schedule.h"
 
 namespace weir::traffic {
-
-// What is known about one cluster as a destination of one host.
-struct ClusterHealth {
-  bool drained = false;   // Admin state says: no new requests.
-  uint32_t gateways = 0;  // Entry points (T2s) known.
-  uint32_t gateways_answering = 0;
-  bool has_healthy_endpoint = true;  // Behind its gateways, as they say.
-};
-enum class CannotServe : uint8_t { kCan, kDrained, kNoGateway, kGatewaysDown, kNoEndpoint };
-CannotServe WhyNot(const ClusterHealth& health);
-inline bool CanServe(const ClusterHealth& health) { return WhyNot(health) == CannotServe::kCan; }
-// "drained", "no_gateway", "gateways_down", "no_endpoint": for x-weir-reason, log and explain. "" for kCan.
-std::string_view ReasonText(CannotServe why);
 
 // Where the share of a cluster that cannot serve goes.
 enum class Mode : uint8_t {
@@ -51,7 +37,7 @@ class ShareSchedule {
   ShareSchedule() = default;
   ShareSchedule(Mode mode, std::span<const Candidate> candidates) { Update(mode, candidates); }
 
-  // Counters restart only when the effective shares changed.
+  // What is owed to each is carried over a change of the shares.
   void Update(Mode mode, std::span<const Candidate> candidates);
   // Index of the cluster for the next request; QuotaSchedule::kNone when none can serve.
   size_t Next() { return schedule_.Next(); }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 #include <random>
 
@@ -99,13 +100,26 @@ TEST(Distribute, NeverGivesToAClusterThatCannotServeAndLosesNothingInOrder) {
   }
 }
 
-TEST(WhyNot, NamesTheFirstReason) {
-  EXPECT_EQ(WhyNot({.drained = true}), CannotServe::kDrained);
-  EXPECT_EQ(WhyNot({}), CannotServe::kNoGateway);
-  EXPECT_EQ(WhyNot({.gateways = 2}), CannotServe::kGatewaysDown);
-  EXPECT_EQ(WhyNot({.gateways = 2, .gateways_answering = 1, .has_healthy_endpoint = false}), CannotServe::kNoEndpoint);
-  EXPECT_TRUE(CanServe({.gateways = 2, .gateways_answering = 1}));
-  EXPECT_EQ(ReasonText(CannotServe::kGatewaysDown), "gateways_down");
+// How far a rank has returned is how far the furthest of it has, in whatever order they stand.
+TEST(Distribute, ARanksReturnIsThatOfItsFurthestInAnyOrder) {
+  std::vector<uint32_t> returning{Candidate::kFull, 3, 1};
+  do {
+    std::vector<Candidate> candidates;
+    for (const uint32_t one : returning) candidates.push_back({.priority = 0, .returning = one});
+    candidates.push_back({.priority = 1});
+    const std::vector<uint64_t> out = Shares(Mode::kProportional, candidates);
+    for (size_t i = 0; i < 3; ++i) EXPECT_EQ(out[i], returning[i]);
+    EXPECT_EQ(out[3], 0u);  // One is back whole: the next rank has nothing to keep.
+  } while (std::prev_permutation(returning.begin(), returning.end()));
+  returning = {6, 3, 1};
+  do {
+    std::vector<Candidate> candidates;
+    for (const uint32_t one : returning) candidates.push_back({.priority = 0, .returning = one});
+    candidates.push_back({.priority = 1});
+    const std::vector<uint64_t> out = Shares(Mode::kProportional, candidates);
+    EXPECT_EQ(out[3], 400'000'000u);
+    for (size_t i = 0; i < 3; ++i) EXPECT_EQ(out[i], returning[i] * 60'000'000u);
+  } while (std::prev_permutation(returning.begin(), returning.end()));
 }
 
 TEST(ShareSchedule, RestartsExactlyWhenTheSetThatCanServeChanges) {
