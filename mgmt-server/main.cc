@@ -6,6 +6,7 @@
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "libs/bootstrap/load.h"
 #include "libs/obs/log.h"
+#include "mgmt-server/recovery/verbs.h"
 #include "mgmt-server/server.h"
 
 namespace {
@@ -27,6 +28,7 @@ void PrintSummary(const weir::server::Server::Info& info) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (const auto done = weir::recovery::RunVerb(argc, argv)) return *done;
   // Blocked before any thread exists, so that only sigwait below sees them.
   sigset_t stop_signals;
   sigemptyset(&stop_signals);

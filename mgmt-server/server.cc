@@ -40,6 +40,7 @@
 #include "mgmt-server/http/rest.h"
 #include "mgmt-server/http/routes.h"
 #include "mgmt-server/push/pusher.h"
+#include "mgmt-server/recovery/state_folder.h"
 #include "mgmt-server/services/grpc_service.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
@@ -54,6 +55,7 @@ constexpr size_t kGrpcThreads = 32;
 constexpr size_t kAgentThreads = 8;
 constexpr size_t kQueue = 1024;
 constexpr std::chrono::hours kCertificateCheck(1);
+constexpr std::chrono::minutes kHistoryInterval(1);
 
 // Held while the process lives; the kernel lets go of it however the process ends.
 class StateLock {
@@ -207,6 +209,8 @@ struct Server::State {
   obs::Metrics metrics;
   std::unique_ptr<admin::Door> door;
   Repeating certificate_check;
+  recovery::History kept_history;
+  Repeating history_keeping;
   bool stopped = false;
 
   Status OpenState();
@@ -220,6 +224,7 @@ struct Server::State {
   Status ApplyFirstDocuments();
   Status WritePorts();
   void RenewCertificate();
+  Status KeepHistory();
   std::string Path(const char* name) const { return bootstrap.state_dir() + "/" + name; }
   std::string Listen(uint32_t port) const { return fmt::format("{}:{}", bootstrap.address(), port); }
 };
@@ -275,10 +280,16 @@ Status Server::State::OpenState() {
 }
 
 Status Server::State::OpenStore() {
+  WEIR_ASSIGN(const bool may_begin, recovery::CheckStateFolder(bootstrap.state_dir()));
   store::SqliteOptions options;
-  options.path = Path("weir.db");
+  options.path = recovery::StorePath(bootstrap.state_dir());
   options.clock = clock;
   WEIR_ASSIGN(store, store::OpenSqlite(options));
+  if (!may_begin && store->Read()->resource_count() == 0) {
+    return FailedPrecondition("STATE_LOST", "{} holds no organization; restore a backup (weir-server restore)",
+                              options.path);
+  }
+  WEIR_TRY(KeepHistory());
   WEIR_TRY(EnsureOrganization(*store, bootstrap));
   authn::Options authn_options;
   authn_options.clock = clock;
@@ -473,6 +484,16 @@ Status Server::State::WritePorts() {
                                      bootstrap.address(), info.rest_port, info.grpc_port, info.agent_port));
 }
 
+// What later starts compare the store with: only what is on disk for certain.
+Status Server::State::KeepHistory() {
+  const xds::Position position = store->Read()->position();
+  const recovery::History now{position.lineages.back(), position.revision()};
+  if (now == kept_history) return {};
+  WEIR_TRY(recovery::WriteHistory(bootstrap.state_dir(), now));
+  kept_history = now;
+  return {};
+}
+
 void Server::State::RenewCertificate() {
   const auto renewed = ca->RenewServerCertificateIfDue();
   if (!renewed.ok() || !*renewed) {
@@ -515,6 +536,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   WEIR_TRY(raw->StartRest());
   WEIR_TRY(raw->StartDoor());
   WEIR_TRY(raw->WritePorts());
+  raw->history_keeping.Start(kHistoryInterval, [raw] { (void)raw->KeepHistory(); });
   raw->certificate_check.Start(kCertificateCheck, [raw] { raw->RenewCertificate(); });
   return server;
 }
@@ -529,6 +551,7 @@ void Server::Stop(Duration grace) {
   s.stopped = true;
   s.stopping = true;
   s.certificate_check.Stop();
+  s.history_keeping.Stop();
   s.door.reset();
   if (s.rest_server) s.rest_server->Stop(grace);
   const auto deadline =
@@ -542,6 +565,7 @@ void Server::Stop(Duration grace) {
   if (s.agent_pool) s.agent_pool->Stop();
   s.agent_server.reset();
   s.grpc_server.reset();
+  if (s.store) (void)s.KeepHistory();
 }
 
 }  // namespace weir::server

@@ -34,7 +34,9 @@ class Store {
 
   // Runs `fn(Txn&) -> Result<T>` on the state it changes, together with other callers in one transaction, each with its
   // own savepoint, and answers after COMMIT. An error of `fn` takes back what it did and is returned. UNAVAILABLE
-  // COMMIT_FAILED: nothing was stored, of nobody in this group; memory is what is stored. UNAVAILABLE STORE_CLOSED.
+  // COMMIT_FAILED: nothing was stored, of nobody in this group, and no crash brings it back; memory is what is stored.
+  // UNKNOWN COMMIT_UNKNOWN: the disk does not say whether it was stored. UNAVAILABLE STORE_GONE: the files were taken
+  // away while the store was open; it acknowledges nothing more. UNAVAILABLE STORE_CLOSED.
   // Must not be called from inside `fn` (INTERNAL NESTED_WRITE) nor wait for a subscription.
   template <typename Fn>
   std::invoke_result_t<Fn, Txn&> Write(Fn&& fn) {
@@ -52,6 +54,9 @@ class Store {
 
   // Resources (only) as they were at a revision. OUT_OF_RANGE REVISION_UNKNOWN. Reads the disk.
   virtual Result<ViewPtr> ReadAt(int64_t revision) const = 0;
+  // xds::Position::mark of an earlier revision. NOT_FOUND REVISION_UNKNOWN: no write of this history has that number.
+  // Reads the disk.
+  virtual Result<std::string> MarkOf(int64_t revision) const = 0;
   // Every version of a name, newest first, deletions included; of all uids the name ever had. Reads the disk.
   virtual Result<std::vector<ResourcePtr>> History(std::string_view fqn, size_t limit = 100) const = 0;
   // In sequence order. Reads the disk.

@@ -31,7 +31,10 @@ Txn::Txn(View& view, RowWriter& rows, WallTime now)
 void Txn::Note(const StoredResource& resource) {
   changed_ = true;
   view_.revision_ = revision_;
-  if (!event_) event_ = ChangeEvent{revision_, {}};
+  if (!event_) {
+    event_ = ChangeEvent{revision_, {}};
+    view_.mark_ = resource.etag;
+  }
   event_->changes.push_back({resource.kind, resource.fqn, resource.uid, resource.deleted});
 }
 
@@ -310,6 +313,14 @@ Status Txn::DeleteFacts(std::string_view cluster_uid) {
   event.removed = true;
   view_.facts_.Erase(cluster_uid);
   facts_events_.push_back(std::move(event));
+  return {};
+}
+
+Status Txn::AdoptState() {
+  const std::string lineage = xds::NewLineage();
+  changed_ = true;
+  WEIR_TRY(rows_.PutLineage(lineage));
+  view_.lineages_.push_back(lineage);
   return {};
 }
 

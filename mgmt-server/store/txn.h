@@ -35,6 +35,7 @@ class RowWriter {
   virtual Status DeleteFact(std::string_view cluster_uid, bool service, std::string_view key) = 0;
   virtual Status DeleteFacts(std::string_view cluster_uid) = 0;
   virtual Status PutAudit(const AuditRow& row) = 0;
+  virtual Status PutLineage(std::string_view lineage) = 0;
 };
 
 struct PutResource {
@@ -106,6 +107,10 @@ class Txn {
   // Not for each heartbeat: when the agent comes or goes.
   Status SetConnection(std::string_view cluster_uid, bool connected, std::string_view agent_version);
   Status DeleteFacts(std::string_view cluster_uid);
+
+  // Gives this state a new lineage: it is adopted in place of whatever grew under the older ones elsewhere. What agents
+  // acknowledged of those yields to it from the next push on.
+  Status AdoptState();
 
   // Sequence, time, revision and hash are filled in by mgmt-server/audit; use audit::Append.
   Status AppendAudit(AuditRow row);

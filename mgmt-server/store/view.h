@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "libs/ngac/graph.h"
+#include "libs/xds/protocol/position.h"
 #include "mgmt-server/store/records.h"
 
 namespace weir::store {
@@ -30,6 +31,11 @@ class View {
   explicit View(std::vector<std::string> rights = {}) : graph_(std::move(rights)) {}
 
   int64_t revision() const { return revision_; }
+  // The names of this history, oldest first, at least one once loaded. The last is the present one; every other was
+  // given up by an administrator who adopted this state in its place.
+  const std::vector<std::string>& lineages() const { return lineages_; }
+  // Where this state stands, as agents keep it.
+  xds::Position position() const { return {lineages_, mark_.empty() ? "0-" : mark_}; }
   uint64_t facts_sequence() const { return facts_sequence_; }
 
   // Null when it does not exist.
@@ -65,6 +71,8 @@ class View {
   void EraseResource(const StoredResource& resource);
 
   int64_t revision_ = 0;
+  std::string mark_;  // Of `revision_`: see xds::Position.
+  std::vector<std::string> lineages_;
   uint64_t facts_sequence_ = 0;
   PersistentMap<std::string, ResourcePtr> by_fqn_;
   PersistentMap<std::string, ResourcePtr> by_kind_;  // "<kind>\0<fqn>"
@@ -84,7 +92,11 @@ using ViewPtr = std::shared_ptr<const View>;
 class ViewLoader {
  public:
   explicit ViewLoader(View& view) : view_(view) {}
-  void SetRevision(int64_t revision) { view_.revision_ = revision; }
+  void SetRevision(int64_t revision, std::string mark = {}) {
+    view_.revision_ = revision;
+    view_.mark_ = std::move(mark);
+  }
+  void AddLineage(std::string lineage) { view_.lineages_.push_back(std::move(lineage)); }
   void SetFactsSequence(uint64_t sequence) { view_.facts_sequence_ = sequence; }
   void Add(ResourcePtr resource) { view_.PutResource(std::move(resource)); }
   void Add(Credential row) {

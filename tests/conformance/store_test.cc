@@ -438,10 +438,186 @@ TEST_P(StoreConformance, LosesNoUpdateWhenManyIncrementOneResource) {
   EXPECT_EQ(store_->Read()->Get("n")->body, "200");
 }
 
+// Callers that share a COMMIT share nothing else: what one of them did and was refused for is nowhere, in memory or on
+// disk, whatever it touched and wherever it stood in the group.
+TEST_P(StoreConformance, ARefusedWriteLeavesNothingBesideGoodOnesOfItsGroup) {
+  ASSERT_TRUE(store_->Write([](Txn& txn) { return txn.CreateNode("pc", ngac::NodeType::kPolicyClass); }).ok());
+  std::atomic<bool> held{false}, go{false};
+  std::atomic<int> queued{0};
+  std::vector<std::thread> callers;
+  callers.emplace_back([&] {  // Holds the writer until the others stand in the queue.
+    (void)store_->Write([&](Txn&) -> Status {
+      held = true;
+      while (!go) std::this_thread::yield();
+      return {};
+    });
+  });
+  while (!held) std::this_thread::yield();
+  for (int i = 0; i < 12; ++i) {
+    callers.emplace_back([&, i] {
+      ++queued;
+      const std::string name = (i % 2 == 0 ? "good/" : "refused/") + std::to_string(i);
+      const Status answered = store_->Write([&](Txn& txn) -> Status {
+        WEIR_TRY(txn.Put({"Tenant", name, "body", {}, ""}));
+        WEIR_TRY(txn.CreateNode("n" + name, ngac::NodeType::kObjectAttribute, {"pc"}));
+        WEIR_TRY(txn.PutCredential({name, "hash", {}}));
+        WEIR_TRY(txn.PutCaMaterial(name, "key"));
+        FactsChange facts;
+        facts.cluster_uid = name;
+        facts.workloads["ns/w"] = "w";
+        WEIR_TRY(txn.ApplyFacts(facts));
+        if (i % 2 == 0) return {};
+        return InvalidArgument("REFUSED", "no");
+      });
+      EXPECT_EQ(answered.ok(), i % 2 == 0);
+    });
+  }
+  while (queued < 12) std::this_thread::yield();
+  go = true;
+  for (std::thread& caller : callers) caller.join();
+  for (const bool reopened : {false, true}) {
+    SCOPED_TRACE(reopened);
+    if (reopened) Reopen();
+    const ViewPtr view = store_->Read();
+    EXPECT_EQ(view->revision(), 6);
+    EXPECT_EQ(view->resource_count(), 6u);
+    EXPECT_EQ(view->credential_count(), 6u);
+    EXPECT_EQ(view->graph().node_count(), 7u);
+    for (int i = 0; i < 12; ++i) {
+      const std::string name = (i % 2 == 0 ? "good/" : "refused/") + std::to_string(i);
+      const bool good = i % 2 == 0;
+      EXPECT_EQ(view->Get(name) != nullptr, good) << name;
+      EXPECT_EQ(view->FindCaMaterial(name) != nullptr, good) << name;
+      EXPECT_EQ(view->Facts(name) != nullptr, good) << name;
+    }
+    EXPECT_TRUE(store_->History("refused/1")->empty());
+  }
+}
+
+TEST_P(StoreConformance, TellsTheDeletionOfAnEarlierUidBesideTheNameThatLivesOn) {
+  const auto first = Put("a", "1");
+  Inbox<ChangeEvent> live;
+  const auto subscription = store_->Subscribe(1, [&](const ChangeEvent& event) { live.Add(event); });
+  std::string second;
+  ASSERT_TRUE(store_
+                  ->Write([&](Txn& txn) -> Status {
+                    WEIR_TRY(txn.Delete("a"));
+                    WEIR_ASSIGN(const ResourcePtr put, txn.Put({"Tenant", "a", "2", {}, ""}));
+                    second = put->uid;
+                    WEIR_TRY(txn.Put({"Tenant", "a", "3", {}, {}}));  // Versions of one uid collapse.
+                    return {};
+                  })
+                  .ok());
+  Inbox<ChangeEvent> resumed;
+  const auto from_disk = [&] {
+    Reopen();
+    return store_->Subscribe(1, [&](const ChangeEvent& event) { resumed.Add(event); });
+  };
+  const auto check = [&](const std::vector<ChangeEvent>& events) {
+    ASSERT_EQ(events.size(), 1u);
+    ASSERT_EQ(events[0].changes.size(), 2u);
+    EXPECT_EQ(events[0].changes[0].uid, (*first)->uid);
+    EXPECT_TRUE(events[0].changes[0].deleted);
+    EXPECT_EQ(events[0].changes[1].uid, second);
+    EXPECT_FALSE(events[0].changes[1].deleted);
+  };
+  check(live.WaitFor(1));
+  const auto again = from_disk();
+  check(resumed.WaitFor(1));
+}
+
+TEST_P(StoreConformance, NamesItsHistoryAndEachRevisionOfIt) {
+  const xds::Position empty = store_->Read()->position();
+  ASSERT_EQ(empty.lineages.size(), 1u);
+  EXPECT_EQ(empty.mark, "0-");
+  ASSERT_TRUE(xds::ParsePosition(empty.ToText()).ok());
+  std::vector<std::string> marks = {empty.mark};
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(store_
+                    ->Write([&](Txn& txn) -> Status {  // The mark is that of the first of several versions.
+                      WEIR_TRY(txn.Put({"Tenant", "z" + std::to_string(i), "1", {}, {}}));
+                      WEIR_TRY(txn.Put({"Tenant", "a", std::to_string(i), {}, {}}));
+                      return {};
+                    })
+                    .ok());
+    marks.push_back(store_->Read()->position().mark);
+    EXPECT_EQ(store_->Read()->position().revision(), i + 1);
+  }
+  for (const bool reopened : {false, true}) {
+    SCOPED_TRACE(reopened);
+    if (reopened) Reopen();
+    EXPECT_EQ(store_->Read()->position().mark, marks.back());
+    EXPECT_EQ(store_->Read()->lineages(), empty.lineages);
+    for (size_t revision = 1; revision < marks.size(); ++revision) {
+      EXPECT_EQ(*store_->MarkOf(static_cast<int64_t>(revision)), marks[revision]);
+    }
+    EXPECT_EQ(Reason(store_->MarkOf(6)), "REVISION_UNKNOWN");
+    EXPECT_EQ(Reason(store_->MarkOf(0)), "REVISION_UNKNOWN");
+  }
+  ASSERT_TRUE(store_->Write([](Txn& txn) { return txn.AdoptState(); }).ok());
+  for (const bool reopened : {false, true}) {
+    if (reopened) Reopen();
+    const auto& lineages = store_->Read()->lineages();
+    ASSERT_EQ(lineages.size(), 2u);
+    EXPECT_EQ(lineages[0], empty.lineages[0]);
+    EXPECT_NE(lineages[1], lineages[0]);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Stores, StoreConformance,
     testing::Values(Maker{"Sqlite", +[]() -> std::unique_ptr<Backend> { return std::make_unique<SqliteBackend>(); }}),
     [](const testing::TestParamInfo<Maker>& info) { return info.param.name; });
+
+// The files go, or others take their names, while the store is open: nothing is acknowledged that no later start finds.
+TEST(Sqlite, AcknowledgesNothingIntoFilesThatAreGone) {
+  namespace fs = std::filesystem;
+  for (const std::string suffix : {"", "-wal"}) {
+    for (const bool replaced : {false, true}) {
+      SCOPED_TRACE(suffix + (replaced ? " replaced" : " deleted"));
+      const fs::path folder = fs::temp_directory_path() / ("weir-store-" + RandomHex(6));
+      fs::create_directories(folder);
+      auto store = OpenSqlite({.path = folder / "weir.db"});
+      ASSERT_TRUE(store.ok());
+      const auto put = [&](const std::string& name) {
+        return Reason((*store)->Write([&](Txn& txn) { return txn.Put({"Tenant", name, "1", {}, ""}); }));
+      };
+      EXPECT_EQ(put("before"), "");
+      const fs::path file = folder / ("weir.db" + suffix);
+      if (replaced) fs::copy_file(file, folder / "copy");
+      fs::rename(file, folder / "moved");
+      if (replaced) fs::rename(folder / "copy", file);
+      EXPECT_EQ(put("after"), "STORE_GONE");
+      EXPECT_EQ(put("still"), "STORE_GONE");
+      EXPECT_EQ((*store)->Read()->Get("after"), nullptr);
+      fs::rename(folder / "moved", file);  // Put back: it goes on, with what was really stored.
+      EXPECT_EQ(put("again"), "");
+      EXPECT_NE((*store)->Read()->Get("before"), nullptr);
+      store->reset();
+      fs::remove_all(folder);
+    }
+  }
+}
+
+// Copying the log into the database is a thread's work; a caller does it only when the log has grown far too long.
+TEST(Sqlite, KeepsTheLogShortWithoutAWriterThatWaits) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::temp_directory_path() / ("weir-store-" + RandomHex(6));
+  fs::create_directories(folder);
+  auto store = OpenSqlite({.path = folder / "weir.db", .checkpoint_pages = 20});
+  ASSERT_TRUE(store.ok());
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_TRUE((*store)
+                    ->Write([&](Txn& txn) {
+                      return txn.Put({"Tenant", "t" + std::to_string(i), std::string(3000, 'x'), {}, ""});
+                    })
+                    .ok());
+  }
+  EXPECT_LE(fs::file_size(folder / "weir.db-wal"), 4096u * 20 * 16);
+  EXPECT_GE(fs::file_size(folder / "weir.db"), 2000u * 3000 / 2);
+  store->reset();
+  fs::remove_all(folder);
+}
 
 TEST(Sqlite, KeepsASecondProcessOut) {
   SqliteBackend backend;

@@ -75,9 +75,11 @@ std::string_view Statement::Bytes(int column) const {
 }
 int64_t Statement::Number(int column) const { return sqlite3_column_int64(statement_, column); }
 
-Database::Database(Database&& other) noexcept : db_(std::exchange(other.db_, nullptr)) {}
+Database::Database(Database&& other) noexcept
+    : db_(std::exchange(other.db_, nullptr)), on_commit_(std::move(other.on_commit_)) {}
 Database& Database::operator=(Database&& other) noexcept {
   std::swap(db_, other.db_);
+  std::swap(on_commit_, other.on_commit_);
   return *this;
 }
 Database::~Database() { sqlite3_close(db_); }
@@ -105,6 +107,23 @@ Result<Statement> Database::Prepare(std::string_view sql) {
                                       &statement.statement_, nullptr);
   if (code != SQLITE_OK) return SqlError(db_, code);
   return statement;
+}
+
+void Database::OnCommit(std::function<void(int)> callback) {
+  on_commit_ = std::make_unique<std::function<void(int)>>(std::move(callback));
+  sqlite3_wal_hook(
+      db_,
+      [](void* to, sqlite3*, const char*, int pages) {
+        (*static_cast<std::function<void(int)>*>(to))(pages);
+        return SQLITE_OK;
+      },
+      on_commit_.get());
+}
+
+Status Database::Checkpoint() {
+  const int code = sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if (code == SQLITE_OK || code == SQLITE_BUSY) return {};
+  return SqlError(db_, code);
 }
 
 bool Database::autocommit() const { return sqlite3_get_autocommit(db_) != 0; }

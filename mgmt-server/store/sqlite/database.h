@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -53,9 +55,14 @@ class Database {
   Result<Statement> Prepare(std::string_view sql);
   // True outside a transaction; also after SQLite rolled one back by itself (disk full, I/O error).
   bool autocommit() const;
+  // Calls back after each commit of this connection with the pages that stand in the write-ahead log; in place of
+  // SQLite's own checkpoints.
+  void OnCommit(std::function<void(int log_pages)> callback);
+  Status Checkpoint();  // Copies what it can of the log into the database file, waiting for nobody.
 
  private:
   sqlite3* db_ = nullptr;
+  std::unique_ptr<std::function<void(int)>> on_commit_;  // SQLite keeps a pointer to it.
 };
 
 }  // namespace weir::store

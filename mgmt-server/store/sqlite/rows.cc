@@ -34,6 +34,7 @@ Status SqliteRows::Prepare(Database& database) {
       {kDeleteFact, "DELETE FROM facts WHERE cluster_uid = ? AND service = ? AND key = ?"},
       {kDeleteFacts, "DELETE FROM cluster_facts WHERE cluster_uid = ?"},
       {kPutAudit, "INSERT INTO audit(" WEIR_AUDIT_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+      {kPutLineage, "INSERT INTO lineages(id) VALUES(?)"},
       {kPutFactsSequence, "UPDATE counters SET value = ? WHERE name = 'facts_sequence'"},
   };
   static_assert(std::size(all) == kCount);
@@ -139,6 +140,8 @@ Status SqliteRows::PutAudit(const AuditRow& row) {
   }
   return Run(insert.Blob(row.hash));
 }
+
+Status SqliteRows::PutLineage(std::string_view lineage) { return Run(sql_[kPutLineage].Text(lineage)); }
 
 Status SqliteRows::PutFactsSequence(uint64_t sequence) {
   return Run(sql_[kPutFactsSequence].Int(static_cast<int64_t>(sequence)));

@@ -35,6 +35,7 @@ class SqliteRows : public RowWriter {
   Status DeleteFact(std::string_view cluster_uid, bool service, std::string_view key) override;
   Status DeleteFacts(std::string_view cluster_uid) override;
   Status PutAudit(const AuditRow& row) override;
+  Status PutLineage(std::string_view lineage) override;
   Status PutFactsSequence(uint64_t sequence);
 
  private:
@@ -59,6 +60,7 @@ class SqliteRows : public RowWriter {
     kDeleteFact,
     kDeleteFacts,
     kPutAudit,
+    kPutLineage,
     kPutFactsSequence,
     kCount
   };

@@ -45,8 +45,14 @@ CREATE TABLE audit(
   principal_uid TEXT NOT NULL, action TEXT NOT NULL, fqn TEXT NOT NULL, uid TEXT NOT NULL, before_etag TEXT NOT NULL,
   after_etag TEXT NOT NULL, path TEXT NOT NULL, peer TEXT NOT NULL, request_id TEXT NOT NULL, hash BLOB NOT NULL) STRICT;
 )sql",
+    // 2: the names of this history, in order; the last is the present one (libs/xds/protocol/position.h).
+    R"sql(
+CREATE TABLE lineages(place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE) STRICT;
+INSERT INTO lineages(id) VALUES(lower(hex(randomblob(16))));
+)sql",
 };
 constexpr int64_t kNewest = std::size(kMigrations);
+static_assert(kLineageSchema <= kNewest);
 
 Error Damaged(const Error& error) {
   return DataLoss("STORE_DAMAGED", "the stored policy graph contradicts itself: {}", error.message);
@@ -182,12 +188,15 @@ AuditRow ReadAudit(const Statement& row) {
   return record;
 }
 
+Status Migratable(int64_t schema) {
+  if (schema <= kNewest) return {};
+  return FailedPrecondition("STORE_TOO_NEW", "the store has schema {}, this program knows {}", schema, kNewest);
+}
+
 Status Migrate(Database& database) {
   int64_t at = 0;
   WEIR_TRY(ForRows(database, "PRAGMA user_version", [&](const Statement& row) { at = row.Number(0); }));
-  if (at > kNewest) {
-    return FailedPrecondition("STORE_TOO_NEW", "the store has schema {}, this program knows {}", at, kNewest);
-  }
+  WEIR_TRY(Migratable(at));
   for (; at < kNewest; ++at) {
     WEIR_TRY(database.Execute("BEGIN IMMEDIATE"));
     const std::string mark = fmt::format("PRAGMA user_version = {}", at + 1);
@@ -204,8 +213,13 @@ Status Migrate(Database& database) {
 
 Status Load(Database& database, View& view) {
   ViewLoader loader(view);
-  WEIR_TRY(ForRows(database, "SELECT coalesce(max(id), 0) >> 20 FROM versions",
-                   [&](const Statement& row) { loader.SetRevision(row.Number(0)); }));
+  WEIR_TRY(ForRows(database,
+                   "SELECT id >> 20, etag FROM versions WHERE id >= (SELECT max(id) >> 20 << 20 FROM versions) "
+                   "ORDER BY id LIMIT 1",
+                   [&](const Statement& row) { loader.SetRevision(row.Number(0), row.String(1)); }));
+  WEIR_TRY(ForRows(database, "SELECT id FROM lineages ORDER BY place",
+                   [&](const Statement& row) { loader.AddLineage(row.String(0)); }));
+  if (view.lineages().empty()) return DataLoss("STORE_DAMAGED", "the store has no lineage");
   WEIR_TRY(ForRows(database,
                    "SELECT " WEIR_VERSION_COLUMNS " FROM versions "
                    "WHERE id IN (SELECT max(id) FROM versions GROUP BY fqn) AND deleted = 0",

@@ -9,6 +9,9 @@ namespace weir::store {
 // Brings the file to the newest schema: numbered steps, each in its own transaction, never changed once released.
 // FAILED_PRECONDITION STORE_TOO_NEW when the file knows more steps than this program.
 Status Migrate(Database& database);
+// FAILED_PRECONDITION STORE_TOO_NEW.
+Status Migratable(int64_t schema);
+inline constexpr int64_t kLineageSchema = 2;  // The first that has lineages.
 
 // versions.id carries the revision, so the feed and `asOf` need no index of their own: revision << 20 | place in it.
 inline constexpr int kPlaceBits = 20;

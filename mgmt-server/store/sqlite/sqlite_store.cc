@@ -1,7 +1,6 @@
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <condition_variable>
@@ -12,36 +11,15 @@
 
 #include "libs/obs/log.h"
 #include "mgmt-server/store/feed.h"
+#include "mgmt-server/store/sqlite/checkpointer.h"
 #include "mgmt-server/store/sqlite/database.h"
+#include "mgmt-server/store/sqlite/file_watch.h"
 #include "mgmt-server/store/sqlite/rows.h"
 #include "mgmt-server/store/sqlite/schema.h"
+#include "mgmt-server/store/sqlite/store_lock.h"
 
 namespace weir::store {
 namespace {
-
-// A descriptor held to keep a second process out; closing it lets go.
-class FileLock {
- public:
-  FileLock() = default;
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-  ~FileLock() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Status Take(const std::string& path) {
-    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd_ < 0) {
-      return Unavailable("STORE_IO", "cannot open {}", path).WithCause(std::system_category().message(errno));
-    }
-    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-      return FailedPrecondition("STORE_LOCKED", "another process uses the store (it holds {})", path);
-    }
-    return {};
-  }
-
- private:
-  int fd_ = -1;
-};
 
 struct Call {
   const std::function<Status(Txn&)>* fn;
@@ -62,13 +40,14 @@ class SqliteStore : public Store {
       closed_ = true;
       queue_empty_.wait(lock, [this] { return !led_; });  // Everyone before has an answer.
     }
+    checkpointer_.Stop();
     if (changes_) changes_->Close();
     if (facts_) facts_->Close();
   }
 
   Status Start() {
     if (options_.vfs.empty()) {
-      WEIR_TRY(lock_.Take(options_.path + ".lock"));
+      WEIR_TRY(lock_.Take(options_.path));
       const int fd =
           ::open(options_.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);  // SQLite's files take this mode.
       if (fd >= 0) ::close(fd);
@@ -80,11 +59,12 @@ class SqliteStore : public Store {
                     "PRAGMA foreign_keys = ON;"
                     "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
                     "PRAGMA trusted_schema = OFF"));
-    WEIR_TRY(db_.Execute(fmt::format("PRAGMA wal_autocheckpoint = {}", options_.checkpoint_pages).c_str()));
     WEIR_TRY(Migrate(db_));
     WEIR_TRY(rows_.Prepare(db_));
     WEIR_TRY(LoadPublished());
     WEIR_ASSIGN(reader_, Database::Open(options_.path, options_.vfs, true));
+    if (options_.vfs.empty()) WEIR_TRY(files_.Begin(options_.path));
+    WEIR_TRY(checkpointer_.Start(db_, options_.path, options_.vfs, options_.checkpoint_pages));
     changes_ = std::make_unique<Feed<ChangeEvent>>(
         Read()->revision(), [](const ChangeEvent& event) { return event.revision; },
         [this](int64_t after) { return OlderChanges(after); });
@@ -122,6 +102,16 @@ class SqliteStore : public Store {
       if (!row) return ViewPtr(view);
       loader.Add(ReadVersion(query));
     }
+  }
+
+  Result<std::string> MarkOf(int64_t revision) const override {
+    std::lock_guard lock(reader_mutex_);
+    WEIR_ASSIGN(Statement query,
+                reader_.Prepare("SELECT etag FROM versions WHERE id >= ? AND id < ? ORDER BY id LIMIT 1"));
+    query.Int(revision << kPlaceBits).Int((revision + 1) << kPlaceBits);
+    WEIR_ASSIGN(const bool row, query.Step());
+    if (!row) return NotFound("REVISION_UNKNOWN", "no write of this history has the revision {}", revision);
+    return query.String(0);
   }
 
   Result<std::vector<ResourcePtr>> History(std::string_view fqn, size_t limit) const override {
@@ -208,12 +198,10 @@ class SqliteStore : public Store {
   }
 
   void RunGroup(const std::vector<Call*>& group) {
-    if (!trusted_) {
-      const Status fenced = Fence();
-      if (!fenced.ok()) return FailAll(group, fenced.error());
-    }
+    const Status trusted = Fence();
+    if (!trusted.ok()) return FailAll(group, CommitFailed(trusted.error()));
     const Status begun = db_.Execute("BEGIN IMMEDIATE");
-    if (!begun.ok()) return FailAll(group, begun.error());
+    if (!begun.ok()) return FailAll(group, CommitFailed(begun.error()));
     View working = *Read();
     const uint64_t facts_before = working.facts_sequence();
     std::vector<ChangeEvent> changes;
@@ -238,7 +226,13 @@ class SqliteStore : public Store {
       (void)rows_.TakeError();
       if (!db_.autocommit()) (void)db_.Execute("ROLLBACK");
       obs::Log(obs::Level::kError, "commit failed", {{"cause", failed.error().cause}});
-      return FailAll(group, failed.error());
+      return FailAll(group, AfterFailedCommit(failed.error()));
+    }
+    const Status there = files_.StillThere();
+    if (!there.ok()) {  // What was synced went to files that nobody finds again.
+      trusted_ = false;
+      obs::Log(obs::Level::kError, "the store's files are gone", {{"error", there.error().ToString()}});
+      return FailAll(group, there.error());
     }
     Publish(std::make_shared<const View>(std::move(working)));
     changes_->Publish(changes);
@@ -276,6 +270,8 @@ class SqliteStore : public Store {
   // After a failed COMMIT its frames may stand unsynced in the log, and a crash now could bring them back. A small
   // commit of our own overwrites their beginning; after it, what is stored is compared with memory.
   Status Fence() {
+    if (trusted_) return {};
+    WEIR_TRY(files_.StillThere());
     WEIR_TRY(db_.Execute("UPDATE counters SET value = value + 1 WHERE name = 'fence'"));
     const int64_t known = Read()->revision();
     WEIR_TRY(LoadPublished());
@@ -284,11 +280,28 @@ class SqliteStore : public Store {
     return {};
   }
 
-  static void FailAll(const std::vector<Call*>& group, const Error& cause) {
-    for (Call* call : group) {
-      call->status = Unavailable("COMMIT_FAILED", "nothing was stored: the store cannot be written now")
-                         .WithCause(cause.cause.empty() ? cause.message : cause.cause);
+  // Fenced at once, before anybody is told: "nothing was stored" must hold whatever happens to the power next.
+  Error AfterFailedCommit(const Error& cause) {
+    const ViewPtr before = Read();
+    const Status fenced = Fence();
+    const ViewPtr after = Read();
+    if (fenced.ok() && after->revision() == before->revision() && after->facts_sequence() == before->facts_sequence() &&
+        after->audit_count() == before->audit_count()) {
+      return CommitFailed(cause);
     }
+    return Unknown("COMMIT_UNKNOWN",
+                   "the disk failed and does not say whether the change was stored; read it again before you repeat it")
+        .WithCause(cause.cause.empty() ? cause.message : cause.cause);
+  }
+
+  static Error CommitFailed(const Error& cause) {
+    if (cause.reason == "STORE_GONE") return cause;
+    return Unavailable("COMMIT_FAILED", "nothing was stored: the store cannot be written now")
+        .WithCause(cause.cause.empty() ? cause.message : cause.cause);
+  }
+
+  static void FailAll(const std::vector<Call*>& group, const Error& error) {
+    for (Call* call : group) call->status = error;
   }
 
   Status LoadPublished() {
@@ -341,8 +354,10 @@ class SqliteStore : public Store {
   }
 
   const SqliteOptions options_;
-  FileLock lock_;
+  StoreLock lock_;
+  FileWatch files_;
   Database db_;  // The leader's only, once started.
+  Checkpointer checkpointer_;
   SqliteRows rows_;
   Statement savepoint_, rollback_, release_;
   bool trusted_ = true;  // False after a failed COMMIT, until Fence.

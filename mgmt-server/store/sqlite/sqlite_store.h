@@ -14,14 +14,27 @@ struct SqliteOptions {
   std::string path;  // Created when it does not exist (mode 0600); its folder must exist.
   std::vector<std::string> rights = {"read", "write", "create", "delete", "set-policy"};  // Of the policy graph.
   const Clock* clock = &Clock::Real();
-  size_t max_group = 256;       // Callers per COMMIT.
-  int checkpoint_pages = 4000;  // Log pages (4 KiB) before they are copied into the database file.
-  std::string vfs;              // Name of a SQLite VFS; "" = the system's. Tests only.
+  size_t max_group = 256;  // Callers per COMMIT.
+  // Log pages (4 KiB) before a thread of its own copies them into the database file. A writer does it itself, before
+  // it is answered, only at eight times as many.
+  int checkpoint_pages = 4000;
+  std::string vfs{}; // Name of a SQLite VFS; "" = the system's. Tests only.
 };
 
 // Opens, migrates and loads everything into memory. WAL, synchronous=FULL: an answered write survives power loss.
 // One process per file: FAILED_PRECONDITION STORE_LOCKED. FAILED_PRECONDITION STORE_TOO_NEW when a newer program
 // migrated it; DATA_LOSS STORE_DAMAGED when rows contradict each other; UNAVAILABLE STORE_IO otherwise.
 Result<std::unique_ptr<Store>> OpenSqlite(SqliteOptions options);
+
+struct StoreFacts {
+  int64_t revision = 0;
+  std::vector<std::string> lineages;  // See View::lineages; empty in a store written before there were any.
+};
+// A consistent copy of a store, also of one that a running server writes to: `to` appears whole (0600) or not at all.
+// ALREADY_EXISTS BACKUP_EXISTS: `to` is there. NOT_FOUND STORE_MISSING: `from` is no store.
+Result<StoreFacts> BackupSqlite(const std::string& from, const std::string& to);
+// Looks at a store and changes nothing; `thorough` reads the whole file (seconds per GiB). NOT_FOUND STORE_MISSING,
+// DATA_LOSS STORE_DAMAGED, FAILED_PRECONDITION STORE_TOO_NEW.
+Result<StoreFacts> InspectSqlite(const std::string& path, bool thorough);
 
 }  // namespace weir::store

@@ -1,0 +1,11 @@
+#pragma once
+
+#include <optional>
+
+namespace weir::recovery {
+
+// `weir-server backup` and `weir-server restore`. The exit code, or nothing when the arguments name no such verb. 0
+// done, 1 refused, 2 usage.
+std::optional<int> RunVerb(int argc, const char* const* argv);
+
+}  // namespace weir::recovery
