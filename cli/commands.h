@@ -31,6 +31,7 @@ Command ClusterTokenCommand();
 Command ClusterDrainCommand();
 Command ClusterActivateCommand();
 Command UserPasswordCommand();
+Command ServerAdoptStateCommand();
 
 // argv without the program's name -> exit code.
 int Main(const std::vector<std::string>& arguments);

@@ -70,9 +70,9 @@ int Fail(const Error& error, std::string_view command) {
 
 const std::vector<Command>& Commands() {
   static const std::vector<Command> kCommands = {
-      LoginCommand(),        ApplyCommand(),           GetCommand(),         GetTrafficCommand(),
-      StatusCommand(),       ExplainHealthCommand(),   DeleteCommand(),      ClusterTokenCommand(),
-      ClusterDrainCommand(), ClusterActivateCommand(), UserPasswordCommand()};
+      LoginCommand(),        ApplyCommand(),           GetCommand(),          GetTrafficCommand(),
+      StatusCommand(),       ExplainHealthCommand(),   DeleteCommand(),       ClusterTokenCommand(),
+      ClusterDrainCommand(), ClusterActivateCommand(), UserPasswordCommand(), ServerAdoptStateCommand()};
   return kCommands;
 }
 

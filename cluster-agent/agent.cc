@@ -75,7 +75,7 @@ Result<StoredMembership> Belong(const bootstrap::v1::Agent& bootstrap, const std
     if (joined.ok()) {
       WEIR_TRY(SaveMembership(MembershipPath(bootstrap), *joined));
       obs::Log(obs::Level::kInfo, "joined", {{"cluster", joined->cluster}, {"trust_domain", joined->trust_domain}});
-      return StoredMembership{std::move(*joined), 1, {}};
+      return StoredMembership{std::move(*joined), 1, {}, true};
     }
     const Code code = joined.error().code;
     if (code != Code::kUnavailable && code != Code::kDeadlineExceeded && code != Code::kResourceExhausted) {
@@ -107,6 +107,7 @@ struct Agent::Core {
   Membership membership;
   Leaf leaf;
   int membership_generation = 1;
+  bool joined_now = false;
   std::vector<std::string> membership_refused;
 
   std::unique_ptr<DataPlane> data_plane;
@@ -235,6 +236,7 @@ struct Agent::Core {
     const Error refusal = discovery->State().last_refusal;
     if (refusal.code != Code::kOk) AddProblem("discovery", refusal.ToString(), out);
     for (const std::string& refused : LastGoodRefused()) AddProblem("last-good", refused, out);
+    if (const std::string why = intents->Refusing(); !why.empty()) AddProblem("state", why, out);
     data_plane->AddProblems(out);
   }
 
@@ -297,6 +299,7 @@ struct Agent::Core {
     link.node_id = membership.cluster;
     link.last_good_path = bootstrap.state_dir() + "/last-good";
     link.owner = trust_domain;
+    link.joined_anew = joined_now;
     link.on_intent = [this](const Intent& intent) { data_plane->SetIntent(intent); };
     link.clock = &clock;
     intents = std::make_unique<IntentLink>(std::move(link));
@@ -377,6 +380,7 @@ Result<std::unique_ptr<Agent>> Agent::Start(const bootstrap::v1::Agent& bootstra
   WEIR_ASSIGN(StoredMembership stored, Belong(bootstrap, stop, clock));
   core->membership = std::move(stored.membership);
   core->membership_generation = stored.generation;
+  core->joined_now = stored.joined_now;
   core->membership_refused = std::move(stored.refused);
   std::unique_ptr<Agent> agent(new Agent(std::move(core)));
   WEIR_TRY(agent->core_->Begin());

@@ -337,6 +337,9 @@ void Server::State::MakeServices() {
   xds::AdsServiceOptions ads_options;
   ads_options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
   ads_options.authenticate = fleet->Authenticator();
+  ads_options.on_ack = fleet->AckObserver();
+  ads_options.on_stream = fleet->StreamObserver();
+  ads_options.origin = [this] { return store->Read()->position().ToText(); };
   ads_options.clock = clock;
   ads = std::make_unique<xds::AdsService>(std::move(ads_options));
   push::PusherOptions push_options;
@@ -355,6 +358,8 @@ void Server::State::MakeServices() {
     return fleet->WaitApplied(fqn, revision, deadline);
   };
   backends.cluster_state = [this](const std::string& cluster) { return fleet->ClusterStateOf(cluster); };
+  backends.held_clusters = [this] { return fleet->HeldClusters(*ads); };
+  backends.release_held_clusters = [this] { fleet->ReleaseHeldClusters(*ads); };
   backends.traffic = [this](const std::string& parent, const std::string& host) {
     return fleet->TrafficOf({parent, host});
   };

@@ -7,6 +7,7 @@
 #include "libs/obs/log.h"
 #include "libs/xds/grpc/ads_client.h"
 #include "libs/xds/protocol/last_good.h"
+#include "libs/xds/protocol/position.h"
 
 namespace weir::agent {
 namespace {
@@ -40,7 +41,8 @@ struct IntentLink::Core {
   IntentLink::LastGoodState last_good;
   bool whole = false;  // on_intent was called.
 
-  std::mutex mutex;  // Guards what the writer needs.
+  std::mutex mutex;  // Guards what the writer needs, and:
+  std::string refusing;
   std::condition_variable wake;
   bool stopping = false;
   bool dirty = false;
@@ -68,7 +70,32 @@ struct IntentLink::Core {
     return std::move(last->snapshot);
   }
 
+  // A server that was started with an older copy of its state, or with another one, must not take away what this
+  // cluster serves: an administrator decides (`weir server adopt-state`).
+  Status MayTake(const xds::Update& update) const {
+    const auto held = xds::ParsePosition(client->Accepted()->origin);
+    if (update.expired || !held.ok()) return {};
+    const auto offered = xds::ParsePosition(update.origin);
+    if (!offered.ok()) return FailedPrecondition("STATE_UNNAMED", "the server does not say which state it offers");
+    return xds::MayFollow(*held, *offered);
+  }
+
+  bool Refuse(const xds::Update& update) {
+    const Status may = MayTake(update);
+    const std::string reason = may.ok() ? "" : may.error().ToString();
+    {
+      std::lock_guard lock(mutex);
+      if (!reason.empty() && refusing != reason) {
+        obs::Log(obs::Level::kError, "intent refused; what is held goes on", {{"reason", reason}});
+      }
+      refusing = reason;
+    }
+    if (!may.ok()) client->Reject(update.id, reason);
+    return !may.ok();
+  }
+
   void OnUpdate(const xds::Update& update) {
+    if (Refuse(update)) return;
     std::vector<std::string> bad;
     std::string reason;
     for (const std::string& name : update.changed) {
@@ -130,6 +157,7 @@ void IntentLink::Start() {
   client.node.user_agent = "weir-agent";
   for (const std::string_view type : kMeshTypes) client.types.emplace_back(type);
   client.preload = core->ReadDisk();
+  if (core->options.joined_anew) client.preload.origin.clear();
   core->intent = IntentFrom(client.preload);
   client.on_update = [core](const xds::Update& update) { core->OnUpdate(update); };
   client.on_state = [](bool connected, const std::string& reason) {
@@ -156,6 +184,10 @@ void IntentLink::Stop() {
 
 void IntentLink::Reconnect() { core_->client->Reconnect(); }
 IntentLink::LastGoodState IntentLink::LastGood() const { return core_->last_good; }
+std::string IntentLink::Refusing() const {
+  std::lock_guard lock(core_->mutex);
+  return core_->refusing;
+}
 bool IntentLink::Connected() const { return core_->client != nullptr && core_->client->Connected(); }
 
 }  // namespace weir::agent

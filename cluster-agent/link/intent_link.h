@@ -16,6 +16,9 @@ struct IntentLinkOptions {
   std::string node_id;         // Name of the cluster; the server decides by certificate.
   std::string last_good_path;  // Two generations beside it.
   std::string owner;           // Trust domain: nobody starts with somebody else's intent.
+  // This start joined by a token: whose intent is taken from now on was decided by who made the token, whatever was
+  // held before.
+  bool joined_anew = false;
   // With each new state; the first only when it is whole: from last-good, or once every type was answered. One at a
   // time.
   std::function<void(const Intent&)> on_intent;
@@ -39,6 +42,9 @@ class IntentLink {
     std::vector<std::string> refused;  // Why generations were refused.
   };
   LastGoodState LastGood() const;  // After Start.
+  // Why the server's offers are not taken now: it offers an older state than the one held here, or another ("" = they
+  // are).
+  std::string Refusing() const;
 
  private:
   struct Core;

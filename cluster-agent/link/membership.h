@@ -48,6 +48,7 @@ struct StoredMembership {
   Membership membership;
   int generation = 1;                // 1 newest, 2 older.
   std::vector<std::string> refused;  // Why the newer one was passed over.
+  bool joined_now = false;           // By a token, in this start.
 };
 // The newest of `<path>.1` and `<path>.2` that is whole and passes CheckMembership; files: docs/formats/last-good.md.
 // NOT_FOUND LAST_GOOD_MISSING when there is none yet, else why the newest was refused.

@@ -22,6 +22,7 @@
 #include "mgmt-server/fleet/applied.h"
 #include "mgmt-server/fleet/effect.h"
 #include "mgmt-server/fleet/facts_intake.h"
+#include "mgmt-server/fleet/held_agents.h"
 #include "mgmt-server/fleet/traffic.h"
 #include "mgmt-server/push/pusher.h"
 #include "mgmt-server/store/store.h"
@@ -86,6 +87,7 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   uint64_t changes = 0;
   AppliedTable applied;
   TrafficTable traffic;
+  HeldAgents held{store};
   std::map<std::string, Live> live;  // By cluster FQN: the newest stream that said Hello.
   bool stopped = false;
   std::thread heart;
@@ -465,7 +467,10 @@ v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) con
     v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
     std::lock_guard lock(mutex);
     const auto found = live.find(resource.fqn);
-    if (found != live.end() && !found->second.problems.empty()) {
+    if (const std::string why = held.Reason(resource.fqn); !why.empty()) {
+      status.set_reason("STATE_CONFLICT");
+      status.set_message(why);
+    } else if (found != live.end() && !found->second.problems.empty()) {
       const v2::ClusterProblem& first = found->second.problems.front();
       status.set_reason("AGENT_PROBLEM");
       status.set_message(fmt::format("{}: {}", first.source(), first.text()));
@@ -556,12 +561,13 @@ grpc::Service* Fleet::reports_service() { return core_->reports.get(); }
 xds::AdsAuthenticator Fleet::Authenticator() {
   return [core = core_](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
     WEIR_ASSIGN(std::string cluster, core->ClusterOfPeer(peer.uris.empty() ? "" : peer.uris.front()));
-    return xds::AdsGrant{std::move(cluster)};
+    return xds::AdsGrant{core->held.KeyFor(cluster, peer.node)};
   };
 }
 
 std::function<void(const std::string&, uint64_t, const xds::AckEvent&)> Fleet::AckObserver() {
   return [core = core_](const std::string& cluster, uint64_t, const xds::AckEvent& event) {
+    if (HeldAgents::IsHeldKey(cluster)) return core->held.NoteServed(cluster, event);
     if (!event.accepted) {
       obs::Log(obs::Level::kWarn, "agent refuses intent",
                {{"cluster", cluster}, {"type", event.type_url}, {"error", event.error}});
@@ -571,6 +577,29 @@ std::function<void(const std::string&, uint64_t, const xds::AckEvent&)> Fleet::A
     ++core->changes;
     core->news.notify_all();
   };
+}
+
+std::function<void(const xds::AdsStreamEvent&)> Fleet::StreamObserver() {
+  return [core = core_](const xds::AdsStreamEvent& event) {
+    if (HeldAgents::IsHeldKey(event.key) && event.kind == xds::AdsStreamEvent::Kind::kClosed) {
+      core->held.Forget(event.key);
+    }
+    core->Changed();
+  };
+}
+
+std::vector<v2::HeldCluster> Fleet::HeldClusters(const xds::AdsService& ads) const {
+  std::vector<v2::HeldCluster> list;
+  for (const HeldAgent& agent : core_->held.List()) {
+    list.push_back(WhatGoesBack(agent, ads.GetSnapshot(agent.cluster)));
+  }
+  return list;
+}
+
+void Fleet::ReleaseHeldClusters(xds::AdsService& ads) {
+  for (const HeldAgent& agent : core_->held.List()) {
+    ads.Remove(HeldAgents::KeyOf(agent.cluster), "the server's state was adopted; come again");
+  }
 }
 
 Result<std::string> Fleet::ClusterOfPeer(std::string_view spiffe_id) const { return core_->ClusterOfPeer(spiffe_id); }
@@ -667,6 +696,11 @@ v2::ClusterState Fleet::ClusterStateOf(std::string_view cluster) const {
       state.set_connected(found->second.stream != nullptr);
       seen = std::max(seen, found->second.last_seen);
       *state.mutable_problems() = {found->second.problems.begin(), found->second.problems.end()};
+      if (const std::string why = core_->held.Reason(std::string(cluster)); !why.empty()) {
+        v2::ClusterProblem& problem = *state.add_problems();
+        problem.set_source("state");
+        problem.set_text(why);
+      }
     }
   }
   if (seen > WallTime{}) *state.mutable_last_seen() = rpc::ToTimestamp(seen);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/weir/v2/cluster.pb.h"
+#include "api/weir/v2/server_state.pb.h"
 #include "api/weir/v2/status.pb.h"
 #include "api/weir/v2/traffic.pb.h"
 #include "libs/base/clock.h"
@@ -66,6 +67,11 @@ class Fleet {
   xds::AdsAuthenticator Authenticator();
   // For AdsServiceOptions::on_ack: intent that an agent refuses shows in the status.
   std::function<void(const std::string& key, uint64_t stream, const xds::AckEvent&)> AckObserver();
+  std::function<void(const xds::AdsStreamEvent&)> StreamObserver();
+  // Clusters whose agents acknowledged what this server's state does not know (held_agents.h), with what would go back
+  // there; and, once an administrator adopted this state, the end of it: their streams begin anew.
+  std::vector<v2::HeldCluster> HeldClusters(const xds::AdsService& ads) const;
+  void ReleaseHeldClusters(xds::AdsService& ads);
   Result<std::string> ClusterOfPeer(std::string_view spiffe_id) const;  // FQN.
 
   // Statuses. NOT_FOUND RESOURCE_NOT_FOUND.

@@ -11,6 +11,7 @@
 #include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/organization.pb.h"
 #include "api/weir/v2/organization_setting.pb.h"
+#include "api/weir/v2/server_state.pb.h"
 #include "api/weir/v2/session.pb.h"
 #include "api/weir/v2/status.pb.h"
 #include "api/weir/v2/tenant.pb.h"
@@ -228,7 +229,8 @@ std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
                                                      v2::ResourceStatus::descriptor()->file(),
                                                      v2::ApplyDocumentsRequest::descriptor()->file(),
                                                      v2::OrganizationSetting::descriptor()->file(),
-                                                     v2::TrafficReport::descriptor()->file()};
+                                                     v2::TrafficReport::descriptor()->file(),
+                                                     v2::AdoptStateRequest::descriptor()->file()};
   std::vector<const google::protobuf::ServiceDescriptor*> services;
   for (const auto* file : files) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));

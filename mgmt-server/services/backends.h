@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/weir/v2/cluster.pb.h"
+#include "api/weir/v2/server_state.pb.h"
 #include "api/weir/v2/status.pb.h"
 #include "api/weir/v2/traffic.pb.h"
 #include "libs/base/clock.h"
@@ -40,6 +41,10 @@ struct Backends {
   std::function<std::vector<v2::HostHealth>(const std::string& parent, const std::string& host)> health;
   // FQNs of the tier-1 objects of that organization which serve the host.
   std::function<std::vector<std::string>(const std::string& parent, const std::string& host)> serving;
+
+  // Clusters whose agents keep another state than this server's; and the end of it, after the state was adopted.
+  std::function<std::vector<v2::HeldCluster>()> held_clusters;
+  std::function<void()> release_held_clusters;
 
   const std::atomic<bool>* stopping = nullptr;  // Ends waits early.
 };

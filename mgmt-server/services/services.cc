@@ -16,6 +16,7 @@ void AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   AddUsers(table, backends, writes);
   AddAccessBindings(table, backends);
   AddSessions(table, backends);
+  AddServerState(table, backends);
   const auto waits = std::make_shared<Waits>(backends);
   AddStatuses(table, backends, waits);
   AddTraffic(table, backends);

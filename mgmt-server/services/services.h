@@ -21,6 +21,7 @@ void AddGateways(MethodTable& table, const Backends& backends, Writes& writes);
 void AddClusters(MethodTable& table, const Backends& backends, Writes& writes);  // And join tokens.
 void AddUsers(MethodTable& table, const Backends& backends, Writes& writes);     // And passwords.
 void AddAccessBindings(MethodTable& table, const Backends& backends);
+void AddServerState(MethodTable& table, const Backends& backends);
 void AddSessions(MethodTable& table, const Backends& backends);
 void AddStatuses(MethodTable& table, const Backends& backends, std::shared_ptr<Waits> waits);
 void AddTraffic(MethodTable& table, const Backends& backends);

@@ -294,6 +294,9 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
       if (!named_ || writing_ || closing_ || finished_) return;
       write = protocol_.Next(&out_);
       if (write) {
+        if constexpr (std::is_same_v<Response, DeltaDiscoveryResponse>) {
+          if (core_->options.origin) out_.set_system_version_info(core_->options.origin());
+        }
         writing_ = true;
         write_began_ = core_->options.clock->Now();
       }

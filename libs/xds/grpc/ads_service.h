@@ -47,6 +47,8 @@ struct AdsServiceOptions {
   // waits: call SetSnapshot from here or later.
   std::function<void(const AdsStreamEvent&)> on_stream;
   std::function<void(const std::string& key, uint64_t stream, const AckEvent&)> on_ack;
+  // Where the server's history stands now: `system_version_info` of delta responses. Unset = nothing is said.
+  std::function<std::string()> origin;
   const Clock* clock = &Clock::Real();
   // A write that takes longer closes the stream (T53).
   Duration send_timeout = std::chrono::seconds(10);

@@ -33,6 +33,7 @@ struct Offer {
   uint64_t stream = 0;
   std::string type_url;
   std::string nonce;
+  std::string origin;
   std::vector<ResourcePtr> resources;
   std::vector<std::string> removed;
   bool expired = false;
@@ -185,7 +186,13 @@ bool DeltaClient::Next(DeltaDiscoveryRequest* out) {
     ClientType& type = *first;
     type.first_sent = true;
     out->set_type_url(type.url);
-    if (!std::exchange(s.node_sent, true)) FillNode(s.node, out->mutable_node());
+    if (!std::exchange(s.node_sent, true)) {
+      FillNode(s.node, out->mutable_node());
+      if (!s.accepted->origin.empty()) {
+        auto& metadata = *out->mutable_node()->mutable_metadata()->mutable_fields();
+        metadata[std::string(kOriginKey)].set_string_value(s.accepted->origin);
+      }
+    }
     if (type.all) out->add_resource_names_subscribe("*");
     for (const std::string& name : type.names) out->add_resource_names_subscribe(name);
     for (const auto& [name, resource] : s.accepted->Of(type.url)) {
@@ -243,6 +250,7 @@ Status DeltaClient::OnResponse(const DeltaDiscoveryResponse& response) {
   offer.stream = s.stream;
   offer.type_url = response.type_url();
   offer.nonce = response.nonce();
+  offer.origin = response.system_version_info();
   std::set<std::string> seen;
   std::string fault;
   for (const auto& resource : response.resources()) {
@@ -292,6 +300,7 @@ SnapshotPtr DeltaClient::State::Apply(const Offer& offer, const std::vector<std:
     if (!kept(name)) resources->erase(name);
   }
   next->types[offer.type_url] = std::move(resources);
+  if (!offer.origin.empty()) next->origin = offer.origin;
   return next;
 }
 
@@ -331,6 +340,7 @@ std::optional<Update> DeltaClient::TakeUpdate() {
     update.type_url = offer.type_url;
     for (const ResourcePtr& resource : offer.changed) update.changed.push_back(resource->name);
     update.removed = offer.gone;
+    update.origin = offer.origin;
     update.expired = offer.expired;
     update.view = s.Apply(offer, {});
     s.taken = std::move(offer);

@@ -23,6 +23,7 @@ struct Update {
   std::string type_url;
   std::vector<std::string> changed;  // Names that are new or have other bytes; versions are never compared.
   std::vector<std::string> removed;  // Names that are gone (removed by the server, or their TTL ran out).
+  std::string origin;                // See Snapshot::origin; of the response.
   bool expired = false;              // By TTL: not a response, Reject only keeps the resources once more.
   SnapshotPtr view;
 };

@@ -6,7 +6,7 @@
 namespace weir::xds {
 namespace {
 
-constexpr LastGoodKind kKind{"weir-last-good", 1};
+constexpr LastGoodKind kKind{"weir-last-good", 2};
 
 void PutNumber(std::string* out, uint64_t number) {  // 8 bytes, little endian.
   for (int i = 0; i < 8; ++i) *out += static_cast<char>((number >> (8 * i)) & 0xff);
@@ -58,6 +58,7 @@ std::string EncodeBody(const Snapshot& snapshot, std::string_view owner, WallTim
   }
   PutNumber(&body, std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count());
   PutText(&body, owner);
+  PutText(&body, snapshot.origin);
   PutNumber(&body, snapshot.types.size());
   for (const auto& [type, entries] : snapshot.types) PutText(&body, type);
   PutNumber(&body, count);
@@ -69,6 +70,7 @@ Result<LastGood> DecodeBody(std::string_view bytes, std::string_view owner) {
   LastGood good;
   good.written = WallTime(std::chrono::milliseconds(reader.Number()));
   const std::string written_for = reader.Text();
+  good.snapshot.origin = reader.Text();
   std::map<std::string, std::shared_ptr<Resources>> types;
   const uint64_t type_count = reader.Number();
   for (uint64_t i = 0; i < type_count && reader.ok; ++i) types[reader.Text()] = std::make_shared<Resources>();

@@ -95,10 +95,18 @@ TEST_F(LastGoodTest, SaysExactlyWhyItRefuses) {
   const std::string bytes = EncodeLastGood(Make("value"), "c1", clock_.Wall());
   EXPECT_EQ(DecodeLastGood("rubbish", "c1").error().reason, "LAST_GOOD_CORRUPT");
   EXPECT_EQ(DecodeLastGood(bytes.substr(0, bytes.size() - 1), "c1").error().reason, "LAST_GOOD_CUT");
-  EXPECT_EQ(DecodeLastGood("weir-last-good 2\n", "c1").error().reason, "LAST_GOOD_VERSION");
+  EXPECT_EQ(DecodeLastGood("weir-last-good 1\n", "c1").error().reason, "LAST_GOOD_VERSION");
   EXPECT_EQ(DecodeLastGood(bytes, "c2").error().reason, "LAST_GOOD_OWNER");
   EXPECT_EQ(DecodeLastGood(EncodeLastGood({}, "c1", clock_.Wall()), "c1").error().reason, "LAST_GOOD_EMPTY");
   EXPECT_EQ(ReadLastGood(path_, "c1").error().reason, "LAST_GOOD_MISSING");
+}
+
+TEST_F(LastGoodTest, KeepsWhereInTheServersHistoryItComesFrom) {
+  Snapshot snapshot = Make("value");
+  snapshot.origin = "12-ab/0123";
+  EXPECT_EQ(DecodeLastGood(EncodeLastGood(snapshot, "c1", clock_.Wall()), "c1")->snapshot.origin, "12-ab/0123");
+  ASSERT_TRUE(WriteLastGood(path_, snapshot, "c1", clock_.Wall()).ok());
+  EXPECT_EQ(ReadLastGood(path_, "c1")->snapshot.origin, "12-ab/0123");
 }
 
 TEST_F(LastGoodTest, ResourcesWithATtlAreNeverWritten) {

@@ -28,6 +28,9 @@ inline constexpr std::string_view kMeshTrustBundle = "type.googleapis.com/weir.m
 // Both hops: sent anew every 3 s, its ACK is the sign of life.
 inline constexpr std::string_view kHeartbeat = "type.googleapis.com/weir.mesh.v1.Heartbeat";
 
+// Key in Node.metadata of a client's Snapshot::origin.
+inline constexpr std::string_view kOriginKey = "dev.weir.origin";
+
 // Node features (Node.client_features) of our own clients.
 inline constexpr std::string_view kFeatureHeartbeat = "dev.weir.heartbeat";
 inline constexpr std::string_view kFeatureVhds = "dev.weir.vhds";
@@ -52,6 +55,9 @@ using ResourcesPtr = std::shared_ptr<const Resources>;
 // with the snapshot before: such types cost nothing.
 struct Snapshot {
   std::map<std::string, ResourcesPtr, std::less<>> types;
+  // A client's: the newest `system_version_info` that it accepted a response with, as the server wrote it (position.h);
+  // "" = the server says none. Goes back to the server with each new stream (kOriginKey).
+  std::string origin;
 
   const Resource* Find(std::string_view type_url, std::string_view name) const;  // nullptr = no such resource.
   const Resources& Of(std::string_view type_url) const;                          // Empty when absent.
