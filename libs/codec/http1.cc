@@ -1,34 +1,12 @@
 #include "libs/codec/http1.h"
 
+#include <algorithm>
 #include <cstring>
+
+#include "libs/codec/http1_bytes.h"
 
 namespace weir::codec {
 namespace {
-
-// RFC 9110 section 5.6.2.
-constexpr std::array<bool, 256> MakeTokenTable() {
-  std::array<bool, 256> table{};
-  for (int c = '0'; c <= '9'; ++c) table[static_cast<size_t>(c)] = true;
-  for (int c = 'a'; c <= 'z'; ++c) table[static_cast<size_t>(c)] = true;
-  for (int c = 'A'; c <= 'Z'; ++c) table[static_cast<size_t>(c)] = true;
-  for (const char c : {'!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~'}) {
-    table[static_cast<unsigned char>(c)] = true;
-  }
-  return table;
-}
-constexpr std::array<bool, 256> kToken = MakeTokenTable();
-bool IsToken(char c) { return kToken[static_cast<unsigned char>(c)]; }
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
-
-// `lower` is lower case already.
-bool Is(std::string_view text, std::string_view lower) {
-  if (text.size() != lower.size()) return false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (Lower(text[i]) != lower[i]) return false;
-  }
-  return true;
-}
 
 // Control characters but HTAB have no place in a value: no NUL, no bare CR. Eight bytes at a time.
 bool HasControl(const char* data, size_t size) {
@@ -48,61 +26,6 @@ bool HasControl(const char* data, size_t size) {
   return false;
 }
 
-Field Classify(std::string_view name) {
-  switch (name.size()) {
-    case 2:
-      return Is(name, "te") ? Field::kHopByHop : Field::kOther;
-    case 4:
-      return Is(name, "host") ? Field::kHost : Field::kOther;
-    case 6:
-      return Is(name, "expect") ? Field::kExpect : Field::kOther;
-    case 7:
-      if (Is(name, "upgrade") || Is(name, "trailer")) return Field::kHopByHop;
-      break;
-    case 9:
-      if (Is(name, "forwarded") || Is(name, "x-real-ip")) return Field::kForwarded;
-      break;
-    case 10:
-      if (Is(name, "connection")) return Field::kConnection;
-      if (Is(name, "keep-alive")) return Field::kHopByHop;
-      break;
-    case 12:
-      if (Is(name, "x-request-id")) return Field::kRequestId;
-      break;
-    case 14:
-      if (Is(name, "content-length")) return Field::kContentLength;
-      break;
-    case 15:
-      if (Is(name, "x-forwarded-for")) return Field::kForwardedFor;
-      if (Is(name, "idempotency-key")) return Field::kIdempotencyKey;
-      break;
-    case 16:
-      if (Is(name, "proxy-connection")) return Field::kHopByHop;
-      if (Is(name, "x-forwarded-host") || Is(name, "x-forwarded-port")) return Field::kForwarded;
-      break;
-    case 17:
-      if (Is(name, "transfer-encoding")) return Field::kTransferEncoding;
-      if (Is(name, "x-forwarded-proto")) return Field::kForwardedProto;
-      break;
-    case 18:
-      if (Is(name, "proxy-authenticate")) return Field::kHopByHop;
-      break;
-    case 19:
-      if (Is(name, "proxy-authorization")) return Field::kHopByHop;
-      break;
-    case 23:
-      if (Is(name, "x-forwarded-client-cert")) return Field::kForwarded;
-      break;
-    default:
-      break;
-  }
-  if (name.size() > 7 && (name[0] | 0x20) == 'x' && name[1] == '-') {
-    if (Is(name.substr(0, 7), "x-weir-")) return Field::kInternal;
-    if (name.size() > 8 && Is(name.substr(0, 8), "x-envoy-")) return Field::kInternal;
-  }
-  return Field::kOther;
-}
-
 Parse Bad(Head& head, int status, std::string_view why) {
   head.error_status = status;
   head.error = why;
@@ -120,51 +43,148 @@ bool ParseLength(std::string_view text, uint64_t& out) {
   return true;
 }
 
+void Trim(std::string_view& text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+}
+
+// The next element of a comma-separated list, trimmed; may be empty. `rest` is what lies behind it.
+std::string_view NextElement(std::string_view& rest) {
+  const size_t comma = rest.find(',');
+  std::string_view element = rest.substr(0, comma);
+  rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
+  Trim(element);
+  return element;
+}
+
 struct Framing {
+  bool answer = false;
   bool length = false;
   bool chunked = false;
   bool connection_lists = false;
+  bool odd_length = false;  // Of an answer: several that agree.
+  bool date = false;
 };
 
-// Marks the fields that Connection lists; false when it lists one that must stay.
-bool MarkListed(Head& head) {
+// Fields that Connection must not take away: others decide by them.
+bool MustStay(std::string_view name) {
+  return Is(name, "host") || Is(name, "content-length") || Is(name, "transfer-encoding") || Is(name, "authorization") ||
+         Is(name, "cookie");
+}
+
+// Marks the fields that Connection lists (RFC 9110 section 7.6.1) in time linear to the head. False: a request lists
+// one that must stay, or what is no name, or anybody lists more than kMaxConnectionTokens.
+bool MarkListed(Head& head, bool answer) {
+  std::array<uint64_t, kMaxHeaders> hashes;
+  bool hashed = false;
+  size_t tokens = 0;
   for (size_t i = 0; i < head.count; ++i) {
     if (head.lines[i].field != Field::kConnection) continue;
-    std::string_view rest = head.Value(head.lines[i]);
-    while (!rest.empty()) {
-      const size_t comma = rest.find(',');
-      std::string_view token = rest.substr(0, comma);
-      rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
-      while (!token.empty() && (token.front() == ' ' || token.front() == '\t')) token.remove_prefix(1);
-      while (!token.empty() && (token.back() == ' ' || token.back() == '\t')) token.remove_suffix(1);
-      if (token.empty() || Is(token, "close") || Is(token, "keep-alive") || Is(token, "upgrade")) continue;
-      for (const char c : token) {
-        if (!IsToken(c)) return false;
+    for (std::string_view rest = head.Value(head.lines[i]); !rest.empty();) {
+      const std::string_view token = NextElement(rest);
+      if (token.empty()) continue;
+      if (++tokens > kMaxConnectionTokens) return false;
+      head.close |= Is(token, "close");
+      head.upgrade |= Is(token, "upgrade");
+      bool name = true;
+      for (const char c : token) name = name && IsToken(c);
+      if (!name || MustStay(token)) {
+        if (!answer) return false;
+        continue;  // The application's odd wish is not followed; where its answer ends is clear all the same.
       }
-      for (size_t k = 0; k < head.count; ++k) {
-        HeaderLine& line = head.lines[k];
-        const std::string_view name = head.Name(line);
-        if (name.size() != token.size()) continue;
-        bool same = true;
-        for (size_t c = 0; c < name.size() && same; ++c) same = Lower(name[c]) == Lower(token[c]);
-        if (!same) continue;
-        // A client must not take away what others decide by.
-        switch (line.field) {
-          case Field::kHost:
-          case Field::kContentLength:
-          case Field::kTransferEncoding:
-            return false;
-          case Field::kHopByHop:
-          case Field::kConnection:
-            break;
-          default:
-            if (Is(name, "authorization") || Is(name, "cookie")) return false;
-            line.listed = true;
-        }
+      if (!hashed) {
+        for (size_t k = 0; k < head.count; ++k) hashes[k] = HashName(head.Name(head.lines[k]));
+        hashed = true;
       }
+      const uint64_t hash = HashName(token);
+      for (size_t k = 0; k < head.count; ++k) head.lines[k].dropped |= hashes[k] == hash;
     }
   }
   return true;
+}
+
+// One Content-Length. Of an answer several are forgiven that say the same ("5, 5", two lines; RFC 9112 section 6.3).
+bool TakeLength(std::string_view text, Head& head, Framing& framing) {
+  uint64_t value = 0;
+  if (!framing.answer) {
+    if (!ParseLength(text, value)) return false;
+    head.content_length = value;
+    return framing.length = true;
+  }
+  size_t elements = 0;
+  if (text.ends_with(',')) return false;
+  do {
+    if (!ParseLength(NextElement(text), value)) return false;
+    if (framing.length && value != head.content_length) return false;
+    framing.odd_length |= framing.length || ++elements > 1;
+    framing.length = true;
+    head.content_length = value;
+  } while (!text.empty());
+  return true;
+}
+
+// What the line says about the framing; kComplete = nothing against it.
+Parse TakeLine(const HeaderLine& line, Head& head, Framing& framing) {
+  const std::string_view text = head.Value(line);
+  switch (line.field) {
+    case Field::kContentLength:
+      if (framing.length && !framing.answer) return Bad(head, 400, "duplicate_content_length");
+      if (!TakeLength(text, head, framing)) return Bad(head, 400, "bad_content_length");
+      break;
+    case Field::kTransferEncoding:
+      if (framing.chunked) return Bad(head, 400, "duplicate_transfer_encoding");
+      if (!Is(text, "chunked")) return Bad(head, 501, "unknown_transfer_encoding");
+      framing.chunked = true;
+      break;
+    case Field::kConnection:
+      if (Is(text, "close")) {
+        head.close = true;
+      } else if (!Is(text, "keep-alive")) {
+        framing.connection_lists = true;
+      }
+      break;
+    case Field::kDate:
+      framing.date = true;
+      break;
+    default:
+      break;
+  }
+  return Parse::kComplete;
+}
+
+// The line that stands from `at` to `end`, its CRLF included.
+Parse ReadLine(Head& head, size_t at, size_t end, Framing& framing) {
+  const char* const data = head.data;
+  if (head.count == kMaxHeaders) return Bad(head, 431, "too_many_headers");
+  HeaderLine& line = head.lines[head.count++];
+  size_t colon = at;
+  bool underscore = false;
+  while (IsToken(data[colon])) underscore |= data[colon++] == '_';
+  const size_t name_end = colon;
+  if (framing.answer) {
+    while (data[colon] == ' ' || data[colon] == '\t') ++colon;
+  }
+  // Catches white space before the colon of a request, obs-fold and empty names alike.
+  if (data[colon] != ':' || name_end == at) return Bad(head, 400, "bad_header_name");
+  // Other servers fold '_' into '-', so it would be believed to be another header.
+  if (underscore && !framing.answer) return Bad(head, 400, kUnderscoreInName);
+  size_t value = colon + 1, value_end = end - 2;
+  while (value < value_end && (data[value] == ' ' || data[value] == '\t')) ++value;
+  while (value_end > value && (data[value_end - 1] == ' ' || data[value_end - 1] == '\t')) --value_end;
+  if (HasControl(data + value, value_end - value)) return Bad(head, 400, "bad_header_value");
+  line.begin = static_cast<uint32_t>(at);
+  line.name_size = static_cast<uint16_t>(name_end - at);
+  line.value = static_cast<uint32_t>(value);
+  line.value_end = static_cast<uint32_t>(value_end);
+  line.end = static_cast<uint32_t>(end);
+  line.dropped = false;
+  line.loose = colon != name_end;
+  line.field = Classify({data + at, name_end - at});
+  return line.field == Field::kOther ? Parse::kComplete : TakeLine(line, head, framing);
+}
+
+void Drop(Head& head, Field field) {
+  for (size_t i = 0; i < head.count; ++i) head.lines[i].dropped |= head.lines[i].field == field;
 }
 
 // All lines behind the first. kIncomplete when the empty line is not there yet.
@@ -183,66 +203,11 @@ Parse ParseLines(Head& head, size_t size, size_t at, Framing& framing) {
       head.size = end;
       break;
     }
-    if (head.count == kMaxHeaders) return Bad(head, 431, "too_many_headers");
-    HeaderLine& line = head.lines[head.count++];
-    size_t colon = at;
-    bool underscore = false;
-    while (IsToken(data[colon])) underscore |= data[colon++] == '_';
-    // Catches white space before the colon, obs-fold and empty names alike.
-    if (data[colon] != ':' || colon == at) return Bad(head, 400, "bad_header_name");
-    size_t value = colon + 1, value_end = end - 2;
-    while (value < value_end && (data[value] == ' ' || data[value] == '\t')) ++value;
-    while (value_end > value && (data[value_end - 1] == ' ' || data[value_end - 1] == '\t')) --value_end;
-    if (HasControl(data + value, value_end - value)) return Bad(head, 400, "bad_header_value");
-    line.begin = static_cast<uint32_t>(at);
-    line.name_size = static_cast<uint16_t>(colon - at);
-    line.value = static_cast<uint32_t>(value);
-    line.value_end = static_cast<uint32_t>(value_end);
-    line.end = static_cast<uint32_t>(end);
-    line.listed = false;
-    line.field = Classify({data + at, colon - at});
-    if (underscore) line.field = Field::kUnderscore;
-    const std::string_view text(data + value, value_end - value);
-    switch (line.field) {
-      case Field::kContentLength:
-        if (framing.length) return Bad(head, 400, "duplicate_content_length");
-        if (!ParseLength(text, head.content_length)) return Bad(head, 400, "bad_content_length");
-        framing.length = true;
-        break;
-      case Field::kTransferEncoding:
-        if (framing.chunked) return Bad(head, 400, "duplicate_transfer_encoding");
-        if (!Is(text, "chunked")) return Bad(head, 501, "unknown_transfer_encoding");
-        framing.chunked = true;
-        break;
-      case Field::kConnection:
-        if (Is(text, "close")) {
-          head.close = true;
-        } else if (!Is(text, "keep-alive")) {
-          framing.connection_lists = true;
-        }
-        break;
-      case Field::kHopByHop:
-        head.upgrade |= line.name_size == 7 && Lower(data[at]) == 'u';
-        break;
-      default:
-        break;
-    }
+    if (ReadLine(head, at, end, framing) == Parse::kBad) return Parse::kBad;
     at = end;
   }
-  if (framing.length && framing.chunked) return Bad(head, 400, "length_and_chunked");
-  if (framing.connection_lists) {
-    if (!MarkListed(head)) return Bad(head, 400, "bad_connection_header");
-    for (size_t i = 0; i < head.count; ++i) {
-      if (head.lines[i].field != Field::kConnection) continue;
-      // "close" among others.
-      const std::string_view value = head.Value(head.lines[i]);
-      for (size_t at_token = 0; at_token + 5 <= value.size(); ++at_token) {
-        const bool begins = at_token == 0 || !IsToken(value[at_token - 1]);
-        const bool ends = at_token + 5 == value.size() || !IsToken(value[at_token + 5]);
-        if (begins && ends && Is(value.substr(at_token, 5), "close")) head.close = true;
-      }
-    }
-  }
+  if (framing.length && framing.chunked && !framing.answer) return Bad(head, 400, "length_and_chunked");
+  if (framing.connection_lists && !MarkListed(head, framing.answer)) return Bad(head, 400, "bad_connection_header");
   return Parse::kComplete;
 }
 
@@ -266,10 +231,51 @@ bool GoodHost(std::string_view host) {
   }
   if (i == host.size()) return true;
   if (host[i] != ':' || host.size() - i > 6) return false;
+  uint32_t port = 0;
   for (++i; i < host.size(); ++i) {
     if (host[i] < '0' || host[i] > '9') return false;
+    port = port * 10 + static_cast<uint32_t>(host[i] - '0');
+  }
+  return port <= 65535;
+}
+
+// Without the port that the scheme has by default.
+std::string_view WithoutDefaultPort(std::string_view authority, bool https) {
+  const std::string_view port = https ? ":443" : ":80";
+  if (authority.ends_with(port)) authority.remove_suffix(port.size());
+  if (authority.ends_with(':')) authority.remove_suffix(1);
+  return authority;
+}
+
+bool SameHost(std::string_view a, std::string_view b, bool https) {
+  a = WithoutDefaultPort(a, https);
+  b = WithoutDefaultPort(b, https);
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (Lower(a[i]) != Lower(b[i])) return false;
   }
   return true;
+}
+
+// How often Via names a gateway of ours: "1.1 weir" (RFC 9110 section 7.6.3).
+uint32_t CountWeir(std::string_view via) {
+  uint32_t count = 0;
+  while (!via.empty()) {
+    std::string_view hop = NextElement(via);
+    const size_t space = hop.find(' ');
+    if (space == std::string_view::npos) continue;
+    hop.remove_prefix(space + 1);
+    Trim(hop);
+    count += Is(hop.substr(0, hop.find(' ')), "weir");
+  }
+  return count;
+}
+
+bool ListsWebSocket(std::string_view upgrade) {
+  while (!upgrade.empty()) {
+    if (Is(NextElement(upgrade), "websocket")) return true;
+  }
+  return false;
 }
 
 void ResetHead(Head& head, const char* data) {
@@ -279,18 +285,72 @@ void ResetHead(Head& head, const char* data) {
   head.body = BodyKind::kNone;
   head.content_length = 0;
   head.close = head.upgrade = false;
+  head.error_status = 400;
   head.error = {};
 }
 
-// "HTTP/1.0" or "HTTP/1.1".
+// "HTTP/1.x": a minor version above 1 is taken as 1, the highest we speak (RFC 9110 section 2.5).
 Parse ParseVersion(std::string_view text, Head& head) {
-  if (text == "HTTP/1.1") {
-    head.minor = 1;
-  } else if (text == "HTTP/1.0") {
-    head.minor = 0;
-  } else {
-    return Bad(head, text.starts_with("HTTP/") ? 505 : 400, "bad_version");
+  const auto digit = [&](size_t at) { return text[at] >= '0' && text[at] <= '9'; };
+  if (text.size() != 8 || !text.starts_with("HTTP/") || text[6] != '.' || !digit(5) || !digit(7)) {
+    return Bad(head, 400, "bad_version");
   }
+  if (text[5] != '1') return Bad(head, 505, "bad_version");
+  head.minor = text[7] == '0' ? 0 : 1;
+  return Parse::kComplete;
+}
+
+// What single fields of a request say beyond its framing.
+Parse ReadFields(RequestHead& out) {
+  bool host_seen = false, websocket = false;
+  for (size_t i = 0; i < out.count; ++i) {
+    const HeaderLine& line = out.lines[i];
+    switch (line.field) {
+      case Field::kHost:
+        if (host_seen) return Bad(out, 400, "duplicate_host");
+        host_seen = true;
+        out.host = out.Value(line);
+        break;
+      case Field::kExpect:
+        if (!Is(out.Value(line), "100-continue")) return Bad(out, 417, "unknown_expectation");
+        out.expect_continue = true;
+        break;
+      case Field::kRequestId:
+        out.request_id = out.Value(line);
+        break;
+      case Field::kIdempotencyKey:
+        out.idempotency_key = true;
+        break;
+      case Field::kForwardedProto:
+        out.has_forwarded_proto = true;
+        break;
+      case Field::kVia:
+        out.via_weir += CountWeir(out.Value(line));
+        break;
+      case Field::kUpgrade:
+        websocket = websocket || ListsWebSocket(out.Value(line));
+        break;
+      default:
+        break;
+    }
+  }
+  out.websocket = websocket && out.upgrade;
+  if (!host_seen || !GoodHost(out.host)) return Bad(out, 400, "bad_host");
+  return Parse::kComplete;
+}
+
+// Absolute form (RFC 9112 section 3.2.2): its authority must be the Host; what is left is the origin form.
+Parse ReadTarget(RequestHead& out) {
+  if (out.target.empty()) return Bad(out, 400, "bad_target");
+  if (out.target.front() == '/' || (out.target == "*" && out.method == "OPTIONS")) return Parse::kComplete;
+  const size_t scheme = Begins(out.target, "http://") ? 7 : Begins(out.target, "https://") ? 8 : 0;
+  if (scheme == 0) return Bad(out, 400, "bad_target");
+  const size_t end = std::min(out.target.find_first_of("/?#", scheme), out.target.size());
+  if (!SameHost(out.target.substr(scheme, end - scheme), out.host, scheme == 8)) {
+    return Bad(out, 400, "host_mismatch");
+  }
+  out.target.remove_prefix(end);
+  if (out.target.empty()) out.target = out.method == "OPTIONS" ? "*" : "/";  // Section 3.2.4.
   return Parse::kComplete;
 }
 
@@ -302,8 +362,9 @@ bool RequestHead::SafeToRepeat() const {
 
 Parse ParseRequest(const char* data, size_t size, RequestHead& out) {
   ResetHead(out, data);
-  out.host = out.request_id = {};
-  out.expect_continue = out.idempotency_key = out.has_forwarded_proto = false;
+  out.method = out.target = out.host = out.request_id = {};
+  out.expect_continue = out.idempotency_key = out.has_forwarded_proto = out.websocket = false;
+  out.via_weir = 0;
   const char* newline = static_cast<const char*>(std::memchr(data, '\n', size));
   // The method is looked at before the line is complete: TLS or HTTP/2 bytes are refused at once.
   size_t space = 0;
@@ -329,45 +390,9 @@ Parse ParseRequest(const char* data, size_t size, RequestHead& out) {
   out.first_line_end = static_cast<uint32_t>(line_end);
   Framing framing;
   if (const Parse lines = ParseLines(out, size, line_end, framing); lines != Parse::kComplete) return lines;
-
-  bool host_seen = false;
-  for (size_t i = 0; i < out.count; ++i) {
-    switch (out.lines[i].field) {
-      case Field::kHost:
-        if (host_seen) return Bad(out, 400, "duplicate_host");
-        host_seen = true;
-        out.host = out.Value(out.lines[i]);
-        break;
-      case Field::kExpect:
-        if (!Is(out.Value(out.lines[i]), "100-continue")) return Bad(out, 417, "unknown_expectation");
-        out.expect_continue = true;
-        break;
-      case Field::kRequestId:
-        out.request_id = out.Value(out.lines[i]);
-        break;
-      case Field::kIdempotencyKey:
-        out.idempotency_key = true;
-        break;
-      case Field::kForwardedProto:
-        out.has_forwarded_proto = true;
-        break;
-      default:
-        break;
-    }
-  }
-  if (!host_seen || !GoodHost(out.host)) return Bad(out, 400, "bad_host");
+  if (ReadFields(out) == Parse::kBad) return Parse::kBad;
   if (out.method == "CONNECT") return Bad(out, 501, "connect_not_served");
-  if (out.target.front() != '/' && !(out.target == "*" && out.method == "OPTIONS")) {
-    // Absolute form (RFC 9112 section 3.2.2): its authority must be the Host.
-    const size_t scheme = Is(out.target.substr(0, 7), "http://") ? 7 : Is(out.target.substr(0, 8), "https://") ? 8 : 0;
-    if (scheme == 0) return Bad(out, 400, "bad_target");
-    const size_t slash = out.target.find_first_of("/?", scheme);
-    const std::string_view authority =
-        out.target.substr(scheme, slash == std::string_view::npos ? slash : slash - scheme);
-    if (authority != out.host) return Bad(out, 400, "host_mismatch");
-    if (slash == std::string_view::npos || out.target[slash] == '?') return Bad(out, 400, "bad_target");
-    out.target.remove_prefix(slash);
-  }
+  if (ReadTarget(out) == Parse::kBad) return Parse::kBad;
   if (framing.chunked && out.minor == 0) return Bad(out, 400, "chunked_in_http_1_0");
   if (framing.chunked) out.body = BodyKind::kChunked;
   if (framing.length && out.content_length > 0) out.body = BodyKind::kLength;
@@ -375,8 +400,13 @@ Parse ParseRequest(const char* data, size_t size, RequestHead& out) {
   return Parse::kComplete;
 }
 
-Parse ParseResponse(const char* data, size_t size, bool to_head, ResponseHead& out) {
-  ResetHead(out, data);
+namespace {
+
+// The status line; kIncomplete when its end is not there yet. What can be no answer is refused at its first byte.
+Parse ParseStatusLine(const char* data, size_t size, ResponseHead& out) {
+  constexpr std::string_view kBegin = "HTTP/1.";
+  const std::string_view begin(data, std::min(size, kBegin.size()));
+  if (begin != kBegin.substr(0, begin.size())) return Bad(out, 502, "bad_status_line");
   const char* newline = static_cast<const char*>(std::memchr(data, '\n', size));
   if (newline == nullptr) return size > kMaxTarget ? Bad(out, 502, "bad_status_line") : Parse::kIncomplete;
   const size_t line_end = static_cast<size_t>(newline - data) + 1;
@@ -388,20 +418,49 @@ Parse ParseResponse(const char* data, size_t size, bool to_head, ResponseHead& o
     if (data[i] < '0' || data[i] > '9') return Bad(out, 502, "bad_status_line");
     status = status * 10 + (data[i] - '0');
   }
-  if (status < 100 || status > 599 || (data[12] != ' ' && data[12] != '\r')) return Bad(out, 502, "bad_status_line");
+  if (status < 100 || (data[12] != ' ' && data[12] != '\r')) return Bad(out, 502, "bad_status_line");
   if (HasControl(data + 12, line_end - 2 - 12)) return Bad(out, 502, "bad_status_line");
   out.status = status;
   out.first_line_end = static_cast<uint32_t>(line_end);
+  return Parse::kComplete;
+}
+
+// Leaves out the framing that an answer must not have or says twice.
+void NormalizeFraming(ResponseHead& out, const Framing& framing) {
+  if (out.status < 200 || out.status == 204) {  // RFC 9110 section 8.6, RFC 9112 section 6.1.
+    if ((framing.length && out.content_length > 0) || framing.chunked) out.close = true;  // A body may follow.
+    Drop(out, Field::kContentLength);
+    Drop(out, Field::kTransferEncoding);
+  } else if (framing.length &&
+             framing.chunked) {  // RFC 9112 section 6.3: chunked it is; then nobody is sure of the rest.
+    Drop(out, Field::kContentLength);
+    out.close = true;
+  } else if (framing.odd_length) {
+    Drop(out, Field::kContentLength);
+    out.own_length = true;
+  }
+}
+
+}  // namespace
+
+Parse ParseResponse(const char* data, size_t size, bool to_head, ResponseHead& out) {
+  ResetHead(out, data);
+  out.own_length = out.has_date = false;
+  if (const Parse line = ParseStatusLine(data, size, out); line != Parse::kComplete) return line;
   Framing framing;
-  const Parse lines = ParseLines(out, size, line_end, framing);
+  framing.answer = true;
+  const Parse lines = ParseLines(out, size, out.first_line_end, framing);
   if (lines == Parse::kBad) out.error_status = 502;
   if (lines != Parse::kComplete) return lines;
+  out.has_date = framing.date;
   if (framing.chunked && out.minor == 0) return Bad(out, 502, "chunked_in_http_1_0");
   if (out.minor == 0) out.close = true;
+  const int status = out.status;
+  if (status < 200 && status != 101 && (framing.chunked || (framing.length && out.content_length > 0))) {
+    return Bad(out, 502, "body_in_interim_response");
+  }
+  NormalizeFraming(out, framing);
   if (to_head || status < 200 || status == 204 || status == 304) {
-    if (status < 200 && status != 101 && (framing.chunked || (framing.length && out.content_length > 0))) {
-      return Bad(out, 502, "body_in_interim_response");
-    }
     out.body = BodyKind::kNone;
   } else if (framing.chunked) {
     out.body = BodyKind::kChunked;
@@ -412,212 +471,6 @@ Parse ParseResponse(const char* data, size_t size, bool to_head, ResponseHead& o
     out.close = true;
   }
   return Parse::kComplete;
-}
-
-namespace {
-
-int Hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c = Lower(c);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-bool IsUnreserved(unsigned char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' ||
-         c == '_' || c == '~';
-}
-
-// '%25' before these is an escape that somebody decodes a second time.
-bool DoubleEncoded(std::string_view behind) {
-  if (behind.size() < 2 || Hex(behind[0]) < 0 || Hex(behind[1]) < 0) return false;
-  const int byte = Hex(behind[0]) * 16 + Hex(behind[1]);
-  return byte == '.' || byte == '/' || byte == '\\' || byte == '%' || byte < 0x20;
-}
-
-// Decodes the path into `out`; false = refused.
-bool DecodePath(std::string_view path, std::string& out) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
-  for (size_t i = 0; i < path.size(); ++i) {
-    const auto c = static_cast<unsigned char>(path[i]);
-    if (c == '\\' || c == '#' || c <= 0x20 || c >= 0x7f) return false;
-    if (c != '%') {
-      out += static_cast<char>(c);
-      continue;
-    }
-    if (i + 2 >= path.size()) return false;
-    const int high = Hex(path[i + 1]), low = Hex(path[i + 2]);
-    if (high < 0 || low < 0) return false;
-    const auto byte = static_cast<unsigned char>(high * 16 + low);
-    i += 2;
-    if (byte == '/' || byte == '\\' || byte < 0x20 || byte == 0x7f) return false;
-    if (byte == 0xC0 || byte == 0xC1 || byte >= 0xF5) return false;  // In no UTF-8 text: overlong forms.
-    if (byte == '%' && DoubleEncoded(path.substr(i + 1))) return false;
-    if (IsUnreserved(byte)) {
-      out += static_cast<char>(byte);
-    } else {
-      out += '%';
-      out += kDigits[byte >> 4];
-      out += kDigits[byte & 15];
-    }
-  }
-  return true;
-}
-
-// Resolves dot segments and merges slashes in place; false = refused.
-bool ResolveSegments(std::string& path) {
-  size_t out = 1;  // path[0] == '/'.
-  size_t at = 1;
-  while (at <= path.size()) {
-    size_t end = path.find('/', at);
-    const bool last = end == std::string::npos;
-    if (last) end = path.size();
-    const std::string_view segment(path.data() + at, end - at);
-    if (segment.starts_with(".;") || segment.starts_with("..;")) return false;
-    if (segment == "..") {
-      if (out == 1) return false;
-      out = path.rfind('/', out - 2) + 1;
-    } else if (segment != "." && !segment.empty()) {
-      std::memmove(path.data() + out, path.data() + at, segment.size());
-      out += segment.size();
-      if (!last) path[out++] = '/';
-    }
-    if (last) break;
-    at = end + 1;
-  }
-  path.resize(out);
-  return true;
-}
-
-}  // namespace
-
-PathResult CanonicalTarget(std::string_view target, std::string& out) {
-  if (target == "*") return PathResult::kSame;
-  // Most targets are canonical: one look at each byte shows it.
-  size_t i = 0;
-  char before = 0;
-  bool plain = true;
-  for (; i < target.size() && target[i] != '?'; ++i) {
-    const char c = target[i];
-    if (c == '%' || c == '\\' || c == '#' || static_cast<signed char>(c) <= 0x20 || c == 0x7f ||
-        (before == '/' && (c == '/' || c == '.'))) {
-      plain = false;
-    }
-    before = c;
-  }
-  if (target.find('#', i) != std::string_view::npos) return PathResult::kRefused;
-  if (plain) return PathResult::kSame;
-  out.clear();
-  if (!DecodePath(target.substr(0, i), out)) return PathResult::kRefused;
-  if (!ResolveSegments(out)) return PathResult::kRefused;
-  out += target.substr(i);
-  return out == target ? PathResult::kSame : PathResult::kRewritten;
-}
-
-namespace {
-constexpr uint64_t kFnvBasis = 14695981039346656037ull, kFnvPrime = 1099511628211ull;
-constexpr uint64_t HashName(std::string_view name) {
-  uint64_t hash = kFnvBasis;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * kFnvPrime;
-  return hash;
-}
-}  // namespace
-
-ChunkReader::Run ChunkReader::Next(const char* data, size_t size) {
-  if (state_ == State::kData) {
-    const size_t take = left_ < size ? static_cast<size_t>(left_) : size;
-    left_ -= take;
-    if (left_ == 0) state_ = State::kDataCr;
-    return {Kind::kData, take};
-  }
-  constexpr Run kRefused{Kind::kBad, 0};
-  if (state_ >= State::kTrailerStart) {
-    size_t i = 0;
-    for (; i < size; ++i) {
-      const auto c = static_cast<unsigned char>(data[i]);
-      if (++trailer_bytes_ > kMaxTrailers) return kRefused;
-      switch (state_) {
-        case State::kTrailerStart:
-          if (c == '\r') {
-            if (i > 0) {  // The run so far is trailers; the end is a run of its own.
-              --trailer_bytes_;
-              return {Kind::kTrailer, i};
-            }
-            state_ = State::kEndLf;
-            if (size == 1) return {Kind::kFraming, 1};
-            break;
-          }
-          if (!IsToken(static_cast<char>(c))) return kRefused;
-          state_ = State::kTrailerLine;
-          line_name_ = 1;
-          name_hash_ = (kFnvBasis ^ static_cast<unsigned char>(Lower(static_cast<char>(c)))) * kFnvPrime;
-          break;
-        case State::kTrailerLine:
-          if (line_name_ == 1) {
-            if (c == ':') {
-              line_name_ = 0;
-              for (const std::string_view name :
-                   {"content-length", "transfer-encoding", "host", "connection", "trailer"}) {
-                if (name_hash_ == HashName(name)) return kRefused;
-              }
-              break;
-            }
-            if (!IsToken(static_cast<char>(c))) return kRefused;
-            name_hash_ = (name_hash_ ^ static_cast<unsigned char>(Lower(static_cast<char>(c)))) * kFnvPrime;
-          } else if (c == '\r') {
-            state_ = State::kTrailerLf;
-          } else if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            return kRefused;
-          }
-          break;
-        case State::kTrailerLf:
-          if (c != '\n') return kRefused;
-          state_ = State::kTrailerStart;
-          break;
-        case State::kEndLf:
-          if (c != '\n') return kRefused;
-          return {Kind::kEnd, i + 1};
-        default:
-          return kRefused;
-      }
-    }
-    return {Kind::kTrailer, i};
-  }
-  size_t i = 0;
-  for (; i < size; ++i) {
-    const char c = data[i];
-    switch (state_) {
-      case State::kSize:
-        if (const int digit = Hex(c); digit >= 0) {
-          if (++digits_ > 15) return kRefused;
-          left_ = left_ * 16 + static_cast<uint64_t>(digit);
-        } else if (c == '\r' && digits_ > 0) {
-          state_ = State::kSizeCr;
-        } else {
-          return kRefused;  // Extensions too: nobody needs them, and they were read differently too often.
-        }
-        break;
-      case State::kSizeCr:
-        if (c != '\n') return kRefused;
-        digits_ = 0;
-        if (left_ == 0) {
-          state_ = State::kTrailerStart;
-          return {Kind::kFraming, i + 1};
-        }
-        state_ = State::kData;
-        return {Kind::kFraming, i + 1};
-      case State::kDataCr:
-        if (c != '\r') return kRefused;
-        state_ = State::kDataLf;
-        break;
-      case State::kDataLf:
-        if (c != '\n') return kRefused;
-        state_ = State::kSize;
-        break;
-      default:
-        return kRefused;
-    }
-  }
-  return {Kind::kFraming, i};
 }
 
 }  // namespace weir::codec

@@ -8,12 +8,16 @@
 
 namespace weir::codec {
 
-// HTTP/1.1 heads, parsed in place (RFC 9112), strictly: whatever two parsers could read differently is refused.
-// Nothing is copied or allocated; the views point into the caller's bytes.
+// HTTP/1.1 heads, parsed in place (RFC 9112). Requests strictly: whatever two parsers could read differently is
+// refused. Answers as far as they cannot be misread: what is odd about them is marked, so that the writer leaves it
+// out. Nothing is copied or allocated; the views point into the caller's bytes.
 
 constexpr size_t kMaxHead = 60 * 1024;   // Bytes of a head, first line included.
 constexpr size_t kMaxTarget = 8 * 1024;  // Bytes of a request target.
 constexpr size_t kMaxHeaders = 100;
+// Why a request with a '_' in the name of a header is refused.
+inline constexpr std::string_view kUnderscoreInName = "underscore_in_header_name";
+constexpr size_t kMaxConnectionTokens = 32;  // Of all Connection fields of a head: more is refused.
 
 // Headers the proxy has something to do with; the rest is kOther and travels untouched.
 enum class Field : uint8_t {
@@ -22,15 +26,20 @@ enum class Field : uint8_t {
   kContentLength,
   kTransferEncoding,
   kConnection,
-  kHopByHop,  // Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Upgrade.
+  kHopByHop,  // Keep-Alive, Proxy, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer,
+              // HTTP2-Settings.
+  kUpgrade,
   kExpect,
   kRequestId,
   kForwardedFor,
   kForwardedProto,
-  kForwarded,  // Forwarded, X-Forwarded-Host/-Port/-Client-Cert, X-Real-IP: only from inside.
-  kInternal,   // x-weir-*, x-envoy-*.
+  // What proxies say of the caller and of the request as it was (Forwarded*, X-Forwarded-*, X-Real-IP, True-Client-IP,
+  // SSL-Client-*, X-Original-URL, ...): only from inside.
+  kForwarded,
+  kInternal,  // x-weir-*, x-envoy-*.
   kIdempotencyKey,
-  kUnderscore,  // A name with '_': other servers fold it into '-', so it is believed by nobody.
+  kVia,
+  kDate,
 };
 
 struct HeaderLine {
@@ -40,7 +49,8 @@ struct HeaderLine {
   uint32_t end = 0;  // Behind CRLF.
   uint16_t name_size = 0;
   Field field = Field::kOther;
-  bool listed = false;  // Named by Connection: hop-by-hop in this message.
+  bool dropped = false;  // Not passed on: named by Connection, or framing that an answer must not have.
+  bool loose = false;    // Of an answer: white space before the colon (RFC 9112 section 5.1), written without it.
 };
 
 enum class BodyKind : uint8_t {
@@ -60,8 +70,8 @@ struct Head {
   int minor = 1;  // HTTP/1.<minor>; 0 or 1.
   BodyKind body = BodyKind::kNone;
   uint64_t content_length = 0;
-  bool close = false;    // Connection: close, or HTTP/1.0.
-  bool upgrade = false;  // An Upgrade header is there.
+  bool close = false;    // Connection: close, or HTTP/1.0; of an answer too when nobody can be sure where it ends.
+  bool upgrade = false;  // Connection lists "upgrade".
   size_t count = 0;
   std::array<HeaderLine, kMaxHeaders> lines;
   int error_status = 400;  // With kBad: 400, 414, 431, 501 or 505.
@@ -79,21 +89,25 @@ struct RequestHead : Head {
   bool expect_continue = false;
   bool idempotency_key = false;
   bool has_forwarded_proto = false;
+  bool websocket = false;  // Asks to be upgraded to WebSocket (RFC 6455).
+  uint32_t via_weir = 0;   // How often Via names "weir": the gateways of ours that it has passed.
 
   bool SafeToRepeat() const;  // GET, HEAD, OPTIONS, TRACE or an Idempotency-Key.
 };
 
 struct ResponseHead : Head {
-  int status = 0;
+  int status = 0;           // 100 to 999; above 599 as the application says (RFC 9110 section 15: as if x00).
+  bool own_length = false;  // The lines of Content-Length say one thing in an odd way: all dropped, write one.
+  bool has_date = false;
 };
 
-// `data` begins at the first byte of the message.
+// `data` begins at the first byte of the message. With kBad the method and the target are set as far as they were read.
 Parse ParseRequest(const char* data, size_t size, RequestHead& out);
 // `to_head`: the request was HEAD.
 Parse ParseResponse(const char* data, size_t size, bool to_head, ResponseHead& out);
 
 // The one canonical path for policy, route and upstream: escapes of unreserved characters decoded, others upper-case,
-// dot segments resolved, repeated slashes merged. The query stays as it is.
+// dot segments resolved, repeated slashes merged, no path is "/". The query stays as it is.
 enum class PathResult : uint8_t {
   kSame,       // `target` is canonical.
   kRewritten,  // The canonical form stands in `out`.
@@ -102,40 +116,57 @@ enum class PathResult : uint8_t {
 PathResult CanonicalTarget(std::string_view target, std::string& out);
 
 // Follows a chunked body (RFC 9112 section 7.1) without copying: tells for each run of bytes what it is, so that the
-// caller forwards exactly what it has checked. Chunk extensions, bare LF and framing fields in trailers are refused.
+// caller forwards exactly what it has checked, and in the plainest form: "<size>CRLF<data>CRLF" and, at the end,
+// kLastChunk. Chunk extensions are dropped (section 7.1.1), so are leading zeros and trailers (section 7.1.2). Bare CR
+// and LF are refused wherever they stand.
 class ChunkReader {
  public:
   enum class Kind : uint8_t {
-    kFraming,  // Size lines and CRLFs: forwarded in a chunked body.
+    kFraming,  // Sizes and CRLFs of chunks with data: forwarded in a chunked body.
     kData,
-    kTrailer,  // Trailer fields: dropped (RFC 9110 section 6.5.1 allows it).
-    kEnd,      // The last CRLF; the body is complete.
+    kDropped,  // Extensions, leading zeros, the last chunk, trailer fields.
+    kEnd,      // The last byte; the body is complete: whoever forwards chunks writes kLastChunk.
     kBad,
   };
   struct Run {
     Kind kind;
     size_t size;  // Bytes of this run, > 0 but for kBad.
   };
+  enum class Strictness : uint8_t {
+    kRequest,  // Framing fields in trailers, white space behind a size and more than 16 digits are refused.
+    kAnswer,   // They are dropped.
+  };
+  static constexpr std::string_view kLastChunk = "0\r\n\r\n";
+  static constexpr size_t kMaxSizeLine = 512;  // Bytes of a size with its extensions.
   static constexpr size_t kMaxTrailers = 8 * 1024;
 
+  ChunkReader(Strictness strictness = Strictness::kRequest) : strictness_(strictness) {}
   Run Next(const char* data, size_t size);  // `size` > 0; not after kEnd or kBad.
-  void Reset() { *this = ChunkReader(); }
 
  private:
   enum class State : uint8_t {
     kSize,
-    kSizeCr,
+    kSizeSpace,
+    kExtension,
+    kSizeLf,
     kData,
     kDataCr,
     kDataLf,
     kTrailerStart,
-    kTrailerLine,
+    kTrailerName,
+    kTrailerValue,
     kTrailerLf,
-    kEndLf
+    kEndLf,
   };
+  Kind KindOf(char c) const;
+  bool Step(char c);
+  bool StepSize(char c);
+  bool StepTrailer(char c);
+
+  Strictness strictness_;
   State state_ = State::kSize;
-  uint8_t digits_ = 0;
-  uint8_t line_name_ = 0;  // 1 = within the name of a trailer field.
+  uint8_t digits_ = 0;  // Without leading zeros.
+  uint16_t line_bytes_ = 0;
   uint16_t trailer_bytes_ = 0;
   uint64_t left_ = 0;
   uint64_t name_hash_ = 0;

@@ -331,7 +331,8 @@ bool TlsSession::Write(const char* data, size_t size) {
 
 void TlsSession::Goodbye() {
   ERR_clear_error();
-  if (SSL_is_init_finished(ssl_) == 1) SSL_shutdown(ssl_);
+  const bool said = (SSL_get_shutdown(ssl_) & SSL_SENT_SHUTDOWN) != 0;  // A second call would read.
+  if (SSL_is_init_finished(ssl_) == 1 && !said) SSL_shutdown(ssl_);
   ERR_clear_error();
 }
 

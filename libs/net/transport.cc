@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace weir::net {
 namespace {
@@ -19,11 +20,15 @@ Status Transport::Open(Loop& loop, Fd fd, Watcher* watcher) {
   return loop.Add(fd_.get(), watcher);
 }
 
-void Transport::Close() {
+void Transport::Close(End end) {
   if (!fd_) return;
-  if (tls_ != nullptr && unsent() == 0 && !hung_up_) {
+  if (end == End::kGoodbye && tls_ != nullptr && unsent() == 0 && !hung_up_) {
     tls_->Goodbye();
     FlushCipher();
+  }
+  if (end == End::kReset) {
+    const linger none{1, 0};
+    setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
   }
   fd_.Close();
   readable_ = false;
@@ -31,11 +36,12 @@ void Transport::Close() {
 
 void Transport::ShutdownWrite() {
   if (!fd_) return;
-  if (tls_ != nullptr && unsent() == 0) {
+  if (tls_ != nullptr) {
     tls_->Goodbye();
     FlushCipher();
   }
-  shutdown(fd_.get(), SHUT_WR);
+  shut_when_sent_ = unsent() > 0;
+  if (!shut_when_sent_) shutdown(fd_.get(), SHUT_WR);
 }
 
 void Transport::Noted(uint32_t events) {
@@ -172,6 +178,7 @@ bool Transport::Flush() {
     std::string().swap(queue_);  // An idle connection keeps no buffer.
     sent_ = 0;
   }
+  if (std::exchange(shut_when_sent_, false)) shutdown(fd_.get(), SHUT_WR);
   return true;
 }
 

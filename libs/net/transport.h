@@ -23,8 +23,13 @@ class Transport {
   // Registers with the loop; events go to `watcher`, which hands them to Noted first.
   Status Open(Loop& loop, Fd fd, Watcher* watcher);
   void StartTls(std::unique_ptr<TlsSession> tls) { tls_ = std::move(tls); }
-  // Says goodbye when TLS is up and nothing is unsent, then closes the socket.
-  void Close();
+  enum class End : uint8_t {
+    kGoodbye,  // All was said: with close_notify when TLS is up and nothing is unsent.
+    kCut,      // Something is missing: never with close_notify, so that nobody takes it for the whole (RFC 8446 6.1).
+    kReset,    // The same where only the end of the connection ends a message: the peer sees a reset; unsent is lost.
+  };
+  void Close(End end = End::kGoodbye);
+  // Says goodbye and ends our direction, as soon as what is unsent has left.
   void ShutdownWrite();
 
   // Remembers what the events mean for reading. Call first in Watcher::OnEvents.
@@ -61,6 +66,7 @@ class Transport {
   Fd fd_;
   bool readable_ = false;
   bool hung_up_ = false;
+  bool shut_when_sent_ = false;
   std::unique_ptr<TlsSession> tls_;
   std::string queue_;
   size_t sent_ = 0;  // Of queue_.

@@ -49,6 +49,8 @@ void AccessLog::Write(net::Loop& loop, const LogEntry& entry) {
   text("cluster", entry.cluster);
   text("endpoint", entry.endpoint);
   text("reason", entry.reason);
+  text("detail", entry.detail);
+  text("firstLine", entry.first_line);
   text("requestId", entry.request_id);
   text("peer", entry.peer);
   text("identity", entry.identity);

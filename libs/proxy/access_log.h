@@ -14,6 +14,8 @@ namespace weir::proxy {
 struct LogEntry {
   std::string method, host, target, request_id, peer, identity;
   std::string cluster, endpoint, reason;
+  std::string detail;      // Why an answer or a head could not be understood.
+  std::string first_line;  // Of a head that could not be understood, at most 128 bytes.
   int status = 0;
   uint64_t bytes_in = 0, bytes_out = 0;
   uint64_t started_us = 0;

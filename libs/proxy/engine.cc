@@ -24,6 +24,7 @@ void Add(Stats& sum, const Stats& part) {
   sum.requests += part.requests;
   sum.requests_in_flight += part.requests_in_flight;
   sum.bad_requests += part.bad_requests;
+  sum.underscores_refused += part.underscores_refused;
   sum.upstream_connections += part.upstream_connections;
   sum.upstream_connect_failures += part.upstream_connect_failures;
   sum.upstream_failures += part.upstream_failures;
@@ -394,6 +395,8 @@ void Engine::RenderMetrics(std::string& out) const {
   one("weir_proxy_connections_accepted_total", "counter", "Connections of callers taken.", stats.connections_accepted);
   one("weir_proxy_connections_open", "gauge", "Connections of callers now.", stats.connections_open);
   one("weir_proxy_bad_requests_total", "counter", "Requests refused as malformed.", stats.bad_requests);
+  one("weir_proxy_underscores_refused_total", "counter", "Requests refused for a '_' in the name of a header.",
+      stats.underscores_refused);
   one("weir_proxy_upstream_connections_total", "counter", "Connections opened to endpoints.",
       stats.upstream_connections);
   one("weir_proxy_upstream_connect_failures_total", "counter", "Connections that could not be opened.",

@@ -19,9 +19,15 @@ namespace weir::proxy {
 struct Limits {
   std::chrono::milliseconds request_head{10'000};  // From the first byte of a head (or accept, for TLS) to its end.
   std::chrono::milliseconds idle{75'000};          // Between requests of a kept connection.
-  std::chrono::milliseconds stalled_body{60'000};  // No byte moved either way within a request.
+  // While the caller is waited for within a request (the rest of its body, or that it reads the answer): no byte moved.
+  // While the endpoint is waited for it is the time of a route that says none (RouteAction::idle).
+  std::chrono::milliseconds stalled_body{60'000};
   std::chrono::milliseconds upstream_idle{60'000};
-  std::chrono::milliseconds linger{1'000};   // After an early answer: reading on, so that it arrives.
+  // After an early answer the caller is read on, so that the answer arrives: as long as bytes keep coming, within
+  // bounds.
+  std::chrono::milliseconds linger{5'000};         // Without a byte.
+  std::chrono::milliseconds linger_total{30'000};  // In all.
+  uint64_t linger_bytes = 32 << 20;
   size_t connections_per_worker = 20'000;    // Beyond it new ones are closed at once.
   size_t idle_upstreams_per_endpoint = 256;  // Per worker.
   size_t unsent_bytes = 128 * 1024;          // Watermark per direction; beyond it the other side is not read.
@@ -58,6 +64,7 @@ struct Stats {
   uint64_t requests = 0;  // Answered, local answers included.
   uint64_t requests_in_flight = 0;
   uint64_t bad_requests = 0;          // Refused heads or bodies.
+  uint64_t underscores_refused = 0;   // Of these: for a '_' in the name of a header.
   uint64_t upstream_connections = 0;  // Opened.
   uint64_t upstream_connect_failures = 0;
   uint64_t upstream_failures = 0;  // Connections lost before the response was complete.

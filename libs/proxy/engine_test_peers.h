@@ -30,8 +30,10 @@ using namespace std::chrono_literals;
 class Conn {
  public:
   explicit Conn(int fd) : fd_(fd) {}
-  static Conn To(uint16_t port) {
+  // `receive_buffer`: bytes; 0 = as the kernel likes.
+  static Conn To(uint16_t port, int receive_buffer = 0) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (receive_buffer > 0) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);

@@ -73,6 +73,7 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.merge_slashes ignored the engine has one canonical path
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.path_with_escaped_slashes_action ignored the engine has one canonical path
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.use_remote_address ignored forwarded headers are believed inside the mesh only
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.stream_idle_timeout supported
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.request_headers_timeout ignored the engine has a shorter one of its own
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.common_http_protocol_options ignored the engine has limits of its own
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.generate_request_id ignored the engine always does
@@ -104,6 +105,7 @@ envoy.config.route.v3.RouteMatch.path_separated_prefix supported
 envoy.config.route.v3.RouteMatch.case_sensitive supported
 envoy.config.route.v3.RouteAction.cluster supported
 envoy.config.route.v3.RouteAction.timeout supported
+envoy.config.route.v3.RouteAction.idle_timeout supported
 envoy.config.route.v3.RouteAction.retry_policy ignored the engine repeats by rules of its own
 envoy.config.route.v3.RedirectAction.https_redirect supported
 envoy.config.route.v3.RedirectAction.scheme_redirect supported

@@ -173,6 +173,9 @@ Result<RouteAction> ReadAction(const route::Route& from, const std::string& path
     if (from.route().has_timeout()) {
       WEIR_ASSIGN(out.timeout, Milliseconds(from.route().timeout(), path + ".route.timeout"));
     }
+    if (from.route().has_idle_timeout()) {
+      WEIR_ASSIGN(out.idle, Milliseconds(from.route().idle_timeout(), path + ".route.idle_timeout"));
+    }
   } else if (from.has_redirect()) {
     static constexpr uint32_t kCodes[] = {301, 302, 303, 307, 308};
     const auto& redirect = from.redirect();
@@ -277,6 +280,9 @@ Status ReadChain(const ::envoy::config::listener::v3::FilterChain& from, const s
   const std::string at = path + ".filters[0].typed_config";
   WEIR_ASSIGN(const auto http, Unpack<hcm::HttpConnectionManager>(from.filters(0).typed_config(), at));
   WEIR_ASSIGN(*routes, ReadHttp(http, at));
+  if (http.has_stream_idle_timeout()) {
+    WEIR_ASSIGN(chain->idle, Milliseconds(http.stream_idle_timeout(), at + ".stream_idle_timeout"));
+  }
   chain->health_digest = from.name() == kHealthChain;
   if (chain->health_digest && !chain->tls) return Refuse("{}.transport_socket: '{}' needs TLS", path, kHealthChain);
   return {};

@@ -136,6 +136,24 @@ std::string MeshListener(const std::string& sans,
 const char kPrefix[] =
     R"(match_typed_subject_alt_names { san_type: URI matcher { prefix: "spiffe://cluster1.acme/" } })";
 
+TEST(EnvoySnapshot, ReadsHowLongAnEndpointMayBeQuiet) {
+  const auto chain_of = [](const std::string& chain, const std::string& route) {
+    const auto inline_routes =
+        "route_config { name: 'r' virtual_hosts { name: 'h' domains: '*' routes { match { prefix: '/' } "
+        "route { cluster: 'set' " +
+        route + " } } } } ";
+    return Good({Set(), Endpoints(75, 25), PublicListener(Http(inline_routes, chain)), Trust()})
+        .snapshot->listeners.at(0)
+        ->chains.at(0);
+  };
+  const FilterChain said = chain_of("stream_idle_timeout { seconds: 60 } ", "idle_timeout {}");
+  EXPECT_EQ(said.idle, std::chrono::seconds(60));
+  EXPECT_EQ((*said.routes->actions[0])[0].idle, std::chrono::seconds(0));
+  const FilterChain silent = chain_of("", "");
+  EXPECT_EQ(silent.idle, std::nullopt);
+  EXPECT_EQ((*silent.routes->actions[0])[0].idle, std::nullopt);
+}
+
 TEST(EnvoySnapshot, ReadsAPodProxy) {
   const auto app = Text<FromCluster>("app/8080", R"(name: "app/8080" type: STATIC connect_timeout { nanos: 500000000 }
     load_assignment { cluster_name: "app/8080" endpoints { lb_endpoints { endpoint { address {

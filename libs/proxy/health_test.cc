@@ -231,8 +231,8 @@ TEST_F(HealthTest, FreesWhatWaitsOnAFrozenTier2AndTakesItBack) {
     const std::string head = Response(post).first;
     if (head.starts_with("HTTP/1.1 200")) continue;
     ++told;
-    EXPECT_TRUE(head.starts_with("HTTP/1.1 503")) << head;
-    EXPECT_EQ(Header(head, "retry-after"), "1");
+    EXPECT_TRUE(head.starts_with("HTTP/1.1 502")) << head;  // It may have been executed.
+    EXPECT_EQ(Header(head, "retry-after"), "");
     EXPECT_NE(Header(head, "x-weir-reason"), "");
   }
   EXPECT_GT(told, 0);

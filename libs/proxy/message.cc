@@ -13,12 +13,14 @@ void CopyLines(const codec::Head& head, Keep keep, std::string& out) {
   size_t from = head.first_line_end, to = head.first_line_end;
   for (size_t i = 0; i < head.count; ++i) {
     const codec::HeaderLine& line = head.lines[i];
-    if (!line.listed && (line.field == Field::kOther || keep(line))) {
+    const bool stays = !line.dropped && (line.field == Field::kOther || keep(line));
+    if (stays && !line.loose) {
       to = line.end;
       continue;
     }
     out.append(head.data + from, to - from);
     from = to = line.end;
+    if (stays) out.append(head.Name(line)).append(": ").append(head.Value(line)).append("\r\n");
   }
   out.append(head.data + from, to - from);
 }
@@ -67,6 +69,8 @@ std::string_view Phrase(int status) {
       return "Service Unavailable";
     case 504:
       return "Gateway Timeout";
+    case 508:
+      return "Loop Detected";
     case 505:
       return "HTTP Version Not Supported";
     default:
@@ -112,7 +116,7 @@ void WriteRequestHead(const codec::RequestHead& head, std::string_view target, c
         switch (line.field) {
           case Field::kConnection:
           case Field::kHopByHop:
-          case Field::kUnderscore:
+          case Field::kUpgrade:
             return false;
           case Field::kRequestId:
             return forwarding.request_id.empty();
@@ -131,7 +135,7 @@ void WriteRequestHead(const codec::RequestHead& head, std::string_view target, c
   if (!forwarded_for) out.append("x-forwarded-for: ").append(forwarding.peer).append("\r\n");
   if (!trusted || !head.has_forwarded_proto) out.append("x-forwarded-proto: ").append(forwarding.proto).append("\r\n");
   if (!forwarding.request_id.empty()) out.append("x-request-id: ").append(forwarding.request_id).append("\r\n");
-  out.append("\r\n");
+  out.append("via: 1.1 weir\r\n\r\n");
 }
 
 void WriteResponseHead(const codec::ResponseHead& head, const ResponseOptions& options, std::string& out) {
@@ -143,6 +147,7 @@ void WriteResponseHead(const codec::ResponseHead& head, const ResponseOptions& o
         switch (line.field) {
           case Field::kConnection:
           case Field::kHopByHop:
+          case Field::kUpgrade:
             return false;
           case Field::kTransferEncoding:
             return !options.unchunk;
@@ -154,6 +159,9 @@ void WriteResponseHead(const codec::ResponseHead& head, const ResponseOptions& o
         }
       },
       out);
+  if (head.own_length) fmt::format_to(std::back_inserter(out), "content-length: {}\r\n", head.content_length);
+  if (options.chunk) out.append("transfer-encoding: chunked\r\n");
+  if (!head.has_date && !options.date.empty()) out.append("date: ").append(options.date).append("\r\n");
   if (options.close) out.append("connection: close\r\n");
   out.append("\r\n");
 }
@@ -168,6 +176,7 @@ void WriteReply(int status, std::string_view reason, std::string_view body, std:
   if (may_have_body) fmt::format_to(to, "content-length: {}\r\n", text.size());
   if (may_have_body && !text.empty()) out += "content-type: text/plain; charset=utf-8\r\n";
   if (!reason.empty()) fmt::format_to(to, "x-weir-reason: {}\r\n", reason);
+  if (!options.date.empty()) out.append("date: ").append(options.date).append("\r\n");
   out += extra;
   if (options.close) out += "connection: close\r\n";
   out += "\r\n";

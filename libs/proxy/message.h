@@ -2,6 +2,7 @@
 
 #include <sys/uio.h>
 
+#include <charconv>
 #include <string>
 #include <string_view>
 
@@ -21,19 +22,24 @@ void WriteRequestHead(const codec::RequestHead& head, std::string_view target, c
                       std::string& out);
 // x-weir-reason of an answer; "" without one. Views into the head's bytes.
 std::string_view ReasonOf(const codec::ResponseHead& head);
+// Said in x-weir-reason when an endpoint's answer cannot be understood: it has run, so nobody else is asked.
+inline constexpr std::string_view kBadAnswer = "bad_answer";
 bool IsRequestId(std::string_view text);  // 1 to 128 of [A-Za-z0-9._-].
 
 struct ResponseOptions {
-  bool trusted = false;    // The caller is one of us.
-  bool from_mesh = false;  // The upstream is: only then its internal headers are believed.
-  bool close = false;      // Say "connection: close".
-  bool unchunk = false;    // The body is forwarded without chunks.
+  bool trusted = false;        // The caller is one of us.
+  bool from_mesh = false;      // The upstream is: only then its internal headers are believed.
+  bool close = false;          // Say "connection: close".
+  bool unchunk = false;        // The body is forwarded without chunks.
+  bool chunk = false;          // The body ended with the upstream's connection and is forwarded in chunks.
+  std::string_view date = {};  // Said when the answer has none (RFC 9110 section 6.6.1); empty = never.
 };
 void WriteResponseHead(const codec::ResponseHead& head, const ResponseOptions& options, std::string& out);
 
 struct ReplyOptions {
   bool head_only = false;
   bool close = false;
+  std::string_view date = {};
 };
 // An answer of our own. `reason` goes to x-weir-reason and, without a body, into the text; `extra` are header lines.
 void WriteReply(int status, std::string_view reason, std::string_view body, std::string_view extra,
@@ -67,13 +73,24 @@ template <typename Send>
 FeedResult FeedBody(Body& body, const char* data, size_t size, BodyPieces& pieces, Send send) {
   FeedResult result;
   bool ok = true;
+  char size_line[18];  // Pieces point into it until they are sent.
   switch (body.kind) {
     case codec::BodyKind::kNone:
       break;
-    case codec::BodyKind::kToClose:
-      pieces.Add(data, size);
+    case codec::BodyKind::kToClose: {
       result.consumed = size;
+      if (!body.rechunk || size == 0) {
+        pieces.Add(data, size);
+        break;
+      }
+      char* const end = std::to_chars(size_line, size_line + 16, size, 16).ptr;
+      end[0] = '\r';
+      end[1] = '\n';
+      pieces.Add(size_line, static_cast<size_t>(end + 2 - size_line));
+      pieces.Add(data, size);
+      pieces.Add("\r\n", 2);
       break;
+    }
     case codec::BodyKind::kLength: {
       result.consumed = body.left < size ? static_cast<size_t>(body.left) : size;
       pieces.Add(data, result.consumed);
@@ -88,16 +105,20 @@ FeedResult FeedBody(Body& body, const char* data, size_t size, BodyPieces& piece
           result.bad = true;
           break;
         }
+        body.done = run.kind == codec::ChunkReader::Kind::kEnd;
         const bool data_run = run.kind == codec::ChunkReader::Kind::kData;
-        if (run.kind != codec::ChunkReader::Kind::kTrailer && (data_run || !body.unchunk)) {
+        if (run.kind != codec::ChunkReader::Kind::kDropped && (data_run || !body.unchunk)) {
           if (pieces.Full()) {
             ok = send(pieces.parts, pieces.count);
             pieces.count = 0;
           }
-          pieces.Add(data + result.consumed, run.size);
+          if (body.done) {
+            pieces.Add(codec::ChunkReader::kLastChunk.data(), codec::ChunkReader::kLastChunk.size());
+          } else {
+            pieces.Add(data + result.consumed, run.size);
+          }
         }
         result.consumed += run.size;
-        body.done = run.kind == codec::ChunkReader::Kind::kEnd;
       }
       break;
   }

@@ -14,7 +14,10 @@ namespace weir::proxy {
 namespace {
 constexpr uint64_t kLookMs = 5'000;  // A timer looks at least this often; deadlines that move on cost nothing.
 constexpr int kReadsPerTurn = 8;
-constexpr size_t kHeldBody = 256 * 1024;  // Bound of body bytes that wait for a connection.
+constexpr size_t kHeldBody = 256 * 1024;   // Bound of body bytes that wait for a connection.
+constexpr uint64_t kIdleLingerMs = 1'000;  // Of a connection on which nothing was under way.
+
+uint64_t Ms(std::chrono::milliseconds time) { return static_cast<uint64_t>(time.count()); }
 }  // namespace
 
 Session::Session(Worker& worker, ListenerSocket& listener, const net::Address& peer)
@@ -50,8 +53,11 @@ void Session::Close() {
   if (state_ == State::kClosed) return;
   DropUpstream(false);
   LeaveDigest();
+  // An answer that is not whole must not look as if it were.
+  const bool cut = busy() && exchange_.response_started;
+  const auto how = exchange_.response.EndsWithConnection() ? net::Transport::End::kReset : net::Transport::End::kCut;
   state_ = State::kClosed;
-  transport_.Close();
+  transport_.Close(cut ? how : net::Transport::End::kGoodbye);
   worker_.loop().wheel().Clear(*this);
   worker_.Closed(this);
   worker_.loop().Retire(std::unique_ptr<net::Watcher>(this));
@@ -82,7 +88,9 @@ void Session::CloseIdle() {
   char byte;
   if (recv(transport_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) return;
   unread_ = true;
+  lingered_ = 0;
   Depart();
+  if (state_ == State::kLingering) Deadline(std::min(kIdleLingerMs, Ms(worker_.limits().linger)));
 }
 
 // ---- Events
@@ -91,10 +99,12 @@ void Session::OnEvents(uint32_t events) {
   if (state_ == State::kClosed) return;
   transport_.Noted(events);
   if (events & EPOLLOUT && transport_.unsent() > 0) {
-    if (!transport_.Flush()) return Close();
+    const size_t before = transport_.unsent();
+    if (!transport_.Flush()) return busy() ? Abort(499, "caller_gone") : Close();
+    if (transport_.unsent() < before) moved_ms_ = worker_.loop().now_ms();
     if (transport_.unsent() == 0) {
-      if (state_ == State::kFlushing) {
-        Depart();
+      if (state_ == State::kSending) {
+        Sent();
       } else if (exchange_.upstream != nullptr) {
         exchange_.upstream->Resume();
       }
@@ -138,22 +148,40 @@ void Session::Shake() {
 void Session::OnTimer() {
   if (state_ == State::kClosed) return;
   const uint64_t now = worker_.loop().now_ms();
-  if (state_ == State::kExchange) {
-    if (exchange_.deadline_ms != 0 && now >= exchange_.deadline_ms) return Abort(504, "request_timeout");
-    const auto stalled = static_cast<uint64_t>(worker_.limits().stalled_body.count());
-    const bool moving = exchange_.response_started || !exchange_.request.done;
-    if (moving && now >= moved_ms_ + stalled) return Abort(408, "stalled");
-    uint64_t next = moving ? moved_ms_ + stalled : now + kLookMs;
-    if (exchange_.deadline_ms != 0) next = std::min(next, exchange_.deadline_ms);
-    worker_.loop().SetTimer(*this, std::min(next - now, kLookMs));
-    return;
-  }
-  if (now < deadline_ms_) return worker_.loop().SetTimer(*this, std::min(deadline_ms_ - now, kLookMs));
+  if (state_ == State::kExchange) return OnExchangeTimer(now);
+  uint64_t due = deadline_ms_;
+  if (state_ == State::kSending) due = moved_ms_ + Ms(worker_.limits().stalled_body);
+  if (state_ == State::kLingering) due = std::min(due, moved_ms_ + Ms(worker_.limits().linger));
+  if (now < due) return worker_.loop().SetTimer(*this, std::min(due - now, kLookMs));
+  if (state_ == State::kSending) return Abort(499, "stalled");
   if (state_ == State::kHead) {
     ++worker_.stats.bad_requests;
     return Refuse(408, "head_timeout");
   }
   Close();
+}
+
+// Who keeps the exchange waiting: its caller, which does not read the answer or does not send its body?
+bool Session::CallerHoldsUp() const {
+  if (transport_.unsent() > 0) return true;
+  return !exchange_.request.done && !exchange_.response_started && exchange_.upstream != nullptr &&
+         exchange_.upstream->transport.unsent() <= worker_.limits().unsent_bytes;
+}
+
+void Session::OnExchangeTimer(uint64_t now) {
+  if (exchange_.deadline_ms != 0 && now >= exchange_.deadline_ms) return Abort(504, "request_timeout");
+  const bool caller = CallerHoldsUp();
+  const uint64_t stalled = Ms(worker_.limits().stalled_body);
+  const uint64_t quiet = caller ? stalled : exchange_.idle_ms;
+  if (quiet != 0 && now >= moved_ms_ + quiet) {
+    return caller ? Abort(408, "stalled") : Abort(504, "upstream_stalled");
+  }
+  // Whom it waits for may change at any time: looked at again before the shorter of the two is over.
+  uint64_t look = std::min(kLookMs, stalled);
+  if (exchange_.idle_ms != 0) look = std::min(look, exchange_.idle_ms);
+  if (quiet != 0) look = std::min(look, moved_ms_ + quiet - now);
+  if (exchange_.deadline_ms != 0) look = std::min(look, exchange_.deadline_ms - now);
+  worker_.loop().SetTimer(*this, look);
 }
 
 void Session::Readable() {
@@ -163,41 +191,41 @@ void Session::Readable() {
   worker_.loop().Defer(*this);
 }
 
-bool Session::ReadOnce() {
-  char* buffer = worker_.loop().buffer();
+// In this state, now: are more bytes of the caller wanted? May end the exchange of a caller that is gone.
+bool Session::MayRead() {
   switch (state_) {
     case State::kIdle:
-      if (!pending_.empty()) {  // Requests that came early go first.
-        const std::string bytes = std::exchange(pending_, {});
-        Consume(bytes.data(), bytes.size());
-        return state_ != State::kClosed;
-      }
-      break;
     case State::kHead:
-      break;
-    case State::kExchange:
-      if (exchange_.request.done) {
-        // What follows waits in the socket; only the end of the caller matters now.
-        if (transport_.hung_up() && transport_.PeerGone()) Abort(499, "caller_gone");
-        return false;
-      }
-      if (exchange_.upstream == nullptr || exchange_.upstream->transport.unsent() > worker_.limits().unsent_bytes) {
-        if (transport_.hung_up() && transport_.PeerGone()) Abort(499, "caller_gone");
-        return false;
-      }
-      break;
     case State::kLingering:
-      break;
+      return true;
+    case State::kSending:
+      return !exchange_.request.done;  // What is left of a body that nobody wants any more.
+    case State::kExchange:
+      // What follows the request waits in the socket; then only the end of the caller matters.
+      if (!exchange_.request.done && exchange_.upstream != nullptr &&
+          exchange_.upstream->transport.unsent() <= worker_.limits().unsent_bytes) {
+        return true;
+      }
+      if (transport_.hung_up() && transport_.PeerGone()) Abort(499, "caller_gone");
+      return false;
     default:
       return false;
   }
-  if (!transport_.readable()) return false;
+}
+
+bool Session::ReadOnce() {
+  if (state_ == State::kIdle && Waiting()) {  // Requests that came early go first.
+    Consume(pending_.data() + pending_at_, pending_.size() - pending_at_);
+    return state_ != State::kClosed;
+  }
+  if (!MayRead() || !transport_.readable()) return false;
+  char* buffer = worker_.loop().buffer();
   const ssize_t got = transport_.Read(buffer, net::Loop::kBufferSize);
   if (got == net::Transport::kAgain) return false;
   if (got < 0) {
     if (state_ == State::kExchange) {
       Abort(499, "caller_gone");
-    } else {
+    } else if (state_ != State::kSending) {
       Close();
     }
     return false;
@@ -205,68 +233,97 @@ bool Session::ReadOnce() {
   const auto size = static_cast<size_t>(got);
   if (state_ == State::kExchange) {
     ForwardRequestBody(buffer, size);
-  } else if (state_ != State::kLingering) {
+  } else if (state_ == State::kLingering || state_ == State::kSending) {
+    Discard(size);
+  } else {
     Consume(buffer, size);
   }
   return state_ != State::kClosed;
 }
 
+void Session::Discard(size_t size) {
+  lingered_ += size;
+  moved_ms_ = worker_.loop().now_ms();
+  if (lingered_ > worker_.limits().linger_bytes) Close();
+}
+
+// More bytes of a head that was not complete. True: it may be complete now.
+bool Session::AddToHead(const char* data, size_t size) {
+  const size_t before = pending_.size();
+  pending_.append(data, size);
+  // Only a complete head is parsed again, so that a slow sender costs no more than a fast one.
+  const size_t from = before < 3 ? 0 : before - 3;
+  return pending_.size() > codec::kMaxHead ||
+         memmem(pending_.data() + from, pending_.size() - from, "\r\n\r\n", 4) != nullptr;
+}
+
+// Bytes that are the next request's, or part of a head: they wait.
+void Session::KeepForLater(const char* data, size_t size) {
+  if (pending_at_ <= pending_.size() && !pending_.empty() && data + size == pending_.data() + pending_.size()) {
+    pending_at_ = pending_.size() - size;
+    return;
+  }
+  pending_.assign(data, size);
+  pending_at_ = 0;
+}
+
+// Everything that waited has been taken: an idle connection keeps no buffer.
+void Session::DropConsumed() {
+  if (Waiting() || pending_.empty()) return;
+  std::string().swap(pending_);
+  pending_at_ = 0;
+}
+
 // Bytes at the beginning of a request, or more of one whose head was not complete.
 void Session::Consume(const char* data, size_t size) {
-  std::string kept;
   if (state_ == State::kHead) {
-    const size_t before = pending_.size();
-    pending_.append(data, size);
-    // Only a complete head is parsed again, so that a slow sender costs no more than a fast one.
-    const size_t from = before < 3 ? 0 : before - 3;
-    if (pending_.size() <= codec::kMaxHead &&
-        memmem(pending_.data() + from, pending_.size() - from, "\r\n\r\n", 4) == nullptr) {
-      return;
-    }
-    kept.swap(pending_);
-    data = kept.data();
-    size = kept.size();
-  } else {
-    // Empty lines before a request are forgiven (RFC 9112 section 2.2).
-    while (size >= 2 && data[0] == '\r' && data[1] == '\n') {
-      data += 2;
-      size -= 2;
-    }
-    if (size == 0) return;
+    if (!AddToHead(data, size)) return;
+    data = pending_.data();
+    size = pending_.size();
+  }
+  pending_at_ = pending_.size();  // All is taken; what is left over is kept anew.
+  // Empty lines before a request are forgiven (RFC 9112 section 2.2).
+  while (size >= 2 && data[0] == '\r' && data[1] == '\n') {
+    data += 2;
+    size -= 2;
   }
   codec::RequestHead& head = worker_.request_head;
-  switch (codec::ParseRequest(data, size, head)) {
-    case codec::Parse::kIncomplete:
-      if (state_ != State::kHead) {
-        state_ = State::kHead;
-        Deadline(static_cast<uint64_t>(worker_.limits().request_head.count()));
-      }
-      pending_.assign(data, size);
-      return;
-    case codec::Parse::kBad:
-      ++worker_.stats.bad_requests;
-      return Refuse(head.error_status, head.error);
-    case codec::Parse::kComplete:
-      break;
+  const bool half_a_line = size == 1 && data[0] == '\r';
+  const codec::Parse parsed =
+      size == 0 || half_a_line ? codec::Parse::kIncomplete : codec::ParseRequest(data, size, head);
+  if (parsed == codec::Parse::kBad) return RefuseHead(head, data, size);
+  if (parsed == codec::Parse::kComplete) {
+    StartExchange(head, data + head.size, size - head.size);
+    return DropConsumed();
   }
-  StartExchange(head, data + head.size, size - head.size);
+  if (size == 0) {
+    if (state_ == State::kHead) state_ = State::kIdle;
+    return DropConsumed();
+  }
+  KeepForLater(data, size);
+  pending_.erase(0, std::exchange(pending_at_, 0));
+  if (state_ == State::kHead) return;
+  state_ = State::kHead;
+  Deadline(Ms(worker_.limits().request_head));
 }
 
 // ---- The request
 
-void Body::Begin(const codec::Head& head) {
+void Body::Begin(const codec::Head& head, codec::ChunkReader::Strictness strictness) {
   kind = head.body;
   done = kind == codec::BodyKind::kNone;
-  unchunk = false;
+  unchunk = rechunk = false;
   left = head.content_length;
-  chunks.Reset();
+  chunks = codec::ChunkReader(strictness);
 }
 
-void Session::StartExchange(const codec::RequestHead& head, const char* rest, size_t rest_size) {
+void Session::BeginExchange(const codec::RequestHead& head) {
   state_ = State::kExchange;
-  exchange_.request.Begin(head);
+  exchange_.request.Begin(head, codec::ChunkReader::Strictness::kRequest);
+  exchange_.response = {};
   exchange_.status = 0;
   exchange_.deadline_ms = 0;
+  exchange_.idle_ms = Ms(worker_.limits().stalled_body);
   exchange_.response_started = exchange_.body_gone = exchange_.moved = false;
   exchange_.reusable = true;
   exchange_.safe = false;
@@ -277,7 +334,20 @@ void Session::StartExchange(const codec::RequestHead& head, const char* rest, si
   exchange_.choice = {};
   close_after_ = head.close || worker_.draining();
   unread_ = false;
+  lingered_ = 0;
   moved_ms_ = worker_.loop().now_ms();
+}
+
+void Session::BeginLog() {
+  if (!worker_.log().on()) return;
+  exchange_.log = std::make_unique<LogEntry>();
+  exchange_.log->peer.assign(peer_.data(), peer_size_);
+  if (transport_.tls() != nullptr) exchange_.log->identity = transport_.tls()->peer_uri();
+  exchange_.log->started_us = MonotonicUs();
+}
+
+void Session::StartExchange(const codec::RequestHead& head, const char* rest, size_t rest_size) {
+  BeginExchange(head);
   if (!Bind()) return Close();
   // Who had to prove an identity to come in here is one of us.
   exchange_.trusted = chain_->tls && chain_->tls->require_client_certificate && !chain_->tls->allowed_uris.empty();
@@ -285,14 +355,11 @@ void Session::StartExchange(const codec::RequestHead& head, const char* rest, si
   std::string_view target = head.target;
   const codec::PathResult path = codec::CanonicalTarget(head.target, worker_.target);
   if (path == codec::PathResult::kRewritten) target = worker_.target;
-  if (worker_.log().on()) {
-    exchange_.log = std::make_unique<LogEntry>();
+  BeginLog();
+  if (exchange_.log != nullptr) {
     exchange_.log->method = head.method;
     exchange_.log->host = head.host;
     exchange_.log->target = head.target;
-    exchange_.log->peer.assign(peer_.data(), peer_size_);
-    if (transport_.tls() != nullptr) exchange_.log->identity = transport_.tls()->peer_uri();
-    exchange_.log->started_us = MonotonicUs();
   }
   // From here on a reply may end the exchange; body bytes that came along are looked at first, because the buffer
   // they stand in is shared.
@@ -303,19 +370,27 @@ void Session::StartExchange(const codec::RequestHead& head, const char* rest, si
     ++worker_.stats.bad_requests;
     return Refuse(400, "bad_path");
   }
+  if (RefusesItself(head)) return;
   const RouteAction* action = nullptr;
   if (!Route(head, target, &action)) return;
   if (action->redirect || action->direct_response) return Answer(head, *action, target);
   exchange_.safe = head.SafeToRepeat() || action->idempotent;
-  if (action->timeout.count() > 0) {
-    exchange_.deadline_ms = moved_ms_ + static_cast<uint64_t>(action->timeout.count());
-    worker_.loop().SetTimer(*this, std::min<uint64_t>(static_cast<uint64_t>(action->timeout.count()), kLookMs));
-  } else {
-    worker_.loop().SetTimer(*this, kLookMs);
-  }
+  SetTimes(*action);
   exchange_.cluster = worker_.ClusterNamed(action->cluster);
   if (exchange_.cluster == nullptr) return Reply(503, "no_such_cluster", {}, "retry-after: 1\r\n");
   Dispatch(target, head);
+}
+
+void Session::SetTimes(const RouteAction& action) {
+  const auto idle = action.idle ? action.idle : chain_->idle;
+  exchange_.idle_ms = Ms(idle.value_or(worker_.limits().stalled_body));
+  uint64_t look = std::min(kLookMs, Ms(worker_.limits().stalled_body));
+  if (exchange_.idle_ms != 0) look = std::min(look, exchange_.idle_ms);
+  if (action.timeout.count() > 0) {
+    exchange_.deadline_ms = moved_ms_ + Ms(action.timeout);
+    look = std::min(look, Ms(action.timeout));
+  }
+  worker_.loop().SetTimer(*this, look);
 }
 
 bool Session::Route(const codec::RequestHead& head, std::string_view target, const RouteAction** action) {
@@ -329,7 +404,8 @@ bool Session::Route(const codec::RequestHead& head, std::string_view target, con
   }
   if (transport_.tls() != nullptr && !planned_->exact.empty()) {
     // A host that has a chain of its own is not reached through another one's (RFC 9110 section 15.5.20).
-    const auto own = planned_->exact.find(traffic::WithoutPort(head.host));
+    std::array<char, traffic::kMaxHost> folded;
+    const auto own = planned_->exact.find(traffic::FoldedHost(head.host, folded));
     if (own != planned_->exact.end() && &planned_->source->chains[own->second] != chain_) {
       Reply(421, "misdirected");
       return false;
@@ -349,20 +425,6 @@ bool Session::Route(const codec::RequestHead& head, std::string_view target, con
   }
   *action = &actions[found.rule->action];
   return true;
-}
-
-void Session::Answer(const codec::RequestHead& head, const RouteAction& action, std::string_view target) {
-  if (action.direct_response) {
-    return Reply(static_cast<int>(action.direct_response->status), {}, action.direct_response->body);
-  }
-  const Redirect& redirect = *action.redirect;
-  std::string location = "location: ";
-  location += !redirect.scheme.empty() ? redirect.scheme : transport_.tls() != nullptr ? "https" : "http";
-  location += "://";
-  location += redirect.authority.empty() ? std::string(head.host) : redirect.authority;
-  location += redirect.path.empty() ? std::string(target) : redirect.path;
-  location += "\r\n";
-  Reply(static_cast<int>(redirect.status), {}, {}, location);
 }
 
 // Chooses where the request goes and sends it there, or queues it for the next connection.
@@ -463,9 +525,7 @@ void Session::ForwardRequestBody(const char* data, size_t size) {
     ++worker_.stats.bad_requests;
     return Abort(400, "bad_chunk");
   }
-  if (fed.consumed < size) {
-    pending_.append(data + fed.consumed, size - fed.consumed);
-  }
+  if (fed.consumed < size) KeepForLater(data + fed.consumed, size - fed.consumed);
   if (ok) return;
   if (!connected) return Abort(503, "body_too_large_to_hold");
   exchange_.upstream->SendFailed();
@@ -474,6 +534,8 @@ void Session::ForwardRequestBody(const char* data, size_t size) {
 void Session::OnUpstreamDrained() {
   if (state_ == State::kExchange && !exchange_.request.done) worker_.loop().Defer(*this);
 }
+
+void Session::OnUpstreamMoved() { moved_ms_ = worker_.loop().now_ms(); }
 
 // ---- The response
 
@@ -496,10 +558,8 @@ void Session::OnUpstreamBytes(const char* data, size_t size) {
       upstream.pending.assign(data, size);
       return;
     }
-    if (parsed == codec::Parse::kBad || head.status == 101) {  // Upgrade was not forwarded, so nobody may agree to it.
-      ++worker_.stats.upstream_failures;
-      return Abort(502, parsed == codec::Parse::kBad ? head.error : "unasked_upgrade");
-    }
+    if (parsed == codec::Parse::kBad) return BadAnswer(head.error);
+    if (head.status == 101) return BadAnswer("unasked_upgrade");  // Upgrade was not forwarded, so nobody may agree.
     data += head.size;
     size -= head.size;
     if (head.status >= 200) {
@@ -518,38 +578,34 @@ void Session::OnUpstreamBytes(const char* data, size_t size) {
 void Session::StartResponse(const codec::ResponseHead& head, const char* rest, size_t rest_size) {
   exchange_.response_started = true;
   exchange_.status = head.status;
-  exchange_.response.Begin(head);
+  exchange_.response.Begin(head, codec::ChunkReader::Strictness::kAnswer);
+  exchange_.response.rechunk = head.body == codec::BodyKind::kToClose && !exchange_.http_1_0;
+  exchange_.response.unchunk = head.body == codec::BodyKind::kChunked && exchange_.http_1_0;
   exchange_.reusable = !head.close;
-  if (head.body == codec::BodyKind::kToClose) close_after_ = true;
-  if (exchange_.http_1_0 && head.body == codec::BodyKind::kChunked) exchange_.response.unchunk = true;
   if (!exchange_.request.done) close_after_ = true;  // Answered early: the rest of the body is not wanted.
-  if (worker_.draining()) close_after_ = true;
+  if (worker_.draining() || exchange_.response.EndsWithConnection()) close_after_ = true;
+  if (exchange_.log != nullptr && FromMesh()) exchange_.log->reason = ReasonOf(head);
   std::string& out = worker_.loop().scratch();
   WriteResponseHead(head,
                     {.trusted = exchange_.trusted,
                      .from_mesh = FromMesh(),
                      .close = close_after_,
-                     .unchunk = exchange_.response.unchunk},
+                     .unchunk = exchange_.response.unchunk,
+                     .chunk = exchange_.response.rechunk,
+                     .date = worker_.Date()},
                     out);
   // Head and first body bytes leave together.
   BodyPieces pieces;
   pieces.Add(out.data(), out.size());
-  bool ok = true;
-  const FeedResult fed = FeedBody(exchange_.response, rest, rest_size, pieces, [&](const iovec* parts, int count) {
-    for (int i = 0; i < count && exchange_.log != nullptr; ++i) exchange_.log->bytes_out += parts[i].iov_len;
-    return ok = ok && transport_.Send(parts, count);
-  });
-  moved_ms_ = worker_.loop().now_ms();
-  if (!ok) return Abort(499, "caller_gone");
-  if (fed.bad) {
-    ++worker_.stats.upstream_failures;
-    return Abort(502, "bad_chunk");
-  }
-  if (exchange_.response.done) EndOfResponse(fed.consumed == rest_size);
+  ForwardResponse(rest, rest_size, pieces);
 }
 
 void Session::ForwardResponseBody(const char* data, size_t size) {
   BodyPieces pieces;
+  ForwardResponse(data, size, pieces);
+}
+
+void Session::ForwardResponse(const char* data, size_t size, BodyPieces& pieces) {
   bool ok = true;
   const FeedResult fed = FeedBody(exchange_.response, data, size, pieces, [&](const iovec* parts, int count) {
     for (int i = 0; i < count && exchange_.log != nullptr; ++i) exchange_.log->bytes_out += parts[i].iov_len;
@@ -557,11 +613,16 @@ void Session::ForwardResponseBody(const char* data, size_t size) {
   });
   moved_ms_ = worker_.loop().now_ms();
   if (!ok) return Abort(499, "caller_gone");
-  if (fed.bad) {
-    ++worker_.stats.upstream_failures;
-    return Abort(502, "bad_chunk");
-  }
+  if (fed.bad) return BadAnswer("bad_chunk");
   if (exchange_.response.done) EndOfResponse(fed.consumed == size);
+}
+
+// The upstream has ended its connection, and with it the answer.
+void Session::EndWithUpstream() {
+  exchange_.upstream = nullptr;
+  if (exchange_.response.rechunk && !transport_.Send(codec::ChunkReader::kLastChunk)) return Abort(499, "caller_gone");
+  exchange_.response.done = true;
+  Finish(false);
 }
 
 // `clean`: nothing lies behind the response that nobody asked for.
@@ -596,79 +657,28 @@ void Session::Account() {
   exchange_.log.reset();
 }
 
-// The answer is complete (in our buffers at least).
+// The answer is complete as far as the upstream is concerned. The exchange is over when it has left for the caller.
 void Session::Finish(bool upstream_reusable) {
   DropUpstream(upstream_reusable);
+  state_ = State::kSending;
+  if (transport_.unsent() == 0) return Sent();
+  Deadline(Ms(worker_.limits().stalled_body));
+  if (!exchange_.request.done) worker_.loop().Defer(*this);
+}
+
+void Session::Sent() {
   Account();
   exchange_.cluster.reset();
   exchange_.choice = {};
   if (!held_.empty()) std::string().swap(held_);
   if (close_after_ || !exchange_.request.done) {
-    unread_ = !exchange_.request.done || !pending_.empty();
-    state_ = State::kFlushing;
-    Deadline(static_cast<uint64_t>(worker_.limits().stalled_body.count()));
-    if (transport_.unsent() == 0) Depart();
-    return;
+    unread_ = !exchange_.request.done || Waiting();
+    return Depart();
   }
   state_ = State::kIdle;
   moved_ms_ = worker_.loop().now_ms();
-  Deadline(static_cast<uint64_t>(worker_.limits().idle.count()));
-  if (!pending_.empty() || transport_.readable()) worker_.loop().Defer(*this);
-}
-
-// ---- Answers of our own
-
-void Session::Reply(int status, std::string_view reason, std::string_view body, std::string_view extra) {
-  exchange_.status = status;
-  if (exchange_.log != nullptr) exchange_.log->reason = reason;
-  if (!exchange_.request.done || worker_.draining()) close_after_ = true;
-  std::string& out = worker_.loop().scratch();
-  WriteReply(status, reason, body, extra, {.head_only = exchange_.to_head, .close = close_after_}, out);
-  exchange_.response_started = true;
-  if (exchange_.log != nullptr) exchange_.log->bytes_out = out.size();
-  if (!transport_.Send(out)) {
-    Account();
-    return Close();
-  }
-  Finish(false);
-}
-
-// Something that cannot be understood: answered, then closed, because nobody knows where the next request begins.
-void Session::Refuse(int status, std::string_view reason) {
-  if (state_ != State::kExchange) {
-    exchange_ = {};
-    state_ = State::kExchange;
-    if (worker_.log().on()) {
-      exchange_.log = std::make_unique<LogEntry>();
-      exchange_.log->peer.assign(peer_.data(), peer_size_);
-      exchange_.log->started_us = MonotonicUs();
-    }
-  }
-  exchange_.request.done = false;
-  close_after_ = true;
-  pending_.clear();
-  Reply(status, reason);
-}
-
-// Ends the exchange because of `reason`, with an answer if none has begun.
-void Session::Abort(int status, std::string_view reason) {
-  DropUpstream(false);
-  if (status == 499 || exchange_.response_started) {
-    exchange_.status = exchange_.response_started ? exchange_.status : status;
-    if (exchange_.log != nullptr) exchange_.log->reason = reason;
-    Account();
-    return Close();
-  }
-  Refuse(status, reason);
-}
-
-void Session::Depart() {
-  // Closing with unread bytes would reset the connection and could take the answer with it.
-  if (!unread_ && !transport_.readable()) return Close();
-  transport_.ShutdownWrite();
-  state_ = State::kLingering;
-  Deadline(static_cast<uint64_t>(worker_.limits().linger.count()));
-  worker_.loop().Defer(*this);
+  Deadline(Ms(worker_.limits().idle));
+  if (Waiting() || transport_.readable()) worker_.loop().Defer(*this);
 }
 
 }  // namespace weir::proxy

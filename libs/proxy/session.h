@@ -17,16 +17,20 @@ namespace weir::proxy {
 
 class Worker;
 class ListenerSocket;
+struct BodyPieces;
 
 // Where a body stands.
 struct Body {
   codec::BodyKind kind = codec::BodyKind::kNone;
   bool done = true;
   bool unchunk = false;  // Forward the data only: the receiver speaks HTTP/1.0.
+  bool rechunk = false;  // Of kToClose: forward it in chunks, so that its end shows that it is whole.
   uint64_t left = 0;
   codec::ChunkReader chunks;
 
-  void Begin(const codec::Head& head);
+  void Begin(const codec::Head& head, codec::ChunkReader::Strictness strictness);
+  // Only the end of the connection tells the receiver that this is all.
+  bool EndsWithConnection() const { return unchunk || (kind == codec::BodyKind::kToClose && !rechunk); }
 };
 
 // One connection of a caller, and the exchange that is under way on it. It lives and dies on its worker.
@@ -37,12 +41,12 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   Status Open(net::Fd fd);
   void Close();
   // While draining: since when nothing is under way; UINT64_MAX = something is.
-  uint64_t QuietSince() const { return state_ == State::kIdle && pending_.empty() ? moved_ms_ : UINT64_MAX / 2; }
+  uint64_t QuietSince() const { return state_ == State::kIdle && !Waiting() ? moved_ms_ : UINT64_MAX / 2; }
   // Ends a connection on which nothing is under way. A request that arrived meanwhile is still answered; one that is on
   // its way finds a closed connection, never a reset one.
   void CloseIdle();
 
-  bool busy() const { return state_ == State::kExchange; }
+  bool busy() const { return state_ == State::kExchange || state_ == State::kSending; }
 
   void OnEvents(uint32_t events) override;
   void OnDeferred() override;
@@ -62,6 +66,7 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void OnEndpointDead(const Pool& pool);
   bool full() const;  // Too much unsent: the upstream is not read.
   void OnUpstreamDrained();
+  void OnUpstreamMoved();  // It has taken bytes of the request.
 
   // The health digest that this caller keeps open (session_health.cc). May close this session.
   void SendDigest(std::string_view text);
@@ -73,7 +78,15 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
  private:
   // Why a request is repeated elsewhere.
   enum class Why : uint8_t { kConnectionFailed, kJudgedDead, kAnswered };
-  enum class State : uint8_t { kHandshake, kIdle, kHead, kExchange, kFlushing, kLingering, kClosed };
+  enum class State : uint8_t {
+    kHandshake,
+    kIdle,
+    kHead,
+    kExchange,
+    kSending,    // The answer is complete, but has not left for the caller: nothing further of it is read or begun.
+    kLingering,  // Answered for the last time: what still comes is read and dropped, so that the answer arrives.
+    kClosed,
+  };
 
   // What one request needs until it is answered. Copied out of the snapshot, so that the snapshot may go.
   struct Exchange {
@@ -86,6 +99,7 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
     Body request;
     Body response;
     uint64_t deadline_ms = 0;  // 0 = none.
+    uint64_t idle_ms = 0;      // Most that the endpoint may keep us waiting for a byte; 0 = no bound.
     int status = 0;
     bool response_started = false;
     bool to_head = false;
@@ -102,7 +116,20 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   bool Bind();  // Finds the chain in the current plan; false = this caller has no place here any more.
   void Readable();
   bool ReadOnce();  // False when there is nothing more to do now.
+  bool MayRead();
   void Consume(const char* data, size_t size);
+  bool AddToHead(const char* data, size_t size);
+  void KeepForLater(const char* data, size_t size);
+  void DropConsumed();
+  bool Waiting() const { return pending_at_ < pending_.size(); }
+  void Discard(size_t size);
+  void Sent();
+  bool CallerHoldsUp() const;
+  void OnExchangeTimer(uint64_t now);
+  bool RefusesItself(const codec::RequestHead& head);
+  void BeginExchange(const codec::RequestHead& head);
+  void BeginLog();
+  void SetTimes(const RouteAction& action);
   void StartExchange(const codec::RequestHead& head, const char* rest, size_t rest_size);
   bool Route(const codec::RequestHead& head, std::string_view target, const RouteAction** action);
   void Answer(const codec::RequestHead& head, const RouteAction& action, std::string_view target);
@@ -124,26 +151,33 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   bool FromMesh() const;
   void StartResponse(const codec::ResponseHead& head, const char* rest, size_t rest_size);
   void ForwardResponseBody(const char* data, size_t size);
+  void ForwardResponse(const char* data, size_t size, BodyPieces& pieces);
   void EndOfResponse(bool clean);
+  void EndWithUpstream();
+  void BadAnswer(std::string_view why);
   void Finish(bool upstream_reusable);
   void Reply(int status, std::string_view reason, std::string_view body = {}, std::string_view extra = {});
   void Refuse(int status, std::string_view reason);
+  void RefuseHead(const codec::RequestHead& head, const char* data, size_t size);
   void Abort(int status, std::string_view reason);
   void DropUpstream(bool reusable);
   void Account();
-  void Depart();  // Flushes, then closes; lingers when the caller may still be sending.
+  void Depart();  // Closes; lingers when the caller may still be sending.
   void Deadline(uint64_t in_ms);
 
   Worker& worker_;
   ListenerSocket& listener_;
   net::Transport transport_;
-  std::string pending_;  // Bytes of a head that is not complete, or of requests that wait for their turn.
-  std::string held_;     // Body bytes that wait for the upstream's connection, or are kept for a replay.
+  // Bytes of a head that is not complete, or of requests that wait for their turn: from pending_at_ on.
+  std::string pending_;
+  size_t pending_at_ = 0;
+  std::string held_;  // Body bytes that wait for the upstream's connection, or are kept for a replay.
   std::shared_ptr<const PlannedListener> planned_;
   const FilterChain* chain_ = nullptr;
   uint64_t epoch_ = 0;
   uint64_t deadline_ms_ = 0;
-  uint64_t moved_ms_ = 0;  // When a body byte last moved, or the connection became idle.
+  uint64_t moved_ms_ = 0;  // When a byte last moved within the exchange, or the connection became idle.
+  uint64_t lingered_ = 0;  // Bytes that were read only to be dropped.
   std::array<char, 46> peer_{};
   uint8_t peer_size_ = 0;
   State state_ = State::kIdle;

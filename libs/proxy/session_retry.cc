@@ -74,8 +74,7 @@ void Session::OnUpstreamLost(std::string_view why) {
     return;
   }
   if (exchange_.response_started && why == "upstream_closed" && exchange_.response.kind == codec::BodyKind::kToClose) {
-    exchange_.upstream = nullptr;
-    return Finish(false);
+    return EndWithUpstream();
   }
   exchange_.cluster->Failed(worker_, exchange_.choice, Failure::kLost);
   if (exchange_.response_started) {
@@ -88,7 +87,7 @@ void Session::OnUpstreamLost(std::string_view why) {
   ++worker_.stats.upstream_failures;
   if (exchange_.safe && Move(Why::kConnectionFailed, exchange_.upstream->head)) return;
   exchange_.upstream = nullptr;
-  Reply(503, why, {}, kRetryAfter);
+  Reply(502, why);  // It may have been executed: no Retry-After, at which callers would repeat it by themselves.
 }
 
 void Session::OnEndpointDead(const Pool& pool) {
@@ -97,7 +96,8 @@ void Session::OnEndpointDead(const Pool& pool) {
   ++worker_.stats.upstream_failures;
   if ((unsent || exchange_.safe) && Move(Why::kJudgedDead, RequestHead())) return;
   DropUpstream(false);
-  Reply(503, unsent || exchange_.safe ? "no_cluster_can_serve" : "cluster_down", {}, kRetryAfter);
+  if (unsent) return Reply(503, "no_cluster_can_serve", {}, kRetryAfter);
+  Reply(502, "cluster_down");
 }
 
 // Looks at the status before anything of the answer goes on: when the next tier says for itself that it could not
@@ -112,7 +112,7 @@ bool Session::Refused(const codec::ResponseHead& head, bool whole) {
   if (head.status == 503 && reason.empty()) return false;
   exchange_.cluster->Failed(worker_, exchange_.choice, NothingWasSent(reason) ? Failure::kNobody : Failure::kGateway);
   const bool unsent = NothingWasSent(reason);
-  if (reason.empty() || !(exchange_.safe || unsent)) return false;
+  if (reason.empty() || reason == kBadAnswer || !(exchange_.safe || unsent)) return false;
   // It reached nobody: as good as no connection, and nothing that an outage could multiply.
   return Move(unsent ? Why::kConnectionFailed : Why::kAnswered, exchange_.upstream->head,
               whole && !head.close && exchange_.request.done);

@@ -1,5 +1,7 @@
+#include <fstream>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "libs/proxy/engine.h"
 #include "libs/proxy/engine_test_peers.h"
@@ -27,7 +29,7 @@ class MoveTest : public testing::Test {
     Config first({At("bad", 1, {bad_t2.Port("public")}, kT2), At("good", 1, {good_t2.Port("public")}, kT2)});
     first.cluster->tls = UpstreamTls{"a.example", {}};
     first.actions[0].idempotent = idempotent;
-    ASSERT_TRUE(t1.Start({}).ok());
+    ASSERT_TRUE(t1.Start(options).ok());
     ASSERT_TRUE(t1.SetIdentity(IdentityOf(root, kT1)).ok());
     ASSERT_TRUE(ApplyAndWait(t1, first.Build()).ok());
   }
@@ -48,6 +50,7 @@ class MoveTest : public testing::Test {
   Echo good{"good"};
   Engine t1, bad_t2, good_t2;
   bool idempotent = false;
+  Options options;  // Of T1.
   std::string last_head;
 };
 
@@ -73,10 +76,10 @@ TEST_F(MoveTest, RepeatsABodyThatMayBeRepeatedAndNoOther) {
   int refused = 0;
   for (int i = 0; i < 6; ++i) EXPECT_EQ(Ask(Post("hello", "Idempotency-Key: k\r\n")).second, "goodhello");
   for (int i = 0; i < 6; ++i) {
-    refused += Ask(Post("hello")).first == "503";
-    if (last_head.starts_with("HTTP/1.1 503")) {
+    refused += Ask(Post("hello")).first == "502";
+    if (last_head.starts_with("HTTP/1.1 502")) {
       EXPECT_EQ(Header(last_head, "x-weir-reason"), "upstream_closed");
-      EXPECT_EQ(Header(last_head, "retry-after"), "1");
+      EXPECT_EQ(Header(last_head, "retry-after"), "");
     }
   }
   EXPECT_GE(refused, 1);
@@ -90,6 +93,32 @@ TEST_F(MoveTest, ARouteMaySayThatItIsIdempotent) {
   for (int i = 0; i < 6; ++i) EXPECT_EQ(Ask(Post("hello")).second, "goodhello");
 }
 
+// The application has run, and what it says is wrong the next time too. T1's log says what T2 said.
+TEST_F(MoveTest, AsksNobodyElseAfterAMalformedAnswer) {
+  Backend bad([](Conn& conn) {
+    while (!conn.TakeHead().empty()) conn.Send("HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\n");
+  });
+  options.access_log = testing::TempDir() + "/weir_move_" + std::to_string(getpid());
+  Run(Config({At("pods", 1, {bad.port})}));
+  int refused = 0;
+  for (int i = 0; i < 4; ++i) {
+    if (Ask(kGet).first != "502") continue;
+    ++refused;
+    EXPECT_EQ(Header(last_head, "x-weir-reason"), "bad_answer");
+  }
+  EXPECT_GE(refused, 1);
+  EXPECT_EQ(t1.GetStats().retries, 0u);
+  std::stringstream log;  // Written within a second.
+  for (const auto end = std::chrono::steady_clock::now() + 10s; log.str().empty();) {
+    ASSERT_LT(std::chrono::steady_clock::now(), end);
+    std::this_thread::sleep_for(20ms);
+    log << std::ifstream(options.access_log).rdbuf();
+    log.clear();
+  }
+  unlink(options.access_log.c_str());
+  EXPECT_NE(log.str().find("\"reason\":\"bad_answer\""), std::string::npos) << log.str();
+}
+
 TEST_F(MoveTest, RetriesOfAnswersAreBudgeted) {
   Backend dying([](Conn& conn) { conn.TakeHead(); });
   Run(Config({At("pods", 1, {dying.port})}));
@@ -98,7 +127,8 @@ TEST_F(MoveTest, RetriesOfAnswersAreBudgeted) {
   down.server_names = {"a.example"};
   ASSERT_TRUE(ApplyAndWait(good_t2, down.Build()).ok());
   for (int i = 0; i < 30; ++i) {
-    EXPECT_EQ(Ask(kGet).first, "503");
+    const std::string status = Ask(kGet).first;
+    EXPECT_TRUE(status == "502" || status == "503") << status;
     EXPECT_NE(Header(last_head, "x-weir-reason"), "");
   }
   EXPECT_LE(t1.GetStats().retries, 3u + 30 / 5);
@@ -158,7 +188,7 @@ TEST_F(LostTest, RepeatsNothingThatIsTooLargeToKeep) {
   const std::string body(200'000, 'b');
   Conn conn = Conn::To(port);
   conn.Send("POST / HTTP/1.1\r\nHost: a.example\r\nIdempotency-Key: k\r\nContent-Length: 200000\r\n\r\n" + body);
-  EXPECT_TRUE(conn.TakeHead().starts_with("HTTP/1.1 503 "));
+  EXPECT_TRUE(conn.TakeHead().starts_with("HTTP/1.1 502 "));
   EXPECT_EQ(engine.GetStats().retries, 0u);
 }
 

@@ -51,7 +51,10 @@ struct RouteAction {
   std::string cluster;  // Name in Snapshot::clusters.
   std::optional<Redirect> redirect;
   std::optional<DirectResponse> direct_response;
-  std::chrono::milliseconds timeout{15'000};  // Whole request; 0 = none.
+  std::chrono::milliseconds timeout{15'000};  // Whole request, first byte to the answer's last; 0 = none.
+  // To the first byte of the answer and between two bytes, while the endpoint is waited for; 0 = none, unset = as the
+  // chain says.
+  std::optional<std::chrono::milliseconds> idle = std::nullopt;
   bool idempotent = false;                    // Safe to repeat whatever its method.
 };
 
@@ -71,6 +74,8 @@ struct FilterChain {
   // The chain on which tier-1 gateways keep the health digest open (`GET /.weir/health`); else that path answers for
   // what stands behind this chain alone.
   bool health_digest = false;
+  // RouteAction::idle of routes without; unset = Limits::stalled_body.
+  std::optional<std::chrono::milliseconds> idle = std::nullopt;
 };
 
 struct Listener {

@@ -399,6 +399,7 @@ void Upstream::OnEvents(uint32_t events) {
   if (state_ == State::kIdle) return IdleReadable();
   if (events & EPOLLOUT && transport.unsent() > 0) {
     if (!transport.Flush()) return SendFailed();
+    if (session != nullptr) session->OnUpstreamMoved();
     if (transport.unsent() == 0 && session != nullptr) session->OnUpstreamDrained();
   }
   if (state_ == State::kBusy && transport.readable()) Readable();

@@ -4,7 +4,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
+#include "libs/base/clock.h"
 #include "libs/base/ids.h"
 #include "libs/obs/log.h"
 #include "libs/proxy/health.h"
@@ -14,6 +16,8 @@ namespace weir::proxy {
 namespace {
 constexpr uint64_t kDrainTickMs = 100;
 constexpr int kLogLinesPerSecond = 10;
+constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 }  // namespace
 
 Result<std::unique_ptr<Worker>> Worker::New(const Options& options) {
@@ -201,6 +205,19 @@ std::string_view Worker::NewRequestId() {
     request_id_[out++] = i == 12 ? '4' : i == 16 ? kDigits[(nibble & 3) | 8] : kDigits[nibble];
   }
   return {request_id_.data(), request_id_.size()};
+}
+
+std::string_view Worker::Date() {
+  const uint64_t now_s = loop_->now_ms() / 1'000;
+  if (now_s != date_s_) {
+    date_s_ = now_s;
+    const std::time_t wall = std::chrono::system_clock::to_time_t(Clock::Real().Wall());
+    std::tm utc{};
+    gmtime_r(&wall, &utc);
+    fmt::format_to_n(date_.data(), date_.size(), "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT", kDays[utc.tm_wday],
+                     utc.tm_mday, kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+  }
+  return {date_.data(), date_.size()};
 }
 
 bool Worker::MayLog() {

@@ -74,6 +74,7 @@ class Worker {
   std::shared_ptr<ClusterState> ClusterNamed(const std::string& name);
   Counters* CountersFor(std::string_view set, std::string_view host, std::string_view cluster);
   std::string_view NewRequestId();  // A version 4 UUID; valid until the next call.
+  std::string_view Date();          // Now, as Date says it (RFC 9110 section 5.6.7); valid until the next call.
   // At most a few lines per second, so that a peer cannot flood the log.
   bool MayLog();
 
@@ -137,6 +138,8 @@ class Worker {
   AccessLog log_;
   std::array<uint64_t, 2> random_{};
   std::array<char, 36> request_id_{};
+  std::array<char, 29> date_{};
+  uint64_t date_s_ = UINT64_MAX;  // Of the loop's clock, when date_ was written.
   uint64_t log_window_ms_ = 0;
   int log_lines_ = 0;
   bool draining_ = false;

@@ -149,6 +149,26 @@ TEST(Validate, SaysWhenOnlyUnservedFeaturesAreInTheWay) {
   EXPECT_TRUE(ToStatus("x", {}).ok());
 }
 
+TEST(Validate, TakesTimesFromAMillisecondToADayAndNone) {
+  const auto wrong = [](const std::string& time) {
+    const auto gateway = From<v2::Gateway>(
+        Gateway("rules { redirect { uri: '/' } timeout { " + time + " } idle_timeout { " + time + " } }"));
+    std::string text = kTier1;
+    text.insert(text.find("tls {}"), "timeout { " + time + " } idle_timeout { " + time + " } ");
+    const auto tier1 = From<v2::Tier1Gateway>(text);
+    EXPECT_EQ(Wrong(gateway).size(), Wrong(tier1).size()) << time;
+    return Wrong(tier1);
+  };
+  for (const char* good : {"", "seconds: 0", "nanos: 1000000", "seconds: 60", "seconds: 86400"}) {
+    EXPECT_THAT(wrong(good), IsEmpty()) << good;
+  }
+  for (const char* bad : {"nanos: 999999", "seconds: -1", "nanos: -1", "seconds: 86401", "seconds: 86400 nanos: 1",
+                          "seconds: 9223372036854775807", "seconds: 1 nanos: 1000000000"}) {
+    EXPECT_THAT(wrong(bad), ElementsAre("spec.externalServers[0].idleTimeout", "spec.externalServers[0].timeout"))
+        << bad;
+  }
+}
+
 TEST(Validate, ChecksGatewayRules) {
   const std::string service = "service_destination { host: 'ns/web.ns.svc.cluster.local' port: 8080 }";
   EXPECT_THAT(Wrong(From<v2::Gateway>(Gateway("rules { route { " + service + " } }"))), IsEmpty());
@@ -162,7 +182,7 @@ TEST(Validate, ChecksGatewayRules) {
                                       " } } rules { route { cluster_destination { clusters { name: 'c' } } } }"))),
       ElementsAre("spec.http[0].routing.rules[1].route.clusterDestination"));
   EXPECT_THAT(
-      Wrong(From<v2::Gateway>(Gateway("rules { match { uri { prefix: 'x' } } match {} timeout { seconds: 3601 } "
+      Wrong(From<v2::Gateway>(Gateway("rules { match { uri { prefix: 'x' } } match {} timeout { seconds: 86401 } "
                                       "redirect { authority: 'a b' redirect_code: 300 } }"))),
       ElementsAre("spec.http[0].routing.rules[0].match[0].uri.prefix", "spec.http[0].routing.rules[0].match[1].uri",
                   "spec.http[0].routing.rules[0].redirect.authority",

@@ -146,6 +146,7 @@ class Checker {
       Server(servers[i].name(), servers[i].hostname(), servers[i].port(), servers[i].tls(), at);
       Tenant(servers[i].tenant(), at);
       Clusters(servers[i].clusters(), at + ".clusters");
+      Times(servers[i], at);
       Failover(servers[i].failover_settings(), at + ".failoverSettings");
     }
   }
@@ -283,12 +284,22 @@ class Checker {
       Require(answer.status() >= 200 && answer.status() <= 599, at + ".directResponse.status", "must be 200 to 599");
       Require(answer.body().size() <= 4096, at + ".directResponse.body", "must be at most 4096 bytes");
     }
-    if (rule.has_timeout()) {
-      const auto& timeout = rule.timeout();
-      const bool sane = timeout.seconds() >= 0 && timeout.seconds() <= 3600 && timeout.nanos() >= 0;
-      const int64_t nanos = sane ? timeout.seconds() * 1'000'000'000 + timeout.nanos() : 0;
-      Require(nanos >= 1'000'000 && nanos <= 3'600'000'000'000, at + ".timeout", "must be 1 ms to 1 h");
-    }
+    Times(rule, at);
+  }
+  // `server`: an HttpRule or a Tier1ExternalServer.
+  template <typename Server>
+  void Times(const Server& server, const std::string& at) {
+    if (server.has_timeout()) Time(server.timeout(), at + ".timeout");
+    if (server.has_idle_timeout()) Time(server.idle_timeout(), at + ".idleTimeout");
+  }
+  void Time(const google::protobuf::Duration& time, const std::string& at) {
+    constexpr int64_t kMost = 24 * 3600;
+    const bool sane =
+        time.seconds() >= 0 && time.seconds() <= kMost && time.nanos() >= 0 && time.nanos() < 1'000'000'000;
+    const bool none = sane && time.seconds() == 0 && time.nanos() == 0;
+    const bool in_range =
+        sane && (time.seconds() > 0 || time.nanos() >= 1'000'000) && (time.seconds() < kMost || time.nanos() == 0);
+    Require(none || in_range, at, "must be 1 ms to 24 h, or 0 for no bound");
   }
   void Match(const v2::HttpMatch& match, const std::string& at) {
     const auto& uri = match.uri();

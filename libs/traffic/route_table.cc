@@ -7,8 +7,6 @@
 namespace weir::traffic {
 namespace {
 
-constexpr size_t kMaxDomainLength = 255;
-
 char Fold(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
 
 // FNV-1a over the folded name: short names, no seed needed because the set of keys is the operator's own.
@@ -29,7 +27,7 @@ std::string_view WithoutQuery(std::string_view path) { return path.substr(0, pat
 std::string Canonical(std::string_view domain) {
   if (domain.ends_with(":*")) domain.remove_suffix(2);
   domain = WithoutPort(domain);
-  if (domain.empty() || domain.size() > kMaxDomainLength) return {};
+  if (domain.empty() || domain.size() > kMaxHost) return {};
   const bool wildcard = domain == "*" || domain.starts_with("*.");
   if (domain.find('*', wildcard ? 1 : 0) != std::string_view::npos) return {};
   std::string out(domain);
@@ -44,8 +42,16 @@ std::string_view WithoutPort(std::string_view authority) {
     const size_t close = authority.find(']');
     return close == std::string_view::npos ? authority : authority.substr(0, close + 1);
   }
-  const size_t colon = authority.rfind(':');
-  return colon == std::string_view::npos ? authority : authority.substr(0, colon);
+  authority = authority.substr(0, authority.rfind(':'));
+  if (authority.size() > 1 && authority.ends_with('.')) authority.remove_suffix(1);
+  return authority;
+}
+
+std::string_view FoldedHost(std::string_view authority, std::array<char, kMaxHost>& out) {
+  const std::string_view name = WithoutPort(authority);
+  if (name.size() > out.size()) return name;
+  std::transform(name.begin(), name.end(), out.begin(), Fold);
+  return {out.data(), name.size()};
 }
 
 bool Accepts(PathKind kind, std::string_view path, std::string_view request_path) {
@@ -124,7 +130,7 @@ const RouteTable::Slot* RouteTable::Find(std::string_view name) const {
 
 RouteTable::Found RouteTable::FindHost(std::string_view authority) const {
   const std::string_view name = WithoutPort(authority);
-  if (name.size() > kMaxDomainLength) return {};
+  if (name.size() > kMaxHost) return {};
   const Slot* slot = name.starts_with('.') ? nullptr : Find(name);
   for (size_t i = 0; slot == nullptr && i < suffix_lengths_.size(); ++i) {
     const size_t length = suffix_lengths_[i];

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -55,7 +56,7 @@ class RouteTable {
   // INVALID_ARGUMENT DUPLICATE_DOMAIN when two hosts claim one domain, BAD_DOMAIN for a form that is not served.
   static Result<RouteTable> Build(std::vector<std::shared_ptr<const VirtualHost>> hosts);
 
-  // `authority` as in Host or :authority, any case, with or without port.
+  // `authority` as in Host or :authority, any case, with or without port and the dot of the root.
   Found Match(std::string_view authority, std::string_view path) const;
   Found FindHost(std::string_view authority) const;  // The host only; rule stays nullptr.
 
@@ -75,7 +76,11 @@ class RouteTable {
   int64_t any_host_ = -1;
 };
 
-// "Example.com:8080" -> "Example.com"; "[::1]:80" -> "[::1]".
+// "Example.com:8080" -> "Example.com"; "[::1]:80" -> "[::1]"; "example.com." -> "example.com" (the root of the DNS).
 std::string_view WithoutPort(std::string_view authority);
+
+// The same in lower case, in `out`; what is longer than a host name can be stays as it is.
+constexpr size_t kMaxHost = 255;
+std::string_view FoldedHost(std::string_view authority, std::array<char, kMaxHost>& out);
 
 }  // namespace weir::traffic

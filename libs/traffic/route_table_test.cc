@@ -34,6 +34,28 @@ TEST(RouteTable, PrefersTheExactNameThenTheLongestSuffixThenAny) {
   EXPECT_EQ(NameOf(table, ""), "any");
 }
 
+// The suffix ".b.test" is as long as the exact name "ab.test".
+TEST(RouteTable, TakesNoExactNameForAWildcard) {
+  const auto table = Table({Host("exact", {"ab.test"}), Host("wild", {"*.b.test"})});
+  EXPECT_EQ(NameOf(table, "ab.test"), "exact");
+  EXPECT_EQ(NameOf(table, "x.b.test"), "wild");
+  EXPECT_EQ(NameOf(table, "xab.test"), "");
+  EXPECT_EQ(NameOf(table, "x.ab.test"), "");
+}
+
+TEST(RouteTable, IgnoresTheDotOfTheRoot) {
+  const auto table = Table({Host("a", {"a.example"}), Host("wild", {"*.b.example."})});
+  for (const char* name : {"a.example", "a.example.", "A.EXAMPLE.", "a.example.:80"}) {
+    EXPECT_EQ(NameOf(table, name), "a") << name;
+  }
+  EXPECT_EQ(NameOf(table, "x.b.example."), "wild");
+  EXPECT_EQ(NameOf(table, "a.example.."), "");
+  EXPECT_EQ(NameOf(table, "."), "");
+  std::array<char, kMaxHost> out;
+  EXPECT_EQ(FoldedHost("A.Example.:443", out), "a.example");
+  EXPECT_EQ(FoldedHost(std::string(300, 'A'), out), std::string(300, 'A'));
+}
+
 TEST(RouteTable, IgnoresCaseAndPort) {
   const auto table = Table({Host("a", {"ServiceA.example.com:*", "servicea.example.com"}), Host("six", {"[::1]"})});
   EXPECT_EQ(NameOf(table, "SERVICEA.EXAMPLE.com:18080"), "a");

@@ -121,6 +121,13 @@ std::optional<Resource> CompileListener(const World& world, std::string_view clu
   return Finish(key.type, key.name, listener, sources);
 }
 
+// `from`: an HttpRule or a Tier1ExternalServer.
+template <typename From>
+void SetTimes(const From& from, mesh::v1::Route* route) {
+  if (from.has_timeout()) *route->mutable_timeout() = from.timeout();
+  if (from.has_idle_timeout()) *route->mutable_idle_timeout() = from.idle_timeout();
+}
+
 void SetRule(const v2::HttpRule& rule, mesh::v1::Route* route, const std::string& destination_set) {
   for (const auto& match : rule.match()) {
     auto* to = route->add_match();
@@ -138,7 +145,7 @@ void SetRule(const v2::HttpRule& rule, mesh::v1::Route* route, const std::string
   } else {
     route->set_destination_set(destination_set);
   }
-  if (rule.has_timeout()) *route->mutable_timeout() = rule.timeout();
+  SetTimes(rule, route);
   route->set_idempotent(rule.idempotent());
 }
 
@@ -154,6 +161,7 @@ std::optional<Resource> CompileHost(const World& world, std::string_view cluster
     auto* route = host.add_routes();
     route->set_name(RouteName(*owner.server, 0));
     route->set_destination_set(DestinationSetName(key.name, *owner.server, 0));
+    SetTimes(*owner.server->tier1, route);
   } else {
     const auto& rules = owner.server->http->routing().rules();
     for (int i = 0; i < rules.size(); ++i) {

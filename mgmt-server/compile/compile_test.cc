@@ -203,6 +203,28 @@ TEST(Compile, SaysWhichRouteMayBeRepeated) {
       Read<mesh::v1::Host>(Compile(world, ClusterName("c1")), "Host", "t2:app=gw2/80/x.test").routes(0).idempotent());
 }
 
+TEST(Compile, HandsTheTimesOfBothTiersOn) {
+  World world = Demo();
+  auto tier1 = Tier1("x.test", k7525);
+  auto* server = tier1->mutable_spec()->mutable_external_servers(0);
+  server->mutable_timeout()->set_seconds(90);
+  server->mutable_idle_timeout()->set_seconds(0);
+  world.Put(kGroup + "/tier1gateways/a", tier1);
+  auto tier2 = Tier2("x.test");
+  auto* rule = tier2->mutable_spec()->mutable_http(0)->mutable_routing()->mutable_rules(0);
+  rule->mutable_timeout()->set_seconds(0);
+  rule->mutable_idle_timeout()->set_seconds(7);
+  world.Put(kGroup + "/gateways/b", tier2);
+  const auto first =
+      Read<mesh::v1::Host>(Compile(world, ClusterName("edge")), "Host", "t1:app=gw1/80/x.test").routes(0);
+  EXPECT_EQ(first.timeout().seconds(), 90);
+  EXPECT_TRUE(first.has_idle_timeout());
+  EXPECT_EQ(first.idle_timeout().seconds(), 0);
+  const auto second = Read<mesh::v1::Host>(Compile(world, ClusterName("c1")), "Host", "t2:app=gw2/80/x.test").routes(0);
+  EXPECT_TRUE(second.has_timeout());
+  EXPECT_EQ(second.idle_timeout().seconds(), 7);
+}
+
 TEST(Compile, NamesEverythingThatAPieceComesFrom) {
   World world = Demo();
   world.Put(kOrg + "/settings/main", From<v2::OrganizationSetting>("spec { failover_settings { mode: ORDERED } }"));

@@ -13,22 +13,42 @@ void Require(bool holds) {
   if (!holds) std::abort();
 }
 
-// The body must end at the same byte however its bytes arrive.
-size_t EndOfBody(const char* data, size_t size, size_t step) {
-  weir::codec::ChunkReader reader;
+using weir::codec::ChunkReader;
+
+// The body must end at the same byte, and read the same, however its bytes arrive. `forwarded`: what goes on in chunks.
+size_t EndOfBody(const char* data, size_t size, size_t step, ChunkReader::Strictness strictness,
+                 std::string* forwarded = nullptr) {
+  ChunkReader reader(strictness);
   size_t at = 0;
   while (at < size) {
     size_t left = std::min(step, size - at);
     while (left > 0) {
       const auto run = reader.Next(data + at, left);
-      if (run.kind == weir::codec::ChunkReader::Kind::kBad) return SIZE_MAX;
+      if (run.kind == ChunkReader::Kind::kBad) return SIZE_MAX;
       Require(run.size > 0 && run.size <= left);
+      const bool stays = run.kind == ChunkReader::Kind::kData || run.kind == ChunkReader::Kind::kFraming;
+      if (stays && forwarded != nullptr) forwarded->append(data + at, run.size);
       at += run.size;
       left -= run.size;
-      if (run.kind == weir::codec::ChunkReader::Kind::kEnd) return at;
+      if (run.kind == ChunkReader::Kind::kEnd) {
+        if (forwarded != nullptr) forwarded->append(ChunkReader::kLastChunk);
+        return at;
+      }
     }
   }
   return SIZE_MAX - 1;
+}
+
+void CheckBody(const char* data, size_t size, ChunkReader::Strictness strictness) {
+  std::string by_one, at_once, again;
+  const size_t end = EndOfBody(data, size, 1, strictness, &by_one);
+  Require(end == EndOfBody(data, size, std::max<size_t>(size, 1), strictness, &at_once));
+  if (end == SIZE_MAX) return;
+  Require(by_one == at_once);
+  if (end == SIZE_MAX - 1) return;
+  // What is forwarded is as strict as can be, and nothing is left to do to it.
+  Require(EndOfBody(at_once.data(), at_once.size(), 7, ChunkReader::Strictness::kRequest, &again) == at_once.size());
+  Require(again == at_once);
 }
 
 }  // namespace
@@ -62,12 +82,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
       Require(final.front() == '/' && final.find("//") == std::string_view::npos);
       Require(final.find("/../") == std::string_view::npos && !final.ends_with("/.."));
     }
-    Require(EndOfBody(data + request.size, size - request.size, 1) ==
-            EndOfBody(data + request.size, size - request.size, size));
+    CheckBody(data + request.size, size - request.size, ChunkReader::Strictness::kRequest);
   }
   static ResponseHead response;
   if (ParseResponse(data, size, false, response) == Parse::kComplete) {
-    Require(response.size <= size && response.status >= 100 && response.status <= 599);
+    Require(response.size <= size && response.status >= 100 && response.status <= 999);
+    CheckBody(data + response.size, size - response.size, ChunkReader::Strictness::kAnswer);
   }
   return 0;
 }

@@ -53,11 +53,20 @@ namespace {
 // Answers of Envoy's own say why as ours do. A request that reached nobody may be repeated elsewhere by the tier
 // before, whatever it is; one that was lost on its way, which is looked at first, only if it is safe.
 void SayWhy(hcm::HttpConnectionManager* http) {
-  for (const auto& [flag, reason] : {std::pair("UC", "upstream_lost"), std::pair("UR", "upstream_lost"),
-                                     std::pair("UH", "no_cluster_can_serve"), std::pair("UF", "connect_failed")}) {
+  struct Why {
+    const char *flag, *reason;
+    bool sent;
+  };
+  constexpr Why kWhy[] = {{"UC", "upstream_lost", true},
+                          {"UR", "upstream_lost", true},
+                          {"UH", "no_cluster_can_serve", false},
+                          {"UF", "connect_failed", false}};
+  for (const auto& [flag, reason, sent] : kWhy) {
     auto* mapper = http->mutable_local_reply_config()->add_mappers();
     mapper->mutable_filter()->mutable_response_flag_filter()->add_flags(flag);
+    if (sent) mapper->mutable_status_code()->set_value(502);  // As ours: nobody repeats by himself what may have run.
     for (const auto& [key, value] : {std::pair("x-weir-reason", reason), std::pair("retry-after", "1")}) {
+      if (sent && std::string_view(key) == "retry-after") continue;
       auto* header = mapper->add_headers_to_add();
       header->mutable_header()->set_key(key);
       header->mutable_header()->set_value(value);
@@ -78,6 +87,9 @@ void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterCh
     FromAds(http.mutable_rds()->mutable_config_source());
   }
   if (profile.hardened && options.answers_for != nullptr) AddHealthAnswer(*options.answers_for, &http);
+  // Towards strangers a bound on how long nothing may move; a caller of the mesh has a clock of its own, and this is
+  // only the end of what it forgot.
+  SetMilliseconds(options.edge ? kIdleMs : kForgottenMs, http.mutable_stream_idle_timeout());
   auto* router = http.add_http_filters();
   router->set_name("envoy.filters.http.router");
   Pack(::envoy::extensions::filters::http::router::v3::Router(), router->mutable_typed_config());
@@ -89,7 +101,8 @@ void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterCh
     http.set_path_with_escaped_slashes_action(hcm::HttpConnectionManager::REJECT_REQUEST);
     http.mutable_use_remote_address()->set_value(options.edge);
     SetMilliseconds(60'000, http.mutable_request_headers_timeout());
-    http.mutable_common_http_protocol_options()->set_headers_with_underscores_action(core::HttpProtocolOptions::ALLOW);
+    http.mutable_common_http_protocol_options()->set_headers_with_underscores_action(
+        core::HttpProtocolOptions::REJECT_REQUEST);  // As our own engine does.
     http.mutable_common_http_protocol_options()->mutable_max_headers_count()->set_value(100);
     http.add_upgrade_configs()->set_upgrade_type("websocket");
   }

@@ -55,6 +55,10 @@ struct Peers {
 // Own certificate by SDS `identity`, peers against SDS `trust`.
 void MeshTls(const Peers& peers, tls::CommonTlsContext* context);
 
+// Without a word on it: how long an endpoint may be quiet before the first byte of an answer and between two.
+inline constexpr int64_t kIdleMs = 60'000;
+inline constexpr int64_t kForgottenMs = 3'600'000;
+
 struct HttpOptions {
   std::string stat_prefix;
   std::string route_config;                                  // By RDS...

@@ -74,6 +74,18 @@ void HideOwnPaths(route::VirtualHost* out) {
   to->mutable_direct_response()->set_status(404);
 }
 
+// Said in full: Envoy cuts each answer after 15 s where a route is silent.
+void SetTimes(const mesh::v1::Route& from, route::RouteAction* action) {
+  SetMilliseconds(0, action->mutable_timeout());
+  if (from.has_timeout()) *action->mutable_timeout() = from.timeout();
+  if (from.has_idle_timeout()) {
+    *action->mutable_idle_timeout() = from.idle_timeout();
+  } else if (from.timeout().seconds() * 1'000 > kIdleMs) {
+    *action->mutable_idle_timeout() =
+        from.timeout();  // Whoever waits that long for the whole waits for its first byte.
+  }
+}
+
 void SetAction(const mesh::v1::Route& from, const Intent& intent, route::Route* to) {
   if (from.has_redirect()) {
     auto* redirect = to->mutable_redirect();
@@ -96,10 +108,7 @@ void SetAction(const mesh::v1::Route& from, const Intent& intent, route::Route* 
   }
   auto* action = to->mutable_route();
   action->set_cluster(ClusterName(*set->second.message));
-  if (from.has_timeout())
-    *action->mutable_timeout() = from.timeout();
-  else
-    SetMilliseconds(15'000, action->mutable_timeout());
+  SetTimes(from, action);
   if (from.idempotent()) (*WeirMetadata(to->mutable_metadata()))["idempotent"].set_bool_value(true);
 }
 

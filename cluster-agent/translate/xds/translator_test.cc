@@ -43,7 +43,9 @@ TEST(Translator, KeepsTheOrderOfRoutesAndSaysEachMatch) {
   EXPECT_EQ(host.routes(2).direct_response().status(), 204u);
   EXPECT_EQ(host.routes(3).match().prefix(), "/");
   EXPECT_EQ(host.routes(3).route().cluster(), "set");
-  EXPECT_EQ(host.routes(3).route().timeout().seconds(), 15);
+  EXPECT_TRUE(host.routes(3).route().has_timeout());  // None: unset is 15 s in Envoy.
+  EXPECT_EQ(host.routes(3).route().timeout().seconds(), 0);
+  EXPECT_FALSE(host.routes(3).route().has_idle_timeout());
 }
 
 TEST(Translator, MakesEachClusterALocalityWithItsWeightAndStandbysALaterPriority) {
@@ -174,6 +176,64 @@ TEST(Translator, LeavesHostsOffTheMeshPortThatAnotherPortAnswersThere) {
   hcm::HttpConnectionManager http;
   ASSERT_TRUE(mesh.filter_chains(1).filters(0).typed_config().UnpackTo(&http));
   EXPECT_EQ(http.rds().route_config_name(), "in/app=t2/80");
+}
+
+// Who stands outside has a bound on silence; a caller of the mesh has its own gateway's clock.
+TEST(Translator, SaysTimesInFull) {
+  for (const NodeProfile profile : {kOurs, kStock}) {
+    const auto idle_of = [&](const std::string& node, const std::string& port) {
+      Translator translator(Identity("c1"));
+      const auto config = translator.Translate(InClusterIntent(), InCluster(), node, profile);
+      const auto listener = Get<envoy_v3::listener::Listener>(*config, xds::kListener, port);
+      hcm::HttpConnectionManager http;
+      const auto& chain = listener.filter_chains(listener.filter_chains_size() - 1);
+      EXPECT_TRUE(chain.filters(0).typed_config().UnpackTo(&http));
+      return http.stream_idle_timeout().seconds();
+    };
+    EXPECT_EQ(idle_of("in/t2", "80"), 60);
+    EXPECT_EQ(idle_of("in/t2", "15443"), 3600);
+    EXPECT_EQ(idle_of("shop/pod1", "15443"), 3600);
+  }
+  const auto action = [](const std::string& times) {
+    Intent intent = EdgeIntent();
+    Put<mesh::v1::Host>(
+        "name: 'edge/app=t1/80/shop.example' hostname: 'shop.example' routes { destination_set: 'set' " + times + " }",
+        &intent);
+    Translator translator(Identity("edge"));
+    const auto config = translator.Translate(intent, Edge(), "edge/t1", kOurs);
+    const auto host = Get<route::VirtualHost>(*config, xds::kVirtualHost, "edge/app=t1/80/shop.example");
+    const auto& route = host.routes(0).route();
+    EXPECT_TRUE(route.has_timeout());
+    return fmt::format("{} {}", route.timeout().seconds(),
+                       route.has_idle_timeout() ? route.idle_timeout().seconds() : -1);
+  };
+  EXPECT_EQ(action(""), "0 -1");
+  EXPECT_EQ(action("timeout {}"), "0 -1");
+  EXPECT_EQ(action("timeout { seconds: 60 }"), "60 -1");
+  EXPECT_EQ(action("timeout { seconds: 61 }"), "61 61");
+  EXPECT_EQ(action("timeout { seconds: 61 } idle_timeout { seconds: 5 }"), "61 5");
+  EXPECT_EQ(action("idle_timeout {}"), "0 0");
+}
+
+TEST(Translator, TellsStockEnvoyToRefuseUnderscoresAndToSayWhatWasLost) {
+  Translator translator(Identity("c1"));
+  const auto config = translator.Translate(InClusterIntent(), InCluster(), "in/t2", kStock);
+  for (const std::string port : {"80", "15443"}) {
+    const auto listener = Get<envoy_v3::listener::Listener>(*config, xds::kListener, port);
+    for (const auto& chain : listener.filter_chains()) {
+      hcm::HttpConnectionManager http;
+      ASSERT_TRUE(chain.filters(0).typed_config().UnpackTo(&http));
+      EXPECT_EQ(http.common_http_protocol_options().headers_with_underscores_action(),
+                core::HttpProtocolOptions::REJECT_REQUEST);
+      for (const auto& mapper : http.local_reply_config().mappers()) {
+        const bool sent = mapper.filter().response_flag_filter().flags(0).starts_with("UC") ||
+                          mapper.filter().response_flag_filter().flags(0) == "UR";
+        EXPECT_EQ(mapper.status_code().value(), sent ? 502u : 0u);
+        EXPECT_EQ(mapper.headers_to_add_size(), sent ? 1 : 2);
+        EXPECT_EQ(mapper.headers_to_add(0).header().key(), "x-weir-reason");
+      }
+    }
+  }
 }
 
 TEST(Translator, PutsAPodProxyBeforeEachPortOfAService) {
