@@ -70,13 +70,13 @@ void Verdict::Add(const v2::ResourceStatus& status) {
               << gateway.message() << "\n";
   }
   failed_ = failed_ || status.state() == v2::ResourceStatus::FAILED;
-  waiting_ = waiting_ || status.reason() != "NO_WORKLOAD";  // Nobody to wait for.
+  waiting_ = true;
 }
 
 int Verdict::ExitCode() const {
   if (failed_) return kExitRefused;
   if (!waiting_) return kExitOk;
-  std::cerr << "weir: stored, but not served everywhere within the time; see weir status\n";
+  std::cerr << "weir: stored, but not served as said above; see weir status\n";
   return kExitTimedOut;
 }
 

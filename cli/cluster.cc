@@ -51,6 +51,7 @@ Result<int> SetAdminState(const Flags& flags, const std::string& verb, v2::Admin
   WEIR_TRY(client.Call("Clusters/GetCluster", get, before));
   v2::SetAdminStateRequest request;
   request.set_fqn(get.fqn());
+  request.set_force(flags.Has("force"));
   v2::Cluster after;
   WEIR_TRY(client.Call(wanted == v2::DRAINING ? "Clusters/DrainCluster" : "Clusters/ActivateCluster", request, after));
   const std::string state = v2::AdminState_Name(after.spec().admin_state());
@@ -85,16 +86,18 @@ The cluster must exist.
 Command ClusterDrainCommand() {
   return {"cluster drain",
           "take a cluster out of traffic",
-          R"(Usage: weir cluster drain NAME [--wait[=SECONDS]]
+          R"(Usage: weir cluster drain NAME [--wait[=SECONDS]] [--force]
 
 Tier-1 gateways send the cluster no new requests; its share goes to the others as their failover settings say, and what
 is in flight finishes there. Documents that do not name adminState leave it so; `weir cluster activate` undoes it.
 
   --wait[=SECONDS]    until every gateway that routes to it acknowledged (default 60, 1 to 300); exit code 4 if not in time
+  --force             also when a host that is served now has no other cluster that can serve it (LAST_RECEIVER);
+                      `weir explain failover HOST --without NAME` shows beforehand where requests would go
 
   weir cluster drain cluster1 --wait && upgrade cluster1 && weir cluster activate cluster1 --wait
 )",
-          {{}, {"wait"}, {}},
+          {{}, {"wait", "force"}, {}},
           Drain};
 }
 Command ClusterActivateCommand() {

@@ -27,6 +27,7 @@ Command DeleteCommand();
 Command StatusCommand();
 Command GetTrafficCommand();
 Command ExplainHealthCommand();
+Command ExplainFailoverCommand();
 Command ClusterTokenCommand();
 Command ClusterDrainCommand();
 Command ClusterActivateCommand();

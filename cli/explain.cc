@@ -5,17 +5,17 @@
 #include "cli/commands.h"
 #include "cli/objects.h"
 #include "cli/traffic.h"
+#include "libs/traffic/reason.h"
 
 namespace weir::cli {
 namespace {
 
-std::string Meaning(const std::string& reason, const std::string& cluster) {
-  if (reason == "drained") return fmt::format("it is drained; `weir cluster activate {}` undoes it", cluster);
-  if (reason == "no_gateway") return "no tier-2 gateway of it serves this host";
-  if (reason == "gateways_down") return "none of its tier-2 gateways answers";
-  if (reason == "no_endpoint") return "its gateways answer, but nothing healthy stands behind them";
-  if (reason == "held") return "it was judged down a moment ago and is held out a little longer";
-  return reason;
+std::string Meaning(const std::string& word, const std::string& cluster) {
+  const traffic::Reason reason = traffic::ReasonOf(word);
+  if (reason == traffic::Reason::kDrained) {
+    return fmt::format("{}; `weir cluster activate {}` undoes it", traffic::Sentence(reason), cluster);
+  }
+  return reason == traffic::Reason::kNone ? word : std::string(traffic::Sentence(reason));
 }
 
 std::string Ago(const google::protobuf::Timestamp& time) {
@@ -78,7 +78,73 @@ Result<int> ExplainHealth(const Flags& flags) {
   return kExitOk;
 }
 
+void Print(const v2::FailoverPlan& plan) {
+  std::cout << plan.host() << " (route " << plan.route() << ") at " << plan.gateway_cluster();
+  for (const auto& gateway : plan.gateways()) std::cout << " " << gateway;
+  std::cout << "\n";
+  std::vector<std::vector<std::string>> rows = {{"  CLUSTER", "WEIGHT", "NOW", "THEN", ""}};
+  for (const auto& share : plan.clusters()) {
+    rows.push_back({"  " + share.cluster(), share.has_weight() ? std::to_string(share.weight()) : "",
+                    Percent(share.now()), Percent(share.then()), share.lost() ? "lost" : share.why_not()});
+  }
+  std::cout << Table(rows);
+  std::string order;
+  for (const auto& rank : plan.order()) {
+    std::string names;
+    for (const auto& name : rank.clusters()) names += (names.empty() ? "" : " + ") + name;
+    order += (order.empty() ? "" : ", then ") + names;
+  }
+  if (!order.empty()) std::cout << "  order: " << order << "\n";
+  if (!plan.served_then()) {
+    std::cout << "  nowhere to go (" << plan.nobody() << ")" << (plan.served_now() ? "" : ", as now") << "\n";
+  }
+}
+
+Result<int> ExplainFailover(const Flags& flags) {
+  const std::string format = flags.Get("output", "table");
+  if (format != "table" && format != "yaml" && format != "json") return Usage("-o is table, yaml or json");
+  if (flags.words.size() > 1) return Usage("explain failover wants one HOST, or none for all");
+  WEIR_ASSIGN(const Session session, LoadSession(flags));
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  v2::ExplainFailoverRequest request;
+  request.set_parent(session.OrganizationFqn());
+  if (!flags.words.empty()) request.set_host(flags.words[0]);
+  for (const std::string& names : flags.All("without")) {
+    request.set_without(request.without() + (request.without().empty() ? "" : ",") + names);
+  }
+  v2::ExplainFailoverResponse response;
+  WEIR_TRY(client.Call("Traffic/ExplainFailover", request, response));
+  if (format == "json") {
+    std::cout << document::ToJson(response, true);
+  } else if (format == "yaml") {
+    std::cout << document::ToYaml(response);
+  } else {
+    for (const auto& plan : response.items()) Print(plan);
+    int alone = 0;
+    for (const auto& plan : response.items()) alone += plan.served_then() ? 0 : 1;
+    if (alone > 0) std::cout << alone << " of " << response.items_size() << " routes would have nowhere to go\n";
+  }
+  if (response.items().empty()) std::cerr << "No tier-1 gateway is there to spread requests.\n";
+  return kExitOk;
+}
+
 }  // namespace
+
+Command ExplainFailoverCommand() {
+  return {"explain failover",
+          "where requests go when clusters are lost",
+          R"(Usage: weir explain failover [HOST] [--without CLUSTER[,CLUSTER...]] [-o table|yaml|json]
+
+For each route of HOST (or of every host) and the tier-1 gateways that serve it: the share of each cluster now and without
+those clusters, in which order the others take over, and which routes would have nowhere to go. Computed by the code that
+routes, from what is pushed and reported at this moment; nothing is changed.
+
+  weir explain failover shop.example.com --without cluster1
+  weir explain failover --without cluster1,cluster2
+)",
+          {{"output", "without"}, {}, {{'o', "output"}}},
+          ExplainFailover};
+}
 
 Command ExplainHealthCommand() {
   return {"explain health",

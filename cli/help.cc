@@ -20,6 +20,7 @@ concerned gets its part and acknowledges it. A first walk:
   weir get tier1gateway shop -o yaml                             what is stored, ready to edit and apply
   weir get traffic shop.example.com                              what the gateways do with requests right now
   weir explain health shop.example.com                           why a cluster can or cannot serve them
+  weir explain failover shop.example.com --without cluster1      where they would go if it were lost
 
 Commands:
 )";
@@ -70,9 +71,11 @@ int Fail(const Error& error, std::string_view command) {
 
 const std::vector<Command>& Commands() {
   static const std::vector<Command> kCommands = {
-      LoginCommand(),        ApplyCommand(),           GetCommand(),          GetTrafficCommand(),
-      StatusCommand(),       ExplainHealthCommand(),   DeleteCommand(),       ClusterTokenCommand(),
-      ClusterDrainCommand(), ClusterActivateCommand(), UserPasswordCommand(), ServerAdoptStateCommand()};
+      LoginCommand(),           ApplyCommand(),           GetCommand(),
+      GetTrafficCommand(),      StatusCommand(),          ExplainHealthCommand(),
+      ExplainFailoverCommand(), DeleteCommand(),          ClusterTokenCommand(),
+      ClusterDrainCommand(),    ClusterActivateCommand(), UserPasswordCommand(),
+      ServerAdoptStateCommand()};
   return kCommands;
 }
 

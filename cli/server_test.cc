@@ -224,6 +224,40 @@ TEST_F(CommandLine, ExplainsWhyAClusterCannotServe) {
   EXPECT_THAT(output_, HasSubstr("\"reason\": \"no_endpoint\""));
 }
 
+TEST_F(CommandLine, ExplainsWhereRequestsGoWhenAClusterIsLost) {
+  EXPECT_EQ(Run({"explain", "failover", "shop.example.com", "--without", "c1"}), kExitRefused) << "no gateway runs it";
+  StartAgent();
+  ASSERT_TRUE(Eventually([&] {
+    Run({"explain", "failover", "shop.example.com", "--without", "c1"});
+    return output_.find("n/gw2") != std::string::npos;
+  })) << output_
+      << error_;
+  EXPECT_THAT(output_, AllOf(HasSubstr("shop.example.com (route s/0) at edge n/gw1 n/gw2"), HasSubstr("lost"),
+                             HasSubstr("c2: no tier-2 gateway of it serves this host"),
+                             HasSubstr("nowhere to go (NO_RECEIVER), as now"), HasSubstr("1 of 1 routes")));
+  EXPECT_EQ(Run({"explain", "failover", "-o", "json"}), kExitOk) << error_;
+  EXPECT_THAT(output_, HasSubstr("\"source\": \"organizations/acme/"));
+  EXPECT_EQ(Run({"explain", "failover", "none.example.com"}), kExitRefused);
+  EXPECT_THAT(error_, HasSubstr("HOST_UNKNOWN"));
+  EXPECT_EQ(Run({"explain", "failover", "shop.example.com", "--without", "nowhere"}), kExitRefused);
+  EXPECT_THAT(error_, HasSubstr("nowhere"));
+  EXPECT_EQ(Run({"explain", "failover", "a", "b"}), kExitUsage);
+}
+
+TEST_F(CommandLine, AWaitThatCannotBeServedEndsWithFourAndSaysWhy) {
+  const std::string file = folder_ + "/typo.yaml";
+  ASSERT_TRUE(WriteFileAtomic(file, R"(apiVersion: gateway.weir.dev/v2
+kind: Tier1Gateway
+metadata: {name: typo, organization: acme, tenant: t, workspace: w, group: g}
+spec:
+  workloadSelector: {namespace: nn, labels: {app: t1}}
+  externalServers: [{name: s, hostname: typo.example.com, port: 80, clusters: [{name: c1, weight: 1}]}]
+)")
+                  .ok());
+  EXPECT_EQ(Run({"apply", "--wait=30", "-f", file}), kExitTimedOut);
+  EXPECT_THAT(output_, HasSubstr("NO_WORKLOAD: no gateway workload is selected"));
+}
+
 TEST_F(CommandLine, GetsAndDeletesSettings) {
   const std::string file = folder_ + "/setting.yaml";
   ASSERT_TRUE(WriteFileAtomic(file, R"(apiVersion: api.tsb.tetrate.io/v2

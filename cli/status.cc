@@ -161,9 +161,12 @@ Command StatusCommand() {
           R"(Usage: weir status [KIND NAME | FULL-NAME] [-o table|json] [--tenant T] [--workspace W] [--group G]
        weir status [KIND NAME | FULL-NAME] --watch[=SECONDS] [--count N]
 
-READY     every gateway concerned acknowledged it
-ACCEPTED  stored; nobody has acknowledged yet, or no workload is concerned (NO_WORKLOAD)
-PARTIAL   some acknowledged; others are disconnected or have not answered
+READY     every gateway concerned acknowledged it, and requests are answered
+ACCEPTED  stored; nobody has acknowledged yet, or nothing of it can be served: NO_WORKLOAD (no gateway is selected),
+          NO_RECEIVER (no tier-2 gateway serves the host), SERVICE_MISSING, PORT_MISSING, NO_ENDPOINT (nothing healthy
+          behind it), GATEWAYS_DOWN, ALL_DRAINED; of a cluster NEVER_JOINED
+PARTIAL   some acknowledged; others are disconnected or have not answered; or a part of it cannot be served; of a cluster
+          DISCONNECTED, DUPLICATE_AGENT
 FAILED    a gateway rejected it; the message says why
 
   --watch[=SECONDS]   draw it anew every 2 (or 1 to 3600) seconds until Ctrl-C, and below it what the tier-1 gateways

@@ -19,9 +19,11 @@
 #include "cluster-agent/serve/data_plane.h"
 #include "libs/admin/door.h"
 #include "libs/base/file.h"
+#include "libs/base/ids.h"
 #include "libs/document/document.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
+#include "libs/process/state_lock.h"
 
 namespace weir::agent {
 namespace {
@@ -97,11 +99,13 @@ struct Agent::Core {
   Core(const bootstrap::v1::Agent& b, std::string v, const Clock& c) : bootstrap(b), version(std::move(v)), clock(c) {}
 
   const bootstrap::v1::Agent bootstrap;
+  process::StateLock lock;  // Of its state_dir.
   const std::string version;
   const Clock& clock;
+  const std::string instance = RandomHex(16);
   std::string trust_domain;
 
-  std::mutex mutex;  // Guards membership and leaf.
+  mutable std::mutex mutex;  // Guards membership and leaf.
   std::condition_variable wake;
   bool stopping = false;
   Membership membership;
@@ -138,11 +142,13 @@ struct Agent::Core {
       if (now >= renew_intermediate) {
         const Membership current = membership;
         const Leaf own = leaf;
+        bool stored = false;
         lock.unlock();
         auto renewed = Renew(bootstrap.server(), current, own, clock);
         if (renewed.ok()) {
           const Status saved = SaveMembership(MembershipPath(bootstrap), *renewed);
-          if (!saved.ok())
+          stored = saved.ok();
+          if (!stored)
             obs::Log(obs::Level::kError, "membership could not be stored", {{"error", saved.error().ToString()}});
           obs::Log(obs::Level::kInfo, "intermediate renewed", {{"trust_domain", renewed->trust_domain}});
         } else {
@@ -152,6 +158,7 @@ struct Agent::Core {
         lock.lock();
         if (renewed.ok()) {
           membership = std::move(*renewed);
+          if (stored) membership_refused.clear();
           intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
           renew_intermediate = intermediate.ok() ? identity::RenewAt(*intermediate) : now;
           RenewLeaf();
@@ -241,7 +248,11 @@ struct Agent::Core {
   }
 
   std::vector<std::string> LastGoodRefused() const {
-    std::vector<std::string> refused = membership_refused;
+    std::vector<std::string> refused;
+    {
+      std::lock_guard lock(mutex);
+      refused = membership_refused;
+    }
     for (const auto& more : {intents->LastGood().refused, discovery->State().kept_refused}) {
       refused.insert(refused.end(), more.begin(), more.end());
     }
@@ -285,9 +296,13 @@ struct Agent::Core {
     ReportsOptions report;
     report.channel = [this] { return Channel(); };
     report.version = version;
+    report.instance = instance;
     report.applied = [this](bool full, v1::Applied* out) { return data_plane->Applied(full, out); };
     report.traffic = [this](bool full, std::vector<v1::GatewayTraffic>* out) { return data_plane->Traffic(full, out); };
     report.problems = [this](v1::Problems* out) { AddProblems(out); };
+    report.on_duplicate = [this] {
+      if (intents != nullptr) intents->Reconnect();
+    };
     report.clock = &clock;
     reports = std::make_unique<Reports>(std::move(report));
     WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), membership, leaf));
@@ -296,7 +311,8 @@ struct Agent::Core {
 
     IntentLinkOptions link;
     link.channel = [this] { return Channel(); };
-    link.node_id = membership.cluster;
+    link.instance = instance;
+    link.cluster = membership.cluster;
     link.last_good_path = bootstrap.state_dir() + "/last-good";
     link.owner = trust_domain;
     link.joined_anew = joined_now;
@@ -376,8 +392,14 @@ Status Agent::Check(const bootstrap::v1::Agent& bootstrap) {
 Result<std::unique_ptr<Agent>> Agent::Start(const bootstrap::v1::Agent& bootstrap, std::string version,
                                             const std::atomic<bool>& stop, const Clock& clock) {
   WEIR_TRY(MakeFolders(bootstrap.state_dir(), 0700));
+  // Before anything else: a second agent must not touch what the first one works with.
+  WEIR_ASSIGN(
+      process::StateLock lock,
+      process::StateLock::Take(bootstrap.state_dir(), "weir-agent",
+                               "stop it, or choose another folder with --state-dir: an agent for each cluster"));
   auto core = std::make_unique<Core>(bootstrap, std::move(version), clock);
   WEIR_ASSIGN(StoredMembership stored, Belong(bootstrap, stop, clock));
+  core->lock = std::move(lock);
   core->membership = std::move(stored.membership);
   core->membership_generation = stored.generation;
   core->joined_now = stored.joined_now;

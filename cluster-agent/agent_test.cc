@@ -71,6 +71,11 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
       if (peer.uris.size() != 1) return Unauthenticated("PEER_IDENTITY_MISSING", "no identity");
       return xds::AdsGrant{peer.uris[0]};
     };
+    options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
+      std::lock_guard lock(mutex_);
+      auto& names = acknowledged_[event.type_url];
+      for (const auto& [name, version] : event.accepted_resources) names.insert(name);
+    };
     ads_ = std::make_unique<xds::AdsService>(std::move(options));
     grpc::ServerBuilder builder;
     rpc::ApplyDefaults(builder);
@@ -107,10 +112,22 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     (*next)[message.name()] = xds::MakeResource(message.name(), Bytes(message));
     intent_[url] = std::move(next);
   }
+  // A type that is not loaded yet: the server does not answer for it.
+  void Withhold(std::string_view url) {
+    std::lock_guard lock(mutex_);
+    withheld_ = url;
+  }
+  bool Acknowledged(std::string_view url, const std::string& name) {
+    std::lock_guard lock(mutex_);
+    const auto type = acknowledged_.find(std::string(url));
+    return type != acknowledged_.end() && type->second.contains(name);
+  }
   void Publish(const std::string& cluster) {
     auto snapshot = std::make_shared<xds::Snapshot>();
     std::lock_guard lock(mutex_);
-    for (const auto& [url, resources] : intent_) snapshot->types[url] = resources;
+    for (const auto& [url, resources] : intent_) {
+      if (url != withheld_) snapshot->types[url] = resources;
+    }
     ads_->SetSnapshot(identity::AgentSpiffeId(cluster + ".test"), snapshot);
   }
 
@@ -185,6 +202,8 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
   std::set<std::string> used_;
+  std::string withheld_;
+  std::map<std::string, std::set<std::string>> acknowledged_;  // Type URL -> names.
   std::map<std::string, xds::ResourcesPtr> intent_{
       {std::string(xds::kMeshTrustBundle), std::make_shared<xds::Resources>()},
       {std::string(xds::kMeshServiceEndpoints), std::make_shared<xds::Resources>()},
@@ -331,6 +350,26 @@ TEST_F(AgentTest, JoinsOnceAndServesWhatTheServerIntends) {
   EXPECT_EQ(server_->With([&] { return server_->deltas; }), 1);  // The server still has the same facts.
 }
 
+TEST_F(AgentTest, ASecondOneInTheSameFolderIsRefusedBeforeItTouchesAnything) {
+  ASSERT_TRUE(StartAgent().ok());
+  ASSERT_TRUE(Eventually([&] { return agent_->Ready().ok() && agent_->ServerConnected(); }));
+  const auto files = [&] {
+    std::map<std::string, std::string> found;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ + "/state")) {
+      if (entry.is_regular_file()) found[entry.path()] = *ReadFile(entry.path());
+    }
+    return found;
+  };
+  ASSERT_TRUE(Eventually([&] { return files().contains(folder_ + "/state/last-good.1"); }));
+  const auto before = files();
+  const auto first = std::move(agent_);
+  const Status second = StartAgent();
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().reason, "STATE_IN_USE");
+  EXPECT_EQ(files(), before);
+  EXPECT_EQ(server_->joins, 1);
+}
+
 TEST_F(AgentTest, TellsTheServerWhyAGatewayRejected) {
   ASSERT_TRUE(StartAgent().ok());
   refuse_ = "routes[0] is not served";
@@ -364,6 +403,48 @@ TEST_F(AgentTest, ServesTheLastGoodIntentWithoutTheServer) {
   client = Connect("edge/t1");
   EXPECT_TRUE(Eventually([&] { return client->Accepted()->Find(xds::kListener, "80") != nullptr; }));
   client->Stop();
+}
+
+TEST_F(AgentTest, HalfAnIntentIsNeitherPublishedNorKept) {
+  server_->Withhold(xds::kMeshHost);
+  server_->Publish("edge");
+  ASSERT_TRUE(StartAgent().ok());
+  auto client = Connect("edge/t1");
+  ASSERT_TRUE(Eventually([&] { return server_->Acknowledged(xds::kMeshTrustBundle, "test"); }));
+  // A change of what is there comes through, so that all before it has been dealt with.
+  mesh::v1::TrustBundle more;
+  more.set_name("more.test");
+  more.set_root_pem(server_->root_pem());
+  server_->Tell(more);
+  server_->Publish("edge");
+  ASSERT_TRUE(Eventually([&] { return server_->Acknowledged(xds::kMeshTrustBundle, "more.test"); }));
+  EXPECT_FALSE(agent_->Ready().ok());
+  EXPECT_EQ(client->Accepted()->Find(xds::kListener, "80"), nullptr);
+  agent_.reset();  // Writes what it would keep.
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/state/last-good.1"));
+  client->Stop();
+
+  server_->Withhold("");
+  server_->Publish("edge");
+  ASSERT_TRUE(StartAgent(false).ok());
+  client = Connect("edge/t1");
+  EXPECT_TRUE(Eventually([&] { return client->Accepted()->Find(xds::kListener, "80") != nullptr; }));
+  EXPECT_TRUE(Eventually([&] { return std::filesystem::exists(folder_ + "/state/last-good.1"); }));
+  client->Stop();
+}
+
+TEST_F(AgentTest, SaysItsFirstFactsWholeToAServerThatHasOthers) {
+  server_->With([&] {
+    server_->facts.set_hash("of what ran before");
+    return 0;
+  });
+  std::filesystem::rename(folder_ + "/discovery.yaml", folder_ + "/later.yaml");
+  ASSERT_TRUE(StartAgent().ok());
+  ASSERT_TRUE(Eventually([&] { return agent_->ServerConnected(); }));  // The server has said what it has.
+  std::filesystem::rename(folder_ + "/later.yaml", folder_ + "/discovery.yaml");
+  ASSERT_TRUE(Eventually([&] { return server_->With([&] { return server_->deltas > 0; }); }));
+  EXPECT_TRUE(server_->With([&] { return server_->facts.full(); })) << "else what ran before stays for ever";
+  EXPECT_EQ(server_->With([&] { return server_->facts.workloads_size(); }), 2);
 }
 
 TEST_F(AgentTest, DecidesByTheTokenWhoAWorkloadIs) {

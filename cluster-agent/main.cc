@@ -1,5 +1,3 @@
-#include <signal.h>
-
 #include <atomic>
 #include <cstdio>
 #include <thread>
@@ -8,25 +6,15 @@
 #include "cluster-agent/agent.h"
 #include "libs/bootstrap/load.h"
 #include "libs/obs/log.h"
-
-namespace {
-
-constexpr char kVersion[] = "0.1.0";
-
-}  // namespace
+#include "libs/process/stop_signals.h"
+#include "libs/process/version.h"
 
 int main(int argc, char** argv) {
   using namespace weir;  // NOLINT: the program's own.
-  // Blocked before any thread begins, so that only the thread below takes them.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-
+  const process::StopSignals signals;
+  const std::string version(process::kVersion);
   bootstrap::v1::Agent config;
-  const bootstrap::Program program{"weir-agent", "The local control plane of one cluster.", kVersion, "WEIR_AGENT_"};
+  const bootstrap::Program program{"weir-agent", "The local control plane of one cluster.", version, "WEIR_AGENT_"};
   const bootstrap::Outcome outcome =
       bootstrap::Load(program, argc, argv, config, [](const google::protobuf::Message& message) {
         return agent::Agent::Check(static_cast<const bootstrap::v1::Agent&>(message));
@@ -36,14 +24,13 @@ int main(int argc, char** argv) {
   if (const auto level = obs::ParseLevel(config.log().level()); level.ok()) obs::SetLevel(*level);
 
   std::atomic<bool> stop{false};
-  std::thread([&stop, signals] {
-    int signal = 0;
-    sigwait(&signals, &signal);
+  std::thread([&stop, &signals] {
+    signals.Wait();
     stop = true;
     stop.notify_all();
   }).detach();
 
-  auto started = agent::Agent::Start(config, kVersion, stop);
+  auto started = agent::Agent::Start(config, version, stop);
   if (!started.ok()) {
     if (stop) return 0;
     obs::Log(obs::Level::kError, "the agent could not start",

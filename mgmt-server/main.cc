@@ -1,11 +1,10 @@
-#include <pthread.h>
-#include <signal.h>
-
 #include <cstdio>
 
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "libs/bootstrap/load.h"
 #include "libs/obs/log.h"
+#include "libs/process/stop_signals.h"
+#include "libs/process/version.h"
 #include "mgmt-server/recovery/verbs.h"
 #include "mgmt-server/server.h"
 
@@ -29,19 +28,12 @@ void PrintSummary(const weir::server::Server::Info& info) {
 
 int main(int argc, char** argv) {
   if (const auto done = weir::recovery::RunVerb(argc, argv)) return *done;
-  // Blocked before any thread exists, so that only sigwait below sees them.
-  sigset_t stop_signals;
-  sigemptyset(&stop_signals);
-  sigaddset(&stop_signals, SIGTERM);
-  sigaddset(&stop_signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-
+  const weir::process::StopSignals signals;
   weir::bootstrap::v1::Server bootstrap;
   const weir::bootstrap::Outcome outcome =
       weir::bootstrap::Load({.name = "weir-server",
                              .purpose = "The management plane: API, permissions, store, push and certificates.",
-                             .version = "0.1.0",
+                             .version = std::string(weir::process::kVersion),
                              .environment_prefix = "WEIR_SERVER_"},
                             argc, argv, bootstrap, [](const google::protobuf::Message& message) {
                               return weir::server::Check(static_cast<const weir::bootstrap::v1::Server&>(message));
@@ -59,8 +51,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   PrintSummary((*server)->info());
-  int signal_number = 0;
-  sigwait(&stop_signals, &signal_number);
+  const int signal_number = signals.Wait();
   weir::obs::Log(weir::obs::Level::kInfo, "stopping", {{"signal", std::to_string(signal_number)}});
   (*server)->Stop();
   return 0;

@@ -1,13 +1,11 @@
 #include "mgmt-server/server.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
 #include <netinet/in.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +24,8 @@
 #include "libs/http/server.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
+#include "libs/process/state_lock.h"
+#include "libs/process/version.h"
 #include "libs/resource/validate.h"
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
@@ -43,6 +43,7 @@
 #include "mgmt-server/recovery/state_folder.h"
 #include "mgmt-server/services/grpc_service.h"
 #include "mgmt-server/services/services.h"
+#include "mgmt-server/status/failover.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 
 namespace weir::server {
@@ -56,42 +57,6 @@ constexpr size_t kAgentThreads = 8;
 constexpr size_t kQueue = 1024;
 constexpr std::chrono::hours kCertificateCheck(1);
 constexpr std::chrono::minutes kHistoryInterval(1);
-
-// Held while the process lives; the kernel lets go of it however the process ends.
-class StateLock {
- public:
-  static Result<StateLock> Take(const std::string& folder) {
-    const std::string path = folder + "/lock";
-    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) return FailedPrecondition("STATE_FOLDER", "cannot write to the state folder {}", folder);
-    StateLock lock(fd);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      char owner[32] = {};
-      const ssize_t length = pread(fd, owner, sizeof owner - 1, 0);
-      return FailedPrecondition("STATE_IN_USE",
-                                "another weir-server{} runs on {}; stop it, or choose another folder with --state-dir",
-                                length > 0 ? fmt::format(" (process {})", std::string(owner, length)) : "", folder);
-    }
-    const std::string self = std::to_string(getpid());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, self.data(), self.size(), 0) < 0) {
-      return FailedPrecondition("STATE_FOLDER", "cannot write to the state folder {}", folder);
-    }
-    return lock;
-  }
-  StateLock() = default;
-  StateLock(StateLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  StateLock& operator=(StateLock&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~StateLock() {
-    if (fd_ >= 0) close(fd_);
-  }
-
- private:
-  explicit StateLock(int fd) : fd_(fd) {}
-  int fd_ = -1;
-};
 
 // gRPC only says that binding failed; this finds out before whether the port is the reason.
 Status CheckPortFree(const std::string& address, uint32_t port, const char* flag) {
@@ -186,7 +151,7 @@ struct Server::State {
   Info info;
   Bootstrap bootstrap;
   const Clock* clock = nullptr;
-  StateLock lock;
+  process::StateLock lock;
   std::unique_ptr<store::Store> store;
   std::unique_ptr<ca::ServerCa> ca;
   std::unique_ptr<authn::Authn> authn;
@@ -273,7 +238,8 @@ Status Server::State::OpenState() {
     return FailedPrecondition("STATE_FOLDER_OPEN", "{} may be read by others; run: chmod 700 {}", bootstrap.state_dir(),
                               bootstrap.state_dir());
   }
-  WEIR_ASSIGN(lock, StateLock::Take(bootstrap.state_dir()));
+  WEIR_ASSIGN(lock, process::StateLock::Take(bootstrap.state_dir(), "weir-server",
+                                             "stop it, or choose another folder with --state-dir"));
   WEIR_TRY(CheckPortFree(bootstrap.address(), bootstrap.rest_port(), "--rest-port"));
   WEIR_TRY(CheckPortFree(bootstrap.address(), bootstrap.grpc_port(), "--grpc-port"));
   return CheckPortFree(bootstrap.address(), bootstrap.agent_port(), "--agent-port");
@@ -334,14 +300,7 @@ void Server::State::MakeServices() {
   grpc_pool = std::make_unique<rpc::Pool>(kGrpcThreads, kQueue);
   agent_pool = std::make_unique<rpc::Pool>(kAgentThreads, kQueue);
   fleet = std::make_unique<fleet::Fleet>(*store, *ca, *agent_pool, fleet::FleetOptions{.clock = clock});
-  xds::AdsServiceOptions ads_options;
-  ads_options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
-  ads_options.authenticate = fleet->Authenticator();
-  ads_options.on_ack = fleet->AckObserver();
-  ads_options.on_stream = fleet->StreamObserver();
-  ads_options.origin = [this] { return store->Read()->position().ToText(); };
-  ads_options.clock = clock;
-  ads = std::make_unique<xds::AdsService>(std::move(ads_options));
+  ads = fleet->NewIntentService();
   push::PusherOptions push_options;
   push_options.roots_pem = ca->root_pem();
   pusher = std::make_unique<push::Pusher>(*store, *ads, push_options);
@@ -368,6 +327,9 @@ void Server::State::MakeServices() {
   };
   backends.serving = [this](const std::string& parent, const std::string& host) {
     return fleet->SourcesOf({parent, host});
+  };
+  backends.failover = [this](const std::string& parent, const std::string& host, const std::set<std::string>& without) {
+    return fleet->PlanFailover({parent, host, without});
   };
   writes = std::make_unique<services::Writes>(*store);
   methods =
@@ -435,7 +397,7 @@ Status Server::State::StartDoor() {
   admin::StandardHandlers handlers;
   handlers.ready = []() -> Status { return {}; };
   handlers.metrics = [this] { return metrics.Render(); };
-  handlers.version = "0.1.0";
+  handlers.version = std::string(process::kVersion);
   handlers.get_log_level = [] { return std::string(obs::LevelName(obs::CurrentLevel())); };
   handlers.set_log_level = [](std::string_view text) -> Status {
     WEIR_ASSIGN(const obs::Level level, obs::ParseLevel(text));

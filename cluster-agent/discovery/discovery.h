@@ -20,7 +20,7 @@ struct DiscoveryState {
   uint64_t refused = 0;
   Error last_refusal;                     // Code kOk: the newest reading was good. Else with every violation.
   std::string started_from;               // "generation 1 of last-good"; "" = nothing was kept.
-  std::vector<std::string> kept_refused;  // Why kept readings were refused at the start.
+  std::vector<std::string> kept_refused;  // Why kept readings were refused at the start, until a good one is kept.
 };
 
 // A source of facts: workloads and services of this cluster. Readings are complete; what a source cannot prove it does
@@ -34,11 +34,7 @@ class Discovery {
   virtual DiscoveryState State() const = 0;
 };
 
-// Checks a reading (weir.agent.v1.Discovery): names, addresses, ports, selectors, duplicates. Every violation is
-// collected.
-void ValidateDiscovery(const v1::Discovery& discovery, std::vector<FieldViolation>& violations);
-
-// Fills the defaults (service account, service host) and keys the reading; call after it was found valid.
+// Fills the defaults (service account, service host) and keys the reading; call after facts::CheckAll found it valid.
 Facts FactsFrom(const v1::Discovery& discovery);
 
 }  // namespace weir::agent

@@ -14,6 +14,7 @@
 #include "cluster-agent/discovery/stored_facts.h"
 #include "libs/base/file.h"
 #include "libs/document/document.h"
+#include "libs/facts/check.h"
 #include "libs/obs/log.h"
 
 namespace weir::agent {
@@ -53,7 +54,7 @@ Result<Facts> ReadDiscovery(std::string_view text, bool has_good, bool sealed) {
   const document::Node& document = documents.empty() ? nothing : documents.front();
   v1::Discovery discovery;
   std::vector<FieldViolation> violations;
-  if (document::ToMessage(document, discovery, violations)) ValidateDiscovery(discovery, violations);
+  if (document::ToMessage(document, discovery, violations)) violations = facts::CheckAll(discovery);
   if (!violations.empty()) {
     document::Locate(document, violations);
     Error error = InvalidArgument("DISCOVERY_INVALID", "the discovery file has {} faults", violations.size());
@@ -126,10 +127,14 @@ struct FileDiscovery::Core {
     on_facts(facts);
   }
 
-  void Keep(const Facts& facts) const {
+  void Keep(const Facts& facts) {
     if (options.last_good_path.empty()) return;
     const Status kept = SaveFacts(options.last_good_path, facts, sealed, options.owner);
-    if (kept.ok()) return;
+    if (kept.ok()) {  // What was wrong with the files before is mended.
+      std::lock_guard lock(mutex);
+      state.kept_refused.clear();
+      return;
+    }
     obs::Log(obs::Level::kError, "the discovered facts could not be kept", {{"error", kept.error().ToString()}});
   }
 

@@ -155,6 +155,38 @@ TEST_F(FileDiscoveryTest, KeepsTheGoodReadingAcrossARestart) {
   EXPECT_EQ(discovery.State().last_refusal.reason, "FILE_MISSING");
 }
 
+TEST_F(FileDiscoveryTest, RemembersTheSealAcrossARestart) {
+  const FileDiscoveryOptions options{path_, std::chrono::milliseconds(20), folder_ + "/facts", "edge.test"};
+  const std::string whole =
+      std::string(kGood) + "- name: second\n  namespace: shop\n  ports: [81]\n  selector: {app: web}\n";
+  ASSERT_TRUE(WriteFileAtomic(path_, whole + "...\n").ok());
+  {
+    FileDiscovery discovery(options);
+    Start(&discovery);
+    ASSERT_EQ(readings_.size(), 1u);
+    EXPECT_EQ(readings_[0].services.size(), 2u);
+  }
+  readings_.clear();
+  ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());  // Cut between two lines: valid, and shorter.
+  FileDiscovery discovery(options);
+  Start(&discovery);
+  for (int i = 0; i < 500 && discovery.State().refused == 0; ++i) usleep(10'000);
+  EXPECT_EQ(discovery.State().last_refusal.reason, "DISCOVERY_CUT");
+  ASSERT_EQ(readings_.size(), 1u);
+  EXPECT_EQ(readings_[0].services.size(), 2u);
+}
+
+TEST_F(FileDiscoveryTest, ForgetsARefusedKeptReadingOnceAGoodOneIsKept) {
+  ASSERT_TRUE(WriteFileAtomic(folder_ + "/facts.1", "weir-facts 1\nsha").ok());
+  FileDiscovery discovery({path_, std::chrono::milliseconds(20), folder_ + "/facts", "edge.test"});
+  Start(&discovery);
+  ASSERT_EQ(discovery.State().kept_refused.size(), 1u);
+  ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());
+  ASSERT_TRUE(WaitFor(1));
+  for (int i = 0; i < 500 && !discovery.State().kept_refused.empty(); ++i) usleep(10'000);
+  EXPECT_TRUE(discovery.State().kept_refused.empty());
+}
+
 TEST_F(FileDiscoveryTest, RefusesDamagedKeptFactsAndThoseOfAnotherCluster) {
   ASSERT_TRUE(SaveFacts(folder_ + "/facts", *ReadDiscovery(kGood, false), false, "edge.test").ok());
   EXPECT_EQ(LoadFacts(folder_ + "/facts", "other.test").error().reason, "LAST_GOOD_OWNER");

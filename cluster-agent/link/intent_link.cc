@@ -38,8 +38,8 @@ struct IntentLink::Core {
   std::unique_ptr<xds::AdsClient> client;
   Intent intent;  // The client's thread only, after Start.
   bool had_last_good = false;
-  IntentLink::LastGoodState last_good;
-  bool whole = false;  // on_intent was called.
+  IntentLink::LastGoodState last_good;  // Guarded by `mutex` after Start.
+  bool whole = false;                   // on_intent was called.
 
   std::mutex mutex;  // Guards what the writer needs, and:
   std::string refusing;
@@ -140,6 +140,9 @@ struct IntentLink::Core {
     if (!written.ok() && written.error().reason != "LAST_GOOD_EMPTY") {
       obs::Log(obs::Level::kError, "last-good intent could not be written", {{"error", written.error().ToString()}});
     }
+    if (!written.ok()) return;
+    std::lock_guard lock(mutex);
+    last_good.refused.clear();
   }
 };
 
@@ -152,8 +155,8 @@ void IntentLink::Start() {
   Core* core = core_.get();
   xds::AdsClientOptions client;
   client.channel = core->options.channel;
-  client.node.id = core->options.node_id;
-  client.node.cluster = core->options.node_id;
+  client.node.id = core->options.instance;
+  client.node.cluster = core->options.cluster;
   client.node.user_agent = "weir-agent";
   for (const std::string_view type : kMeshTypes) client.types.emplace_back(type);
   client.preload = core->ReadDisk();
@@ -183,7 +186,10 @@ void IntentLink::Stop() {
 }
 
 void IntentLink::Reconnect() { core_->client->Reconnect(); }
-IntentLink::LastGoodState IntentLink::LastGood() const { return core_->last_good; }
+IntentLink::LastGoodState IntentLink::LastGood() const {
+  std::lock_guard lock(core_->mutex);
+  return core_->last_good;
+}
 std::string IntentLink::Refusing() const {
   std::lock_guard lock(core_->mutex);
   return core_->refusing;

@@ -13,7 +13,8 @@ namespace weir::agent {
 
 struct IntentLinkOptions {
   std::function<rpc::ChannelOptions()> channel;
-  std::string node_id;         // Name of the cluster; the server decides by certificate.
+  std::string instance;        // Of this start: the node id, the same as on the report stream.
+  std::string cluster;         // Its name, for logs; the server decides by certificate.
   std::string last_good_path;  // Two generations beside it.
   std::string owner;           // Trust domain: nobody starts with somebody else's intent.
   // This start joined by a token: whose intent is taken from now on was decided by who made the token, whatever was
@@ -39,7 +40,7 @@ class IntentLink {
   // What Start found on disk.
   struct LastGoodState {
     std::string from;                  // "generation 1 of 2026-..."; "" = nothing.
-    std::vector<std::string> refused;  // Why generations were refused.
+    std::vector<std::string> refused;  // Why generations were refused, until a good one is written.
   };
   LastGoodState LastGood() const;  // After Start.
   // Why the server's offers are not taken now: it offers an older state than the one held here, or another ("" = they

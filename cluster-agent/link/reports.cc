@@ -12,6 +12,7 @@
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/agent/v1/agent.pb.h"
 #include "libs/obs/log.h"
+#include "libs/rpc/status.h"
 #include "libs/rpc/stream_writer.h"
 
 namespace weir::agent {
@@ -35,8 +36,9 @@ struct Reports::Core {
     }
     void OnWriteDone(bool ok) override { writer.OnWriteDone(ok); }
     void OnDone(const grpc::Status& status) override {
+      Error over = status.ok() ? Unavailable("STREAM_CLOSED", "stream closed") : rpc::FromGrpc(status);
       std::lock_guard lock(core_->mutex);
-      core_->ended = status.error_message().empty() ? "stream closed" : status.error_message();
+      core_->ended = std::move(over);
       core_->wake.notify_all();
     }
     void Begin() {
@@ -64,7 +66,8 @@ struct Reports::Core {
   bool applied_changed = false;
   std::optional<Facts> facts;  // As discovered now.
   bool facts_changed = false;
-  std::optional<std::string> ended;  // The stream is over, and why.
+  std::optional<Error> ended;  // The stream is over, and why.
+  bool duplicate = false;      // The server refused this agent beside another one; said once.
   std::vector<v1::ServerMessage> inbox;
   MonoTime heard;
   std::optional<std::string> server_hash;  // What the server has, while nothing was discovered yet.
@@ -117,6 +120,7 @@ struct Reports::Core {
     session.Begin();
     v1::AgentMessage hello;
     hello.mutable_hello()->set_version(options.version);
+    hello.mutable_hello()->set_instance(options.instance);
     session.writer.Write(std::move(hello));
     const bool answered = Converse(&session);
     session.context.TryCancel();
@@ -124,11 +128,17 @@ struct Reports::Core {
     session.RemoveHold();
     std::unique_lock lock(mutex);
     wake.wait(lock, [&] { return ended.has_value(); });  // OnDone has run; the session may go.
-    if (connected || !stopping) {
+    const bool was_duplicate = std::exchange(duplicate, ended->reason == "DUPLICATE_AGENT");
+    if (duplicate && !was_duplicate) {
+      obs::Log(obs::Level::kError, "the server refuses this agent beside another one", {{"reason", ended->message}});
+    } else if (connected || !(stopping || duplicate)) {
       obs::Log(answered ? obs::Level::kWarn : obs::Level::kInfo, "report stream to the server lost",
-               {{"reason", *ended}});
+               {{"reason", ended->message}});
     }
     connected = false;
+    const bool fenced = duplicate;
+    lock.unlock();
+    if (fenced) options.on_duplicate();
     return answered;
   }
 

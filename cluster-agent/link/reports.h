@@ -20,6 +20,7 @@ namespace weir::agent {
 struct ReportsOptions {
   std::function<rpc::ChannelOptions()> channel;  // Asked at every dial, so that a renewed certificate is used.
   std::string version;
+  std::string instance;  // Of this start (Hello.instance).
   // Everything that gateways applied (`full`), or the changes since the last call that returned true. False: nothing to
   // say.
   std::function<bool(bool full, v1::Applied* out)> applied;
@@ -27,6 +28,9 @@ struct ReportsOptions {
   std::function<bool(bool full, std::vector<v1::GatewayTraffic>* out)> traffic;
   // What stands in the way in this cluster; asked each second, told when it differs. Unset = nothing ever.
   std::function<void(v1::Problems* out)> problems;
+  // The server refused this agent because another one with its identity is connected: whatever else it has open there
+  // must be opened anew, to be refused too.
+  std::function<void()> on_duplicate = [] {};
   Duration heartbeat = std::chrono::seconds(3);
   int misses = 3;  // So many intervals of silence: dial anew.
   Duration backoff_min = std::chrono::milliseconds(100);

@@ -406,6 +406,9 @@ size_t DataPlane::Streams() const { return core_->ads->StreamCount(); }
 void DataPlane::AddProblems(v1::Problems* out) const {
   core_->traffic.AddProblems(out);
   std::lock_guard lock(core_->mutex);
+  if (core_->intent != nullptr) {
+    for (const auto& [piece, problem] : core_->intent->problems) AddProblem("intent", problem, out);
+  }
   for (const auto& [key, node] : core_->nodes) {
     if (node.config == nullptr) continue;
     for (const std::string& problem : node.config->problems) AddProblem(WorkloadOfKey(key), problem, out);

@@ -40,10 +40,10 @@ struct Telemetry::Core {
    public:
     explicit Health(Core* core) : core_(core) {}
     grpc::ServerUnaryReactor* Report(grpc::CallbackServerContext* context, const v1::GatewayHealthReport* report,
-                                     v1::GatewayHealthAck*) override {
+                                     v1::GatewayHealthAck* ack) override {
       auto* reactor = context->DefaultReactor();
       const auto workload = core_->authenticate(rpc::BearerToken(*context));
-      if (workload.ok()) core_->ledger->OnHealth(*workload, *report);
+      if (workload.ok()) ack->set_resend(!core_->ledger->OnHealth(*workload, *report));
       reactor->Finish(workload.ok() ? grpc::Status::OK : rpc::ToGrpc(workload.error()));
       return reactor;
     }

@@ -3,6 +3,8 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "api/weir/agent/v1/traffic.grpc.pb.h"
 #include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
 
@@ -38,6 +40,7 @@ v1::GatewayHealthReport Health(bool can_serve) {
   auto* cluster = set->add_clusters();
   cluster->set_cluster("c1");
   cluster->set_can_serve(can_serve);
+  report.set_full(true);
   return report;
 }
 
@@ -108,6 +111,79 @@ TEST(TrafficLedger, SaysHealthWholeWhenItChangedAndEverythingToANewStream) {
   EXPECT_TRUE(said.at(0).health_known());
   EXPECT_EQ(said[0].traffic(0).clusters(0).intended(), 1);
   EXPECT_EQ(said[0].traffic(0).clusters(0).requests(), 0u);
+}
+
+TEST(TrafficLedger, HandsOnOnlyWhatChangedOfHealth) {
+  ManualClock clock;
+  TrafficLedger ledger(clock);
+  v1::GatewayHealthReport report = Health(true);
+  for (int i = 0; i < 100; ++i) report.add_sets()->set_destination_set("other" + std::to_string(i));
+  report.set_state(7);
+  EXPECT_TRUE(ledger.OnHealth("edge/t1", report));
+  auto said = Said(ledger);
+  EXPECT_TRUE(said.at(0).health_known());
+  EXPECT_EQ(said[0].health_size(), 101);
+
+  v1::GatewayHealthReport change = Health(false);
+  change.set_full(false);
+  change.add_removed_sets("other7");
+  change.set_follows(8);
+  change.set_state(9);
+  EXPECT_FALSE(ledger.OnHealth("edge/t1", change)) << "one between them was missed";
+  change.set_follows(7);
+  EXPECT_TRUE(ledger.OnHealth("edge/t1", change));
+  EXPECT_FALSE(ledger.OnHealth("edge/new", change)) << "nothing is known of this one";
+  clock.Advance(seconds(1));
+  said = Said(ledger);
+  const auto t1 = std::find_if(said.begin(), said.end(), [](const auto& one) { return one.workload() == "edge/t1"; });
+  ASSERT_NE(t1, said.end());
+  EXPECT_FALSE(t1->health_known());
+  EXPECT_TRUE(t1->health_changes());
+  ASSERT_EQ(t1->health_size(), 1);
+  EXPECT_FALSE(t1->health(0).clusters(0).can_serve());
+  ASSERT_EQ(t1->removed_sets_size(), 1);
+  EXPECT_EQ(t1->removed_sets(0), "other7");
+  clock.Advance(seconds(10));
+  said = Said(ledger);
+  EXPECT_EQ(said.at(0).health_size(), 0) << "nothing changed";
+  EXPECT_EQ(Said(ledger, true).at(1).health_size(), 100);
+}
+
+TEST(TrafficLedger, IsBoundedHoweverMuchOneGatewayReports) {
+  ManualClock clock;
+  TrafficLedger ledger(clock);
+  for (int i = 0; i < 30; ++i) {
+    LoadStatsRequest report;
+    auto* stats = report.add_cluster_stats();
+    stats->set_cluster_name("set");
+    for (int j = 0; j < 100; ++j) {
+      auto* locality = stats->add_upstream_locality_stats();
+      locality->mutable_locality()->set_sub_zone(std::to_string(i * 100 + j));
+      locality->set_total_successful_requests(1);
+    }
+    ledger.OnLoad("edge/t1", report);
+  }
+  LoadStatsRequest wide;
+  wide.add_cluster_stats()->set_cluster_name(std::string(1'000'000, 'x'));
+  ledger.OnLoad("edge/t1", wide);
+  v1::GatewayHealthReport health;
+  health.set_full(true);
+  for (size_t i = 0; i < 2 * TrafficLedger::kMostSets; ++i) health.add_sets()->set_destination_set(std::to_string(i));
+  EXPECT_TRUE(ledger.OnHealth("edge/t2", health));
+  size_t clusters = 0, sets = 0, healths = 0;
+  for (int i = 0; i < 10; ++i) {
+    for (const auto& said : Said(ledger, i == 0)) {
+      healths += static_cast<size_t>(said.health_size());
+      for (const auto& set : said.traffic()) {
+        ++sets;
+        clusters += static_cast<size_t>(set.clusters_size());
+      }
+    }
+    clock.Advance(seconds(1));
+  }
+  EXPECT_EQ(sets, 1u);
+  EXPECT_EQ(clusters, TrafficLedger::kMostClusters);
+  EXPECT_EQ(healths, TrafficLedger::kMostSets);
 }
 
 TEST(TrafficLedger, ForgetsSetsThatAGatewayNoLongerServes) {

@@ -39,11 +39,13 @@ void TrafficLedger::OnLoad(const std::string& workload,
     seconds = std::max(seconds, Seconds(cluster.load_report_interval()));
     auto set = gateway.sets.find(cluster.cluster_name());
     if (set == gateway.sets.end()) {
-      if (gateway.sets.size() >= kMostSets) continue;
+      if (gateway.sets.size() >= kMostSets || cluster.cluster_name().size() > kMostName) continue;
       set = gateway.sets.emplace(cluster.cluster_name(), Clusters()).first;
     }
     for (const auto& locality : cluster.upstream_locality_stats()) {
-      Counts& counts = set->second[locality.locality().sub_zone()];
+      const std::string& name = locality.locality().sub_zone();
+      if (!set->second.contains(name) && (set->second.size() >= kMostClusters || name.size() > kMostName)) continue;
+      Counts& counts = set->second[name];
       const uint64_t finished = locality.total_successful_requests() + locality.total_error_requests();
       counts.requests += finished;
       counts.errors += locality.total_error_requests();
@@ -57,19 +59,40 @@ void TrafficLedger::OnLoad(const std::string& workload,
   gateway.seconds += seconds;
 }
 
-void TrafficLedger::OnHealth(const std::string& workload, v1::GatewayHealthReport report) {
-  if (report.sets_size() > static_cast<int>(kMostSets)) {
-    report.mutable_sets()->DeleteSubrange(kMostSets, report.sets_size() - static_cast<int>(kMostSets));
-  }
-  std::set<std::string> known;
-  for (const v1::SetHealth& set : report.sets()) known.insert(set.destination_set());
+bool TrafficLedger::OnHealth(const std::string& workload, v1::GatewayHealthReport report) {
   std::lock_guard lock(mutex_);
   Gateway& gateway = Heard(workload);
-  // What it no longer serves is nothing to keep.
-  std::erase_if(gateway.sets, [&](const auto& set) { return !known.contains(set.first); });
-  std::erase_if(gateway.changed, [&](const auto& set) { return !known.contains(set); });
-  gateway.health = std::move(report);
-  gateway.health_changed = true;
+  if (!report.full() && (!gateway.health_known || gateway.health_state != report.follows())) return false;
+  gateway.health_state = report.state();
+  gateway.problems.assign(report.problems().begin(), report.problems().end());
+  if (report.full()) {
+    gateway.health_known = gateway.health_anew = true;
+    gateway.health.clear();
+    gateway.health_changed.clear();
+    gateway.health_removed.clear();
+    // What it no longer serves is nothing to keep.
+    std::set<std::string> served;
+    for (const v1::SetHealth& set : report.sets()) served.insert(set.destination_set());
+    if (static_cast<size_t>(report.sets_size()) < kMostSetsPerMessage) {  // Else more are to come.
+      std::erase_if(gateway.sets, [&](const auto& set) { return !served.contains(set.first); });
+      std::erase_if(gateway.changed, [&](const auto& set) { return !served.contains(set); });
+    }
+  }
+  for (v1::SetHealth& set : *report.mutable_sets()) {
+    const std::string name = set.destination_set();
+    if (name.size() > kMostName || static_cast<size_t>(set.clusters_size()) > kMostClusters) continue;
+    if (gateway.health.size() >= kMostSets && !gateway.health.contains(name)) continue;
+    gateway.health[name] = std::move(set);
+    gateway.health_changed.insert(name);
+    gateway.health_removed.erase(name);
+  }
+  for (const std::string& name : report.removed_sets()) {
+    gateway.sets.erase(name);
+    gateway.changed.erase(name);
+    gateway.health_changed.erase(name);
+    if (gateway.health.erase(name) > 0) gateway.health_removed.insert(name);
+  }
+  return true;
 }
 
 void TrafficLedger::Forget(const std::string& workload) {
@@ -95,11 +118,29 @@ void TrafficLedger::TellTraffic(Gateway* gateway, v1::GatewayTraffic* out) {
   }
 }
 
+void TrafficLedger::TellHealth(Gateway* gateway, v1::GatewayTraffic* out) {
+  if (!gateway->health_known) return;
+  const bool whole = std::exchange(gateway->health_anew, false);
+  if (whole) {
+    gateway->health_removed.clear();
+    for (const auto& [name, set] : gateway->health) gateway->health_changed.insert(gateway->health_changed.end(), name);
+  }
+  out->set_health_known(whole);
+  out->set_health_changes(!whole && !(gateway->health_changed.empty() && gateway->health_removed.empty()));
+  for (const std::string& name : gateway->health_removed) out->add_removed_sets(name);
+  gateway->health_removed.clear();
+  size_t told = 0;
+  for (auto at = gateway->health_changed.begin(); at != gateway->health_changed.end() && told < kMostSetsPerMessage;
+       ++told) {
+    *out->add_health() = gateway->health.at(*at);
+    at = gateway->health_changed.erase(at);
+  }
+}
+
 void TrafficLedger::AddProblems(v1::Problems* out) const {
   std::lock_guard lock(mutex_);
   for (const auto& [workload, gateway] : gateways_) {
-    if (!gateway.health) continue;
-    for (const std::string& problem : gateway.health->problems()) AddProblem(workload, problem, out);
+    for (const std::string& problem : gateway.problems) AddProblem(workload, problem, out);
   }
 }
 
@@ -111,18 +152,16 @@ bool TrafficLedger::Report(bool full, std::vector<v1::GatewayTraffic>* out) {
   for (auto& [workload, gateway] : gateways_) {
     if (full) {
       for (const auto& [set, clusters] : gateway.sets) gateway.changed.insert(set);
-      gateway.health_changed = gateway.health.has_value();
+      gateway.health_anew = gateway.health_known;
     }
     const Duration since = gateway.told ? Duration(now - *gateway.told) : kMost;
-    const bool news = full || !gateway.changed.empty() || gateway.health_changed;
+    const bool news = full || !gateway.changed.empty() || gateway.health_anew || !gateway.health_changed.empty() ||
+                      !gateway.health_removed.empty();
     if (since < (news ? kLeast : kMost) && !full) continue;
     v1::GatewayTraffic message;
     message.set_workload(workload);
     TellTraffic(&gateway, &message);
-    if (std::exchange(gateway.health_changed, false)) {
-      message.set_health_known(true);
-      *message.mutable_health() = gateway.health->sets();
-    }
+    TellHealth(&gateway, &message);
     gateway.told = now;
     out->push_back(std::move(message));
   }

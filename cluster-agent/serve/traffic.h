@@ -28,6 +28,8 @@ class TrafficLedger {
  public:
   static constexpr size_t kMostSets = 20'000;                         // Of one gateway; more are not kept.
   static constexpr size_t kMostSetsPerMessage = 5'000;                // The others go with the next message.
+  static constexpr size_t kMostClusters = 1'000;                      // Of one set; more are not kept.
+  static constexpr size_t kMostName = 1'024;                          // Bytes of a set's or cluster's name.
   static constexpr Duration kLeast = std::chrono::milliseconds(950);  // Between two messages about one gateway.
   static constexpr Duration kMost = std::chrono::seconds(10);         // So often without a change.
   static constexpr Duration kSilent = std::chrono::seconds(25);       // A gateway unheard so long is not spoken of.
@@ -38,7 +40,8 @@ class TrafficLedger {
   void OnOpened(const std::string& workload);
   // Counts since the last report. Localities are clusters (sub_zone); the metric "dev.weir.intended" is the share.
   void OnLoad(const std::string& workload, const envoy::service::load_stats::v3::LoadStatsRequest& report);
-  void OnHealth(const std::string& workload, v1::GatewayHealthReport report);
+  // False: it does not follow what is known of this gateway; it is not taken, and the gateway must say everything.
+  bool OnHealth(const std::string& workload, v1::GatewayHealthReport report);
   void Forget(const std::string& workload);
 
   // What the server is to be told now; `full`: all that is known. False: nothing.
@@ -59,12 +62,18 @@ class TrafficLedger {
     double seconds = 0;  // That the counts stand for.
     std::map<std::string, Clusters> sets;
     std::set<std::string> changed;
-    std::optional<v1::GatewayHealthReport> health;
-    bool health_changed = false;
+    std::map<std::string, v1::SetHealth> health;
+    std::vector<std::string> problems;
+    bool health_known = false;
+    uint64_t health_state = 0;
+    bool health_anew = false;              // The server must hear it whole.
+    std::set<std::string> health_changed;  // Names; not told yet, as the next.
+    std::set<std::string> health_removed;
   };
 
   Gateway& Heard(const std::string& workload);  // Under mutex_, as are the next.
   static void TellTraffic(Gateway* gateway, v1::GatewayTraffic* out);
+  static void TellHealth(Gateway* gateway, v1::GatewayTraffic* out);
 
   const Clock& clock_;
   mutable std::mutex mutex_;

@@ -57,9 +57,6 @@ void FullFacts(const Facts& facts, v1::FactsDelta* delta) {
   DiffFacts({}, facts, delta);
 }
 
-std::string KeyOf(const v1::Workload& workload) { return workload.namespace_() + "/" + workload.name(); }
-std::string KeyOf(const v1::Service& service) { return service.namespace_() + "/" + service.name(); }
-
 std::string SpiffeIdOf(std::string_view trust_domain, const v1::Workload& workload) {
   return fmt::format("spiffe://{}/ns/{}/sa/{}", trust_domain, workload.namespace_(),
                      workload.service_account().empty() ? "default" : workload.service_account());
@@ -68,11 +65,6 @@ std::string SpiffeIdOf(std::string_view trust_domain, const v1::Workload& worklo
 uint32_t BoundPort(const v1::Workload& workload, uint32_t declared) {
   const auto bound = workload.ports().find(declared);
   return bound == workload.ports().end() ? declared : bound->second;
-}
-
-std::string HostOf(const v1::Service& service) {
-  if (!service.host().empty()) return service.host();
-  return fmt::format("{}.{}.svc.cluster.local", service.name(), service.namespace_());
 }
 
 std::vector<const v1::Workload*> EndpointsOf(const Facts& facts, const v1::Service& service) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/facts/check.h"
 
 namespace weir::agent::v1 {
 class Workload;
@@ -32,18 +33,14 @@ bool DiffFacts(const Facts& from, const Facts& to, v1::FactsDelta* delta);
 // Everything, marked full.
 void FullFacts(const Facts& facts, v1::FactsDelta* delta);
 
-// "<namespace>/<name>".
-std::string KeyOf(const v1::Workload& workload);
-std::string KeyOf(const v1::Service& service);
+using facts::HostOf;
+using facts::KeyOf;
 
 // spiffe://<trust domain>/ns/<namespace>/sa/<service account>
 std::string SpiffeIdOf(std::string_view trust_domain, const v1::Workload& workload);
 
 // The port that `declared` binds to on this workload's machine.
 uint32_t BoundPort(const v1::Workload& workload, uint32_t declared);
-
-// "<name>.<namespace>.svc.cluster.local" when the service names no host.
-std::string HostOf(const v1::Service& service);
 
 // The workloads a service selects, in key order.
 std::vector<const v1::Workload*> EndpointsOf(const Facts& facts, const v1::Service& service);

@@ -41,10 +41,14 @@ struct Intent {
   std::map<std::string, Piece<mesh::v1::DestinationSet>> destination_sets;
   std::map<std::string, Piece<mesh::v1::ServiceEndpoints>> endpoints;
   std::map<std::string, Piece<mesh::v1::TrustBundle>> trust_bundles;
+  // What was left out of a piece, by the name of the piece: one endpoint that cannot be connected to takes no other
+  // along.
+  std::map<std::string, std::string> problems;
 };
 
 // Takes one resource in. INVALID_ARGUMENT INTENT_{UNREADABLE,NAME} when the bytes are no such message or name another
-// resource: the answer is a NACK and the old piece stays. Types this agent does not know are ignored.
+// resource: the answer is a NACK and the old piece stays. Types this agent does not know are ignored. Of
+// ServiceEndpoints only what can be connected to is kept; the rest stands in `problems`.
 Status UpsertIntent(std::string_view type_url, const std::string& name, const std::string& version,
                     std::string_view bytes, Intent* intent);
 void RemoveIntent(std::string_view type_url, const std::string& name, Intent* intent);

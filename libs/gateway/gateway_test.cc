@@ -351,7 +351,7 @@ TEST_F(GatewayTest, ASecondOneInTheSameFolderIsRefusedAndTheFirstServesOn) {
   EXPECT_TRUE(Answers("one"));
   const auto second = Gateway::Start(MakeSettings(), {"weir-test", "", nullptr, nullptr});
   ASSERT_FALSE(second.ok());
-  EXPECT_EQ(second.error().reason, "STATE_DIR_IN_USE");
+  EXPECT_EQ(second.error().reason, "STATE_IN_USE");
   EXPECT_TRUE(Get(port_, "shop.example.com").ends_with("one"));
 }
 

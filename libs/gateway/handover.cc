@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +14,7 @@
 #include <cstring>
 
 #include "libs/obs/log.h"
+#include "libs/process/state_lock.h"
 
 namespace weir::gateway {
 namespace {
@@ -142,16 +142,10 @@ void LimitSending(int fd, milliseconds most) {
 }  // namespace
 
 Result<net::Fd> LockFolder(const std::string& folder) {
-  const std::string path = folder + "/gateway.lock";
-  net::Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return FailedPrecondition("STATE_DIR", "{}: {}", path, strerror(errno));
-  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    return FailedPrecondition("STATE_DIR_IN_USE",
-                              "another gateway runs with the state directory {}: stop it, or start with --take-over to "
-                              "replace it without losing a request",
-                              folder);
-  }
-  return fd;
+  WEIR_ASSIGN(process::StateLock lock,
+              process::StateLock::Take(folder, "gateway",
+                                       "stop it, or start with --take-over to replace it without losing a request"));
+  return net::Fd(lock.Release());
 }
 
 // ---- HandoverDoor

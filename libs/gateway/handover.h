@@ -92,8 +92,8 @@ class Predecessor {
   std::vector<HandedSocket> sockets_;
 };
 
-// Holds <folder>/gateway.lock (flock); who has the descriptor holds it, so it can be handed on.
-// FAILED_PRECONDITION STATE_DIR_IN_USE when another gateway runs there.
+// Holds <folder>/lock (flock); who has the descriptor holds it, so it can be handed on.
+// FAILED_PRECONDITION STATE_IN_USE when another gateway runs there.
 Result<net::Fd> LockFolder(const std::string& folder);
 
 }  // namespace weir::gateway

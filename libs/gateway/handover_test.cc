@@ -112,7 +112,7 @@ TEST_F(HandoverTest, TwoGatewaysDoNotShareAFolder) {
   ASSERT_TRUE(first.ok());
   const auto second = LockFolder(folder_);
   ASSERT_FALSE(second.ok());
-  EXPECT_EQ(second.error().reason, "STATE_DIR_IN_USE");
+  EXPECT_EQ(second.error().reason, "STATE_IN_USE");
   EXPECT_NE(second.error().message.find("--take-over"), std::string::npos);
   const auto copy = net::Duplicate(first->get());  // As a successor has it.
   first->Close();

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "api/weir/agent/v1/traffic.grpc.pb.h"
 #include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
@@ -27,40 +28,35 @@ constexpr std::chrono::seconds kAnswerWithin{5};
 
 bool IsKnown(std::chrono::system_clock::time_point time) { return time.time_since_epoch().count() > 0; }
 
-void FillHealth(const std::vector<proxy::SetHealthReport>& from, agent::v1::GatewayHealthReport* to) {
-  for (const proxy::SetHealthReport& set : from) {
-    auto* out = to->add_sets();
-    out->set_destination_set(set.set);
-    for (const proxy::LocalityHealthReport& locality : set.localities) {
-      auto* cluster = out->add_clusters();
-      cluster->set_cluster(locality.cluster);
-      cluster->set_can_serve(locality.can_serve);
-      cluster->set_reason(locality.reason);
-      cluster->set_returning(locality.returning);
-      if (IsKnown(locality.since)) *cluster->mutable_since() = rpc::ToTimestamp(locality.since);
-      for (const proxy::EvidenceReport& evidence : locality.evidence) {
-        auto* one = cluster->add_evidence();
-        one->set_endpoint(evidence.endpoint);
-        one->set_source(evidence.source);
-        one->set_healthy(evidence.healthy);
-        one->set_text(evidence.text);
-        if (IsKnown(evidence.time)) *one->mutable_time() = rpc::ToTimestamp(evidence.time);
-      }
+void FillHealth(const proxy::SetHealthReport& set, agent::v1::SetHealth* out) {
+  out->set_destination_set(set.set);
+  for (const proxy::LocalityHealthReport& locality : set.localities) {
+    auto* cluster = out->add_clusters();
+    cluster->set_cluster(locality.cluster);
+    cluster->set_can_serve(locality.can_serve);
+    cluster->set_reason(locality.reason);
+    cluster->set_returning(locality.returning);
+    if (IsKnown(locality.since)) *cluster->mutable_since() = rpc::ToTimestamp(locality.since);
+    for (const proxy::EvidenceReport& evidence : locality.evidence) {
+      auto* one = cluster->add_evidence();
+      one->set_endpoint(evidence.endpoint);
+      one->set_source(evidence.source);
+      one->set_healthy(evidence.healthy);
+      one->set_text(evidence.text);
+      if (IsKnown(evidence.time)) *one->mutable_time() = rpc::ToTimestamp(evidence.time);
     }
   }
 }
 
 // Of everything but times and texts, which change with each observation.
-uint64_t HashOf(const std::vector<proxy::SetHealthReport>& sets) {
+uint64_t HashOf(const proxy::SetHealthReport& set) {
   std::string text;
   const auto to = std::back_inserter(text);
-  for (const proxy::SetHealthReport& set : sets) {
-    fmt::format_to(to, "{}\n", set.set);
-    for (const proxy::LocalityHealthReport& locality : set.localities) {
-      fmt::format_to(to, " {} {} {} {}\n", locality.cluster, locality.reason, locality.can_serve, locality.returning);
-      for (const proxy::EvidenceReport& evidence : locality.evidence) {
-        fmt::format_to(to, "  {} {} {}\n", evidence.endpoint, evidence.source, evidence.healthy);
-      }
+  fmt::format_to(to, "{}\n", set.set);
+  for (const proxy::LocalityHealthReport& locality : set.localities) {
+    fmt::format_to(to, " {} {} {} {}\n", locality.cluster, locality.reason, locality.can_serve, locality.returning);
+    for (const proxy::EvidenceReport& evidence : locality.evidence) {
+      fmt::format_to(to, "  {} {} {}\n", evidence.endpoint, evidence.source, evidence.healthy);
     }
   }
   return Fnv1a(text);
@@ -110,6 +106,47 @@ std::vector<LoadStatsRequest> LoadDifference::Take(const std::vector<proxy::Shar
   said_ = std::move(next);
   restarted_ = false;
   return out;
+}
+
+std::optional<agent::v1::GatewayHealthReport> HealthDifference::Take(const std::vector<proxy::SetHealthReport>& now) {
+  agent::v1::GatewayHealthReport report;
+  report.set_full(restarted_);
+  if (restarted_) {
+    said_.clear();
+    state_ = 0;
+  }
+  report.set_follows(state_);
+  for (const proxy::SetHealthReport& set : now) {
+    if (report.sets_size() >= kMostSetsPerReport) break;
+    const uint64_t hash = HashOf(set);
+    const auto before = said_.find(set.set);
+    if (before != said_.end() && before->second == hash) continue;
+    if (before != said_.end()) state_ -= before->second;
+    state_ += hash;
+    said_[set.set] = hash;
+    FillHealth(set, report.add_sets());
+  }
+  std::set<std::string_view> served;
+  for (const proxy::SetHealthReport& set : now) served.insert(set.set);
+  for (auto at = said_.begin(); at != said_.end();) {
+    if (served.contains(at->first)) {
+      ++at;
+      continue;
+    }
+    report.add_removed_sets(at->first);
+    state_ -= at->second;
+    at = said_.erase(at);
+  }
+  report.set_state(state_);
+  if (!std::exchange(restarted_, false) && report.sets().empty() && report.removed_sets().empty()) return std::nullopt;
+  return report;
+}
+
+agent::v1::GatewayHealthReport HealthDifference::Same() const {
+  agent::v1::GatewayHealthReport report;
+  report.set_follows(state_);
+  report.set_state(state_);
+  return report;
 }
 
 LoadReports::LoadReports(const Settings& settings, Sources sources)
@@ -167,7 +204,7 @@ Status LoadReports::Serve() {
   LoadStatsResponse answer;  // It may ask for other intervals; ours is the one it uses.
   bool alive = stream->Write(hello) && stream->Read(&answer);
   difference_.Restart();
-  health_said_ = 0;
+  health_.Restart();
   Status told;
   while (alive && told.ok()) {
     const MonoTime now = Clock::Real().Now();
@@ -189,11 +226,16 @@ Status LoadReports::Serve() {
 Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel, bool serves_nothing) {
   const auto health = sources_.health();
   if (health.empty() && !serves_nothing) return {};  // The engine had no time to answer: as before.
-  const uint64_t hash = HashOf(health);
-  const MonoTime now = Clock::Real().Now();
-  if (health_said_ == hash && now - health_time_ < kHealthAtLeast) return {};
-  agent::v1::GatewayHealthReport report;
-  FillHealth(health, &report);
+  bool said = false;
+  while (auto report = health_.Take(health)) {
+    WEIR_TRY(SendHealth(channel, std::move(*report)));
+    said = true;
+  }
+  if (said || Clock::Real().Now() - health_time_ < kHealthAtLeast) return {};
+  return SendHealth(channel, health_.Same());
+}
+
+Status LoadReports::SendHealth(const std::shared_ptr<grpc::Channel>& channel, agent::v1::GatewayHealthReport report) {
   for (std::string& problem : sources_.problems()) report.add_problems(std::move(problem));
   agent::v1::GatewayHealthAck ack;
   grpc::ClientContext context;
@@ -201,9 +243,9 @@ Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel, bo
   if (!Enter(&context)) return Cancelled("STOPPED", "stopped");
   const grpc::Status status = agent::v1::GatewayHealth::NewStub(channel)->Report(&context, report, &ack);
   Leave(&context);
-  if (!status.ok()) return rpc::FromGrpc(status);
-  health_said_ = hash;
-  health_time_ = now;
+  if (!status.ok()) return rpc::FromGrpc(status);  // The connection begins anew, and with it everything.
+  if (ack.resend()) return Aborted("HEALTH_MISSED", "the agent has missed a report");
+  health_time_ = Clock::Real().Now();
   return {};
 }
 

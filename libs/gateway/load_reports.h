@@ -6,11 +6,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "api/weir/agent/v1/traffic.pb.h"
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "libs/gateway/settings.h"
@@ -47,9 +49,26 @@ class LoadDifference {
   bool restarted_ = true;
 };
 
-// Tells the agent each second what the engine delivers (envoy.service.load_stats.v3), and on change and every 10 s
-// whom it holds for healthy (weir.agent.v1.GatewayHealth). Nothing depends on it: an agent that is not there, or too
-// old to listen, costs a retry each few seconds. A thread of its own.
+// What has changed of a gateway's health since the agent was told.
+class HealthDifference {
+ public:
+  static constexpr int kMostSetsPerReport = 5'000;
+
+  // The next report; unset = nothing changed. What does not fit comes with the call after.
+  std::optional<agent::v1::GatewayHealthReport> Take(const std::vector<proxy::SetHealthReport>& now);
+  // That nothing changed, in a report: the agent sees whether it has missed something.
+  agent::v1::GatewayHealthReport Same() const;
+  void Restart() { restarted_ = true; }  // Everything is said once more.
+
+ private:
+  std::map<std::string, uint64_t, std::less<>> said_;  // Set -> hash of everything but times and texts.
+  uint64_t state_ = 0;                                 // Sum over said_.
+  bool restarted_ = true;
+};
+
+// Tells the agent each second what the engine delivers (envoy.service.load_stats.v3), and what changes of whom it holds
+// for healthy (weir.agent.v1.GatewayHealth); every 10 s that nothing did. Nothing depends on it: an agent that is not
+// there, or too old to listen, costs a retry each few seconds. A thread of its own.
 class LoadReports {
  public:
   struct Sources {
@@ -68,6 +87,7 @@ class LoadReports {
   // One connection, from dial to loss.
   Status Serve();
   Status TellHealth(const std::shared_ptr<grpc::Channel>& channel, bool serves_nothing);
+  Status SendHealth(const std::shared_ptr<grpc::Channel>& channel, agent::v1::GatewayHealthReport report);
   bool Wait(Duration time);  // False = stopped.
   // Makes `context` the one that Stop cancels; false = stopped already.
   bool Enter(grpc::ClientContext* context);
@@ -77,8 +97,8 @@ class LoadReports {
   const Sources sources_;
   LoadDifference difference_;
   MonoTime loads_said_;
-  uint64_t health_said_ = 0;  // Hash of what was said last.
-  MonoTime health_time_;
+  HealthDifference health_;
+  MonoTime health_time_;  // Of the last report.
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<grpc::ClientContext*> calls_;  // In flight.

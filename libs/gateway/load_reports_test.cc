@@ -84,6 +84,56 @@ TEST(LoadDifference, CutsWhatIsTooMuchForOneMessage) {
   EXPECT_EQ(LoadDifference().Take(shares, seconds(1)).size(), 2u);
 }
 
+proxy::SetHealthReport HealthOf(const std::string& set, bool can_serve) {
+  proxy::SetHealthReport report{set, {}};
+  report.localities.emplace_back().cluster = "c1";
+  report.localities[0].can_serve = can_serve;
+  report.localities[0].since = std::chrono::system_clock::now();
+  return report;
+}
+
+TEST(HealthDifference, SaysEverythingOnceThenOnlyWhatChanged) {
+  HealthDifference difference;
+  auto said = difference.Take({HealthOf("a", true), HealthOf("b", true)});
+  ASSERT_TRUE(said.has_value());
+  EXPECT_TRUE(said->full());
+  EXPECT_EQ(said->sets_size(), 2);
+  const uint64_t whole = said->state();
+  EXPECT_FALSE(difference.Take({HealthOf("a", true), HealthOf("b", true)}).has_value()) << "times say nothing new";
+  EXPECT_EQ(difference.Same().follows(), whole);
+  EXPECT_EQ(difference.Same().sets_size(), 0);
+
+  said = difference.Take({HealthOf("a", true), HealthOf("b", false)});
+  ASSERT_TRUE(said.has_value());
+  EXPECT_FALSE(said->full());
+  EXPECT_EQ(said->follows(), whole);
+  ASSERT_EQ(said->sets_size(), 1);
+  EXPECT_EQ(said->sets(0).destination_set(), "b");
+  said = difference.Take({HealthOf("b", false)});
+  ASSERT_TRUE(said.has_value());
+  EXPECT_EQ(said->removed_sets(0), "a");
+  said = difference.Take({HealthOf("a", true), HealthOf("b", true)});
+  EXPECT_EQ(said->state(), whole) << "the same is the same, however it came about";
+  difference.Restart();
+  said = difference.Take({});
+  ASSERT_TRUE(said.has_value());
+  EXPECT_TRUE(said->full());
+  EXPECT_EQ(said->sets_size(), 0);
+}
+
+TEST(HealthDifference, CutsWhatIsTooMuchForOneReport) {
+  std::vector<proxy::SetHealthReport> sets;
+  for (int i = 0; i < HealthDifference::kMostSetsPerReport + 1; ++i) sets.push_back(HealthOf(std::to_string(i), true));
+  HealthDifference difference;
+  const auto first = difference.Take(sets);
+  const auto second = difference.Take(sets);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(second->sets_size(), 1);
+  EXPECT_FALSE(second->full());
+  EXPECT_EQ(second->follows(), first->state());
+  EXPECT_FALSE(difference.Take(sets).has_value());
+}
+
 // An agent as far as reports go.
 class Listener : public LoadReportingService::Service, public agent::v1::GatewayHealth::Service {
  public:

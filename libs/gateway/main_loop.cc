@@ -1,5 +1,4 @@
 #include <poll.h>
-#include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,20 +15,10 @@
 #include "libs/gateway/report.h"
 #include "libs/net/socket.h"
 #include "libs/obs/log.h"
+#include "libs/process/stop_signals.h"
 
 namespace weir::gateway {
 namespace {
-
-// Before any thread starts, so that every thread inherits it and only the descriptor receives the signals.
-int TakeSignals() {
-  signal(SIGPIPE, SIG_IGN);
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  return signalfd(-1, &signals, SFD_CLOEXEC);
-}
 
 // "WEIR_TIER1_" of "weir-tier1".
 std::string EnvironmentPrefix(const std::string& program) {
@@ -62,7 +51,8 @@ void TellServiceManager(const std::string& what) {
 }  // namespace
 
 int Main(const Role& role, int argc, const char* const* argv) {
-  const int signals = TakeSignals();
+  const process::StopSignals stop_signals;
+  const int signals = stop_signals.NewDescriptor();
   bootstrap::v1::Gateway message;
   Result<Settings> settings = Internal("BOOTSTRAP", "not read");
   const bootstrap::Program program{role.program, role.purpose, std::string(kVersion), EnvironmentPrefix(role.program)};

@@ -7,11 +7,12 @@
 
 #include "libs/base/clock.h"
 #include "libs/gateway/settings.h"
+#include "libs/process/version.h"
 #include "libs/xds/protocol/types.h"
 
 namespace weir::gateway {
 
-inline constexpr std::string_view kVersion = "0.1.0";
+using process::kVersion;
 
 // "What I run", as the admin door tells it. No secret is in it.
 struct Report {

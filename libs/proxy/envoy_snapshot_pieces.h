@@ -43,7 +43,8 @@ struct ClusterPiece {
 };
 struct EndpointsPiece {
   std::vector<Locality> localities;
-  uint16_t check_port = 0;  // Where to check them all; 0 = where they serve.
+  uint16_t check_port = 0;            // Where to check them all; 0 = where they serve.
+  std::vector<std::string> left_out;  // Why an endpoint was not taken, one line each.
 };
 
 // Each takes the serialized message and the name it came under; the Error's message begins with the field's path.

@@ -12,6 +12,8 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
+#include "libs/base/text.h"
+#include "libs/obs/log.h"
 #include "libs/proxy/envoy_snapshot_pieces.h"
 #include "libs/proxy/envoy_snapshot_values.h"
 
@@ -22,6 +24,7 @@ namespace core = ::envoy::config::core::v3;
 namespace tls = ::envoy::extensions::transport_sockets::tls::v3;
 namespace hcm = ::envoy::extensions::filters::network::http_connection_manager::v3;
 namespace route = ::envoy::config::route::v3;
+constexpr size_t kMaxQuoted = 512;
 using ::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
 template <typename Message>
@@ -61,7 +64,7 @@ Result<IpPort> ReadAddress(const core::Address& address, const std::string& path
   const auto& socket = address.socket_address();
   unsigned char unused[16];
   const char* text = socket.address().c_str();
-  if (!address.has_socket_address() ||
+  if (!address.has_socket_address() || socket.address().find('\0') != std::string::npos ||
       (inet_pton(AF_INET, text, unused) != 1 && inet_pton(AF_INET6, text, unused) != 1)) {
     return Refuse("{}.socket_address.address '{}' is not an IP address", path, socket.address());
   }
@@ -331,6 +334,19 @@ Result<Locality> ReadLocality(const ::envoy::config::endpoint::v3::LocalityLbEnd
   return out;
 }
 
+// An endpoint that cannot be connected to is refused by itself: those beside it are good.
+Status TakeEndpoint(const ::envoy::config::endpoint::v3::LbEndpoint& from, const std::string& at, Locality* locality) {
+  WEIR_ASSIGN(IpPort address, ReadAddress(from.endpoint().address(), at + ".endpoint.address"));
+  if (address.port == 0) return Refuse("{}.endpoint.address.socket_address.port_value is required", at);
+  const WeirMetadata ours(from.metadata(), at + ".metadata");
+  WEIR_ASSIGN(std::string spiffe_id, ours.Text("spiffe_id"));
+  if (locality->cluster.empty()) {
+    WEIR_ASSIGN(locality->cluster, ours.Text("cluster"));
+  }
+  locality->endpoints.push_back({std::move(address.address), address.port, std::move(spiffe_id)});
+  return {};
+}
+
 Result<EndpointsPiece> ReadLocalities(const ClusterLoadAssignment& from, const std::string& path) {
   EndpointsPiece out;
   bool first = true;
@@ -345,18 +361,20 @@ Result<EndpointsPiece> ReadLocalities(const ClusterLoadAssignment& from, const s
           endpoint.health_status() == core::TIMEOUT) {
         continue;  // Said to be out: not a place to send to.
       }
-      WEIR_ASSIGN(IpPort address, ReadAddress(endpoint.endpoint().address(), at + ".endpoint.address"));
-      if (address.port == 0) return Refuse("{}.endpoint.address.socket_address.port_value is required", at);
-      const WeirMetadata ours(endpoint.metadata(), at + ".metadata");
-      WEIR_ASSIGN(std::string spiffe_id, ours.Text("spiffe_id"));
-      if (locality.cluster.empty()) {
-        WEIR_ASSIGN(locality.cluster, ours.Text("cluster"));
-      }
-      locality.endpoints.push_back({std::move(address.address), address.port, std::move(spiffe_id)});
+      const Status taken = TakeEndpoint(endpoint, at, &locality);
+      if (!taken.ok()) out.left_out.push_back(taken.error().message);
     }
     out.localities.push_back(std::move(locality));
   }
   return out;
+}
+
+void SayLeftOut(const std::string& name, const EndpointsPiece& endpoints) {
+  if (endpoints.left_out.empty()) return;
+  obs::Log(obs::Level::kWarn, "endpoints that cannot be connected to are left out",
+           {{"set", CleanText(name, kMaxQuoted)},
+            {"endpoints", std::to_string(endpoints.left_out.size())},
+            {"first", CleanText(endpoints.left_out.front(), kMaxQuoted)}});
 }
 
 Status ReadJudgement(const ::envoy::config::cluster::v3::Cluster& from, Cluster* out) {
@@ -461,6 +479,7 @@ Result<std::shared_ptr<const EndpointsPiece>> ReadEndpoints(const std::string& n
   WEIR_ASSIGN(const auto from, Parse<ClusterLoadAssignment>(bytes));
   WEIR_TRY(CheckName(name, from.cluster_name()));
   WEIR_ASSIGN(EndpointsPiece out, ReadLocalities(from, ""));
+  SayLeftOut(name, out);
   return std::shared_ptr<const EndpointsPiece>(std::make_shared<EndpointsPiece>(std::move(out)));
 }
 

@@ -7,6 +7,7 @@ namespace weir::fleet {
 AgentStream::AgentStream(Handler handler, std::string cluster, const Clock& clock, grpc::CallbackServerContext* context)
     : handler_(std::move(handler)),
       cluster_(std::move(cluster)),
+      peer_(context->peer()),
       clock_(clock),
       context_(context),
       heard_(clock.Now()) {}

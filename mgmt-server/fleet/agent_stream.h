@@ -22,6 +22,7 @@ class AgentStream final : public grpc::ServerBidiReactor<agent::v1::AgentMessage
     std::function<void(std::shared_ptr<AgentStream>, std::function<void(Status)> next)> message;
     std::function<void(AgentStream&)> done;
   };
+  // `cluster`: FQN; "" = refused.
   AgentStream(Handler handler, std::string cluster, const Clock& clock, grpc::CallbackServerContext* context);
 
   void Begin();
@@ -31,10 +32,12 @@ class AgentStream final : public grpc::ServerBidiReactor<agent::v1::AgentMessage
   MonoTime last_heard() const;
 
   const std::string& cluster() const { return cluster_; }
+  const std::string& peer() const { return peer_; }  // gRPC's form, "ipv4:127.0.0.1:5000".
   // Of the handler, which sees one message at a time:
   agent::v1::AgentMessage in;
   uint64_t last_sequence = 0;  // Of the last delta taken in; 0 = none on this stream.
   bool greeted = false;
+  std::string instance;  // Of its Hello; then it does not change.
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -43,7 +46,8 @@ class AgentStream final : public grpc::ServerBidiReactor<agent::v1::AgentMessage
 
  private:
   const Handler handler_;
-  const std::string cluster_;  // FQN; "" = refused.
+  const std::string cluster_;
+  const std::string peer_;
   const Clock& clock_;
   grpc::CallbackServerContext* const context_;
   std::shared_ptr<AgentStream> self_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/weir/agent/v1/agent.pb.h"
+#include "libs/base/text.h"
 #include "libs/rpc/time.h"
 #include "libs/xds/protocol/types.h"
 
@@ -15,6 +16,12 @@ using State = v2::ResourceStatus;
 
 // "type.googleapis.com/weir.mesh.v1.Host" -> "Host"
 std::string ShortType(const std::string& url) { return url.substr(url.rfind('.') + 1); }
+
+// Longer than any name that the server gives: of nothing that it asked for.
+constexpr size_t kMaxName = 1024;
+bool IsTooLong(const agent::v1::AppliedIntent& intent) {
+  return intent.type().size() > kMaxName || intent.name().size() > kMaxName;
+}
 
 int Badness(State::State state) {
   switch (state) {
@@ -33,17 +40,36 @@ int Badness(State::State state) {
 
 void AppliedTable::Report(const std::string& cluster, const agent::v1::Applied& report, WallTime now) {
   ClusterTable& table = clusters_[cluster];
-  if (report.full()) table.gateways.clear();
+  if (report.full()) {
+    table.gateways.clear();
+    table.intents = 0;
+  }
+  Take(report, now, table);
+}
+
+void AppliedTable::Take(const agent::v1::Applied& report, WallTime now, ClusterTable& table) {
   for (const auto& gateway : report.gateways()) {
-    GatewayState& state = table.gateways[gateway.workload()];
+    if (gateway.workload().size() > kMaxName) continue;
+    auto known = table.gateways.find(gateway.workload());
+    if (known == table.gateways.end()) {
+      if (table.gateways.size() >= kMaxGateways) continue;
+      known = table.gateways.emplace(gateway.workload(), GatewayState()).first;
+    }
+    GatewayState& state = known->second;
     state.connected = gateway.connected();
     state.time = now;
     for (const auto& intent : gateway.intents()) {
       const compile::Key key{intent.type(), intent.name()};
-      if (intent.removed())
-        state.intents.erase(key);
-      else
-        state.intents[key] = {intent.version(), intent.rejected_version(), intent.error()};
+      if (intent.removed()) {
+        table.intents -= state.intents.erase(key);
+        continue;
+      }
+      if (!state.intents.contains(key)) {
+        if (table.intents >= kMaxIntents || IsTooLong(intent)) continue;
+        ++table.intents;
+      }
+      state.intents[key] = {intent.version().substr(0, kMaxName), intent.rejected_version().substr(0, kMaxName),
+                            CleanText(intent.error(), kMaxText)};
     }
   }
 }
@@ -55,7 +81,9 @@ void AppliedTable::ReportAgent(const std::string& cluster, const xds::AckEvent& 
   for (const auto& [name, version] : event.accepted_resources) table.refused.erase({type, name});
   for (const std::string& name : event.removed) table.refused.erase({type, name});
   for (const auto& [name, version] : event.rejected_resources) {
-    table.refused[{type, name}] = {"", version, event.error};
+    const compile::Key key{type, name};
+    if (table.refused.size() >= kMaxRefused && !table.refused.contains(key)) continue;
+    table.refused[key] = {"", version, CleanText(event.error, kMaxText)};
   }
 }
 

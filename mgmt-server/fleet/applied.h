@@ -33,9 +33,15 @@ struct GatewayState {
   std::map<compile::Key, AppliedVersion> intents;
 };
 
-// What is applied where, as the agents report it. Not thread-safe; Fleet guards it.
+// What is applied where, as the agents report it. What an agent says is cut to the bounds below and cleaned of control
+// characters; what does not fit is not kept, and stands as not acknowledged. Not thread-safe; Fleet guards it.
 class AppliedTable {
  public:
+  static constexpr size_t kMaxGateways = 10'000;    // Of one cluster.
+  static constexpr size_t kMaxIntents = 1'000'000;  // Of one cluster, all gateways together.
+  static constexpr size_t kMaxRefused = 1'000;      // Of one cluster, by its agent.
+  static constexpr size_t kMaxText = 4096;
+
   // One report of a cluster (FQN). A full one replaces what is known of it.
   void Report(const std::string& cluster, const agent::v1::Applied& report, WallTime now);
   // The agent itself took or refused intent (its ACK or NACK on the xDS stream).
@@ -56,7 +62,9 @@ class AppliedTable {
     WallTime time{};
     std::map<std::string, GatewayState> gateways;
     std::map<compile::Key, AppliedVersion> refused;
+    size_t intents = 0;  // Of all gateways.
   };
+  static void Take(const agent::v1::Applied& report, WallTime now, ClusterTable& table);
   std::map<std::string, ClusterTable> clusters_;
 };
 

@@ -3,8 +3,18 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <set>
+#include <utility>
+
+#include "libs/base/text.h"
+#include "libs/facts/check.h"
+
 namespace weir::fleet {
 namespace {
+
+constexpr size_t kMostName = 128;
+constexpr size_t kMostWhy = 512;
+constexpr size_t kMostHash = 64;  // SHA-256 in hex.
 
 // Maps sorted, so that equal facts are equal bytes and change nothing in the store.
 std::string Serialize(const google::protobuf::Message& message) {
@@ -22,18 +32,108 @@ store::ClusterFactsPtr FactsOf(const store::View& view, const std::string& clust
   return resource == nullptr ? nullptr : view.Facts(resource->uid);
 }
 
-template <typename Items>
-Status Collect(const Items& items, std::map<std::string, std::string>* out) {
-  for (const auto& item : items) {
-    if (item.name().empty() || item.namespace_().empty()) {
-      return InvalidArgument("FACT_UNNAMED", "a workload or service has no name or namespace");
-    }
-    (*out)[item.namespace_() + "/" + item.name()] = Serialize(item);
+std::string Sentence(const std::vector<FieldViolation>& violations) {
+  std::string text;
+  for (const FieldViolation& violation : violations) {
+    if (text.size() > kMostWhy) break;
+    text += (text.empty() ? "" : "; ") + violation.field + ": " + violation.description;
   }
-  return {};
+  return CleanText(text, kMostWhy);
 }
 
+using Stored = PersistentMap<std::string, std::string>;
+
+// One kind of facts, workloads or services.
+class Sieve {
+ public:
+  Sieve(const char* kind, size_t most, const Stored& stored, RefusedFacts& refused)
+      : kind_(kind), most_(most), stored_(stored), refused_(refused) {}
+
+  template <typename Items>
+  void Take(facts::Checker& checker, const Items& items) {
+    for (const auto& item : items) {
+      const std::string key = facts::KeyOf(item);
+      const std::vector<FieldViolation> violations = checker.Check(item, "");
+      if (violations.empty()) {
+        good[key] = Serialize(item);
+        refused_.Remove(Name(key));
+        continue;
+      }
+      refused_.Add(Name(key), Sentence(violations));
+      if (stored_.Contains(key)) kept_.insert(key);
+    }
+  }
+  template <typename Keys>
+  void Remove(const Keys& keys) {
+    for (const std::string& key : keys) {
+      refused_.Remove(Name(key));
+      if (!good.contains(key) && stored_.Contains(key)) gone.insert(key);
+    }
+  }
+  void RemoveAllOthers() {
+    stored_.VisitAll([&](const std::string& key, const std::string&) {
+      if (!good.contains(key) && !kept_.contains(key)) gone.insert(key);
+      return true;
+    });
+  }
+  // New ones beyond the bound are left out, the last by name first.
+  void Bound() {
+    size_t count = stored_.size() - gone.size();
+    for (auto at = good.begin(); at != good.end();) {
+      if (stored_.Contains(at->first) || count++ < most_) {
+        ++at;
+        continue;
+      }
+      refused_.Add(Name(at->first), fmt::format("a cluster may have {} {}s; this is one more", most_, kind_));
+      at = good.erase(at);
+    }
+  }
+
+  std::map<std::string, std::string> good;
+  std::set<std::string> gone;
+
+ private:
+  std::string Name(const std::string& key) const { return fmt::format("{} {}", kind_, CleanText(key, kMostName)); }
+
+  const char* const kind_;
+  const size_t most_;
+  const Stored& stored_;
+  RefusedFacts& refused_;
+  std::set<std::string> kept_;  // Refused now, good as stored.
+};
+
 }  // namespace
+
+void RefusedFacts::Clear() {
+  why_.clear();
+  more_ = 0;
+}
+
+void RefusedFacts::Add(const std::string& fact, const std::string& why) {
+  const auto known = why_.find(fact);
+  if (known != why_.end())
+    known->second = why;
+  else if (why_.size() < kMost)
+    why_.emplace(fact, why);
+  else
+    ++more_;
+}
+
+void RefusedFacts::Remove(const std::string& fact) { why_.erase(fact); }
+
+void RefusedFacts::AddProblems(std::vector<v2::ClusterProblem>& out) const {
+  size_t told = 0;
+  for (const auto& [fact, why] : why_) {
+    if (told++ == kMostTold) break;
+    v2::ClusterProblem& problem = out.emplace_back();
+    problem.set_source("facts");
+    problem.set_text(fmt::format("{}: {}", fact, why));
+  }
+  if (size() <= kMostTold) return;
+  v2::ClusterProblem& problem = out.emplace_back();
+  problem.set_source("facts");
+  problem.set_text(fmt::format("{} facts are refused in all", size()));
+}
 
 agent::v1::ServerMessage FactsStateOf(const store::View& view, const std::string& cluster) {
   agent::v1::ServerMessage message;
@@ -57,19 +157,55 @@ FactsVerdict JudgeDelta(const store::View& view, const std::string& cluster, uin
   return had ? FactsVerdict::kUnprovenEmpty : FactsVerdict::kTake;
 }
 
-Status ApplyDelta(store::Txn& txn, const std::string& cluster, const agent::v1::FactsDelta& delta) {
-  const store::ResourcePtr resource = txn.Get(cluster);
-  if (resource == nullptr) return NotFound("CLUSTER_UNKNOWN", "{} does not exist any more", cluster);
+store::FactsChange TakeGoodFacts(const store::ClusterFacts* stored, const agent::v1::FactsDelta& delta,
+                                 RefusedFacts& refused) {
+  static const store::ClusterFacts kNothing;
+  if (stored == nullptr) stored = &kNothing;
+  if (delta.full()) refused.Clear();
+  facts::Checker checker;
+  Sieve workloads("workload", facts::kMaxWorkloads, stored->workloads, refused);
+  Sieve services("service", facts::kMaxServices, stored->services, refused);
+  workloads.Take(checker, delta.workloads());
+  services.Take(checker, delta.services());
+  if (delta.full()) {
+    workloads.RemoveAllOthers();
+    services.RemoveAllOthers();
+  } else {
+    workloads.Remove(delta.removed_workloads());
+    services.Remove(delta.removed_services());
+  }
+  workloads.Bound();
+  services.Bound();
   store::FactsChange change;
-  change.cluster_uid = resource->uid;
-  change.full = delta.full();
-  WEIR_TRY(Collect(delta.workloads(), &change.workloads));
-  WEIR_TRY(Collect(delta.services(), &change.services));
-  change.removed_workloads.assign(delta.removed_workloads().begin(), delta.removed_workloads().end());
-  change.removed_services.assign(delta.removed_services().begin(), delta.removed_services().end());
+  change.workloads = std::move(workloads.good);
+  change.services = std::move(services.good);
+  change.removed_workloads.assign(workloads.gone.begin(), workloads.gone.end());
+  change.removed_services.assign(services.gone.begin(), services.gone.end());
   change.agent_sequence = delta.sequence();
-  change.hash = delta.hash();
-  return txn.ApplyFacts(change);
+  // With one refused the two sides do not have the same facts: the next stream says everything, and it is named again.
+  if (refused.empty()) change.hash = delta.hash().substr(0, kMostHash);
+  return change;
+}
+
+std::vector<store::FactsChange> Slices(store::FactsChange change, size_t most) {
+  std::vector<store::FactsChange> slices;
+  size_t in_slice = most;  // Of the last one.
+  const auto room = [&]() -> store::FactsChange& {
+    if (in_slice >= most) {
+      slices.emplace_back();
+      slices.back().agent_sequence = change.agent_sequence;
+      in_slice = 0;
+    }
+    ++in_slice;
+    return slices.back();
+  };
+  for (auto& [key, bytes] : change.workloads) room().workloads.emplace(key, std::move(bytes));
+  for (auto& [key, bytes] : change.services) room().services.emplace(key, std::move(bytes));
+  for (auto& key : change.removed_workloads) room().removed_workloads.push_back(std::move(key));
+  for (auto& key : change.removed_services) room().removed_services.push_back(std::move(key));
+  if (slices.empty()) room();
+  slices.back().hash = change.hash;
+  return slices;
 }
 
 }  // namespace weir::fleet

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "api/weir/agent/v1/agent.pb.h"
+#include "api/weir/v2/cluster.pb.h"
 #include "libs/base/result.h"
 #include "mgmt-server/store/store.h"
 
@@ -21,7 +24,34 @@ enum class FactsVerdict {
 FactsVerdict JudgeDelta(const store::View& view, const std::string& cluster, uint64_t last_sequence,
                         const agent::v1::FactsDelta& delta);
 
-// NOT_FOUND CLUSTER_UNKNOWN. INVALID_ARGUMENT FACT_UNNAMED.
-Status ApplyDelta(store::Txn& txn, const std::string& cluster, const agent::v1::FactsDelta& delta);
+// Facts of one cluster that were refused, and why; each stands until it is said anew or taken back. Bounded: of more
+// than kMost only the number is kept.
+class RefusedFacts {
+ public:
+  static constexpr size_t kMost = 256;
+  // Of ClusterState.problems: the first few by name, the rest counted.
+  static constexpr size_t kMostTold = 8;
+
+  void Clear();
+  void Add(const std::string& fact, const std::string& why);
+  void Remove(const std::string& fact);
+  bool empty() const { return why_.empty() && more_ == 0; }
+  size_t size() const { return why_.size() + more_; }
+  void AddProblems(std::vector<v2::ClusterProblem>& out) const;
+
+ private:
+  std::map<std::string, std::string> why_;  // "workload t2/gateway" -> violations.
+  size_t more_ = 0;
+};
+
+// A delta without what may not be believed: each fact that libs/facts refuses, and those beyond what a cluster may
+// have, are left out and named in `refused`; what is stored of them stays. The good ones are a change that never says
+// `full`: what a full delta does not name is removed by name.
+store::FactsChange TakeGoodFacts(const store::ClusterFacts* stored, const agent::v1::FactsDelta& delta,
+                                 RefusedFacts& refused);
+
+// The same change in pieces of at most `most` facts, so that writes of others come between them. Until the last one is
+// stored the hash is "", so that an agent which is interrupted says everything again.
+std::vector<store::FactsChange> Slices(store::FactsChange change, size_t most);
 
 }  // namespace weir::fleet

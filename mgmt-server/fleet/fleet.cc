@@ -1,7 +1,6 @@
 #include "mgmt-server/fleet/fleet.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -15,24 +14,18 @@
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
-#include "libs/rpc/time.h"
 #include "mgmt-server/ca/ca.h"
 #include "mgmt-server/ca/join_tokens.h"
-#include "mgmt-server/fleet/agent_stream.h"
-#include "mgmt-server/fleet/applied.h"
-#include "mgmt-server/fleet/effect.h"
-#include "mgmt-server/fleet/facts_intake.h"
-#include "mgmt-server/fleet/held_agents.h"
-#include "mgmt-server/fleet/traffic.h"
+#include "mgmt-server/fleet/core.h"
 #include "mgmt-server/push/pusher.h"
 #include "mgmt-server/store/store.h"
 
 namespace weir::fleet {
 namespace {
 
-using AgentStreamPtr = std::shared_ptr<AgentStream>;
-
 constexpr size_t kMostProblems = 32;
+constexpr size_t kMostVersion = 64;    // Of an agent, and of its instance.
+constexpr size_t kFactsOfWrite = 500;  // A write of somebody else waits for no more than these.
 constexpr size_t kMostProblemText = 1024;
 
 std::string LastSegment(std::string_view fqn) { return std::string(fqn.substr(fqn.rfind('/') + 1)); }
@@ -64,67 +57,6 @@ std::string ClusterOfTrustDomain(const store::View& view, const std::string& dom
 }
 
 }  // namespace
-
-struct Fleet::Core : std::enable_shared_from_this<Core> {
-  Core(store::Store& s, const ca::ServerCa& c, rpc::Pool& p, FleetOptions o) : store(s), ca(c), pool(p), options(o) {}
-
-  store::Store& store;
-  const ca::ServerCa& ca;
-  rpc::Pool& pool;
-  const FleetOptions options;
-  push::Pusher* pusher = nullptr;
-  std::unique_ptr<grpc::Service> join, reports;
-
-  struct Live {
-    AgentStreamPtr stream;
-    WallTime last_seen{};
-    std::string version;
-    std::string uid;  // Of the cluster when its agent said Hello.
-    std::vector<v2::ClusterProblem> problems;
-  };
-  mutable std::mutex mutex;
-  mutable std::condition_variable news;  // Something that a status is made of has changed.
-  uint64_t changes = 0;
-  AppliedTable applied;
-  TrafficTable traffic;
-  HeldAgents held{store};
-  std::map<std::string, Live> live;  // By cluster FQN: the newest stream that said Hello.
-  bool stopped = false;
-  std::thread heart;
-  std::mutex connection_mutex;  // Connected states reach the store in the order of truth.
-
-  void Changed() {
-    std::lock_guard lock(mutex);
-    ++changes;
-    news.notify_all();
-  }
-  bool IsLive(const AgentStream& stream) const {
-    std::lock_guard lock(mutex);
-    const auto found = live.find(stream.cluster());
-    return found != live.end() && found->second.stream.get() == &stream;
-  }
-
-  Result<std::string> ClusterOfPeer(std::string_view uri) const;
-  Result<agent::v1::JoinResponse> Sign(const store::View& view, const std::string& cluster,
-                                       const std::string& csr) const;
-  Result<agent::v1::JoinResponse> Join(const agent::v1::JoinRequest& request);
-
-  grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Open(
-      grpc::CallbackServerContext* context);
-  void OnMessage(const AgentStreamPtr& stream, std::function<void(Status)> next);
-  Status Handle(const AgentStreamPtr& stream);
-  Status Greet(const AgentStreamPtr& stream);
-  Status TakeFacts(AgentStream& stream);
-  void TakeProblems(AgentStream& stream);
-  void Left(AgentStream& stream);
-  void StoreConnection(const std::string& cluster);
-  void Beat();
-
-  void ForgetDeleted();
-
-  v2::ResourceStatus Judge(const store::StoredResource& resource) const;
-  v2::ResourceStatus JudgeEffect(const store::StoredResource& resource) const;
-};
 
 // --- Who is it ---
 
@@ -277,35 +209,66 @@ Status Fleet::Core::Handle(const AgentStreamPtr& stream) {
   return {};
 }
 
-// The newest stream of a cluster wins: the one before may hang half dead for a while.
+// A newer stream of the same agent wins: the one before may hang half dead for a while. Another agent with the same
+// identity is refused while the older one is alive.
 Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
   if (std::exchange(stream->greeted, true)) return {};
+  stream->instance = CleanText(stream->in.hello().instance(), kMostVersion);
   AgentStreamPtr before;
   const store::ResourcePtr cluster = store.Read()->Get(stream->cluster());
   if (cluster == nullptr) return NotFound("CLUSTER_UNKNOWN", "{} does not exist any more", stream->cluster());
+  std::shared_ptr<std::mutex> facts_order;
   {
     std::lock_guard lock(mutex);
     if (stopped) return Unavailable("SHUTTING_DOWN", "the server is shutting down");
     Live& entry = live[stream->cluster()];
+    WEIR_TRY(RefuseDuplicate(*stream, *cluster, entry));
+    if (entry.uid != cluster->uid) entry.refused.Clear();
     entry.uid = cluster->uid;
     before = std::exchange(entry.stream, stream);
     entry.last_seen = options.clock->Wall();
-    entry.version = stream->in.hello().version();
+    entry.version = CleanText(stream->in.hello().version(), kMostVersion);
     entry.problems.clear();  // It says anew what there is.
+    facts_order = entry.facts_order;
     applied.SetConnected(stream->cluster(), true, entry.last_seen);
     traffic.AgentCame(stream->cluster());
     ++changes;
     news.notify_all();
   }
-  if (before) before->Close(Aborted("REPLACED", "a newer stream of this cluster is open"));
+  if (before) before->Close(Aborted("REPLACED", "a newer stream of this agent is open"));
   StoreConnection(stream->cluster());
   obs::Log(obs::Level::kInfo, "agent connected",
-           {{"cluster", stream->cluster()}, {"version", stream->in.hello().version()}});
+           {{"cluster", stream->cluster()}, {"version", CleanText(stream->in.hello().version(), kMostVersion)}});
+  // What the stream before was writing is stored or given up: the answer is true when it is sent.
+  std::lock_guard order(*facts_order);
   stream->Send(FactsStateOf(*store.Read(), stream->cluster()));
   return {};
 }
 
+// With the lock held.
+Status Fleet::Core::RefuseDuplicate(const AgentStream& stream, const store::StoredResource& cluster, Live& entry) {
+  const AgentStreamPtr& older = entry.stream;
+  if (older == nullptr || entry.uid != cluster.uid || older->instance == stream.instance || IsSilent(*older)) return {};
+  if (!entry.duplicate || options.clock->Now() - entry.duplicate->time >= kDuplicateShown) {
+    obs::Log(obs::Level::kError, "a second agent with the identity of a cluster is refused",
+             {{"cluster", stream.cluster()}, {"from", stream.peer()}, {"older", older->peer()}});
+  }
+  entry.duplicate = DuplicateAgent{stream.peer(), options.clock->Wall(), options.clock->Now()};
+  ++changes;
+  news.notify_all();
+  return Aborted("DUPLICATE_AGENT",
+                 "another agent with this identity is connected from {}; it keeps the cluster while it is alive. If "
+                 "this one is a copy (a cloned machine, a copied state folder), stop it and join it as another cluster",
+                 older->peer());
+}
+
 Status Fleet::Core::TakeFacts(AgentStream& stream) {
+  std::shared_ptr<std::mutex> facts_order;
+  {
+    std::lock_guard lock(mutex);
+    facts_order = live[stream.cluster()].facts_order;
+  }
+  std::lock_guard order(*facts_order);
   const agent::v1::FactsDelta& delta = stream.in.facts();
   const FactsVerdict verdict = JudgeDelta(*store.Read(), stream.cluster(), stream.last_sequence, delta);
   if (verdict == FactsVerdict::kGap) {
@@ -318,10 +281,48 @@ Status Fleet::Core::TakeFacts(AgentStream& stream) {
              {{"cluster", stream.cluster()}});
     return {};
   }
-  WEIR_TRY(store.Write([&](store::Txn& txn) { return ApplyDelta(txn, stream.cluster(), delta); }));
+  WEIR_TRY(StoreFacts(stream));
   agent::v1::ServerMessage answer;
   answer.mutable_ack()->set_sequence(delta.sequence());
   stream.Send(std::move(answer));
+  return {};
+}
+
+// The good ones, in slices between the writes of others.
+Status Fleet::Core::StoreFacts(AgentStream& stream) {
+  const store::ViewPtr view = store.Read();
+  const store::ResourcePtr cluster = view->Get(stream.cluster());
+  if (cluster == nullptr) return NotFound("CLUSTER_UNKNOWN", "{} does not exist any more", stream.cluster());
+  RefusedFacts refused;
+  {
+    std::lock_guard lock(mutex);
+    refused = live[stream.cluster()].refused;
+  }
+  const size_t refused_before = refused.size();
+  store::FactsChange change = TakeGoodFacts(view->Facts(cluster->uid).get(), stream.in.facts(), refused);
+  for (store::FactsChange& slice : Slices(std::move(change), kFactsOfWrite)) {
+    slice.cluster_uid = cluster->uid;
+    WEIR_TRY(store.Write([&](store::Txn& txn) -> Status {
+      const store::ResourcePtr present = txn.Get(stream.cluster());
+      if (present == nullptr || present->uid != cluster->uid) {
+        return NotFound("CLUSTER_UNKNOWN", "{} does not exist any more", stream.cluster());
+      }
+      if (!IsLive(stream)) return Aborted("REPLACED", "a newer stream of this agent is open");
+      return txn.ApplyFacts(slice);
+    }));
+  }
+  if (refused.size() > refused_before) {
+    std::vector<v2::ClusterProblem> problems;
+    refused.AddProblems(problems);
+    obs::Log(obs::Level::kWarn, "facts of an agent are refused; the good ones are taken",
+             {{"cluster", stream.cluster()},
+              {"refused", std::to_string(refused.size())},
+              {"first", problems.front().text()}});
+  }
+  std::lock_guard lock(mutex);
+  live[stream.cluster()].refused = std::move(refused);
+  ++changes;
+  news.notify_all();
   return {};
 }
 
@@ -330,8 +331,8 @@ void Fleet::Core::TakeProblems(AgentStream& stream) {
   for (const auto& said : stream.in.problems().problems()) {
     if (problems.size() == kMostProblems) break;
     v2::ClusterProblem& problem = problems.emplace_back();
-    problem.set_source(std::string(Shortened(said.source(), kMostProblemText)));
-    problem.set_text(std::string(Shortened(said.text(), kMostProblemText)));
+    problem.set_source(CleanText(said.source(), kMostProblemText));
+    problem.set_text(CleanText(said.text(), kMostProblemText));
     obs::Log(obs::Level::kWarn, "an agent reports a problem",
              {{"cluster", stream.cluster()}, {"source", problem.source()}, {"problem", problem.text()}});
   }
@@ -357,23 +358,44 @@ void Fleet::Core::Left(AgentStream& stream) {
   if (!pool.Post(task)) task();
 }
 
+// When agents were last heard of, for a server that starts after this one is killed.
+void Fleet::Core::StoreLastSeen() {
+  std::map<std::string, WallTime> seen;  // By uid.
+  {
+    std::lock_guard lock(mutex);
+    for (const auto& [cluster, entry] : live) {
+      if (entry.stream != nullptr) seen[entry.uid] = entry.last_seen;
+    }
+  }
+  if (seen.empty()) return;
+  const Status stored = store.Write([&](store::Txn& txn) -> Status {
+    for (const auto& [uid, time] : seen) WEIR_TRY(txn.SetLastSeen(uid, time));
+    return {};
+  });
+  if (!stored.ok()) {
+    obs::Log(obs::Level::kWarn, "cannot store when agents were heard of", {{"error", stored.error().ToString()}});
+  }
+}
+
 // Whatever happened in whatever order: what is stored last is what is true now.
 void Fleet::Core::StoreConnection(const std::string& cluster) {
   std::lock_guard order(connection_mutex);
   bool connected = false;
   std::string version;
+  std::optional<WallTime> seen;
   {
     std::lock_guard lock(mutex);
     const auto found = live.find(cluster);
     if (found != live.end()) {
       connected = found->second.stream != nullptr;
       version = found->second.version;
+      seen = found->second.last_seen;
     }
   }
   const Status stored = store.Write([&](store::Txn& txn) -> Status {
     const store::ResourcePtr resource = txn.Get(cluster);
     if (resource == nullptr) return {};
-    return txn.SetConnection(resource->uid, connected, version);
+    return txn.SetConnection(resource->uid, connected, version, seen);
   });
   if (!stored.ok()) {
     obs::Log(obs::Level::kError, "cannot store a connection's state",
@@ -384,16 +406,15 @@ void Fleet::Core::StoreConnection(const std::string& cluster) {
 // Heartbeats out; silence ends a stream. Silence is judged here, because a stopped agent keeps its TCP connection
 // alive.
 void Fleet::Core::Beat() {
-  constexpr uint64_t kLooksPerBeat = 6;  // Silence shows within half a second of its limit.
+  constexpr uint64_t kLooksPerBeat = 6;                   // Silence shows within half a second of its limit.
+  constexpr uint64_t kLooksPerSeen = 10 * kLooksPerBeat;  // So old may be what is stored of when an agent was heard of.
   std::unique_lock lock(mutex);
   for (uint64_t turn = 1; !news.wait_for(lock, options.heartbeat / kLooksPerBeat, [&] { return stopped; }); ++turn) {
     const bool beat_now = turn % kLooksPerBeat == 0;
     std::vector<AgentStreamPtr> alive, silent;
-    const MonoTime now = options.clock->Now();
     for (const auto& [cluster, entry] : live) {
       if (entry.stream == nullptr) continue;
-      const bool late = now - entry.stream->last_heard() >= options.heartbeat * options.heartbeat_misses;
-      if (late)
+      if (IsSilent(*entry.stream))
         silent.push_back(entry.stream);
       else if (beat_now)
         alive.push_back(entry.stream);
@@ -407,6 +428,7 @@ void Fleet::Core::Beat() {
       stream->Close(Unavailable("HEARTBEAT_MISSED", "the agent is silent"));
     }
     if (beat_now) ForgetDeleted();
+    if (turn % kLooksPerSeen == 0) StoreLastSeen();
     // The lock of the compilation comes before ours, here as everywhere.
     if (beat_now && pusher != nullptr) {
       pusher->Read([&](const compile::Compilation& compilation) {
@@ -438,82 +460,6 @@ void Fleet::Core::ForgetDeleted() {
   for (const auto& stream : ended) stream->Close(NotFound("CLUSTER_UNKNOWN", "the cluster was deleted"));
 }
 
-// --- Status ---
-
-namespace {
-
-v2::ResourceStatus NotPushed(v2::ResourceStatus status) {
-  status.set_state(v2::ResourceStatus::ACCEPTED);
-  status.set_worst(v2::ResourceStatus::ACCEPTED);
-  status.set_reason("WAITING_FOR_ACK");
-  status.set_message("not pushed yet");
-  return status;
-}
-
-}  // namespace
-
-// What it points at beyond its workspace serves nobody, whatever was acknowledged.
-void SayOutOfScope(const compile::World& world, v2::ResourceStatus& status) {
-  const auto outside = compile::OutOfScopeOf(world, status.fqn());
-  if (!outside || status.reason() == "REJECTED") return;
-  status.set_state(v2::ResourceStatus::FAILED);
-  status.set_worst(v2::ResourceStatus::FAILED);
-  status.set_reason(outside->reason);
-  status.set_message(outside->message);
-}
-
-v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) const {
-  if (!compile::ReachesGateways(resource.fqn)) {
-    v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
-    std::lock_guard lock(mutex);
-    const auto found = live.find(resource.fqn);
-    if (const std::string why = held.Reason(resource.fqn); !why.empty()) {
-      status.set_reason("STATE_CONFLICT");
-      status.set_message(why);
-    } else if (found != live.end() && !found->second.problems.empty()) {
-      const v2::ClusterProblem& first = found->second.problems.front();
-      status.set_reason("AGENT_PROBLEM");
-      status.set_message(fmt::format("{}: {}", first.source(), first.text()));
-    }
-    return status;
-  }
-  std::vector<compile::Concern> concerns;
-  const bool compiled = pusher != nullptr && pusher->revision() >= resource.revision;
-  if (compiled) {
-    v2::ResourceStatus status;
-    pusher->Read([&](const compile::Compilation& c) {
-      concerns = compile::Concerns(c, resource.fqn);
-      std::lock_guard lock(mutex);
-      status = StatusOf(resource.fqn, resource.kind, resource.revision, concerns, applied);
-      SayOutOfScope(c.world(), status);
-    });
-    return status;
-  }
-  return NotPushed(StoredStatus(resource.fqn, resource.kind, resource.revision));
-}
-
-// For waits: whether the gateways that a write of it touches serve it; the first that does not yet speaks for all.
-v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resource) const {
-  if (compile::ReachesGateways(resource.fqn) || pusher == nullptr) return Judge(resource);
-  v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
-  if (pusher->revision() < resource.revision) return NotPushed(std::move(status));
-  pusher->Read([&](const compile::Compilation& compilation) {
-    for (const std::string& fqn : GatewaysTouched(compilation.world(), resource.kind, resource.fqn)) {
-      const auto concerns = compile::Concerns(compilation, fqn);
-      std::lock_guard lock(mutex);
-      v2::ResourceStatus gateway = StatusOf(fqn, "", resource.revision, concerns, applied);
-      SayOutOfScope(compilation.world(), gateway);
-      if (gateway.state() == v2::ResourceStatus::READY || gateway.reason() == "NO_WORKLOAD") continue;
-      gateway.set_message(fmt::format("{}: {}", fqn, gateway.message()));
-      gateway.set_fqn(resource.fqn);
-      gateway.set_kind(resource.kind);
-      status = std::move(gateway);
-      return;
-    }
-  });
-  return status;
-}
-
 // --- The door ---
 
 Fleet::Fleet(store::Store& store, const ca::ServerCa& ca, rpc::Pool& pool, FleetOptions options)
@@ -530,11 +476,13 @@ void Fleet::Attach(push::Pusher& pusher) {
 
 Status Fleet::Start() {
   WEIR_TRY(core_->store.Write([&](store::Txn& txn) -> Status {
-    std::vector<std::pair<std::string, std::string>> connected;
+    std::vector<store::ClusterFactsPtr> connected;
     txn.view().ForEachFacts([&](const store::ClusterFactsPtr& facts) {
-      if (facts->connected) connected.emplace_back(facts->cluster_uid, facts->agent_version);
+      if (facts->connected) connected.push_back(facts);
     });
-    for (const auto& [uid, version] : connected) WEIR_TRY(txn.SetConnection(uid, false, version));
+    for (const auto& facts : connected) {  // That this server begins says nothing of when the agent was last heard of.
+      WEIR_TRY(txn.SetConnection(facts->cluster_uid, false, facts->agent_version, facts->last_seen));
+    }
     return {};
   }));
   core_->heart = std::thread([core = core_.get()] { core->Beat(); });
@@ -552,40 +500,54 @@ void Fleet::Stop() {
     core_->news.notify_all();
   }
   if (core_->heart.joinable()) core_->heart.join();
+  core_->StoreLastSeen();
   for (const auto& stream : streams) stream->Close(Unavailable("SHUTTING_DOWN", "the server is shutting down"));
 }
 
 grpc::Service* Fleet::join_service() { return core_->join.get(); }
 grpc::Service* Fleet::reports_service() { return core_->reports.get(); }
 
-xds::AdsAuthenticator Fleet::Authenticator() {
-  return [core = core_](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
-    WEIR_ASSIGN(std::string cluster, core->ClusterOfPeer(peer.uris.empty() ? "" : peer.uris.front()));
-    return xds::AdsGrant{core->held.KeyFor(cluster, peer.node)};
-  };
+Result<xds::AdsGrant> Fleet::Core::AdmitIntentStream(const xds::AdsPeer& peer) {
+  WEIR_ASSIGN(std::string cluster, ClusterOfPeer(peer.uris.empty() ? "" : peer.uris.front()));
+  {
+    std::lock_guard lock(mutex);
+    const auto found = live.find(cluster);
+    if (found != live.end() && found->second.stream != nullptr && found->second.stream->instance != peer.node.id) {
+      return Aborted("DUPLICATE_AGENT", "another agent with this identity is connected from {}",
+                     found->second.stream->peer());
+    }
+  }
+  return xds::AdsGrant{held.KeyFor(cluster, peer.node)};
 }
 
-std::function<void(const std::string&, uint64_t, const xds::AckEvent&)> Fleet::AckObserver() {
-  return [core = core_](const std::string& cluster, uint64_t, const xds::AckEvent& event) {
-    if (HeldAgents::IsHeldKey(cluster)) return core->held.NoteServed(cluster, event);
-    if (!event.accepted) {
-      obs::Log(obs::Level::kWarn, "agent refuses intent",
-               {{"cluster", cluster}, {"type", event.type_url}, {"error", event.error}});
-    }
-    std::lock_guard lock(core->mutex);
-    core->applied.ReportAgent(cluster, event, core->options.clock->Wall());
-    ++core->changes;
-    core->news.notify_all();
-  };
+void Fleet::Core::TakeAck(const std::string& cluster, const xds::AckEvent& event) {
+  if (HeldAgents::IsHeldKey(cluster)) return held.NoteServed(cluster, event);
+  if (!event.accepted) {
+    obs::Log(obs::Level::kWarn, "agent refuses intent",
+             {{"cluster", cluster}, {"type", event.type_url}, {"error", CleanText(event.error, kMostProblemText)}});
+  }
+  std::lock_guard lock(mutex);
+  applied.ReportAgent(cluster, event, options.clock->Wall());
+  ++changes;
+  news.notify_all();
 }
 
-std::function<void(const xds::AdsStreamEvent&)> Fleet::StreamObserver() {
-  return [core = core_](const xds::AdsStreamEvent& event) {
-    if (HeldAgents::IsHeldKey(event.key) && event.kind == xds::AdsStreamEvent::Kind::kClosed) {
-      core->held.Forget(event.key);
-    }
-    core->Changed();
+void Fleet::Core::TakeStreamEvent(const xds::AdsStreamEvent& event) {
+  if (HeldAgents::IsHeldKey(event.key) && event.kind == xds::AdsStreamEvent::Kind::kClosed) held.Forget(event.key);
+  Changed();
+}
+
+std::unique_ptr<xds::AdsService> Fleet::NewIntentService() const {
+  xds::AdsServiceOptions options;
+  options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
+  options.authenticate = [core = core_](const xds::AdsPeer& peer) { return core->AdmitIntentStream(peer); };
+  options.on_ack = [core = core_](const std::string& cluster, uint64_t, const xds::AckEvent& event) {
+    core->TakeAck(cluster, event);
   };
+  options.on_stream = [core = core_](const xds::AdsStreamEvent& event) { core->TakeStreamEvent(event); };
+  options.origin = [core = core_] { return core->store.Read()->position().ToText(); };
+  options.clock = core_->options.clock;
+  return std::make_unique<xds::AdsService>(std::move(options));
 }
 
 std::vector<v2::HeldCluster> Fleet::HeldClusters(const xds::AdsService& ads) const {
@@ -603,108 +565,5 @@ void Fleet::ReleaseHeldClusters(xds::AdsService& ads) {
 }
 
 Result<std::string> Fleet::ClusterOfPeer(std::string_view spiffe_id) const { return core_->ClusterOfPeer(spiffe_id); }
-
-Result<v2::ResourceStatus> Fleet::GetStatus(std::string_view fqn) const {
-  WEIR_ASSIGN(const std::vector<v2::ResourceStatus> all, ListStatuses(fqn));
-  for (const v2::ResourceStatus& status : all) {
-    if (status.fqn() == fqn) return status;
-  }
-  return NotFound("RESOURCE_NOT_FOUND", "{} does not exist", fqn);
-}
-
-Result<std::vector<v2::ResourceStatus>> Fleet::ListStatuses(std::string_view parent) const {
-  const store::ViewPtr view = core_->store.Read();
-  const store::ResourcePtr root = view->Get(parent);
-  if (root == nullptr) return NotFound("RESOURCE_NOT_FOUND", "{} does not exist", parent);
-  std::vector<v2::ResourceStatus> items{core_->Judge(*root)};
-  view->ForEach(parent, "", [&](const store::ResourcePtr& resource) {
-    if (resource->fqn != parent) items.push_back(core_->Judge(*resource));
-    return true;
-  });
-  RollUp(items);
-  return items;
-}
-
-v2::ResourceStatus Fleet::WaitApplied(std::string_view fqn, int64_t revision,
-                                      std::chrono::steady_clock::time_point deadline) const {
-  Core& core = *core_;
-  if (core.pusher != nullptr) core.pusher->WaitFor(revision, deadline);
-  while (true) {
-    uint64_t seen;
-    {
-      std::lock_guard lock(core.mutex);
-      seen = core.changes;
-      if (core.stopped) deadline = {};
-    }
-    const store::ResourcePtr resource = core.store.Read()->Get(fqn);
-    if (resource == nullptr) return StoredStatus(fqn, "", revision);
-    v2::ResourceStatus status = core.JudgeEffect(*resource);
-    if (status.state() == v2::ResourceStatus::READY || status.state() == v2::ResourceStatus::FAILED ||
-        status.reason() == "NO_WORKLOAD") {
-      return status;
-    }
-    std::unique_lock lock(core.mutex);
-    if (!core.news.wait_until(lock, deadline, [&] { return core.changes != seen || core.stopped; })) return status;
-  }
-}
-
-std::vector<v2::HostTraffic> Fleet::TrafficOf(const TrafficQuery& query) const {
-  std::vector<v2::HostTraffic> items;
-  core_->pusher->Read([&](const compile::Compilation& compilation) {
-    std::lock_guard lock(core_->mutex);
-    items = fleet::TrafficOf(core_->traffic, compilation, query, core_->options.clock->Now());
-  });
-  return items;
-}
-
-std::vector<v2::HostHealth> Fleet::HealthOf(const TrafficQuery& query) const {
-  std::vector<v2::HostHealth> items;
-  core_->pusher->Read([&](const compile::Compilation& compilation) {
-    std::lock_guard lock(core_->mutex);
-    items = fleet::HealthOf(core_->traffic, compilation, query);
-  });
-  return items;
-}
-
-std::vector<std::string> Fleet::SourcesOf(const TrafficQuery& query) const {
-  std::vector<std::string> sources;
-  core_->pusher->Read([&](const compile::Compilation& compilation) { sources = fleet::SourcesOf(compilation, query); });
-  return sources;
-}
-
-void Fleet::RenderMetrics(std::string& out) const {
-  std::lock_guard lock(core_->mutex);
-  RenderTraffic(core_->traffic, core_->options.clock->Now(), out);
-}
-
-v2::ClusterState Fleet::ClusterStateOf(std::string_view cluster) const {
-  v2::ClusterState state;
-  const store::ViewPtr view = core_->store.Read();
-  const store::ResourcePtr resource = view->Get(cluster);
-  const store::ClusterFactsPtr facts = resource == nullptr ? nullptr : view->Facts(resource->uid);
-  WallTime seen{};
-  if (facts != nullptr) {
-    state.set_workloads(static_cast<int32_t>(facts->workloads.size()));
-    state.set_services(static_cast<int32_t>(facts->services.size()));
-    state.set_agent_version(facts->agent_version);
-    seen = facts->last_seen;
-  }
-  {
-    std::lock_guard lock(core_->mutex);
-    const auto found = core_->live.find(std::string(cluster));
-    if (found != core_->live.end()) {
-      state.set_connected(found->second.stream != nullptr);
-      seen = std::max(seen, found->second.last_seen);
-      *state.mutable_problems() = {found->second.problems.begin(), found->second.problems.end()};
-      if (const std::string why = core_->held.Reason(std::string(cluster)); !why.empty()) {
-        v2::ClusterProblem& problem = *state.add_problems();
-        problem.set_source("state");
-        problem.set_text(why);
-      }
-    }
-  }
-  if (seen > WallTime{}) *state.mutable_last_seen() = rpc::ToTimestamp(seen);
-  return state;
-}
 
 }  // namespace weir::fleet

@@ -27,6 +27,9 @@ class Pusher;
 namespace weir::rpc {
 class Pool;
 }
+namespace weir::status {
+struct FailoverQuestion;
+}
 namespace weir::store {
 class Store;
 }
@@ -44,10 +47,10 @@ struct FleetOptions {
 // Clusters, their agents, their facts, and what is applied where. Thread-safe.
 //
 //   fleet::Fleet fleet(store, ca, pool, options);        // before the pusher
-//   xds::AdsService ads({.authenticate = fleet.Authenticator(), ...});
-//   push::Pusher pusher(store, ads, ...);
+//   auto intents = fleet.NewIntentService();
+//   push::Pusher pusher(store, *intents, ...);
 //   fleet.Attach(pusher);
-//   builder.RegisterService(fleet.join_service()); ...reports_service(); ...ads.service();
+//   builder.RegisterService(fleet.join_service()); ...reports_service(); ...intents->service();
 class Fleet {
  public:
   Fleet(store::Store& store, const ca::ServerCa& ca, rpc::Pool& pool, FleetOptions options = {});
@@ -62,12 +65,11 @@ class Fleet {
 
   grpc::Service* join_service();     // weir.agent.v1.ClusterJoin
   grpc::Service* reports_service();  // weir.agent.v1.AgentReports
-  // Takes spiffe://<cluster domain>/agent of the verified peer certificate to the cluster's FQN: the key of its
-  // snapshot. UNAUTHENTICATED PEER_IDENTITY_MISSING, PERMISSION_DENIED CLUSTER_UNKNOWN.
-  xds::AdsAuthenticator Authenticator();
-  // For AdsServiceOptions::on_ack: intent that an agent refuses shows in the status.
-  std::function<void(const std::string& key, uint64_t stream, const xds::AckEvent&)> AckObserver();
-  std::function<void(const xds::AdsStreamEvent&)> StreamObserver();
+  // The door by which agents fetch intent. It takes spiffe://<cluster domain>/agent of the verified peer certificate to
+  // the cluster's FQN, the key of its snapshot (UNAUTHENTICATED PEER_IDENTITY_MISSING, PERMISSION_DENIED
+  // CLUSTER_UNKNOWN), refuses an instance whose report stream is not the cluster's (ABORTED DUPLICATE_AGENT), and what
+  // an agent refuses shows in the status. May outlive the Fleet.
+  std::unique_ptr<xds::AdsService> NewIntentService() const;
   // Clusters whose agents acknowledged what this server's state does not know (held_agents.h), with what would go back
   // there; and, once an administrator adopted this state, the end of it: their streams begin anew.
   std::vector<v2::HeldCluster> HeldClusters(const xds::AdsService& ads) const;
@@ -78,9 +80,10 @@ class Fleet {
   Result<v2::ResourceStatus> GetStatus(std::string_view fqn) const;
   // Everything at and below `parent`, sorted by FQN.
   Result<std::vector<v2::ResourceStatus>> ListStatuses(std::string_view parent) const;
-  // Blocks until the resource at `revision` (or later) is READY, FAILED, or concerns nobody; after the deadline answers
-  // the status as it is then. Deleted: READY as soon as the push is out. Kinds that reach no gateway themselves are
-  // waited for by the gateways they touch (effect.h), so that a drained cluster is drained when the wait ends.
+  // Blocks until the resource at `revision` (or later) is READY or FAILED; after the deadline answers the status as it
+  // is then (status::LacksSomething tells whether waiting longer may help). Deleted: READY as soon as the push is out.
+  // Kinds that reach no gateway themselves are waited for by the gateways they touch (effect.h), so that a drained
+  // cluster is drained when the wait ends.
   v2::ResourceStatus WaitApplied(std::string_view fqn, int64_t revision,
                                  std::chrono::steady_clock::time_point deadline) const;
 
@@ -88,6 +91,8 @@ class Fleet {
   std::vector<v2::HostTraffic> TrafficOf(const TrafficQuery& query) const;
   std::vector<v2::HostHealth> HealthOf(const TrafficQuery& query) const;
   std::vector<std::string> SourcesOf(const TrafficQuery& query) const;
+  // What happens when clusters are lost; see mgmt-server/status/failover.h.
+  std::vector<v2::FailoverPlan> PlanFailover(const status::FailoverQuestion& question) const;
   void RenderMetrics(std::string& out) const;
 
   // Output-only state of a cluster (FQN).

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "libs/base/ids.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/rpc/channel.h"
@@ -54,6 +55,30 @@ class SmallAgent {
   }
   ~SmallAgent() { Leave(); }
 
+  // A second agent with the same certificate and key, another process: what a cloned machine is. The error is the
+  // server's.
+  Result<std::unique_ptr<SmallAgent>> Clone() const {
+    std::unique_ptr<SmallAgent> clone(new SmallAgent(options_));
+    WEIR_TRY(clone->Open());
+    return clone;
+  }
+  // Facts as they are, good or bad; `sequence` is filled in.
+  void Say(agent::v1::FactsDelta facts) {
+    facts.set_sequence(++sequence_);
+    agent::v1::AgentMessage message;
+    *message.mutable_facts() = std::move(facts);
+    Send(message);
+  }
+  void Say(const std::vector<std::pair<std::string, std::string>>& problems) {  // Source, text.
+    agent::v1::AgentMessage message;
+    message.mutable_problems();
+    for (const auto& [source, text] : problems) {
+      auto& problem = *message.mutable_problems()->add_problems();
+      problem.set_source(source);
+      problem.set_text(text);
+    }
+    Send(message);
+  }
   // Everything that runs: one workload per name "<namespace>/<name>", all with these labels.
   void Run(const std::vector<std::string>& workloads, const std::map<std::string, std::string>& labels) {
     agent::v1::AgentMessage message;
@@ -75,16 +100,18 @@ class SmallAgent {
     *message.mutable_traffic() = traffic;
     Send(message);
   }
+  // From now on every piece of intent of this short type is refused by the agent, with this reason.
+  void Refuse(const std::string& type, const std::string& reason) {
+    Fetch([this, type, reason](const xds::Update& update) {
+      if (update.type_url.ends_with("." + type) && !update.changed.empty())
+        ads_->Reject(update.id, reason, update.changed);
+      else
+        ads_->Accept(update.id);
+    });
+  }
   // From now on every workload acknowledges whatever intent comes, at once.
   void Acknowledge() {
-    xds::AdsClientOptions options;
-    options.channel = [channel = options_] { return channel; };
-    options.node.id = "agent";
-    for (const std::string_view type : {xds::kMeshListener, xds::kMeshHost, xds::kMeshDestinationSet,
-                                        xds::kMeshServiceEndpoints, xds::kMeshTrustBundle}) {
-      options.types.emplace_back(type);
-    }
-    options.on_update = [this](const xds::Update& update) {
+    Fetch([this](const xds::Update& update) {
       agent::v1::AgentMessage message;
       for (const std::string& workload : workloads_) {
         auto& gateway = *message.mutable_applied()->add_gateways();
@@ -102,9 +129,7 @@ class SmallAgent {
       message.mutable_applied()->set_full(true);
       Send(message);
       ads_->Accept(update.id);
-    };
-    ads_ = std::make_unique<xds::AdsClient>(std::move(options));
-    ads_->Start();
+    });
   }
   // Ends both streams.
   void Leave() {
@@ -118,12 +143,27 @@ class SmallAgent {
  private:
   explicit SmallAgent(rpc::ChannelOptions options) : options_(std::move(options)) {}
 
+  void Fetch(std::function<void(const xds::Update&)> on_update) {
+    if (ads_ != nullptr) ads_->Stop();
+    xds::AdsClientOptions options;
+    options.channel = [channel = options_] { return channel; };
+    options.node.id = instance_;
+    for (const std::string_view type : {xds::kMeshListener, xds::kMeshHost, xds::kMeshDestinationSet,
+                                        xds::kMeshServiceEndpoints, xds::kMeshTrustBundle}) {
+      options.types.emplace_back(type);
+    }
+    options.on_update = std::move(on_update);
+    ads_ = std::make_unique<xds::AdsClient>(std::move(options));
+    ads_->Start();
+  }
+
   Status Open() {
     WEIR_ASSIGN(channel_, rpc::MakeChannel(options_));
     stub_ = agent::v1::AgentReports::NewStub(channel_);
     stream_ = stub_->Report(&context_);
     agent::v1::AgentMessage hello;
     hello.mutable_hello()->set_version("test");
+    hello.mutable_hello()->set_instance(instance_);
     Send(hello);
     agent::v1::ServerMessage answer;
     if (!stream_->Read(&answer)) return rpc::FromGrpc(stream_->Finish());
@@ -143,6 +183,7 @@ class SmallAgent {
     stream_->Write(message);
   }
 
+  const std::string instance_ = RandomHex(8);
   const rpc::ChannelOptions options_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<agent::v1::AgentReports::Stub> stub_;

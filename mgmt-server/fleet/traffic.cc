@@ -30,11 +30,14 @@ bool IsPast(const SetReport::Sample& sample, MonoTime now) {
 
 agent::v1::ClusterHealth Bounded(const agent::v1::ClusterHealth& health) {
   agent::v1::ClusterHealth bounded = health;
+  bounded.set_reason(CleanText(health.reason(), kMaxText));
   if (bounded.evidence_size() > kMaxEvidence) {
     bounded.mutable_evidence()->DeleteSubrange(kMaxEvidence, bounded.evidence_size() - kMaxEvidence);
   }
   for (auto& evidence : *bounded.mutable_evidence()) {
-    evidence.mutable_text()->resize(Shortened(evidence.text(), kMaxText).size());
+    evidence.set_text(CleanText(evidence.text(), kMaxText));
+    evidence.set_endpoint(CleanText(evidence.endpoint(), kMaxText));
+    evidence.set_source(CleanText(evidence.source(), kMaxText));
   }
   return bounded;
 }
@@ -225,11 +228,15 @@ void TrafficTable::Report(const std::string& cluster, const agent::v1::GatewayTr
       set->intended[of.cluster()] = of.has_intended() ? std::optional(of.intended()) : std::nullopt;
     }
   }
-  if (!report.health_known()) return;  // As before.
-  gateway.health_known = true;
-  std::set<std::string_view> served;
-  for (const auto& health : report.health()) served.insert(health.destination_set());
-  std::erase_if(gateway.sets, [&](const auto& set) { return !served.contains(set.first); });
+  if (report.health_known()) {
+    gateway.health_known = true;
+    std::set<std::string_view> served;
+    for (const auto& health : report.health()) served.insert(health.destination_set());
+    std::erase_if(gateway.sets, [&](const auto& set) { return !served.contains(set.first); });
+  } else if (!report.health_changes() || !gateway.health_known) {
+    return;  // As before.
+  }
+  for (const std::string& name : report.removed_sets()) gateway.sets.erase(name);
   for (const auto& health : report.health()) {
     SetReport* set = set_of(health.destination_set());
     if (set == nullptr || health.clusters_size() > kMaxClusters) continue;
@@ -263,6 +270,20 @@ void TrafficTable::Sweep(const compile::Compilation& compilation, MonoTime now) 
       });
     }
   }
+}
+
+const agent::v1::ClusterHealth* TrafficTable::HealthOf(const std::string& cluster, const std::string& workload,
+                                                       const std::string& set, const std::string& target,
+                                                       MonoTime now) const {
+  const auto reports = clusters_.find(cluster);
+  if (reports == clusters_.end() || reports->second.left) return nullptr;
+  const auto gateway = reports->second.gateways.find(workload);
+  if (gateway == reports->second.gateways.end() || !gateway->second.health_known) return nullptr;
+  if (now - gateway->second.heard >= kKept) return nullptr;
+  const auto report = gateway->second.sets.find(set);
+  if (report == gateway->second.sets.end()) return nullptr;
+  const auto health = report->second.health.find(target);
+  return health == report->second.health.end() ? nullptr : &health->second;
 }
 
 void TrafficTable::ForEach(

@@ -11,6 +11,7 @@
 #include "api/weir/agent/v1/traffic.pb.h"
 #include "api/weir/v2/traffic.pb.h"
 #include "libs/base/clock.h"
+#include "mgmt-server/status/reach.h"
 
 namespace weir::compile {
 class Compilation;
@@ -47,14 +48,19 @@ class TrafficTable {
   static constexpr Duration kWindow = std::chrono::seconds(10);
   static constexpr Duration kKept = std::chrono::seconds(30);  // After the agent's stream ended.
 
-  // One report of a cluster's (FQN) agent. Counts add up, shares replace what was known of that set; health replaces
-  // everything, and what it does not name is no longer served.
+  // One report of a cluster's (FQN) agent. Counts add up, shares replace what was known of that set; complete health
+  // replaces everything, and what it does not name is no longer served; changed health replaces what it names.
   void Report(const std::string& cluster, const agent::v1::GatewayTraffic& report, WallTime wall, MonoTime now);
   void AgentCame(const std::string& cluster);
   void AgentLeft(const std::string& cluster, MonoTime now);
   void Forget(const std::string& cluster);
   // Drops clusters whose agent is away for longer than kKept, and gateways and sets that no intent names any more.
   void Sweep(const compile::Compilation& compilation, MonoTime now);
+
+  // What a gateway says of the cluster `target` behind it; nullptr = nothing, or it has been silent for longer than
+  // kKept.
+  const agent::v1::ClusterHealth* HealthOf(const std::string& cluster, const std::string& workload,
+                                           const std::string& set, const std::string& target, MonoTime now) const;
 
   // "<namespace>/<name>" -> report, of each cluster FQN.
   using Gateways = std::map<std::string, GatewayReport, std::less<>>;
@@ -66,6 +72,20 @@ class TrafficTable {
     std::optional<MonoTime> left;  // Unset = the agent is there.
   };
   std::map<std::string, ClusterReports> clusters_;
+};
+
+// What the gateways in a table say, as `status` asks for it.
+class HealthInTable final : public status::ReportedHealth {
+ public:
+  HealthInTable(const TrafficTable& table, MonoTime now) : table_(table), now_(now) {}
+  const agent::v1::ClusterHealth* Find(const std::string& cluster, const std::string& workload, const std::string& set,
+                                       const std::string& target) const override {
+    return table_.HealthOf(cluster, workload, set, target, now_);
+  }
+
+ private:
+  const TrafficTable& table_;
+  const MonoTime now_;
 };
 
 // Whose traffic: FQN of an organization, a cluster (its tier-1 gateways), or anything at or above gateway objects; host

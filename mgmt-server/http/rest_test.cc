@@ -119,6 +119,9 @@ class RestApi : public ::testing::Test {
     ca_ = std::move(ca).value();
 
     backends_.store = store_.get();
+    backends_.failover = [](const std::string&, const std::string&, const std::set<std::string>&) {
+      return std::vector<v2::FailoverPlan>();
+    };
     backends_.authn = authn_.get();
     backends_.root_sha256 = ca_->root_sha256();
     writes_ = std::make_unique<services::Writes>(*store_);

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,10 @@ struct Backends {
   // Clusters whose agents keep another state than this server's; and the end of it, after the state was adopted.
   std::function<std::vector<v2::HeldCluster>()> held_clusters;
   std::function<void()> release_held_clusters;
+  // What happens when the clusters of these names are lost; host "" = every host.
+  std::function<std::vector<v2::FailoverPlan>(const std::string& parent, const std::string& host,
+                                              const std::set<std::string>& without)>
+      failover;
 
   const std::atomic<bool>* stopping = nullptr;  // Ends waits early.
 };

@@ -1,3 +1,5 @@
+#include <set>
+
 #include "api/weir/v2/cluster.pb.h"
 #include "libs/identity/certificates.h"
 #include "mgmt-server/authz/authz.h"
@@ -41,10 +43,37 @@ Result<v2::JoinToken> CreateJoinToken(const Backends& backends, CallContext& cal
   });
 }
 
+// FAILED_PRECONDITION LAST_RECEIVER when hosts that are served now would be served by nobody.
+Status CheckSomebodyIsLeft(const Backends& backends, const resource::Fqn& cluster) {
+  constexpr size_t kMostNamed = 10;
+  const std::string organization = resource::ParentFqn(cluster.text);
+  std::set<std::string> left_alone;
+  for (const v2::FailoverPlan& plan :
+       backends.failover(organization, "", {std::string(resource::LastName(cluster.text))})) {
+    if (plan.served_now() && !plan.served_then()) left_alone.insert(plan.host());
+  }
+  if (left_alone.empty()) return {};
+  std::string names;
+  size_t named = 0;
+  for (const std::string& host : left_alone) {
+    if (named++ == kMostNamed) break;
+    names += (names.empty() ? "" : ", ") + host;
+  }
+  if (left_alone.size() > kMostNamed) names += fmt::format(" and {} more", left_alone.size() - kMostNamed);
+  return FailedPrecondition("LAST_RECEIVER",
+                            "no other cluster can serve {} now; a drain would leave them unanswered (force does it all "
+                            "the same; `weir explain failover` shows each)",
+                            names);
+}
+
 // A verb of its own: it needs no etag, changes nothing else, and what it sets belongs to nobody's documents.
 Result<v2::Cluster> SetAdminState(const Backends& backends, Writes& writes, CallContext& call, const std::string& name,
-                                  v2::AdminState state) {
+                                  v2::AdminState state, bool force) {
   WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(resource::Kind::kCluster, name));
+  if (state == v2::DRAINING && !force) {
+    WEIR_TRY(authz::Authorize(*backends.store->Read(), call.principal, authz::Right::kWrite, fqn.text));
+    WEIR_TRY(CheckSomebodyIsLeft(backends, fqn));
+  }
   auto stored = backends.store->Write([&](store::Txn& txn) -> Result<store::ResourcePtr> {
     WEIR_TRY(authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, fqn.text));
     const store::ResourcePtr before = txn.Get(fqn.text);
@@ -76,7 +105,7 @@ void AddClusters(MethodTable& table, const Backends& backends, Writes& writes) {
     table.Add<v2::SetAdminStateRequest, v2::Cluster>(
         state == v2::DRAINING ? "weir.v2.Clusters.DrainCluster" : "weir.v2.Clusters.ActivateCluster",
         [&backends, &writes, state](CallContext& call, const v2::SetAdminStateRequest& request) {
-          return SetAdminState(backends, writes, call, request.fqn(), state);
+          return SetAdminState(backends, writes, call, request.fqn(), state, request.force());
         });
   }
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "api/weir/v2/traffic.pb.h"
 #include "mgmt-server/authz/authz.h"
@@ -76,6 +77,45 @@ Result<v2::ExplainHealthResponse> ExplainHealth(const Backends& backends, const 
   return response;
 }
 
+// Names with commas between them.
+std::set<std::string> NamesOf(const std::string& list) {
+  std::set<std::string> names;
+  for (size_t from = 0; from <= list.size();) {
+    const size_t comma = std::min(list.find(',', from), list.size());
+    if (comma > from) names.insert(list.substr(from, comma - from));
+    from = comma + 1;
+  }
+  return names;
+}
+
+Result<v2::ExplainFailoverResponse> ExplainFailover(const Backends& backends, const CallContext& call,
+                                                    const v2::ExplainFailoverRequest& request) {
+  const std::string host = Lower(request.host());
+  const store::ViewPtr view = backends.store->Read();
+  Readable readable(*view, call.principal);
+  const std::set<std::string> without = NamesOf(request.without());
+  for (const std::string& name : without) {
+    const std::string organization =
+        request.parent().substr(0, request.parent().find('/', request.parent().find('/') + 1));
+    if (view->Get(organization + "/clusters/" + name) != nullptr) continue;
+    Error error = InvalidArgument("INVALID_REQUEST", "there is no cluster {}", name);
+    error.violations.push_back({.field = "without", .description = fmt::format("\"{}\" is no cluster", name)});
+    return error;
+  }
+  v2::ExplainFailoverResponse response;
+  for (v2::FailoverPlan& plan : backends.failover(request.parent(), host, without)) {
+    if (readable(plan.source())) *response.add_items() = std::move(plan);
+  }
+  if (response.items().empty()) {
+    WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, request.parent()));
+    if (!host.empty()) {
+      return NotFound("HOST_UNKNOWN", "no tier-1 gateway that you may read about serves {} in {}", host,
+                      request.parent());
+    }
+  }
+  return response;
+}
+
 }  // namespace
 
 void AddTraffic(MethodTable& table, const Backends& backends) {
@@ -86,6 +126,10 @@ void AddTraffic(MethodTable& table, const Backends& backends) {
   table.Add<v2::ExplainHealthRequest, v2::ExplainHealthResponse>(
       "weir.v2.Traffic.ExplainHealth", [&backends](CallContext& call, const v2::ExplainHealthRequest& request) {
         return ExplainHealth(backends, call, request);
+      });
+  table.Add<v2::ExplainFailoverRequest, v2::ExplainFailoverResponse>(
+      "weir.v2.Traffic.ExplainFailover", [&backends](CallContext& call, const v2::ExplainFailoverRequest& request) {
+        return ExplainFailover(backends, call, request);
       });
 }
 

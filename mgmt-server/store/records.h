@@ -55,7 +55,7 @@ struct ClusterFacts {
   uint64_t agent_sequence = 0;  // FactsDelta.sequence of the last delta taken in.
   std::string hash;             // FactsDelta.hash; "" = none.
   bool connected = false;       // Always false after a restart, until the agent is heard again.
-  WallTime last_seen;           // As stored: of the last change or disconnect, not of the last heartbeat.
+  WallTime last_seen;           // As stored: at most some 30 s before the last heartbeat.
   std::string agent_version;
   PersistentMap<std::string, std::string> workloads;
   PersistentMap<std::string, std::string> services;

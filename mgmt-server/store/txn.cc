@@ -284,12 +284,24 @@ Status Txn::ApplyFacts(const FactsChange& change) {
   return {};
 }
 
-Status Txn::SetConnection(std::string_view cluster_uid, bool connected, std::string_view agent_version) {
+Status Txn::SetLastSeen(std::string_view cluster_uid, WallTime last_seen) {
+  const ClusterFactsPtr stored = view_.Facts(cluster_uid);
+  if (stored == nullptr || stored->last_seen >= last_seen) return {};
+  auto next = std::make_shared<ClusterFacts>(*stored);
+  next->last_seen = last_seen;
+  changed_ = true;
+  WEIR_TRY(rows_.PutFactsState(*next));
+  view_.facts_.Set(next->cluster_uid, next);
+  return {};
+}
+
+Status Txn::SetConnection(std::string_view cluster_uid, bool connected, std::string_view agent_version,
+                          std::optional<WallTime> last_seen) {
   const ClusterFactsPtr stored = view_.Facts(cluster_uid);
   auto next = stored ? std::make_shared<ClusterFacts>(*stored) : std::make_shared<ClusterFacts>();
   next->cluster_uid = std::string(cluster_uid);
   next->connected = connected;
-  next->last_seen = now_;
+  next->last_seen = last_seen.value_or(now_);
   if (!agent_version.empty()) next->agent_version = std::string(agent_version);
   next->sequence = view_.facts_sequence_ + 1;
   changed_ = true;

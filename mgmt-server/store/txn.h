@@ -104,8 +104,11 @@ class Txn {
 
   // Facts: own sequence, never a revision. Only keys whose bytes differ are written.
   Status ApplyFacts(const FactsChange& change);
-  // Not for each heartbeat: when the agent comes or goes.
-  Status SetConnection(std::string_view cluster_uid, bool connected, std::string_view agent_version);
+  // Not for each heartbeat: when the agent comes or goes. `last_seen` unset = now.
+  Status SetConnection(std::string_view cluster_uid, bool connected, std::string_view agent_version,
+                       std::optional<WallTime> last_seen = std::nullopt);
+  // Now and then while it is there, so that a server that is killed knows about when. No event: nothing is made of it.
+  Status SetLastSeen(std::string_view cluster_uid, WallTime last_seen);
   Status DeleteFacts(std::string_view cluster_uid);
 
   // Gives this state a new lineage: it is adopted in place of whatever grew under the older ones elsewhere. What agents

@@ -186,7 +186,7 @@ TEST_F(Upgrade, ASuccessorThatCannotStartLeavesTheRunningOneServing) {
 TEST_F(Upgrade, WithoutTakeOverASecondGatewayRefusesToStart) {
   const auto second = Again(kT2, {});
   EXPECT_EQ(second->WaitExit(Milliseconds(30'000)), std::optional<int>(1));
-  EXPECT_THAT(second->Log(), testing::HasSubstr("STATE_DIR_IN_USE"));
+  EXPECT_THAT(second->Log(), testing::HasSubstr("STATE_IN_USE"));
   EXPECT_TRUE(Of(kT2)->Running());
 }
 

@@ -9,17 +9,17 @@ import re
 import sys
 
 EDGES = {
-    "base": "", "obs": "", "document": "api", "resource": "api", "ngac": "", "traffic": "", "codec": "",
-    "bootstrap": "obs api document", "identity": "obs",
+    "base": "", "obs": "", "document": "api", "resource": "api", "facts": "api", "ngac": "", "traffic": "", "codec": "",
+    "bootstrap": "obs api document", "identity": "obs", "process": "",
     "net": "obs identity", "rpc": "obs identity api", "http": "obs identity",
     "proxy": "obs identity net codec traffic envoy_api", "xds/protocol": "obs envoy_api", "admin": "obs net",
     "xds/grpc": "xds/protocol rpc obs envoy_api",
-    "gateway": "bootstrap obs identity net codec rpc proxy admin xds/protocol xds/grpc api envoy_api",
-    "mgmt-server": "bootstrap obs identity rpc http admin codec resource ngac traffic document xds/protocol xds/grpc api",
-    "cluster-agent": "bootstrap obs identity rpc http admin document traffic xds/protocol xds/grpc api envoy_api",
+    "gateway": "bootstrap process obs identity net codec rpc proxy admin xds/protocol xds/grpc api envoy_api",
+    "mgmt-server": "bootstrap process obs identity rpc http admin codec resource ngac traffic document facts xds/protocol xds/grpc api",
+    "cluster-agent": "bootstrap process obs identity rpc http admin document facts traffic xds/protocol xds/grpc api envoy_api",
     "tier1-gateway": "gateway proxy obs net", "tier2-gateway": "gateway proxy obs net",
     "pod-proxy": "gateway proxy obs net",
-    "cli": "bootstrap obs identity rpc document resource api",
+    "cli": "bootstrap obs identity rpc document resource traffic api",
     "deploy/demo": "api document identity tests/support",
 }
 # envoy_api inside proxy only where a snapshot is built.

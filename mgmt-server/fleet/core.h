@@ -1,0 +1,119 @@
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "mgmt-server/fleet/agent_stream.h"
+#include "mgmt-server/fleet/applied.h"
+#include "mgmt-server/fleet/facts_intake.h"
+#include "mgmt-server/fleet/fleet.h"
+#include "mgmt-server/fleet/held_agents.h"
+#include "mgmt-server/fleet/traffic.h"
+#include "mgmt-server/store/store.h"
+
+// Inside fleet: what its files share. fleet.cc hears agents, judging.cc answers about them.
+namespace weir::fleet {
+
+using AgentStreamPtr = std::shared_ptr<AgentStream>;
+
+// A stream that was refused because another instance has the cluster.
+struct DuplicateAgent {
+  std::string peer;
+  WallTime wall{};
+  MonoTime time{};
+};
+// An agent that was refused tries again within 10 s; a second one that no longer does is gone.
+inline constexpr Duration kDuplicateShown = std::chrono::seconds(30);
+
+struct Fleet::Core : std::enable_shared_from_this<Core> {
+  Core(store::Store& s, const ca::ServerCa& c, rpc::Pool& p, FleetOptions o) : store(s), ca(c), pool(p), options(o) {}
+
+  store::Store& store;
+  const ca::ServerCa& ca;
+  rpc::Pool& pool;
+  const FleetOptions options;
+  push::Pusher* pusher = nullptr;
+  std::unique_ptr<grpc::Service> join, reports;
+
+  struct Live {
+    AgentStreamPtr stream;
+    WallTime last_seen{};
+    std::string version;
+    std::string uid;  // Of the cluster when its agent said Hello.
+    std::vector<v2::ClusterProblem> problems;
+    RefusedFacts refused;
+    // Held while facts of this cluster are on their way into the store: one delta after the other.
+    std::shared_ptr<std::mutex> facts_order = std::make_shared<std::mutex>();
+    // The last stream that was refused because another instance has the name; unset = none.
+    std::optional<DuplicateAgent> duplicate;
+  };
+  mutable std::mutex mutex;
+  mutable std::condition_variable news;  // Something that a status is made of has changed.
+  uint64_t changes = 0;
+  AppliedTable applied;
+  TrafficTable traffic;
+  HeldAgents held{store};
+  std::map<std::string, Live> live;  // By cluster FQN: the newest stream that said Hello.
+  bool stopped = false;
+  std::thread heart;
+  std::mutex connection_mutex;  // Connected states reach the store in the order of truth.
+
+  static std::vector<v2::ClusterProblem> ProblemsOf(const Live& entry) {
+    std::vector<v2::ClusterProblem> problems = entry.problems;
+    entry.refused.AddProblems(problems);
+    return problems;
+  }
+  void Changed() {
+    std::lock_guard lock(mutex);
+    ++changes;
+    news.notify_all();
+  }
+  bool IsLive(const AgentStream& stream) const {
+    std::lock_guard lock(mutex);
+    const auto found = live.find(stream.cluster());
+    return found != live.end() && found->second.stream.get() == &stream;
+  }
+
+  Result<std::string> ClusterOfPeer(std::string_view uri) const;
+  Result<agent::v1::JoinResponse> Sign(const store::View& view, const std::string& cluster,
+                                       const std::string& csr) const;
+  Result<agent::v1::JoinResponse> Join(const agent::v1::JoinRequest& request);
+
+  grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Open(
+      grpc::CallbackServerContext* context);
+  void OnMessage(const AgentStreamPtr& stream, std::function<void(Status)> next);
+  Status Handle(const AgentStreamPtr& stream);
+  Status Greet(const AgentStreamPtr& stream);
+  Status RefuseDuplicate(const AgentStream& stream, const store::StoredResource& cluster, Live& entry);
+  bool IsSilent(const AgentStream& stream) const {
+    return options.clock->Now() - stream.last_heard() >= options.heartbeat * options.heartbeat_misses;
+  }
+  Status TakeFacts(AgentStream& stream);
+  Status StoreFacts(AgentStream& stream);
+  void TakeProblems(AgentStream& stream);
+  void Left(AgentStream& stream);
+  void StoreConnection(const std::string& cluster);
+  void StoreLastSeen();
+  void Beat();
+
+  void ForgetDeleted();
+  Result<xds::AdsGrant> AdmitIntentStream(const xds::AdsPeer& peer);
+  void TakeStreamEvent(const xds::AdsStreamEvent& event);
+  void TakeAck(const std::string& cluster, const xds::AckEvent& event);
+
+  v2::ResourceStatus Judge(const store::StoredResource& resource) const;
+  v2::ResourceStatus JudgeEffect(const store::StoredResource& resource) const;
+  v2::ResourceStatus JudgeCluster(const store::StoredResource& resource) const;
+  v2::ResourceStatus JudgeGateway(const compile::Compilation& compilation, const std::string& fqn,
+                                  const std::string& kind, int64_t revision, std::string_view without) const;
+};
+
+}  // namespace weir::fleet

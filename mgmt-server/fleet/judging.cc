@@ -1,0 +1,197 @@
+#include <algorithm>
+#include <utility>
+
+#include "libs/rpc/time.h"
+#include "mgmt-server/fleet/core.h"
+#include "mgmt-server/fleet/effect.h"
+#include "mgmt-server/push/pusher.h"
+#include "mgmt-server/status/failover.h"
+#include "mgmt-server/status/judgement.h"
+
+// What the fleet answers: statuses, traffic, plans.
+namespace weir::fleet {
+
+// With the lock of the compilation held. `without`: a cluster (FQN) whose own part does not count.
+v2::ResourceStatus Fleet::Core::JudgeGateway(const compile::Compilation& compilation, const std::string& fqn,
+                                             const std::string& kind, int64_t revision,
+                                             std::string_view without) const {
+  std::vector<compile::Concern> concerns = compile::Concerns(compilation, fqn);
+  std::erase_if(concerns, [&](const compile::Concern& concern) { return concern.cluster == without; });
+  std::lock_guard lock(mutex);
+  v2::ResourceStatus status = StatusOf(fqn, kind, revision, concerns, applied);
+  status::AddScope(compilation.world(), status);
+  status::AddReach(status::ReachOf(compilation, fqn, HealthInTable(traffic, options.clock->Now())), status);
+  return status;
+}
+
+v2::ResourceStatus Fleet::Core::JudgeCluster(const store::StoredResource& resource) const {
+  v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
+  status::ClusterLine line;
+  v2::Cluster cluster;
+  line.draining = cluster.ParseFromString(resource.body) && cluster.spec().admin_state() == v2::DRAINING;
+  const store::ClusterFactsPtr facts = store.Read()->Facts(resource.uid);
+  if (facts != nullptr) line.last_seen = facts->last_seen;
+  {
+    std::lock_guard lock(mutex);
+    const auto found = live.find(resource.fqn);
+    if (found != live.end() && found->second.uid == resource.uid) {
+      line.connected = found->second.stream != nullptr;
+      line.last_seen = std::max(line.last_seen, found->second.last_seen);
+      line.problems = ProblemsOf(found->second);
+      const auto& duplicate = found->second.duplicate;
+      if (duplicate && options.clock->Now() - duplicate->time < kDuplicateShown) {
+        line.duplicate = {duplicate->peer, duplicate->wall};
+      }
+    }
+  }
+  line.ever_connected = line.last_seen > WallTime{};
+  line.conflict = held.Reason(resource.fqn);
+  status::JudgeCluster(line, status);
+  return status;
+}
+
+v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) const {
+  if (resource.kind == "Cluster") return JudgeCluster(resource);
+  v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
+  if (!compile::ReachesGateways(resource.fqn)) return status;
+  if (pusher == nullptr || pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
+  pusher->Read([&](const compile::Compilation& compilation) {
+    status = JudgeGateway(compilation, resource.fqn, resource.kind, resource.revision, "");
+  });
+  return status;
+}
+
+// For waits: whether the gateways that a write of it touches serve it; the first that does not yet speaks for all. A
+// drain needs nothing from the cluster that is drained: what concerns its own gateways is left out.
+v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resource) const {
+  if (compile::ReachesGateways(resource.fqn) || pusher == nullptr) return Judge(resource);
+  v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
+  if (pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
+  pusher->Read([&](const compile::Compilation& compilation) {
+    const std::string_view without = resource.kind == "Cluster" ? std::string_view(resource.fqn) : "";
+    for (const std::string& fqn : GatewaysTouched(compilation.world(), resource.kind, resource.fqn)) {
+      v2::ResourceStatus gateway = JudgeGateway(compilation, fqn, "", resource.revision, without);
+      if (gateway.state() == v2::ResourceStatus::READY) continue;
+      // What else is missing there is not for the write of this one to wait for; that nobody is left is.
+      if (status::IsUnserved(gateway) && gateway.reason() != "ALL_DRAINED") continue;
+      gateway.set_message(fmt::format("{}: {}", fqn, gateway.message()));
+      gateway.set_fqn(resource.fqn);
+      gateway.set_kind(resource.kind);
+      status = std::move(gateway);
+      return;
+    }
+  });
+  return status;
+}
+
+Result<v2::ResourceStatus> Fleet::GetStatus(std::string_view fqn) const {
+  WEIR_ASSIGN(const std::vector<v2::ResourceStatus> all, ListStatuses(fqn));
+  for (const v2::ResourceStatus& status : all) {
+    if (status.fqn() == fqn) return status;
+  }
+  return NotFound("RESOURCE_NOT_FOUND", "{} does not exist", fqn);
+}
+
+Result<std::vector<v2::ResourceStatus>> Fleet::ListStatuses(std::string_view parent) const {
+  const store::ViewPtr view = core_->store.Read();
+  const store::ResourcePtr root = view->Get(parent);
+  if (root == nullptr) return NotFound("RESOURCE_NOT_FOUND", "{} does not exist", parent);
+  std::vector<v2::ResourceStatus> items{core_->Judge(*root)};
+  view->ForEach(parent, "", [&](const store::ResourcePtr& resource) {
+    if (resource->fqn != parent) items.push_back(core_->Judge(*resource));
+    return true;
+  });
+  RollUp(items);
+  return items;
+}
+
+v2::ResourceStatus Fleet::WaitApplied(std::string_view fqn, int64_t revision,
+                                      std::chrono::steady_clock::time_point deadline) const {
+  Core& core = *core_;
+  if (core.pusher != nullptr) core.pusher->WaitFor(revision, deadline);
+  while (true) {
+    uint64_t seen;
+    {
+      std::lock_guard lock(core.mutex);
+      seen = core.changes;
+      if (core.stopped) deadline = {};
+    }
+    const store::ResourcePtr resource = core.store.Read()->Get(fqn);
+    if (resource == nullptr) return StoredStatus(fqn, "", revision);
+    v2::ResourceStatus status = core.JudgeEffect(*resource);
+    if (status.state() == v2::ResourceStatus::READY || status.state() == v2::ResourceStatus::FAILED) return status;
+    std::unique_lock lock(core.mutex);
+    if (!core.news.wait_until(lock, deadline, [&] { return core.changes != seen || core.stopped; })) return status;
+  }
+}
+
+std::vector<v2::HostTraffic> Fleet::TrafficOf(const TrafficQuery& query) const {
+  std::vector<v2::HostTraffic> items;
+  core_->pusher->Read([&](const compile::Compilation& compilation) {
+    std::lock_guard lock(core_->mutex);
+    items = fleet::TrafficOf(core_->traffic, compilation, query, core_->options.clock->Now());
+  });
+  return items;
+}
+
+std::vector<v2::HostHealth> Fleet::HealthOf(const TrafficQuery& query) const {
+  std::vector<v2::HostHealth> items;
+  core_->pusher->Read([&](const compile::Compilation& compilation) {
+    std::lock_guard lock(core_->mutex);
+    items = fleet::HealthOf(core_->traffic, compilation, query);
+  });
+  return items;
+}
+
+std::vector<std::string> Fleet::SourcesOf(const TrafficQuery& query) const {
+  std::vector<std::string> sources;
+  core_->pusher->Read([&](const compile::Compilation& compilation) { sources = fleet::SourcesOf(compilation, query); });
+  return sources;
+}
+
+std::vector<v2::FailoverPlan> Fleet::PlanFailover(const status::FailoverQuestion& question) const {
+  std::vector<v2::FailoverPlan> plans;
+  core_->pusher->Read([&](const compile::Compilation& compilation) {
+    std::lock_guard lock(core_->mutex);
+    plans = status::PlanFailover(compilation, question, HealthInTable(core_->traffic, core_->options.clock->Now()));
+  });
+  return plans;
+}
+
+void Fleet::RenderMetrics(std::string& out) const {
+  std::lock_guard lock(core_->mutex);
+  RenderTraffic(core_->traffic, core_->options.clock->Now(), out);
+}
+
+v2::ClusterState Fleet::ClusterStateOf(std::string_view cluster) const {
+  v2::ClusterState state;
+  const store::ViewPtr view = core_->store.Read();
+  const store::ResourcePtr resource = view->Get(cluster);
+  const store::ClusterFactsPtr facts = resource == nullptr ? nullptr : view->Facts(resource->uid);
+  WallTime seen{};
+  if (facts != nullptr) {
+    state.set_workloads(static_cast<int32_t>(facts->workloads.size()));
+    state.set_services(static_cast<int32_t>(facts->services.size()));
+    state.set_agent_version(facts->agent_version);
+    seen = facts->last_seen;
+  }
+  {
+    std::lock_guard lock(core_->mutex);
+    const auto found = core_->live.find(std::string(cluster));
+    if (found != core_->live.end()) {
+      state.set_connected(found->second.stream != nullptr);
+      seen = std::max(seen, found->second.last_seen);
+      const std::vector<v2::ClusterProblem> problems = Core::ProblemsOf(found->second);
+      *state.mutable_problems() = {problems.begin(), problems.end()};
+      if (const std::string why = core_->held.Reason(std::string(cluster)); !why.empty()) {
+        v2::ClusterProblem& problem = *state.add_problems();
+        problem.set_source("state");
+        problem.set_text(why);
+      }
+    }
+  }
+  if (seen > WallTime{}) *state.mutable_last_seen() = rpc::ToTimestamp(seen);
+  return state;
+}
+
+}  // namespace weir::fleet

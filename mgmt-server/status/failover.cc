@@ -1,0 +1,74 @@
+#include "mgmt-server/status/failover.h"
+
+#include "libs/resource/kinds.h"
+
+namespace weir::status {
+namespace {
+
+using traffic::Reason;
+using traffic::Spread;
+using traffic::Standing;
+
+v2::FailoverPlan PlanOf(const RouteReach& route, const std::string& source, const std::set<std::string>& without) {
+  std::vector<traffic::Destination> left = route.destinations;
+  for (traffic::Destination& one : left) {
+    if (without.contains(one.cluster)) one.availability = {Standing::kOut, Reason::kDrained};
+  }
+  const Spread now = traffic::SpreadOf(route.mode, route.destinations);
+  const Spread then = traffic::SpreadOf(route.mode, left);
+  v2::FailoverPlan plan;
+  plan.set_host(route.host);
+  plan.set_route(route.route);
+  plan.set_source(source);
+  plan.set_gateway_cluster(std::string(resource::LastName(route.gateway_cluster)));
+  for (size_t i = 0; i < left.size(); ++i) {
+    v2::FailoverShare& share = *plan.add_clusters();
+    share.set_cluster(left[i].cluster);
+    if (left[i].weight) share.set_weight(*left[i].weight);
+    share.set_now(now.shares[i]);
+    share.set_then(then.shares[i]);
+    share.set_lost(without.contains(left[i].cluster));
+    share.set_why_not(route.details[i].message);
+  }
+  for (const std::vector<size_t>& rank : then.order) {
+    v2::FailoverRank& clusters = *plan.add_order();
+    for (const size_t i : rank) clusters.add_clusters(left[i].cluster);
+  }
+  plan.set_served_now(now.nobody == Reason::kNone);
+  plan.set_served_then(then.nobody == Reason::kNone);
+  if (then.nobody != Reason::kNone) plan.set_nobody(ReasonName(then.nobody));
+  return plan;
+}
+
+// Gateways of one cluster that see the same are told once.
+void Add(v2::FailoverPlan plan, const std::string& gateway, std::vector<v2::FailoverPlan>& plans) {
+  const std::string bytes = plan.SerializeAsString();
+  for (auto known = plans.rbegin(); known != plans.rend(); ++known) {
+    if (known->host() != plan.host() || known->route() != plan.route() || known->source() != plan.source()) break;
+    v2::FailoverPlan same = *known;
+    same.clear_gateways();
+    if (same.SerializeAsString() != bytes) continue;
+    known->add_gateways(gateway);
+    return;
+  }
+  plan.add_gateways(gateway);
+  plans.push_back(std::move(plan));
+}
+
+}  // namespace
+
+std::vector<v2::FailoverPlan> PlanFailover(const compile::Compilation& compilation, const FailoverQuestion& question,
+                                           const ReportedHealth& health) {
+  std::vector<v2::FailoverPlan> plans;
+  ServiceIndex services(compilation.world());
+  for (const auto& [fqn, shape] : compilation.world().state().gateways) {
+    if (!shape->tier1 || !resource::IsAtOrBelow(fqn, question.parent)) continue;
+    for (const RouteReach& route : RoutesOf(compilation, *shape, health, services)) {
+      if (!question.host.empty() && !compile::Covers(route.host, question.host)) continue;
+      Add(PlanOf(route, fqn, question.without), route.workload, plans);
+    }
+  }
+  return plans;
+}
+
+}  // namespace weir::status

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "api/weir/v2/traffic.pb.h"
+#include "mgmt-server/status/reach.h"
+
+namespace weir::status {
+
+struct FailoverQuestion {
+  std::string parent;             // FQN of an organization, or of anything at or above gateway objects.
+  std::string host;               // "" = every host.
+  std::set<std::string> without;  // Names of clusters.
+};
+// Shares and order of each route now, and without those clusters. Pure: the code that routes, asked beforehand.
+std::vector<v2::FailoverPlan> PlanFailover(const compile::Compilation& compilation, const FailoverQuestion& question,
+                                           const ReportedHealth& health);
+
+}  // namespace weir::status

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/weir/v2/cluster.pb.h"
+#include "api/weir/v2/status.pb.h"
+#include "libs/base/clock.h"
+#include "mgmt-server/status/reach.h"
+
+// The one judgement that `status`, waits and `explain` speak from. Pure.
+namespace weir::status {
+
+v2::ResourceStatus NotPushed(v2::ResourceStatus status);  // WAITING_FOR_ACK: stored a moment ago.
+// What it points at beyond its workspace serves nobody, whatever was acknowledged.
+void AddScope(const compile::World& world, v2::ResourceStatus& status);
+// What everybody acknowledged is READY only when a request would be answered: adds what stands in the way. All of it
+// unserved: ACCEPTED; a part: PARTIAL. What is not READY for another reason stays.
+void AddReach(const Reach& reach, v2::ResourceStatus& status);
+
+// Requests would not be answered although everybody acknowledged.
+bool IsUnserved(const v2::ResourceStatus& status);
+// Of these, or of one that nobody runs: something from outside is missing, a workload, a service, a cluster that is not
+// drained. Waiting helps only when it comes by itself; health does.
+bool LacksSomething(const v2::ResourceStatus& status);
+
+// What is known of one cluster.
+struct ClusterLine {
+  bool ever_connected = false;
+  bool connected = false;
+  WallTime last_seen{};  // Of its agent.
+  bool draining = false;
+  struct Duplicate {
+    std::string peer;  // Whence the refused one came last.
+    WallTime last_tried{};
+  };
+  std::optional<Duplicate> duplicate;
+  std::string conflict;  // Why its agent does not follow this server's state; "" = it does.
+  std::vector<v2::ClusterProblem> problems;
+};
+// READY: its agent is connected and has nothing to say; with reason AGENT_PROBLEM or DRAINING it serves on. ACCEPTED
+// NEVER_JOINED; PARTIAL DISCONNECTED (what its gateways know they go on with) or DUPLICATE_AGENT (the older serves on)
+// or STATE_CONFLICT.
+void JudgeCluster(const ClusterLine& line, v2::ResourceStatus& status);
+
+}  // namespace weir::status

@@ -1,0 +1,292 @@
+#include "mgmt-server/status/reach.h"
+
+#include <algorithm>
+
+#include "api/weir/agent/v1/traffic.pb.h"
+#include "api/weir/mesh/v1/intent.pb.h"
+#include "libs/facts/check.h"
+#include "libs/resource/kinds.h"
+#include "mgmt-server/compile/keys.h"
+
+namespace weir::status {
+namespace {
+
+using traffic::Availability;
+using traffic::Reason;
+using traffic::Standing;
+
+bool HasLabels(const agent::v1::Workload& workload, const agent::v1::Service& service) {
+  return std::all_of(service.selector().begin(), service.selector().end(), [&](const auto& label) {
+    const auto has = workload.labels().find(label.first);
+    return has != workload.labels().end() && has->second == label.second;
+  });
+}
+
+bool HasEndpoint(const compile::Facts& facts, const agent::v1::Service& service) {
+  const std::string prefix = service.namespace_() + "/";
+  for (auto at = facts.workloads.lower_bound(prefix); at != facts.workloads.end() && at->first.starts_with(prefix);
+       ++at) {
+    if (!at->second->addresses().empty() && HasLabels(*at->second, service)) return true;
+  }
+  return false;
+}
+
+Shortfall OfService(ServiceIndex::State state, const v2::ServiceDestination& destination, std::string_view cluster) {
+  switch (state) {
+    case ServiceIndex::State::kServes:
+      return {};
+    case ServiceIndex::State::kServiceMissing:
+      return {"SERVICE_MISSING", fmt::format("{}: there is no service {}", cluster, destination.host())};
+    case ServiceIndex::State::kPortMissing:
+      return {"PORT_MISSING",
+              fmt::format("{}: service {} has no port {}", cluster, destination.host(), destination.port())};
+    case ServiceIndex::State::kNoEndpoint:
+      return {"NO_ENDPOINT", fmt::format("{}: service {} has no workload", cluster, destination.host())};
+  }
+  return {};
+}
+
+// What the tier-2 objects of one cluster have for a host: reason "" when a rule of them is served.
+Shortfall Behind(const compile::World& world, const std::string& cluster, const std::string& tenant,
+                 const std::string& hostname, ServiceIndex& services) {
+  Shortfall worst;
+  bool served = false;
+  bool rules = false;
+  for (const std::string& fqn : compile::Tier2For(world, tenant, hostname)) {
+    const compile::GatewayShape& tier2 = *world.gateway(fqn);
+    if (!compile::CountsIn(world, tier2, cluster)) continue;
+    compile::EachCovering(tier2, hostname, [&](const compile::ServerShape& server) {
+      if (server.http == nullptr) return;
+      for (const auto& rule : server.http->routing().rules()) {
+        rules = true;
+        if (served || !rule.has_route() || !rule.route().has_service_destination()) {
+          served = true;
+          continue;
+        }
+        const auto& destination = rule.route().service_destination();
+        const auto state = services.Look(cluster, destination);
+        served = state == ServiceIndex::State::kServes;
+        if (!served && worst.reason.empty()) worst = OfService(state, destination, resource::LastName(cluster));
+      }
+    });
+  }
+  return served || !rules ? Shortfall{} : worst;
+}
+
+// What is known of one cluster of a set without asking a gateway.
+struct Known {
+  Availability availability;
+  Shortfall detail;
+};
+
+class Spreads {
+ public:
+  Spreads(const compile::Compilation& compilation, const compile::GatewayShape& tier1, ServiceIndex& services)
+      : compilation_(compilation), tier1_(tier1), services_(services) {}
+
+  // The route of one destination set of the intent of `cluster`, without what gateways report; nullopt = it goes to no
+  // cluster.
+  std::optional<RouteReach> Of(const std::string& cluster, const compile::Key& key) {
+    const compile::ClusterIntent& intent = compilation_.Of(cluster);
+    const auto found = intent.find(key);
+    const auto name = compile::ParseDestinationSetName(key.name);
+    mesh::v1::DestinationSet set;
+    if (found == intent.end() || !name || !set.ParseFromString(found->second.bytes)) return std::nullopt;
+    if (set.clusters().empty()) return std::nullopt;
+    RouteReach route;
+    route.gateway_cluster = cluster;
+    route.host = name->host.hostname;
+    route.route = fmt::format("{}/{}", name->server, name->rule);
+    route.mode =
+        set.mode() == mesh::v1::DestinationSet::ORDERED ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
+    for (const auto& share : set.clusters()) {
+      Known known = Assess(intent, share, route.host, TenantOf(*name));
+      traffic::Destination& destination = route.destinations.emplace_back();
+      destination.cluster = share.cluster();
+      if (share.has_weight()) destination.weight = share.weight();
+      destination.priority = share.priority();
+      destination.availability = known.availability;
+      route.details.push_back(std::move(known.detail));
+    }
+    return route;
+  }
+
+ private:
+  const std::string& TenantOf(const compile::DestinationSetParts& name) const {
+    const compile::ServerShape* server = tier1_.Find(name.host.hostname, name.host.listener.port);
+    return server == nullptr ? tier1_.tenant : server->tenant;
+  }
+
+  Known Assess(const compile::ClusterIntent& intent, const mesh::v1::ClusterShare& share, const std::string& hostname,
+               const std::string& tenant) {
+    traffic::ClusterEvidence evidence;
+    evidence.drained = share.drained();
+    evidence.gateways = true;
+    const auto imported = intent.find({std::string(compile::kServiceEndpoints), share.endpoints()});
+    mesh::v1::ServiceEndpoints endpoints;
+    if (imported != intent.end() && endpoints.ParseFromString(imported->second.bytes)) {
+      evidence.endpoints = static_cast<uint32_t>(endpoints.endpoints_size());
+    }
+    Known known;
+    if (evidence.endpoints > 0) {
+      known.detail = Behind(compilation_.world(), compile::ClusterFqn(tier1_.organization, share.cluster()), tenant,
+                            hostname, services_);
+    }
+    if (known.detail.reason.empty())
+      evidence.able = evidence.usable = evidence.endpoints;
+    else
+      evidence.behind = evidence.endpoints;
+    known.availability = traffic::Assess(evidence);
+    if (known.availability.reason != Reason::kNone && known.detail.reason.empty()) {
+      known.detail = {ReasonName(known.availability.reason),
+                      fmt::format("{}: {}", share.cluster(), traffic::Sentence(known.availability.reason))};
+    }
+    return known;
+  }
+
+  const compile::Compilation& compilation_;
+  const compile::GatewayShape& tier1_;
+  ServiceIndex& services_;
+};
+
+// What one gateway says, where it says more than what is pushed does.
+void AddReported(const ReportedHealth& health, const std::string& set, RouteReach* route) {
+  for (size_t i = 0; i < route->destinations.size(); ++i) {
+    traffic::Destination& destination = route->destinations[i];
+    const auto* said = health.Find(route->gateway_cluster, route->workload, set, destination.cluster);
+    if (said == nullptr) continue;
+    if (said->returning() > 0) {
+      destination.returning = std::min<uint32_t>(said->returning(), traffic::Candidate::kFull);
+    }
+    if (said->can_serve() || destination.availability.standing == Standing::kOut) continue;
+    const Reason reason = traffic::ReasonOf(said->reason());
+    // A gateway takes who is held when nobody else is there: it says "cannot" of it and serves.
+    destination.availability = {reason == Reason::kHeld ? Standing::kCautious : Standing::kOut,
+                                reason == Reason::kNone ? Reason::kNoEndpoint : reason};
+    route->details[i] = {
+        ReasonName(destination.availability.reason),
+        fmt::format("{}: {}", destination.cluster, traffic::Sentence(destination.availability.reason))};
+  }
+}
+
+void Note(Shortfall shortfall, Reach& reach) {
+  ++reach.unserved;
+  if (reach.shortfalls.size() < Reach::kMostKept) reach.shortfalls.push_back(std::move(shortfall));
+}
+
+std::string Joined(const std::vector<Shortfall>& details) {
+  std::string text;
+  for (const Shortfall& detail : details) {
+    if (!detail.message.empty()) text += (text.empty() ? "" : "; ") + detail.message;
+  }
+  return text;
+}
+
+// The most telling: what is wrong with those that are not drained, and of that what is closest to the application.
+std::string ReasonOf(const std::vector<Shortfall>& details, Reason nobody) {
+  for (const Shortfall& detail : details) {
+    if (detail.reason == "SERVICE_MISSING" || detail.reason == "PORT_MISSING") return detail.reason;
+  }
+  return ReasonName(nobody);
+}
+
+Reach OfTier1(const compile::Compilation& compilation, const compile::GatewayShape& tier1, const ReportedHealth& health,
+              ServiceIndex& services) {
+  Reach reach;
+  for (const RouteReach& route : RoutesOf(compilation, tier1, health, services)) {
+    ++reach.routes;
+    const traffic::Spread spread = traffic::SpreadOf(route.mode, route.destinations);
+    if (spread.nobody == Reason::kNone) continue;
+    Note({ReasonOf(route.details, spread.nobody),
+          fmt::format("nobody serves {} (route {}): {}", route.host, route.route, Joined(route.details))},
+         reach);
+  }
+  return reach;
+}
+
+Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, ServiceIndex& services) {
+  Reach reach;
+  const std::vector<std::string> clusters = compile::ClustersOf(world, tier2);
+  for (const compile::ServerShape& server : tier2.servers) {
+    if (server.http == nullptr) continue;
+    const auto& rules = server.http->routing().rules();
+    for (int i = 0; i < rules.size(); ++i) {
+      ++reach.routes;
+      if (!rules[i].has_route() || !rules[i].route().has_service_destination()) continue;
+      const auto& destination = rules[i].route().service_destination();
+      std::vector<Shortfall> details;
+      const bool served = std::any_of(clusters.begin(), clusters.end(), [&](const std::string& cluster) {
+        const auto state = services.Look(cluster, destination);
+        details.push_back(OfService(state, destination, resource::LastName(cluster)));
+        return state == ServiceIndex::State::kServes;
+      });
+      if (served || details.empty()) continue;
+      Note({details.front().reason, fmt::format("nobody serves {} (route {}): {}", server.hostname,
+                                                compile::RouteName(server, i), Joined(details))},
+           reach);
+    }
+  }
+  return reach;
+}
+
+}  // namespace
+
+const ServiceIndex::Services& ServiceIndex::Of(const std::string& cluster) {
+  const auto [known, first] = clusters_.try_emplace(cluster);
+  const compile::Facts* facts = first ? world_.facts(cluster) : nullptr;
+  if (facts == nullptr) return known->second;
+  for (const auto& [key, service] : facts->services) {
+    known->second.emplace(service->namespace_() + "/" + facts::HostOf(*service), service.get());
+  }
+  return known->second;
+}
+
+ServiceIndex::State ServiceIndex::Look(const std::string& cluster, const v2::ServiceDestination& destination) {
+  const Services& services = Of(cluster);
+  const auto found = services.find(destination.host());
+  if (found == services.end()) return State::kServiceMissing;
+  const auto& ports = found->second->ports();
+  if (std::find(ports.begin(), ports.end(), destination.port()) == ports.end()) return State::kPortMissing;
+  return HasEndpoint(*world_.facts(cluster), *found->second) ? State::kServes : State::kNoEndpoint;
+}
+
+std::string ReasonName(Reason reason) {
+  if (reason == Reason::kDrained) return "ALL_DRAINED";
+  if (reason == Reason::kNoGateway) return "NO_RECEIVER";
+  std::string name(traffic::Word(reason));
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+  return name;
+}
+
+std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const compile::GatewayShape& tier1,
+                                 const ReportedHealth& health, ServiceIndex& services) {
+  std::vector<RouteReach> routes;
+  const compile::World& world = compilation.world();
+  std::set<compile::Key> keys;
+  compile::AddObjectKeys(tier1, keys);
+  Spreads spreads(compilation, tier1, services);
+  for (const std::string& cluster : compile::ClustersOf(world, tier1)) {
+    const auto gateways = compile::SelectedIn(world, tier1, cluster);
+    for (const compile::Key& key : keys) {
+      if (key.type != compile::kDestinationSet) continue;
+      const std::optional<RouteReach> pushed = spreads.Of(cluster, key);
+      if (!pushed) continue;
+      for (const compile::SelectedWorkload& gateway : gateways) {
+        RouteReach& route = routes.emplace_back(*pushed);
+        route.workload = gateway.name;
+        AddReported(health, key.name, &route);
+      }
+    }
+  }
+  return routes;
+}
+
+Reach ReachOf(const compile::Compilation& compilation, std::string_view fqn, const ReportedHealth& health) {
+  const compile::GatewayShape* shape = compilation.world().gateway(fqn);
+  if (shape == nullptr) return {};
+  ServiceIndex services(compilation.world());
+  return shape->tier1 ? OfTier1(compilation, *shape, health, services) : OfTier2(compilation.world(), *shape, services);
+}
+
+}  // namespace weir::status

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/traffic/availability.h"
+#include "mgmt-server/compile/compile.h"
+#include "mgmt-server/compile/gateway_shape.h"
+
+namespace weir::agent::v1 {
+class ClusterHealth;
+}
+namespace weir::v2 {
+class ServiceDestination;
+}
+
+// What a request of a host would meet, from what is pushed, what agents report of their clusters, and what gateways say
+// of the clusters behind them. Pure.
+namespace weir::status {
+
+// What gateways reported; what is older than its sender's silence allows is not said.
+class ReportedHealth {
+ public:
+  virtual ~ReportedHealth() = default;
+  // Of one destination set at one gateway ("<namespace>/<name>" of this cluster's FQN), the cluster `target` (a name)
+  // behind it; nullptr = nothing is known.
+  virtual const agent::v1::ClusterHealth* Find(const std::string& cluster, const std::string& workload,
+                                               const std::string& set, const std::string& target) const = 0;
+};
+
+// Services of clusters as their agents report them, indexed when they are first asked for. Lives no longer than the
+// world.
+class ServiceIndex {
+ public:
+  explicit ServiceIndex(const compile::World& world) : world_(world) {}
+
+  enum class State { kServes, kServiceMissing, kPortMissing, kNoEndpoint };
+  State Look(const std::string& cluster, const v2::ServiceDestination& destination);  // FQN of the cluster.
+
+ private:
+  using Services = std::map<std::string, const agent::v1::Service*, std::less<>>;  // "<namespace>/<host>".
+  const Services& Of(const std::string& cluster);
+
+  const compile::World& world_;
+  std::map<std::string, Services> clusters_;
+};
+
+// Why one route is not served.
+struct Shortfall {
+  std::string reason;   // NO_RECEIVER, ALL_DRAINED, GATEWAYS_DOWN, SERVICE_MISSING, PORT_MISSING, NO_ENDPOINT, ...
+  std::string message;  // Names host, route and clusters.
+};
+
+// One route as one tier-1 gateway spreads it.
+struct RouteReach {
+  std::string gateway_cluster;  // FQN.
+  std::string workload;
+  std::string host;
+  std::string route;  // "<server name>/<rule index>".
+  traffic::Mode mode = traffic::Mode::kProportional;
+  std::vector<traffic::Destination> destinations;
+  std::vector<Shortfall> details;  // By destination: why it cannot serve; reason "" = it can.
+};
+// All routes of a tier-1 object that spread over clusters, at each of its gateways.
+std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const compile::GatewayShape& tier1,
+                                 const ReportedHealth& health, ServiceIndex& services);
+
+// How much of an object is served.
+struct Reach {
+  static constexpr size_t kMostKept = 8;
+  size_t routes = 0;
+  size_t unserved = 0;
+  std::vector<Shortfall> shortfalls;  // The first of them.
+};
+// Of a tier-1 object: its routes at each of its gateways. Of a tier-2 object: its rules; one that is served in one of
+// its clusters is served.
+Reach ReachOf(const compile::Compilation& compilation, std::string_view fqn, const ReportedHealth& health);
+
+// The status reason of a word of libs/traffic: "NO_RECEIVER" for kNoGateway, "ALL_DRAINED" for kDrained.
+std::string ReasonName(traffic::Reason reason);
+
+}  // namespace weir::status
