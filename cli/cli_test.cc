@@ -98,7 +98,7 @@ TEST(Session, FlagsGoOverEnvironmentOverWhatIsStored) {
   EXPECT_EQ(LoadSession({}).error().reason, "USAGE");  // No root to trust yet.
   Session stored;
   stored.server = "h:1";
-  stored.root_pem = "PEM";
+  stored.anchor_pem = "PEM";
   stored.organization = "acme";
   stored.token = "secret";
   auto path = StoreSession(stored);

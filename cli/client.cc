@@ -46,7 +46,7 @@ Status ReadStored(Session& session) {
     if (const auto* value = node->Find(key); value != nullptr && !value->text.empty()) to = value->text;
   };
   read("server", session.server);
-  read("rootPem", session.root_pem);
+  read("anchorPem", session.anchor_pem);
   read("organization", session.organization);
   read("token", session.token);
   return {};
@@ -97,12 +97,12 @@ Result<Session> LoadSession(const Flags& flags) {
   if (!ca_file.empty()) {
     auto pem = ReadFile(ca_file, 1u << 20);
     if (!pem.ok()) return InvalidArgument("USAGE", "--ca-file: {}", pem.error().message);
-    session.root_pem = std::move(*pem);
+    session.anchor_pem = std::move(*pem);
   }
-  if (session.root_pem.empty()) {
+  if (session.anchor_pem.empty()) {
     return InvalidArgument("USAGE",
-                           "which certificate authority to trust is not known yet: give --ca-file FILE (the server "
-                           "writes it to its state folder), WEIR_CA_FILE, or log in once with it");
+                           "which server to believe is not known yet: give --ca-file FILE (server-anchor.pem of the "
+                           "server's state folder), WEIR_CA_FILE, or log in once with it");
   }
   return session;
 }
@@ -111,7 +111,7 @@ Result<std::string> StoreSession(const Session& session) {
   auto node = document::Node::Map();
   node.Add("server", document::Node::String(session.server));
   node.Add("organization", document::Node::String(session.organization));
-  node.Add("rootPem", document::Node::String(session.root_pem));
+  node.Add("anchorPem", document::Node::String(session.anchor_pem));
   node.Add("token", document::Node::String(session.token));
   WEIR_TRY(MakeFolders(Folder(), 0700));
   WEIR_TRY(WriteFileAtomic(SessionPath(), document::WriteJson(node, true), 0600));
@@ -129,7 +129,7 @@ Client::~Client() = default;
 Result<Client> Client::Connect(const Session& session) {
   rpc::ChannelOptions options;
   options.target = session.server;
-  options.root_pem = session.root_pem;
+  WEIR_ASSIGN(options.peer, identity::ServerPeer(session.anchor_pem));
   options.bearer_token = session.token;
   WEIR_ASSIGN(auto channel, rpc::MakeChannel(options));
   return Client(std::move(channel));

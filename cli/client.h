@@ -22,7 +22,7 @@ int ExitOf(const Error& error);
 // Where to talk to and as whom: flag over environment over what `weir login` stored over default.
 struct Session {
   std::string server = "127.0.0.1:9443";
-  std::string root_pem;
+  std::string anchor_pem;  // The server anchor: who weir-server is.
   std::string organization = "default";
   std::string token;
 

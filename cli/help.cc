@@ -14,7 +14,7 @@ constexpr std::string_view kIntroduction = R"(weir: steer requests between clust
 You write documents (YAML) that say what you want; the server stores them, and every gateway that is
 concerned gets its part and acknowledges it. A first walk:
 
-  weir login admin --server 127.0.0.1:9443 --ca-file root.pem    once; asks for the password
+  weir login admin --server 127.0.0.1:9443 --ca-file server-anchor.pem    once; asks for the password
   weir apply -f gateways/ --wait                                 store a folder, wait until it is served
   weir status                                                    how far everything has come
   weir get tier1gateway shop -o yaml                             what is stored, ready to edit and apply
@@ -28,7 +28,7 @@ Commands:
 constexpr std::string_view kClosing = R"(
 `weir COMMAND --help` tells more. Every command takes
   --server HOST:PORT   gRPC address of weir-server        (WEIR_SERVER; default: where you logged in)
-  --ca-file FILE       PEM of the server's root           (WEIR_CA_FILE; default: as at login)
+  --ca-file FILE       PEM of the server anchor           (WEIR_CA_FILE; default: as at login)
   --org NAME           organization                       (WEIR_ORG; default: as at login, else "default")
 and WEIR_TOKEN instead of `weir login`, WEIR_HOME instead of ~/.config/weir.
 

@@ -51,10 +51,10 @@ Command LoginCommand() {
 
 The password is asked for, or read as one line from standard input when that is no terminal:
 
-  weir login admin --server 127.0.0.1:9443 --ca-file state/root.pem < state/admin-password
+  weir login admin --server 127.0.0.1:9443 --ca-file state/server-anchor.pem < state/admin-password
 
 The token is stored readable only by you (~/.config/weir/session.json or $WEIR_HOME/session.json) together with the
-server and its root, so that later commands need no flags.
+server and its anchor, so that later commands need no flags.
 )",
           {},
           Login};

@@ -86,7 +86,7 @@ class CommandLine : public ::testing::Test {
     std::istringstream input(*password);
     auto* before = std::cin.rdbuf(input.rdbuf());
     const int code = Run({"login", "admin", "--server", Address(server_->info().grpc_port), "--ca-file",
-                          server_->info().root_path, "--org", "acme"});
+                          server_->info().anchor_path, "--org", "acme"});
     std::cin.rdbuf(before);
     std::cin.clear();
     ASSERT_EQ(code, kExitOk) << error_;
@@ -121,7 +121,7 @@ class CommandLine : public ::testing::Test {
   // The edge's agent, with two tier-1 gateways.
   void StartAgent() {
     ASSERT_EQ(Run({"cluster", "token", "edge"}), kExitOk);
-    auto agent = fleet::SmallAgent::Join(Address(server_->info().agent_port), server_->info().root_pem,
+    auto agent = fleet::SmallAgent::Join(Address(server_->info().agent_port), server_->info().anchor_pem,
                                          output_.substr(0, output_.find('\n')));
     ASSERT_TRUE(agent.ok()) << agent.error().ToString();
     agent_ = std::move(agent).value();

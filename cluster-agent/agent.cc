@@ -62,7 +62,12 @@ Result<StoredMembership> Belong(const bootstrap::v1::Agent& bootstrap, const std
     return stored;
   }
   if (stored.error().code != Code::kNotFound) {
-    if (bootstrap.join_token_file().empty()) return std::move(stored).error();
+    if (bootstrap.join_token_file().empty()) {
+      if (stored.error().reason == "LAST_GOOD_VERSION") {
+        stored.error().message += "; join the cluster anew (weir cluster token NAME, --join-token-file)";
+      }
+      return std::move(stored).error();
+    }
     obs::Log(obs::Level::kError, "the stored membership cannot be used; joining again",
              {{"reason", stored.error().ToString()}});
   }
@@ -126,7 +131,7 @@ struct Agent::Core {
     std::lock_guard lock(mutex);
     rpc::ChannelOptions options;
     options.target = bootstrap.server();
-    options.root_pem = membership.root_pem;
+    options.peer = membership.Server();
     options.chain_pem = leaf.chain_pem;
     options.key_pem = leaf.key_pem;
     return options;

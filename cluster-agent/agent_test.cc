@@ -44,10 +44,11 @@ bool Eventually(Condition condition) {
   return false;
 }
 
-// Issues the root and answers join, reports and mesh ADS for one cluster.
+// Issues both anchors and answers join, reports and mesh ADS for one cluster.
 class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Service {
  public:
   explicit SmallServer(const std::string& folder, int port = 0) {
+    anchor_ = *identity::NewServerAnchor();
     root_ = *identity::NewRoot("test root");
     Start(folder, port);
   }
@@ -57,10 +58,9 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     identity::LeafRequest leaf;
     const std::string key = *identity::NewKey();
     leaf.csr_pem = *identity::MakeCsr(key);
-    leaf.dns_names = {"localhost"};
-    leaf.ip_addresses = {"127.0.0.1"};
+    leaf.spiffe_id = identity::ServerPeer(anchor_.certificate_pem)->spiffe_id;
     rpc::ServerTls tls;
-    tls.chain_pem = *identity::SignLeaf(root_, leaf) + root_.certificate_pem;
+    tls.chain_pem = *identity::SignLeaf(anchor_, leaf) + anchor_.certificate_pem;
     tls.key_pem = key;
     tls.client_roots_pem = root_.certificate_pem;
     tls.client_certificate = rpc::ClientCertificate::kOptional;
@@ -99,7 +99,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   int port() const { return port_; }
   std::string Token(const std::string& cluster) const {
     return identity::JoinToken::New("organizations/o/clusters/" + cluster,
-                                    *identity::CertificateSha256(root_.certificate_pem))
+                                    *identity::CertificateSha256(anchor_.certificate_pem))
         .ToText();
   }
   const std::string& root_pem() const { return root_.certificate_pem; }
@@ -141,7 +141,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   grpc::Status Renew(grpc::ServerContext* context, const v1::RenewRequest* request,
                      v1::JoinResponse* response) override {
     const std::string id = rpc::PeerSpiffeId(*context);
-    if (id != "spiffe://edge.test/agent") return rpc::ToGrpc(PermissionDenied("NO", "{}", id));
+    if (id != identity::AgentSpiffeId("edge.test")) return rpc::ToGrpc(PermissionDenied("NO", "{}", id));
     std::lock_guard lock(mutex_);
     ++renewals;
     return Sign("edge", request->csr_pem(), response);
@@ -185,7 +185,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
 
  private:
   grpc::Status Sign(const std::string& cluster, const std::string& csr, v1::JoinResponse* response) {
-    const auto signed_ca = identity::SignIntermediate(root_, csr, cluster + ".test", intermediate_lifetime);
+    const auto signed_ca = identity::SignIntermediate(root_, {csr, cluster + ".test", intermediate_lifetime});
     if (!signed_ca.ok()) return rpc::ToGrpc(signed_ca.error());
     response->set_cluster(cluster);
     response->set_organization("o");
@@ -196,7 +196,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   }
 
   std::mutex mutex_;
-  identity::Authority root_;
+  identity::Authority anchor_, root_;
   std::unique_ptr<rpc::RotatingServerTls> tls_;
   std::unique_ptr<xds::AdsService> ads_;
   std::unique_ptr<grpc::Server> server_;
@@ -280,8 +280,7 @@ workloads:
     const bootstrap::v1::Gateway gateway = ReadBootstrap(workload);
     rpc::ChannelOptions options;
     options.target = gateway.agent();
-    options.server_name = gateway.agent_name();
-    options.root_pem = gateway.root_pem();
+    options.peer = {gateway.root_pem(), gateway.agent_id()};
     options.bearer_token = *identity::ReadSecretFile(gateway.token_file());
     while (options.bearer_token.ends_with('\n')) options.bearer_token.pop_back();
     return options;
@@ -490,12 +489,12 @@ TEST_F(AgentTest, RenewsTheIntermediateAtAboutHalfOfItsLife) {
   EXPECT_TRUE(Eventually([&] { return server_->With([&] { return server_->renewals > 0; }); }));
 }
 
-TEST_F(AgentTest, RefusesAServerWhoseRootTheTokenDoesNotName) {
+TEST_F(AgentTest, RefusesAServerWhoseAnchorTheTokenDoesNotName) {
   SmallServer impostor(folder_ + "/impostor");
   server_address_ = impostor.address();
   const Status started = StartAgent();
   ASSERT_FALSE(started.ok());
-  EXPECT_EQ(started.error().reason, "ROOT_MISMATCH");
+  EXPECT_EQ(started.error().reason, "ANCHOR_MISMATCH");
   EXPECT_EQ(impostor.joins, 0);
 }
 
@@ -529,8 +528,9 @@ TEST(Membership, AStolenIntermediateSpeaksForNoOtherCluster) {
   const identity::Authority root = *identity::NewRoot("root");
   const std::string key = *identity::NewKey();
   const std::string intermediate =
-      *identity::SignIntermediate(root, *identity::MakeCsr(key), "a.test", std::chrono::hours(1));
-  Membership stolen{"a", "o", "a.test", {intermediate, key}, root.certificate_pem};
+      *identity::SignIntermediate(root, {*identity::MakeCsr(key), "a.test", std::chrono::hours(1)});
+  const std::string anchor = identity::NewServerAnchor()->certificate_pem;
+  Membership stolen{"a", "o", "a.test", {intermediate, key}, anchor, root.certificate_pem};
   EXPECT_TRUE(CheckMembership(stolen, Clock::Real()).ok());
   const auto own = NewLeaf(stolen, "spiffe://a.test/ns/shop/sa/web", "", std::chrono::minutes(5), Clock::Real());
   ASSERT_TRUE(own.ok());

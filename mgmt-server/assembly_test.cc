@@ -85,7 +85,7 @@ class Assembly : public ::testing::Test {
     server_ = std::move(server).value();
     rpc::ChannelOptions options;
     options.target = "127.0.0.1:" + std::to_string(server_->info().grpc_port);
-    options.root_pem = server_->info().root_pem;
+    options.peer = identity::ServerPeer(server_->info().anchor_pem).value();
     auto password = ReadFile(bootstrap_.state_dir() + "/admin-password");
     ASSERT_TRUE(password.ok());
     v2::LoginRequest request;
@@ -106,8 +106,8 @@ class Assembly : public ::testing::Test {
     grpc::ClientContext context;
     const auto made = v2::JoinTokens::NewStub(channel_)->CreateJoinToken(&context, request, &token);
     if (!made.ok()) return rpc::FromGrpc(made);
-    return fleet::SmallAgent::Join("127.0.0.1:" + std::to_string(server_->info().agent_port), server_->info().root_pem,
-                                   token.token());
+    return fleet::SmallAgent::Join("127.0.0.1:" + std::to_string(server_->info().agent_port),
+                                   server_->info().anchor_pem, token.token());
   }
   void JoinEdge() {
     auto agent = Join(kEdge);

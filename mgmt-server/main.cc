@@ -15,7 +15,7 @@ void PrintSummary(const weir::server::Server::Info& info) {
   std::printf("  REST    https://%s:%u\n", info.address.c_str(), info.rest_port);
   std::printf("  gRPC    %s:%u\n", info.address.c_str(), info.grpc_port);
   std::printf("  agents  %s:%u\n", info.address.c_str(), info.agent_port);
-  std::printf("  root    %s\n", info.root_path.c_str());
+  std::printf("  anchor  %s\n", info.anchor_path.c_str());
   if (!info.admin.empty()) std::printf("  admin   %s\n", info.admin.c_str());
   if (info.first_start) {
     std::printf("  first start: %s was created; the password is in %s\n", info.administrator.c_str(),

@@ -281,16 +281,27 @@ Status Server::State::OpenCa() {
   if (bootstrap.address() == "0.0.0.0") options.names.back() = "127.0.0.1";
   options.intermediate_lifetime = std::chrono::seconds(bootstrap.intermediate_lifetime().seconds());
   WEIR_ASSIGN(ca, ca::ServerCa::Open(StoreBlobs(*store), options, *clock));
-  info.root_pem = ca->root_pem();
-  info.root_path = Path("root.pem");
-  WEIR_TRY(WriteFileAtomic(info.root_path, ca->root_pem(), 0644));
+  info.anchor_pem = ca->anchor_pem();
+  info.anchor_path = Path("server-anchor.pem");
+  info.mesh_root_pem = ca->mesh_root_pem();
+  WEIR_TRY(WriteFileAtomic(info.anchor_path, ca->anchor_pem(), 0644));
+  WEIR_TRY(WriteFileAtomic(Path("mesh-root.pem"), ca->mesh_root_pem(), 0644));
+  if (ca->made_anchor_for_old_state()) {
+    obs::Log(
+        obs::Level::kWarn,
+        "this state is of a server whose certificate hung on the mesh root; it has an anchor of its own now, which "
+        "no agent and no user trusts yet: join each cluster anew (weir cluster token NAME, weir-agent "
+        "--join-token-file) "
+        "and give users the anchor (WEIR_CA_FILE). Data planes go on meanwhile; the mesh root is the same",
+        {{"anchor", info.anchor_path}});
+  }
   const auto certificate = ca->server_certificate();
   rpc::ServerTls tls{.chain_pem = certificate.chain_pem,
                      .key_pem = certificate.key_pem,
                      .client_roots_pem = "",
                      .client_certificate = rpc::ClientCertificate::kNone};
   WEIR_ASSIGN(grpc_tls, rpc::RotatingServerTls::Open(Path("tls-grpc"), tls));
-  tls.client_roots_pem = ca->root_pem();
+  tls.client_roots_pem = ca->mesh_root_pem();
   tls.client_certificate = rpc::ClientCertificate::kOptional;
   WEIR_ASSIGN(agent_tls, rpc::RotatingServerTls::Open(Path("tls-agents"), tls));
   return {};
@@ -302,14 +313,14 @@ void Server::State::MakeServices() {
   fleet = std::make_unique<fleet::Fleet>(*store, *ca, *agent_pool, fleet::FleetOptions{.clock = clock});
   ads = fleet->NewIntentService();
   push::PusherOptions push_options;
-  push_options.roots_pem = ca->root_pem();
+  push_options.roots_pem = ca->mesh_root_pem();
   pusher = std::make_unique<push::Pusher>(*store, *ads, push_options);
   fleet->Attach(*pusher);
 
   backends.store = store.get();
   backends.authn = authn.get();
   backends.clock = clock;
-  backends.root_sha256 = ca->root_sha256();
+  backends.anchor_sha256 = ca->anchor_sha256();
   backends.stopping = &stopping;
   backends.status = [this](const std::string& fqn) { return fleet->GetStatus(fqn); };
   backends.statuses = [this](const std::string& parent) { return fleet->ListStatuses(parent); };
@@ -473,7 +484,7 @@ void Server::State::RenewCertificate() {
                      .client_roots_pem = "",
                      .client_certificate = rpc::ClientCertificate::kNone};
   Status replaced = grpc_tls->Replace(tls);
-  tls.client_roots_pem = ca->root_pem();
+  tls.client_roots_pem = ca->mesh_root_pem();
   tls.client_certificate = rpc::ClientCertificate::kOptional;
   if (replaced.ok()) replaced = agent_tls->Replace(tls);
   if (replaced.ok()) replaced = rest_server->SetCertificate(certificate.chain_pem, certificate.key_pem);

@@ -35,8 +35,9 @@ class Server {
     uint16_t rest_port = 0;
     uint16_t grpc_port = 0;
     uint16_t agent_port = 0;
-    std::string root_path;  // <state_dir>/root.pem
-    std::string root_pem;
+    std::string anchor_path;  // <state_dir>/server-anchor.pem: what users trust (--ca-file, WEIR_CA_FILE).
+    std::string anchor_pem;
+    std::string mesh_root_pem;  // Also <state_dir>/mesh-root.pem: what workloads of the mesh are verified against.
     std::string organization;
     bool first_start = false;   // The administrator was created now.
     std::string administrator;  // FQN; of a first start only.

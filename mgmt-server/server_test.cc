@@ -14,6 +14,7 @@
 #include "api/weir/v2/tenant.grpc.pb.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/http/client.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/status.h"
 
@@ -46,7 +47,7 @@ class WeirServer : public ::testing::Test {
   std::shared_ptr<grpc::Channel> Channel(const std::string& token = "") {
     rpc::ChannelOptions options;
     options.target = "127.0.0.1:" + std::to_string(server_->info().grpc_port);
-    options.root_pem = server_->info().root_pem;
+    options.peer = identity::ServerPeer(server_->info().anchor_pem).value();
     options.bearer_token = token;
     auto channel = rpc::MakeChannel(options);
     EXPECT_TRUE(channel.ok());
@@ -80,7 +81,7 @@ TEST_F(WeirServer, StartsFromNothingAndKeepsWhatItStored) {
   EXPECT_EQ(facts.st_mode & 0777, 0700u);
   ASSERT_EQ(stat(server_->info().password_path.c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 0777, 0600u);
-  const std::string root = server_->info().root_pem;
+  const std::string root = server_->info().anchor_pem;
 
   v2::CreateTenantRequest request;
   request.set_parent("organizations/acme");
@@ -94,7 +95,7 @@ TEST_F(WeirServer, StartsFromNothingAndKeepsWhatItStored) {
 
   Start();
   EXPECT_FALSE(server_->info().first_start);
-  EXPECT_EQ(server_->info().root_pem, root);
+  EXPECT_EQ(server_->info().anchor_pem, root);
   v2::GetTenantRequest get;
   get.set_fqn("organizations/acme/tenants/t");
   v2::Tenant read;
@@ -102,6 +103,27 @@ TEST_F(WeirServer, StartsFromNothingAndKeepsWhatItStored) {
   const auto got = v2::Tenants::NewStub(Channel(LogIn()))->GetTenant(&again, get, &read);
   ASSERT_TRUE(got.ok()) << got.error_message();
   EXPECT_EQ(read.metadata().uid(), tenant.metadata().uid());
+}
+
+// curl and browsers match DNS names and addresses; what they trust for that signs no cluster.
+TEST_F(WeirServer, IsBelievedUnderItsAnchorByNameAndByIdAndUnderTheMeshRootNotAtAll) {
+  Start();
+  const auto& info = server_->info();
+  EXPECT_EQ(ReadFile(bootstrap_.state_dir() + "/server-anchor.pem").value(), info.anchor_pem);
+  EXPECT_EQ(ReadFile(bootstrap_.state_dir() + "/mesh-root.pem").value(), info.mesh_root_pem);
+  const auto reaches = [&](const std::string& ca_pem, const std::string& name, const std::string& id) {
+    http::ClientOptions options;
+    options.port = info.rest_port;
+    options.ca_pem = ca_pem;
+    options.server_name = name;
+    options.spiffe_id = id;
+    return http::Client::Create(options)->Do({}).ok();
+  };
+  EXPECT_TRUE(reaches(info.anchor_pem, "localhost", ""));
+  EXPECT_TRUE(reaches(info.anchor_pem, "127.0.0.1", ""));
+  EXPECT_TRUE(reaches(info.anchor_pem, "", identity::ServerPeer(info.anchor_pem)->spiffe_id));
+  EXPECT_FALSE(reaches(info.anchor_pem, "elsewhere.example.com", ""));
+  EXPECT_FALSE(reaches(info.mesh_root_pem, "localhost", ""));
 }
 
 TEST_F(WeirServer, SaysByGrpcWhatItSaysByRest) {

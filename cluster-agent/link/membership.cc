@@ -14,7 +14,7 @@
 namespace weir::agent {
 namespace {
 
-constexpr LastGoodKind kKind{"weir-membership", 1, true, 1u << 20};
+constexpr LastGoodKind kKind{"weir-membership", 2, true, 1u << 20};
 constexpr std::string_view kKeyBegin = "-----BEGIN PRIVATE KEY-----";
 constexpr std::string_view kCertificateBegin = "-----BEGIN CERTIFICATE-----";
 
@@ -29,13 +29,14 @@ Result<std::string> TakeLine(std::string_view* rest, std::string_view name) {
 }
 
 // What the server answered, with the key that was made here; believed only after a check.
-Result<Membership> Accept(const v1::JoinResponse& response, std::string key_pem, const std::string& root_pem,
-                          const Clock& clock) {
+Result<Membership> Accept(const v1::JoinResponse& response, std::string key_pem, const std::string& anchor_pem,
+                          const std::string& root_pem, const Clock& clock) {
   Membership membership;
   membership.cluster = response.cluster();
   membership.organization = response.organization();
   membership.trust_domain = response.trust_domain();
   membership.intermediate = {response.intermediate_pem(), std::move(key_pem)};
+  membership.anchor_pem = anchor_pem;
   membership.root_pem = root_pem;
   WEIR_TRY(CheckMembership(membership, clock));
   return membership;
@@ -49,8 +50,8 @@ void SetDeadline(grpc::ClientContext* context, Duration timeout) {
 }  // namespace
 
 std::string Membership::ToText() const {
-  return fmt::format("cluster {}\norganization {}\ntrust-domain {}\n{}{}{}", cluster, organization, trust_domain,
-                     intermediate.key_pem, intermediate.certificate_pem, root_pem);
+  return fmt::format("cluster {}\norganization {}\ntrust-domain {}\n{}{}{}{}", cluster, organization, trust_domain,
+                     intermediate.key_pem, intermediate.certificate_pem, anchor_pem, root_pem);
 }
 
 Result<Membership> Membership::Parse(std::string_view text) {
@@ -59,15 +60,21 @@ Result<Membership> Membership::Parse(std::string_view text) {
   WEIR_ASSIGN(membership.organization, TakeLine(&text, "organization"));
   WEIR_ASSIGN(membership.trust_domain, TakeLine(&text, "trust-domain"));
   const size_t intermediate = text.find(kCertificateBegin);
-  const size_t root =
-      intermediate == std::string_view::npos ? intermediate : text.find(kCertificateBegin, intermediate + 1);
+  const auto next = [&](size_t at) { return at == std::string_view::npos ? at : text.find(kCertificateBegin, at + 1); };
+  const size_t anchor = next(intermediate), root = next(anchor);
   if (!text.starts_with(kKeyBegin) || root == std::string_view::npos) {
-    return Error{Code::kDataLoss, "MEMBERSHIP_UNREADABLE", "key, intermediate or root is missing", {}, {}};
+    return Error{Code::kDataLoss, "MEMBERSHIP_UNREADABLE", "key, intermediate, anchor or root is missing", {}, {}};
   }
   membership.intermediate.key_pem = text.substr(0, intermediate);
-  membership.intermediate.certificate_pem = text.substr(intermediate, root - intermediate);
+  membership.intermediate.certificate_pem = text.substr(intermediate, anchor - intermediate);
+  membership.anchor_pem = text.substr(anchor, root - anchor);
   membership.root_pem = text.substr(root);
   return membership;
+}
+
+identity::PeerRule Membership::Server() const {
+  auto rule = identity::ServerPeer(anchor_pem);
+  return rule.ok() ? std::move(*rule) : identity::PeerRule();  // CheckMembership has seen it; else it accepts nobody.
 }
 
 Result<Leaf> NewLeaf(const Membership& membership, const std::string& spiffe_id, const std::string& dns_name,
@@ -105,7 +112,10 @@ Status CheckMembership(const Membership& membership, const Clock& clock) {
   }
   WEIR_TRY(identity::CheckKeyMatches(membership.intermediate.certificate_pem, membership.intermediate.key_pem));
   if (!facts.is_authority) return FailedPrecondition("MEMBERSHIP_FOREIGN", "the certificate may not sign");
-  // A leaf made with it must verify: that covers the chain to the root and the name constraints.
+  if (const auto server = identity::ServerPeer(membership.anchor_pem); !server.ok()) {
+    return FailedPrecondition("MEMBERSHIP_FOREIGN", "the membership's anchor is {}", server.error().message);
+  }
+  // A leaf made with it must verify: that covers the chain to the mesh root and the name constraints.
   WEIR_ASSIGN(const Leaf leaf, NewAgentLeaf(membership, std::chrono::minutes(1), clock));
   const auto verified = identity::VerifyChain(leaf.chain_pem, membership.root_pem, clock);
   if (!verified.ok()) {
@@ -134,11 +144,11 @@ Status SaveMembership(const std::string& path, const Membership& membership) {
 Result<Membership> Join(const std::string& server, const std::string& token_text, const Clock& clock,
                         Duration timeout) {
   WEIR_ASSIGN(const identity::JoinToken token, identity::JoinToken::Parse(token_text));
-  WEIR_ASSIGN(const std::string root_pem, rpc::FetchRoot(server, token.root_sha256, timeout));
+  WEIR_ASSIGN(const std::string anchor_pem, rpc::FetchAnchor(server, token.anchor_sha256, timeout));
   WEIR_ASSIGN(std::string key_pem, identity::NewKey());
   rpc::ChannelOptions options;
   options.target = server;
-  options.root_pem = root_pem;
+  WEIR_ASSIGN(options.peer, identity::ServerPeer(anchor_pem));
   WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));
   v1::JoinRequest request;
   request.set_token(token_text);
@@ -152,7 +162,7 @@ Result<Membership> Join(const std::string& server, const std::string& token_text
     return FailedPrecondition("MEMBERSHIP_FOREIGN", "the token is for cluster {}, the server answered for {}",
                               token.cluster(), response.cluster());
   }
-  return Accept(response, std::move(key_pem), root_pem, clock);
+  return Accept(response, std::move(key_pem), anchor_pem, response.root_pem(), clock);
 }
 
 Result<Membership> Renew(const std::string& server, const Membership& current, const Leaf& agent_leaf,
@@ -160,7 +170,7 @@ Result<Membership> Renew(const std::string& server, const Membership& current, c
   WEIR_ASSIGN(std::string key_pem, identity::NewKey());
   rpc::ChannelOptions options;
   options.target = server;
-  options.root_pem = current.root_pem;
+  options.peer = current.Server();
   options.chain_pem = agent_leaf.chain_pem;
   options.key_pem = agent_leaf.key_pem;
   WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));
@@ -175,7 +185,7 @@ Result<Membership> Renew(const std::string& server, const Membership& current, c
     return FailedPrecondition("MEMBERSHIP_FOREIGN", "renewal of {} was answered for {}", current.trust_domain,
                               response.trust_domain());
   }
-  return Accept(response, std::move(key_pem), current.root_pem, clock);
+  return Accept(response, std::move(key_pem), current.anchor_pem, current.root_pem, clock);
 }
 
 }  // namespace weir::agent

@@ -9,6 +9,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "libs/identity/certificates.h"
+#include "libs/identity/peer.h"
 
 namespace weir::agent {
 
@@ -19,7 +20,11 @@ struct Membership {
   std::string organization;
   std::string trust_domain;
   identity::Authority intermediate;
-  std::string root_pem;  // One or more roots.
+  std::string anchor_pem;  // The server anchor: who weir-server is, as the join token said.
+  std::string root_pem;    // One or more mesh roots.
+
+  // Who answers at the server's address.
+  identity::PeerRule Server() const;
 
   std::string ToText() const;  // Secret.
   // DATA_LOSS MEMBERSHIP_UNREADABLE.
@@ -37,11 +42,11 @@ struct Leaf {
 // A key of its own and a leaf of the cluster's intermediate for it.
 Result<Leaf> NewLeaf(const Membership& membership, const std::string& spiffe_id, const std::string& dns_name,
                      Duration lifetime, const Clock& clock);
-// The agent's own: URI spiffe://<domain>/agent, DNS agent.<domain>.
+// The agent's own: URI spiffe://<domain>/weir-agent, DNS agent.<domain>.
 Result<Leaf> NewAgentLeaf(const Membership& membership, Duration lifetime, const Clock& clock);
 
-// FAILED_PRECONDITION MEMBERSHIP_{EXPIRED,FOREIGN} unless the intermediate stands under the root, is an authority, has
-// this key and has not run out.
+// FAILED_PRECONDITION MEMBERSHIP_{EXPIRED,FOREIGN} unless the intermediate stands under the mesh root, is an authority,
+// has this key and has not run out, and the anchor is one.
 Status CheckMembership(const Membership& membership, const Clock& clock);
 
 struct StoredMembership {
@@ -55,8 +60,9 @@ struct StoredMembership {
 Result<StoredMembership> LoadMembership(const std::string& path, const Clock& clock);
 Status SaveMembership(const std::string& path, const Membership& membership);
 
-// Joins: takes the root whose SHA-256 the token carries from the server's chain, makes a key here, sends the CSR and
-// the token over TLS authenticated by that root, and checks what comes back. Errors of the server (JOIN_TOKEN_USED,
+// Joins: takes the anchor that verifies the server and whose SHA-256 the token carries, makes a key here, sends the CSR
+// and the token to whom that anchor names, and checks what comes back; the mesh root is in the answer. Errors of the
+// server (JOIN_TOKEN_USED,
 // ...) pass.
 Result<Membership> Join(const std::string& server, const std::string& token_text, const Clock& clock,
                         Duration timeout = std::chrono::seconds(10));

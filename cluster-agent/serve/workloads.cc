@@ -31,7 +31,7 @@ std::string GatewayBootstrap(const v1::Workload& workload, const Membership& mem
   const std::string& address = workload.addresses(0);
   gateway.set_state_dir(folder + "/state");
   gateway.set_agent(agent);
-  gateway.set_agent_name(identity::AgentDnsName(membership.trust_domain));
+  gateway.set_agent_id(identity::AgentSpiffeId(membership.trust_domain));
   gateway.set_root_pem(membership.root_pem);
   gateway.set_token_file(folder + "/token");
   gateway.set_node_id(membership.cluster + "/" + KeyOf(workload));
@@ -113,16 +113,15 @@ std::string EnvoyBootstrap(const v1::Workload& workload, const Membership& membe
   Node& socket = cluster.Add("transport_socket", Node::Map());
   socket.Add("name", Node::String("envoy.transport_sockets.tls"));
   Node& tls = socket.Add("typed_config", Node::Map());
-  const std::string agent_name = identity::AgentDnsName(membership.trust_domain);
   tls.Add("@type", Node::String("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"));
-  tls.Add("sni", Node::String(agent_name));
+  tls.Add("sni", Node::String(identity::AgentDnsName(membership.trust_domain)));
   Node& common = tls.Add("common_tls_context", Node::Map());
   common.Add("alpn_protocols", Node::Sequence()).items.push_back(Node::String("h2"));
   Node& validation = common.Add("validation_context", Node::Map());
   validation.Add("trusted_ca", Node::Map()).Add("inline_string", Node::String(membership.root_pem));
   Node san = Node::Map();
-  san.Add("san_type", Node::String("DNS"));
-  san.Add("matcher", Node::Map()).Add("exact", Node::String(agent_name));
+  san.Add("san_type", Node::String("URI"));
+  san.Add("matcher", Node::Map()).Add("exact", Node::String(identity::AgentSpiffeId(membership.trust_domain)));
   validation.Add("match_typed_subject_alt_names", Node::Sequence()).items.push_back(std::move(san));
   root.Add("static_resources", Node::Map()).Add("clusters", Node::Sequence()).items.push_back(std::move(cluster));
   return document::WriteYaml(root);

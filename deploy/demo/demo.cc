@@ -255,7 +255,7 @@ void Demo::PrintHowToGoOn() const {
   fmt::print(
       "\n  curl -s -H 'Host: {}' http://{}:{}/\n  weir get tier1gateways\n  weir status\n"
       "  weir apply --wait -f {}\n\n"
-      "REST: https://{}:{} (root: {}/root.pem; user admin, password in {}/admin-password)\nLogs: {}/logs\n\n"
+      "REST: https://{}:{} (trust {}/server-anchor.pem; user admin, password in {}/admin-password)\nLogs: {}/logs\n\n"
       "Ctrl-C ends all of it.\n",
       kHost, Tier1s()[0].address, Tier1s()[0].port, File("founding-tier1gateway.yaml"), fleet_.options().server_address,
       fleet_.options().rest_port, fleet_.ServerState(), fleet_.ServerState(), fleet_.options().folder);

@@ -344,8 +344,7 @@ class Gateway::State {
   rpc::ChannelOptions NoToken() const {  // The agent will refuse it and the client tries again.
     rpc::ChannelOptions options;
     options.target = settings_.agent;
-    options.server_name = settings_.agent_name;
-    options.root_pem = settings_.root_pem;
+    options.peer = settings_.Agent();
     return options;
   }
 

@@ -56,7 +56,7 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
   FakeAgent() {
     cluster_.key_pem = identity::NewKey().value();
     cluster_.certificate_pem =
-        identity::SignIntermediate(root, identity::MakeCsr(cluster_.key_pem).value(), kDomain, std::chrono::hours(24))
+        identity::SignIntermediate(root, {identity::MakeCsr(cluster_.key_pem).value(), kDomain, std::chrono::hours(24)})
             .value();
   }
   ~FakeAgent() override { Stop(); }
@@ -215,7 +215,7 @@ class GatewayTest : public testing::Test {
     bootstrap::v1::Gateway message;
     message.set_state_dir(folder_ + "/state");
     message.set_agent("127.0.0.1:" + std::to_string(agent_.port));
-    message.set_agent_name(identity::AgentDnsName(kDomain));
+    message.set_agent_id(identity::AgentSpiffeId(kDomain));
     message.set_root_pem(agent_.root.certificate_pem);
     message.set_token_file(folder_ + "/token");
     message.set_node_id(kNode);

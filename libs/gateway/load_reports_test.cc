@@ -175,7 +175,7 @@ TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
   identity::Authority cluster;
   cluster.key_pem = identity::NewKey().value();
   cluster.certificate_pem =
-      identity::SignIntermediate(root, identity::MakeCsr(cluster.key_pem).value(), kDomain, std::chrono::hours(1))
+      identity::SignIntermediate(root, {identity::MakeCsr(cluster.key_pem).value(), kDomain, std::chrono::hours(1)})
           .value();
   identity::LeafRequest leaf;
   const std::string key = identity::NewKey().value();
@@ -195,7 +195,7 @@ TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
 
   Settings settings;
   settings.agent = "127.0.0.1:" + std::to_string(port);
-  settings.agent_name = identity::AgentDnsName(kDomain);
+  settings.agent_id = identity::AgentSpiffeId(kDomain);
   settings.root_pem = root.certificate_pem;
   settings.token_file = folder + "/token";
   settings.node_id = "edge/ingress/t1";

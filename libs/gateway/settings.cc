@@ -5,6 +5,7 @@
 
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "libs/identity/certificates.h"
+#include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
 #include "libs/obs/log.h"
 
@@ -23,8 +24,7 @@ bool IsNodeId(const std::string& id) {
 Result<rpc::ChannelOptions> Settings::AgentChannel() const {
   rpc::ChannelOptions options;
   options.target = agent;
-  options.server_name = agent_name;
-  options.root_pem = root_pem;
+  options.peer = Agent();
   WEIR_ASSIGN(options.bearer_token, identity::ReadSecretFile(token_file));
   while (!options.bearer_token.empty() &&
          std::string_view(" \r\n\t").find(options.bearer_token.back()) != std::string::npos) {
@@ -40,11 +40,14 @@ Result<Settings> ReadSettings(const bootstrap::v1::Gateway& message, const std::
     if (value.empty()) wrong.push_back({field, fmt::format("is required: {}", remedy)});
   };
   required("agent", message.agent(), "host:port of the cluster's agent");
-  required("agentName", message.agent_name(), "the name in the agent's certificate, agent.<cluster domain>");
-  required("rootPem", message.root_pem(), "PEM of the root that the agent's certificate leads to");
+  required("agentId", message.agent_id(), "the SPIFFE id of the agent, spiffe://<cluster domain>/weir-agent");
+  required("rootPem", message.root_pem(), "PEM of the mesh root that the agent's certificate leads to");
   required("tokenFile", message.token_file(), "the file with this workload's token");
   if (!message.root_pem().empty() && !identity::ReadCertificate(message.root_pem()).ok()) {
     wrong.push_back({"rootPem", "is not a PEM certificate"});
+  }
+  if (!message.agent_id().empty() && identity::TrustDomainOfAgent(message.agent_id()).empty()) {
+    wrong.push_back({"agentId", "must be spiffe://<cluster domain>/weir-agent"});
   }
   if (!IsNodeId(message.node_id())) wrong.push_back({"nodeId", "must be <cluster>/<namespace>/<workload>"});
   if (message.workers() > kMostWorkers) wrong.push_back({"workers", "must be 1 to 64; leave it out for one per core"});
@@ -59,7 +62,7 @@ Result<Settings> ReadSettings(const bootstrap::v1::Gateway& message, const std::
   Settings settings;
   settings.state_dir = message.state_dir().empty() ? "./" + program + "-state" : message.state_dir();
   settings.agent = message.agent();
-  settings.agent_name = message.agent_name();
+  settings.agent_id = message.agent_id();
   settings.root_pem = message.root_pem();
   settings.token_file = message.token_file();
   settings.node_id = message.node_id();

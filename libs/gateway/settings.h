@@ -15,9 +15,9 @@ namespace weir::gateway {
 // The checked bootstrap of a gateway, defaults filled in.
 struct Settings {
   std::string state_dir;
-  std::string agent;       // "host:15012"
-  std::string agent_name;  // Name its certificate must carry.
-  std::string root_pem;
+  std::string agent;     // "host:15012"
+  std::string agent_id;  // SPIFFE id its certificate must carry.
+  std::string root_pem;  // The mesh root.
   std::string token_file;
   std::string node_id;  // "<cluster>/<namespace>/<workload>"
   std::string cluster;
@@ -32,6 +32,8 @@ struct Settings {
   std::string source_address;
   bool take_over = false;  // From the gateway that runs in the same state_dir, if there is one.
 
+  // Who the agent is.
+  identity::PeerRule Agent() const { return {root_pem, agent_id}; }
   // How to reach the agent; reads the token file anew, so that a replaced token is used.
   Result<rpc::ChannelOptions> AgentChannel() const;
 };

@@ -10,6 +10,8 @@
 #include <boost/beast/http.hpp>
 #include <optional>
 
+#include "libs/identity/peer.h"
+
 namespace weir::http {
 namespace {
 
@@ -71,15 +73,7 @@ struct Client::State {
       return Unavailable("CONNECT_FAILED", "cannot connect to {}:{}: {}", options.host, options.port, done->message());
     }
     stream->next_layer().set_option(Tcp::no_delay(true), error);
-    const std::string& name = options.server_name.empty() ? options.host : options.server_name;
-    SSL* raw = stream->native_handle();
-    asio::ip::make_address(name, error);
-    if (error) {
-      SSL_set1_host(raw, name.c_str());
-      SSL_set_tlsext_host_name(raw, name.c_str());
-    } else {
-      X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(raw), name.c_str());
-    }
+    DemandName();
     done.reset();
     stream->async_handshake(asio::ssl::stream_base::client, [&](const ErrorCode& result) { done = result; });
     if (!Run(deadline, done)) {
@@ -89,7 +83,32 @@ struct Client::State {
       const std::string why = done->message();
       return Unavailable("TLS_FAILED", "TLS with {}:{}: {}", options.host, options.port, why);
     }
-    return {};
+    return CheckPeer();
+  }
+
+  void DemandName() {
+    SSL* raw = stream->native_handle();
+    const std::string& name = options.server_name.empty() ? options.host : options.server_name;
+    ErrorCode error;
+    asio::ip::make_address(name, error);
+    const bool is_address = !error;
+    if (!is_address) SSL_set_tlsext_host_name(raw, name.c_str());
+    if (!options.spiffe_id.empty()) return;
+    SSL_set_hostflags(raw, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (is_address) {
+      X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(raw), name.c_str());
+    } else {
+      SSL_set1_host(raw, name.c_str());
+    }
+  }
+
+  Status CheckPeer() {
+    if (options.spiffe_id.empty()) return {};
+    const auto peer =
+        identity::VerifyPeer(identity::PresentedChain(stream->native_handle()), {options.ca_pem, options.spiffe_id});
+    if (peer.ok()) return {};
+    Cut();
+    return Unavailable("TLS_FAILED", "TLS with {}:{}: {}", options.host, options.port, peer.error().message);
   }
 
   Result<Response> Exchange(const std::string& bytes, bool head) {

@@ -7,6 +7,7 @@
 
 #include "libs/http/client.h"
 #include "libs/identity/certificates.h"
+#include "libs/identity/peer.h"
 
 namespace weir::http {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 class HttpServer : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto root = identity::NewRoot("test");
+    auto root = identity::NewServerAnchor();
     ASSERT_TRUE(root.ok());
     root_pem_ = root->certificate_pem;
     auto key = identity::NewKey();
@@ -22,7 +23,7 @@ class HttpServer : public ::testing::Test {
     auto csr = identity::MakeCsr(*key);
     ASSERT_TRUE(csr.ok());
     auto leaf = identity::SignLeaf(*root, {.csr_pem = *csr,
-                                           .spiffe_id = "",
+                                           .spiffe_id = identity::ServerPeer(root->certificate_pem)->spiffe_id,
                                            .dns_names = {"localhost"},
                                            .ip_addresses = {"127.0.0.1"},
                                            .lifetime = std::chrono::hours(1)});
@@ -37,9 +38,14 @@ class HttpServer : public ::testing::Test {
     server_ = std::move(server).value();
   }
 
+  ClientOptions Options(const std::string& ca_pem) {
+    ClientOptions options;
+    options.port = server_->port();
+    options.ca_pem = ca_pem;
+    return options;
+  }
   Client NewClient() {
-    auto client =
-        Client::Create({.host = "127.0.0.1", .port = server_->port(), .ca_pem = root_pem_, .server_name = ""});
+    auto client = Client::Create(Options(root_pem_));
     EXPECT_TRUE(client.ok());
     return std::move(client).value();
   }
@@ -174,12 +180,22 @@ TEST_F(HttpServer, IsNotTrustedUnderAnotherRoot) {
   Start(Echo);
   auto other = identity::NewRoot("other");
   ASSERT_TRUE(other.ok());
-  auto client = Client::Create(
-      {.host = "127.0.0.1", .port = server_->port(), .ca_pem = other->certificate_pem, .server_name = ""});
+  auto client = Client::Create(Options(other->certificate_pem));
   ASSERT_TRUE(client.ok());
   auto answer = client->Do({});
   ASSERT_FALSE(answer.ok());
   EXPECT_EQ(answer.error().reason, "TLS_FAILED");
+}
+
+TEST_F(HttpServer, IsTrustedByItsSpiffeIdWhereOneIsDemanded) {
+  Start(Echo);
+  ClientOptions options = Options(root_pem_);
+  options.spiffe_id = identity::ServerPeer(root_pem_)->spiffe_id;
+  EXPECT_TRUE(Client::Create(options)->Do({}).ok());
+  options.spiffe_id += "2";
+  const auto refused = Client::Create(options)->Do({});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, "TLS_FAILED");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "libs/base/ids.h"
+#include "libs/identity/name_constraints.h"
 #include "libs/identity/openssl.h"
 #include "libs/identity/spiffe_id.h"
 
@@ -53,7 +54,8 @@ bool IsIp(const std::string& text) {
   return inet_pton(AF_INET, text.c_str(), buffer) == 1 || inet_pton(AF_INET6, text.c_str(), buffer) == 1;
 }
 
-// Version 3, random serial, names and times; the caller adds extensions and signs.
+// Version 3, random serial, names and times; the caller adds extensions and signs. Without a common name the subject is
+// empty: directory names are excluded below a cluster's intermediate.
 Result<CertPtr> NewCertificate(EVP_PKEY* key, const std::string& common_name, X509* issuer, Duration lifetime,
                                const Clock& clock) {
   CertPtr certificate(X509_new());
@@ -68,8 +70,10 @@ Result<CertPtr> NewCertificate(EVP_PKEY* key, const std::string& common_name, X5
     X509_NAME_add_entry_by_txt(subject, field, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(value.data()),
                                static_cast<int>(value.size()), -1, 0);
   };
-  add("O", "Weir");
-  if (!common_name.empty()) add("CN", common_name.substr(0, 64));
+  if (!common_name.empty()) {
+    add("O", "Weir");
+    add("CN", common_name.substr(0, 64));
+  }
   X509_set_issuer_name(certificate.get(), issuer != nullptr ? X509_get_subject_name(issuer) : subject);
 
   WallTime end = clock.Wall() + std::chrono::duration_cast<WallTime::duration>(lifetime);
@@ -125,6 +129,8 @@ void ReadNames(X509* certificate, CertificateFacts& facts, int& uris) {
       char text[INET6_ADDRSTRLEN] = {};
       inet_ntop(raw.size() == 4 ? AF_INET : AF_INET6, raw.data(), text, sizeof(text));
       if (raw.size() == 4 || raw.size() == 16) facts.ip_addresses.emplace_back(text);
+    } else {
+      ++facts.other_names;
     }
   }
 }
@@ -220,40 +226,51 @@ Result<std::string> MakeCsr(std::string_view key_pem) {
   return BioText(bio.get());
 }
 
-Result<Authority> NewRoot(std::string_view common_name, const Clock& clock, Duration lifetime) {
-  Authority root;
-  WEIR_ASSIGN(root.key_pem, NewKey());
-  WEIR_ASSIGN(const auto key, ParseKey(root.key_pem));
-  WEIR_ASSIGN(const auto certificate, NewCertificate(key.get(), std::string(common_name), nullptr, lifetime, clock));
+namespace {
+
+Result<Authority> NewAuthority(const std::string& common_name, int path_length, const std::string& spiffe_id,
+                               Duration lifetime, const Clock& clock) {
+  Authority made;
+  WEIR_ASSIGN(made.key_pem, NewKey());
+  WEIR_ASSIGN(const auto key, ParseKey(made.key_pem));
+  WEIR_ASSIGN(const auto certificate, NewCertificate(key.get(), common_name, nullptr, lifetime, clock));
   X509* self = certificate.get();
-  WEIR_TRY(AddExtension(self, self, NID_basic_constraints, "critical,CA:TRUE,pathlen:1"));
+  WEIR_TRY(AddExtension(self, self, NID_basic_constraints, fmt::format("critical,CA:TRUE,pathlen:{}", path_length)));
   WEIR_TRY(AddExtension(self, self, NID_key_usage, "critical,keyCertSign,cRLSign"));
   WEIR_TRY(AddExtension(self, self, NID_subject_key_identifier, "hash"));
-  WEIR_ASSIGN(root.certificate_pem, Sign(self, key.get()));
-  return root;
+  if (!spiffe_id.empty()) WEIR_TRY(AddExtension(self, self, NID_subject_alt_name, "URI:" + spiffe_id));
+  WEIR_ASSIGN(made.certificate_pem, Sign(self, key.get()));
+  return made;
 }
 
-Result<std::string> SignIntermediate(const Authority& root, std::string_view csr_pem, std::string_view trust_domain,
-                                     Duration lifetime, const Clock& clock) {
-  if (!SafeName(trust_domain) || trust_domain.front() == '.' || trust_domain.find('*') != std::string_view::npos) {
-    return InvalidArgument("TRUST_DOMAIN_MALFORMED", "\"{}\" is not a trust domain", trust_domain.substr(0, 256));
+}  // namespace
+
+Result<Authority> NewRoot(std::string_view common_name, const Clock& clock, Duration lifetime) {
+  return NewAuthority(std::string(common_name), 1, "", lifetime, clock);
+}
+
+Result<Authority> NewServerAnchor(const Clock& clock, Duration lifetime) {
+  const std::string domain = RandomHex(8) + ".weir-server";
+  return NewAuthority("Weir server anchor " + domain, 0, "spiffe://" + domain, lifetime, clock);
+}
+
+Result<std::string> SignIntermediate(const Authority& mesh_root, const IntermediateRequest& request,
+                                     const Clock& clock) {
+  const std::string& domain = request.trust_domain;
+  if (!SafeName(domain) || domain.front() == '.' || domain.find('*') != std::string::npos) {
+    return InvalidArgument("TRUST_DOMAIN_MALFORMED", "\"{}\" is not a trust domain", domain.substr(0, 256));
   }
-  WEIR_ASSIGN(const auto issuer, Open(root));
-  WEIR_ASSIGN(const auto key, KeyOfCsr(csr_pem));
+  WEIR_ASSIGN(const auto issuer, Open(mesh_root));
+  WEIR_ASSIGN(const auto key, KeyOfCsr(request.csr_pem));
   WEIR_ASSIGN(const auto certificate,
-              NewCertificate(key.get(), std::string(trust_domain), issuer.certificate.get(), lifetime, clock));
+              NewCertificate(key.get(), domain, issuer.certificate.get(), request.lifetime, clock));
   X509* self = certificate.get();
   X509* parent = issuer.certificate.get();
   WEIR_TRY(AddExtension(self, parent, NID_basic_constraints, "critical,CA:TRUE,pathlen:0"));
   WEIR_TRY(AddExtension(self, parent, NID_key_usage, "critical,keyCertSign,cRLSign,digitalSignature"));
   WEIR_TRY(AddExtension(self, parent, NID_subject_key_identifier, "hash"));
   WEIR_TRY(AddExtension(self, parent, NID_authority_key_identifier, "keyid:always"));
-  // A URI constraint without a leading dot means this host alone (RFC 5280 4.2.1.10); a DNS one also what is below it.
-  WEIR_TRY(AddExtension(
-      self, parent, NID_name_constraints,
-      fmt::format("critical,permitted;URI:{0},permitted;DNS:{0},permitted;DNS:svc,permitted;DNS:cluster.local,"
-                  "excluded;IP:0.0.0.0/0.0.0.0,excluded;IP:0:0:0:0:0:0:0:0/0:0:0:0:0:0:0:0",
-                  trust_domain)));
+  WEIR_TRY(ConstrainNames(self, domain));
   return Sign(self, issuer.key.get());
 }
 
@@ -277,7 +294,6 @@ Result<std::string> SignLeaf(const Authority& issuer, const LeafRequest& request
   }
   WEIR_ASSIGN(const auto signer, Open(issuer));
   WEIR_ASSIGN(const auto key, KeyOfCsr(request.csr_pem));
-  // No common name: OpenSSL would hold it against the DNS constraints when it looks like a name.
   WEIR_ASSIGN(const auto certificate, NewCertificate(key.get(), "", signer.certificate.get(), request.lifetime, clock));
   X509* self = certificate.get();
   X509* parent = signer.certificate.get();
@@ -285,7 +301,7 @@ Result<std::string> SignLeaf(const Authority& issuer, const LeafRequest& request
   WEIR_TRY(AddExtension(self, parent, NID_key_usage, "critical,digitalSignature"));
   WEIR_TRY(AddExtension(self, parent, NID_ext_key_usage, "serverAuth,clientAuth"));
   WEIR_TRY(AddExtension(self, parent, NID_authority_key_identifier, "keyid:always"));
-  WEIR_TRY(AddExtension(self, parent, NID_subject_alt_name, names.substr(1)));
+  WEIR_TRY(AddExtension(self, parent, NID_subject_alt_name, "critical" + names));
   return Sign(self, signer.key.get());
 }
 

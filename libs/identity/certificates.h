@@ -12,7 +12,7 @@ namespace weir::identity {
 // Everything is PEM text; OpenSSL stays inside. Keys are P-256 (PKCS#8). Functions are pure but for the clock and
 // the kernel's random numbers, and safe to call from any thread; each costs well under a millisecond.
 
-// A certificate that may sign, and its key. Used for the root and for a cluster's intermediate.
+// A certificate that may sign, and its key: the server anchor, the mesh root or a cluster's intermediate.
 struct Authority {
   std::string certificate_pem;
   std::string key_pem;  // Secret: 0600 on disk, never in a log.
@@ -27,12 +27,19 @@ struct CertificateFacts {
   std::string spiffe_id;  // The only URI SAN; "" if there is none. More than one makes the certificate invalid.
   std::vector<std::string> dns_names;
   std::vector<std::string> ip_addresses;
+  int other_names = 0;  // SANs of other kinds (e-mail, directory, other names): nobody of ours carries any.
   bool is_authority = false;
+};
+
+struct IntermediateRequest {
+  std::string csr_pem;       // Only its key is used; its signature is checked.
+  std::string trust_domain;  // Of the cluster.
+  Duration lifetime = std::chrono::hours(24 * 30);
 };
 
 struct LeafRequest {
   std::string csr_pem;    // Only its key is used; its signature is checked.
-  std::string spiffe_id;  // URI SAN; "" = none (the server's own certificate).
+  std::string spiffe_id;  // URI SAN; "" = none.
   std::vector<std::string> dns_names;
   std::vector<std::string> ip_addresses;  // Refused by clusters' intermediates: their constraints exclude every IP.
   Duration lifetime = std::chrono::hours(24);  // Cut to the issuer's end.
@@ -45,17 +52,23 @@ Result<std::string> MakeCsr(std::string_view key_pem);
 
 // Every certificate begins a tenth of its life, at most 2 hours, before now: clocks differ.
 
-// Self-signed root, default 10 years.
+// The mesh root, self-signed: signs one intermediate per cluster. Default 10 years.
 Result<Authority> NewRoot(std::string_view common_name, const Clock& clock = Clock::Real(),
                           Duration lifetime = std::chrono::hours(24 * 3650));
 
-// CA of one cluster: pathlen 0, CRITICAL name constraints: permitted URI host `trust_domain`, DNS `trust_domain`,
-// `svc`, `cluster.local`; every IP excluded. So a stolen cluster speaks for nobody else (house.md 5b).
-// INVALID_ARGUMENT CSR_MALFORMED, TRUST_DOMAIN_MALFORMED.
-Result<std::string> SignIntermediate(const Authority& root, std::string_view csr_pem, std::string_view trust_domain,
-                                     Duration lifetime, const Clock& clock = Clock::Real());
+// The server anchor, self-signed: signs leaves of weir-server and nothing else (pathlen 0). Its URI SAN is
+// spiffe://<16 random hex digits>.weir-server, which names this installation for good; see ServerPeer in peer.h.
+Result<Authority> NewServerAnchor(const Clock& clock = Clock::Real(),
+                                  Duration lifetime = std::chrono::hours(24 * 3650));
 
-// Leaf for both server and client use. Returns the leaf alone; a chain is leaf + issuer.certificate_pem.
+// CA of one cluster under the mesh root: pathlen 0, CRITICAL name constraints: permitted are URIs of host
+// `trust_domain` and DNS names of it and below it; e-mail addresses, directory names and IP addresses are excluded. So
+// a stolen cluster speaks for nobody else. INVALID_ARGUMENT CSR_MALFORMED, TRUST_DOMAIN_MALFORMED.
+Result<std::string> SignIntermediate(const Authority& mesh_root, const IntermediateRequest& request,
+                                     const Clock& clock = Clock::Real());
+
+// Leaf for both server and client use, without a subject: its names stand in a critical SAN (RFC 5280 4.2.1.6).
+// Returns the leaf alone; a chain is leaf + issuer.certificate_pem.
 // INVALID_ARGUMENT CSR_MALFORMED, SPIFFE_ID_MALFORMED, LEAF_LIFETIME.
 Result<std::string> SignLeaf(const Authority& issuer, const LeafRequest& request, const Clock& clock = Clock::Real());
 
@@ -65,7 +78,8 @@ Result<CertificateFacts> ReadCertificate(std::string_view pem);
 Result<std::vector<std::string>> SplitBundle(std::string_view pem);
 
 // Verifies leaf (first) + intermediates up to one of `roots_pem` at the clock's time, name constraints included.
-// Answers the leaf's facts. UNAUTHENTICATED CERTIFICATE_REFUSED with OpenSSL's reason.
+// Answers the leaf's facts; who it may be is the caller's to ask (a client: VerifyPeer). UNAUTHENTICATED
+// CERTIFICATE_REFUSED with OpenSSL's reason.
 Result<CertificateFacts> VerifyChain(std::string_view chain_pem, std::string_view roots_pem,
                                      const Clock& clock = Clock::Real());
 

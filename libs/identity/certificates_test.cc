@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "libs/identity/openssl.h"
 #include "libs/identity/spiffe_id.h"
 
 namespace weir::identity {
@@ -18,7 +19,7 @@ struct Org {
     Authority cluster;
     cluster.key_pem = NewKey().value();
     cluster.certificate_pem =
-        SignIntermediate(root, MakeCsr(cluster.key_pem).value(), domain, std::chrono::hours(720), clock).value();
+        SignIntermediate(root, {MakeCsr(cluster.key_pem).value(), domain, std::chrono::hours(720)}, clock).value();
     return cluster;
   }
   std::string Chain(const Authority& cluster, LeafRequest request) {
@@ -41,11 +42,11 @@ TEST(Certificates, ALeafOfItsOwnClusterVerifies) {
   Org org;
   const Authority a = org.Cluster(kDomainA);
   const std::string id = WorkloadSpiffeId(kDomainA, "shop", "web");
-  const auto facts =
-      org.Verify(org.Chain(a, Named(id, {AgentDnsName(kDomainA), "web.shop.svc", "x.svc.cluster.local"})));
+  const auto facts = org.Verify(org.Chain(a, Named(id, {AgentDnsName(kDomainA), kDomainA})));
   ASSERT_TRUE(facts.ok()) << facts.error().ToString();
   EXPECT_EQ(facts->spiffe_id, id);
-  EXPECT_EQ(facts->dns_names.size(), 3u);
+  EXPECT_EQ(facts->subject, "");
+  EXPECT_EQ(facts->dns_names.size(), 2u);
   EXPECT_FALSE(facts->is_authority);
 }
 
@@ -55,7 +56,10 @@ TEST(Certificates, AStolenIntermediateOfOneClusterCannotSpeakForAnother) {
   EXPECT_FALSE(org.Verify(org.Chain(a, Named(WorkloadSpiffeId(kDomainB, "shop", "web")))).ok());
   EXPECT_FALSE(org.Verify(org.Chain(a, Named("spiffe://x." + std::string(kDomainA) + "/ns/a/sa/b"))).ok());
   EXPECT_FALSE(org.Verify(org.Chain(a, Named("", {AgentDnsName(kDomainB)}))).ok());
-  EXPECT_FALSE(org.Verify(org.Chain(a, Named("", {"www.example.com"}))).ok());
+  for (const char* name : {"www.example.com", "weir-server.weir.svc.cluster.local", "web.shop.svc", "svc",
+                           "cluster.local", "localhost", "acme.weir.internal", "*.acme.weir.internal"}) {
+    EXPECT_FALSE(org.Verify(org.Chain(a, Named("", {name}))).ok()) << name;
+  }
   LeafRequest ip = Named(WorkloadSpiffeId(kDomainA, "shop", "web"));
   for (const char* address : {"10.0.0.1", "2001:db8::1"}) {
     ip.ip_addresses = {address};
@@ -65,13 +69,44 @@ TEST(Certificates, AStolenIntermediateOfOneClusterCannotSpeakForAnother) {
   }
 }
 
+// A constraint that is not critical may be passed over by who does not know it (RFC 5280 4.2).
+TEST(Certificates, AnIntermediatesNameConstraintsAreCriticalAndWhole) {
+  Org org;
+  const Authority a = org.Cluster(kDomainA);
+  const CertPtr certificate = std::move(ParseCertificates(a.certificate_pem)->front());
+  int critical = -1;
+  const std::unique_ptr<NAME_CONSTRAINTS, Freer<NAME_CONSTRAINTS_free>> constraints(
+      static_cast<NAME_CONSTRAINTS*>(X509_get_ext_d2i(certificate.get(), NID_name_constraints, &critical, nullptr)));
+  ASSERT_NE(constraints, nullptr);
+  EXPECT_EQ(critical, 1);
+  const auto list = [](const STACK_OF(GENERAL_SUBTREE) * subtrees) {
+    std::vector<std::string> texts;
+    for (int i = 0; i < sk_GENERAL_SUBTREE_num(subtrees); ++i) {
+      const BioPtr out(BIO_new(BIO_s_mem()));
+      const GENERAL_NAME* base = sk_GENERAL_SUBTREE_value(subtrees, i)->base;
+      if (base->type == GEN_IPADD) {
+        texts.push_back(fmt::format("IP:{}", ASN1_STRING_length(base->d.iPAddress)));
+      } else {
+        GENERAL_NAME_print(out.get(), const_cast<GENERAL_NAME*>(base));
+        texts.push_back(BioText(out.get()));
+      }
+    }
+    return texts;
+  };
+  const std::string domain = kDomainA;
+  EXPECT_EQ(list(constraints->permittedSubtrees),
+            (std::vector<std::string>{"URI:" + domain, "DNS:" + domain, "email:nobody@invalid"}));
+  EXPECT_EQ(list(constraints->excludedSubtrees),
+            (std::vector<std::string>{"email:nobody@invalid", "DirName:", "IP:8", "IP:32"}));
+}
+
 TEST(Certificates, AStolenIntermediateCannotMakeAnotherIntermediate) {
   Org org;
   const Authority a = org.Cluster(kDomainA);
   Authority fake;
   fake.key_pem = NewKey().value();
   fake.certificate_pem =
-      SignIntermediate(a, MakeCsr(fake.key_pem).value(), kDomainB, std::chrono::hours(1), org.clock).value();
+      SignIntermediate(a, {MakeCsr(fake.key_pem).value(), kDomainB, std::chrono::hours(1)}, org.clock).value();
   const std::string chain = org.Chain(fake, Named(WorkloadSpiffeId(kDomainB, "shop", "web")));
   EXPECT_FALSE(org.Verify(chain + a.certificate_pem).ok());
 }

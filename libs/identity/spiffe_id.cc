@@ -4,6 +4,7 @@ namespace weir::identity {
 namespace {
 
 constexpr std::string_view kScheme = "spiffe://";
+constexpr std::string_view kAgentPath = "/weir-agent";
 
 bool DomainCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
@@ -48,7 +49,14 @@ std::string WorkloadSpiffeId(std::string_view trust_domain, std::string_view ns,
   return fmt::format("spiffe://{}/ns/{}/sa/{}", trust_domain, ns, service_account);
 }
 
-std::string AgentSpiffeId(std::string_view trust_domain) { return fmt::format("spiffe://{}/agent", trust_domain); }
+std::string AgentSpiffeId(std::string_view trust_domain) {
+  return fmt::format("spiffe://{}{}", trust_domain, kAgentPath);
+}
+
+std::string TrustDomainOfAgent(std::string_view spiffe_id) {
+  auto id = SpiffeId::Parse(spiffe_id);
+  return id.ok() && id->path == kAgentPath ? std::move(id->trust_domain) : std::string();
+}
 
 std::string AgentDnsName(std::string_view trust_domain) { return fmt::format("agent.{}", trust_domain); }
 

@@ -21,9 +21,11 @@ struct SpiffeId {
 
 // "spiffe://<domain>/ns/<ns>/sa/<service account>"; the caller vouches for valid parts.
 std::string WorkloadSpiffeId(std::string_view trust_domain, std::string_view ns, std::string_view service_account);
-// "spiffe://<domain>/agent": what an agent presents to the server and to workloads.
+// "spiffe://<domain>/weir-agent": what an agent presents to the server and to workloads.
 std::string AgentSpiffeId(std::string_view trust_domain);
-// "agent.<domain>": DNS name in the agent's certificate.
+// The trust domain of an agent's id; "" = it is somebody else's.
+std::string TrustDomainOfAgent(std::string_view spiffe_id);
+// "agent.<domain>": DNS name in the agent's certificate, for data planes that send it as SNI. It proves nothing.
 std::string AgentDnsName(std::string_view trust_domain);
 
 }  // namespace weir::identity

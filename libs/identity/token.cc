@@ -54,12 +54,12 @@ Result<std::string> FromBase64Url(std::string_view text) {
   return bytes;
 }
 
-JoinToken JoinToken::New(std::string cluster_fqn, std::string root_sha256) {
-  return {RandomHex(32), std::move(cluster_fqn), std::move(root_sha256)};
+JoinToken JoinToken::New(std::string cluster_fqn, std::string anchor_sha256) {
+  return {RandomHex(32), std::move(cluster_fqn), std::move(anchor_sha256)};
 }
 
 std::string JoinToken::ToText() const {
-  return std::string(kPrefix) + Base64Url(secret + "\n" + root_sha256 + "\n" + cluster_fqn);
+  return std::string(kPrefix) + Base64Url(secret + "\n" + anchor_sha256 + "\n" + cluster_fqn);
 }
 
 Result<JoinToken> JoinToken::Parse(std::string_view text) {
@@ -72,7 +72,7 @@ Result<JoinToken> JoinToken::Parse(std::string_view text) {
   const Result<std::string> body = FromBase64Url(text.substr(kPrefix.size()));
   if (!body.ok() || body->size() < 131 || (*body)[64] != '\n' || (*body)[129] != '\n') return malformed;
   JoinToken token{body->substr(0, 64), body->substr(130), body->substr(65, 64)};
-  if (!IsHex64(token.secret) || !IsHex64(token.root_sha256) || token.cluster().empty()) return malformed;
+  if (!IsHex64(token.secret) || !IsHex64(token.anchor_sha256) || token.cluster().empty()) return malformed;
   return token;
 }
 

@@ -8,13 +8,13 @@
 namespace weir::identity {
 
 // What a person carries from the server to a new agent: used once, lives 15 minutes (house.md 5b). It also tells the
-// agent which root to believe, so the first connection is authenticated both ways.
+// agent which anchor to believe, so the first connection is authenticated both ways.
 struct JoinToken {
-  std::string secret;       // 64 hex characters, random.
-  std::string cluster_fqn;  // "organizations/acme/clusters/edge"
-  std::string root_sha256;  // identity::CertificateSha256 of the server's root.
+  std::string secret;         // 64 hex characters, random.
+  std::string cluster_fqn;    // "organizations/acme/clusters/edge"
+  std::string anchor_sha256;  // identity::CertificateSha256 of the server anchor.
 
-  static JoinToken New(std::string cluster_fqn, std::string root_sha256);
+  static JoinToken New(std::string cluster_fqn, std::string anchor_sha256);
   // "weir-join-1.<base64url>", one line.
   std::string ToText() const;
   // Surrounding white space is allowed. INVALID_ARGUMENT JOIN_TOKEN_MALFORMED.

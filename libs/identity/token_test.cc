@@ -15,7 +15,7 @@ TEST(JoinToken, SurvivesBeingPrintedAndPasted) {
   const auto back = JoinToken::Parse(" \n" + token.ToText() + "\n");
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->secret, token.secret);
-  EXPECT_EQ(back->root_sha256, token.root_sha256);
+  EXPECT_EQ(back->anchor_sha256, token.anchor_sha256);
   EXPECT_EQ(back->cluster(), "edge");
   EXPECT_EQ(back->SecretHash(), token.SecretHash());
 }

@@ -110,8 +110,9 @@ std::string SniOf(SSL* ssl) {
 }  // namespace
 
 bool TlsPeerRule::Accepts(std::string_view uri) const {
-  if (uri.empty()) return !require_certificate;
-  if (exact.empty() && prefixes.empty()) return true;
+  const bool anybody = exact.empty() && prefixes.empty();
+  if (uri.empty()) return anybody && !require_certificate;
+  if (anybody) return true;
   if (std::find(exact.begin(), exact.end(), uri) != exact.end()) return true;
   return std::any_of(prefixes.begin(), prefixes.end(),
                      [&](const std::string& prefix) { return uri.starts_with(prefix); });

@@ -22,7 +22,7 @@ struct TlsPeerRule {
   std::vector<std::string> exact;     // URI SANs.
   std::vector<std::string> prefixes;  // Of the URI SAN. Both lists empty = any certificate that verifies.
 
-  // "" = the peer showed no certificate (or one without exactly one clean URI SAN).
+  // "" = the peer showed no certificate (or one without exactly one clean URI SAN). An exact one matches byte for byte.
   bool Accepts(std::string_view uri) const;
 };
 

@@ -1,6 +1,9 @@
 #include "libs/rpc/channel.h"
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_certificate_verifier.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <netdb.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -85,35 +88,58 @@ bool Handshake(SSL* ssl, int fd) {
   return false;
 }
 
-std::string PemOf(X509* certificate) {
-  const std::unique_ptr<BIO, Freer<BIO, BIO_free_all>> bio(BIO_new(BIO_s_mem()));
-  PEM_write_bio_X509(bio.get(), certificate);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  return {data, static_cast<size_t>(size)};
+// Runs after each handshake, before the connection carries anything.
+class PeerVerifier final : public grpc::experimental::ExternalCertificateVerifier {
+ public:
+  explicit PeerVerifier(identity::PeerRule rule) : rule_(std::move(rule)) {}
+
+  bool Verify(grpc::experimental::TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
+              grpc::Status* answer) override {
+    const grpc::string_ref chain = request->peer_cert_full_chain();
+    const auto peer = identity::VerifyPeer({chain.data(), chain.size()}, rule_);
+    *answer = peer.ok() ? grpc::Status::OK
+                        : grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                                       fmt::format("{}: {}", peer.error().reason, peer.error().message));
+    return true;  // Decided here and now.
+  }
+  void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest*) override {}
+
+ private:
+  const identity::PeerRule rule_;
+};
+
+std::shared_ptr<grpc::ChannelCredentials> Credentials(const ChannelOptions& options) {
+  namespace tls = grpc::experimental;
+  std::vector<tls::IdentityKeyCertPair> own;
+  if (!options.key_pem.empty()) own.push_back({options.key_pem, options.chain_pem});
+  tls::TlsChannelCredentialsOptions settings;
+  settings.set_certificate_provider(
+      std::make_shared<tls::StaticDataCertificateProvider>(options.peer.anchors_pem, own));
+  settings.watch_root_certs();
+  if (!own.empty()) settings.watch_identity_key_cert_pairs();
+  settings.set_verify_server_certs(true);
+  settings.set_certificate_verifier(tls::ExternalCertificateVerifier::Create<PeerVerifier>(options.peer));
+  settings.set_check_call_host(false);  // That would be gRPC's match of names again, for each call.
+  auto credentials = tls::TlsCredentials(settings);
+  if (credentials == nullptr || options.bearer_token.empty()) return credentials;
+  return grpc::CompositeChannelCredentials(credentials, grpc::AccessTokenCredentials(options.bearer_token));
 }
 
 }  // namespace
 
 Result<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options) {
-  if (options.target.empty() || options.root_pem.empty()) {
-    return InvalidArgument("CHANNEL_OPTIONS", "a channel needs a target and a root to trust");
+  if (options.target.empty()) return InvalidArgument("CHANNEL_OPTIONS", "a channel needs a target");
+  if (const Status rule = identity::CheckPeerRule(options.peer); !rule.ok()) {
+    return InvalidArgument("CHANNEL_OPTIONS", "a channel needs to know its peer: {}", rule.error().message);
   }
   if (options.chain_pem.empty() != options.key_pem.empty()) {
     return InvalidArgument("CHANNEL_OPTIONS", "a client certificate needs its key, and the key its certificate");
   }
   if (!options.key_pem.empty()) WEIR_TRY(identity::CheckKeyMatches(options.chain_pem, options.key_pem));
-  auto credentials = grpc::SslCredentials({options.root_pem, options.key_pem, options.chain_pem});
-  if (!options.bearer_token.empty()) {
-    credentials = grpc::CompositeChannelCredentials(credentials, grpc::AccessTokenCredentials(options.bearer_token));
-  }
+  const auto credentials = Credentials(options);
   if (credentials == nullptr) return InvalidArgument("CHANNEL_OPTIONS", "gRPC refused the certificate or the token");
 
   grpc::ChannelArguments arguments;
-  if (!options.server_name.empty()) {
-    arguments.SetSslTargetNameOverride(options.server_name);
-    arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, options.server_name);
-  }
   arguments.SetMaxReceiveMessageSize(64 << 20);
   arguments.SetMaxSendMessageSize(64 << 20);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -128,11 +154,11 @@ Result<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options
   return grpc::CreateCustomChannel(options.target, credentials, arguments);
 }
 
-Result<std::string> FetchRoot(const std::string& target, const std::string& root_sha256, Duration timeout) {
+Result<std::string> FetchAnchor(const std::string& target, const std::string& anchor_sha256, Duration timeout) {
   Socket socket;
   WEIR_TRY(Connect(target, timeout, socket));
   const std::unique_ptr<SSL_CTX, Freer<SSL_CTX, SSL_CTX_free>> context(SSL_CTX_new(TLS_client_method()));
-  SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);  // The hash below is what is believed.
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);  // VerifyPeer decides below.
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   const std::unique_ptr<SSL, Freer<SSL, SSL_free>> ssl(SSL_new(context.get()));
   SSL_set_bio(ssl.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
@@ -143,15 +169,18 @@ Result<std::string> FetchRoot(const std::string& target, const std::string& root
     ERR_clear_error();
     return Unreachable(target, "the TLS handshake failed or took too long");
   }
-  STACK_OF(X509)* chain = SSL_get_peer_cert_chain(ssl.get());
-  for (int i = 0; i < sk_X509_num(chain); ++i) {
-    std::string pem = PemOf(sk_X509_value(chain, i));
-    const auto hash = identity::CertificateSha256(pem);
-    if (hash.ok() && *hash == root_sha256) return pem;
+  const std::string chain = identity::PresentedChain(ssl.get());
+  WEIR_ASSIGN(const auto presented, identity::SplitBundle(chain));
+  for (const std::string& anchor : presented) {
+    WEIR_ASSIGN(const std::string hash, identity::CertificateSha256(anchor));
+    if (hash != anchor_sha256) continue;
+    WEIR_ASSIGN(const identity::PeerRule server, identity::ServerPeer(anchor));
+    WEIR_TRY(identity::VerifyPeer(chain, server));
+    return anchor;
   }
-  return Unauthenticated("ROOT_MISMATCH",
-                         "{} does not show the root that the join token names; it is another server, or somebody "
-                         "stands between",
+  return Unauthenticated("ANCHOR_MISMATCH",
+                         "{} does not show the server anchor that the join token names; it is another server, or "
+                         "somebody stands between",
                          target);
 }
 

@@ -6,6 +6,7 @@
 
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
+#include "libs/identity/peer.h"
 
 namespace grpc {
 class Channel;
@@ -15,8 +16,7 @@ namespace weir::rpc {
 
 struct ChannelOptions {
   std::string target;       // "host:port"; "unix:/path" too.
-  std::string root_pem;     // Required: the system's roots are never trusted.
-  std::string server_name;  // Name the server's certificate must carry; "" = the host of `target`.
+  identity::PeerRule peer;  // Who answers there. Required: the system's roots are never trusted, nor the target's name.
   std::string chain_pem;    // With key_pem: mTLS.
   std::string key_pem;
   std::string bearer_token;                        // Sent as "authorization: Bearer ..." with each call.
@@ -25,13 +25,16 @@ struct ChannelOptions {
 };
 
 // A channel with connections of its own (not shared with other channels), so that a new certificate takes effect by
-// making a new channel. Connects lazily. INVALID_ARGUMENT CHANNEL_OPTIONS.
+// making a new channel. Connects lazily. gRPC's own match of host and certificate (which takes e-mail addresses and
+// common names for hosts) is replaced by identity::VerifyPeer; nothing is sent before it has agreed. A refusal is
+// UNAVAILABLE with VerifyPeer's text. INVALID_ARGUMENT CHANNEL_OPTIONS.
 Result<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options);
 
-// Shakes hands with `target` ("host:port") without believing it, and answers the certificate of its chain whose
-// SHA-256 is `root_sha256` (hex): how a join token turns into a root to trust. Blocks up to `timeout`.
-// UNAUTHENTICATED ROOT_MISMATCH when no certificate matches; UNAVAILABLE SERVER_UNREACHABLE.
-Result<std::string> FetchRoot(const std::string& target, const std::string& root_sha256,
-                              Duration timeout = std::chrono::seconds(5));
+// Shakes hands with weir-server at `target` ("host:port") and answers the anchor that verified it, if its SHA-256 is
+// `anchor_sha256` (hex): how a join token turns into an anchor to trust. A chain that merely contains that certificate
+// is refused. Blocks up to `timeout`. UNAUTHENTICATED ANCHOR_MISMATCH, CERTIFICATE_REFUSED, PEER_REFUSED;
+// UNAVAILABLE SERVER_UNREACHABLE.
+Result<std::string> FetchAnchor(const std::string& target, const std::string& anchor_sha256,
+                                Duration timeout = std::chrono::seconds(5));
 
 }  // namespace weir::rpc

@@ -1,6 +1,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <future>
 #include <thread>
 
@@ -87,10 +88,10 @@ class Rpc : public testing::Test {
   static constexpr const char* kDomain = "a.acme.weir.internal";
   Rpc() {
     cluster_.key_pem = identity::NewKey().value();
-    cluster_.certificate_pem =
-        identity::SignIntermediate(root_, identity::MakeCsr(cluster_.key_pem).value(), kDomain, std::chrono::hours(24))
-            .value();
-    const KeyedChain leaf = Leaf(root_, "", {"localhost"});
+    cluster_.certificate_pem = identity::SignIntermediate(root_, {identity::MakeCsr(cluster_.key_pem).value(), kDomain,
+                                                                  std::chrono::hours(24)})
+                                   .value();
+    const KeyedChain leaf = Leaf(anchor_, server_peer_.spiffe_id, {"localhost"});
     auto tls = RotatingServerTls::Open(testing::TempDir() + "weir-tls-" + RandomHex(6), Tls(leaf));
     EXPECT_TRUE(tls.ok()) << tls.error().ToString();
     tls_ = std::move(tls).value();
@@ -107,8 +108,7 @@ class Rpc : public testing::Test {
   ChannelOptions Options() {
     ChannelOptions options;
     options.target = "127.0.0.1:" + std::to_string(port_);
-    options.root_pem = root_.certificate_pem;
-    options.server_name = "localhost";
+    options.peer = server_peer_;
     return options;
   }
   Result<agent::v1::SignResponse> Ask(const ChannelOptions& options) {
@@ -123,6 +123,8 @@ class Rpc : public testing::Test {
     return response;
   }
 
+  Authority anchor_ = identity::NewServerAnchor().value();
+  identity::PeerRule server_peer_ = identity::ServerPeer(anchor_.certificate_pem).value();
   Authority root_ = identity::NewRoot("acme").value();
   Authority cluster_;
   Echo echo_;
@@ -174,29 +176,61 @@ TEST_F(Rpc, AnErrorArrivesWithItsReason) {
   EXPECT_EQ(answer.error().reason, "NOBODY");
 }
 
-TEST_F(Rpc, TheClientRefusesAServerWithAnotherName) {
+TEST_F(Rpc, TheClientRefusesAServerWithAnotherIdentity) {
   ChannelOptions options = Options();
-  options.server_name = "elsewhere";
-  EXPECT_FALSE(Ask(options).ok());
+  options.bearer_token = "t0ken";
+  ASSERT_TRUE(Ask(options).ok());
+  options.peer.spiffe_id += "2";
+  const auto refused = Ask(options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kUnavailable);
+  EXPECT_NE(refused.error().message.find("PEER_REFUSED"), std::string::npos) << refused.error().message;
 }
 
-TEST_F(Rpc, TheRootIsFoundByItsHashAndNothingElse) {
-  const auto root = FetchRoot(Options().target, identity::CertificateSha256(root_.certificate_pem).value());
-  ASSERT_TRUE(root.ok()) << root.error().ToString();
-  EXPECT_EQ(*root, root_.certificate_pem);
-  EXPECT_EQ(FetchRoot(Options().target, std::string(64, '0')).error().reason, "ROOT_MISMATCH");
+TEST_F(Rpc, AChannelWithoutAnExpectedPeerIsNotMade) {
+  ChannelOptions options = Options();
+  options.peer.spiffe_id = "";
+  EXPECT_EQ(MakeChannel(options).error().reason, "CHANNEL_OPTIONS");
+  options.peer = {"", server_peer_.spiffe_id};
+  EXPECT_EQ(MakeChannel(options).error().reason, "CHANNEL_OPTIONS");
+  options.peer = {root_.certificate_pem, "spiffe://a.acme.weir.internal"};  // A whole trust domain is nobody.
+  EXPECT_EQ(MakeChannel(options).error().reason, "CHANNEL_OPTIONS");
+}
+
+TEST_F(Rpc, TheAnchorIsFoundByItsHashAndNothingElse) {
+  const auto anchor = FetchAnchor(Options().target, identity::CertificateSha256(anchor_.certificate_pem).value());
+  ASSERT_TRUE(anchor.ok()) << anchor.error().ToString();
+  EXPECT_EQ(*anchor, anchor_.certificate_pem);
+  EXPECT_EQ(FetchAnchor(Options().target, std::string(64, '0')).error().reason, "ANCHOR_MISMATCH");
 }
 
 TEST_F(Rpc, ANewCertificateIsServedWithoutARestart) {
-  ASSERT_TRUE(tls_->Replace(Tls(Leaf(root_, "", {"renamed"}))).ok());
   ChannelOptions options = Options();
-  options.server_name = "renamed";
+  options.peer.spiffe_id += "-renamed";
+  ASSERT_TRUE(tls_->Replace(Tls(Leaf(anchor_, options.peer.spiffe_id, {}))).ok());
   options.bearer_token = "t";
   for (int i = 0; i < 50; ++i) {
     if (Ask(options).ok()) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   FAIL() << "the new certificate was never served";
+}
+
+TEST(RotatingServerTls, SaysWhatToDoWithAFolderThatWasCopiedWithoutItsLinks) {
+  namespace fs = std::filesystem;
+  const std::string folder = testing::TempDir() + "weir-tls-" + RandomHex(6), copy = folder + "-copy";
+  const Authority anchor = identity::NewServerAnchor().value();
+  const KeyedChain leaf = Leaf(anchor, identity::ServerPeer(anchor.certificate_pem)->spiffe_id, {});
+  const ServerTls tls{leaf.chain, leaf.key, "", ClientCertificate::kNone};
+  ASSERT_TRUE(RotatingServerTls::Open(folder, tls).ok());
+  fs::copy(folder, copy, fs::copy_options::recursive);  // Follows links.
+  const auto refused = RotatingServerTls::Open(copy, tls);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, "TLS_FOLDER_COPIED");
+  EXPECT_NE(refused.error().message.find("Remove " + copy + " "), std::string::npos) << refused.error().message;
+  fs::remove_all(copy);  // As it says.
+  EXPECT_TRUE(RotatingServerTls::Open(copy, tls).ok());
+  EXPECT_TRUE(RotatingServerTls::Open(folder, tls).ok());
 }
 
 TEST_F(Rpc, WritesQueueBehindTheOneInFlight) {

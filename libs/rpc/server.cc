@@ -4,10 +4,12 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
@@ -61,6 +63,13 @@ Result<std::unique_ptr<RotatingServerTls>> RotatingServerTls::Open(std::string f
 // Key and chain change together: they stand in a folder of their own, and one rename of a link replaces both.
 Status RotatingServerTls::Replace(const ServerTls& next) {
   WEIR_TRY(Check(next));
+  const std::string current = folder_ + "/current";
+  if (struct stat facts{}; lstat(current.c_str(), &facts) == 0 && !S_ISLNK(facts.st_mode)) {
+    return FailedPrecondition("TLS_FOLDER_COPIED",
+                              "{} is no symbolic link: this state folder was copied with its links resolved. Remove {} "
+                              "and start again: it holds only a copy of a certificate that is stored elsewhere",
+                              current, folder_);
+  }
   const std::string version = "v" + RandomHex(8);
   const std::string base = folder_ + "/" + version + "/";
   WEIR_TRY(identity::WriteSecretFile(base + "key.pem", next.key_pem));
@@ -68,13 +77,12 @@ Status RotatingServerTls::Replace(const ServerTls& next) {
   if (!next.client_roots_pem.empty()) {
     WEIR_TRY(identity::WriteSecretFile(base + "roots.pem", next.client_roots_pem));
   }
-  const std::string current = folder_ + "/current";
   char old[4096];
   const ssize_t old_size = readlink(current.c_str(), old, sizeof(old) - 1);
   const std::string fresh = folder_ + "/next";
   unlink(fresh.c_str());
   if (symlink(version.c_str(), fresh.c_str()) != 0 || rename(fresh.c_str(), current.c_str()) != 0) {
-    return Internal("SERVER_TLS", "could not replace {}", current);
+    return Internal("SERVER_TLS", "could not replace {}: {}", current, std::strerror(errno));
   }
   if (old_size > 0) {
     const std::string gone = folder_ + "/" + std::string(old, static_cast<size_t>(old_size));

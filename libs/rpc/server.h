@@ -31,7 +31,8 @@ struct ServerTls {
 // watched by gRPC each second; connections that stand keep theirs. Outlives the server built with it.
 class RotatingServerTls {
  public:
-  // INVALID_ARGUMENT when key and certificate do not match.
+  // INVALID_ARGUMENT when key and certificate do not match. FAILED_PRECONDITION TLS_FOLDER_COPIED: `folder` was copied
+  // with its links resolved; the message says what to do.
   static Result<std::unique_ptr<RotatingServerTls>> Open(std::string folder, const ServerTls& first);
   Status Replace(const ServerTls& next);  // `client_certificate` must stay the same.
   std::shared_ptr<grpc::ServerCredentials> credentials() const { return credentials_; }

@@ -26,6 +26,27 @@ Result<identity::Authority> Split(const std::string& blob) {
   return both;
 }
 
+Result<std::optional<identity::Authority>> LoadAuthority(const Blobs& blobs, const char* name, const char* corrupt) {
+  WEIR_ASSIGN(const auto kept, blobs.load(name));
+  if (!kept) return std::optional<identity::Authority>();
+  auto authority = Split(*kept);
+  if (authority.ok()) return std::optional(std::move(*authority));
+  return DataLoss(corrupt, "the stored key \"{}\" cannot be used ({}); restore it from a backup", name,
+                  authority.error().message)
+      .WithCause(authority.error().ToString());
+}
+
+// Whether the certificate of a kept pair stands below `authority`; when it ran out does not matter.
+bool SignedBy(const identity::Authority& authority, const std::string& blob) {
+  const auto both = Split(blob);
+  if (!both.ok()) return false;
+  const auto facts = identity::ReadCertificate(both->certificate_pem);
+  if (!facts.ok()) return false;
+  ManualClock then;
+  then.JumpWall(facts->not_before + std::chrono::seconds(1) - then.Wall());
+  return identity::VerifyChain(both->certificate_pem, authority.certificate_pem, then).ok();
+}
+
 void SplitNames(const std::vector<std::string>& names, std::vector<std::string>& dns, std::vector<std::string>& ips) {
   dns = {"localhost"};
   ips = {"127.0.0.1"};
@@ -55,29 +76,50 @@ ServerCa::ServerCa(Blobs blobs, Options options, const Clock& clock)
 
 Result<std::unique_ptr<ServerCa>> ServerCa::Open(Blobs blobs, Options options, const Clock& clock) {
   std::unique_ptr<ServerCa> ca(new ServerCa(std::move(blobs), std::move(options), clock));
-  WEIR_ASSIGN(const auto kept, ca->blobs_.load("root"));
-  if (kept) {
-    auto root = Split(*kept);
-    if (!root.ok()) {  // Never another root in its place: every cluster and every join token names this one.
-      return DataLoss("CA_ROOT_CORRUPT", "the stored root key cannot be used ({}); restore it from a backup",
-                      root.error().message)
-          .WithCause(root.error().ToString());
-    }
-    ca->root_ = std::move(*root);
-  } else {
-    WEIR_ASSIGN(ca->root_, identity::NewRoot("Weir root " + ca->options_.organization_domain, clock));
-    WEIR_TRY(ca->blobs_.save("root", Join(ca->root_.key_pem, ca->root_.certificate_pem)));
-  }
-  WEIR_ASSIGN(ca->root_sha256_, identity::CertificateSha256(ca->root_.certificate_pem));
-
+  WEIR_TRY(ca->OpenAuthorities());
+  WEIR_ASSIGN(ca->anchor_sha256_, identity::CertificateSha256(ca->anchor_.certificate_pem));
+  WEIR_ASSIGN(ca->self_, identity::ServerPeer(ca->anchor_.certificate_pem));
   WEIR_ASSIGN(const auto server, ca->blobs_.load("server"));
   if (server) {
-    // A damaged one is no loss: the root makes another.
+    // A damaged one is no loss: the anchor makes another.
     const auto both = Split(*server);
     if (both.ok()) ca->server_ = {both->certificate_pem, both->key_pem, {}};
   }
   WEIR_TRY(ca->RenewServerCertificateIfDue());
   return ca;
+}
+
+// Never another anchor or root in the place of one that was there: every user, cluster and join token names it.
+Status ServerCa::OpenAuthorities() {
+  WEIR_ASSIGN(auto anchor, LoadAuthority(blobs_, "anchor", "CA_ANCHOR_CORRUPT"));
+  WEIR_ASSIGN(auto root, LoadAuthority(blobs_, "root", "CA_ROOT_CORRUPT"));
+  if (anchor && !root) {
+    return DataLoss("CA_ROOT_MISSING",
+                    "the server anchor is stored and the mesh root is not; restore it from a backup");
+  }
+  if (root && !anchor) {
+    // A server that knew only one root has signed its own certificate with it. Without such a certificate the first
+    // start was cut between the two.
+    WEIR_ASSIGN(const auto server, blobs_.load("server"));
+    if (server && !SignedBy(*root, *server)) {
+      return DataLoss(
+          "CA_ANCHOR_MISSING",
+          "the server's certificate is stored and the anchor that signed it is not; restore it from a backup");
+    }
+    made_anchor_for_old_state_ = server.has_value();
+  }
+  if (root) {
+    root_ = std::move(*root);
+  } else {
+    WEIR_ASSIGN(root_, identity::NewRoot("Weir mesh root " + options_.organization_domain, clock_));
+    WEIR_TRY(blobs_.save("root", Join(root_.key_pem, root_.certificate_pem)));
+  }
+  if (anchor) {
+    anchor_ = std::move(*anchor);
+    return {};
+  }
+  WEIR_ASSIGN(anchor_, identity::NewServerAnchor(clock_));
+  return blobs_.save("anchor", Join(anchor_.key_pem, anchor_.certificate_pem));
 }
 
 ServerCa::ServerCertificate ServerCa::server_certificate() const {
@@ -87,7 +129,7 @@ ServerCa::ServerCertificate ServerCa::server_certificate() const {
 
 Result<bool> ServerCa::RenewServerCertificateIfDue() {
   std::lock_guard lock(mutex_);
-  const auto facts = identity::VerifyChain(server_.chain_pem, root_.certificate_pem, clock_);
+  const auto facts = identity::VerifyPeer(server_.chain_pem, self_, clock_);
   if (facts.ok() && clock_.Wall() < identity::RenewAt(*facts, 0.5)) {
     std::vector<std::string> dns, ips;
     SplitNames(options_.names, dns, ips);
@@ -103,13 +145,14 @@ Result<bool> ServerCa::RenewServerCertificateIfDue() {
 Status ServerCa::MakeServerCertificate() {
   identity::LeafRequest request;
   SplitNames(options_.names, request.dns_names, request.ip_addresses);
+  request.spiffe_id = self_.spiffe_id;
   request.lifetime = options_.server_lifetime;
   ServerCertificate next;
   WEIR_ASSIGN(next.key_pem, identity::NewKey());
   WEIR_ASSIGN(request.csr_pem, identity::MakeCsr(next.key_pem));
-  WEIR_ASSIGN(const auto leaf, identity::SignLeaf(root_, request, clock_));
+  WEIR_ASSIGN(const auto leaf, identity::SignLeaf(anchor_, request, clock_));
   WEIR_ASSIGN(const auto facts, identity::ReadCertificate(leaf));
-  next.chain_pem = leaf + root_.certificate_pem;
+  next.chain_pem = leaf + anchor_.certificate_pem;
   next.not_after = facts.not_after;
   WEIR_TRY(blobs_.save("server", Join(next.key_pem, next.chain_pem)));
   server_ = std::move(next);
@@ -117,7 +160,11 @@ Status ServerCa::MakeServerCertificate() {
 }
 
 Result<std::string> ServerCa::SignIntermediate(std::string_view csr_pem, std::string_view trust_domain) const {
-  return identity::SignIntermediate(root_, csr_pem, trust_domain, options_.intermediate_lifetime, clock_);
+  identity::IntermediateRequest request;
+  request.csr_pem = csr_pem;
+  request.trust_domain = trust_domain;
+  request.lifetime = options_.intermediate_lifetime;
+  return identity::SignIntermediate(root_, request, clock_);
 }
 
 }  // namespace weir::ca

@@ -10,10 +10,11 @@
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "libs/identity/certificates.h"
+#include "libs/identity/peer.h"
 
 namespace weir::ca {
 
-// Where the authority keeps its two secrets ("root", "server"). Several replicas share one store.
+// Where the authority keeps its secrets ("anchor", "root", "server"). Several replicas share one store.
 struct Blobs {
   std::function<Result<std::optional<std::string>>(const std::string& name)> load;
   std::function<Status(const std::string& name, const std::string& content)> save;
@@ -21,23 +22,32 @@ struct Blobs {
 // Files <folder>/<name>.pem, 0600.
 Blobs FileBlobs(std::string folder);
 
-// The server's root, its own TLS certificate, and the intermediates of clusters. Thread-safe.
+// The server anchor with the server's own TLS certificate below it, and the mesh root with the intermediates of
+// clusters. Neither signs for the other, so no cluster can speak for the server. Thread-safe.
 class ServerCa {
  public:
   struct Options {
-    std::string organization_domain;  // In the root's name only.
+    std::string organization_domain;  // In the mesh root's name only.
     std::vector<std::string> names;   // DNS names and IP literals of the server's certificate; localhost is added.
     Duration server_lifetime = std::chrono::hours(24 * 90);
     Duration intermediate_lifetime = std::chrono::hours(24 * 30);
   };
-  // Loads the root or makes it at the first start. DATA_LOSS CA_ROOT_CORRUPT: what is stored is damaged.
+  // Loads both, or makes them at the first start; what is stored is never replaced. A state of a server that had only
+  // one root keeps it as its mesh root and gets an anchor: made_anchor_for_old_state(). DATA_LOSS CA_ANCHOR_CORRUPT,
+  // CA_ROOT_CORRUPT: what is stored is damaged; CA_ANCHOR_MISSING, CA_ROOT_MISSING: the other one stands alone.
   static Result<std::unique_ptr<ServerCa>> Open(Blobs blobs, Options options, const Clock& clock = Clock::Real());
 
-  const std::string& root_pem() const { return root_.certificate_pem; }
-  const std::string& root_sha256() const { return root_sha256_; }
+  // What users and agents trust to be weir-server.
+  const std::string& anchor_pem() const { return anchor_.certificate_pem; }
+  const std::string& anchor_sha256() const { return anchor_sha256_; }
+  // What clusters' workloads and agents are verified against.
+  const std::string& mesh_root_pem() const { return root_.certificate_pem; }
+  // Nobody trusts this server yet: agents have to join anew by token, users need the anchor.
+  bool made_anchor_for_old_state() const { return made_anchor_for_old_state_; }
 
-  // Certificate for REST, gRPC and agents. The chain ends with the root itself, because an agent that joins knows
-  // only the root's hash (rpc::FetchRoot).
+  // Certificate for REST, gRPC and agents: its SPIFFE id (identity::ServerPeer) for our clients, names for curl and
+  // browsers. The chain ends with the anchor itself, because an agent that joins knows only its hash
+  // (rpc::FetchAnchor).
   struct ServerCertificate {
     std::string chain_pem;
     std::string key_pem;
@@ -52,13 +62,16 @@ class ServerCa {
 
  private:
   ServerCa(Blobs blobs, Options options, const Clock& clock);
+  Status OpenAuthorities();
   Status MakeServerCertificate();
 
   Blobs blobs_;
   const Options options_;
   const Clock& clock_;
-  identity::Authority root_;
-  std::string root_sha256_;
+  identity::Authority anchor_, root_;
+  std::string anchor_sha256_;
+  identity::PeerRule self_;  // What every client demands of the certificate.
+  bool made_anchor_for_old_state_ = false;
   mutable std::mutex mutex_;
   ServerCertificate server_;
 };

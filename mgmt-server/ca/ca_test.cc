@@ -1,6 +1,9 @@
 #include "mgmt-server/ca/ca.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <tuple>
 
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
@@ -30,19 +33,21 @@ TEST(ServerCa, KeepsItsRootAndCertificateAcrossRestarts) {
   Kept kept;
   const auto first = kept.Open();
   const auto second = kept.Open();
-  EXPECT_EQ(first->root_pem(), second->root_pem());
+  EXPECT_EQ(first->anchor_pem(), second->anchor_pem());
+  EXPECT_EQ(first->mesh_root_pem(), second->mesh_root_pem());
   EXPECT_EQ(first->server_certificate().chain_pem, second->server_certificate().chain_pem);
 }
 
-TEST(ServerCa, TheServersCertificateCarriesItsNamesAndEndsWithTheRoot) {
+TEST(ServerCa, TheServersCertificateCarriesItsNamesAndEndsWithItsAnchor) {
   Kept kept;
   const auto ca = kept.Open({"weir.example.com", "10.1.2.3", "127.0.0.1"});
   const std::string chain = ca->server_certificate().chain_pem;
-  const auto facts = identity::VerifyChain(chain, ca->root_pem(), kept.clock);
+  const auto facts = identity::VerifyPeer(chain, identity::ServerPeer(ca->anchor_pem()).value(), kept.clock);
   ASSERT_TRUE(facts.ok()) << facts.error().ToString();
   EXPECT_EQ(facts->dns_names, (std::vector<std::string>{"localhost", "weir.example.com"}));
   EXPECT_EQ(facts->ip_addresses, (std::vector<std::string>{"127.0.0.1", "10.1.2.3"}));
-  EXPECT_EQ(identity::SplitBundle(chain)->back(), ca->root_pem());
+  EXPECT_EQ(identity::SplitBundle(chain)->back(), ca->anchor_pem());
+  EXPECT_FALSE(identity::VerifyChain(chain, ca->mesh_root_pem(), kept.clock).ok());
 }
 
 TEST(ServerCa, RenewsItsCertificateAtHalfItsLifeAndWhenNamesChange) {
@@ -56,15 +61,50 @@ TEST(ServerCa, RenewsItsCertificateAtHalfItsLifeAndWhenNamesChange) {
   EXPECT_NE(kept.Open({"other.example.com"})->server_certificate().chain_pem, ca->server_certificate().chain_pem);
 }
 
-TEST(ServerCa, ARootThatIsDamagedIsNeverReplacedSilently) {
+TEST(ServerCa, AnAuthorityThatIsDamagedOrLostIsNeverReplaced) {
+  for (const auto& [name, corrupt, missing] : {std::tuple("root", "CA_ROOT_CORRUPT", "CA_ROOT_MISSING"),
+                                               std::tuple("anchor", "CA_ANCHOR_CORRUPT", "CA_ANCHOR_MISSING")}) {
+    Kept kept;
+    kept.Open();
+    const std::string path = kept.folder + "/" + name + ".pem", whole = ReadFile(path).value();
+    for (const std::string& damaged : {std::string("nonsense"), std::string(), whole.substr(0, whole.size() / 2)}) {
+      ASSERT_TRUE(identity::WriteSecretFile(path, damaged).ok());
+      EXPECT_EQ(ServerCa::Open(FileBlobs(kept.folder), {}, kept.clock).error().reason, corrupt);
+      EXPECT_EQ(ReadFile(path).value(), damaged);
+    }
+    ASSERT_EQ(unlink(path.c_str()), 0);
+    EXPECT_EQ(ServerCa::Open(FileBlobs(kept.folder), {}, kept.clock).error().reason, missing);
+    EXPECT_FALSE(ReadFile(path).ok());
+  }
+}
+
+TEST(ServerCa, AFirstStartThatWasCutGoesOn) {
   Kept kept;
   kept.Open();
-  const std::string path = kept.folder + "/root.pem", whole = ReadFile(path).value();
-  for (const std::string& damaged : {std::string("nonsense"), std::string(), whole.substr(0, whole.size() / 2)}) {
-    ASSERT_TRUE(identity::WriteSecretFile(path, damaged).ok());
-    EXPECT_EQ(ServerCa::Open(FileBlobs(kept.folder), {}, kept.clock).error().reason, "CA_ROOT_CORRUPT");
-    EXPECT_EQ(ReadFile(path).value(), damaged);
-  }
+  ASSERT_EQ(unlink((kept.folder + "/anchor.pem").c_str()), 0);
+  ASSERT_EQ(unlink((kept.folder + "/server.pem").c_str()), 0);
+  EXPECT_FALSE(kept.Open()->made_anchor_for_old_state());
+}
+
+// A server of before had one root: for clusters and for its own certificate.
+TEST(ServerCa, AStateWithOneRootKeepsItForTheMeshAndGetsAnAnchor) {
+  Kept kept;
+  const auto root = identity::NewRoot("Weir root acme", kept.clock).value();
+  identity::LeafRequest request;
+  const std::string key = identity::NewKey().value();
+  request.csr_pem = identity::MakeCsr(key).value();
+  request.dns_names = {"localhost"};
+  const std::string leaf = identity::SignLeaf(root, request, kept.clock).value();
+  ASSERT_TRUE(identity::WriteSecretFile(kept.folder + "/root.pem", root.key_pem + root.certificate_pem).ok());
+  ASSERT_TRUE(identity::WriteSecretFile(kept.folder + "/server.pem", key + leaf + root.certificate_pem).ok());
+  kept.clock.Advance(std::chrono::hours(24 * 200));  // That certificate has run out long ago.
+  const auto ca = kept.Open();
+  EXPECT_TRUE(ca->made_anchor_for_old_state());
+  EXPECT_EQ(ca->mesh_root_pem(), root.certificate_pem);
+  EXPECT_FALSE(identity::VerifyChain(ca->server_certificate().chain_pem, root.certificate_pem, kept.clock).ok());
+  const auto again = kept.Open();
+  EXPECT_FALSE(again->made_anchor_for_old_state());
+  EXPECT_EQ(again->anchor_pem(), ca->anchor_pem());
 }
 
 TEST(ServerCa, SignsAClustersIntermediate) {
@@ -78,7 +118,8 @@ TEST(ServerCa, SignsAClustersIntermediate) {
   request.csr_pem = identity::MakeCsr(key).value();
   request.spiffe_id = identity::AgentSpiffeId("edge.acme.weir.internal");
   const auto leaf = identity::SignLeaf({*pem, key}, request, kept.clock);
-  EXPECT_TRUE(identity::VerifyChain(*leaf + *pem, ca->root_pem(), kept.clock).ok());
+  EXPECT_FALSE(identity::VerifyChain(*leaf + *pem, ca->anchor_pem(), kept.clock).ok());
+  EXPECT_TRUE(identity::VerifyChain(*leaf + *pem, ca->mesh_root_pem(), kept.clock).ok());
 }
 
 TEST(JoinTokens, AreUsedOnce) {

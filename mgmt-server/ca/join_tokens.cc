@@ -16,8 +16,8 @@ Error Unknown() {
 
 }  // namespace
 
-NewJoinToken MintJoinToken(std::string cluster_fqn, std::string root_sha256, const Clock& clock, Duration lifetime) {
-  const auto token = identity::JoinToken::New(std::move(cluster_fqn), std::move(root_sha256));
+NewJoinToken MintJoinToken(std::string cluster_fqn, std::string anchor_sha256, const Clock& clock, Duration lifetime) {
+  const auto token = identity::JoinToken::New(std::move(cluster_fqn), std::move(anchor_sha256));
   const auto expires = clock.Wall() + std::chrono::duration_cast<WallTime::duration>(lifetime);
   return {token.ToText(), {token.SecretHash(), token.cluster_fqn, Seconds(expires), false}};
 }

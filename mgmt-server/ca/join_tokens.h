@@ -24,7 +24,7 @@ struct NewJoinToken {
 
 inline constexpr Duration kJoinTokenLifetime = std::chrono::minutes(15);
 
-NewJoinToken MintJoinToken(std::string cluster_fqn, std::string root_sha256, const Clock& clock = Clock::Real(),
+NewJoinToken MintJoinToken(std::string cluster_fqn, std::string anchor_sha256, const Clock& clock = Clock::Real(),
                            Duration lifetime = kJoinTokenLifetime);
 
 // Key under which the record of this token's text stands. UNAUTHENTICATED JOIN_TOKEN_UNKNOWN when malformed.

@@ -62,13 +62,10 @@ std::string ClusterOfTrustDomain(const store::View& view, const std::string& dom
 
 Result<std::string> Fleet::Core::ClusterOfPeer(std::string_view uri) const {
   if (uri.empty()) return Unauthenticated("PEER_IDENTITY_MISSING", "an agent's client certificate is required");
-  const auto id = identity::SpiffeId::Parse(uri);
-  if (!id.ok() || id->path != "/agent") {
-    return PermissionDenied("CLUSTER_UNKNOWN", "{} is not an agent's identity", uri);
-  }
-  std::string cluster = ClusterOfTrustDomain(*store.Read(), id->trust_domain);
-  if (cluster.empty())
-    return PermissionDenied("CLUSTER_UNKNOWN", "no cluster has the trust domain {}", id->trust_domain);
+  const std::string domain = identity::TrustDomainOfAgent(uri);
+  if (domain.empty()) return PermissionDenied("CLUSTER_UNKNOWN", "{} is not an agent's identity", uri);
+  std::string cluster = ClusterOfTrustDomain(*store.Read(), domain);
+  if (cluster.empty()) return PermissionDenied("CLUSTER_UNKNOWN", "no cluster has the trust domain {}", domain);
   return cluster;
 }
 
@@ -81,7 +78,7 @@ Result<agent::v1::JoinResponse> Fleet::Core::Sign(const store::View& view, const
   response.set_organization(LastSegment(compile::OrganizationFqn(cluster)));
   response.set_trust_domain(TrustDomain(view, cluster));
   WEIR_ASSIGN(*response.mutable_intermediate_pem(), ca.SignIntermediate(csr, response.trust_domain()));
-  response.set_root_pem(ca.root_pem());
+  response.set_root_pem(ca.mesh_root_pem());
   return response;
 }
 

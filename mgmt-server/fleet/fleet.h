@@ -65,8 +65,8 @@ class Fleet {
 
   grpc::Service* join_service();     // weir.agent.v1.ClusterJoin
   grpc::Service* reports_service();  // weir.agent.v1.AgentReports
-  // The door by which agents fetch intent. It takes spiffe://<cluster domain>/agent of the verified peer certificate to
-  // the cluster's FQN, the key of its snapshot (UNAUTHENTICATED PEER_IDENTITY_MISSING, PERMISSION_DENIED
+  // The door by which agents fetch intent. It takes spiffe://<cluster domain>/weir-agent of the verified peer
+  // certificate to the cluster's FQN, the key of its snapshot (UNAUTHENTICATED PEER_IDENTITY_MISSING, PERMISSION_DENIED
   // CLUSTER_UNKNOWN), refuses an instance whose report stream is not the cluster's (ABORTED DUPLICATE_AGENT), and what
   // an agent refuses shows in the status. May outlive the Fleet.
   std::unique_ptr<xds::AdsService> NewIntentService() const;

@@ -27,7 +27,7 @@ namespace weir::fleet {
 class SmallAgent {
  public:
   // `server`: host:port of the agents' door.
-  static Result<std::unique_ptr<SmallAgent>> Join(const std::string& server, const std::string& root_pem,
+  static Result<std::unique_ptr<SmallAgent>> Join(const std::string& server, const std::string& anchor_pem,
                                                   const std::string& token) {
     WEIR_ASSIGN(const std::string key, identity::NewKey());
     agent::v1::JoinRequest request;
@@ -35,7 +35,7 @@ class SmallAgent {
     WEIR_ASSIGN(*request.mutable_csr_pem(), identity::MakeCsr(key));
     rpc::ChannelOptions options;
     options.target = server;
-    options.root_pem = root_pem;
+    WEIR_ASSIGN(options.peer, identity::ServerPeer(anchor_pem));
     WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));

@@ -123,7 +123,7 @@ class RestApi : public ::testing::Test {
       return std::vector<v2::FailoverPlan>();
     };
     backends_.authn = authn_.get();
-    backends_.root_sha256 = ca_->root_sha256();
+    backends_.anchor_sha256 = ca_->anchor_sha256();
     writes_ = std::make_unique<services::Writes>(*store_);
     methods_ = std::make_unique<services::MethodTable>(
         [this](const std::string& token) { return authn_->Authenticate(token); });
@@ -136,7 +136,7 @@ class RestApi : public ::testing::Test {
     ASSERT_TRUE(server.ok()) << server.error().ToString();
     server_ = std::move(server).value();
     auto client = http::Client::Create(
-        {.host = "127.0.0.1", .port = server_->port(), .ca_pem = ca_->root_pem(), .server_name = ""});
+        {.port = server_->port(), .ca_pem = ca_->anchor_pem(), .spiffe_id = "", .server_name = ""});
     ASSERT_TRUE(client.ok());
     client_ = std::make_unique<http::Client>(std::move(client).value());
     auto password = ReadFile(administrator->password_path);

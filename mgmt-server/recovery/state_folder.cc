@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kHistoryHead = "weir-history 1\n";
 // Files of a first start: where one of them is, an organization was.
-constexpr const char* kRelics[] = {"ports.json", "root.pem", "server-anchor.pem", "admin-password"};
+constexpr const char* kRelics[] = {"ports.json", "root.pem", "server-anchor.pem", "mesh-root.pem", "admin-password"};
 
 std::string HistoryPath(const std::string& state_dir) { return state_dir + "/history"; }
 

@@ -28,7 +28,7 @@ struct Backends {
   store::Store* store = nullptr;
   authn::Authn* authn = nullptr;
   const Clock* clock = &Clock::Real();
-  std::string root_sha256;  // Of the server's root: what a join token pins.
+  std::string anchor_sha256;  // Of the server anchor: what a join token pins.
 
   std::function<Result<v2::ResourceStatus>(const std::string& fqn)> status;
   std::function<Result<std::vector<v2::ResourceStatus>>(const std::string& parent)> statuses;

@@ -28,7 +28,7 @@ Result<v2::JoinToken> CreateJoinToken(const Backends& backends, CallContext& cal
     const store::ResourcePtr cluster = txn.Get(fqn.text);
     if (cluster == nullptr) return authz::Missing(fqn.text);
     const ca::NewJoinToken minted =
-        ca::MintJoinToken(fqn.text, backends.root_sha256, *backends.clock, std::chrono::seconds(ttl));
+        ca::MintJoinToken(fqn.text, backends.anchor_sha256, *backends.clock, std::chrono::seconds(ttl));
     WEIR_TRY(txn.DeleteJoinTokensBefore(txn.now() - kRemembered));
     WEIR_TRY(txn.PutJoinToken({.token_hash = minted.record.hash,
                                .cluster_uid = cluster->uid,

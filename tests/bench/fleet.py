@@ -43,7 +43,7 @@ class Server:
 
     def timed(self, method, path, body=None):
         if self.connection is None:
-            context = ssl.create_default_context(cafile=os.path.join(self.folder, "root.pem"))
+            context = ssl.create_default_context(cafile=os.path.join(self.folder, "server-anchor.pem"))
             self.connection = http.client.HTTPSConnection(self.rest, context=context, timeout=60)
         headers = {"Content-Type": "application/json"}
         if self.token:

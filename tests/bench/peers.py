@@ -141,7 +141,7 @@ def weir(name, backend, routes=1, certificates=None, start=True):
     subprocess.run(command, check=True)
     write(f"{folder}/token", "bench")
     write(f"{folder}/gateway.json", json.dumps(
-        {"stateDir": folder, "agent": f"127.0.0.1:{free_port()}", "agentName": "agent.bench.weir.internal",
+        {"stateDir": folder, "agent": f"127.0.0.1:{free_port()}", "agentId": "spiffe://bench.weir.internal/weir-agent",
          "rootPem": root, "tokenFile": f"{folder}/token", "nodeId": NODE, "cluster": "bench", "workers": 1,
          "admin": f"unix:{folder}/admin.sock", "log": {"level": "warn"}}))
     command = [os.path.join(BIN, "weir-bench-gateway"), "--config", f"{folder}/gateway.json"]

@@ -301,7 +301,8 @@ TEST_F(BadInput, AStolenAgentDoesNotStartAsAnotherCluster) {
   forged.organization = kOrganization;
   forged.trust_domain = "c2.e2e-org.weir.internal";
   forged.intermediate = Steal("c1");
-  forged.root_pem = *ReadFile(scene_->fleet().ServerState() + "/root.pem");
+  forged.anchor_pem = *ReadFile(scene_->fleet().ServerState() + "/server-anchor.pem");
+  forged.root_pem = *ReadFile(scene_->fleet().ServerState() + "/mesh-root.pem");
   // Twice: no older generation is left to fall back on.
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(agent::SaveMembership(state + "/membership", forged).ok());
   const auto answer = Run("weir-agent", AgentFlags(state, fmt::format("127.{}.9.3:15012", scene_->options().net)));
@@ -326,10 +327,10 @@ TEST_F(BadInput, AStolenAgentIsNobodyElseForTheServer) {
   const auto refused = [](const std::string& said) {
     return said.find("alert") != std::string::npos || said.find("unexpected eof") != std::string::npos;
   };
-  const std::string own = Speak(Sign("c1", "spiffe://c1.e2e-org.weir.internal/agent"), where, "localhost", "h2", "");
+  const std::string own = Speak(Sign("c1", "spiffe://c1.e2e-org.weir.internal/weir-agent"), where, "localhost", "h2", "");
   EXPECT_FALSE(refused(own)) << own;
   const std::string foreign =
-      Speak(Sign("c1", "spiffe://c2.e2e-org.weir.internal/agent"), where, "localhost", "h2", "");
+      Speak(Sign("c1", "spiffe://c2.e2e-org.weir.internal/weir-agent"), where, "localhost", "h2", "");
   EXPECT_TRUE(refused(foreign)) << foreign;
 }
 

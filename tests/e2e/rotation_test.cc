@@ -80,7 +80,7 @@ TEST(Rotation, NoHandshakeFailsWhileLeavesAndIntermediatesAreRenewed) {
                .agent_flags = {"--leaf-lifetime", "10s"}});
   const Status up = scene.BringUp();
   ASSERT_TRUE(up.ok()) << up.error().message;
-  const std::string roots = *ReadFile(scene.fleet().ServerState() + "/root.pem");
+  const std::string roots = *ReadFile(scene.fleet().ServerState() + "/mesh-root.pem");
   const std::string t1 = GatewayState(scene, "edge", "t1/t1-1"), t2 = GatewayState(scene, "c1", "shop/t2");
   constexpr char kServiceHost[] = "servicea.shop.svc.cluster.local";
 

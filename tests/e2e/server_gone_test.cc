@@ -53,7 +53,7 @@ TEST_F(ServerGone, NoRequestIsLost) {
   const Status up = scene_.BringUp();
   ASSERT_TRUE(up.ok()) << up.error().message;
   const std::string t1_state = GatewayState(scene_, "edge", "t1/t1-1");
-  const std::string roots = *ReadFile(scene_.fleet().ServerState() + "/root.pem");
+  const std::string roots = *ReadFile(scene_.fleet().ServerState() + "/mesh-root.pem");
   std::atomic<bool> stop{false};
   // Through the T1 that stays; the other one restarts below.
   test::LoadOptions load = scene_.Load(0);

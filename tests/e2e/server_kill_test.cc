@@ -54,7 +54,7 @@ class ServerKill : public testing::Test {
     WEIR_ASSIGN(server_, test::Process::Start(std::move(command)));
     WEIR_TRY(test::WaitForPort(server_.get(), kAddress, kRest, Milliseconds(60'000)));
     if (!root_.empty()) return {};
-    WEIR_ASSIGN(root_, ReadFile(folder_ + "/server/root.pem"));
+    WEIR_ASSIGN(root_, ReadFile(folder_ + "/server/server-anchor.pem"));
     WEIR_ASSIGN(std::string password, ReadFile(folder_ + "/server/admin-password"));
     while (password.ends_with('\n')) password.pop_back();
     WEIR_ASSIGN(http::Client client, NewClient());

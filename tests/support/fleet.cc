@@ -192,13 +192,13 @@ Status Fleet::StartServer() {
   for (const uint16_t port : {options_.rest_port, options_.grpc_port, options_.agent_port}) {
     if (port != 0) WEIR_TRY(WaitForPort(server, options_.server_address, port, kStart));
   }
-  WEIR_TRY(WaitForFile(server, ServerState() + "/root.pem", kStart));
+  WEIR_TRY(WaitForFile(server, ServerState() + "/server-anchor.pem", kStart));
   return WaitForFile(server, ServerState() + "/admin-password", kStart);
 }
 
 std::vector<std::string> Fleet::CliEnvironment() const {
   return {fmt::format("WEIR_SERVER={}:{}", options_.server_address, options_.grpc_port),
-          "WEIR_CA_FILE=" + ServerState() + "/root.pem", "WEIR_ORG=" + options_.organization,
+          "WEIR_CA_FILE=" + ServerState() + "/server-anchor.pem", "WEIR_ORG=" + options_.organization,
           "WEIR_HOME=" + options_.folder + "/cli"};
 }
 

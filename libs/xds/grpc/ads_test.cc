@@ -47,13 +47,14 @@ class Watch {
 class AdsTest : public testing::Test {
  protected:
   void SetUp() override {
-    const auto root = identity::NewRoot("test").value();
+    const auto root = identity::NewServerAnchor().value();
+    peer_ = identity::ServerPeer(root.certificate_pem).value();
     identity::LeafRequest request;
     key_pem_ = identity::NewKey().value();
     request.csr_pem = identity::MakeCsr(key_pem_).value();
+    request.spiffe_id = peer_.spiffe_id;
     request.dns_names = {"localhost"};
     chain_pem_ = identity::SignLeaf(root, request).value() + root.certificate_pem;
-    root_pem_ = root.certificate_pem;
     StartServer(0);
   }
   void TearDown() override {
@@ -106,8 +107,7 @@ class AdsTest : public testing::Test {
     options.channel = [this, token] {
       rpc::ChannelOptions channel;
       channel.target = "127.0.0.1:" + std::to_string(port_);
-      channel.root_pem = root_pem_;
-      channel.server_name = "localhost";
+      channel.peer = peer_;
       channel.bearer_token = token;
       return channel;
     };
@@ -150,7 +150,8 @@ class AdsTest : public testing::Test {
   }
 
   Duration heartbeat_ = std::chrono::seconds(3);
-  std::string root_pem_, chain_pem_, key_pem_;
+  identity::PeerRule peer_;
+  std::string chain_pem_, key_pem_;
   int port_ = 0;
   std::unique_ptr<AdsService> service_;
   std::unique_ptr<grpc::Server> server_;
@@ -275,7 +276,7 @@ class FastHeartbeatTest : public AdsTest {
 // Speaks first, then never reads nor answers again.
 TEST_F(FastHeartbeatTest, AClientThatAnswersNoHeartbeatIsClosed) {
   grpc::SslCredentialsOptions tls;
-  tls.pem_root_certs = root_pem_;
+  tls.pem_root_certs = peer_.anchors_pem;
   grpc::ChannelArguments arguments;
   arguments.SetSslTargetNameOverride("localhost");
   const auto channel =
