@@ -5,9 +5,11 @@
 #include "api/weir/v2/documents.pb.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/difference.h"
 #include "cli/sources.h"
 #include "cli/verdict.h"
 #include "libs/base/file.h"
+#include "libs/base/text.h"
 
 namespace weir::cli {
 namespace {
@@ -43,6 +45,12 @@ Result<int> Apply(const Flags& flags) {
                             violation.field.empty() ? "" : ": ", violation.description);
     }
     error.violations.clear();
+    if (error.reason == "ETAG_MISMATCH") {
+      places += StaleDocuments(client, sources.text);
+      places +=
+          "\nRead it again (weir get ... -o yaml), repeat the change and apply that; or take "
+          "metadata.resourceVersion out of the document to be told only of what others own";
+    }
     if (error.reason != "USAGE") {
       error.message += fmt::format(" ({}){}", error.reason, places);
       if (error.reason != "SERVER_UNREACHABLE") error.reason.clear();
@@ -51,6 +59,11 @@ Result<int> Apply(const Flags& flags) {
   }
   for (const auto& item : response.items()) {
     std::cout << item.fqn() << " " << Lower(v2::AppliedDocument::Outcome_Name(item.outcome())) << "\n";
+  }
+  if (!response.not_waited().empty()) {
+    std::cerr << "weir: stored" << (response.revision() > 0 ? fmt::format(" (revision {})", response.revision()) : "")
+              << ", but not waited for: " << response.not_waited() << "\n";
+    return kExitTimedOut;
   }
   Verdict verdict;
   for (const auto& status : response.statuses()) verdict.Add(status);
@@ -61,13 +74,16 @@ Result<int> Apply(const Flags& flags) {
 
 void Verdict::Add(const v2::ResourceStatus& status) {
   if (status.state() == v2::ResourceStatus::READY) return;
-  std::cout << status.fqn() << ": " << v2::ResourceStatus::State_Name(status.state()) << " " << status.reason();
-  if (!status.message().empty()) std::cout << ": " << status.message();
+  std::cout << status.fqn() << ": " << v2::ResourceStatus::State_Name(status.state()) << " "
+            << Printable(status.reason());
+  if (!status.message().empty()) std::cout << ": " << Printable(status.message());
   std::cout << "\n";
   for (const auto& gateway : status.gateways()) {
     if (gateway.state() == v2::ResourceStatus::READY) continue;
-    std::cout << "  " << gateway.cluster() << " " << gateway.workload() << ": " << gateway.reason() << " "
-              << gateway.message() << "\n";
+    std::cout << "  "
+              << Printable(fmt::format("{} {}: {} {}", gateway.cluster(), gateway.workload(), gateway.reason(),
+                                       gateway.message()))
+              << "\n";
   }
   failed_ = failed_ || status.state() == v2::ResourceStatus::FAILED;
   waiting_ = true;
@@ -135,13 +151,16 @@ Command ApplyCommand() {
           "store documents from files, folders or standard input",
           R"(Usage: weir apply -f FILE|FOLDER|- [-f ...] [--wait[=SECONDS]] [--force] [--manager NAME]
 
+A document with metadata.resourceVersion (as `weir get -o yaml` prints it) replaces exactly that version; one that was
+changed meanwhile is refused, and the difference shown.
+
 Stores all documents or none, in any order: parents may follow their children. Documents written for
 *.tsb.tetrate.io/v2 are taken as they are. Of a folder every .yaml, .yml and .json file is read, deeper ones too.
 
   -f, --file PATH     what to apply; "-" is standard input
   --wait[=SECONDS]    answer when every gateway concerned serves it (default 60, 1 to 300); exit code 4 if not in time
   --force             take over fields that another manager owns
-  --manager NAME      who owns the fields; default "weir"
+  --manager NAME      which tool owns the fields, in your hand; default "weir"
 
 A document is
 

@@ -5,12 +5,16 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iostream>
 
 #include "api/weir/v2/access_bindings.pb.h"
 #include "api/weir/v2/metadata.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/difference.h"
+#include "cli/hints.h"
 #include "cli/objects.h"
 #include "cli/sources.h"
 #include "libs/base/file.h"
@@ -50,6 +54,12 @@ TEST(Flags, AreTakenApart) {
   EXPECT_FALSE(ParseFlags({"--nope"}, spec).ok());
   EXPECT_FALSE(ParseFlags({"-x"}, spec).ok());
   EXPECT_FALSE(ParseFlags({"--org"}, spec).ok());
+  EXPECT_FALSE(ParseFlags({"--org="}, spec).ok());
+  EXPECT_FALSE(ParseFlags({"--org", ""}, spec).ok());
+  EXPECT_FALSE(ParseFlags({"--force=perhaps"}, spec).ok());
+  EXPECT_FALSE(ParseFlags({"--wait="}, spec).ok());
+  EXPECT_THAT(ParseFlags({"--wait", "30"}, spec).error().message, HasSubstr("--wait=30"));
+  EXPECT_TRUE(ParseFlags({"--wait", "name"}, spec).ok());
   EXPECT_FALSE(ParseNumber("wait", "5x", 1, 300).ok());
   EXPECT_FALSE(ParseNumber("wait", "301", 1, 300).ok());
   EXPECT_EQ(*ParseNumber("wait", "300", 1, 300), 300);
@@ -74,7 +84,7 @@ TEST(Sources, KnowWhichLineCameFromWhere) {
   EXPECT_EQ(ReadSources({empty}).error().reason, "USAGE");
 }
 
-TEST(Document, IsTheNativeFormWithoutWhatTheServerSets) {
+TEST(Document, IsTheNativeFormWithTheVersionThatWasRead) {
   v2::Tier1Gateway gateway;
   gateway.mutable_metadata()->set_name("a");
   gateway.mutable_metadata()->set_organization("o");
@@ -84,7 +94,8 @@ TEST(Document, IsTheNativeFormWithoutWhatTheServerSets) {
   gateway.mutable_metadata()->set_fqn("organizations/o");
   gateway.mutable_spec()->mutable_workload_selector()->set_namespace_("t1");
   EXPECT_EQ(document::WriteYaml(DocumentOf(gateway)),
-            "apiVersion: gateway.weir.dev/v2\nkind: Tier1Gateway\nmetadata:\n  name: a\n  organization: o\nspec:\n"
+            "apiVersion: gateway.weir.dev/v2\nkind: Tier1Gateway\nmetadata:\n  name: a\n  organization: o\n  "
+            "resourceVersion: \"7\"\nspec:\n"
             "  workloadSelector:\n    namespace: t1\n");
   v2::AccessBindings bindings;
   bindings.mutable_metadata()->set_fqn("organizations/o");
@@ -110,6 +121,11 @@ TEST(Session, FlagsGoOverEnvironmentOverWhatIsStored) {
   EXPECT_EQ(LoadSession({})->organization, "acme");
   setenv("WEIR_SERVER", "https://other:2/", 1);
   EXPECT_EQ(LoadSession({})->server, "other:2");
+  for (const auto& [given, meant] : {std::pair("other", "other:9443"), std::pair("https://other/", "other:9443"),
+                                     std::pair("[::1]", "[::1]:9443"), std::pair("[::1]:1", "[::1]:1")}) {
+    setenv("WEIR_SERVER", given, 1);
+    EXPECT_EQ(LoadSession({})->server, meant);
+  }
   EXPECT_EQ(LoadSession({})->token, "");  // A token goes only to the server that gave it.
   Flags flags;
   flags.values["server"] = {"h:1"};
@@ -132,9 +148,23 @@ TEST(Main, ExitsWithCodesThatScriptsCanTrust) {
   EXPECT_EQ(Main({"cluster", "token", "--help"}), kExitOk);
   EXPECT_EQ(Main({"get", "pods"}), kExitUsage);
   EXPECT_EQ(Main({"get", "clusters", "-o", "xml"}), kExitUsage);
+  for (const char* group : {"cluster", "user", "explain"}) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(Main({group}), kExitUsage);
+    EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("Usage: weir " + std::string(group) + " COMMAND"));
+  }
   for (const Command& command : Commands())
     EXPECT_THAT(std::string(command.help), HasSubstr("Usage: weir ")) << command.name;
   unsetenv("WEIR_HOME");
+}
+
+TEST(Main, FailsWhenItsOutputCannotBeWritten) {
+  std::ofstream full("/dev/full");
+  auto* before = std::cout.rdbuf(full.rdbuf());
+  const int code = Main({"help"});
+  std::cout.rdbuf(before);
+  std::cout.clear();
+  EXPECT_EQ(code, kExitRefused);
 }
 
 TEST(Describe, NamesFieldAndPlace) {
@@ -142,6 +172,35 @@ TEST(Describe, NamesFieldAndPlace) {
   error.violations = {{"spec.a", "bad", 3, 5}, {"", "odd", 0, 0}};
   EXPECT_EQ(Describe(error), "two fields are wrong (INVALID_RESOURCE)\n  3:5: spec.a: bad\n  odd");
   EXPECT_EQ(Table({{"A", "B"}, {"long", ""}}), "A      B\nlong\n");
+}
+
+TEST(Describe, ShowsNothingThatATerminalWouldObey) {
+  Error error = InvalidArgument("R", "{}", "red \x1b[31m");
+  error.violations = {{"f\r", "line\nbreak", 0, 0}};
+  EXPECT_EQ(Describe(error), "red \\x1b[31m (R)\n  f\\x0d: line\\x0abreak");
+  EXPECT_EQ(Table({{"A\tB"}, {"\x1b]0;title\x07"}, {"\xc2\x9b"}}), "A\\x09B\n\\x1b]0;title\\x07\n\\xc2\\x9b\n");
+}
+
+TEST(Differences, NameEachPlaceWithBothValues) {
+  const auto parse = [](const char* text) { return *document::ParseOne(text); };
+  const auto lines =
+      Differences(parse("{spec: {a: 1, list: [{w: 40}, {w: 60}], same: x}, metadata: {labels: {a.b: c}}}"),
+                  parse("{spec: {a: 1, list: [{w: 25}], same: x, new: \"\\e[0m\"}, metadata: {labels: {}}}"), 20);
+  EXPECT_THAT(lines, testing::ElementsAre("metadata.labels.a.b: stored \"c\", yours nothing",
+                                          "spec.list[0].w: stored 40, yours 25",
+                                          "spec.list[1]: stored {\"w\":60}, yours nothing",
+                                          "spec.new: stored nothing, yours \"\\u001b[0m\""));
+  EXPECT_EQ(Differences(parse("[1,2,3]"), parse("[4,5,6]"), 2).size(), 2u);
+}
+
+TEST(Hints, SayWhichPortItWas) {
+  Error rest = Unavailable("RPC_UNAVAILABLE", "last error: Cannot check peer: missing selected ALPN property.");
+  EXPECT_THAT(WithHint(rest).message, HasSubstr("REST port (8443)"));
+  Error agents = Unauthenticated("CERTIFICATE_MISSING", "agents show ...");
+  EXPECT_THAT(WithHint(agents).message, HasSubstr("port for agents (9444)"));
+  EXPECT_EQ(ExitOf(WithHint(agents)), kExitUnreachable);
+  EXPECT_FALSE(WithHint(Unknown("RPC_UNKNOWN", "{}", "")).message.empty());
+  EXPECT_EQ(WithHint(NotFound("NOT_FOUND", "gone")).message, "gone");
 }
 
 }  // namespace

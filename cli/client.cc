@@ -13,6 +13,7 @@
 #include <iostream>
 #include <vector>
 
+#include "cli/hints.h"
 #include "libs/base/file.h"
 #include "libs/document/document.h"
 #include "libs/rpc/channel.h"
@@ -57,7 +58,8 @@ std::string Target(std::string server) {
   const size_t scheme = server.find("://");
   if (scheme != std::string::npos && server.substr(0, scheme) != "unix") server = server.substr(scheme + 3);
   while (server.ends_with('/')) server.pop_back();
-  return server;
+  const bool bare = !server.starts_with("unix:") && server.find(':') == std::string::npos;
+  return bare || server.ends_with(']') ? server + ":9443" : server;
 }
 
 }  // namespace
@@ -155,7 +157,7 @@ Status Client::Call(const std::string& method, const google::protobuf::Message& 
     if (!response.ParseFromString(bytes)) return Internal("BAD_ANSWER", "the server's answer cannot be read");
   }
   if (status.ok()) return {};
-  Error error = rpc::FromGrpc(status);
+  Error error = WithHint(rpc::FromGrpc(status));
   const bool transport = error.reason.starts_with("RPC_");
   if (transport && (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded)) {
     error.reason = "SERVER_UNREACHABLE";

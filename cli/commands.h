@@ -41,7 +41,8 @@ Error Usage(std::string_view text);
 // "FILE:LINE:COLUMN: field: description" per violation, after the message.
 std::string Describe(const Error& error);
 
-// Rows -> text with columns of equal width, the first row being the headings.
-std::string Table(const std::vector<std::vector<std::string>>& rows);
+// Rows -> text with columns of equal width, the first row being the headings. What a terminal would obey is escaped,
+// whatever the source.
+std::string Table(std::vector<std::vector<std::string>> rows);
 
 }  // namespace weir::cli

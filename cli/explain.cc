@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/objects.h"
 #include "cli/traffic.h"
+#include "libs/base/text.h"
 #include "libs/traffic/reason.h"
 
 namespace weir::cli {
@@ -38,16 +39,19 @@ std::string Sentence(const v2::ClusterHealth& health) {
 }
 
 void Print(const v2::HostHealth& item) {
-  std::cout << item.host() << " (route " << item.route() << ") as " << item.gateway_cluster() << " " << item.gateway()
+  std::cout << Printable(fmt::format("{} (route {}) as {} {}", item.host(), item.route(), item.gateway_cluster(),
+                                     item.gateway()))
             << " sees it, " << Ago(item.time());
   if (UnixNow() - item.time().seconds() > kSilentSeconds) std::cout << ", silent since";
   std::cout << "\n";
   if (item.clusters().empty()) std::cout << "  it does not report health (a gateway of another make?)\n";
   for (const auto& cluster : item.clusters()) {
-    std::cout << "  " << Sentence(cluster) << "\n";
+    std::cout << "  " << Printable(Sentence(cluster)) << "\n";
     for (const auto& evidence : cluster.evidence()) {
-      std::cout << "      " << Clock(evidence.time()) << " " << evidence.source() << " " << evidence.endpoint() << " "
-                << (evidence.healthy() ? "healthy" : "down") << (evidence.text().empty() ? "" : ": ") << evidence.text()
+      std::cout << "      "
+                << Printable(fmt::format("{} {} {} {}{}{}", Clock(evidence.time()), evidence.source(),
+                                         evidence.endpoint(), evidence.healthy() ? "healthy" : "down",
+                                         evidence.text().empty() ? "" : ": ", evidence.text()))
                 << "\n";
     }
   }
@@ -60,7 +64,7 @@ Result<int> ExplainHealth(const Flags& flags) {
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   WEIR_ASSIGN(Client client, Client::Connect(session));
   v2::ExplainHealthRequest request;
-  request.set_parent(session.OrganizationFqn());
+  WEIR_ASSIGN(*request.mutable_parent(), ParentOf(session, ScopeOf(flags)));
   request.set_host(flags.words[0]);
   v2::ExplainHealthResponse response;
   WEIR_TRY(client.Call("Traffic/ExplainHealth", request, response));
@@ -149,7 +153,7 @@ routes, from what is pushed and reported at this moment; nothing is changed.
 Command ExplainHealthCommand() {
   return {"explain health",
           "why each cluster can or cannot serve a host",
-          R"(Usage: weir explain health HOST [-o table|yaml|json]
+          R"(Usage: weir explain health HOST [-o table|yaml|json] [--tenant T [--workspace W [--group G]]]
 
 For each tier-1 gateway that serves HOST and each cluster behind it: whether the cluster can serve, since when, why not,
 and from which observations that follows:
@@ -162,7 +166,7 @@ admin     somebody said so
 
   weir explain health shop.example.com
 )",
-          {{"output"}, {}, {{'o', "output"}}},
+          {{"tenant", "workspace", "group", "output"}, {}, {{'o', "output"}}},
           ExplainHealth};
 }
 

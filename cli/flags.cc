@@ -3,6 +3,13 @@
 #include <charconv>
 
 namespace weir::cli {
+namespace {
+
+bool IsNumber(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+}  // namespace
 
 std::string Flags::Get(const std::string& name, std::string otherwise) const {
   const auto found = values.find(name);
@@ -43,9 +50,16 @@ Result<Flags> ParseFlags(const std::vector<std::string>& arguments, const FlagSp
     if (!spec.values.contains(name) && !spec.switches.contains(name)) {
       return InvalidArgument("USAGE", "unknown flag --{}", name);
     }
-    if (spec.values.contains(name) && !given) {
-      if (i + 1 == arguments.size()) return InvalidArgument("USAGE", "--{} needs a value", name);
-      value = arguments[++i];
+    const bool optional = name == "wait" || name == "watch";
+    if (spec.values.contains(name)) {
+      if (!given && i + 1 < arguments.size()) value = arguments[++i];
+      if (value.empty()) return InvalidArgument("USAGE", "--{} needs a value", name);
+    } else if (given && !optional) {
+      return InvalidArgument("USAGE", "--{} takes no value", name);
+    } else if (given && value.empty()) {
+      return InvalidArgument("USAGE", "--{}= needs a value", name);
+    } else if (optional && !given && i + 1 < arguments.size() && IsNumber(arguments[i + 1])) {
+      return InvalidArgument("USAGE", "--{0} takes its value after \"=\": --{0}={1}", name, arguments[i + 1]);
     }
     flags.values[name].push_back(value);
   }

@@ -10,7 +10,8 @@
 
 namespace weir::cli {
 
-// What a command accepts: "--name VALUE", "--name=VALUE", "--switch". A switch may take a value after "=".
+// What a command accepts: "--name VALUE", "--name=VALUE", "--switch". The switches wait and watch may take a value,
+// after "=" only.
 struct FlagSpec {
   std::set<std::string> values;              // "server"
   std::set<std::string> switches;            // "force"

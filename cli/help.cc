@@ -1,8 +1,11 @@
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <iostream>
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "libs/base/text.h"
 
 namespace weir::cli {
 namespace {
@@ -57,6 +60,29 @@ const Command* Find(const std::vector<std::string>& arguments, size_t& words) {
   return found;
 }
 
+// `weir cluster` alone, or with a word that is none of its commands: what there is.
+bool PrintGroup(const std::string& group) {
+  bool any = false;
+  for (const Command& command : Commands()) {
+    if (!command.name.starts_with(group + " ")) continue;
+    if (!any) std::cerr << "Usage: weir " << group << " COMMAND\n\n";
+    std::cerr << "  " << command.name << std::string(18 - command.name.size(), ' ') << command.summary << "\n";
+    any = true;
+  }
+  if (any) std::cerr << "\n`weir " << group << " COMMAND --help` tells more.\n";
+  return any;
+}
+
+// Scripts must not take half an output for a whole one.
+int Flushed(int code) {
+  errno = 0;
+  std::cout.flush();
+  if (std::cout.good()) return code;
+  std::cerr << "weir: cannot write to standard output" << (errno != 0 ? std::string(": ") + std::strerror(errno) : "")
+            << "\n";
+  return code == kExitOk ? kExitRefused : code;
+}
+
 int Fail(const Error& error, std::string_view command) {
   std::cerr << "weir: " << Describe(error) << "\n";
   if (error.reason == "USAGE" && !command.empty()) std::cerr << "See weir " << command << " --help\n";
@@ -79,7 +105,9 @@ const std::vector<Command>& Commands() {
   return kCommands;
 }
 
-int Main(const std::vector<std::string>& arguments) {
+namespace {
+
+int Dispatch(const std::vector<std::string>& arguments) {
   if (arguments.empty()) {
     PrintHelp(std::cerr);
     return kExitUsage;
@@ -98,6 +126,7 @@ int Main(const std::vector<std::string>& arguments) {
   }
   const Command* command = Find(asked, words);
   if (command == nullptr) {
+    if (PrintGroup(asked[0])) return kExitUsage;
     std::cerr << "weir: no command \"" << asked[0] << "\"; `weir help` lists them\n";
     return kExitUsage;
   }
@@ -114,22 +143,29 @@ int Main(const std::vector<std::string>& arguments) {
   return code.ok() ? *code : Fail(code.error(), command->name);
 }
 
+}  // namespace
+
+int Main(const std::vector<std::string>& arguments) { return Flushed(Dispatch(arguments)); }
+
 Error Usage(std::string_view text) { return InvalidArgument("USAGE", "{}", text); }
 
 std::string Describe(const Error& error) {
-  std::string out = error.message;
+  std::string out = Printable(error.message, true);
   if (error.reason != "USAGE" && !error.reason.empty()) out += fmt::format(" ({})", error.reason);
   for (const FieldViolation& violation : error.violations) {
     out += "\n  ";
     if (violation.line > 0) out += fmt::format("{}:{}: ", violation.line, violation.column);
-    if (!violation.field.empty()) out += violation.field + ": ";
-    out += violation.description;
+    if (!violation.field.empty()) out += Printable(violation.field) + ": ";
+    out += Printable(violation.description);
   }
   return out;
 }
 
-std::string Table(const std::vector<std::vector<std::string>>& rows) {
+std::string Table(std::vector<std::vector<std::string>> rows) {
   std::vector<size_t> widths;
+  for (auto& row : rows) {
+    for (std::string& cell : row) cell = Printable(cell);
+  }
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());

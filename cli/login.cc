@@ -21,7 +21,13 @@ Result<int> Login(const Flags& flags) {
   request.set_user(flags.words[0]);
   WEIR_ASSIGN(*request.mutable_password(), ReadPassword("Password of " + flags.words[0], false));
   v2::LoginResponse response;
-  WEIR_TRY(client.Call("Sessions/Login", request, response));
+  if (auto answer = client.Call("Sessions/Login", request, response); !answer.ok()) {
+    Error error = std::move(answer).error();
+    if (error.reason == "BAD_CREDENTIALS") {
+      error.message += fmt::format("; organization \"{}\" was asked (another: --org NAME)", session.organization);
+    }
+    return error;
+  }
   session.token = response.token();
   WEIR_ASSIGN(const std::string path, StoreSession(session));
   std::cout << "Logged in to " << session.server << " as " << flags.words[0] << " of " << session.organization

@@ -5,6 +5,7 @@
 #include <google/protobuf/message.h>
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "api/weir/v2/access_bindings.pb.h"
@@ -44,13 +45,15 @@ std::string Method(std::string_view verb, const resource::KindInfo& kind, bool p
   return fmt::format("{0}s/{1}{0}{2}", kind.name, verb, plural ? "s" : "");
 }
 
-Status ListBelow(Client& client, const resource::KindInfo& kind, const std::string& parent,
+// All that the caller may read below a parent, whose names may be "-" for any; `name` "" = all. One call per 1000.
+Status ListBelow(Client& client, const resource::KindInfo& kind, const std::string& parent, const std::string& name,
                  std::vector<ResourceMessage>& out) {
   std::string token;
   do {
     const ResourceMessage request = MakeRequest("List", fmt::format("{}s", kind.name));
     Set(*request, "parent", parent);
     Set(*request, "page_token", token);
+    Set(*request, "name", name);
     request->GetReflection()->SetInt32(request.get(), request->GetDescriptor()->FindFieldByName("page_size"), 1000);
     const auto* type = google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
         fmt::format("weir.v2.List{}sResponse", kind.name));
@@ -81,24 +84,26 @@ const std::string& GivenName(resource::Kind kind, const Session& session, const 
   }
 }
 
-// FQNs of all places where a kind may stand: named ones directly, others by listing them.
-Result<std::vector<std::string>> Parents(Client& client, const Session& session, const resource::KindInfo& kind,
-                                         const Scope& scope) {
-  if (!kind.parent) return std::vector<std::string>{""};
-  const resource::KindInfo& parent = resource::Info(*kind.parent);
-  const std::string& given = GivenName(parent.kind, session, scope);
-  WEIR_ASSIGN(const auto above, Parents(client, session, parent, scope));
-  std::vector<std::string> parents;
-  for (const std::string& fqn : above) {
-    if (!given.empty()) {
-      parents.push_back(resource::ChildFqn(fqn, parent.kind, given));
-      continue;
+// Where a kind may stand, "-" for each name that is not given; "" of an organization. USAGE for a name of a level that
+// does not stand above the kind.
+Result<std::string> ParentPattern(const Session& session, const resource::KindInfo& kind, const Scope& scope) {
+  std::vector<const resource::KindInfo*> above;
+  for (auto at = kind.parent; at; at = resource::Info(*at).parent) above.insert(above.begin(), &resource::Info(*at));
+  const std::pair<resource::Kind, const char*> levels[] = {{resource::Kind::kTenant, "tenant"},
+                                                           {resource::Kind::kWorkspace, "workspace"},
+                                                           {resource::Kind::kGatewayGroup, "group"}};
+  for (const auto& [level, flag] : levels) {
+    const bool stands = std::any_of(above.begin(), above.end(), [&](const auto* info) { return info->kind == level; });
+    if (!stands && !GivenName(level, session, scope).empty()) {
+      return Usage(fmt::format("{} does not stand below a {}; leave --{} out", kind.name, flag, flag));
     }
-    std::vector<ResourceMessage> found;
-    WEIR_TRY(ListBelow(client, parent, fqn, found));
-    for (const auto& message : found) parents.push_back(resource::MetadataOf(*message).fqn());
   }
-  return parents;
+  std::string pattern;
+  for (const auto* info : above) {
+    const std::string& given = GivenName(info->kind, session, scope);
+    pattern = resource::ChildFqn(pattern, info->kind, given.empty() ? "-" : given);
+  }
+  return pattern;
 }
 
 std::string Joined(const std::vector<std::string>& parts) {
@@ -249,8 +254,7 @@ document::Node DocumentOf(const Message& resource) {
   copy->CopyFrom(resource);
   resource::ClearOutputOnly(*copy);
   v2::Metadata& metadata = resource::MutableMetadataOf(*copy);
-  metadata.clear_resource_version();
-  if (metadata.fqn().ends_with("/accessbindings")) metadata.set_fqn(resource::ParentFqn(metadata.fqn()));
+  if (resource::IsAccessBindings(metadata.fqn())) metadata.set_fqn(resource::ParentFqn(metadata.fqn()));
   return JsonOf(*copy);
 }
 
@@ -264,13 +268,31 @@ Result<std::string> FqnArgument(const Session& session, const std::string& word,
   return fqn;
 }
 
+Result<std::string> ParentOf(const Session& session, const Scope& scope) {
+  std::string parent = session.OrganizationFqn();
+  const std::pair<resource::Kind, const std::string*> levels[] = {{resource::Kind::kTenant, &scope.tenant},
+                                                                  {resource::Kind::kWorkspace, &scope.workspace},
+                                                                  {resource::Kind::kGatewayGroup, &scope.group}};
+  bool ended = false;
+  for (const auto& [kind, name] : levels) {
+    if (name->empty()) {
+      ended = true;
+    } else if (ended) {
+      return Usage("--workspace wants --tenant too, and --group both");
+    } else {
+      parent = resource::ChildFqn(parent, kind, *name);
+    }
+  }
+  return parent;
+}
+
 Scope ScopeOf(const Flags& flags) { return {flags.Get("tenant"), flags.Get("workspace"), flags.Get("group")}; }
 
 Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session& session,
                                                    const resource::KindInfo& kind, const Scope& scope) {
-  WEIR_ASSIGN(const auto parents, Parents(client, session, kind, scope));
+  WEIR_ASSIGN(const std::string parent, ParentPattern(session, kind, scope));
   std::vector<ResourceMessage> resources;
-  for (const std::string& parent : parents) WEIR_TRY(ListBelow(client, kind, parent, resources));
+  WEIR_TRY(ListBelow(client, kind, parent, "", resources));
   return resources;
 }
 
@@ -293,7 +315,7 @@ Result<resource::Fqn> ResolveName(Client& client, const Session& session, const 
   if (last.find('/') != std::string::npos) {
     const bool bindings = kind != nullptr && kind->kind == resource::Kind::kAccessBindings;
     auto fqn =
-        resource::ParseFqn(bindings && !last.ends_with("/accessbindings") ? resource::AccessBindingsFqn(last) : last);
+        resource::ParseFqn(bindings && !resource::IsAccessBindings(last) ? resource::AccessBindingsFqn(last) : last);
     if (!fqn.ok()) return Usage(fqn.error().message);
     if (kind != nullptr && fqn->kind != kind->kind) return Usage(fmt::format("{} is not a {}", last, kind->name));
     return fqn;
@@ -302,29 +324,18 @@ Result<resource::Fqn> ResolveName(Client& client, const Session& session, const 
   if (kind->kind == resource::Kind::kAccessBindings)
     return Usage("bindings are named by the full name of their resource");
   if (!resource::IsDnsLabel(last)) return Usage(fmt::format("\"{}\" is not a name", last));
-  std::string parent;
-  if (kind->parent) {
-    WEIR_ASSIGN(auto parents, Parents(client, session, *kind, scope));
-    if (parents.size() == 1) {
-      parent = parents[0];
-    } else {
-      std::vector<std::string> holders;
-      for (const std::string& candidate : parents) {
-        std::vector<ResourceMessage> found;
-        WEIR_TRY(ListBelow(client, *kind, candidate, found));
-        for (const auto& message : found) {
-          if (resource::MetadataOf(*message).name() == last) holders.push_back(candidate);
-        }
-      }
-      if (holders.empty()) return NotFound("NOT_FOUND", "there is no {} \"{}\" that you may read", kind->name, last);
-      if (holders.size() > 1) {
-        return Usage(fmt::format("several are called \"{}\", in {}; narrow it with --tenant, --workspace, --group",
-                                 last, Joined(holders)));
-      }
-      parent = holders[0];
-    }
+  WEIR_ASSIGN(const std::string parent, ParentPattern(session, *kind, scope));
+  if (parent.find("/-") == std::string::npos) return resource::ParseFqn(resource::ChildFqn(parent, kind->kind, last));
+  std::vector<ResourceMessage> found;
+  WEIR_TRY(ListBelow(client, *kind, parent, last, found));
+  if (found.empty()) return NotFound("NOT_FOUND", "there is no {} \"{}\" that you may read", kind->name, last);
+  if (found.size() > 1) {
+    std::vector<std::string> holders;
+    for (const auto& message : found) holders.push_back(resource::ParentFqn(resource::MetadataOf(*message).fqn()));
+    return Usage(fmt::format("several are called \"{}\", in {}; narrow it with --tenant, --workspace, --group", last,
+                             Joined(holders)));
   }
-  return resource::ParseFqn(resource::ChildFqn(parent, kind->kind, last));
+  return resource::ParseFqn(resource::MetadataOf(*found.front()).fqn());
 }
 
 namespace {
@@ -334,13 +345,15 @@ constexpr std::string_view kGetHelp =
        weir get FULL-NAME [-o ...]
 
 KIND: organization, organizationsetting, tenant, workspace, gatewaygroup, cluster, user, tier1gateway, gateway,
-accessbindings; any case, singular or plural. (For `weir get traffic` see its own --help.) Without NAME all that you may read are listed; --tenant, --workspace and --group narrow that.
+accessbindings; any case, singular or plural. (For `weir get traffic` see its own --help.) Without NAME all that you may
+read are listed; --tenant, --workspace and --group narrow that.
 
   weir get tier1gateways
   weir get tier1gateway shop -o yaml > shop.yaml       edit it, then: weir apply -f shop.yaml
   weir get accessbindings organizations/o/tenants/t
 
--o yaml prints documents that `weir apply` takes; -o json all that the server knows, for scripts.
+-o yaml prints documents that `weir apply` takes, with the version that was read: applying one that somebody changed
+meanwhile is refused and shows the difference. -o json prints all that the server knows, for scripts.
 )";
 constexpr std::string_view kDeleteHelp =
     R"(Usage: weir delete KIND NAME [--cascade] [--tenant T] [--workspace W] [--group G]

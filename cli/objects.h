@@ -12,7 +12,8 @@ namespace weir::cli {
 
 using ResourceMessage = std::unique_ptr<google::protobuf::Message>;
 
-// Native document form: apiVersion, kind, metadata and spec, without what only the server sets; `weir apply` takes it.
+// Native document form: apiVersion, kind, metadata and spec, without what only the server sets but with the version, so
+// that `weir apply` takes it and nobody's change in between is lost.
 document::Node DocumentOf(const google::protobuf::Message& resource);
 
 // Flags --tenant, --workspace, --group narrow where to look.
@@ -29,6 +30,8 @@ Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn);
 Result<resource::Fqn> ResolveName(Client& client, const Session& session, const std::vector<std::string>& words,
                                   const Scope& scope);
 Scope ScopeOf(const Flags& flags);
+// FQN of what the scope names; the organization when it names nothing. USAGE when it leaves a gap.
+Result<std::string> ParentOf(const Session& session, const Scope& scope);
 // NAME or an FQN of this kind, which stands directly below the organization. USAGE.
 Result<std::string> FqnArgument(const Session& session, const std::string& word, resource::Kind kind);
 

@@ -275,6 +275,95 @@ spec: {failoverSettings: {mode: ORDERED, regionalFailover: [{from: eu, to: us}]}
   EXPECT_EQ(Run({"get", "organizationsetting", "defaults"}), kExitRefused);
 }
 
+TEST_F(CommandLine, PrintsVerdictsAlsoWhenTheyAreNo) {
+  EXPECT_EQ(Run({"get", "cluster", "c1", "-o", "json"}), kExitOk);
+  EXPECT_THAT(output_, AllOf(HasSubstr("\"connected\": false"), HasSubstr("\"workloads\": 0")));
+  StartAgent();
+  ASSERT_TRUE(Eventually([&] {
+    Report("n/gw1", R"(health_known: true
+      health { clusters { cluster: "c1" } clusters { cluster: "c2" reason: "gateways_down" } })");
+    Run({"get", "traffic", "-o", "json"});
+    return output_.find("n/gw1") != std::string::npos;
+  }));
+  EXPECT_THAT(output_, AllOf(HasSubstr("\"canServe\": false"), HasSubstr("\"delivered\": 0"),
+                             HasSubstr("\"requestsPerSecond\": 0"), HasSubstr("\"errorsPerSecond\": 0")));
+  EXPECT_EQ(Run({"explain", "health", "shop.example.com", "-o", "json"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("\"canServe\": false"));
+}
+
+TEST_F(CommandLine, RefusesAStaleDocumentAndShowsTheDifference) {
+  const std::string mine = folder_ + "/mine.yaml", hers = folder_ + "/hers.yaml";
+  ASSERT_EQ(Run({"get", "tier1gateway", "shop", "-o", "yaml"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("resourceVersion: "));
+  const std::string read = output_;
+  const auto with_weights = [&](const char* one, const char* two) {
+    std::string text = read;
+    text.replace(text.find("weight: 75"), 10, std::string("weight: ") + one);
+    text.replace(text.find("weight: 25"), 10, std::string("weight: ") + two);
+    return text;
+  };
+  ASSERT_TRUE(WriteFileAtomic(hers, with_weights("60", "40")).ok());
+  ASSERT_TRUE(WriteFileAtomic(mine, with_weights("90", "10")).ok());
+  EXPECT_EQ(Run({"apply", "-f", hers}), kExitOk) << error_;
+  EXPECT_EQ(Run({"apply", "-f", mine}), kExitRefused);
+  EXPECT_THAT(error_, AllOf(HasSubstr("ETAG_MISMATCH"), HasSubstr("shop was changed since you read it"),
+                            HasSubstr("spec.externalServers[0].clusters[0].weight: stored 60, yours 90"),
+                            HasSubstr("spec.externalServers[0].clusters[1].weight: stored 40, yours 10"),
+                            Not(HasSubstr("hostname: stored"))));
+  EXPECT_EQ(Run({"get", "tier1gateway", "shop", "-o", "yaml"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("weight: 60"));
+}
+
+TEST_F(CommandLine, ShowsATenantsAdministratorHisPart) {
+  const std::string file = folder_ + "/more.yaml";
+  ASSERT_TRUE(
+      WriteFileAtomic(file,
+                      R"({apiVersion: api.weir.dev/v2, kind: User, metadata: {name: ann, organization: acme}, spec: {}}
+---
+{apiVersion: api.weir.dev/v2, kind: Tenant, metadata: {name: other, organization: acme}}
+---
+{apiVersion: rbac.weir.dev/v2, kind: AccessBindings, metadata: {fqn: organizations/acme/tenants/t},
+ allow: [{role: rbac/admin, subjects: [{user: organizations/acme/users/admin}, {user: organizations/acme/users/ann}]}]}
+)")
+          .ok());
+  ASSERT_EQ(Run({"apply", "-f", file}), kExitOk) << error_;
+  const auto with_input = [&](const std::string& text, const std::vector<std::string>& arguments) {
+    std::istringstream input(text);
+    auto* before = std::cin.rdbuf(input.rdbuf());
+    const int code = Run(arguments);
+    std::cin.rdbuf(before);
+    std::cin.clear();
+    return code;
+  };
+  ASSERT_EQ(with_input("a-long-password\n", {"user", "password", "ann"}), kExitOk) << error_;
+  EXPECT_EQ(with_input("wrong\n", {"login", "ann"}), kExitRefused);
+  EXPECT_THAT(error_, HasSubstr("organization \"acme\" was asked"));
+  ASSERT_EQ(with_input("a-long-password\n", {"login", "ann"}), kExitOk) << error_;
+  EXPECT_EQ(Run({"status"}), kExitOk) << error_;
+  EXPECT_THAT(output_, AllOf(HasSubstr("shop"), Not(HasSubstr("other"))));
+  EXPECT_EQ(Run({"status", "--tenant", "t"}), kExitOk) << error_;
+  EXPECT_EQ(Run({"status", "--tenant", "other"}), kExitRefused);
+  EXPECT_EQ(Run({"get", "clusters"}), kExitOk) << error_;
+  EXPECT_THAT(error_, HasSubstr("none that you may read"));
+  EXPECT_EQ(Run({"get", "traffic"}), kExitOk) << error_;
+  EXPECT_EQ(Run({"get", "tenants"}), kExitOk) << error_;
+  EXPECT_THAT(output_, AllOf(HasSubstr("t "), Not(HasSubstr("other"))));
+  EXPECT_EQ(Run({"get", "tier1gateway", "shop"}), kExitOk) << error_;
+  EXPECT_EQ(Run({"get", "tier1gateways", "--tenant", "other"}), kExitRefused);
+  EXPECT_EQ(Run({"get", "clusters", "--tenant", "t"}), kExitUsage);
+  EXPECT_EQ(Run({"explain", "health", "shop.example.com", "--tenant", "t"}), kExitOk) << error_;
+  EXPECT_EQ(Run({"explain", "health", "shop.example.com", "--tenant", "other"}), kExitRefused);
+  EXPECT_EQ(Run({"status", "--nonsense"}), kExitUsage);
+  EXPECT_EQ(Run({"status", "-o", "nonsense"}), kExitUsage);
+}
+
+TEST_F(CommandLine, SaysWhichPortItMet) {
+  EXPECT_EQ(Run({"get", "tenants", "--server", Address(server_->info().rest_port)}), kExitUnreachable);
+  EXPECT_THAT(error_, HasSubstr("REST port (8443)"));
+  EXPECT_EQ(Run({"get", "tenants", "--server", Address(server_->info().agent_port)}), kExitUnreachable);
+  EXPECT_THAT(error_, HasSubstr("port for agents (9444)"));
+}
+
 TEST(Shares, AddUpOverTheGatewaysThatReport) {
   v2::TrafficReport report;
   for (int i = 0; i < 3; ++i) {

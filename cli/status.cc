@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/objects.h"
 #include "cli/traffic.h"
+#include "libs/base/text.h"
 
 namespace weir::cli {
 namespace {
@@ -19,8 +20,8 @@ std::string State(v2::ResourceStatus::State state) {
 }
 
 std::string DescribeOne(const v2::ResourceStatus& status) {
-  std::string text = fmt::format("{}\n  {} {} {}\n  revision {}", status.fqn(), State(status.state()), status.reason(),
-                                 status.message(), status.revision());
+  std::string text = fmt::format("{}\n  {} {} {}\n  revision {}", status.fqn(), State(status.state()),
+                                 Printable(status.reason()), Printable(status.message()), status.revision());
   if (status.worst() != status.state() && !State(status.worst()).empty()) {
     text += "; the worst below it is " + State(status.worst());
   }
@@ -142,7 +143,8 @@ Result<int> Status(const Flags& flags) {
   }
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   WEIR_ASSIGN(Client client, Client::Connect(session));
-  Subject subject{session.OrganizationFqn(), false};
+  WEIR_ASSIGN(const std::string all, ParentOf(session, flags.words.empty() ? ScopeOf(flags) : Scope{}));
+  Subject subject{all, false};
   if (!flags.words.empty()) {
     WEIR_ASSIGN(const resource::Fqn fqn, ResolveName(client, session, flags.words, ScopeOf(flags)));
     subject = {fqn.text, true};

@@ -13,25 +13,6 @@
 namespace weir::cli {
 namespace {
 
-// Below what the flags name, else the whole organization.
-Result<std::string> ParentOf(const Session& session, const Scope& scope) {
-  std::string parent = session.OrganizationFqn();
-  const std::pair<resource::Kind, const std::string*> levels[] = {{resource::Kind::kTenant, &scope.tenant},
-                                                                  {resource::Kind::kWorkspace, &scope.workspace},
-                                                                  {resource::Kind::kGatewayGroup, &scope.group}};
-  bool ended = false;
-  for (const auto& [kind, name] : levels) {
-    if (name->empty()) {
-      ended = true;
-    } else if (ended) {
-      return Usage("--workspace wants --tenant too, and --group both");
-    } else {
-      parent = resource::ChildFqn(parent, kind, *name);
-    }
-  }
-  return parent;
-}
-
 std::string Table(const v2::TrafficReport& report) {
   std::vector<std::vector<std::string>> rows = {
       {"HOST", "ROUTE", "GATEWAY", "CLUSTER", "INTENDED", "DELIVERED", "REQ/S", "ERR/S", ""}};

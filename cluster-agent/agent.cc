@@ -217,7 +217,8 @@ struct Agent::Core {
       obs::AppendSample(out, "weir_agent_last_good_refused", {}, static_cast<double>(LastGoodRefused().size()));
     });
     if (bootstrap.admin().empty()) return {};
-    WEIR_ASSIGN(door, admin::Door::Start({bootstrap.admin(), false}));
+    WEIR_ASSIGN(
+        door, admin::Door::Start({.address = bootstrap.admin(), .token_file = bootstrap.state_dir() + "/admin-token"}));
     admin::StandardHandlers handlers;
     handlers.ready = [this] { return ReadyState(); };
     handlers.metrics = [this] { return metrics.Render(); };

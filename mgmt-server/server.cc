@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -43,6 +44,7 @@
 #include "mgmt-server/recovery/state_folder.h"
 #include "mgmt-server/services/grpc_service.h"
 #include "mgmt-server/services/services.h"
+#include "mgmt-server/services/waits.h"
 #include "mgmt-server/status/failover.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 
@@ -51,7 +53,10 @@ namespace {
 
 using Bootstrap = bootstrap::v1::Server;
 
-constexpr size_t kRestBody = 2u << 20;  // Documents of 1 MiB, escaped as a JSON string.
+constexpr size_t kRestBody = 2u << 20;  // At most what Rest::Screen allows.
+constexpr rpc::ServerBounds kApiBounds{.max_message = 4 << 20, .memory = 256 << 20, .streams = 100};
+// Agents send all that their cluster holds in one message.
+constexpr rpc::ServerBounds kAgentBounds{.max_message = 16 << 20, .memory = 512 << 20};
 constexpr size_t kGrpcThreads = 32;
 constexpr size_t kAgentThreads = 8;
 constexpr size_t kQueue = 1024;
@@ -166,6 +171,7 @@ struct Server::State {
   services::Backends backends;
   std::unique_ptr<services::Writes> writes;
   std::unique_ptr<services::MethodTable> methods;
+  std::shared_ptr<services::Waits> waits;
   std::vector<std::unique_ptr<grpc::Service>> grpc_services;
   std::unique_ptr<grpc::Server> agent_server;
   std::unique_ptr<grpc::Server> grpc_server;
@@ -324,6 +330,7 @@ void Server::State::MakeServices() {
   backends.stopping = &stopping;
   backends.status = [this](const std::string& fqn) { return fleet->GetStatus(fqn); };
   backends.statuses = [this](const std::string& parent) { return fleet->ListStatuses(parent); };
+  backends.compiled = [this](int64_t revision) { return pusher->revision() >= revision; };
   backends.wait_applied = [this](const std::string& fqn, int64_t revision, MonoTime deadline) {
     return fleet->WaitApplied(fqn, revision, deadline);
   };
@@ -345,14 +352,19 @@ void Server::State::MakeServices() {
   writes = std::make_unique<services::Writes>(*store);
   methods =
       std::make_unique<services::MethodTable>([this](const std::string& token) { return authn->Authenticate(token); });
-  services::AddAll(*methods, backends, *writes);
+  waits = services::AddAll(*methods, backends, *writes);
 }
 
 Status Server::State::StartAgentSide() {
   WEIR_TRY(fleet->Start());
   WEIR_TRY(pusher->Start());
+  // A join has no certificate yet; whoever asks for anything else shows one before a message of his is read.
+  rpc::AdmitCalls(*agent_tls->credentials(), [](const rpc::CallHead& head) -> Status {
+    if (head.certificate || head.path == "/weir.agent.v1.ClusterJoin/Join") return {};
+    return Unauthenticated("CERTIFICATE_MISSING", "agents show the certificate that they got when they joined");
+  });
   grpc::ServerBuilder builder;
-  rpc::ApplyDefaults(builder);
+  rpc::ApplyDefaults(builder, kAgentBounds);
   int port = 0;
   builder.AddListeningPort(Listen(bootstrap.agent_port()), agent_tls->credentials(), &port);
   builder.RegisterService(fleet->join_service());
@@ -367,9 +379,21 @@ Status Server::State::StartAgentSide() {
   return {};
 }
 
+// What anybody may ask without a token: to sign in, whether the server is healthy, what it offers.
+bool IsOpen(std::string_view path) {
+  return path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.");
+}
+
 Status Server::State::StartGrpc() {
+  rpc::AdmitCalls(*grpc_tls->credentials(), [this](const rpc::CallHead& head) -> Status {
+    if (IsOpen(head.path)) return {};
+    std::string name(head.path.substr(head.path.empty() ? 0 : 1));
+    std::replace(name.begin(), name.end(), '/', '.');
+    WEIR_TRY(methods->Admit(name, std::string(head.token)));
+    return {};
+  });
   grpc::ServerBuilder builder;
-  rpc::ApplyDefaults(builder);
+  rpc::ApplyDefaults(builder, kApiBounds);
   int port = 0;
   builder.AddListeningPort(Listen(bootstrap.grpc_port()), grpc_tls->credentials(), &port);
   grpc_services = services::GrpcServices(edge::PublicServices(), *methods, *grpc_pool);
@@ -391,6 +415,7 @@ Status Server::State::StartRest() {
   options.certificate_chain_pem = certificate.chain_pem;
   options.private_key_pem = certificate.key_pem;
   options.body_limit = kRestBody;
+  options.screen = [this](std::string_view head, const std::string&) { return rest->Screen(head); };
   options.render_error = [](int status, const Error& error) {
     return edge::Rest::RenderError(status, error, NewUid());
   };
@@ -404,6 +429,7 @@ Status Server::State::StartDoor() {
   if (bootstrap.admin().empty()) return {};
   admin::DoorOptions options;
   options.address = bootstrap.admin();
+  options.token_file = Path("admin-token");
   WEIR_ASSIGN(door, admin::Door::Start(options));
   admin::StandardHandlers handlers;
   handlers.ready = []() -> Status { return {}; };
@@ -531,6 +557,7 @@ void Server::Stop(Duration grace) {
   s.certificate_check.Stop();
   s.history_keeping.Stop();
   s.door.reset();
+  if (s.waits) s.waits->Stop();  // Their callers get what is known now, and the doors below have nobody left to serve.
   if (s.rest_server) s.rest_server->Stop(grace);
   const auto deadline =
       std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(grace);

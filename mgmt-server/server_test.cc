@@ -8,6 +8,7 @@
 
 #include <filesystem>
 
+#include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "api/weir/v2/documents.grpc.pb.h"
 #include "api/weir/v2/session.grpc.pb.h"
@@ -137,6 +138,69 @@ TEST_F(WeirServer, SaysByGrpcWhatItSaysByRest) {
   grpc::ClientContext context;
   error = rpc::FromGrpc(v2::Tenants::NewStub(Channel(LogIn()))->GetTenant(&context, get, &tenant));
   EXPECT_EQ(error.reason, "RESOURCE_MISSING");
+}
+
+// What the server holds in memory, in bytes.
+size_t ResidentBytes() {
+  const auto text = ReadFile("/proc/self/statm", 1000);
+  return text.ok() ? std::strtoull(text->c_str() + text->find(' '), nullptr, 10) * 4096 : 0;
+}
+
+TEST_F(WeirServer, ReadsNoMessageOfAStranger) {
+  Start();
+  v2::ApplyDocumentsRequest large;
+  large.set_documents(std::string(60u << 20, 'x'));
+  const size_t before = ResidentBytes();
+  for (int i = 0; i < 6; ++i) {
+    grpc::ClientContext context;
+    v2::ApplyDocumentsResponse response;
+    const grpc::Status status = v2::Documents::NewStub(Channel())->Apply(&context, large, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED) << status.error_message();
+    EXPECT_EQ(rpc::FromGrpc(status).reason, "BAD_TOKEN");
+  }
+  // The client in this process holds copies of its own while it sends; they are gone now.
+  EXPECT_LT(ResidentBytes(), before + (200u << 20));
+  grpc::ClientContext context;
+  v2::ApplyDocumentsResponse response;
+  const grpc::Status status = v2::Documents::NewStub(Channel(LogIn()))->Apply(&context, large, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << "4 MiB are enough for everybody";
+}
+
+TEST_F(WeirServer, AnswersStrangersAtTheAgentsPortToAJoinOnly) {
+  Start();
+  rpc::ChannelOptions options;
+  options.target = "127.0.0.1:" + std::to_string(server_->info().agent_port);
+  options.root_pem = server_->info().root_pem;
+  auto channel = rpc::MakeChannel(options);
+  ASSERT_TRUE(channel.ok());
+  grpc::ClientContext context;
+  agent::v1::JoinResponse joined;
+  const auto stub = agent::v1::ClusterJoin::NewStub(*channel);
+  Error error = rpc::FromGrpc(stub->Join(&context, {}, &joined));
+  EXPECT_EQ(error.code, Code::kUnauthenticated);
+  EXPECT_THAT(error.reason, HasSubstr("JOIN_TOKEN"));
+  grpc::ClientContext renewal;
+  EXPECT_EQ(rpc::FromGrpc(stub->Renew(&renewal, {}, &joined)).reason, "CERTIFICATE_MISSING");
+}
+
+TEST_F(WeirServer, SaysWhenToSignInAgain) {
+  Start();
+  v2::LoginRequest request;
+  request.set_organization("acme");
+  request.set_user("nobody");
+  request.set_password("wrong");
+  const auto stub = v2::Sessions::NewStub(Channel());
+  v2::LoginResponse response;
+  for (int i = 0; i < 10; ++i) {
+    grpc::ClientContext context;
+    EXPECT_EQ(rpc::FromGrpc(stub->Login(&context, request, &response)).reason, "BAD_CREDENTIALS");
+  }
+  grpc::ClientContext context;
+  EXPECT_EQ(rpc::FromGrpc(stub->Login(&context, request, &response)).reason, "TOO_MANY_ATTEMPTS");
+  const auto& trailers = context.GetServerTrailingMetadata();
+  const auto after = trailers.find("retry-after");
+  ASSERT_NE(after, trailers.end());
+  EXPECT_GT(std::atoi(std::string(after->second.data(), after->second.size()).c_str()), 0);
 }
 
 TEST_F(WeirServer, DescribesItselfByReflectionAndHealth) {

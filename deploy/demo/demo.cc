@@ -179,7 +179,7 @@ Status Demo::MeasureBefore() {
 std::map<std::string, std::string> Demo::ServedEndpoints() const {
   std::map<std::string, std::string> out;
   for (const auto& [address, port] : Tier1s()) {
-    const auto answer = test::HttpClient(address, kAdminPort, Milliseconds(2'000)).Get("admin", "/config_dump");
+    const auto answer = test::HttpClient(address, kAdminPort, Milliseconds(2'000)).Get("127.0.0.1", "/config_dump");
     if (!answer.ok() || answer->status != 200) continue;
     const auto root = document::ParseOne(answer->body, {}, document::Syntax::kJson);
     const auto* resources = root.ok() ? root->Find("resources") : nullptr;

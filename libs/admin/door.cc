@@ -22,6 +22,9 @@
 #include <thread>
 #include <vector>
 
+#include "libs/base/file.h"
+#include "libs/base/ids.h"
+
 namespace weir::admin {
 namespace {
 
@@ -80,7 +83,25 @@ bool IsToken(std::string_view text) {
 struct Parsed {
   int refused = -1;
   Request request;
+  std::string host;  // "" = absent.
+  std::string token;
 };
+
+// "127.0.0.1", "127.0.2.10:15000", "[::1]:80": an address, not a name, of this machine.
+bool IsLoopback(std::string_view host) {
+  const bool six = host.starts_with('[');
+  const size_t end = six ? host.find(']') : std::min(host.find(':'), host.size());
+  if (end == std::string_view::npos) return false;
+  const std::string address(six ? host.substr(1, end - 1) : host.substr(0, end));
+  const std::string_view port = host.substr(six ? end + 1 : end);
+  const bool good_port = port.empty() || (port.size() > 1 && port.size() <= 6 && port[0] == ':' &&
+                                          port.find_first_not_of("0123456789", 1) == std::string_view::npos);
+  in_addr four{};
+  in6_addr sixteen{};
+  if (!good_port) return false;
+  if (six) return inet_pton(AF_INET6, address.c_str(), &sixteen) == 1 && IN6_IS_ADDR_LOOPBACK(&sixteen);
+  return inet_pton(AF_INET, address.c_str(), &four) == 1 && (ntohl(four.s_addr) >> 24) == 127;
+}
 
 // Strict and small: one request, Content-Length bodies only.
 Parsed Parse(std::string_view bytes) {
@@ -121,6 +142,11 @@ Parsed Parse(std::string_view bytes) {
       out.refused = 403;
       return out;
     }
+    if (name == "host") {
+      if (!out.host.empty() || value.empty()) return out;
+      out.host = value;
+    }
+    if (name == "authorization" && Lower(value.substr(0, 7)) == "bearer ") out.token = Trim(value.substr(7));
     if (name == "content-length") {
       const auto [stopped, error] = std::from_chars(value.data(), value.data() + value.size(), body);
       if (have_length || value.empty() || error != std::errc() || stopped != value.data() + value.size()) return out;
@@ -250,7 +276,11 @@ struct Connection {
 
 class SocketDoor : public Door {
  public:
-  explicit SocketDoor(Bound bound) : bound_(std::move(bound)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  SocketDoor(Bound bound, bool remote, std::string token)
+      : bound_(std::move(bound)),
+        remote_(remote),
+        token_(std::move(token)),
+        wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     thread_ = std::thread([this] { Run(); });
   }
 
@@ -315,8 +345,30 @@ class SocketDoor : public Door {
         if (errno == EMFILE || errno == ENFILE) std::this_thread::sleep_for(std::chrono::milliseconds(50));
         return;
       }
+      if (!bound_.unix_path.empty() && !IsOwner(fd)) {
+        close(fd);
+        continue;
+      }
       connections_.push_back({fd, Steady::now() + kDeadline, {}, {}, 0, false});
     }
+  }
+
+  // The mode of the socket says so already; a folder that was copied or a umask of others may not.
+  static bool IsOwner(int fd) {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == geteuid() || peer.uid == 0);
+  }
+
+  // Who may ask this; "" = go on, else what to answer with 403.
+  std::string Objection(const Parsed& parsed) const {
+    if (!bound_.unix_path.empty()) return "";
+    const bool reads = parsed.request.method == "GET" || parsed.request.method == "HEAD";
+    if (!remote_ && !IsLoopback(parsed.host)) {
+      return "the Host must be a loopback address, like 127.0.0.1: ask by address, not by name\n";
+    }
+    if (reads || (!token_.empty() && ConstantTimeEquals(parsed.token, token_))) return "";
+    return "changes need the token of the token file (Authorization: Bearer ...), or the unix socket\n";
   }
 
   // False: done with this connection.
@@ -331,7 +383,7 @@ class SocketDoor : public Door {
       if (parsed.refused < 0) return true;
       connection.out = parsed.refused > 0
                            ? Render({parsed.refused, fmt::format("{}\n", StatusText(parsed.refused))}, "", false)
-                           : Answer(parsed.request);
+                           : Answer(parsed);
       connection.answering = true;
     }
     while (connection.sent < connection.out.size()) {
@@ -344,7 +396,11 @@ class SocketDoor : public Door {
     return false;
   }
 
-  std::string Answer(const Request& request) {
+  std::string Answer(const Parsed& parsed) {
+    const Request& request = parsed.request;
+    if (std::string objection = Objection(parsed); !objection.empty()) {
+      return Render({403, std::move(objection)}, "", request.method == "HEAD");
+    }
     Handler handler;
     std::string allow;
     const bool head = request.method == "HEAD";
@@ -373,6 +429,8 @@ class SocketDoor : public Door {
   }
 
   const Bound bound_;
+  const bool remote_;
+  const std::string token_;
   const int wake_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> handed_over_{false};
@@ -391,7 +449,15 @@ Response FromStatus(const Status& status, std::string_view good) {
 
 Result<std::unique_ptr<Door>> Door::Start(const DoorOptions& options) {
   WEIR_ASSIGN(Bound bound, Bind(options));
-  return std::unique_ptr<Door>(std::make_unique<SocketDoor>(std::move(bound)));
+  std::string token;
+  if (!options.token_file.empty() && bound.unix_path.empty()) {
+    token = RandomHex(32);
+    if (const Status written = WriteFileAtomic(options.token_file, token + "\n", 0600); !written.ok()) {
+      close(bound.fd);
+      return written.error();
+    }
+  }
+  return std::unique_ptr<Door>(std::make_unique<SocketDoor>(std::move(bound), options.allow_remote, std::move(token)));
 }
 
 void RegisterProbes(Door& door, std::function<Status()> ready) {

@@ -29,14 +29,21 @@ struct DoorOptions {
   bool allow_remote = false;
   // A listening socket of `address` that a predecessor handed over, owned from now on; -1 = a new one is bound.
   int listening = -1;
+  // Loopback only: where the token is written (0600, a new one each time) that a change must carry there, as
+  // "Authorization: Bearer <token>"; "" = no change is possible on loopback. A unix socket needs none: it answers its
+  // owner and root only.
+  std::string token_file = {};
 };
 
 // The small HTTP/1.1 door of every program, on a thread of its own so that it answers when the workers are busy. One
-// answer per connection. Bounds: 32 connections, 8 KiB of head, 64 KiB of body, 5 s per request. Requests that a
-// browser sent for another site (Origin header) are refused.
+// answer per connection. Bounds: 32 connections, 8 KiB of head, 64 KiB of body, 5 s per request. What a browser sends
+// for another site is refused: an Origin header, and on loopback a Host that is no loopback address (a name may have
+// been turned to this machine behind the browser's back). Everybody on the machine may read on loopback; changes need
+// the token.
 class Door {
  public:
-  // FAILED_PRECONDITION ADDRESS_IN_USE, INVALID_ARGUMENT BAD_ADDRESS or NOT_LOOPBACK.
+  // FAILED_PRECONDITION ADDRESS_IN_USE, UNAVAILABLE or what WriteFileAtomic says of the token file, INVALID_ARGUMENT
+  // BAD_ADDRESS or NOT_LOOPBACK.
   static Result<std::unique_ptr<Door>> Start(const DoorOptions& options);
   virtual ~Door() = default;  // Stops and joins.
 

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <random>
 
+#include "libs/base/file.h"
+
 namespace weir::admin {
 namespace {
 
@@ -51,7 +53,11 @@ std::string Ask(const Door& door, std::string_view bytes) {
 int StatusOf(const std::string& answer) { return answer.size() > 12 ? std::atoi(answer.c_str() + 9) : 0; }
 
 TEST(Door, AnswersWhatWasRegistered) {
-  auto door = StartDoor();
+  const std::string file = testing::TempDir() + "/weir-admin-token-" + std::to_string(getpid());
+  auto started = Door::Start({.address = "127.0.0.1:0", .token_file = file});
+  ASSERT_TRUE(started.ok()) << started.error().ToString();
+  const std::unique_ptr<Door> door = std::move(started).value();
+  const std::string token = "Host: 127.0.0.1\r\nAuthorization: Bearer " + *ReadFile(file, 100) + "\r";  // Ends in LF.
   bool drained = false;
   std::string level = "info";
   bool is_ready = false;
@@ -68,23 +74,23 @@ TEST(Door, AnswersWhatWasRegistered) {
                      return {};
                    },
                    .drain = [&] { drained = true; }});
-  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: x\r\n\r\n")), 200);
-  const std::string waiting = Ask(*door, "GET /ready HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 200);
+  const std::string waiting = Ask(*door, "GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
   EXPECT_EQ(StatusOf(waiting), 503);
   EXPECT_NE(waiting.find("no configuration yet"), std::string::npos);
   is_ready = true;
-  EXPECT_EQ(StatusOf(Ask(*door, "GET /ready HTTP/1.1\r\n\r\n")), 200);
-  EXPECT_NE(Ask(*door, "GET /metrics HTTP/1.1\r\n\r\n").find("weir_up 1"), std::string::npos);
-  EXPECT_EQ(Ask(*door, "HEAD /metrics HTTP/1.1\r\n\r\n").find("weir_up 1"), std::string::npos);
-  EXPECT_NE(Ask(*door, "GET /version HTTP/1.1\r\n\r\n").find("1.2.3"), std::string::npos);
-  EXPECT_EQ(StatusOf(Ask(*door, "POST /log-level?level=debug HTTP/1.1\r\n\r\n")), 200);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 200);
+  EXPECT_NE(Ask(*door, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").find("weir_up 1"), std::string::npos);
+  EXPECT_EQ(Ask(*door, "HEAD /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").find("weir_up 1"), std::string::npos);
+  EXPECT_NE(Ask(*door, "GET /version HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").find("1.2.3"), std::string::npos);
+  EXPECT_EQ(StatusOf(Ask(*door, "POST /log-level?level=debug HTTP/1.1\r\n" + token + "\r\n")), 200);
   EXPECT_EQ(level, "debug");
-  EXPECT_EQ(StatusOf(Ask(*door, "POST /log-level HTTP/1.1\r\nContent-Length: 4\r\n\r\nloud")), 400);
-  EXPECT_EQ(StatusOf(Ask(*door, "GET /drain HTTP/1.1\r\n\r\n")), 405);
+  EXPECT_EQ(StatusOf(Ask(*door, "POST /log-level HTTP/1.1\r\n" + token + "Content-Length: 4\r\n\r\nloud")), 400);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /drain HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 405);
   EXPECT_FALSE(drained);
-  EXPECT_EQ(StatusOf(Ask(*door, "POST /drain HTTP/1.1\r\n\r\n")), 202);
+  EXPECT_EQ(StatusOf(Ask(*door, "POST /drain HTTP/1.1\r\n" + token + "\r\n")), 202);
   EXPECT_TRUE(drained);
-  EXPECT_EQ(StatusOf(Ask(*door, "GET /nothing HTTP/1.1\r\n\r\n")), 404);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 404);
 }
 
 TEST(Door, RefusesWhatItDoesNotUnderstand) {
@@ -92,12 +98,75 @@ TEST(Door, RefusesWhatItDoesNotUnderstand) {
   RegisterProbes(*door, nullptr);
   EXPECT_EQ(StatusOf(Ask(*door, "nonsense\r\n\r\n")), 400);
   EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/9\r\n\r\n")), 400);
-  EXPECT_EQ(StatusOf(Ask(*door, "GET http://evil/ HTTP/1.1\r\n\r\n")), 400);
-  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n")), 400);
-  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n")), 413);
-  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")), 501);
-  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nOrigin: http://evil\r\n\r\n")), 403);
-  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\n" + std::string(9000, 'x'))), 431);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET http://evil/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 400);
+  EXPECT_EQ(
+      StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n")),
+      400);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999\r\n\r\n")), 413);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n")), 501);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://evil\r\n\r\n")), 403);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n" + std::string(9000, 'x'))), 431);
+}
+
+TEST(Door, AnswersNobodyWhoCameByAName) {
+  auto door = StartDoor();
+  door->Handle("GET", "/secret", [](const Request&) { return Response{200, "secret\n"}; });
+  for (const char* host : {"evil.example.com", "evil.example.com:80", "localhost", "127.0.0.1.evil.example.com",
+                           "127.0.0.1:80:80", "127.0.0.1:x", "10.0.0.1", "[::2]", "[::1", "1.127.0.0", "0.0.0.0"}) {
+    const std::string answer = Ask(*door, "GET /secret HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n");
+    EXPECT_EQ(StatusOf(answer), 403) << host;
+    EXPECT_EQ(answer.find("secret\n"), std::string::npos);
+  }
+  for (const char* host : {"127.0.0.1", "127.0.2.10:15000", "[::1]", "[::1]:15000"}) {
+    EXPECT_EQ(StatusOf(Ask(*door, "GET /secret HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n")), 200) << host;
+  }
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /secret HTTP/1.0\r\n\r\n")), 403);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /secret HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: 127.0.0.1\r\n\r\n")), 400);
+  auto probes = Door::Start({"127.0.0.1:0", true});
+  ASSERT_TRUE(probes.ok());
+  RegisterProbes(**probes, nullptr);
+  EXPECT_EQ(StatusOf(Ask(**probes, "GET /live HTTP/1.1\r\nHost: pod.example.com\r\n\r\n")), 200);
+}
+
+TEST(Door, IsChangedOnlyByTheOwnerOfTheSocketOrTheTokenFile) {
+  const std::string file = testing::TempDir() + "/weir-admin-token-" + std::to_string(getpid());
+  const std::string path = testing::TempDir() + "/weir-admin-change-" + std::to_string(getpid()) + ".sock";
+  auto tcp = Door::Start({.address = "127.0.0.1:0", .token_file = file});
+  ASSERT_TRUE(tcp.ok());
+  auto closed = StartDoor();
+  auto owned = StartDoor("unix:" + path);
+  int changes = 0;
+  for (Door* door : {tcp->get(), closed.get(), owned.get()}) {
+    door->Handle("POST", "/drain", [&](const Request&) {
+      ++changes;
+      return Response{202, "draining\n"};
+    });
+  }
+  struct stat info{};
+  ASSERT_EQ(stat(file.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  std::string token = *ReadFile(file, 100);
+  token.pop_back();
+  const auto post = [](const Door& door, const std::string& authorization) {
+    return StatusOf(Ask(door, "POST /drain HTTP/1.1\r\nHost: 127.0.0.1\r\n" + authorization + "\r\n"));
+  };
+  const std::string right = "Authorization: Bearer " + token + "\r\n";
+  for (const std::string& wrong :
+       {std::string(), std::string("Authorization: Bearer \r\n"), "Authorization: Bearer " + token.substr(1) + "\r\n",
+        "Authorization: Basic " + token + "\r\n", "X-Token: " + token + "\r\n"}) {
+    EXPECT_EQ(post(**tcp, wrong), 403) << wrong;
+    EXPECT_EQ(post(*closed, wrong), 403) << wrong;
+  }
+  EXPECT_EQ(post(*closed, right), 403);
+  EXPECT_EQ(changes, 0);
+  EXPECT_EQ(post(**tcp, right), 202);
+  EXPECT_EQ(post(*owned, ""), 202);
+  EXPECT_EQ(changes, 2);
+  tcp->reset();
+  auto again = Door::Start({.address = "127.0.0.1:0", .token_file = file});
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(post(**again, right), 403) << "each start has a token of its own";
+  unlink(file.c_str());
 }
 
 TEST(Door, SurvivesRandomBytes) {
@@ -107,9 +176,9 @@ TEST(Door, SurvivesRandomBytes) {
   for (int i = 0; i < 300; ++i) {
     std::string bytes(random() % 200, '\0');
     for (char& c : bytes) c = static_cast<char>(random());
-    Ask(*door, (i % 2 ? "GET /live HTTP/1.1\r\n" : "") + bytes + "\r\n\r\n");
+    Ask(*door, (i % 2 ? "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n" : "") + bytes + "\r\n\r\n");
   }
-  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\n\r\n")), 200);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 200);
 }
 
 TEST(Door, ListensOnAUnixSocketThatOnlyItsOwnerMayUse) {
@@ -117,7 +186,7 @@ TEST(Door, ListensOnAUnixSocketThatOnlyItsOwnerMayUse) {
   {
     auto door = StartDoor("unix:" + path);
     RegisterProbes(*door, nullptr);
-    EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\n\r\n")), 200);
+    EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 200);
     struct stat info{};
     ASSERT_EQ(stat(path.c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 0777, 0600u);
@@ -139,7 +208,7 @@ TEST(Door, SaysWhyItCannotListen) {
 TEST(Door, TurnsAThrowingHandlerIntoAnAnswer) {
   auto door = StartDoor();
   door->Handle("GET", "/boom", [](const Request&) -> Response { throw std::runtime_error("no luck"); });
-  EXPECT_EQ(StatusOf(Ask(*door, "GET /boom HTTP/1.1\r\n\r\n")), 500);
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /boom HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 500);
 }
 
 }  // namespace

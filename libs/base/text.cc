@@ -19,11 +19,22 @@ size_t CharacterSize(std::string_view text) {
   return size;
 }
 
-// C0, DEL and C1: what a terminal obeys.
+// C0, DEL and C1, which a terminal obeys; U+2028 to U+202E and U+2066 to U+2069, which end lines or turn the direction
+// of text unseen.
 bool Controls(std::string_view character) {
-  const auto first = static_cast<unsigned char>(character[0]);
-  return first < 0x20 || first == 0x7f || (first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0);
+  const auto at = [&](size_t i) { return static_cast<unsigned char>(character[i]); };
+  const unsigned char first = at(0);
+  if (first == 0xe2 && at(1) == 0x80) return at(2) >= 0xa8 && at(2) <= 0xae;
+  if (first == 0xe2 && at(1) == 0x81) return at(2) >= 0xa6 && at(2) <= 0xa9;
+  return first < 0x20 || first == 0x7f || (first == 0xc2 && at(1) < 0xa0);
 }
+
+// The character that `text` begins with, or the byte that is none.
+struct Next {
+  std::string_view bytes;
+  bool good = false;   // UTF-8.
+  bool shown = false;  // And safe to be shown.
+};
 
 void AppendEscaped(std::string& out, std::string_view bytes) {
   constexpr char kDigits[] = "0123456789abcdef";
@@ -60,6 +71,56 @@ std::string CleanText(std::string_view text, size_t size) {
     }
     if (out.size() + kCut.size() <= size) fits = out.size();
     text.remove_prefix(character.size());
+  }
+  return out;
+}
+
+namespace {
+
+Next Take(std::string_view& text, bool multiline) {
+  const size_t length = CharacterSize(text);
+  Next next{text.substr(0, length == 0 ? 1 : length), length > 0};
+  const bool passes = multiline && (text[0] == '\n' || text[0] == '\t');
+  next.shown = next.good && (passes || !Controls(next.bytes));
+  text.remove_prefix(next.bytes.size());
+  return next;
+}
+
+}  // namespace
+
+bool IsUtf8(std::string_view bytes) {
+  while (!bytes.empty()) {
+    if (!Take(bytes, false).good) return false;
+  }
+  return true;
+}
+
+std::string ToUtf8(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size());
+  while (!bytes.empty()) {
+    const Next next = Take(bytes, false);
+    out += next.good ? next.bytes : std::string_view("\xEF\xBF\xBD");
+  }
+  return out;
+}
+
+bool HasControl(std::string_view text, bool multiline) {
+  while (!text.empty()) {
+    if (!Take(text, multiline).shown) return true;
+  }
+  return false;
+}
+
+std::string Printable(std::string_view text, bool multiline) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const Next next = Take(text, multiline);
+    if (next.shown)
+      out += next.bytes;
+    else
+      AppendEscaped(out, next.bytes);
   }
   return out;
 }

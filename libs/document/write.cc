@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "libs/base/text.h"
 #include "libs/document/document.h"
 #include "libs/document/scalars.h"
 
@@ -89,9 +90,23 @@ Node MapOf(const Message& message, const FieldDescriptor& field) {
   return node;
 }
 
-void Escaped(std::string& out, std::string_view text) {
+// Bytes of the character at `i` if a terminal obeys it or it is not seen for what it is (C1, line separators, what
+// turns the direction of text); 0 for all others.
+size_t UnseenSize(const std::string& text, size_t i) {
+  const size_t size = text[i] == '\xC2' ? 2 : text[i] == '\xE2' ? 3 : 0;
+  return size > 0 && HasControl(std::string_view(text).substr(i, size)) ? size : 0;
+}
+unsigned CodeOf(const std::string& text, size_t i, size_t size) {
+  const auto low = [&](size_t at) { return static_cast<unsigned>(static_cast<unsigned char>(text[at])) & 0x3F; };
+  return size == 2 ? 0x80 | low(i + 1) : 0x2000 | low(i + 1) << 6 | low(i + 2);
+}
+
+// Whatever came in, what goes out is valid: RFC 8259 section 8.1.
+void Escaped(std::string& out, std::string_view bytes) {
+  const std::string text = ToUtf8(bytes);
   out += '"';
-  for (const char c : text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
     switch (c) {
       case '"':
         out += "\\\"";
@@ -111,6 +126,9 @@ void Escaped(std::string& out, std::string_view text) {
       default:
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
           out += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+        } else if (const size_t size = UnseenSize(text, i); size > 0) {
+          out += fmt::format("\\u{:04x}", CodeOf(text, i, size));
+          i += size - 1;
         } else {
           out += c;
         }

@@ -251,7 +251,9 @@ class Gateway::State {
       return {};
     };
     handlers.drain = [this] { drain_asked_ = true; };
-    WEIR_ASSIGN(admin_, admin::Door::Start({settings_.admin, false, InheritedDoor(kAdmin, settings_.admin)}));
+    WEIR_ASSIGN(admin_, admin::Door::Start({.address = settings_.admin,
+                                            .listening = InheritedDoor(kAdmin, settings_.admin),
+                                            .token_file = settings_.state_dir + "/admin-token"}));
     admin::Register(*admin_, std::move(handlers));
     if (!settings_.probes.empty()) {
       WEIR_ASSIGN(probes_, admin::Door::Start({settings_.probes, true, InheritedDoor(kProbes, settings_.probes)}));

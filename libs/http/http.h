@@ -1,5 +1,8 @@
 #pragma once
 
+#include <atomic>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +21,8 @@ struct Request {
   Headers headers;           // Without Host, Content-Length and Connection: those are the connection's.
   std::string body;
   std::string peer;  // Server side only: the remote address, without port.
+  // Server side only: true once the caller has left and nobody reads the answer.
+  std::shared_ptr<const std::atomic<bool>> gone = nullptr;
 
   std::string_view Header(std::string_view name) const { return FindHeader(headers, name); }
 };
@@ -26,6 +31,9 @@ struct Response {
   int status = 200;
   Headers headers;  // Without Content-Length, Connection and Date.
   std::string body;
+  // Server side only: the answer comes later, from any thread, by the function that this one is given; no thread is
+  // held meanwhile. The rest of the response does not count then.
+  std::function<void(std::function<void(Response)>)> later = nullptr;
 
   std::string_view Header(std::string_view name) const { return FindHeader(headers, name); }
 };

@@ -1,7 +1,10 @@
 #include "libs/http/server.h"
 
 #include <openssl/ssl.h>
+#include <poll.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -10,9 +13,11 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+#include <ctime>
 #include <set>
 #include <thread>
 
+#include "libs/http/admission.h"
 #include "libs/http/pool.h"
 #include "libs/obs/log.h"
 
@@ -27,9 +32,11 @@ using SslContext = asio::ssl::context;
 using SslStream = asio::ssl::stream<Tcp::socket>;
 
 constexpr std::chrono::milliseconds kSweep(500);  // How exactly timeouts are kept.
+constexpr std::chrono::milliseconds kRetry(50);   // After an accept that failed.
 constexpr std::chrono::seconds kDrainTime(2);     // For the rest of a refused request.
 constexpr size_t kDrainBytes = 16u << 20;
 constexpr size_t kDrainChunk = 64u << 10;
+constexpr size_t kReadChunk = 4u << 10;  // While a head is read.
 
 std::string_view StatusText(int status) {
   return beast::http::obsolete_reason(static_cast<beast::http::status>(status));
@@ -60,14 +67,41 @@ Result<std::shared_ptr<SslContext>> MakeContext(const std::string& chain, const 
   return context;
 }
 
+// IMF-fixdate, RFC 9110 section 5.6.7.
+std::string HttpDate() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[40];
+  return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts)};
+}
+
 void AppendHead(const Response& response, bool close, std::string& out) {
-  fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\nContent-Length: {}\r\n", response.status,
-                 StatusText(response.status), response.body.size());
+  fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Length: {}\r\n", response.status,
+                 StatusText(response.status), HttpDate(), response.body.size());
   for (const auto& [name, value] : response.headers) {
     out.append(name).append(": ").append(value).append("\r\n");
   }
   if (close) out += "Connection: close\r\n";
   out += "\r\n";
+}
+
+// Whom an address stands for: an IPv6 address by its /64, the least that one host gets.
+std::string SourceOf(const asio::ip::address& address) {
+  if (!address.is_v6()) return address.to_string();
+  asio::ip::address_v6 six = address.to_v6();
+  if (six.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, six).to_string();
+  auto bytes = six.to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), uint8_t{0});
+  return asio::ip::address_v6(bytes).to_string();
+}
+
+// Of the connections that are wished for, those that the process has descriptors for: half of them, the rest is for files
+// and for the other doors.
+size_t Affordable(size_t wished) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wished;
+  return std::clamp<size_t>(limit.rlim_cur / 2, 16, std::max<size_t>(wished, 16));
 }
 
 Response PlainText(int status, const Error& error) {
@@ -94,13 +128,14 @@ struct Server::State {
   std::unique_ptr<Pool> pool;
   std::mutex context_mutex;
   std::shared_ptr<SslContext> ssl;
-  std::atomic<size_t> connections{0};
+  std::unique_ptr<Admission> admission;
   std::atomic<bool> stopping{false};
   size_t next_loop = 0;
   uint16_t port = 0;
   bool stopped = false;
 
   void Accept();
+  void Admit(Loop& loop, Tcp::socket socket);
   void Sweep(Loop& loop);
 };
 
@@ -114,8 +149,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!ignored) peer_ = remote.address().to_string(ignored);
   }
 
-  void Start() {
-    Deadline(server_.options.request_timeout);
+  void Start(Admission::Id place) {
+    place_ = place;
+    if (closed_) return server_.admission->Leave(place);
+    Deadline(server_.options.handshake_timeout);
     stream_.async_handshake(asio::ssl::stream_base::server, [self = shared_from_this()](const ErrorCode& error) {
       if (error) return self->Close();
       self->ReadHead();
@@ -125,14 +162,21 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // True when the connection waited too long for its peer. A running handler has no deadline here.
   bool Overdue(MonoTime now) const { return !handling_ && now >= deadline_; }
   bool Idle() const { return idle_; }
+  // The caller of an answer that comes later has hung up: seen by its FIN or RST, whatever bytes lie before it.
+  bool Abandoned() {
+    if (!waiting_) return false;
+    pollfd polled{stream_.next_layer().native_handle(), POLLRDHUP, 0};
+    return poll(&polled, 1, 0) > 0 && (polled.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+  }
 
   void Close() {
     if (closed_) return;
     closed_ = true;
+    *gone_ = true;
     ErrorCode ignored;
     stream_.next_layer().shutdown(Tcp::socket::shutdown_both, ignored);
     stream_.next_layer().close(ignored);
-    server_.connections.fetch_sub(1);
+    server_.admission->Leave(place_);
     loop_.connections.erase(shared_from_this());
   }
 
@@ -143,19 +187,62 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void ReadHead() {
     if (server_.stopping) return Close();  // Nothing is under way; every answer is with the kernel.
+    server_.admission->SetSilent(place_, true);
     idle_ = buffer_.size() == 0;
-    Deadline(idle_ ? server_.options.idle_timeout : server_.options.request_timeout);
+    lines_seen_ = 0;
+    Deadline(idle_ && served_ ? server_.options.idle_timeout : server_.options.head_timeout);
+    if (idle_) return ReadMore();
+    LookAtHead();
+  }
+
+  void ReadMore() {
+    stream_.async_read_some(buffer_.prepare(kReadChunk), [self = shared_from_this()](const ErrorCode& error, size_t n) {
+      if (error) return self->Close();
+      if (self->idle_) self->Deadline(self->server_.options.head_timeout);
+      self->idle_ = false;
+      self->buffer_.commit(n);
+      self->LookAtHead();
+    });
+  }
+
+  // Asks the judge once per completed line, so that what can never become a request is refused at once and a head that
+  // comes byte by byte costs no more than its lines.
+  void LookAtHead() {
+    const ServerOptions& options = server_.options;
+    const std::string_view bytes(static_cast<const char*>(buffer_.data().data()), buffer_.size());
+    if (!options.screen) return ParseHead({0, std::nullopt, "", options.body_limit});
+    const size_t newline = bytes.rfind('\n');
+    if (newline != std::string_view::npos && newline + 1 > lines_seen_) {
+      lines_seen_ = newline + 1;
+      Screening screening = options.screen(bytes, peer_);
+      if (screening.refusal) return Refuse(*screening.refusal);
+      if (screening.head > 0) return ParseHead(std::move(screening));
+    }
+    if (bytes.size() > options.header_limit) return HeadTooLarge();
+    ReadMore();
+  }
+
+  void ParseHead(Screening screening) {
+    if (screening.head > server_.options.header_limit) return HeadTooLarge();
+    target_ = std::move(screening.target);
+    body_limit_ = std::min(screening.body_limit, server_.options.body_limit);
     parser_.emplace();
     parser_->header_limit(static_cast<std::uint32_t>(server_.options.header_limit));
-    parser_->body_limit(server_.options.body_limit);
+    parser_->body_limit(body_limit_);
     beast::http::async_read_header(
         stream_, buffer_, *parser_,
         [self = shared_from_this()](const ErrorCode& error, size_t) { self->OnHead(error); });
   }
 
+  void HeadTooLarge() {
+    Refuse(server_.options.render_error(431, ResourceExhausted("HEADER_TOO_LARGE", "the header is larger than {} bytes",
+                                                               server_.options.header_limit)));
+  }
+
   void OnHead(const ErrorCode& error) {
     if (error) return OnReadError(error);
     idle_ = false;
+    server_.admission->SetSilent(place_, false);
     Deadline(server_.options.request_timeout);
     if (parser_->is_done()) return Handle();
     if (beast::iequals(parser_->get()[beast::http::field::expect], "100-continue")) {
@@ -182,21 +269,19 @@ class Connection : public std::enable_shared_from_this<Connection> {
     const bool from_parser = error.category() == beast::http::make_error_code(Parsing::end_of_stream).category();
     if (!from_parser || error == Parsing::end_of_stream || error == Parsing::partial_message) return Close();
     if (error == Parsing::body_limit) {
-      return Refuse(
-          413, ResourceExhausted("BODY_TOO_LARGE", "the body is larger than {} bytes", server_.options.body_limit));
+      return Refuse(server_.options.render_error(
+          413, ResourceExhausted("BODY_TOO_LARGE", "the body is larger than {} bytes", body_limit_)));
     }
-    if (error == Parsing::header_limit) {
-      return Refuse(431, ResourceExhausted("HEADER_TOO_LARGE", "the header is larger than {} bytes",
-                                           server_.options.header_limit));
-    }
-    Refuse(400, InvalidArgument("BAD_HTTP", "not an HTTP/1.1 request: {}", error.message()));
+    if (error == Parsing::header_limit) return HeadTooLarge();
+    Refuse(
+        server_.options.render_error(400, InvalidArgument("BAD_HTTP", "not an HTTP/1.1 request: {}", error.message())));
   }
 
   // The rest of the request was not read, so the connection cannot go on.
-  void Refuse(int status, const Error& error) {
+  void Refuse(const Response& response) {
     keep_alive_ = false;
     refused_ = true;
-    Write(server_.options.render_error(status, error));
+    Write(response);
   }
 
   // Closing with unread bytes makes the kernel reset the connection, and the client would never see the answer.
@@ -216,9 +301,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     head_only_ = message.method() == beast::http::verb::head;
     Request request;
     request.method = std::string(message.method_string());
-    request.target = std::string(message.target());
+    request.target = target_.empty() ? std::string(message.target()) : std::move(target_);
     request.body = std::move(message.body());
     request.peer = peer_;
+    request.gone = gone_;
     for (const auto& field : message) {
       if (field.name() == beast::http::field::connection || field.name() == beast::http::field::content_length) {
         continue;
@@ -228,9 +314,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
     handling_ = true;
     const bool queued = server_.pool->Post([self = shared_from_this(), request = std::move(request)]() mutable {
       Response response = self->Call(std::move(request));
-      asio::post(self->loop_.context, [self, response = std::move(response)] { self->Write(response); });
+      if (!response.later) return self->Post(std::move(response));
+      asio::post(self->loop_.context, [self] { self->waiting_ = self->handling_; });
+      response.later([self](Response late) { self->Post(std::move(late)); });
     });
     if (!queued) Write(server_.options.render_error(503, Unavailable("OVERLOADED", "too many requests are waiting")));
+  }
+
+  void Post(Response response) {
+    asio::post(loop_.context, [self = shared_from_this(), response = std::move(response)] { self->Write(response); });
   }
 
   Response Call(Request&& request) {
@@ -246,6 +338,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void Write(const Response& response) {
     handling_ = false;
+    waiting_ = false;
+    served_ = true;
     if (closed_) return;
     if (server_.stopping) keep_alive_ = false;
     Deadline(server_.options.request_timeout);
@@ -275,13 +369,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<SslContext> ssl_;
   SslStream stream_;
   std::string peer_;
+  Admission::Id place_ = 0;
+  const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
   beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
   std::string out_;
+  std::string target_;
+  size_t body_limit_ = 0;
+  size_t lines_seen_ = 0;  // Bytes of the head up to the last line that was judged.
   MonoTime deadline_{};
   bool keep_alive_ = true;
   bool head_only_ = false;
   bool handling_ = false;
+  bool waiting_ = false;  // For an answer that comes later.
+  bool served_ = false;   // Something was answered before.
   bool idle_ = false;
   bool refused_ = false;
   bool closed_ = false;
@@ -291,8 +392,9 @@ void Server::State::Accept() {
   Loop& loop = *loops[next_loop++ % loops.size()];
   acceptor->async_accept(loop.context, [this, &loop](const ErrorCode& error, Tcp::socket socket) {
     if (error == asio::error::operation_aborted || stopping) return;
-    if (error) {  // Out of file descriptors: pause instead of spinning.
-      loops[0]->sweep.expires_after(kSweep);
+    if (error) {  // Out of file descriptors: the longest silent one gives its own; pause instead of spinning.
+      admission->CloseOldestSilent();
+      loops[0]->sweep.expires_after(kRetry);
       loops[0]->sweep.async_wait([this](const ErrorCode& cancelled) {
         if (cancelled) return;
         Sweep(*loops[0]);
@@ -300,25 +402,31 @@ void Server::State::Accept() {
       });
       return;
     }
-    if (connections.fetch_add(1) >= options.connection_limit) {
-      connections.fetch_sub(1);
-      ErrorCode ignored;
-      socket.close(ignored);
-      return Accept();
-    }
-    ErrorCode ignored;
-    socket.set_option(Tcp::no_delay(true), ignored);
-    std::shared_ptr<SslContext> context;
-    {
-      std::lock_guard lock(context_mutex);
-      context = ssl;
-    }
-    auto connection = std::make_shared<Connection>(*this, loop, std::move(socket), std::move(context));
-    asio::post(loop.context, [&loop, connection] {
-      loop.connections.insert(connection);
-      connection->Start();
-    });
+    Admit(loop, std::move(socket));
     Accept();
+  });
+}
+
+void Server::State::Admit(Loop& loop, Tcp::socket socket) {
+  ErrorCode ignored;
+  const auto remote = socket.remote_endpoint(ignored);
+  if (ignored) return;
+  socket.set_option(Tcp::no_delay(true), ignored);
+  std::shared_ptr<SslContext> context;
+  {
+    std::lock_guard lock(context_mutex);
+    context = ssl;
+  }
+  auto connection = std::make_shared<Connection>(*this, loop, std::move(socket), std::move(context));
+  const auto place = admission->Enter(SourceOf(remote.address()), [&loop, weak = std::weak_ptr(connection)] {
+    asio::post(loop.context, [weak] {
+      if (const auto goes = weak.lock()) goes->Close();
+    });
+  });
+  if (!place) return;
+  asio::post(loop.context, [&loop, connection, place = *place] {
+    loop.connections.insert(connection);
+    connection->Start(place);
   });
 }
 
@@ -326,7 +434,7 @@ void Server::State::Sweep(Loop& loop) {
   const MonoTime now = std::chrono::steady_clock::now();
   const auto connections_now = loop.connections;  // Close() changes the set.
   for (const auto& connection : connections_now) {
-    if (connection->Overdue(now) || (stopping && connection->Idle())) connection->Close();
+    if (connection->Overdue(now) || connection->Abandoned() || (stopping && connection->Idle())) connection->Close();
   }
   loop.sweep.expires_after(kSweep);
   loop.sweep.async_wait([this, &loop](const ErrorCode& error) {
@@ -356,6 +464,7 @@ Result<std::unique_ptr<Server>> Server::Start(ServerOptions options, Handler han
     return Unavailable("LISTEN_FAILED", "cannot listen on {}:{}: {}", options.address, options.port, error.message());
   }
   state->port = state->acceptor->local_endpoint(error).port();
+  state->admission = std::make_unique<Admission>(Affordable(options.connection_limit), options.source_limit);
   state->pool = std::make_unique<Pool>(options.handler_threads, options.queue_limit);
   state->options = std::move(options);
   state->handler = std::move(handler);
@@ -394,7 +503,7 @@ void Server::Stop(Duration grace) {
     asio::post(loop->context, [state = state_.get(), raw = loop.get()] { state->Sweep(*raw); });
   }
   const MonoTime until = std::chrono::steady_clock::now() + grace;
-  while (state_->connections > 0 && std::chrono::steady_clock::now() < until) {
+  while (state_->admission->size() > 0 && std::chrono::steady_clock::now() < until) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   state_->pool->Stop();  // A handler that still runs is waited for; its answer goes nowhere.

@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
@@ -14,6 +16,17 @@ namespace weir::http {
 // Runs on a pool thread and may block. What it throws becomes a 500 without details.
 using Handler = std::function<Response(Request&&)>;
 
+// What a request head is worth before a byte of its body is read.
+struct Screening {
+  size_t head = 0;                  // Bytes of the head, its empty line included; 0 = more are needed.
+  std::optional<Response> refusal;  // Answer this and close.
+  std::string target;               // Origin form.
+  size_t body_limit = 0;            // Above: 413.
+};
+// `bytes` begin at the first one of the request. Called on the connection's thread whenever a line was completed: in
+// memory, fast. It is the judge of the head: the server itself only finds the body behind it.
+using Screen = std::function<Screening(std::string_view bytes, const std::string& peer)>;
+
 struct ServerOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 0;  // 0 = any free one; see Server::port().
@@ -22,11 +35,15 @@ struct ServerOptions {
   int io_threads = 1;               // TLS and parsing.
   int handler_threads = 64;         // Started on demand. Writers that share one COMMIT wait here together.
   size_t queue_limit = 1024;        // Requests waiting for a thread; above: 503.
-  size_t connection_limit = 4096;   // Above: accepted and closed.
+  size_t connection_limit = 4096;   // Above: the one that has been silent longest goes.
+  size_t source_limit = 256;        // Connections from one address (IPv6: one /64); above: its longest silent one goes.
   size_t header_limit = 16 * 1024;  // Start line and header; above: 431.
   size_t body_limit = 1024 * 1024;  // Above: 413.
-  Duration request_timeout = std::chrono::seconds(30);  // TLS handshake; reading one request; writing one answer.
-  Duration idle_timeout = std::chrono::seconds(120);    // Between requests.
+  Duration handshake_timeout = std::chrono::seconds(10);  // From accept to the end of the TLS handshake.
+  Duration head_timeout = std::chrono::seconds(10);       // From the handshake, then a head's first byte, to its end.
+  Duration request_timeout = std::chrono::seconds(30);    // Reading one body; writing one answer.
+  Duration idle_timeout = std::chrono::seconds(120);      // Between requests.
+  Screen screen;  // None: the head is only checked for its form, and every body may have body_limit.
   // What the server itself answers to a request that never reached the handler; default: plain text.
   std::function<Response(int status, const Error&)> render_error;
 };

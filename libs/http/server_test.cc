@@ -1,8 +1,15 @@
 #include "libs/http/server.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <list>
+#include <mutex>
 #include <thread>
 
 #include "libs/http/client.h"
@@ -174,6 +181,121 @@ TEST_F(HttpServer, ClosesAConnectionThatSaysNothing) {
   ASSERT_FALSE(lost.ok());
   EXPECT_EQ(lost.error().reason, "CONNECTION_LOST");
   EXPECT_TRUE(client.Do({}).ok());
+}
+
+// A TCP connection that says nothing.
+class Silent {
+ public:
+  explicit Silent(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons(port);
+    EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  }
+  ~Silent() { close(fd_); }
+  Silent(const Silent&) = delete;
+  Silent& operator=(const Silent&) = delete;
+  // True once the server has closed it.
+  bool Closed(int milliseconds) const {
+    pollfd polled{fd_, POLLIN, 0};
+    char byte;
+    return poll(&polled, 1, milliseconds) > 0 && recv(fd_, &byte, 1, MSG_DONTWAIT) <= 0;
+  }
+
+ private:
+  int fd_;
+};
+
+TEST_F(HttpServer, SilentConnectionsCostNobodyElseAPlace) {
+  options_.source_limit = 4;
+  Start(Echo);
+  Client first = NewClient();
+  ASSERT_TRUE(first.Do({}).ok());
+  std::list<Silent> silent;
+  for (int i = 0; i < 20; ++i) silent.emplace_back(server_->port());
+  Client client = NewClient();
+  EXPECT_TRUE(client.Do({}).ok());
+  int closed = 0;
+  for (const Silent& each : silent) closed += each.Closed(2000) ? 1 : 0;
+  EXPECT_GE(closed, 17) << "four places, one of them the client's";
+  EXPECT_TRUE(first.Do({}).ok()) << "it dials again";
+}
+
+TEST_F(HttpServer, ClosesWhoDoesNotSpeakInTime) {
+  options_.handshake_timeout = std::chrono::milliseconds(1);
+  options_.head_timeout = std::chrono::milliseconds(1);
+  Start(Echo);
+  const Silent silent(server_->port());
+  EXPECT_TRUE(silent.Closed(10'000));
+}
+
+TEST_F(HttpServer, AsksTheJudgeOncePerLineAndObeysIt) {
+  std::atomic<int> asked{0};
+  options_.screen = [&](std::string_view bytes, const std::string&) {
+    ++asked;
+    Screening screening;
+    const size_t end = bytes.find("\r\n\r\n");
+    if (bytes.starts_with("POST /refused")) screening.refusal = Response{418, {}, "no"};
+    if (end == std::string_view::npos) return screening;
+    screening.head = end + 4;
+    screening.target = "/judged";
+    screening.body_limit = 3;
+    return screening;
+  };
+  Start(Echo);
+  Client client = NewClient();
+  auto answer = client.Do({.method = "POST", .target = "/a", .headers = {}, .body = "abc", .peer = ""});
+  ASSERT_TRUE(answer.ok()) << answer.error().ToString();
+  EXPECT_EQ(answer->Header("x-target"), "/judged");
+  EXPECT_EQ(answer->body, "abc");
+  EXPECT_FALSE(answer->Header("date").empty());
+  EXPECT_LE(asked, 20);
+  answer = client.Do({.method = "POST", .target = "/a", .headers = {}, .body = "abcd", .peer = ""});
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->status, 413);
+  answer = client.Do({.method = "POST", .target = "/refused", .headers = {}, .body = "x", .peer = ""});
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->status, 418);
+}
+
+TEST_F(HttpServer, AnAnswerThatComesLaterHoldsNoThread) {
+  options_.handler_threads = 1;
+  std::mutex mutex;
+  std::vector<std::function<void(Response)>> waiting;
+  std::shared_ptr<const std::atomic<bool>> gone;
+  Start([&](Request&& request) {
+    Response response;
+    if (request.target == "/now") return response;
+    std::lock_guard lock(mutex);
+    gone = request.gone;
+    response.later = [&](std::function<void(Response)> respond) {
+      std::lock_guard inner(mutex);
+      waiting.push_back(std::move(respond));
+    };
+    return response;
+  });
+  std::vector<std::thread> threads;
+  std::atomic<int> late{0};
+  for (int i = 0; i < 5; ++i) {
+    threads.emplace_back([&] {
+      Client client = NewClient();
+      auto answer = client.Do({.target = "/later", .headers = {}, .body = "", .peer = ""});
+      if (answer.ok() && answer->body == "late") ++late;
+    });
+  }
+  const auto count = [&] {
+    std::lock_guard lock(mutex);
+    return waiting.size();
+  };
+  while (count() < 5) std::this_thread::yield();
+  Client client = NewClient();
+  EXPECT_TRUE(client.Do({.target = "/now", .headers = {}, .body = "", .peer = ""}).ok());
+  EXPECT_FALSE(*gone);
+  for (auto& respond : waiting) respond({200, {}, "late"});
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(late, 5);
+  while (!*gone) std::this_thread::yield();  // The clients have closed.
 }
 
 TEST_F(HttpServer, IsNotTrustedUnderAnotherRoot) {

@@ -85,6 +85,17 @@ Result<Fqn> ParseFqn(std::string_view text);
 // Does not check the name. Info(kind).parent must be the kind of `parent`.
 std::string ChildFqn(std::string_view parent, Kind kind, std::string_view name);
 std::string AccessBindingsFqn(std::string_view resource);
+// By the place of the word, not by the word: a resource may be called "accessbindings" too.
+bool IsAccessBindings(std::string_view fqn);
+// "-" stands for any name: organizations/o/tenants/-/workspaces/w. `text` names `kind` and has at least one "-" or
+// none.
+struct FqnPattern {
+  std::string prefix;                 // FQN of the deepest resource above the first "-"; "" = none.
+  std::vector<std::string> segments;  // Of the whole.
+  bool Matches(std::string_view fqn) const;
+};
+// INVALID_ARGUMENT BAD_FQN.
+Result<FqnPattern> ParseFqnPattern(Kind kind, std::string_view text);
 std::string ParentFqn(std::string_view fqn);  // "" of an organization.
 std::string_view LastName(std::string_view fqn);
 // True for the same and for anything below.

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view kBindings = "/accessbindings";
 
-// A resource may be called "accessbindings" too; then its FQN has an even number of parts.
+// Collection and name take turns, so only AccessBindings have an odd number of parts.
 bool IsBindings(std::string_view fqn) {
   return fqn.ends_with(kBindings) && std::count(fqn.begin(), fqn.end(), '/') % 2 == 0;
 }
@@ -108,6 +108,43 @@ std::string ChildFqn(std::string_view parent, Kind kind, std::string_view name) 
   if (!fqn.empty()) fqn += '/';
   return fqn.append(Info(kind).collection).append("/").append(name);
 }
+bool IsAccessBindings(std::string_view fqn) { return IsBindings(fqn); }
+
+bool FqnPattern::Matches(std::string_view fqn) const {
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const size_t slash = fqn.find('/');
+    const bool last = i + 1 == segments.size();
+    if (last != (slash == std::string_view::npos)) return false;
+    if (segments[i] != "-" && segments[i] != fqn.substr(0, slash)) return false;
+    if (!last) fqn.remove_prefix(slash + 1);
+  }
+  return true;
+}
+
+Result<FqnPattern> ParseFqnPattern(Kind kind, std::string_view text) {
+  FqnPattern pattern;
+  std::string concrete;  // The same with a name for each "-".
+  bool any = false;
+  for (std::string_view rest = text;;) {
+    const std::string segment(rest.substr(0, rest.find('/')));
+    const bool is_name = pattern.segments.size() % 2 == 1;
+    if (segment == "-" && is_name) {
+      if (!any) pattern.prefix = ParentFqn(concrete + "/x");
+      any = true;
+    }
+    concrete += (concrete.empty() ? "" : "/") + (segment == "-" && is_name ? "x" : segment);
+    pattern.segments.push_back(segment);
+    if (segment.size() == rest.size() || concrete.size() > 1024) break;
+    rest.remove_prefix(segment.size() + 1);
+  }
+  const auto fqn = ParseFqn(concrete);
+  if (!fqn.ok() || fqn->kind != kind) {
+    return InvalidArgument("BAD_FQN", "\"{}\" is not the full name of a {}", text.substr(0, 512), Info(kind).name);
+  }
+  if (!any) pattern.prefix = std::string(text);
+  return pattern;
+}
+
 std::string AccessBindingsFqn(std::string_view resource) { return std::string(resource).append(kBindings); }
 
 std::string ParentFqn(std::string_view fqn) {

@@ -138,6 +138,65 @@ TEST(Validate, CollectsEveryViolation) {
                                           "spec.externalServers[3].port", "spec.externalServers[3].clusters"));
 }
 
+TEST(Validate, RefusesWhatATerminalWouldObeyInEveryText) {
+  const auto good = From<v2::Gateway>(Gateway("rules { direct_response { status: 200 body: 'a\\nb' } }"));
+  EXPECT_THAT(Wrong(good), IsEmpty());
+  for (const char* bad : {"\x1b[31m", "\r", "\x7f", "\xc2\x9b", "\xe2\x80\xae", "\xe2\x80\xa8"}) {
+    auto gateway = good;
+    v2::Metadata& metadata = *gateway.mutable_metadata();
+    metadata.set_display_name(std::string("a") + bad);
+    metadata.set_description(std::string("a\n\tb") + bad);
+    (*metadata.mutable_annotations())["team"] = std::string("a\nb") + bad;
+    gateway.mutable_spec()->mutable_http(0)->mutable_routing()->mutable_rules(0)->mutable_direct_response()->set_body(
+        bad);
+    EXPECT_THAT(Wrong(gateway), ElementsAre("metadata.displayName", "metadata.description", "metadata.annotations.team",
+                                            "spec.http[0].routing.rules[0].directResponse.body"))
+        << bad;
+  }
+  auto lines = good;
+  lines.mutable_metadata()->set_display_name("two\nlines");
+  lines.mutable_metadata()->set_description("two\nlines");
+  EXPECT_THAT(Wrong(lines), ElementsAre("metadata.displayName"));
+}
+
+TEST(Fqn, TellsBindingsByTheirPlaceNotByTheWord) {
+  EXPECT_TRUE(IsAccessBindings("organizations/accessbindings/accessbindings"));
+  EXPECT_FALSE(IsAccessBindings("organizations/accessbindings"));
+  EXPECT_FALSE(IsAccessBindings("organizations/o/users/accessbindings"));
+  EXPECT_TRUE(IsAccessBindings("organizations/o/users/accessbindings/accessbindings"));
+  EXPECT_EQ(ParentFqn("organizations/o/users/accessbindings"), "organizations/o");
+  EXPECT_EQ(LastName("organizations/o/users/accessbindings"), "accessbindings");
+  for (const KindInfo& kind : Kinds()) {
+    const std::string word(kind.collection);
+    for (const std::string& text :
+         {"organizations/" + word, "organizations/o/tenants/" + word, "organizations/" + word + "/clusters/" + word}) {
+      ASSERT_TRUE(ParseFqn(text).ok()) << text;
+      EXPECT_EQ(ParseFqn(text)->name, word);
+      EXPECT_EQ(ParseFqn(AccessBindingsFqn(text))->parent, text);
+    }
+  }
+}
+
+TEST(Fqn, PatternsNameAnyOfALevel) {
+  const auto all = ParseFqnPattern(Kind::kWorkspace, "organizations/o/tenants/-/workspaces/w");
+  ASSERT_TRUE(all.ok());
+  EXPECT_EQ(all->prefix, "organizations/o");
+  EXPECT_TRUE(all->Matches("organizations/o/tenants/t/workspaces/w"));
+  EXPECT_FALSE(all->Matches("organizations/o/tenants/t/workspaces/v"));
+  EXPECT_FALSE(all->Matches("organizations/o/tenants/t/workspaces/w/gatewaygroups/g"));
+  EXPECT_FALSE(all->Matches("organizations/o/tenants/t"));
+  EXPECT_FALSE(all->Matches("organizations/p/tenants/t/workspaces/w"));
+  EXPECT_EQ(ParseFqnPattern(Kind::kTenant, "organizations/-/tenants/-")->prefix, "");
+  const auto one = ParseFqnPattern(Kind::kTenant, "organizations/o/tenants/t");
+  EXPECT_EQ(one->prefix, "organizations/o/tenants/t");
+  EXPECT_TRUE(one->Matches(one->prefix));
+  for (const char* bad : {"", "-", "organizations", "-/o", "organizations/o/-/t", "organizations/o/tenants/--",
+                          "organizations/o", "organizations/o/tenants/-/", "organizations//tenants/t"}) {
+    EXPECT_EQ(ParseFqnPattern(Kind::kTenant, bad).error().reason, "BAD_FQN") << bad;
+  }
+  EXPECT_FALSE(ParseFqnPattern(Kind::kTenant, std::string(100'000, '/')).ok());
+}
+
 TEST(Validate, SaysWhenOnlyUnservedFeaturesAreInTheWay) {
   auto gateway = From<v2::Tier1Gateway>(kTier1);
   gateway.mutable_spec()->mutable_external_servers(0)->mutable_tls()->set_mode(v2::ServerTls::SIMPLE);

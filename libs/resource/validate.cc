@@ -18,6 +18,7 @@
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
+#include "libs/resource/texts.h"
 
 namespace weir::resource {
 namespace {
@@ -368,6 +369,7 @@ bool CheckAs(const google::protobuf::Message& resource, Checker& checker) {
 }  // namespace
 
 void Validate(const google::protobuf::Message& resource, std::vector<FieldViolation>& violations) {
+  CheckTexts(resource, violations);
   Checker checker(violations);
   checker.Metadata(MetadataOf(resource), KindOf(resource)->kind != Kind::kAccessBindings);
   CheckAs<v2::Organization>(resource, checker) || CheckAs<v2::Workspace>(resource, checker) ||

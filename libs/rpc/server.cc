@@ -1,6 +1,8 @@
 #include "libs/rpc/server.h"
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/auth_metadata_processor.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
@@ -102,11 +104,60 @@ Result<std::shared_ptr<grpc::ServerCredentials>> FixedServerTls(const ServerTls&
   return credentials;
 }
 
-void ApplyDefaults(grpc::ServerBuilder& builder) {
-  builder.SetMaxReceiveMessageSize(64 << 20);
+namespace {
+
+std::string_view TokenOf(std::string_view authorization) {
+  constexpr std::string_view kScheme = "bearer ";
+  if (authorization.size() <= kScheme.size()) return {};
+  for (size_t i = 0; i < kScheme.size(); ++i) {
+    const char c = authorization[i];
+    if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c) != kScheme[i]) return {};
+  }
+  return authorization.substr(kScheme.size());
+}
+
+class Admission : public grpc::AuthMetadataProcessor {
+ public:
+  explicit Admission(std::function<Status(const CallHead&)> admit) : admit_(std::move(admit)) {}
+  bool IsBlocking() const override { return false; }
+  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* peer, OutputMetadata* /*consumed*/,
+                       OutputMetadata* /*response*/) override {
+    const auto value = [&](const char* key) {
+      const auto found = metadata.find(key);
+      return found == metadata.end() ? std::string_view()
+                                     : std::string_view(found->second.data(), found->second.size());
+    };
+    CallHead head;
+    head.path = value(":path");
+    head.token = TokenOf(value("authorization"));
+    head.certificate = peer != nullptr && peer->IsPeerAuthenticated();
+    const Status admitted = admit_(head);
+    if (admitted.ok()) return grpc::Status::OK;
+    // Details do not get through here, so the reason travels in the message.
+    const Error& error = admitted.error();
+    return {static_cast<grpc::StatusCode>(error.code), fmt::format("{}: {}", error.reason, error.message)};
+  }
+
+ private:
+  const std::function<Status(const CallHead&)> admit_;
+};
+
+}  // namespace
+
+void AdmitCalls(grpc::ServerCredentials& credentials, std::function<Status(const CallHead&)> admit) {
+  credentials.SetAuthMetadataProcessor(std::make_shared<Admission>(std::move(admit)));
+}
+
+void ApplyDefaults(grpc::ServerBuilder& builder, const ServerBounds& bounds) {
+  builder.SetMaxReceiveMessageSize(bounds.max_message);
   builder.SetMaxSendMessageSize(64 << 20);
+  grpc::ResourceQuota quota;
+  quota.Resize(bounds.memory);
+  builder.SetResourceQuota(quota);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, bounds.handshake_seconds * 1000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, bounds.idle_seconds * 1000);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, bounds.streams);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -127,15 +178,25 @@ std::string Metadata(const grpc::ServerContextBase& context, const std::string& 
   return found == all.end() ? "" : std::string(found->second.data(), found->second.size());
 }
 
-std::string BearerToken(const grpc::ServerContextBase& context) {
-  constexpr std::string_view kScheme = "bearer ";
-  const std::string value = Metadata(context, "authorization");
-  if (value.size() <= kScheme.size()) return "";
-  for (size_t i = 0; i < kScheme.size(); ++i) {
-    const char c = value[i] >= 'A' && value[i] <= 'Z' ? static_cast<char>(value[i] + 32) : value[i];
-    if (c != kScheme[i]) return "";
+std::string PeerAddress(std::string_view peer) {
+  if (!peer.starts_with("ipv4:") && !peer.starts_with("ipv6:")) return std::string(peer);
+  std::string text;
+  for (size_t i = 5; i < peer.size(); ++i) {  // "[::1]" comes percent-encoded.
+    if (peer.compare(i, 3, "%5B") == 0 || peer.compare(i, 3, "%5D") == 0) {
+      text.push_back(peer[i + 2] == 'B' ? '[' : ']');
+      i += 2;
+    } else {
+      text.push_back(peer[i]);
+    }
   }
-  return value.substr(kScheme.size());
+  const size_t colon = text.rfind(':');
+  if (colon != std::string::npos) text.resize(colon);
+  if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
+  return text;
+}
+
+std::string BearerToken(const grpc::ServerContextBase& context) {
+  return std::string(TokenOf(Metadata(context, "authorization")));
 }
 
 std::string RequestId(const grpc::ServerContextBase& context) {

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "libs/base/result.h"
 
@@ -46,12 +48,33 @@ class RotatingServerTls {
 // Credentials that never change (tests, short runs).
 Result<std::shared_ptr<grpc::ServerCredentials>> FixedServerTls(const ServerTls& tls);
 
-// Message limit 64 MiB, keepalive (ping each 10 s, dead after 5 s without an answer; clients may ping each 5 s,
-// also without calls), at most 1000 streams per connection, no SO_REUSEPORT (a port in use is an error, not a share).
-void ApplyDefaults(grpc::ServerBuilder& builder);
+// What is known of a call when its headers are here and no message of it has been read.
+struct CallHead {
+  std::string_view path;     // "/weir.v2.Tenants/GetTenant"
+  std::string_view token;    // Bearer token; "" = none.
+  bool certificate = false;  // The peer presented one that verified.
+};
+// Refuses calls by their headers, so that nobody's message is buffered before it is known who sends it. Runs on gRPC's
+// threads: in memory, fast. The caller sees code and "REASON: message" (FromGrpc takes it apart). Once per server,
+// before it is built.
+void AdmitCalls(grpc::ServerCredentials& credentials, std::function<Status(const CallHead&)> admit);
+
+// What all connections of one server may cost together, whoever they come from.
+struct ServerBounds {
+  int max_message = 64 << 20;  // Bytes of one received message.
+  size_t memory = 512 << 20;   // Of all buffers together; above, calls and connections are shed.
+  int handshake_seconds = 10;  // From accept to the end of the TLS handshake.
+  int idle_seconds = 300;      // A connection without calls is closed.
+  int streams = 1000;          // At once on one connection.
+};
+// Keepalive (ping each 10 s, dead after 5 s without an answer; clients may ping each 5 s, also without calls), no
+// SO_REUSEPORT (a port in use is an error, not a share), and the bounds.
+void ApplyDefaults(grpc::ServerBuilder& builder, const ServerBounds& bounds = {});
 
 // The verified URI SAN of the peer's certificate; "" = it presented none.
 std::string PeerSpiffeId(const grpc::ServerContextBase& context);
+// The peer's address without port: "192.0.2.1", "::1"; as gRPC says it when it is no TCP peer.
+std::string PeerAddress(std::string_view peer);
 // From "authorization: Bearer <token>"; "" = none.
 std::string BearerToken(const grpc::ServerContextBase& context);
 // Metadata value; "" = none.

@@ -2,6 +2,7 @@
 
 #include "api/weir/v2/error.pb.h"
 #include "google/rpc/status.pb.h"
+#include "libs/base/text.h"
 
 namespace weir::rpc {
 
@@ -9,18 +10,18 @@ grpc::Status ToGrpc(const Error& error, std::string_view request_id) {
   v2::ErrorBody body;
   body.set_code(std::string(CodeName(error.code)));
   body.set_reason(error.reason);
-  body.set_message(error.message);
+  body.set_message(ToUtf8(error.message));
   body.set_request_id(std::string(request_id));
   for (const FieldViolation& violation : error.violations) {
     auto* field = body.add_field_violations();
-    field->set_field(violation.field);
-    field->set_description(violation.description);
+    field->set_field(ToUtf8(violation.field));
+    field->set_description(ToUtf8(violation.description));
     field->set_line(violation.line);
     field->set_column(violation.column);
   }
   google::rpc::Status detail;
   detail.set_code(static_cast<int>(error.code));
-  detail.set_message(error.message);
+  detail.set_message(ToUtf8(error.message));
   detail.add_details()->PackFrom(body);
   return {static_cast<grpc::StatusCode>(error.code), error.message, detail.SerializeAsString()};
 }
@@ -43,6 +44,12 @@ Error FromGrpc(const grpc::Status& status) {
         error.violations.push_back({field.field(), field.description(), field.line(), field.column()});
       }
     }
+  }
+  // What AdmitCalls refused.
+  const size_t word = error.message.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ_");
+  if (error.reason.empty() && word != std::string::npos && word > 2 && error.message.compare(word, 2, ": ") == 0) {
+    error.reason = error.message.substr(0, word);
+    error.message.erase(0, word + 2);
   }
   if (error.reason.empty()) error.reason = fmt::format("RPC_{}", CodeName(error.code));
   return error;

@@ -13,7 +13,8 @@ namespace weir::rpc {
 grpc::Status ToGrpc(const Error& error, std::string_view request_id = "");
 grpc::Status ToGrpc(const Status& status, std::string_view request_id = "");
 
-// The way back; a peer that is not ours gives reason "RPC_<CODE>".
+// The way back; a message "REASON: text" without details is taken apart (AdmitCalls); a peer that is not ours gives
+// reason "RPC_<CODE>".
 Error FromGrpc(const grpc::Status& status);
 
 }  // namespace weir::rpc

@@ -2,15 +2,12 @@
 
 #include <argon2.h>
 
-#include <algorithm>
-
 #include "libs/base/ids.h"
 #include "libs/base/sha256.h"
 
 namespace weir::authn {
 namespace {
 
-constexpr size_t kMaxWatchedUsers = 10'000;
 constexpr size_t kSaltBytes = 16;
 constexpr size_t kHashBytes = 32;
 constexpr size_t kMaxPassword = 1024;
@@ -29,16 +26,12 @@ std::string Base64Url(std::string_view bytes) {
   return text;
 }
 
-class Turn {  // At a bounded number of hashes.
- public:
-  explicit Turn(std::counting_semaphore<16>& turns) : turns_(turns) { turns_.acquire(); }
-  ~Turn() { turns_.release(); }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
+constexpr std::chrono::seconds kBusyFor(1);
 
- private:
-  std::counting_semaphore<16>& turns_;
-};
+Error Busy(Duration* retry_after) {
+  if (retry_after != nullptr) *retry_after = kBusyFor;
+  return ResourceExhausted("SIGN_IN_BUSY", "too many passwords are being checked; try again in a second");
+}
 
 Result<std::string> Argon2id(const PasswordCost& cost, std::string_view password) {
   const std::string salt = RandomBytes(kSaltBytes);
@@ -53,60 +46,39 @@ Result<std::string> Argon2id(const PasswordCost& cost, std::string_view password
 }  // namespace
 
 Authn::Authn(store::Store& store, Options options)
-    : store_(store), options_(options), hashing_(std::clamp(options.parallel_hashes, 1, 16)) {
+    : store_(store),
+      options_(options),
+      hashing_(options.hashing),
+      attempts_(options.failures_per_minute, options.source_failures_per_minute, *options.clock) {
   auto unknown = Argon2id(options_.cost, RandomHex(16));
   if (unknown.ok()) unknown_user_hash_ = std::move(unknown).value();
 }
 
-bool Authn::Verify(const std::string& encoded, std::string_view password) const {
-  const Turn turn(hashing_);
-  return argon2id_verify(encoded.c_str(), password.data(), password.size()) == ARGON2_OK;
-}
-
-bool Authn::Limited(const std::string& fqn) {
-  std::lock_guard lock(mutex_);
-  const auto found = failures_.find(fqn);
-  if (found == failures_.end()) return false;
-  const MonoTime since = options_.clock->Now() - std::chrono::minutes(1);
-  std::erase_if(found->second, [&](MonoTime at) { return at <= since; });
-  if (found->second.empty()) {
-    failures_.erase(found);
-    return false;
-  }
-  return found->second.size() >= static_cast<size_t>(options_.failures_per_minute);
-}
-
-void Authn::NoteFailure(const std::string& fqn) {
-  std::lock_guard lock(mutex_);
-  if (failures_.size() >= kMaxWatchedUsers && !failures_.contains(fqn)) {
-    const auto oldest = std::min_element(failures_.begin(), failures_.end(), [](const auto& a, const auto& b) {
-      return a.second.back() < b.second.back();
-    });
-    failures_.erase(oldest);
-  }
-  failures_[fqn].push_back(options_.clock->Now());
-}
-
-Result<Login> Authn::LogIn(std::string_view organization, std::string_view user, std::string_view password) {
+Result<Login> Authn::LogIn(std::string_view organization, std::string_view user, std::string_view password,
+                           std::string_view source, Duration* retry_after) {
   const std::string fqn = fmt::format("organizations/{}/users/{}", organization, user);
   const auto refused = [] {
     return Unauthenticated("BAD_CREDENTIALS", "the user is unknown or the password is wrong");
   };
   if (fqn.size() > 512 || password.size() > kMaxPassword) return refused();
-  if (Limited(fqn)) {
-    return ResourceExhausted("TOO_MANY_ATTEMPTS", "too many failed sign-ins of this user; try again in a minute");
+  // Counted before the hash and forgiven after it: many at once get no more tries than one after the other.
+  if (const auto wait = attempts_.Begin(fqn, source)) {
+    if (retry_after != nullptr) *retry_after = *wait;
+    return ResourceExhausted("TOO_MANY_ATTEMPTS", "too many failed sign-ins from where you are; try again in {} s",
+                             std::chrono::ceil<std::chrono::seconds>(*wait).count());
+  }
+  const auto turn = hashing_.Take(source);
+  if (!turn) {
+    attempts_.Withdraw(fqn, source);
+    return Busy(retry_after);
   }
   const store::ViewPtr view = store_.Read();
   const store::ResourcePtr resource = view->Get(fqn);
   const store::Credential* credential = resource ? view->FindCredential(resource->uid) : nullptr;
-  // Counted before the hash and forgiven after it: many at once get no more tries than one after the other.
-  NoteFailure(fqn);
-  const bool right = Verify(credential == nullptr ? unknown_user_hash_ : credential->hash, password);
+  const std::string& hash = credential == nullptr ? unknown_user_hash_ : credential->hash;
+  const bool right = argon2id_verify(hash.c_str(), password.data(), password.size()) == ARGON2_OK;
   if (!right || credential == nullptr) return refused();
-  {
-    std::lock_guard lock(mutex_);
-    failures_.erase(fqn);
-  }
+  attempts_.Forgive(fqn, source);
   Login login;
   login.token = Base64Url(RandomBytes(32));
   login.principal = {fqn, resource->uid};
@@ -143,11 +115,12 @@ Status Authn::LogOut(std::string_view token) {
   return store_.Write([&](store::Txn& txn) -> Status { return txn.DeleteSession(hash); });
 }
 
-Result<std::string> Authn::HashPassword(std::string_view password) const {
+Result<std::string> Authn::HashPassword(std::string_view password, std::string_view source) const {
   if (password.size() < kMinPassword || password.size() > kMaxPassword) {
     return InvalidArgument("PASSWORD_LENGTH", "a password has {} to {} bytes", kMinPassword, kMaxPassword);
   }
-  const Turn turn(hashing_);
+  const auto turn = hashing_.Take(source);
+  if (!turn) return Busy(nullptr);
   return Argon2id(options_.cost, password);
 }
 

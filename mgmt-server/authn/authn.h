@@ -1,16 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <semaphore>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
+#include "mgmt-server/authn/attempts.h"
+#include "mgmt-server/authn/hash_turns.h"
 #include "mgmt-server/authn/principal.h"
 #include "mgmt-server/store/store.h"
 
@@ -25,8 +22,9 @@ struct PasswordCost {
 struct Options {
   PasswordCost cost;
   Duration session_lifetime = std::chrono::hours(12);
-  int failures_per_minute = 10;  // Of one user; then RESOURCE_EXHAUSTED until the oldest is a minute old.
-  int parallel_hashes = 2;       // 1 to 16; more wait. Bounds memory and CPU of a flood of logins.
+  size_t failures_per_minute = 10;         // Of one user from one source.
+  size_t source_failures_per_minute = 60;  // Of all users together from one source.
+  HashTurns::Bounds hashing;
   const Clock* clock = &Clock::Real();
 };
 
@@ -41,33 +39,30 @@ class Authn {
  public:
   Authn(store::Store& store, Options options);
 
-  // UNAUTHENTICATED BAD_CREDENTIALS whether the user is unknown or the password wrong, after the same work;
-  // RESOURCE_EXHAUSTED TOO_MANY_ATTEMPTS, known user or not. Slow on purpose (a memory-hard hash).
-  Result<Login> LogIn(std::string_view organization, std::string_view user, std::string_view password);
+  // `source`: the caller's address, by SourceOf. UNAUTHENTICATED BAD_CREDENTIALS whether the user is unknown or the
+  // password wrong, after the same work; RESOURCE_EXHAUSTED TOO_MANY_ATTEMPTS, known user or not, or SIGN_IN_BUSY: both
+  // set `retry_after` (may be null). Slow on purpose (a memory-hard hash).
+  Result<Login> LogIn(std::string_view organization, std::string_view user, std::string_view password,
+                      std::string_view source, Duration* retry_after = nullptr);
   // Who a token speaks for. UNAUTHENTICATED BAD_TOKEN: unknown, expired, or its user is gone. In memory, fast.
   Result<Principal> Authenticate(std::string_view token) const;
   // Nothing happens when there is no such session.
   Status LogOut(std::string_view token);
 
-  // INVALID_ARGUMENT PASSWORD_LENGTH outside 12 to 1024 bytes. Slow; call it before Store::Write and pass the result
-  // on.
-  Result<std::string> HashPassword(std::string_view password) const;
+  // INVALID_ARGUMENT PASSWORD_LENGTH outside 12 to 1024 bytes; RESOURCE_EXHAUSTED SIGN_IN_BUSY. `source`: who asks, ""
+  // = the server itself. Slow; call it before Store::Write and pass the result on.
+  Result<std::string> HashPassword(std::string_view password, std::string_view source = "") const;
   // Stores a hash and ends every session of the user. Inside a write.
   static Status SetPassword(store::Txn& txn, const std::string& user_uid, std::string hash);
   // Password and sessions of a user that is deleted. Inside the same write as the deletion.
   static Status ForgetUser(store::Txn& txn, std::string_view user_uid);
 
  private:
-  bool Verify(const std::string& encoded, std::string_view password) const;
-  bool Limited(const std::string& fqn);
-  void NoteFailure(const std::string& fqn);
-
   store::Store& store_;
   const Options options_;
-  mutable std::counting_semaphore<16> hashing_;
+  mutable HashTurns hashing_;
   std::string unknown_user_hash_;  // Verified against when the user is unknown, so that both take the same time.
-  std::mutex mutex_;
-  std::map<std::string, std::vector<MonoTime>, std::less<>> failures_;  // Bounded; oldest users go first.
+  Attempts attempts_;
 };
 
 }  // namespace weir::authn

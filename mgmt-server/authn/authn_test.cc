@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
+#include <thread>
+
 #include "libs/base/file.h"
 #include "mgmt-server/authn/administrator.h"
 #include "mgmt-server/authz/authz.h"
@@ -10,6 +13,8 @@
 
 namespace weir::authn {
 namespace {
+
+constexpr char kHere[] = "192.0.2.1";
 
 class AuthnTest : public testing::Test {
  protected:
@@ -27,8 +32,8 @@ class AuthnTest : public testing::Test {
     options.clock = &clock;
     return options;
   }
-  std::string Try(const std::string& user, const std::string& password) {
-    const auto login = authn_.LogIn("demo-org", user, password);
+  std::string Try(const std::string& user, const std::string& password, const std::string& source = kHere) {
+    const auto login = authn_.LogIn("demo-org", user, password, source);
     return login.ok() ? "" : login.error().reason;
   }
 
@@ -49,14 +54,14 @@ TEST_F(AuthnTest, TheFirstStartMakesOneAdministratorAndWritesThePasswordForItsOw
   ASSERT_TRUE(again.ok());
   EXPECT_FALSE(again->created);
   EXPECT_EQ(Try("admin", password_), "") << "the second start changed the password";
-  const auto login = authn_.LogIn("demo-org", "admin", password_);
+  const auto login = authn_.LogIn("demo-org", "admin", password_, kHere);
   EXPECT_TRUE(authz::Authorize(*store_->Read(), login->principal, authz::Right::kCreate, "").ok());
   EXPECT_TRUE(
       authz::Authorize(*store_->Read(), login->principal, authz::Right::kSetPolicy, "organizations/demo-org").ok());
 }
 
 TEST_F(AuthnTest, ATokenSpeaksForItsUserUntilItExpires) {
-  const auto login = authn_.LogIn("demo-org", "admin", password_);
+  const auto login = authn_.LogIn("demo-org", "admin", password_, kHere);
   ASSERT_TRUE(login.ok());
   EXPECT_EQ(login->token.size(), 43u);
   EXPECT_EQ(authn_.Authenticate(login->token)->fqn, administrator_.user_fqn);
@@ -66,15 +71,15 @@ TEST_F(AuthnTest, ATokenSpeaksForItsUserUntilItExpires) {
   EXPECT_TRUE(authn_.Authenticate(login->token).ok());
   clock_.Advance(std::chrono::seconds(1));
   EXPECT_FALSE(authn_.Authenticate(login->token).ok());
-  ASSERT_TRUE(authn_.LogIn("demo-org", "admin", password_).ok());
+  ASSERT_TRUE(authn_.LogIn("demo-org", "admin", password_, kHere).ok());
   int sessions = 0;
   store_->Read()->ForEachSession([&](const store::Session&) { ++sessions; });
   EXPECT_EQ(sessions, 1) << "expired sessions are swept at the next sign-in";
 }
 
 TEST_F(AuthnTest, LoggingOutEndsThatSessionOnly) {
-  const auto one = authn_.LogIn("demo-org", "admin", password_);
-  const auto two = authn_.LogIn("demo-org", "admin", password_);
+  const auto one = authn_.LogIn("demo-org", "admin", password_, kHere);
+  const auto two = authn_.LogIn("demo-org", "admin", password_, kHere);
   ASSERT_TRUE(authn_.LogOut(one->token).ok());
   EXPECT_TRUE(authn_.LogOut("unknown").ok());
   EXPECT_FALSE(authn_.Authenticate(one->token).ok());
@@ -82,8 +87,8 @@ TEST_F(AuthnTest, LoggingOutEndsThatSessionOnly) {
 }
 
 TEST_F(AuthnTest, UnknownUsersAndWrongPasswordsGetOneAnswer) {
-  const auto wrong = authn_.LogIn("demo-org", "admin", "wrong");
-  const auto unknown = authn_.LogIn("demo-org", "nobody", "wrong");
+  const auto wrong = authn_.LogIn("demo-org", "admin", "wrong", kHere);
+  const auto unknown = authn_.LogIn("demo-org", "nobody", "wrong", kHere);
   EXPECT_EQ(wrong.error().ToString(), unknown.error().ToString());
   EXPECT_EQ(wrong.error().reason, "BAD_CREDENTIALS");
 }
@@ -99,7 +104,7 @@ TEST_F(AuthnTest, UnknownUsersCostTheSameWork) {
     auto quickest = std::chrono::steady_clock::duration::max();
     for (int i = 0; i < 7; ++i) {
       const auto start = std::chrono::steady_clock::now();
-      EXPECT_FALSE(slow.LogIn("demo-org", user, "wrong").ok());
+      EXPECT_FALSE(slow.LogIn("demo-org", user, "wrong", kHere).ok());
       quickest = std::min(quickest, std::chrono::steady_clock::now() - start);
     }
     return std::chrono::duration<double>(quickest).count();
@@ -110,20 +115,111 @@ TEST_F(AuthnTest, UnknownUsersCostTheSameWork) {
   EXPECT_LT(unknown, known * 2);
 }
 
-TEST_F(AuthnTest, TenFailuresOfAUserWithinAMinuteAreEnough) {
+TEST_F(AuthnTest, TenFailuresOfAUserFromOneSourceWithinAMinuteAreEnough) {
   for (const std::string user : {"admin", "nobody"}) {
     for (int i = 0; i < 10; ++i) EXPECT_EQ(Try(user, "wrong"), "BAD_CREDENTIALS");
     EXPECT_EQ(Try(user, "wrong"), "TOO_MANY_ATTEMPTS");
   }
   EXPECT_EQ(Try("admin", password_), "TOO_MANY_ATTEMPTS");
   EXPECT_EQ(Try("other", "wrong"), "BAD_CREDENTIALS");
+  EXPECT_EQ(Try("admin", password_, "192.0.2.2"), "") << "a stranger elsewhere locks nobody out";
+  EXPECT_EQ(Try("admin", password_), "TOO_MANY_ATTEMPTS") << "and is not forgiven by a success elsewhere";
   clock_.Advance(std::chrono::seconds(61));
   EXPECT_EQ(Try("admin", password_), "");
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Try("admin", "wrong"), "BAD_CREDENTIALS") << "a success forgives";
 }
 
+TEST_F(AuthnTest, ManyAtOnceGetExactlyTheAllowedTries) {
+  Options options = Cheap(clock_);
+  options.hashing = {.parallel = 8, .waiting = 64, .per_source = 64};
+  Authn authn(*store_, options);
+  std::atomic<int> tried{0}, refused{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 40; ++i) {
+    threads.emplace_back([&] {
+      const auto login = authn.LogIn("demo-org", "admin", "wrong", kHere);
+      if (login.error().reason == "BAD_CREDENTIALS") ++tried;
+      if (login.error().reason == "TOO_MANY_ATTEMPTS") ++refused;
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(tried, 10);
+  EXPECT_EQ(refused, 30);
+}
+
+TEST_F(AuthnTest, ASourceThatTriesManyUsersIsSlowedDownWithoutHarmToOthers) {
+  for (int i = 0; i < 60; ++i) EXPECT_EQ(Try("user" + std::to_string(i), "wrong"), "BAD_CREDENTIALS");
+  Duration wait{};
+  clock_.Advance(std::chrono::seconds(20));
+  const auto login = authn_.LogIn("demo-org", "admin", password_, kHere, &wait);
+  EXPECT_EQ(login.error().reason, "TOO_MANY_ATTEMPTS");
+  EXPECT_EQ(wait, std::chrono::seconds(40));
+  EXPECT_EQ(Try("admin", password_, "192.0.2.2"), "");
+  clock_.Advance(wait);
+  EXPECT_EQ(Try("admin", password_), "");
+}
+
+TEST_F(AuthnTest, WhoComesWhenNobodyHasTimeIsSentAwayAndNotCounted) {
+  Options options = Cheap(clock_);
+  options.hashing = {.parallel = 0, .waiting = 0, .per_source = 8};
+  Authn authn(*store_, options);
+  for (int i = 0; i < 20; ++i) {
+    Duration wait{};
+    const auto login = authn.LogIn("demo-org", "admin", password_, kHere, &wait);
+    EXPECT_EQ(login.error().reason, "SIGN_IN_BUSY");
+    EXPECT_EQ(wait, std::chrono::seconds(1));
+  }
+  EXPECT_EQ(authn.HashPassword("correct horse battery").error().reason, "SIGN_IN_BUSY");
+}
+
+TEST(HashTurns, AreBoundedAndOneSourceCannotTakeAll) {
+  HashTurns turns({.parallel = 4, .waiting = 1, .per_source = 2});
+  const auto one = turns.Take("a");
+  const auto two = turns.Take("a");
+  ASSERT_TRUE(one && two);
+  EXPECT_FALSE(turns.Take("a"));
+  std::optional<HashTurns::Turn> other = turns.Take("b");
+  const auto self = turns.Take("");
+  EXPECT_TRUE(other && self);
+  std::atomic<bool> done{false};
+  std::thread waiting([&] {
+    EXPECT_TRUE(turns.Take("c"));
+    done = true;
+  });
+  while (turns.waiting() == 0) std::this_thread::yield();
+  EXPECT_FALSE(turns.Take("d")) << "nobody waits beyond the bound";
+  EXPECT_FALSE(turns.Take(""));
+  EXPECT_FALSE(done);
+  other.reset();
+  waiting.join();
+  EXPECT_TRUE(turns.Take("b"));
+}
+
+TEST(Attempts, WithdrawnOnesDoNotCountAndOldOnesAreForgotten) {
+  ManualClock clock;
+  Attempts attempts(2, 100, clock);
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_FALSE(attempts.Begin("u", "s"));
+    attempts.Withdraw("u", "s");
+  }
+  EXPECT_FALSE(attempts.Begin("u", "s"));
+  EXPECT_FALSE(attempts.Begin("u", "s"));
+  EXPECT_TRUE(attempts.Begin("u", "s"));
+  for (int i = 0; i < 20'000; ++i) EXPECT_FALSE(attempts.Begin("u", std::to_string(i)));
+  EXPECT_FALSE(attempts.Begin("u", "s")) << "the table is bounded";
+}
+
+TEST(Sources, AreAddressesOfFourAndNetworksOfSix) {
+  EXPECT_EQ(SourceOf("192.0.2.7"), "192.0.2.7");
+  EXPECT_EQ(SourceOf("::ffff:192.0.2.7"), "192.0.2.7");
+  EXPECT_EQ(SourceOf("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+  EXPECT_EQ(SourceOf("2001:db8:1:2::1"), "2001:db8:1:2::/64");
+  EXPECT_EQ(SourceOf("fe80::1%eth0"), "fe80::/64");
+  EXPECT_EQ(SourceOf(""), "");
+}
+
 TEST_F(AuthnTest, SettingAPasswordEndsEverySessionOfTheUser) {
-  const auto login = authn_.LogIn("demo-org", "admin", password_);
+  const auto login = authn_.LogIn("demo-org", "admin", password_, kHere);
   EXPECT_EQ(authn_.HashPassword("short").error().reason, "PASSWORD_LENGTH");
   EXPECT_EQ(authn_.HashPassword(std::string(1025, 'x')).error().reason, "PASSWORD_LENGTH");
   const auto hash = authn_.HashPassword("correct horse battery");
@@ -137,7 +233,7 @@ TEST_F(AuthnTest, SettingAPasswordEndsEverySessionOfTheUser) {
 }
 
 TEST_F(AuthnTest, TheTokenIsNowhereInTheStore) {
-  const auto login = authn_.LogIn("demo-org", "admin", password_);
+  const auto login = authn_.LogIn("demo-org", "admin", password_, kHere);
   for (const char* file : {"/weir.db", "/weir.db-wal"}) {
     const auto bytes = ReadFile(store_.folder() + file);
     ASSERT_TRUE(bytes.ok());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libs/resource/kinds.h"
 #include "mgmt-server/authz/nodes.h"
 
 namespace weir::authz {
@@ -10,10 +11,9 @@ namespace {
 using store::StoredResource;
 using store::View;
 
-// The resource a name is about: /accessbindings belongs to its owner.
-std::string_view Subject(std::string_view fqn) {
-  if (fqn.ends_with(kBindingsSuffix)) fqn.remove_suffix(kBindingsSuffix.size());
-  return fqn;
+// The resource a name is about: bindings belong to their owner.
+std::string Subject(std::string_view fqn) {
+  return resource::IsAccessBindings(fqn) ? resource::ParentFqn(fqn) : std::string(fqn);
 }
 
 std::string NodeOf(const View& view, std::string_view fqn) {
@@ -58,9 +58,9 @@ Error Lacking(Right right, std::string_view fqn) {
 }
 
 // A missing name costs what an unreadable one does: two decisions, on the nearest thing above it that exists.
-std::string NearestNode(const View& view, std::string_view fqn) {
+std::string NearestNode(const View& view, std::string fqn) {
   while (!fqn.empty()) {
-    fqn = ParentFqn(fqn);
+    fqn = resource::ParentFqn(fqn);
     std::string node = NodeOf(view, fqn);
     if (!node.empty()) return node;
   }
@@ -108,7 +108,7 @@ Result<const Role*> FindRole(std::string_view name) {
 Error Missing(std::string_view fqn) { return NotFound("RESOURCE_MISSING", "{} does not exist", fqn); }
 
 Result<Decision> Authorize(const View& view, const authn::Principal& principal, Right right, std::string_view fqn) {
-  const std::string_view subject = Subject(fqn);
+  const std::string subject = Subject(fqn);
   std::string node = NodeOf(view, subject);
   const bool exists = !node.empty();
   if (!exists) node = NearestNode(view, subject);
@@ -125,6 +125,20 @@ bool Allowed(const View& view, const authn::Principal& principal, Right right, c
   const std::string owner =
       resource.kind == kBindingsKind ? NodeOf(view, Subject(resource.fqn)) : ObjectNode(resource.uid);
   return view.graph().Decide(UserNode(principal.uid), RightName(right), owner);
+}
+
+bool SeesBelow(const View& view, const authn::Principal& principal, std::string_view fqn) {
+  const ngac::Node* user = view.graph().Get(UserNode(principal.uid));
+  if (user == nullptr) return false;
+  for (const ngac::NodeId container : user->containers) {
+    const ngac::Node* node = view.graph().Get(container);
+    if (node == nullptr || !node->name.starts_with("b:")) continue;
+    const store::ResourcePtr owner = view.GetByUid(ParseBindingNode(node->name).first);
+    if (owner != nullptr && resource::IsAtOrBelow(owner->fqn, fqn) && Allowed(view, principal, Right::kRead, *owner)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace weir::authz

@@ -45,6 +45,9 @@ Result<Decision> Authorize(const store::View& view, const authn::Principal& prin
 // The same without words: for lists. False for what has no node.
 bool Allowed(const store::View& view, const authn::Principal& principal, Right right,
              const store::StoredResource& resource);
+// Whether a role was given to the principal at `fqn` or below it: then lists of it show what that role shows, and are
+// not refused. Costs what the principal has of roles.
+bool SeesBelow(const store::View& view, const authn::Principal& principal, std::string_view fqn);
 // What Authorize answers for a missing resource; for handlers that find out later.
 Error Missing(std::string_view fqn);
 

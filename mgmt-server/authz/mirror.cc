@@ -3,6 +3,7 @@
 #include <set>
 
 #include "api/weir/v2/access_bindings.pb.h"
+#include "libs/resource/kinds.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/authz/nodes.h"
 
@@ -17,8 +18,7 @@ using Bindings = std::map<std::string, std::set<std::string>>;
 constexpr size_t kMaxSubjects = 10'000;  // In all bindings of one resource.
 
 std::string OwnerFqn(std::string_view fqn) {
-  if (fqn.ends_with(kBindingsSuffix)) fqn.remove_suffix(kBindingsSuffix.size());
-  return std::string(fqn);
+  return resource::IsAccessBindings(fqn) ? resource::ParentFqn(fqn) : std::string(fqn);
 }
 
 Result<Bindings> ToBindings(const v2::AccessBindings& message) {
@@ -136,11 +136,6 @@ Result<BindingsChange> Change(Txn& txn, const authn::Principal& principal, const
   return change;
 }
 
-bool IsAtOrBelow(std::string_view fqn, std::string_view ancestor) {
-  return !ancestor.empty() && fqn.starts_with(ancestor) &&
-         (fqn.size() == ancestor.size() || fqn[ancestor.size()] == '/');
-}
-
 Status RemoveUserEverywhere(Txn& txn, const store::StoredResource& user, std::string_view going) {
   const ngac::Node* found = txn.graph().Get(UserNode(user.uid));
   if (found == nullptr) return {};
@@ -162,7 +157,7 @@ Status RemoveUserEverywhere(Txn& txn, const store::StoredResource& user, std::st
     WEIR_ASSIGN(Bindings stored, Stored(txn.view(), owner->fqn));
     stored[std::string(role)].erase(user.fqn);
     const bool last = role == "rbac/admin" && stored[std::string(role)].empty() && IsOrganization(owner->fqn);
-    if (last && !IsAtOrBelow(owner->fqn, going)) {
+    if (last && (going.empty() || !resource::IsAtOrBelow(owner->fqn, going))) {
       return FailedPrecondition("LAST_ADMIN", "{} would be left without an administrator", owner->fqn);
     }
     WEIR_TRY(PutBindings(txn, owner->fqn, stored));
@@ -180,7 +175,7 @@ Status LayRoots(Txn& txn) {
 }
 
 Status OnCreate(Txn& txn, const store::StoredResource& resource, const authn::Principal& creator) {
-  const std::string_view parent_fqn = ParentFqn(resource.fqn);
+  const std::string parent_fqn = weir::resource::ParentFqn(resource.fqn);
   const store::ResourcePtr parent = txn.Get(parent_fqn);
   if (!parent_fqn.empty() && !parent) return Missing(parent_fqn);
   const std::string node = ObjectNode(resource.uid);

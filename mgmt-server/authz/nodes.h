@@ -24,14 +24,4 @@ inline std::pair<std::string_view, std::string_view> ParseBindingNode(std::strin
   return {node.substr(0, colon), colon == std::string_view::npos ? std::string_view() : node.substr(colon + 1)};
 }
 
-// organizations/o/tenants/t -> organizations/o -> "".
-inline std::string_view ParentFqn(std::string_view fqn) {
-  for (int i = 0; i < 2; ++i) {
-    const size_t slash = fqn.rfind('/');
-    if (slash == std::string_view::npos) return {};
-    fqn = fqn.substr(0, slash);
-  }
-  return fqn;
-}
-
 }  // namespace weir::authz

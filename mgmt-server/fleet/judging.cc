@@ -169,9 +169,10 @@ v2::ClusterState Fleet::ClusterStateOf(std::string_view cluster) const {
   const store::ResourcePtr resource = view->Get(cluster);
   const store::ClusterFactsPtr facts = resource == nullptr ? nullptr : view->Facts(resource->uid);
   WallTime seen{};
+  state.set_connected(false);
+  state.set_workloads(facts == nullptr ? 0 : static_cast<int32_t>(facts->workloads.size()));
+  state.set_services(facts == nullptr ? 0 : static_cast<int32_t>(facts->services.size()));
   if (facts != nullptr) {
-    state.set_workloads(static_cast<int32_t>(facts->workloads.size()));
-    state.set_services(static_cast<int32_t>(facts->services.size()));
     state.set_agent_version(facts->agent_version);
     seen = facts->last_seen;
   }

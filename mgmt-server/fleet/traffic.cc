@@ -159,10 +159,10 @@ v2::HostTraffic TrafficOf(const Item& item, MonoTime now) {
     const auto health = item.set.health.find(share.cluster());
     cluster->set_can_serve(health == item.set.health.end() ? !share.drained() : health->second.can_serve());
     const auto counts = rates.clusters.find(share.cluster());
-    if (counts == rates.clusters.end() || rates.requests == 0) continue;
-    cluster->set_delivered(counts->second.requests / rates.requests);
-    cluster->set_requests_per_second(counts->second.requests / rates.seconds);
-    cluster->set_errors_per_second(counts->second.errors / rates.seconds);
+    const bool any = counts != rates.clusters.end() && rates.requests > 0;
+    cluster->set_delivered(any ? counts->second.requests / rates.requests : 0);
+    cluster->set_requests_per_second(any ? counts->second.requests / rates.seconds : 0);
+    cluster->set_errors_per_second(any ? counts->second.errors / rates.seconds : 0);
   }
   return answer;
 }

@@ -4,10 +4,13 @@
 #include <google/protobuf/message.h>
 #include <strings.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "api/weir/v2/error.pb.h"
 #include "libs/base/ids.h"
+#include "libs/base/text.h"
+#include "libs/codec/http1.h"
 #include "libs/document/document.h"
 #include "mgmt-server/services/call.h"
 
@@ -20,25 +23,55 @@ using google::protobuf::Reflection;
 
 constexpr const char* kJson = "application/json";
 
-std::string RequestId(const http::Request& request) {
-  const std::string_view given = request.Header("x-request-id");
+constexpr size_t kOpenBody = 16u << 10;  // Of a request that nobody vouches for.
+constexpr size_t kBody = 2u << 20;       // Documents of 1 MiB, escaped as a JSON string.
+
+std::string RequestId(std::string_view given) {
   const bool usable = !given.empty() && given.size() <= 128 &&
                       given.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
                           std::string_view::npos;
   return usable ? std::string(given) : NewUid();
 }
 
-std::string BearerToken(const http::Request& request) {
-  const std::string_view value = request.Header("authorization");
+std::string BearerToken(std::string_view value) {
   constexpr std::string_view kScheme = "bearer ";
   if (value.size() <= kScheme.size() || strncasecmp(value.data(), kScheme.data(), kScheme.size()) != 0) return "";
   return std::string(value.substr(value.find_first_not_of(' ', kScheme.size())));
 }
 
-// "\"v\"" -> "v". RFC 9110 8.8.3; a weak one cannot match for a write, so it keeps its W/ and fails.
-std::string EtagOf(std::string_view header) {
-  if (header.size() >= 2 && header.front() == '"' && header.back() == '"') header = header.substr(1, header.size() - 2);
-  return std::string(header);
+// "*" or a list of quoted etags (RFC 9110 section 13.1.1); bare ones are taken too. A weak one never matches for a
+// write, so it keeps its W/ and fails.
+std::vector<std::string> EtagsOf(std::string_view header) {
+  std::vector<std::string> etags;
+  while (!header.empty()) {
+    const size_t start = header.find_first_not_of(" \t,");
+    if (start == std::string_view::npos) break;
+    header.remove_prefix(start);
+    const bool quoted = header.front() == '"';
+    const size_t end = quoted ? header.find('"', 1) : header.find_first_of(" \t,");
+    if (quoted && end == std::string_view::npos) return {std::string(header)};
+    etags.emplace_back(quoted ? header.substr(1, end - 1) : header.substr(0, end));
+    header.remove_prefix(std::min(header.size(), end == std::string_view::npos ? end : end + (quoted ? 1 : 0)));
+  }
+  return etags;
+}
+
+// Of "application/json; charset=utf-8" (RFC 9110 section 8.3.1).
+bool IsJson(std::string_view media_type) {
+  const std::string_view type = media_type.substr(0, media_type.find_first_of("; \t"));
+  constexpr std::string_view kType = "application/json";
+  return type.size() == kType.size() && strncasecmp(type.data(), kType.data(), kType.size()) == 0;
+}
+
+// What every answer carries: it is for its caller only, and a browser that is led here runs and frames nothing. No
+// Strict-Transport-Security: it would bind every other port of this host name too.
+void Finish(http::Response& response, const std::string& request_id) {
+  response.headers.emplace_back("X-Request-Id", request_id);
+  response.headers.emplace_back("Cache-Control", "no-store");
+  response.headers.emplace_back("X-Content-Type-Options", "nosniff");
+  response.headers.emplace_back("X-Frame-Options", "DENY");
+  response.headers.emplace_back("Referrer-Policy", "no-referrer");
+  response.headers.emplace_back("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
 }
 
 Error Invalid(std::string field, std::string description) {
@@ -97,8 +130,9 @@ void ReadQuery(std::string_view query, const Route& route, const PathTemplate::B
     std::string value;
     const bool decoded = PercentDecode(pair.substr(0, equals), true, &name) &&
                          (equals == std::string_view::npos || PercentDecode(pair.substr(equals + 1), true, &value));
-    if (!decoded) {
-      violations.push_back({std::string(pair.substr(0, equals)), "the query has a broken % escape", 0, 0});
+    if (!decoded || !IsUtf8(name) || !IsUtf8(value)) {
+      violations.push_back(
+          {std::string(pair.substr(0, equals)), "the query has a broken % escape or is not UTF-8", 0, 0});
       continue;
     }
     const FieldDescriptor* field = route.body == "*" ? nullptr : FindField(message, name);
@@ -119,10 +153,9 @@ Message* MutableField(Message& message, const char* name) {
 }
 
 // The etag is one string wherever it stands: metadata.resourceVersion in the body, resourceVersion in the query, or
-// If-Match.
-Status ApplyIfMatch(std::string_view header, const Route& route, Message& request) {
+// If-Match, which may name several or any.
+Status ApplyIfMatch(std::string_view header, const Route& route, Message& request, services::CallContext& call) {
   if (header.empty()) return {};
-  const std::string etag = EtagOf(header);
   Message* holder = &request;
   if (!route.body.empty() && route.body != "*") {
     holder = MutableField(*MutableField(request, route.body.c_str()), "metadata");
@@ -130,9 +163,12 @@ Status ApplyIfMatch(std::string_view header, const Route& route, Message& reques
   const FieldDescriptor* field =
       holder == nullptr ? nullptr : holder->GetDescriptor()->FindFieldByName("resource_version");
   if (field == nullptr) return Invalid("If-Match", "is not understood here");
-  const std::string given = holder->GetReflection()->GetString(*holder, field);
-  if (!given.empty() && given != etag) return Invalid("If-Match", "differs from resourceVersion");
-  holder->GetReflection()->SetString(holder, field, etag);
+  call.if_match = EtagsOf(header);
+  if (call.if_match.empty()) return Invalid("If-Match", "names no version");
+  const std::string given = services::EtagText(holder->GetReflection()->GetString(*holder, field));
+  const bool fits = given.empty() || call.if_match.front() == "*" ||
+                    std::find(call.if_match.begin(), call.if_match.end(), given) != call.if_match.end();
+  if (!fits) return Invalid("If-Match", "differs from resourceVersion");
   return {};
 }
 
@@ -145,9 +181,18 @@ std::string ResourceVersion(const Message& message) {
   return field == nullptr ? "" : inner.GetReflection()->GetString(inner, field);
 }
 
-int StatusOf(const Error& error) {
+int StatusOf(const Error& error, const services::CallContext& call) {
   if (error.reason == "METHOD_NOT_ALLOWED") return 405;
+  if (error.reason == "DOCUMENT_TOO_LARGE") return 413;
+  if (error.reason == "ETAG_MISMATCH" && !call.if_match.empty()) return 412;
   return HttpStatus(error.code);
+}
+
+http::Response Rendered(const Message& answer) {
+  http::Response response{200, {{"Content-Type", kJson}}, document::ToJson(answer)};
+  const std::string etag = ResourceVersion(answer);
+  if (!etag.empty()) response.headers.emplace_back("ETag", "\"" + etag + "\"");
+  return response;
 }
 
 }  // namespace
@@ -167,7 +212,56 @@ http::Response Rest::RenderError(int status, const Error& error, const std::stri
   body.set_request_id(request_id);
   http::Response response{status, {{"Content-Type", kJson}}, document::ToJson(body)};
   if (status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  Finish(response, request_id);
   return response;
+}
+
+Status Rest::AdmitBody(std::string_view method, std::string_view target, const std::string& token,
+                       size_t* limit) const {
+  std::vector<std::string> allowed;
+  const auto match = routes_.Find(method, target.substr(0, target.find('?')), &allowed);
+  WEIR_ASSIGN(const auto admission, methods_.Admit(match.ok() ? match->route->method->full_name() : "", token));
+  *limit = admission.anonymous ? kOpenBody : kBody;
+  return {};
+}
+
+http::Screening Rest::Screen(std::string_view bytes) const {
+  static thread_local codec::RequestHead head;  // Large; used again and again.
+  http::Screening screening;
+  const codec::Parse parsed = codec::ParseRequest(bytes.data(), bytes.size(), head);
+  if (parsed == codec::Parse::kIncomplete) return screening;
+  const auto find = [&](std::string_view name) -> std::string_view {
+    for (size_t i = 0; i < head.count; ++i) {
+      const std::string_view each = head.Name(head.lines[i]);
+      if (each.size() == name.size() && strncasecmp(each.data(), name.data(), name.size()) == 0) {
+        return head.Value(head.lines[i]);
+      }
+    }
+    return {};
+  };
+  const auto refuse = [&](int status, const Error& error) {
+    const std::string_view id = parsed == codec::Parse::kComplete ? find("x-request-id") : std::string_view();
+    screening.refusal = RenderError(status, error, RequestId(id));
+    return screening;
+  };
+  if (parsed == codec::Parse::kBad) {
+    // A coding that is not known makes the end of the body unknown too: this is no request.
+    const int status = head.error == "unknown_transfer_encoding" ? 400 : head.error_status;
+    return refuse(status, InvalidArgument("BAD_HTTP", "not a proper HTTP/1.1 request: {}", head.error));
+  }
+  screening.head = head.size;
+  screening.target = head.target;
+  if (head.body == codec::BodyKind::kNone) return screening;
+  if (const std::string_view coding = find("content-encoding"); !coding.empty() && coding != "identity") {
+    return refuse(415, InvalidArgument("CONTENT_ENCODING", "send the body as it is, without Content-Encoding"));
+  }
+  if (const std::string_view type = find("content-type"); !type.empty() && !IsJson(type)) {
+    return refuse(415, InvalidArgument("CONTENT_TYPE", "send JSON, with Content-Type: application/json"));
+  }
+  const Status admitted =
+      AdmitBody(head.method, head.target, BearerToken(find("authorization")), &screening.body_limit);
+  if (!admitted.ok()) return refuse(HttpStatus(admitted.error().code), admitted.error());
+  return screening;
 }
 
 Result<http::Response> Rest::Serve(const http::Request& request, services::CallContext& call,
@@ -207,27 +301,46 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
     error.violations = std::move(violations);
     return error;
   }
-  WEIR_TRY(ApplyIfMatch(request.Header("if-match"), route, *message));
+  WEIR_TRY(ApplyIfMatch(request.Header("if-match"), route, *message, call));
 
   WEIR_ASSIGN(const services::MessagePtr answer, methods_.Call(*route.method, call, *message));
-  http::Response response{200, {{"Content-Type", kJson}}, document::ToJson(*answer)};
-  const std::string etag = ResourceVersion(*answer);
-  if (!etag.empty()) response.headers.emplace_back("ETag", "\"" + etag + "\"");
-  return response;
+  return call.later ? http::Response{} : Rendered(*answer);
 }
 
 http::Response Rest::Handle(http::Request&& request) const {
   services::CallContext call;
-  call.request_id = RequestId(request);
-  call.token = BearerToken(request);
+  call.request_id = RequestId(request.Header("x-request-id"));
+  call.token = BearerToken(request.Header("authorization"));
   call.peer = request.peer;
+  call.gone = request.gone;
   http::Headers extra;
   Result<http::Response> served = Serve(request, call, &extra);
-  http::Response response =
-      served.ok() ? std::move(served).value() : RenderError(StatusOf(served.error()), served.error(), call.request_id);
-  for (auto& header : extra) response.headers.push_back(std::move(header));
-  response.headers.emplace_back("X-Request-Id", call.request_id);
-  response.headers.emplace_back("Cache-Control", "no-store");
+  if (served.ok() && call.later) {
+    const auto send = [id = call.request_id](const std::function<void(http::Response)>& respond,
+                                             const Result<services::MessagePtr>& answer) {
+      if (!answer.ok()) return respond(RenderError(HttpStatus(answer.error().code), answer.error(), id));
+      http::Response response = Rendered(**answer);
+      Finish(response, id);
+      respond(std::move(response));
+    };
+    http::Response response;
+    response.later = [send, later = std::move(call.later)](std::function<void(http::Response)> respond) {
+      later(
+          [send, respond = std::move(respond)](const Result<services::MessagePtr>& answer) { send(respond, answer); });
+    };
+    return response;
+  }
+  if (!served.ok()) {
+    http::Response response = RenderError(StatusOf(served.error(), call), served.error(), call.request_id);
+    for (auto& header : extra) response.headers.push_back(std::move(header));
+    if (call.retry_after > Duration(0)) {
+      response.headers.emplace_back("Retry-After",
+                                    std::to_string(std::chrono::ceil<std::chrono::seconds>(call.retry_after).count()));
+    }
+    return response;
+  }
+  http::Response response = std::move(served).value();
+  Finish(response, call.request_id);
   return response;
 }
 

@@ -5,6 +5,7 @@
 
 #include "libs/base/result.h"
 #include "libs/http/http.h"
+#include "libs/http/server.h"
 #include "mgmt-server/http/routes.h"
 
 namespace weir::services {
@@ -19,6 +20,10 @@ class Rest {
  public:
   explicit Rest(const services::MethodTable& methods) : methods_(methods), routes_(PublicServices()) {}
 
+  // What a request head is worth, by the same strict rules as at the edge (libs/codec): form, media type, and for one
+  // with a body the token. Without a valid one only a sign-in may send a body, of at most 16 KiB.
+  http::Screening Screen(std::string_view head) const;
+
   // Any request -> its answer; every failure as weir.v2.ErrorBody. GET /healthz answers without credentials.
   http::Response Handle(http::Request&& request) const;
 
@@ -27,6 +32,7 @@ class Rest {
 
  private:
   Result<http::Response> Serve(const http::Request& request, services::CallContext& call, http::Headers* extra) const;
+  Status AdmitBody(std::string_view method, std::string_view target, const std::string& token, size_t* limit) const;
 
   const services::MethodTable& methods_;
   RouteTable routes_;

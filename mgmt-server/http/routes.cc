@@ -20,6 +20,7 @@
 #include "api/weir/v2/user.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "google/api/annotations.pb.h"
+#include "libs/base/text.h"
 
 namespace weir::edge {
 namespace {
@@ -189,8 +190,8 @@ Result<RouteMatch> RouteTable::Find(std::string_view http_method, std::string_vi
   std::string verb;
   for (std::string_view part : Split(path.substr(1), '/')) {
     std::string& segment = segments.emplace_back();
-    if (!PercentDecode(part, false, &segment) || segment.find('/') != std::string::npos) {
-      return InvalidArgument("BAD_PATH", "the path has a broken % escape");
+    if (!PercentDecode(part, false, &segment) || segment.find('/') != std::string::npos || !IsUtf8(segment)) {
+      return InvalidArgument("BAD_PATH", "the path has a broken % escape or is not UTF-8");
     }
     if (segments.size() > kMaxSegments) return NotFound("NO_ROUTE", "no such path");
   }

@@ -34,15 +34,17 @@ Result<v2::AccessBindings> Write(const Backends& backends, CallContext& call, co
 
 Result<v2::AccessBindings> Update(const Backends& backends, CallContext& call,
                                   const v2::UpdateAccessBindingsRequest& request) {
-  const std::string& etag = request.access_bindings().metadata().resource_version();
-  if (etag.empty()) {
+  const std::string etag = EtagText(request.access_bindings().metadata().resource_version());
+  if (etag.empty() && call.if_match.empty()) {
     Error error = InvalidArgument("ETAG_REQUIRED", "an update names the version it replaces");
     error.violations.push_back(
         {.field = "metadata.resourceVersion", .description = "must be the one that was read (or send it as If-Match)"});
     return error;
   }
   return Write(backends, call, request.fqn(), [&](store::Txn& txn) {
-    return authz::SetBindings(txn, call.principal, request.fqn(), request.access_bindings(), etag);
+    const store::ResourcePtr stored = txn.Get(request.fqn());
+    const std::string wanted = WantedEtag(call, etag, stored.get());
+    return authz::SetBindings(txn, call.principal, request.fqn(), request.access_bindings(), wanted);
   });
 }
 

@@ -32,6 +32,9 @@ struct Backends {
 
   std::function<Result<v2::ResourceStatus>(const std::string& fqn)> status;
   std::function<Result<std::vector<v2::ResourceStatus>>(const std::string& parent)> statuses;
+  // Whether everything up to that revision is compiled and handed to the streams; unset = always.
+  std::function<bool(int64_t revision)> compiled;
+  // What the gateways have made of it by then; with a deadline that is over: what they have made of it now.
   std::function<v2::ResourceStatus(const std::string& fqn, int64_t revision,
                                    std::chrono::steady_clock::time_point deadline)>
       wait_applied;

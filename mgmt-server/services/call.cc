@@ -7,11 +7,23 @@
 
 namespace weir::services {
 
+std::string EtagText(std::string_view given) {
+  if (given.size() >= 2 && given.front() == '"' && given.back() == '"') given = given.substr(1, given.size() - 2);
+  return std::string(given);
+}
+
 void MethodTable::Add(std::string full_name, Function function, bool anonymous) {
   entries_[std::move(full_name)] = {std::move(function), anonymous};
 }
 void MethodTable::AddChecking(std::string full_name, Function function) {
   entries_[std::move(full_name)] = {std::move(function), false, true};
+}
+
+Result<MethodTable::Admission> MethodTable::Admit(std::string_view full_name, const std::string& token) const {
+  const auto entry = entries_.find(full_name);
+  if (entry != entries_.end() && entry->second.anonymous) return Admission{.anonymous = true};
+  WEIR_TRY(authenticate_(token));
+  return Admission{};
 }
 
 Result<MessagePtr> MethodTable::Dispatch(const google::protobuf::MethodDescriptor& method, CallContext& call,

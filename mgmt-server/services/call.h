@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "mgmt-server/authn/principal.h"
 
@@ -24,13 +26,27 @@ using MessagePtr = std::unique_ptr<google::protobuf::Message>;
 struct CallContext {
   std::string request_id;
   std::string token;  // Bearer token as sent; "" = none.
-  std::string peer;   // Remote address; for audit.
+  std::string peer;   // Remote address without port; for audit and for bounds per source.
   // Fields of a REST body that could not be read; the request holds the rest. Only methods that check a resource see
   // such a call, so that its caller learns of every mistake at once; to all others it is refused.
   std::vector<FieldViolation> unread;
 
   authn::Principal principal;  // Empty only in methods that ask for no authentication.
+  // The versions of which the stored one must be one to be changed ("*": any); empty = not asked.
+  std::vector<std::string> if_match;
+  // True once nobody reads the answer any more; nullptr = never.
+  std::shared_ptr<const std::atomic<bool>> gone;
+
+  // Filled in by the method. Of a refused call: when to try again (Retry-After); 0 = not said.
+  Duration retry_after{};
+  // Of a call whose answer comes later, when what it waits for has happened: called once by the door, with where to
+  // send it, from any thread. The method's own answer is null then, and no thread is held meanwhile.
+  using Answer = std::function<void(Result<MessagePtr>)>;
+  std::function<void(Answer)> later;
 };
+
+// The etag that a person or a tool gave; the quotes of an ETag header are no part of it.
+std::string EtagText(std::string_view given);
 
 // Every method of the API by its full name ("weir.v2.Tenants.CreateTenant"): both doors call through this one table,
 // so they cannot differ.
@@ -59,6 +75,13 @@ class MethodTable {
         },
         anonymous);
   }
+
+  // Whether a call may go on to its body: anonymous methods for everybody, others with a token that speaks for
+  // somebody. In memory and fast: both doors ask before they read a message. Unknown methods are for nobody.
+  struct Admission {
+    bool anonymous = false;
+  };
+  Result<Admission> Admit(std::string_view full_name, const std::string& token) const;
 
   // UNIMPLEMENTED NOT_SERVED for a method nobody added. Exceptions of libraries end here as INTERNAL; the cause of an
   // error is logged here and nowhere else.

@@ -83,7 +83,7 @@ Result<v2::Cluster> SetAdminState(const Backends& backends, Writes& writes, Call
     if (spec.admin_state() == state) return before;
     spec.set_admin_state(state);
     Owners owners = before->field_owners;
-    owners["spec.adminState"] = kApiManager;
+    owners["spec.adminState"] = ManagerOf(kApiManager, call.principal);
     std::vector<Issue> issues;
     return writes.Update(txn, call, MakeDraft(fqn, std::move(message)), std::move(owners), std::nullopt, issues,
                          state == v2::DRAINING ? "drain" : "activate");

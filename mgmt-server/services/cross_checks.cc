@@ -11,6 +11,8 @@
 namespace weir::services {
 namespace {
 
+constexpr size_t kMaxIndexed = 1'000'000;  // Then an index is built anew, without what is gone.
+
 std::string OrganizationOf(std::string_view fqn) {
   const size_t first = fqn.find('/');
   const size_t second = first == std::string_view::npos ? first : fqn.find('/', first + 1);
@@ -89,23 +91,27 @@ void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredRes
                                  std::vector<Issue>& issues) {
   const auto workspace = Load<v2::Workspace>(view, resource.fqn);
   if (workspace == nullptr) return;
-  view.ForEach(OrganizationOf(resource.fqn), "Workspace", [&](const store::ResourcePtr& other) {
-    if (other->fqn == resource.fqn) return true;
-    const auto theirs = Load<v2::Workspace>(view, other->fqn);
-    if (theirs == nullptr) return true;
-    const auto taken =
-        resource::NamespaceOverlap(workspace->spec().namespace_selector(), theirs->spec().namespace_selector());
-    if (taken) {
-      issues.push_back({"NAMESPACE_TAKEN",
-                        resource.fqn,
-                        {.field = "spec.namespaceSelector.names",
-                         .description = fmt::format("{} overlaps with what another workspace owns; a namespace "
-                                                    "belongs to one workspace only",
-                                                    *taken)}});
-      return false;
-    }
-    return true;
-  });
+  IndexWorkspaces(view);
+  const std::string organization = OrganizationOf(resource.fqn);
+  const v2::NamespaceSelector& selector = workspace->spec().namespace_selector();
+  const std::set<std::string> candidates = namespaces_.Candidates(organization, selector);
+  namespaces_.Add(organization, resource.fqn, selector);
+  for (const std::string& other : candidates) {
+    if (other == resource.fqn) continue;
+    const auto theirs = Load<v2::Workspace>(view, other);
+    if (theirs == nullptr) continue;
+    ++workspaces_compared_;
+    const auto taken = resource::NamespaceOverlap(selector, theirs->spec().namespace_selector());
+    if (!taken) continue;
+    issues.push_back(
+        {"NAMESPACE_TAKEN",
+         resource.fqn,
+         {.field = "spec.namespaceSelector.names",
+          .description = fmt::format("{} overlaps with what another workspace owns; a namespace belongs to "
+                                     "one workspace only",
+                                     *taken)}});
+    break;
+  }
   view.ForEach(resource.fqn, "GatewayGroup", [&](const store::ResourcePtr& child) {
     const auto group = Load<v2::GatewayGroup>(view, child->fqn);
     if (group == nullptr) return true;
@@ -229,7 +235,7 @@ void CrossChecks::Index(const std::string& fqn, const google::protobuf::Message&
 }
 
 void CrossChecks::IndexAll(const store::View& view) {
-  if (index_loaded_ && indexed_ < 1'000'000) return;
+  if (index_loaded_ && indexed_ < kMaxIndexed) return;
   gateways_by_host_.clear();
   indexed_ = 0;
   index_loaded_ = true;
@@ -242,6 +248,23 @@ void CrossChecks::IndexAll(const store::View& view) {
         return true;
       });
     }
+  }
+}
+
+void CrossChecks::IndexWorkspaces(const store::View& view) {
+  if (namespaces_loaded_ && namespaces_.size() < kMaxIndexed) return;
+  namespaces_.Clear();
+  namespaces_loaded_ = true;
+  // Committed and pending state together: whichever wins, nothing is missing.
+  const store::ViewPtr committed = store_.Read();
+  for (const store::View* each : {committed.get(), &view}) {
+    each->ForEach("", "Workspace", [&](const store::ResourcePtr& resource) {
+      if (const auto workspace =
+              std::static_pointer_cast<const v2::Workspace>(Parse(resource, each->resource_count()))) {
+        namespaces_.Add(OrganizationOf(resource->fqn), resource->fqn, workspace->spec().namespace_selector());
+      }
+      return true;
+    });
   }
 }
 

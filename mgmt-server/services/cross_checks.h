@@ -10,6 +10,7 @@
 #include "libs/base/result.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
+#include "mgmt-server/services/namespace_index.h"
 #include "mgmt-server/store/store.h"
 
 namespace weir::v2 {
@@ -43,6 +44,9 @@ class CrossChecks {
   // The FQN of a gateway that names this cluster and does not lie at or below `except`; "" = none.
   std::string UserOfCluster(const store::View& view, const store::StoredResource& cluster, std::string_view except);
 
+  // How many workspaces were compared with another one so far: a write costs what it touches.
+  size_t workspaces_compared() const { return workspaces_compared_; }
+
  private:
   using MessagePtr = std::shared_ptr<const google::protobuf::Message>;
   // Parsed once per stored version.
@@ -58,6 +62,7 @@ class CrossChecks {
                        const v2::Workspace& workspace, const v2::GatewayGroup& group, std::vector<Issue>& issues);
   void Index(const std::string& fqn, const google::protobuf::Message& gateway);
   void IndexAll(const store::View& view);
+  void IndexWorkspaces(const store::View& view);
 
   store::Store& store_;
   struct Parsed {
@@ -69,6 +74,9 @@ class CrossChecks {
   std::map<std::string, std::set<std::string>> gateways_by_host_;
   size_t indexed_ = 0;
   bool index_loaded_ = false;
+  NamespaceIndex namespaces_;
+  bool namespaces_loaded_ = false;
+  size_t workspaces_compared_ = 0;
 };
 
 }  // namespace weir::services

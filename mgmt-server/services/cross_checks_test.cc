@@ -87,6 +87,37 @@ TEST_F(Checked, ANamespaceIsTakenOnceInAnOrganization) {
   EXPECT_EQ(PutWorkspace("o", "b", "namespace_selector { names: 'c2/n' }"), "");
 }
 
+TEST_F(Checked, AWorkspaceIsComparedOnlyWithThoseThatItTouches) {
+  for (int i = 0; i < 300; ++i) {
+    const std::string number = std::to_string(i);
+    ASSERT_EQ(PutWorkspace("o", "t" + number, "namespace_selector { names: '*/n" + number + "' }"), "");
+  }
+  EXPECT_EQ(checks_.workspaces_compared(), 0u);
+  EXPECT_EQ(PutWorkspace("o", "t300", "namespace_selector { names: 'c/n7' }"), "NAMESPACE_TAKEN");
+  EXPECT_EQ(checks_.workspaces_compared(), 1u);
+  // A namespace that was given up is free, and what a refused write wanted is nobody's.
+  ASSERT_EQ(PutWorkspace("o", "t7", "namespace_selector { names: '*/other' }"), "");
+  EXPECT_EQ(PutWorkspace("o", "t301", "namespace_selector { names: '*/n7' }"), "");
+  // A new one that begins with what is stored knows it all the same.
+  CrossChecks later(*store_);
+  std::vector<Issue> issues;
+  ASSERT_TRUE(store_
+                  ->Write([&](store::Txn& txn) -> Status {
+                    v2::Workspace workspace;
+                    workspace.mutable_spec()->mutable_namespace_selector()->add_names("*/n9");
+                    WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({"Workspace",
+                                                                          "organizations/o/tenants/t302/workspaces/w",
+                                                                          Serialize(workspace),
+                                                                          {},
+                                                                          std::nullopt}));
+                    later.Check(txn.view(), *stored, issues);
+                    return {};
+                  })
+                  .ok());
+  ASSERT_EQ(issues.size(), 1u);
+  EXPECT_EQ(issues[0].reason, "NAMESPACE_TAKEN");
+}
+
 // Organizations share nothing: not hosts, not namespaces, not clusters.
 TEST_F(Checked, TheSameDocumentsStandInTwoOrganizations) {
   for (const char* organization : {"o", "p"}) {

@@ -9,6 +9,7 @@
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/field_paths.h"
+#include "mgmt-server/services/page_tokens.h"
 
 namespace weir::services {
 namespace {
@@ -40,22 +41,20 @@ std::unique_ptr<Message> ResourceOf(const Message& request, const resource::Kind
 
 Status CheckParent(const resource::KindInfo& kind, const std::string& parent) {
   if (!kind.parent) return {};
-  return [&]() -> Status {
-    WEIR_TRY(ParseFqnOf(*kind.parent, parent));
-    return {};
-  }();
+  WEIR_TRY(ParseFqnOf(*kind.parent, parent));
+  return {};
 }
 
-// Fields that changed belong to the API now, those that are gone to nobody, the rest to whom they did.
-Owners Reassign(const Owners& before, const Message& stored, const Message& wanted) {
+// Fields that changed belong to who changed them now, those that are gone to nobody, the rest to whom they did.
+Owners Reassign(const Owners& before, const Message& stored, const Message& wanted, const std::string& writer) {
   const std::set<std::string> set = resource::OwnedFields(wanted);
   Owners owners;
   for (const std::string& field : set) {
     const auto owner = before.find(field);
-    owners[field] = owner == before.end() ? kApiManager : owner->second;
+    owners[field] = owner == before.end() ? writer : owner->second;
   }
   for (const std::string& field : resource::Diff(stored, wanted)) {
-    if (set.count(field) > 0) owners[field] = kApiManager;
+    if (set.count(field) > 0) owners[field] = writer;
   }
   return owners;
 }
@@ -70,7 +69,7 @@ Status Refuse(std::string_view what, const CallContext& call, std::vector<FieldV
 class Crud {
  public:
   Crud(const Backends& backends, Writes& writes, resource::Kind kind)
-      : backends_(backends), writes_(writes), kind_(resource::Info(kind)) {}
+      : backends_(backends), writes_(writes), kind_(resource::Info(kind)), tokens_(*backends.store) {}
 
   Result<MessagePtr> Create(CallContext& call, const Message& request) const {
     const std::string parent = Text(request, "parent");
@@ -85,7 +84,7 @@ class Crud {
     WEIR_ASSIGN(const resource::Fqn fqn, resource::ParseFqn(resource::ChildFqn(parent, kind_.kind, name)));
     Draft draft = MakeDraft(fqn, std::move(resource));
     if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
-    const Owners owners = OwnedBy(*draft.message, kApiManager);
+    const Owners owners = OwnedBy(*draft.message, ManagerOf(kApiManager, call.principal));
     auto stored = backends_.store->Write([&](store::Txn& txn) -> Result<store::ResourcePtr> {
       std::vector<Issue> issues;
       WEIR_ASSIGN(const store::ResourcePtr created, writes_.Create(txn, call, draft, owners, issues));
@@ -105,53 +104,41 @@ class Crud {
     return Render(backends_, *resource);
   }
 
-  // A parent that the caller may not read is listed as if it held only what the caller may read; where that is
-  // nothing, as if it did not exist.
+  // A parent that the caller may not read is listed as if it held only what the caller may read; where nothing of it is
+  // his, as if it did not exist.
   Result<MessagePtr> List(CallContext& call, const Message& request, const Message& prototype) const {
-    const std::string parent = Text(request, "parent");
-    WEIR_TRY(CheckParent(kind_, parent));
-    int page_size = request.GetReflection()->GetInt32(request, Field(request, "page_size"));
-    if (page_size == 0) page_size = 100;
-    if (page_size < 1 || page_size > 1000) {
-      Error error = InvalidArgument("INVALID_REQUEST", "page size out of range");
-      error.violations.push_back({.field = "pageSize", .description = "must be 1 to 1000"});
-      return error;
-    }
+    WEIR_ASSIGN(Listing listing, ReadListing(call, request));
     const store::ViewPtr view = backends_.store->Read();
     MessagePtr answer(prototype.New());
     const FieldDescriptor* items = Field(*answer, "items");
-    const auto readable = [&](const store::StoredResource& resource) {
-      return authz::Allowed(*view, call.principal, authz::Right::kRead, resource);
-    };
-    std::string token = Text(request, "page_token");
-    const bool from_start = token.empty();
-    size_t wanted = static_cast<size_t>(page_size);
-    size_t found = 0;
-    while (wanted > 0) {
-      const store::Page page = view->List({parent, std::string(kind_.name), wanted, token});
-      for (const store::ResourcePtr& resource : page.items) {
-        if (!readable(*resource)) continue;
-        WEIR_ASSIGN(MessagePtr message, Render(backends_, *resource));
-        answer->GetReflection()->AddAllocatedMessage(answer.get(), items, message.release());
-        --wanted;
-        ++found;
-      }
-      token = page.next_page_token;
-      if (token.empty()) break;
+    std::string last;
+    bool more = false;
+    WEIR_TRY(ForEachReadable(*view, call, listing, [&](const store::ResourcePtr& resource) -> Result<bool> {
+      more = listing.shown == listing.page_size;
+      if (more) return false;
+      WEIR_ASSIGN(MessagePtr message, Render(backends_, *resource));
+      answer->GetReflection()->AddAllocatedMessage(answer.get(), items, message.release());
+      last = resource->fqn;
+      ++listing.shown;
+      return true;
+    }));
+    const std::string& above = listing.parent.prefix;
+    if (listing.shown == 0 && listing.after.empty() && !above.empty() &&
+        !authz::SeesBelow(*view, call.principal, above)) {
+      WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, above));
     }
-    if (!token.empty() && !AnyReadable(*view, parent, token, readable)) token.clear();
-    if (found == 0 && from_start && kind_.parent) {
-      WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, parent));
+    if (more) {
+      WEIR_ASSIGN(const std::string token, tokens_.Make(listing.question, last));
+      answer->GetReflection()->SetString(answer.get(), Field(*answer, "next_page_token"), token);
     }
-    answer->GetReflection()->SetString(answer.get(), Field(*answer, "next_page_token"), token);
     return answer;
   }
 
   Result<MessagePtr> Update(CallContext& call, const Message& request) const {
     WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, Text(request, "fqn")));
     std::unique_ptr<Message> resource = ResourceOf(request, kind_);
-    const std::string etag = resource::MetadataOf(*resource).resource_version();
-    if (etag.empty() && call.unread.empty()) {
+    const std::string etag = EtagText(resource::MetadataOf(*resource).resource_version());
+    if (etag.empty() && call.if_match.empty() && call.unread.empty()) {
       Error error = InvalidArgument("ETAG_REQUIRED", "an update names the version it replaces");
       error.violations.push_back({.field = "metadata.resourceVersion",
                                   .description = "must be the one that was read (or send it as If-Match)"});
@@ -162,12 +149,15 @@ class Crud {
     auto stored = backends_.store->Write([&](store::Txn& txn) -> Result<store::ResourcePtr> {
       std::vector<Issue> issues;
       Owners owners;
-      if (const store::ResourcePtr before = txn.Get(fqn.text)) {
+      const store::ResourcePtr before = txn.Get(fqn.text);
+      if (before != nullptr) {
         WEIR_ASSIGN(const MessagePtr message, ToMessage(*before));
         KeepUnsaid(*message, draft);
-        owners = Reassign(before->field_owners, *message, *draft.message);
+        owners = Reassign(before->field_owners, *message, *draft.message, ManagerOf(kApiManager, call.principal));
       }
-      WEIR_ASSIGN(const store::ResourcePtr updated, writes_.Update(txn, call, draft, std::move(owners), etag, issues));
+      const std::string wanted = WantedEtag(call, etag, before.get());
+      WEIR_ASSIGN(const store::ResourcePtr updated,
+                  writes_.Update(txn, call, draft, std::move(owners), wanted, issues));
       WEIR_TRY(ToStatus(issues));
       return updated;
     });
@@ -178,33 +168,81 @@ class Crud {
   Result<MessagePtr> Delete(CallContext& call, const Message& request) const {
     WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, Text(request, "fqn")));
     const bool cascade = request.GetReflection()->GetBool(request, Field(request, "cascade"));
-    const std::string etag = Text(request, "resource_version");
+    const std::string given = EtagText(Text(request, "resource_version"));
     WEIR_TRY(backends_.store->Write([&](store::Txn& txn) {
+      const std::string etag = WantedEtag(call, given, txn.Get(fqn.text).get());
       return writes_.Delete(txn, call, fqn.text, etag.empty() ? std::nullopt : std::optional(etag), cascade);
     }));
     return MessagePtr(new google::protobuf::Empty());
   }
 
  private:
-  // Whether a next page would show anything; a token must not say that there is more than the caller may see.
-  template <typename Readable>
-  bool AnyReadable(const store::View& view, const std::string& parent, std::string token, Readable readable) const {
-    while (!token.empty()) {
-      const store::Page page = view.List({parent, std::string(kind_.name), 100, token});
-      for (const store::ResourcePtr& resource : page.items) {
-        if (readable(*resource)) return true;
-      }
-      token = page.next_page_token;
+  struct Listing {
+    resource::FqnPattern parent;
+    std::string name;  // "" = all.
+    std::string after;
+    size_t page_size = 0;
+    size_t shown = 0;
+    PageTokens::Question question;
+  };
+
+  Result<Listing> ReadListing(const CallContext& call, const Message& request) const {
+    Listing listing;
+    const std::string parent = Text(request, "parent");
+    if (kind_.parent) {
+      WEIR_ASSIGN(listing.parent, resource::ParseFqnPattern(*kind_.parent, parent));
     }
-    return false;
+    listing.name = Text(request, "name");
+    int page_size = request.GetReflection()->GetInt32(request, Field(request, "page_size"));
+    if (page_size == 0) page_size = 100;
+    Error error = InvalidArgument("INVALID_REQUEST", "the question cannot be answered");
+    if (page_size < 1 || page_size > 1000) {
+      error.violations.push_back({.field = "pageSize", .description = "must be 1 to 1000"});
+    }
+    if (!listing.name.empty() && !resource::IsDnsLabel(listing.name)) {
+      error.violations.push_back({.field = "name", .description = "must be a name, like \"shop\""});
+    }
+    if (!error.violations.empty()) return error;
+    listing.page_size = static_cast<size_t>(page_size);
+    listing.question = fmt::format("{} {} {} {}", kind_.name, parent, listing.name, call.principal.uid);
+    const std::string token = Text(request, "page_token");
+    if (!token.empty()) {
+      WEIR_ASSIGN(listing.after, tokens_.Open(listing.question, token));
+    }
+    return listing;
+  }
+
+  // In name order, all of one snapshot, until `visit` answers false.
+  template <typename Visit>
+  Status ForEachReadable(const store::View& view, const CallContext& call, const Listing& listing, Visit visit) const {
+    Status failed;
+    view.ForEachAfter(listing.parent.prefix, kind_.name, listing.after, [&](const store::ResourcePtr& resource) {
+      if (!listing.name.empty() && resource::LastName(resource->fqn) != listing.name) return true;
+      if (kind_.parent && !listing.parent.Matches(resource::ParentFqn(resource->fqn))) return true;
+      if (!authz::Allowed(view, call.principal, authz::Right::kRead, *resource)) return true;
+      Result<bool> go_on = visit(resource);
+      if (!go_on.ok()) failed = std::move(go_on).error();
+      return go_on.ok() && *go_on;
+    });
+    return failed;
   }
 
   const Backends& backends_;
   Writes& writes_;
   const resource::KindInfo& kind_;
+  const PageTokens tokens_;
 };
 
 }  // namespace
+
+std::string WantedEtag(const CallContext& call, const std::string& in_body, const store::StoredResource* stored) {
+  if (call.if_match.empty()) return in_body;
+  if (stored == nullptr) return call.if_match.front();
+  for (const std::string& etag : call.if_match) {
+    if (etag == "*" || etag == stored->etag) return stored->etag;
+  }
+  return call.if_match.front();
+}
 
 Result<resource::Fqn> ParseFqnOf(resource::Kind kind, const std::string& text) {
   WEIR_ASSIGN(resource::Fqn fqn, resource::ParseFqn(text));

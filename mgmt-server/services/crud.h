@@ -7,7 +7,7 @@
 
 namespace weir::services {
 
-// Who changed something by create or update instead of documents:apply.
+// The tool of whoever changes something by create, update or a verb instead of documents:apply.
 inline constexpr const char* kApiManager = "api";
 
 // Adds Create<Kind>, Get<Kind>, List<Kind>s, Update<Kind> and Delete<Kind> of one kind to the table. All kinds have
@@ -16,6 +16,10 @@ void AddCrud(MethodTable& table, const Backends& backends, Writes& writes, resou
 
 // One resource as it is answered: with all output-only fields, of a cluster its state too.
 Result<MessagePtr> Render(const Backends& backends, const store::StoredResource& resource);
+
+// Of the versions that a call may replace (If-Match, or the one in its body) the one that is stored; else one of those
+// it named, which will not fit. `stored`: nullptr = nothing is.
+std::string WantedEtag(const CallContext& call, const std::string& in_body, const store::StoredResource* stored);
 
 // INVALID_ARGUMENT BAD_FQN unless it is an FQN of that kind.
 Result<resource::Fqn> ParseFqnOf(resource::Kind kind, const std::string& text);

@@ -66,7 +66,7 @@ bool Read(const document::Node& node, Applied& out, std::vector<FieldViolation>&
   std::vector<FieldViolation> found;
   const auto fqn = resource::FqnOf(out.kind->kind, resource::MetadataOf(*message), found);
   if (fqn) {
-    out.etag = resource::MetadataOf(*message).resource_version();
+    out.etag = EtagText(resource::MetadataOf(*message).resource_version());
     auto parsed = resource::ParseFqn(*fqn);
     if (!parsed.ok()) {
       found.push_back({.field = "metadata.name", .description = parsed.error().message});
@@ -132,7 +132,10 @@ Result<store::ResourcePtr> ApplyResource(store::Txn& txn, const CallContext& cal
   const bool readable = before != nullptr && authz::Allowed(txn.view(), call.principal, authz::Right::kRead, *before);
   if (before == nullptr || !readable) {
     if (!document.etag.empty()) {
-      WEIR_TRY(authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, document.draft.fqn.text));
+      WEIR_TRY(authz::Authorize(txn.view(), call.principal, authz::Right::kCreate, document.draft.fqn.parent));
+      return Aborted("ETAG_MISMATCH",
+                     "{} does not exist any more; take metadata.resourceVersion out of the document to create it anew",
+                     document.draft.fqn.text);
     }
     document.outcome.set_outcome(v2::AppliedDocument::CREATED);
     return writes.Create(txn, call, document.draft, OwnedBy(*document.draft.message, order.manager), issues);
@@ -258,38 +261,44 @@ Status CheckRequest(const v2::ApplyDocumentsRequest& request) {
   return error;
 }
 
-Result<v2::ApplyDocumentsResponse> Apply(const Backends& backends, Writes& writes, Waits& waits, CallContext& call,
-                                         const v2::ApplyDocumentsRequest& request) {
+Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits, CallContext& call,
+                         const v2::ApplyDocumentsRequest& request) {
   WEIR_TRY(CheckRequest(request));
   WEIR_ASSIGN(const std::vector<document::Node> nodes, document::Parse(request.documents()));
   if (nodes.empty()) return InvalidArgument("INVALID_REQUEST", "the text holds no document");
   WEIR_ASSIGN(std::vector<Applied> documents, ReadAll(nodes));
-  const Order order{request.manager().empty() ? "weir" : request.manager(), request.force()};
+  const Order order{ManagerOf(request.manager().empty() ? "weir" : request.manager(), call.principal), request.force()};
   int64_t revision = 0;
   WEIR_TRY(
       backends.store->Write([&](store::Txn& txn) { return StoreAll(txn, call, writes, documents, order, &revision); }));
-  v2::ApplyDocumentsResponse response;
-  response.set_revision(revision);
-  for (const Applied& document : documents) *response.add_items() = document.outcome;
-  if (request.wait().empty()) return response;
+  auto response = std::make_shared<v2::ApplyDocumentsResponse>();
+  response->set_revision(revision);
+  for (const Applied& document : documents) *response->add_items() = document.outcome;
+  const auto answer = [response] { return MessagePtr(new v2::ApplyDocumentsResponse(std::move(*response))); };
+  if (request.wait().empty()) return answer();
 
   std::vector<std::string> fqns;
   for (const Applied& document : documents) {
     if (document.kind->kind != resource::Kind::kAccessBindings) fqns.push_back(document.draft.fqn.text);
   }
-  WEIR_ASSIGN(std::vector<v2::ResourceStatus> statuses, waits.Applied(fqns, revision, request.wait_seconds()));
-  for (v2::ResourceStatus& status : statuses) *response.add_statuses() = std::move(status);
-  return response;
+  const Status waiting = waits.Start(call, {std::move(fqns), revision, request.wait_seconds()},
+                                     [response, answer](std::vector<v2::ResourceStatus> statuses) {
+                                       for (auto& status : statuses) *response->add_statuses() = std::move(status);
+                                       return answer();
+                                     });
+  if (waiting.ok()) return MessagePtr();
+  // What is stored is stored: an error would hide it.
+  response->set_not_waited(waiting.error().message);
+  return answer();
 }
 
 }  // namespace
 
 void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits) {
-  table.Add<v2::ApplyDocumentsRequest, v2::ApplyDocumentsResponse>(
-      "weir.v2.Documents.Apply",
-      [&backends, &writes, waits](CallContext& call, const v2::ApplyDocumentsRequest& request) {
-        return Apply(backends, writes, *waits, call, request);
-      });
+  table.Add("weir.v2.Documents.Apply",
+            [&backends, &writes, waits](CallContext& call, const google::protobuf::Message& request) {
+              return Apply(backends, writes, *waits, call, static_cast<const v2::ApplyDocumentsRequest&>(request));
+            });
 }
 
 }  // namespace weir::services

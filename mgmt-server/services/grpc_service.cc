@@ -10,6 +10,8 @@
 #include <grpcpp/support/proto_buffer_writer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <atomic>
+#include <chrono>
 #include <list>
 #include <string>
 
@@ -34,36 +36,68 @@ class TableService : public grpc::Service {
       paths_.push_back("/" + service.full_name() + "/" + method->name());  // gRPC keeps the pointer.
       AddMethod(
           new grpc::internal::RpcServiceMethod(paths_.back().c_str(), grpc::internal::RpcMethod::NORMAL_RPC, nullptr));
-      MarkMethodRawCallback(
-          i, new grpc::internal::CallbackUnaryHandler<ByteBuffer, ByteBuffer>(
-                 [this, method](grpc::CallbackServerContext* context, const ByteBuffer* in, ByteBuffer* out) {
-                   return rpc::RunOn(pool_, context,
-                                     [this, method, context, in, out] { return Serve(*method, *context, *in, *out); });
-                 }));
+      MarkMethodRawCallback(i, new grpc::internal::CallbackUnaryHandler<ByteBuffer, ByteBuffer>(
+                                   [this, method](grpc::CallbackServerContext* context, const ByteBuffer* in,
+                                                  ByteBuffer* out) { return Serve(*method, *context, *in, *out); }));
     }
   }
 
  private:
-  grpc::Status Serve(const google::protobuf::MethodDescriptor& method, const grpc::CallbackServerContext& context,
-                     const ByteBuffer& in, ByteBuffer& out) const {
+  // One call; ends itself when gRPC is done with it.
+  class Call : public grpc::ServerUnaryReactor {
+   public:
+    Call(grpc::CallbackServerContext& context, ByteBuffer& out) : context_(context), out_(out) {
+      call.request_id = rpc::RequestId(context);
+      call.token = rpc::BearerToken(context);
+      call.peer = rpc::PeerAddress(context.peer());
+      call.gone = gone_;
+    }
+    void OnCancel() override { *gone_ = true; }
+    void OnDone() override { delete this; }
+
+    void Answer(const Result<MessagePtr>& answer) {
+      if (!answer.ok()) return Refuse(answer.error());
+      bool own = false;
+      Finish(grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::Message>(**answer, &out_, &own));
+    }
+    void Refuse(const Error& error) {
+      if (call.retry_after > Duration(0)) {
+        const auto seconds = std::chrono::ceil<std::chrono::seconds>(call.retry_after).count();
+        context_.AddTrailingMetadata("retry-after", std::to_string(seconds));
+      }
+      Finish(rpc::ToGrpc(error, call.request_id));
+    }
+
     CallContext call;
-    call.request_id = rpc::RequestId(context);
-    call.token = rpc::BearerToken(context);
-    call.peer = context.peer();
+
+   private:
+    grpc::CallbackServerContext& context_;
+    ByteBuffer& out_;
+    const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
+  };
+
+  grpc::ServerUnaryReactor* Serve(const google::protobuf::MethodDescriptor& method,
+                                  grpc::CallbackServerContext& context, const ByteBuffer& in, ByteBuffer& out) {
+    Call* const call = new Call(context, out);
+    if (!pool_.Post([this, &method, call, &in] { Run(method, *call, in); })) {
+      call->Refuse(ResourceExhausted("POOL_FULL", "the server is busy; try again"));
+    }
+    return call;
+  }
+
+  void Run(const google::protobuf::MethodDescriptor& method, Call& call, const ByteBuffer& in) const {
     const MessagePtr request(
         google::protobuf::MessageFactory::generated_factory()->GetPrototype(method.input_type())->New());
     ByteBuffer copy(in);
     grpc::ProtoBufferReader reader(&copy);
     if (!reader.status().ok() || !request->ParseFromZeroCopyStream(&reader)) {
-      return rpc::ToGrpc(InvalidArgument("BAD_MESSAGE", "the request is not a {}", method.input_type()->full_name()),
-                         call.request_id);
+      return call.Refuse(InvalidArgument("BAD_MESSAGE", "the request is not a {}", method.input_type()->full_name()));
     }
-    auto answer = methods_.Call(method, call, *request);
-    if (!answer.ok()) return rpc::ToGrpc(answer.error(), call.request_id);
-    bool own = false;
-    const grpc::Status serialized =
-        grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::Message>(**answer, &out, &own);
-    return serialized;
+    const auto answer = methods_.Call(method, call.call, *request);
+    if (!answer.ok() || !call.call.later) return call.Answer(answer);
+    // What it waits for may answer, and end the call, before this returns.
+    const auto later = std::move(call.call.later);
+    later([&call](const Result<MessagePtr>& late) { call.Answer(late); });
   }
 
   const MethodTable& methods_;

@@ -4,7 +4,7 @@
 
 namespace weir::services {
 
-void AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
+std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   AddOrganizations(table, backends, writes);
   AddOrganizationSettings(table, backends, writes);
   AddTenants(table, backends, writes);
@@ -21,6 +21,7 @@ void AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   AddStatuses(table, backends, waits);
   AddTraffic(table, backends);
   AddDocuments(table, backends, writes, waits);
+  return waits;
 }
 
 }  // namespace weir::services

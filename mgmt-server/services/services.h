@@ -27,6 +27,7 @@ void AddStatuses(MethodTable& table, const Backends& backends, std::shared_ptr<W
 void AddTraffic(MethodTable& table, const Backends& backends);
 void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits);
 
-void AddAll(MethodTable& table, const Backends& backends, Writes& writes);
+// The waits must be stopped before the doors that their callers came through go away.
+std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writes& writes);
 
 }  // namespace weir::services

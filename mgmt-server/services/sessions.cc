@@ -31,7 +31,8 @@ void AddSessions(MethodTable& table, const Backends& backends) {
       "weir.v2.Sessions.Login",
       [&backends](CallContext& call, const v2::LoginRequest& request) -> Result<v2::LoginResponse> {
         WEIR_ASSIGN(const authn::Login login,
-                    backends.authn->LogIn(request.organization(), request.user(), request.password()));
+                    backends.authn->LogIn(request.organization(), request.user(), request.password(),
+                                          authn::SourceOf(call.peer), &call.retry_after));
         WEIR_TRY(RecordSession(backends, call, login.principal, "login"));
         v2::LoginResponse response;
         response.set_token(login.token);

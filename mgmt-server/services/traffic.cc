@@ -47,7 +47,7 @@ Result<v2::TrafficReport> GetTraffic(const Backends& backends, const CallContext
   }
   // A parent that the caller may not read shows what below it the caller may; where that is nothing, as if it did not
   // exist.
-  if (report.items().empty()) {
+  if (report.items().empty() && !authz::SeesBelow(*view, call.principal, request.parent())) {
     WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, request.parent()));
   }
   return report;

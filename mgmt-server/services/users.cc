@@ -20,7 +20,7 @@ Result<google::protobuf::Empty> SetPassword(const Backends& backends, CallContex
   WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(resource::Kind::kUser, request.fqn()));
   // Asked before the hash is worked out, so that only those who may can make the server work.
   WEIR_TRY(MaySetPassword(*backends.store->Read(), call, fqn.text));
-  WEIR_ASSIGN(const std::string hash, backends.authn->HashPassword(request.password()));
+  WEIR_ASSIGN(const std::string hash, backends.authn->HashPassword(request.password(), call.principal.uid));
   WEIR_TRY(backends.store->Write([&](store::Txn& txn) -> Status {
     WEIR_ASSIGN(const authz::Decision decision, MaySetPassword(txn.view(), call, fqn.text));
     const store::ResourcePtr user = txn.Get(fqn.text);

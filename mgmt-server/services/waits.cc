@@ -1,5 +1,7 @@
 #include "mgmt-server/services/waits.h"
 
+#include <google/protobuf/message.h>
+
 #include <algorithm>
 
 #include "mgmt-server/status/judgement.h"
@@ -7,13 +9,25 @@
 namespace weir::services {
 namespace {
 
-constexpr int kMaxWaits = 16;
+constexpr size_t kMaxWaits = 1024;
+constexpr size_t kMaxOfOne = 32;
 constexpr int kDefaultSeconds = 60;
-constexpr std::chrono::milliseconds kSlice(500);  // How soon a stopping server ends a wait.
+// How often all waits are looked at: often while that is cheap, and never for more than a tenth of the time.
+constexpr Duration kOften = std::chrono::milliseconds(5);
+constexpr Duration kSeldom = std::chrono::milliseconds(500);
+
 // A workload or service that is missing may be on its way, but a wait that began this long ago says what is missing.
 constexpr std::chrono::seconds kGrace(3);
 
+// Waiting longer changes nothing.
+bool Settled(const v2::ResourceStatus& status, bool graced) {
+  return status.state() == v2::ResourceStatus::READY || status.state() == v2::ResourceStatus::FAILED ||
+         (graced && status::LacksSomething(status));
+}
+
 }  // namespace
+
+Waits::~Waits() { Stop(); }
 
 void Waits::Check(const std::string& wait, int seconds, std::vector<FieldViolation>& violations) {
   if (!wait.empty() && wait != "applied") {
@@ -24,31 +38,112 @@ void Waits::Check(const std::string& wait, int seconds, std::vector<FieldViolati
   }
 }
 
-v2::ResourceStatus Waits::One(const std::string& fqn, int64_t revision, MonoTime begun, MonoTime deadline) const {
+std::shared_ptr<const void> Waits::TakePlace(const std::string& principal, size_t* of_one) {
+  std::lock_guard lock(mutex_);
+  const auto known = places_.find(principal);
+  *of_one = known == places_.end() ? 0 : known->second;
+  if (*of_one >= kMaxOfOne || taken_ >= kMaxWaits) return nullptr;
+  ++places_[principal];
+  ++taken_;
+  return {this, [this, principal](const void*) {
+            std::lock_guard leaving(mutex_);
+            --taken_;
+            const auto place = places_.find(principal);
+            if (--place->second == 0) places_.erase(place);
+          }};
+}
+
+Status Waits::Start(CallContext& call, Order order, std::function<MessagePtr(std::vector<v2::ResourceStatus>)> render) {
+  size_t of_one = 0;
+  Wait wait;
+  wait.place = TakePlace(call.principal.uid, &of_one);
+  if (wait.place == nullptr) {
+    return ResourceExhausted("TOO_MANY_WAITS",
+                             "{} of your calls and those of others wait for gateways already; ask for "
+                             "the status instead",
+                             of_one);
+  }
+  wait.begun = std::chrono::steady_clock::now();
+  wait.deadline = wait.begun + std::chrono::seconds(order.seconds == 0 ? kDefaultSeconds : order.seconds);
+  wait.order = std::move(order);
+  wait.gone = call.gone;
+  // The door takes it up once the method has returned; a call that is dropped before gives its place back.
+  call.later = [this, wait = std::move(wait), render = std::move(render)](CallContext::Answer answer) {
+    Wait taken = wait;
+    taken.done = [render, answer = std::move(answer)](std::vector<v2::ResourceStatus> states) {
+      answer(render(std::move(states)));
+    };
+    Add(std::move(taken));
+  };
+  return {};
+}
+
+void Waits::Add(Wait wait) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!stopped_) {
+      fresh_.push_back(std::move(wait));
+      if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
+      wake_.notify_one();
+      return;
+    }
+  }
+  Advance(wait, true);
+}
+
+bool Waits::Advance(Wait& wait, bool ending) {
+  const bool left = wait.gone != nullptr && *wait.gone;
+  const MonoTime now = std::chrono::steady_clock::now();
+  const bool late = ending || left || now >= wait.deadline;
+  // A later revision may be judged only once it was compiled; before, everything still looks as it was.
+  const bool compiled = !backends_.compiled || backends_.compiled(wait.order.revision);
+  while (!left && wait.states.size() < wait.order.fqns.size() && (compiled || late)) {
+    v2::ResourceStatus status = backends_.wait_applied(wait.order.fqns[wait.states.size()], wait.order.revision, now);
+    if (!late && !Settled(status, now - wait.begun >= kGrace)) return false;
+    if (!compiled) status = status::NotPushed(std::move(status));
+    wait.states.push_back(std::move(status));
+  }
+  if (!late && wait.states.size() < wait.order.fqns.size()) return false;
+  wait.place.reset();
+  wait.done(std::move(wait.states));
+  return true;
+}
+
+void Waits::Run() {
+  std::list<Wait> waits;
+  Duration pause = kOften;
+  std::unique_lock lock(mutex_);
   while (true) {
-    const MonoTime slice = std::chrono::steady_clock::now() + kSlice;
-    v2::ResourceStatus status = backends_.wait_applied(fqn, revision, std::min(slice, deadline));
-    const MonoTime now = std::chrono::steady_clock::now();
-    if (now < slice || now >= deadline || (backends_.stopping != nullptr && *backends_.stopping)) return status;
-    if (status::LacksSomething(status) && now - begun >= kGrace) return status;
+    if (waits.empty()) {
+      wake_.wait(lock, [this] { return stopped_ || !fresh_.empty(); });
+    } else {
+      wake_.wait_for(lock, pause, [this] { return stopped_ || !fresh_.empty(); });
+    }
+    waits.splice(waits.end(), fresh_);
+    const bool ending = stopped_ || (backends_.stopping != nullptr && *backends_.stopping);
+    lock.unlock();
+    const MonoTime begin = std::chrono::steady_clock::now();
+    waits.remove_if([&](Wait& wait) { return Advance(wait, ending); });
+    pause = std::clamp<Duration>(10 * (std::chrono::steady_clock::now() - begin), kOften, kSeldom);
+    lock.lock();
+    if (stopped_ && waits.empty() && fresh_.empty()) return;
   }
 }
 
-Result<std::vector<v2::ResourceStatus>> Waits::Applied(const std::vector<std::string>& fqns, int64_t revision,
-                                                       int seconds) {
-  const MonoTime begun = std::chrono::steady_clock::now();
-  const MonoTime deadline = begun + std::chrono::seconds(seconds == 0 ? kDefaultSeconds : seconds);
-  if (running_.fetch_add(1) >= kMaxWaits) {
-    running_.fetch_sub(1);
-    return ResourceExhausted("TOO_MANY_WAITS",
-                             "it is stored (revision {}), but too many calls wait for gateways already; ask for the "
-                             "status instead",
-                             revision);
+void Waits::Stop() {
+  std::thread thread;
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    thread.swap(thread_);
   }
-  std::vector<v2::ResourceStatus> statuses;
-  for (const std::string& fqn : fqns) statuses.push_back(One(fqn, revision, begun, deadline));
-  running_.fetch_sub(1);
-  return statuses;
+  wake_.notify_all();
+  if (thread.joinable()) thread.join();
+}
+
+size_t Waits::count() const {
+  std::lock_guard lock(mutex_);
+  return taken_;
 }
 
 }  // namespace weir::services

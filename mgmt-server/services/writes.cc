@@ -92,6 +92,10 @@ void Examine(google::protobuf::Message& resource, std::vector<FieldViolation>& v
   resource::Validate(resource, violations);
 }
 
+std::string ManagerOf(std::string_view tool, const authn::Principal& principal) {
+  return principal.fqn.empty() ? std::string(tool) : fmt::format("{} of {}", tool, principal.fqn);
+}
+
 Owners OwnedBy(const google::protobuf::Message& resource, const std::string& manager) {
   Owners owners;
   for (const std::string& field : resource::OwnedFields(resource)) owners[field] = manager;

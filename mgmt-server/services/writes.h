@@ -36,6 +36,8 @@ void KeepUnsaid(const google::protobuf::Message& stored, const Draft& draft);
 void Examine(google::protobuf::Message& resource, std::vector<FieldViolation>& violations);
 
 using Owners = std::map<std::string, std::string>;  // Field path -> manager.
+// A manager is a tool in somebody's hand: two people with one tool do not overwrite each other unasked.
+std::string ManagerOf(std::string_view tool, const authn::Principal& principal);
 Owners OwnedBy(const google::protobuf::Message& resource, const std::string& manager);
 
 class Writes {

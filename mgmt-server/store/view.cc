@@ -39,6 +39,17 @@ void View::ForEach(std::string_view parent, std::string_view kind,
   }
 }
 
+void View::ForEachAfter(std::string_view parent, std::string_view kind, std::string_view after,
+                        const std::function<bool(const ResourcePtr&)>& visit) const {
+  std::string prefix(parent);
+  if (!prefix.empty()) prefix.push_back('/');
+  const std::string all = KindKey(kind, prefix);
+  by_kind_.VisitFrom(std::max(all, KindKey(kind, after)), [&](const std::string& key, const ResourcePtr& resource) {
+    if (!key.starts_with(all)) return false;
+    return resource->fqn == after || visit(resource);
+  });
+}
+
 Page View::List(const ListQuery& query) const {
   const size_t size = std::clamp<size_t>(query.page_size, 1, 1000);
   Page page;

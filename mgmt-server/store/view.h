@@ -45,6 +45,9 @@ class View {
   // Every resource of the kind ("" = all kinds) below `parent` ("" = all), in fqn order, until visit returns false.
   void ForEach(std::string_view parent, std::string_view kind,
                const std::function<bool(const ResourcePtr&)>& visit) const;
+  // The same of one kind, beginning after the FQN `after` ("" = from the first).
+  void ForEachAfter(std::string_view parent, std::string_view kind, std::string_view after,
+                    const std::function<bool(const ResourcePtr&)>& visit) const;
   size_t resource_count() const { return by_fqn_.size(); }
 
   const ngac::Graph& graph() const { return graph_; }

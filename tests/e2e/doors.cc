@@ -9,7 +9,7 @@ namespace weir::e2e {
 namespace {
 
 std::string Ask(const std::string& address, uint16_t port, const std::string& path) {
-  const auto answer = test::HttpClient(address, port, test::Milliseconds(2'000)).Get("admin", path);
+  const auto answer = test::HttpClient(address, port, test::Milliseconds(2'000)).Get("127.0.0.1", path);
   return answer.ok() && answer->status == 200 ? answer->body : "";
 }
 

@@ -189,7 +189,7 @@ test::LoadOptions Scene::Load(uint64_t requests) const {
 std::map<std::string, std::string> Scene::Served(unsigned tier1, const std::string& type) const {
   std::map<std::string, std::string> out;
   const auto answer =
-      test::HttpClient(Tier1(tier1), kAdminPort, test::Milliseconds(2'000)).Get("admin", "/config_dump");
+      test::HttpClient(Tier1(tier1), kAdminPort, test::Milliseconds(2'000)).Get("127.0.0.1", "/config_dump");
   if (!answer.ok() || answer->status != 200) return out;
   const auto root = document::ParseOne(answer->body, {}, document::Syntax::kJson);
   const auto* resources = root.ok() ? root->Find("resources") : nullptr;
