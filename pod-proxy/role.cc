@@ -1,7 +1,5 @@
 #include "pod-proxy/role.h"
 
-#include <algorithm>
-
 #include "libs/proxy/snapshot.h"
 
 namespace weir::podproxy {
@@ -20,20 +18,13 @@ Status CheckListener(const proxy::Listener& listener) {
   return {};
 }
 
-Status Check(const proxy::Snapshot& snapshot) {
-  for (const auto& listener : snapshot.listeners) WEIR_TRY(CheckListener(*listener));
-  const auto own = [&](const std::string& address) {
-    return IsLoopback(address) || std::any_of(snapshot.listeners.begin(), snapshot.listeners.end(),
-                                              [&](const auto& listener) { return listener->address == address; });
-  };
-  for (const auto& [name, cluster] : snapshot.clusters) {
-    if (cluster->tls) continue;
-    for (const auto& locality : cluster->localities) {
-      for (const auto& endpoint : locality.endpoints) {
-        if (own(endpoint.address)) continue;
-        return InvalidArgument("PEER_IDENTITY", "Cluster {}: plain endpoint {}:{} is not this workload", name,
-                               endpoint.address, endpoint.port);
-      }
+Status CheckCluster(const proxy::Cluster& cluster, const std::set<std::string>& own_addresses) {
+  if (cluster.tls) return {};
+  for (const auto& locality : cluster.localities) {
+    for (const auto& endpoint : locality.endpoints) {
+      if (IsLoopback(endpoint.address) || own_addresses.contains(endpoint.address)) continue;
+      return InvalidArgument("PEER_IDENTITY", "Cluster {}: plain endpoint {}:{} is not this workload", cluster.name,
+                             endpoint.address, endpoint.port);
     }
   }
   return {};
@@ -45,7 +36,7 @@ gateway::Role PodProxyRole() {
   gateway::Role role;
   role.program = "weir-podproxy";
   role.purpose = "Stands beside a workload and lets in who proves an identity of the mesh.";
-  role.check = Check;
+  role.checks = {CheckListener, CheckCluster};
   return role;
 }
 

@@ -14,18 +14,17 @@ TEST(PodProxyRole, SendsPlainBytesToItsOwnWorkloadOnly) {
   chain.tls = proxy::DownstreamTls{true, {{"spiffe://c1.acme/", true}}};
   proxy::Cluster cluster;
   cluster.localities.emplace_back().endpoints.emplace_back();
+  const auto role = PodProxyRole();
   const auto check = [&](const char* address) {
     cluster.localities[0].endpoints[0].address = address;
-    proxy::Snapshot snapshot;
-    snapshot.listeners = {std::make_shared<proxy::Listener>(listener)};
-    snapshot.clusters["app/8080"] = std::make_shared<proxy::Cluster>(cluster);
-    return PodProxyRole().check(snapshot);
+    return role.checks.cluster(cluster, {"10.0.0.7"});
   };
+  EXPECT_TRUE(role.checks.listener(listener).ok());
   EXPECT_TRUE(check("10.0.0.7").ok());
   EXPECT_TRUE(check("127.0.0.1").ok());
   EXPECT_EQ(check("10.0.0.8").error().reason, "PEER_IDENTITY");
   chain.tls.reset();
-  EXPECT_FALSE(check("10.0.0.7").ok());
+  EXPECT_FALSE(role.checks.listener(listener).ok());
 }
 
 }  // namespace

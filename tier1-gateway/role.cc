@@ -14,19 +14,17 @@ using proxy::RouteAction;
 using proxy::Routes;
 using proxy::Snapshot;
 
-Status Check(const Snapshot& snapshot) {
-  for (const auto& [name, cluster] : snapshot.clusters) {
-    if (!cluster->tls) {
-      return InvalidArgument("PEER_IDENTITY",
-                             "Cluster {}: transport_socket is missing; tier 1 calls nobody without TLS", name);
-    }
-    if (!cluster->tls->allowed_uris.empty()) continue;
-    for (const auto& locality : cluster->localities) {
-      for (const auto& endpoint : locality.endpoints) {
-        if (!endpoint.spiffe_id.empty()) continue;
-        return InvalidArgument("PEER_IDENTITY", "Cluster {}: endpoint {}:{} has no SPIFFE id to demand", name,
-                               endpoint.address, endpoint.port);
-      }
+Status CheckCluster(const proxy::Cluster& cluster, const std::set<std::string>&) {
+  if (!cluster.tls) {
+    return InvalidArgument("PEER_IDENTITY", "Cluster {}: transport_socket is missing; tier 1 calls nobody without TLS",
+                           cluster.name);
+  }
+  if (!cluster.tls->allowed_uris.empty()) return {};
+  for (const auto& locality : cluster.localities) {
+    for (const auto& endpoint : locality.endpoints) {
+      if (!endpoint.spiffe_id.empty()) continue;
+      return InvalidArgument("PEER_IDENTITY", "Cluster {}: endpoint {}:{} has no SPIFFE id to demand", cluster.name,
+                             endpoint.address, endpoint.port);
     }
   }
   return {};
@@ -130,7 +128,7 @@ gateway::Role Tier1Role() {
   gateway::Role role;
   role.program = "weir-tier1";
   role.purpose = "Receives requests at the edge and spreads them over clusters by weight and health.";
-  role.check = Check;
+  role.checks.cluster = CheckCluster;
   role.adapt = [reserved = std::make_shared<ReservedPaths>()](std::shared_ptr<const Snapshot> snapshot) {
     return reserved->Adapt(snapshot);
   };

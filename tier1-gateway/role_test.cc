@@ -56,16 +56,12 @@ TEST(Tier1Role, LeavesUnchangedPiecesTheSameObjects) {
 
 TEST(Tier1Role, CallsNobodyWhoNeedNotProveAnIdentity) {
   const gateway::Role role = Tier1Role();
-  EXPECT_TRUE(role.check(*Edge()).ok());
-  auto plain = Edge();
-  auto cluster = std::make_shared<proxy::Cluster>(*plain->clusters["shop"]);
-  cluster->localities[0].endpoints[0].spiffe_id.clear();
-  plain->clusters["shop"] = cluster;
-  EXPECT_EQ(role.check(*plain).error().reason, "PEER_IDENTITY");
-  cluster = std::make_shared<proxy::Cluster>(*cluster);
-  cluster->tls.reset();
-  plain->clusters["shop"] = cluster;
-  EXPECT_FALSE(role.check(*plain).ok());
+  proxy::Cluster cluster = *Edge()->clusters["shop"];
+  EXPECT_TRUE(role.checks.cluster(cluster, {}).ok());
+  cluster.localities[0].endpoints[0].spiffe_id.clear();
+  EXPECT_EQ(role.checks.cluster(cluster, {}).error().reason, "PEER_IDENTITY");
+  cluster.tls.reset();
+  EXPECT_FALSE(role.checks.cluster(cluster, {}).ok());
 }
 
 }  // namespace

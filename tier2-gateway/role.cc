@@ -19,7 +19,7 @@ Status CheckListener(const proxy::Listener& listener) {
   return {};
 }
 
-Status CheckCluster(const proxy::Cluster& cluster) {
+Status CheckCluster(const proxy::Cluster& cluster, const std::set<std::string>&) {
   if (!cluster.tls) {
     return InvalidArgument("PEER_IDENTITY", "Cluster {}: transport_socket is missing; tier 2 calls nobody without TLS",
                            cluster.name);
@@ -35,19 +35,13 @@ Status CheckCluster(const proxy::Cluster& cluster) {
   return {};
 }
 
-Status Check(const proxy::Snapshot& snapshot) {
-  for (const auto& listener : snapshot.listeners) WEIR_TRY(CheckListener(*listener));
-  for (const auto& [name, cluster] : snapshot.clusters) WEIR_TRY(CheckCluster(*cluster));
-  return {};
-}
-
 }  // namespace
 
 gateway::Role Tier2Role() {
   gateway::Role role;
   role.program = "weir-tier2";
   role.purpose = "Receives requests inside a cluster and hands them to the proxies beside the pods.";
-  role.check = Check;
+  role.checks = {CheckListener, CheckCluster};
   return role;
 }
 

@@ -12,11 +12,7 @@ TEST(Tier2Role, LetsOnlyNamedCallersIn) {
   listener.name = "15443";
   listener.port = 15443;
   proxy::FilterChain& chain = listener.chains.emplace_back();
-  const auto check = [&] {
-    proxy::Snapshot snapshot;
-    snapshot.listeners = {std::make_shared<proxy::Listener>(listener)};
-    return Tier2Role().check(snapshot);
-  };
+  const auto check = [&] { return Tier2Role().checks.listener(listener); };
   EXPECT_FALSE(check().ok());
   chain.tls.emplace();
   EXPECT_FALSE(check().ok());

@@ -14,8 +14,8 @@ constexpr size_t kMostText = 1024;
 void AddProblem(std::string_view source, std::string_view text, v1::Problems* out) {
   if (out->problems_size() >= kMost) return;
   v1::Problem* problem = out->add_problems();
-  problem->set_source(std::string(source));
-  problem->set_text(std::string(Shortened(text, kMostText)));
+  problem->set_source(CleanText(source, kMostText));
+  problem->set_text(CleanText(text, kMostText));
 }
 
 }  // namespace weir::agent

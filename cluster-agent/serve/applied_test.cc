@@ -138,6 +138,30 @@ TEST_F(AppliedLedgerTest, KeepsWhatAGatewayAcknowledgedWhenItsStreamEndsAndForge
   EXPECT_EQ(Find(report, "Host")->version(), "");
 }
 
+// The end of an old stream may be noticed long after its gateway has come back on another one.
+TEST_F(AppliedLedgerTest, TheLateEndOfAnOldStreamIsNothingToTheNewOne) {
+  const auto config = Config("1", "a");
+  ledger_.OnOpened("ns/w", 1);
+  ledger_.SetConfig("ns/w", config);
+  ledger_.OnOpened("ns/w", 2);
+  for (const std::string_view url : {xds::kListener, xds::kRoute, xds::kVirtualHost}) {
+    ledger_.OnAck("ns/w", 2, Ack(*config, url));
+  }
+  ledger_.OnClosed("ns/w", 1);
+  v1::Applied report;
+  ledger_.Report(true, &report);
+  EXPECT_TRUE(report.gateways(0).connected());
+  EXPECT_EQ(Find(report, "Host")->version(), "1");
+  ledger_.OnOpened("ns/w", 1);  // Nor is its beginning, told late.
+  report.Clear();
+  ledger_.Report(true, &report);
+  EXPECT_EQ(Find(report, "Host")->version(), "1");
+  ledger_.OnClosed("ns/w", 2);
+  report.Clear();
+  ledger_.Report(true, &report);
+  EXPECT_FALSE(report.gateways(0).connected());
+}
+
 TEST_F(AppliedLedgerTest, BelievesNoOldWordWhenAVersionReturns) {
   ledger_.OnOpened("ns/w", 1);
   ledger_.SetConfig("ns/w", Config("1", "a"));

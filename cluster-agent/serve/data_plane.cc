@@ -3,6 +3,8 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -33,11 +35,13 @@ constexpr std::string_view kStock = "|envoy";
 
 std::string WorkloadOfKey(const std::string& key) { return key.substr(0, key.rfind('|')); }
 
+// Port 15012: what one workload, or all of them, may make the agent hold. docs/operating/limits.md lists them.
+constexpr int kMostMessageBytes = 4 << 20;     // Of a data plane; its own configuration may be larger.
+constexpr int kMostStreamsPerConnection = 32;  // Calls of every kind; a gateway uses four.
+
 std::string BearerOf(const std::multimap<std::string, std::string>& metadata) {
-  constexpr std::string_view kScheme = "Bearer ";
   const auto found = metadata.find("authorization");
-  if (found == metadata.end() || !found->second.starts_with(kScheme)) return "";
-  return found->second.substr(kScheme.size());
+  return found == metadata.end() ? "" : rpc::BearerToken(found->second);
 }
 
 xds::ResourcePtr IdentitySecret(const Leaf& leaf) {
@@ -120,8 +124,14 @@ struct DataPlane::Core {
   std::map<std::string, Node> nodes;  // By key: those with a stream.
   AppliedLedger ledger;
 
+  std::atomic<size_t> leaves = 0;  // envoy_leaves.size().
+
   Translator translator;  // Worker only, as is what follows.
-  std::map<std::string, Leaf> envoy_leaves;
+  struct OwnLeaf {
+    std::string spiffe_id;
+    Leaf leaf;
+  };
+  std::map<std::string, OwnLeaf> envoy_leaves;  // By key, of stock Envoys with a stream: goes with the node.
   std::map<std::string, std::vector<std::string>> problems;
 
   Status Sign(const std::string& token, const std::string& csr_pem, v1::SignResponse* response) {
@@ -148,13 +158,16 @@ struct DataPlane::Core {
   }
 
   Result<xds::AdsGrant> Authenticate(const xds::AdsPeer& peer) {
-    auto workload = registry.WorkloadOf(BearerOf(peer.metadata));
-    if (!workload.ok()) {
-      obs::Log(obs::Level::kWarn, "data plane refused",
-               {{"peer", peer.address}, {"node", peer.node.id}, {"reason", workload.error().reason}});
-      return workload.error();
-    }
-    return xds::AdsGrant{*workload + std::string(peer.node.Has(xds::kFeatureVhds) ? kOurs : kStock)};
+    WEIR_ASSIGN(std::string workload, registry.WorkloadOf(BearerOf(peer.metadata)));
+    return xds::AdsGrant{std::move(workload)};
+  }
+
+  // Every call of every service, by its headers alone.
+  Status Allow(const std::string& token) {
+    const auto workload = registry.WorkloadOf(token);
+    if (workload.ok()) return {};
+    obs::Log(obs::Level::kDebug, "data plane refused", {{"reason", workload.error().reason}});
+    return workload.error();
   }
 
   void OnStream(const xds::AdsStreamEvent& event) {
@@ -206,10 +219,8 @@ struct DataPlane::Core {
   }
 
   bool LeavesDue() const {
-    for (const auto& [workload, leaf] : envoy_leaves) {
-      if (leaf.renew_at <= options.clock->Wall()) return true;
-    }
-    return false;
+    return std::any_of(envoy_leaves.begin(), envoy_leaves.end(),
+                       [this](const auto& one) { return one.second.leaf.renew_at <= options.clock->Wall(); });
   }
 
   // Translates for every node with a stream and hands out what changed. The lock is free while it translates.
@@ -224,12 +235,16 @@ struct DataPlane::Core {
     for (const std::string& key : keys) before[key] = nodes[key].snapshot;
     lock->unlock();
 
-    for (const std::string& key : gone) ads->Remove(key);
+    for (const std::string& key : gone) {
+      ads->Remove(key);
+      Forget(key);
+    }
     translator.SetIdentity({now_member.cluster, now_member.trust_domain, now_member.root_pem});
     for (const std::string& key : keys) {
       const std::string workload = WorkloadOfKey(key);
       if (!now_facts->workloads.contains(workload)) {
         ads->Remove(key, "the workload is declared no more");
+        Forget(key);
         continue;
       }
       const bool stock = key.ends_with(kStock);
@@ -241,7 +256,7 @@ struct DataPlane::Core {
       TellProblems(workload, config->problems);
       xds::ResourcePtr identity;
       if (stock) {
-        identity = IdentityOf(now_member, *now_facts->workloads.at(workload));
+        identity = IdentityOf(key, now_member, *now_facts->workloads.at(workload));
         if (identity == nullptr) continue;
       }
       const xds::SnapshotPtr snapshot = NextSnapshot(*config, identity, before[key].get());
@@ -260,6 +275,13 @@ struct DataPlane::Core {
     ready = true;
   }
 
+  // What a node owned goes with it.
+  void Forget(const std::string& key) {
+    envoy_leaves.erase(key);
+    problems.erase(WorkloadOfKey(key));
+    leaves = envoy_leaves.size();
+  }
+
   void TellProblems(const std::string& workload, const std::vector<std::string>& found) {
     std::vector<std::string>& told = problems[workload];
     if (told == found) return;
@@ -270,20 +292,21 @@ struct DataPlane::Core {
   }
 
   // The identity of a stock Envoy: its key is made here and lives in memory only.
-  xds::ResourcePtr IdentityOf(const Membership& member, const v1::Workload& workload) {
-    const std::string key = KeyOf(workload);
+  xds::ResourcePtr IdentityOf(const std::string& key, const Membership& member, const v1::Workload& workload) {
     const std::string id = SpiffeIdOf(member.trust_domain, workload);
-    auto found = envoy_leaves.find(key + " " + id);
-    if (found == envoy_leaves.end() || found->second.renew_at <= options.clock->Wall()) {
+    auto found = envoy_leaves.find(key);
+    const bool ours = found != envoy_leaves.end() && found->second.spiffe_id == id;
+    if (!ours || found->second.leaf.renew_at <= options.clock->Wall()) {
       auto leaf = NewLeaf(member, id, "", options.leaf_lifetime, *options.clock);
       if (!leaf.ok()) {
         obs::Log(obs::Level::kError, "no identity for a workload",
-                 {{"workload", key}, {"error", leaf.error().ToString()}});
-        return found == envoy_leaves.end() ? nullptr : IdentitySecret(found->second);
+                 {{"workload", WorkloadOfKey(key)}, {"error", leaf.error().ToString()}});
+        return ours ? IdentitySecret(found->second.leaf) : nullptr;
       }
-      found = envoy_leaves.insert_or_assign(key + " " + id, std::move(*leaf)).first;
+      found = envoy_leaves.insert_or_assign(key, OwnLeaf{id, std::move(*leaf)}).first;
+      leaves = envoy_leaves.size();
     }
-    return IdentitySecret(found->second);
+    return IdentitySecret(found->second.leaf);
   }
 };
 
@@ -301,6 +324,9 @@ Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Me
   ads.clock = core->options.clock;
   Core* raw = core.get();
   ads.authenticate = [raw](const xds::AdsPeer& peer) { return raw->Authenticate(peer); };
+  ads.key = [](const std::string& workload, const xds::Node& node) {
+    return workload + std::string(node.Has(xds::kFeatureVhds) ? kOurs : kStock);
+  };
   ads.on_stream = [raw](const xds::AdsStreamEvent& event) { raw->OnStream(event); };
   ads.on_ack = [raw](const std::string& key, uint64_t stream, const xds::AckEvent& event) {
     raw->OnAck(key, stream, event);
@@ -309,6 +335,10 @@ Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Me
 
   grpc::ServerBuilder builder;
   rpc::ApplyDefaults(builder);
+  builder.SetMaxReceiveMessageSize(kMostMessageBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMostStreamsPerConnection);
+  rpc::AdmitCalls(*core->tls->credentials(),
+                  [raw](const rpc::CallHead& head) { return raw->Allow(std::string(head.token)); });
   builder.AddListeningPort(core->options.listen, core->tls->credentials(), &core->port);
   builder.RegisterService(core->ads->service());
   builder.RegisterService(&core->identity_service);
@@ -400,6 +430,8 @@ bool DataPlane::Ready() const {
   std::lock_guard lock(core_->mutex);
   return core_->intent != nullptr && core_->facts != nullptr;
 }
+
+size_t DataPlane::Identities() const { return core_->leaves; }
 
 size_t DataPlane::Streams() const { return core_->ads->StreamCount(); }
 

@@ -57,6 +57,7 @@ class DataPlane {
   // True once it answers data planes.
   bool Ready() const;
   size_t Streams() const;
+  size_t Identities() const;  // Keys it holds for stock Envoys that are there.
   // JSON: per node the names and versions of what it is told. No secrets.
   std::string Dump() const;
 

@@ -2,6 +2,8 @@
 
 #include <grpcpp/server_builder.h>
 
+#include <deque>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -20,6 +22,7 @@ using envoy::service::load_stats::v3::LoadStatsResponse;
 
 constexpr int kIntervalSeconds = 1;
 constexpr size_t kMostStreams = 10'000;
+constexpr size_t kMostStreamsPerWorkload = 4;  // A newer one takes the place of the oldest.
 
 }  // namespace
 
@@ -61,6 +64,7 @@ struct Telemetry::Core {
   std::mutex mutex;
   bool stopped = false;
   std::set<Stream*> streams;
+  std::map<std::string, std::deque<Stream*>> by_workload;  // Oldest first; what is cancelled stands here no more.
 };
 
 // One gateway's reports: the first message names the node, then counts come at the interval we ask for.
@@ -85,6 +89,11 @@ class Telemetry::Core::Stream : public grpc::ServerBidiReactor<LoadStatsRequest,
     {
       std::lock_guard lock(core_->mutex);
       core_->streams.erase(this);
+      const auto own = core_->by_workload.find(workload_);
+      if (own != core_->by_workload.end()) {
+        std::erase(own->second, this);
+        if (own->second.empty()) core_->by_workload.erase(own);
+      }
     }
     delete this;
   }
@@ -97,7 +106,13 @@ class Telemetry::Core::Stream : public grpc::ServerBidiReactor<LoadStatsRequest,
       if (core_->stopped || core_->streams.size() >= kMostStreams) {
         return ResourceExhausted("STREAM_LIMIT", "no more load report streams are taken");
       }
+      std::deque<Stream*>& own = core_->by_workload[workload_];
+      if (own.size() >= kMostStreamsPerWorkload) {
+        own.front()->Cancel();
+        own.pop_front();
+      }
       core_->streams.insert(this);
+      own.push_back(this);
     }
     core_->ledger->OnOpened(workload_);
     answer_.set_send_all_clusters(true);

@@ -210,6 +210,23 @@ TEST(TrafficLedger, BoundsWhatOneMessageHolds) {
   EXPECT_EQ(Said(ledger).at(0).traffic_size(), 10);
 }
 
+TEST(TrafficLedger, KeepsNoNamesBeyondItsBounds) {
+  ManualClock clock;
+  TrafficLedger ledger(clock);
+  ledger.OnOpened("edge/t1");
+  ledger.OnLoad("edge/t1", Load(std::string(TrafficLedger::kMostNameBytes + 1, 's'), 1, 0));
+  LoadStatsRequest many = Load("set", 1, 0);
+  for (size_t i = 0; i < TrafficLedger::kMostClusters + 10; ++i) {
+    auto* locality = many.mutable_cluster_stats(0)->add_upstream_locality_stats();
+    locality->mutable_locality()->set_sub_zone("c" + std::to_string(i + 2));
+    locality->set_total_successful_requests(1);
+  }
+  ledger.OnLoad("edge/t1", many);
+  const auto said = Said(ledger);
+  ASSERT_EQ(said.at(0).traffic_size(), 1);
+  EXPECT_EQ(said[0].traffic(0).clusters_size(), static_cast<int>(TrafficLedger::kMostClusters));
+}
+
 class TelemetryTest : public testing::Test {
  protected:
   TelemetryTest() {
@@ -282,6 +299,30 @@ TEST_F(TelemetryTest, TakesHealth) {
   v1::GatewayHealthAck ack;
   ASSERT_TRUE(v1::GatewayHealth::NewStub(channel_)->Report(&context, Health(false), &ack).ok());
   EXPECT_FALSE(Said(ledger_).at(0).health(0).clusters(0).can_serve());
+}
+
+TEST_F(TelemetryTest, ANewerStreamOfAWorkloadTakesThePlaceOfItsOldest) {
+  struct One {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReaderWriter<LoadStatsRequest, LoadStatsResponse>> stream;
+  };
+  std::vector<std::unique_ptr<One>> all;
+  LoadStatsResponse answer;
+  for (int i = 0; i < 6; ++i) {
+    One& one = *all.emplace_back(std::make_unique<One>());
+    SetUp(one.context, "t1-token");
+    one.stream = LoadReportingService::NewStub(channel_)->StreamLoadStats(&one.context);
+    ASSERT_TRUE(one.stream->Write(LoadStatsRequest()) && one.stream->Read(&answer)) << i;
+  }
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_FALSE(all[i]->stream->Read(&answer));
+    EXPECT_FALSE(all[i]->stream->Finish().ok());
+  }
+  for (int i = 2; i < 6; ++i) {
+    all[i]->stream->WritesDone();
+    EXPECT_FALSE(all[i]->stream->Read(&answer));
+    EXPECT_TRUE(all[i]->stream->Finish().ok()) << i;
+  }
 }
 
 TEST_F(TelemetryTest, EndsItsStreamsWhenItStops) {

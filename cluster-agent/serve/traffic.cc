@@ -39,12 +39,12 @@ void TrafficLedger::OnLoad(const std::string& workload,
     seconds = std::max(seconds, Seconds(cluster.load_report_interval()));
     auto set = gateway.sets.find(cluster.cluster_name());
     if (set == gateway.sets.end()) {
-      if (gateway.sets.size() >= kMostSets || cluster.cluster_name().size() > kMostName) continue;
+      if (gateway.sets.size() >= kMostSets || cluster.cluster_name().size() > kMostNameBytes) continue;
       set = gateway.sets.emplace(cluster.cluster_name(), Clusters()).first;
     }
     for (const auto& locality : cluster.upstream_locality_stats()) {
       const std::string& name = locality.locality().sub_zone();
-      if (!set->second.contains(name) && (set->second.size() >= kMostClusters || name.size() > kMostName)) continue;
+      if (!set->second.contains(name) && (set->second.size() >= kMostClusters || name.size() > kMostNameBytes)) continue;
       Counts& counts = set->second[name];
       const uint64_t finished = locality.total_successful_requests() + locality.total_error_requests();
       counts.requests += finished;
@@ -80,7 +80,7 @@ bool TrafficLedger::OnHealth(const std::string& workload, v1::GatewayHealthRepor
   }
   for (v1::SetHealth& set : *report.mutable_sets()) {
     const std::string name = set.destination_set();
-    if (name.size() > kMostName || static_cast<size_t>(set.clusters_size()) > kMostClusters) continue;
+    if (name.size() > kMostNameBytes || static_cast<size_t>(set.clusters_size()) > kMostClusters) continue;
     if (gateway.health.size() >= kMostSets && !gateway.health.contains(name)) continue;
     gateway.health[name] = std::move(set);
     gateway.health_changed.insert(name);

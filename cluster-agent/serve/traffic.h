@@ -27,9 +27,9 @@ namespace weir::agent {
 class TrafficLedger {
  public:
   static constexpr size_t kMostSets = 20'000;                         // Of one gateway; more are not kept.
+  static constexpr size_t kMostClusters = 1'000;                      // Of one set, likewise.
+  static constexpr size_t kMostNameBytes = 1024;                      // Longer names are nobody's.
   static constexpr size_t kMostSetsPerMessage = 5'000;                // The others go with the next message.
-  static constexpr size_t kMostClusters = 1'000;                      // Of one set; more are not kept.
-  static constexpr size_t kMostName = 1'024;                          // Bytes of a set's or cluster's name.
   static constexpr Duration kLeast = std::chrono::milliseconds(950);  // Between two messages about one gateway.
   static constexpr Duration kMost = std::chrono::seconds(10);         // So often without a change.
   static constexpr Duration kSilent = std::chrono::seconds(25);       // A gateway unheard so long is not spoken of.

@@ -12,11 +12,10 @@
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
+#include "libs/obs/json.h"
 
 namespace weir::agent {
 namespace {
-
-using document::Node;
 
 std::string HostPort(const std::string& address, uint32_t port) {
   return address.find(':') == std::string::npos ? fmt::format("{}:{}", address, port)
@@ -43,88 +42,131 @@ std::string GatewayBootstrap(const v1::Workload& workload, const Membership& mem
   return document::ToJson(gateway, true);
 }
 
-Node SocketAddress(const std::string& host_port) {
+// A string of YAML, whatever it holds.
+std::string Quoted(std::string_view text) {
+  std::string out;
+  obs::AppendJsonString(out, text);
+  return out;
+}
+
+std::pair<std::string, std::string> SplitHostPort(const std::string& host_port) {
   const size_t colon = host_port.rfind(':');
   std::string host = host_port.substr(0, colon);
   if (host.starts_with("[")) host = host.substr(1, host.size() - 2);
-  Node address = Node::Map();
-  Node& socket = address.Add("socket_address", Node::Map());
-  socket.Add("address", Node::String(host));
-  socket.Add("port_value", Node::Number(host_port.substr(colon + 1)));
-  return address;
+  return {host, host_port.substr(colon + 1)};
 }
 
-// gRPC to the agent with the workload's token.
-Node AgentService(const std::string& token) {
-  Node service = Node::Map();
-  service.Add("envoy_grpc", Node::Map()).Add("cluster_name", Node::String("weir-agent"));
-  Node metadata = Node::Map();
-  metadata.Add("key", Node::String("authorization"));
-  metadata.Add("value", Node::String("Bearer " + token));
-  service.Add("initial_metadata", Node::Sequence()).items.push_back(std::move(metadata));
-  return service;
-}
+constexpr std::string_view kEnvoyAdmin = R"(admin:
+  address:
+    socket_address: {{address: {address}, port_value: {port}}}
+)";
+
+// The limits are those that Envoy's documentation advises for an edge; those of connections and requests come with the
+// listeners. The workload's token stands in a file of its own: /config_dump shows its path, and that redacted.
+constexpr std::string_view kEnvoyBootstrap = R"(node:
+  id: {id}
+  cluster: {cluster}
+  locality: {{sub_zone: {cluster}}}
+dynamic_resources:
+  ads_config:
+    api_type: DELTA_GRPC
+    transport_api_version: V3
+    grpc_services:
+    - envoy_grpc: {{cluster_name: weir-agent}}
+  cds_config: {{resource_api_version: V3, ads: {{}}}}
+  lds_config: {{resource_api_version: V3, ads: {{}}}}
+cluster_manager:
+  load_stats_config:
+    api_type: GRPC
+    transport_api_version: V3
+    grpc_services:
+    - envoy_grpc: {{cluster_name: weir-agent}}
+overload_manager:
+  refresh_interval: 0.25s
+  resource_monitors:
+  - name: envoy.resource_monitors.fixed_heap
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig
+      max_heap_size_bytes: 2147483648
+  - name: envoy.resource_monitors.global_downstream_max_connections
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
+      max_active_downstream_connections: 50000
+  actions:
+  - name: envoy.overload_actions.shrink_heap
+    triggers:
+    - {{name: envoy.resource_monitors.fixed_heap, threshold: {{value: 0.95}}}}
+  - name: envoy.overload_actions.stop_accepting_requests
+    triggers:
+    - {{name: envoy.resource_monitors.fixed_heap, threshold: {{value: 0.98}}}}
+static_resources:
+  secrets:
+  - name: authorization
+    generic_secret:
+      secret: {{filename: {authorization}}}
+  clusters:
+  - name: weir-agent
+    type: STATIC
+    connect_timeout: 1s
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config:
+          http2_protocol_options:
+            connection_keepalive: {{interval: 10s, timeout: 5s}}
+        http_filters:
+        - name: envoy.filters.http.credential_injector
+          typed_config:
+            "@type": type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector
+            overwrite: true
+            credential:
+              name: envoy.http.injected_credentials.generic
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic
+                credential: {{name: authorization}}
+                header: authorization
+        - name: envoy.filters.http.upstream_codec
+          typed_config:
+            "@type": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec
+    load_assignment:
+      cluster_name: weir-agent
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address:
+              socket_address: {{address: {agent_host}, port_value: {agent_port}}}
+    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+        sni: {agent_name}
+        common_tls_context:
+          alpn_protocols: [h2]
+          validation_context:
+            trusted_ca:
+              inline_string: {root}
+            match_typed_subject_alt_names:
+            - san_type: URI
+              matcher: {{exact: {agent_id}}}
+)";
 
 // A stock Envoy: delta ADS to the agent, identity and trust by SDS on the same stream.
 std::string EnvoyBootstrap(const v1::Workload& workload, const Membership& membership, const std::string& agent,
-                           const std::string& token) {
-  Node root = Node::Map();
-  Node& node = root.Add("node", Node::Map());
-  node.Add("id", Node::String(membership.cluster + "/" + KeyOf(workload)));
-  node.Add("cluster", Node::String(membership.cluster));
-  node.Add("locality", Node::Map()).Add("sub_zone", Node::String(membership.cluster));
+                           const std::string& folder) {
+  std::string out;
   if (IsLoopback(workload.addresses(0))) {
-    root.Add("admin", Node::Map())
-        .Add("address", SocketAddress(HostPort(workload.addresses(0), BoundPort(workload, 15000))));
+    out += fmt::format(kEnvoyAdmin, fmt::arg("address", Quoted(workload.addresses(0))),
+                       fmt::arg("port", BoundPort(workload, 15000)));
   }
-  Node& dynamic = root.Add("dynamic_resources", Node::Map());
-  Node& ads = dynamic.Add("ads_config", Node::Map());
-  ads.Add("api_type", Node::String("DELTA_GRPC"));
-  ads.Add("transport_api_version", Node::String("V3"));
-  ads.Add("grpc_services", Node::Sequence()).items.push_back(AgentService(token));
-  for (const char* config : {"cds_config", "lds_config"}) {
-    Node& source = dynamic.Add(config, Node::Map());
-    source.Add("resource_api_version", Node::String("V3"));
-    source.Add("ads", Node::Map());
-  }
-  Node& loads = root.Add("cluster_manager", Node::Map()).Add("load_stats_config", Node::Map());
-  loads.Add("api_type", Node::String("GRPC"));
-  loads.Add("transport_api_version", Node::String("V3"));
-  loads.Add("grpc_services", Node::Sequence()).items.push_back(AgentService(token));
-  Node cluster = Node::Map();
-  cluster.Add("name", Node::String("weir-agent"));
-  cluster.Add("type", Node::String("STATIC"));
-  cluster.Add("connect_timeout", Node::String("1s"));
-  Node& options = cluster.Add("typed_extension_protocol_options", Node::Map())
-                      .Add("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", Node::Map());
-  options.Add("@type", Node::String("type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"));
-  Node& keepalive = options.Add("explicit_http_config", Node::Map())
-                        .Add("http2_protocol_options", Node::Map())
-                        .Add("connection_keepalive", Node::Map());
-  keepalive.Add("interval", Node::String("10s"));
-  keepalive.Add("timeout", Node::String("5s"));
-  Node endpoint = Node::Map();
-  endpoint.Add("endpoint", Node::Map()).Add("address", SocketAddress(agent));
-  Node endpoints = Node::Map();
-  endpoints.Add("lb_endpoints", Node::Sequence()).items.push_back(std::move(endpoint));
-  Node& assignment = cluster.Add("load_assignment", Node::Map());
-  assignment.Add("cluster_name", Node::String("weir-agent"));
-  assignment.Add("endpoints", Node::Sequence()).items.push_back(std::move(endpoints));
-  Node& socket = cluster.Add("transport_socket", Node::Map());
-  socket.Add("name", Node::String("envoy.transport_sockets.tls"));
-  Node& tls = socket.Add("typed_config", Node::Map());
-  tls.Add("@type", Node::String("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"));
-  tls.Add("sni", Node::String(identity::AgentDnsName(membership.trust_domain)));
-  Node& common = tls.Add("common_tls_context", Node::Map());
-  common.Add("alpn_protocols", Node::Sequence()).items.push_back(Node::String("h2"));
-  Node& validation = common.Add("validation_context", Node::Map());
-  validation.Add("trusted_ca", Node::Map()).Add("inline_string", Node::String(membership.root_pem));
-  Node san = Node::Map();
-  san.Add("san_type", Node::String("URI"));
-  san.Add("matcher", Node::Map()).Add("exact", Node::String(identity::AgentSpiffeId(membership.trust_domain)));
-  validation.Add("match_typed_subject_alt_names", Node::Sequence()).items.push_back(std::move(san));
-  root.Add("static_resources", Node::Map()).Add("clusters", Node::Sequence()).items.push_back(std::move(cluster));
-  return document::WriteYaml(root);
+  const auto [agent_host, agent_port] = SplitHostPort(agent);
+  out += fmt::format(kEnvoyBootstrap, fmt::arg("id", Quoted(membership.cluster + "/" + KeyOf(workload))),
+                     fmt::arg("cluster", Quoted(membership.cluster)),
+                     fmt::arg("authorization", Quoted(folder + "/authorization")),
+                     fmt::arg("agent_host", Quoted(agent_host)), fmt::arg("agent_port", agent_port),
+                     fmt::arg("agent_name", Quoted(identity::AgentDnsName(membership.trust_domain))),
+                     fmt::arg("agent_id", Quoted(identity::AgentSpiffeId(membership.trust_domain))),
+                     fmt::arg("root", Quoted(membership.root_pem)));
+  return out;
 }
 
 }  // namespace
@@ -165,7 +207,8 @@ Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership
     by_token_hash[Sha256Hex(*token)] = key;
     spiffe_ids[key] = SpiffeIdOf(membership.trust_domain, *workload);
     write(folder + "/gateway.json", GatewayBootstrap(*workload, membership, agent_address, folder));
-    write(folder + "/envoy.yaml", EnvoyBootstrap(*workload, membership, agent_address, *token));
+    write(folder + "/authorization", "Bearer " + *token);
+    write(folder + "/envoy.yaml", EnvoyBootstrap(*workload, membership, agent_address, folder));
   }
   std::lock_guard lock(mutex_);
   known_ = true;

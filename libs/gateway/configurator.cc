@@ -1,5 +1,9 @@
 #include "libs/gateway/configurator.h"
 
+#include <algorithm>
+#include <iterator>
+#include <map>
+
 #include "libs/base/walk.h"
 
 namespace weir::gateway {
@@ -22,7 +26,7 @@ Difference Between(const xds::Snapshot& from, const xds::Snapshot& to) {
     WalkBoth(before, after, [&](const std::string& name, const xds::ResourcePtr* old, const xds::ResourcePtr* now) {
       if (now == nullptr) {
         difference.removals.push_back({std::string(type), name});
-      } else if (old == nullptr || (*old != *now && (*old)->version != (*now)->version)) {
+      } else if (old == nullptr || (*old != *now && (*old)->value != (*now)->value)) {
         difference.upserts.push_back({std::string(type), name, (*now)->value});
       }
     });
@@ -30,12 +34,38 @@ Difference Between(const xds::Snapshot& from, const xds::Snapshot& to) {
   return difference;
 }
 
+// `view` with what was there before in the place of what is bad.
+xds::SnapshotPtr Without(const xds::SnapshotPtr& view, const xds::Snapshot& before,
+                         const std::vector<proxy::Refusal>& refused) {
+  std::shared_ptr<xds::Snapshot> taken;
+  std::map<std::string, std::shared_ptr<xds::Resources>> changed;
+  for (const proxy::Refusal& refusal : refused) {
+    if (refusal.held) continue;
+    if (taken == nullptr) taken = std::make_shared<xds::Snapshot>(*view);
+    auto& resources = changed[refusal.type_url];
+    if (resources == nullptr) resources = std::make_shared<xds::Resources>(view->Of(refusal.type_url));
+    const xds::Resources& old = before.Of(refusal.type_url);
+    if (const auto found = old.find(refusal.name); found != old.end())
+      (*resources)[refusal.name] = found->second;
+    else
+      resources->erase(refusal.name);
+  }
+  for (auto& [type, resources] : changed) taken->types[type] = std::move(resources);
+  return taken == nullptr ? view : taken;
+}
+
+void AddUnbound(const proxy::Engine& engine, std::vector<proxy::Refusal>* refused) {
+  for (proxy::UnboundListener& listener : engine.Unbound()) {
+    refused->push_back({std::string(xds::kListener), std::move(listener.resource), std::move(listener.error), true});
+  }
+}
+
 }  // namespace
 
 Configurator::Configurator(const Role& role, proxy::Engine& engine)
-    : role_(role), engine_(engine), built_(std::make_shared<xds::Snapshot>()) {}
+    : role_(role), engine_(engine), builder_(role_.checks), built_(std::make_shared<xds::Snapshot>()) {}
 
-Result<proxy::BuiltSnapshot> Configurator::Build(const xds::Snapshot& view) {
+proxy::BuiltSnapshot Configurator::Build(const xds::Snapshot& view) {
   const Difference difference = Between(*built_, view);
   return builder_.Apply(difference.upserts, difference.removals, std::to_string(++version_));
 }
@@ -43,66 +73,80 @@ Result<proxy::BuiltSnapshot> Configurator::Build(const xds::Snapshot& view) {
 void Configurator::Apply(xds::SnapshotPtr view, Done done) {
   std::unique_lock lock(mutex_);
   const xds::SnapshotPtr before = built_;
-  auto built = Build(*view);
-  if (!built.ok()) {
-    lock.unlock();
-    return done(std::move(built).error());
-  }
-  built_ = view;
-  Status status = role_.check ? role_.check(*built->snapshot) : Status();
-  std::shared_ptr<const proxy::Snapshot> snapshot = built->snapshot;
-  if (status.ok() && role_.adapt) {
+  proxy::BuiltSnapshot built = Build(*view);
+  Outcome outcome;
+  outcome.taken = built_ = Without(view, *before, built.refused);
+  outcome.refused = std::move(built.refused);
+  std::shared_ptr<const proxy::Snapshot> snapshot = built.snapshot;
+  if (role_.adapt) {
     auto adapted = role_.adapt(snapshot);
     if (adapted.ok())
       snapshot = std::move(*adapted);
     else
-      status = std::move(adapted).error();
+      outcome.status = std::move(adapted).error();
   }
-  if (status.ok()) status = ServeIdentity(built->trust_pem);
-  if (status.ok()) waiting_ = built->waiting;
+  if (const Status trust = ServeIdentity(built.trust_pem); !trust.ok()) {
+    outcome.refused.push_back({std::string(xds::kSecret), "trust", trust.error(), true});
+  }
+  if (outcome.status.ok()) {
+    waiting_ = built.waiting;
+    held_.clear();
+    std::copy_if(outcome.refused.begin(), outcome.refused.end(), std::back_inserter(held_),
+                 [](const proxy::Refusal& refusal) { return refusal.held; });
+  }
   lock.unlock();
-  if (!status.ok()) return Finish(std::move(status), before, done);
-  engine_.Apply(std::move(snapshot),
-                [this, before, done = std::move(done)](Status outcome) { Finish(std::move(outcome), before, done); });
+  if (!outcome.status.ok()) return Finish(std::move(outcome), before, done);
+  auto after = [this, before, done = std::move(done), outcome = std::move(outcome)](Status status) mutable {
+    outcome.status = std::move(status);
+    AddUnbound(engine_, &outcome.refused);
+    Finish(std::move(outcome), before, done);
+  };
+  engine_.Apply(std::move(snapshot), std::move(after));
 }
 
-// A refused snapshot leaves the builder as it was before, so that the next one is compared with what is served.
-void Configurator::Finish(Status outcome, const xds::SnapshotPtr& before, const Done& done) {
+void Configurator::Retry(Done done) {
+  engine_.OpenMissing([this, done = std::move(done)](Status status) {
+    Outcome outcome;
+    {
+      std::lock_guard lock(mutex_);
+      outcome.refused = held_;
+      outcome.taken = built_;
+    }
+    outcome.status = std::move(status);
+    AddUnbound(engine_, &outcome.refused);
+    done(std::move(outcome));
+  });
+}
+
+std::vector<std::string> Configurator::Unserved() const {
+  std::vector<proxy::Refusal> held;
   {
     std::lock_guard lock(mutex_);
-    if (outcome.ok()) {
+    held = held_;
+  }
+  AddUnbound(engine_, &held);
+  std::vector<std::string> out;
+  for (const proxy::Refusal& refusal : held) {
+    if (refusal.type_url == xds::kListener) {
+      out.push_back(fmt::format("listener {}: {}", refusal.name, refusal.error.message));
+    }
+  }
+  return out;
+}
+
+// What the engine does not take as a whole leaves the builder as it was, so that the next one is compared with what is
+// served.
+void Configurator::Finish(Outcome outcome, const xds::SnapshotPtr& before, const Done& done) {
+  {
+    std::lock_guard lock(mutex_);
+    if (outcome.status.ok()) {
       serving_ = true;
     } else {
-      const auto back = Build(*before);
-      if (back.ok()) built_ = before;
+      Build(*before);
+      built_ = before;
     }
   }
   done(std::move(outcome));
-}
-
-std::vector<std::string> Configurator::FindBad(const xds::SnapshotPtr& view, const std::string& type_url,
-                                               const std::vector<std::string>& names) {
-  std::lock_guard lock(mutex_);
-  std::vector<std::string> bad;
-  const xds::SnapshotPtr before = built_;
-  for (const std::string& name : names) {
-    const xds::Resource* resource = view->Find(type_url, name);
-    if (resource == nullptr) continue;
-    const proxy::EnvoyResource one{type_url, name, resource->value};
-    if (!builder_.Apply({&one, 1}, {}, "trial").ok()) bad.push_back(name);
-  }
-  // Back to what is served: everything that was tried either had an older content or was not there.
-  std::vector<proxy::EnvoyResource> upserts;
-  std::vector<proxy::EnvoyResourceName> removals;
-  for (const std::string& name : names) {
-    const xds::Resource* old = before->Find(type_url, name);
-    if (old != nullptr)
-      upserts.push_back({type_url, name, old->value});
-    else
-      removals.push_back({type_url, name});
-  }
-  if (!builder_.Apply(upserts, removals, "trial").ok()) bad = names;
-  return bad;
 }
 
 Status Configurator::SetLeaf(const Leaf& leaf, const std::string& fallback_roots) {

@@ -15,12 +15,13 @@
 
 namespace weir::gateway {
 
-// What one tier adds to the engine. Both see every snapshot before it is served; an Error is the NACK's text.
+// What one tier adds to the engine.
 struct Role {
   std::string program;  // "weir-tier1"
   std::string purpose;  // One sentence for --help.
-  // Refuses what this tier must not serve (a peer without a demanded identity...).
-  std::function<Status(const proxy::Snapshot&)> check;
+  // Refuses what this tier must not serve (a peer without a demanded identity...), piece by piece; an Error is the
+  // NACK's text.
+  proxy::PieceChecks checks;
   // Adds what the tier serves by itself; unset = nothing. Unchanged pieces should stay the same objects.
   std::function<Result<std::shared_ptr<const proxy::Snapshot>>(std::shared_ptr<const proxy::Snapshot>)> adapt;
 };
@@ -28,18 +29,22 @@ struct Role {
 // Turns xDS resources into what the engine serves. Thread-safe; one change at a time.
 class Configurator {
  public:
-  // `outcome`: OK after every worker serves it; an Error: nothing changed. Runs on a worker's thread or inside Apply.
-  using Done = std::function<void(Status outcome)>;
+  struct Outcome {
+    Status status;                        // An Error: nothing changed.
+    std::vector<proxy::Refusal> refused;  // Of this change what is bad; of all what is held, and why.
+    xds::SnapshotPtr taken;               // The view with what was there before in the place of what is bad.
+  };
+  // After every worker serves it. Runs on a worker's thread or inside the call.
+  using Done = std::function<void(Outcome outcome)>;
 
   Configurator(const Role& role, proxy::Engine& engine);
 
-  // Serves `view` (all types). Only what differs from what is served is parsed again.
+  // Serves `view` (all types). Only what differs from what is served is parsed again; bytes are compared.
   void Apply(xds::SnapshotPtr view, Done done);
-
-  // Which of `names` (of `type_url`, as in `view`) the engine cannot take even alone; with the reason of the first.
-  // Nothing is served by this.
-  std::vector<std::string> FindBad(const xds::SnapshotPtr& view, const std::string& type_url,
-                                   const std::vector<std::string>& names);
+  // Tries again what only a foreign process keeps from being served: ports.
+  void Retry(Done done);
+  // Of the newest outcome: listeners that are wanted and not served as wanted, "listener 80: why".
+  std::vector<std::string> Unserved() const;
 
   // New handshakes use it from now on. Waits for nothing.
   Status SetLeaf(const Leaf& leaf, const std::string& fallback_roots);
@@ -49,9 +54,9 @@ class Configurator {
   bool Serving() const;  // One snapshot at least was served by every worker.
 
  private:
-  Result<proxy::BuiltSnapshot> Build(const xds::Snapshot& view);  // Under mutex_.
-  Status ServeIdentity(const std::string& trust_pem);             // Under mutex_.
-  void Finish(Status outcome, const xds::SnapshotPtr& before, const Done& done);
+  proxy::BuiltSnapshot Build(const xds::Snapshot& view);  // Under mutex_.
+  Status ServeIdentity(const std::string& trust_pem);     // Under mutex_.
+  void Finish(Outcome outcome, const xds::SnapshotPtr& before, const Done& done);
 
   const Role role_;
   proxy::Engine& engine_;
@@ -63,6 +68,7 @@ class Configurator {
   std::string fallback_roots_;
   std::optional<Leaf> leaf_;
   std::vector<std::string> waiting_;
+  std::vector<proxy::Refusal> held_;  // By the builder and the identity; ports are the engine's to tell.
   bool serving_ = false;
 };
 

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <condition_variable>
 #include <future>
+#include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "libs/admin/door.h"
@@ -26,6 +28,22 @@ namespace {
 constexpr std::string_view kListener = "listener ", kAdmin = "admin ", kProbes = "probes ";
 constexpr std::chrono::seconds kReadyWithin{60};       // To take over.
 constexpr std::chrono::seconds kPatienceWithAgent{5};  // Then last-good is good enough.
+// A port that somebody else holds is tried again so often.
+constexpr std::chrono::milliseconds kFirstRetry{500}, kLongestRetry{30'000};
+constexpr size_t kMostReasonBytes = 4096;
+
+// "Listener 80: ...; Cluster c: ... (and 3 more)".
+std::string ReasonOf(const std::vector<proxy::Refusal>& refused) {
+  std::string out;
+  for (size_t i = 0; i < refused.size(); ++i) {
+    if (out.size() + refused[i].error.message.size() > kMostReasonBytes && i > 0) {
+      return out + fmt::format(" (and {} more)", refused.size() - i);
+    }
+    if (i > 0) out += "; ";
+    out += refused[i].error.message;
+  }
+  return out;
+}
 }  // namespace
 
 class Gateway::State {
@@ -75,6 +93,16 @@ class Gateway::State {
     if (draining_) return Unavailable("DRAINING", "draining");
     if (!identified_) return Unavailable("NOT_READY", "no identity from the agent yet");
     if (!configurator_.Serving()) return Unavailable("NOT_READY", "no configuration from the agent yet");
+    // Last-good is whole; what comes from the agent is whole once it has answered every type.
+    if (!preload_ && (!ads_ || !ads_->Complete())) {
+      return Unavailable("NOT_READY", "the agent has not answered every kind of resource yet");
+    }
+    if (const auto waiting = configurator_.Waiting(); !waiting.empty()) {
+      return Unavailable("NOT_READY", "{}", waiting.front());
+    }
+    if (const auto unserved = configurator_.Unserved(); !unserved.empty()) {
+      return Unavailable("NOT_READY", "{}", unserved.front());
+    }
     return {};
   }
 
@@ -135,8 +163,8 @@ class Gateway::State {
   // Accepts beside the running gateway once everything is there, then tells it to go.
   Status TakeOver() {
     WEIR_TRY(AwaitReady());
-    WEIR_TRY(OpenDoors());  // First: after Open there is no way back.
-    WEIR_TRY(engine_.Open());
+    WEIR_TRY(OpenDoors());     // First: after Open there is no way back.
+    WEIR_TRY(engine_.Open());  // What could not be opened is tried again as soon as the writer looks.
     const Status gone = predecessor_->Go();
     // It has ended or hangs; we serve either way.
     if (!gone.ok()) obs::Log(Level::kWarn, "the predecessor did not answer", {{"error", gone.error().ToString()}});
@@ -282,14 +310,18 @@ class Gateway::State {
     bool decided = false;
     for (const std::string& reason : read->refused) RefuseLastGood(reason);
     const auto snapshot = std::make_shared<const xds::Snapshot>(read->snapshot);
-    configurator_.Apply(snapshot, [&](Status status) {
-      if (!status.ok()) RefuseLastGood(status.error().ToString());
+    configurator_.Apply(snapshot, [&](Configurator::Outcome outcome) {
+      if (!outcome.status.ok()) RefuseLastGood(outcome.status.error().ToString());
+      for (const proxy::Refusal& refusal : outcome.refused) {
+        if (!refusal.held) RefuseLastGood(refusal.error.ToString());
+      }
       std::lock_guard lock(mutex_);
-      if (status.ok()) {
-        preload_ = snapshot;
+      if (outcome.status.ok()) {
+        preload_ = outcome.taken;
         facts_.last_good = fmt::format("generation {} of {}", read->generation, Rfc3339(read->written));
         obs::Log(Level::kInfo, "serving the last good configuration", {{"from", facts_.last_good}});
       }
+      Remember(outcome.refused, {});
       decided = true;
       wake_.notify_all();
     });
@@ -340,6 +372,7 @@ class Gateway::State {
     options.on_update = [this](const xds::Update& update) { OnUpdate(update); };
     options.on_state = [this](bool connected, const std::string& reason) { OnState(connected, reason); };
     ads_ = std::make_shared<xds::AdsClient>(std::move(options));
+    for (const auto& [type, name] : held_) ads_->AskAgain(type, {name});
     ads_->Start();
   }
 
@@ -351,41 +384,73 @@ class Gateway::State {
   }
 
   void OnUpdate(const xds::Update& update) {
-    configurator_.Apply(update.view, [this, update](Status status) {
-      if (status.ok()) return Accepted(update);
-      RefuseUpdate(update, status.error());
-    });
+    configurator_.Apply(update.view, [this, update](Configurator::Outcome outcome) { Decide(update, outcome); });
   }
 
-  void Accepted(const xds::Update& update) {
-    Client()->Accept(update.id);
-    obs::Log(Level::kDebug, "configuration served", {{"type", update.type_url}});
+  // Each resource is judged by itself: the NACK names those that are bad and those that are held, the others run.
+  void Decide(const xds::Update& update, const Configurator::Outcome& outcome) {
+    const auto client = Client();
+    std::vector<std::string> bad, held;
+    std::vector<proxy::Refusal> own;
+    for (const proxy::Refusal& refusal : outcome.refused) {
+      const bool ours = refusal.type_url == update.type_url &&
+                        std::find(update.changed.begin(), update.changed.end(), refusal.name) != update.changed.end();
+      if (!ours) continue;
+      (refusal.held ? held : bad).push_back(refusal.name);
+      own.push_back(refusal);
+    }
+    const std::string reason = outcome.status.ok() ? ReasonOf(own) : outcome.status.error().message;
+    if (outcome.status.ok() && own.empty())
+      client->Accept(update.id);
+    else
+      client->Reject(update.id, reason, bad, held);
+    obs::Log(reason.empty() ? Level::kDebug : Level::kError,
+             reason.empty() ? "configuration served" : "configuration refused",
+             {{"type", update.type_url}, {"reason", reason}});
     std::lock_guard lock(mutex_);
-    ++facts_.updates_served;
+    ++(reason.empty() ? facts_.updates_served : facts_.updates_refused);
+    if (!reason.empty()) facts_.last_refusal = reason;
+    if (!outcome.status.ok()) return;
+    std::vector<std::string> answered = update.changed;
+    answered.insert(answered.end(), update.removed.begin(), update.removed.end());
+    Remember(outcome.refused, answered);
     dirty_ = true;
     wake_.notify_all();
   }
 
-  // Says which resources are at fault and serves the others, so that one bad host holds up nobody else.
-  void RefuseUpdate(const xds::Update& update, const Error& error) {
-    const auto client = Client();
-    const auto bad = update.changed.size() > 1 ? configurator_.FindBad(update.view, update.type_url, update.changed)
-                                               : update.changed;
-    const std::string reason = error.message;
-    if (bad.empty() || bad.size() == update.changed.size() || update.expired) return Rejected(update, reason, {});
-    configurator_.Apply(client->Without(update, bad), [this, update, reason, bad](Status status) {
-      Rejected(update, reason, status.ok() ? bad : std::vector<std::string>{});
-    });
+  // Under mutex_. What is held now and what was before; the agent is asked again for what has changed sides, so that it
+  // hears an answer, but for `answered`, of which it just hears.
+  void Remember(const std::vector<proxy::Refusal>& refused, const std::vector<std::string>& answered) {
+    std::set<std::pair<std::string, std::string>> now;
+    for (const proxy::Refusal& refusal : refused) {
+      if (refusal.held) now.emplace(refusal.type_url, refusal.name);
+    }
+    std::map<std::string, std::vector<std::string>> ask;
+    const auto note = [&](const std::set<std::pair<std::string, std::string>>& in,
+                          const std::set<std::pair<std::string, std::string>>& not_in) {
+      for (const auto& [type, name] : in) {
+        const bool said = std::find(answered.begin(), answered.end(), name) != answered.end();
+        if (!said && !not_in.contains({type, name})) ask[type].push_back(name);
+      }
+    };
+    note(now, held_);
+    note(held_, now);
+    held_ = std::move(now);
+    if (ads_ == nullptr) return;  // Connect asks.
+    for (const auto& [type, names] : ask) ads_->AskAgain(type, names);
   }
 
-  void Rejected(const xds::Update& update, const std::string& reason, const std::vector<std::string>& bad) {
-    Client()->Reject(update.id, reason, bad);
-    obs::Log(Level::kError, "configuration refused", {{"type", update.type_url}, {"reason", reason}});
-    std::lock_guard lock(mutex_);
-    ++facts_.updates_refused;
-    facts_.last_refusal = reason;
-    if (!bad.empty()) dirty_ = true;
-    wake_.notify_all();
+  // Ports that somebody else held: outside of every worker, by the writer's thread.
+  void RetryPorts() {
+    std::promise<void> tried;
+    configurator_.Retry([&](const Configurator::Outcome& outcome) {
+      {
+        std::lock_guard lock(mutex_);
+        if (outcome.status.ok()) Remember(outcome.refused, {});
+      }
+      tried.set_value();
+    });
+    tried.get_future().wait();
   }
 
   void OnState(bool connected, const std::string& reason) {
@@ -404,11 +469,22 @@ class Gateway::State {
   void WriteLastGoodLoop() {
     constexpr Duration kLastGoodPause = std::chrono::seconds(1);  // The longest that a change waits to be written.
     Duration took{};
+    std::chrono::milliseconds retry = kFirstRetry;
     std::unique_lock lock(mutex_);
     while (true) {
       // The state_dir is the predecessor's until it has gone.
       const auto due = [this] { return dirty_ && !taking_over_; };
-      wake_.wait(lock, [&] { return stopped_ || due() || (identified_ && !ads_); });
+      const auto news = [&] { return stopped_ || due() || (identified_ && !ads_); };
+      if (engine_.Unbound().empty()) {
+        retry = kFirstRetry;
+        wake_.wait(lock, [&] { return news() || !engine_.Unbound().empty(); });
+      } else if (!wake_.wait_for(lock, retry, news)) {
+        retry = std::min(2 * retry, kLongestRetry);
+        lock.unlock();
+        RetryPorts();
+        lock.lock();
+        continue;
+      }
       if (stopped_ && !due()) return;
       if (!ads_ && identified_ && !stopped_) Connect();
       if (!due()) continue;
@@ -443,6 +519,7 @@ class Gateway::State {
     report.program = role_.program;
     report.settings = &settings_;
     report.waiting = configurator_.Waiting();
+    for (std::string& unserved : configurator_.Unserved()) report.waiting.push_back(std::move(unserved));
     const Status ready = Ready();
     report.not_ready = ready.ok() ? "" : ready.error().message;
     if (client) report.accepted = client->Accepted();
@@ -468,6 +545,7 @@ class Gateway::State {
   std::shared_ptr<xds::AdsClient> ads_;
   xds::SnapshotPtr preload_;
   Report facts_;
+  std::set<std::pair<std::string, std::string>> held_;  // Type, name: see Configurator::Outcome.
   bool identified_ = false;
   bool dirty_ = false;
   bool stopped_ = false;

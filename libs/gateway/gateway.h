@@ -19,7 +19,8 @@ class Gateway {
   static Result<std::unique_ptr<Gateway>> Start(Settings settings, Role role);
   ~Gateway();  // Stops at once.
 
-  // OK = has an identity and serves a configuration. UNAVAILABLE NOT_READY or DRAINING else.
+  // OK = everything that is wanted is served, or handed over: an identity, every kind of resource answered (or
+  // last-good restored), no routes awaited, every port open. UNAVAILABLE NOT_READY or DRAINING else.
   Status Ready() const;
   // Finishes what is in flight, for at most Settings::drain; blocks. Later calls return at once.
   void Drain();

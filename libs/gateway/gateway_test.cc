@@ -79,7 +79,14 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
     };
     options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
       std::lock_guard lock(mutex_);
-      for (const auto& one : event.accepted_resources) accepted_.insert(one.name);
+      for (const auto& one : event.accepted_resources) {
+        accepted_.insert(one.name);
+        rejected_.erase(one.name);
+      }
+      for (const auto& one : event.rejected_resources) {
+        accepted_.erase(one.name);
+        rejected_.insert(one.name);
+      }
       if (!event.accepted) error_ = event.error;
     };
     ads_ = std::make_unique<xds::AdsService>(std::move(options));
@@ -114,18 +121,24 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
     for (const std::string_view type : {xds::kCluster, xds::kEndpoints, xds::kSecret, xds::kVirtualHost}) {
       snapshot->types[std::string(type)] = std::make_shared<xds::Resources>();
     }
-    set(xds::kListener, "80",
-        Bytes<envoy::config::listener::v3::Listener>(fmt::format(R"(name: "80"
+    const auto listener = [&](const std::string& name, uint16_t at, const std::string& extra) {
+      return Bytes<envoy::config::listener::v3::Listener>(fmt::format(R"(name: "{}"
       address {{ socket_address {{ address: "127.0.0.1" port_value: {} }} }}
       filter_chains {{ filters {{ name: "envoy.filters.network.http_connection_manager" typed_config {{
         [type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager] {{
           stat_prefix: "edge" rds {{ route_config_name: "edge/80" config_source {{ ads {{}} resource_api_version: V3 }} }}
           http_filters {{ name: "envoy.filters.http.router" typed_config {{
             [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] {{}} }} }} }} }} }} }} {})",
-                                                                 http_port, listener_extra)));
-    set(xds::kRoute, "edge/80",
-        Bytes<envoy::config::route::v3::RouteConfiguration>(
-            R"(name: "edge/80" vhds { config_source { ads {} resource_api_version: V3 } })"));
+                                                                      name, at, extra));
+    };
+    set(xds::kListener, "80", listener("80", http_port, listener_extra));
+    for (const auto& [name, at] : more_listeners) set(xds::kListener, name, listener(name, at, ""));
+    if (!with_routes) {
+      snapshot->types[std::string(xds::kRoute)] = std::make_shared<xds::Resources>();
+    } else
+      set(xds::kRoute, "edge/80",
+          Bytes<envoy::config::route::v3::RouteConfiguration>(
+              R"(name: "edge/80" vhds { config_source { ads {} resource_api_version: V3 } })"));
     for (const auto& [host, body] : bodies) {
       const std::string name = "edge/80/" + host;
       set(xds::kVirtualHost, name,
@@ -134,6 +147,7 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
              direct_response {{ status: 200 body {{ inline_string: "{}" }} }} }})",
               name, host, body)));
     }
+    for (const std::string_view type : left_out) snapshot->types.erase(std::string(type));
     snapshot_ = snapshot;
     if (ads_) ads_->SetSnapshot(kNode, snapshot);
   }
@@ -142,10 +156,17 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
     std::lock_guard lock(mutex_);
     return accepted_.contains(name);
   }
+  bool WasRejected(const std::string& name) {
+    std::lock_guard lock(mutex_);
+    return rejected_.contains(name);
+  }
   std::string error() {
     std::lock_guard lock(mutex_);
     return error_;
   }
+  std::map<std::string, uint16_t> more_listeners;  // Name -> port; with the routes of "80".
+  std::vector<std::string_view> left_out;          // Types that are not loaded yet.
+  bool with_routes = true;
 
   grpc::Status Sign(grpc::ServerContext* context, const agent::v1::SignRequest* request,
                     agent::v1::SignResponse* response) override {
@@ -172,7 +193,7 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
   std::unique_ptr<xds::AdsService> ads_;
   std::unique_ptr<grpc::Server> server_;
   std::mutex mutex_;
-  std::set<std::string> accepted_;
+  std::set<std::string> accepted_, rejected_;
   std::string error_;
 };
 
@@ -224,7 +245,7 @@ class GatewayTest : public testing::Test {
     return ReadSettings(message, "weir-test").value();
   }
   std::unique_ptr<Gateway> StartGateway() {
-    auto gateway = Gateway::Start(MakeSettings(), {"weir-test", "", nullptr, nullptr});
+    auto gateway = Gateway::Start(MakeSettings(), {"weir-test", "", {}, nullptr});
     EXPECT_TRUE(gateway.ok()) << gateway.error().ToString();
     return std::move(gateway).value();
   }
@@ -300,12 +321,108 @@ TEST_F(GatewayTest, SaysWhichFieldItDoesNotServeAndKeepsServing) {
   EXPECT_TRUE(Get(port_, "shop.example.com").ends_with("one"));
 }
 
+// Somebody else's listening socket.
+class Foreign {
+ public:
+  Foreign() : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(fd_, 8), 0);
+    getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    port = ntohs(address.sin_port);
+  }
+  ~Foreign() { Close(); }
+  void Close() {
+    if (fd_ >= 0) close(std::exchange(fd_, -1));
+  }
+  uint16_t port = 0;
+
+ private:
+  int fd_;
+};
+
+TEST_F(GatewayTest, AListenerWhosePortIsTakenFailsAloneIsNamedAndOpensOnceThePortIsFree) {
+  Foreign foreign;
+  agent_.Start();
+  agent_.more_listeners = {{"81", foreign.port}};
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(Answers("one"));
+  EXPECT_TRUE(Eventually([&] { return agent_.WasRejected("81") && agent_.WasAccepted("80"); }));
+  EXPECT_NE(agent_.error().find(std::to_string(foreign.port)), std::string::npos) << agent_.error();
+  EXPECT_NE(gateway->Ready().error().message.find("listener 81"), std::string::npos);
+  // Later changes go on as if nothing was.
+  agent_.Serve(port_, {{"shop.example.com", "two"}, {"new.example.com", "new"}});
+  EXPECT_TRUE(Answers("two"));
+  EXPECT_TRUE(Eventually([&] { return agent_.WasAccepted("edge/80/new.example.com"); }));
+  foreign.Close();
+  EXPECT_TRUE(Eventually([&] { return Get(foreign.port, "shop.example.com").ends_with("two"); }));
+  EXPECT_TRUE(Eventually([&] { return agent_.WasAccepted("81"); })) << "the agent hears that it runs now";
+  EXPECT_TRUE(Eventually([&] { return gateway->Ready().ok(); }));
+}
+
+TEST_F(GatewayTest, ACorrectionOfATakenPortIsServedAtOnce) {
+  Foreign foreign;
+  agent_.Start();
+  agent_.more_listeners = {{"81", foreign.port}};
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(Eventually([&] { return agent_.WasRejected("81"); }));
+  const uint16_t other = FreePort();
+  agent_.more_listeners = {{"81", other}};
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  EXPECT_TRUE(Eventually([&] { return Get(other, "shop.example.com").ends_with("one"); }));
+  EXPECT_TRUE(Eventually([&] { return agent_.WasAccepted("81") && gateway->Ready().ok(); }));
+}
+
+TEST_F(GatewayTest, RestartedWithAPortTakenItServesTheRestFromLastGoodAndTheAgentKnows) {
+  Foreign foreign;
+  {
+    agent_.Start();
+    agent_.more_listeners = {{"81", foreign.port}};
+    agent_.Serve(port_, {{"shop.example.com", "one"}});
+    const auto gateway = StartGateway();
+    EXPECT_TRUE(Answers("one"));
+    ASSERT_TRUE(Eventually([&] { return agent_.WasRejected("81") && agent_.WasAccepted("edge/80/shop.example.com"); }));
+  }
+  agent_.Stop();
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(Get(port_, "shop.example.com").ends_with("one"));
+  EXPECT_NE(gateway->Ready().error().message.find("listener 81"), std::string::npos);
+  agent_.Start();
+  ASSERT_TRUE(Eventually([&] { return agent_.WasAccepted("80"); }));
+  EXPECT_TRUE(Eventually([&] { return agent_.WasRejected("81"); }))
+      << "what it restored and cannot serve it does not claim";
+  foreign.Close();
+  EXPECT_TRUE(Eventually([&] { return Get(foreign.port, "shop.example.com").ends_with("one"); }));
+  EXPECT_TRUE(Eventually([&] { return agent_.WasAccepted("81") && gateway->Ready().ok(); }));
+}
+
+TEST_F(GatewayTest, IsNotReadyWhileSomethingThatIsWantedIsNotServed) {
+  agent_.Start();
+  agent_.left_out = {xds::kListener};
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(Eventually([&] { return agent_.WasAccepted("edge/80"); }));
+  EXPECT_FALSE(gateway->Ready().ok()) << "nobody knows yet which listeners there are";
+  agent_.left_out.clear();
+  agent_.with_routes = false;
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  EXPECT_TRUE(Eventually([&] { return gateway->Ready().error().message == "listener 80 waits for routes edge/80"; }));
+  agent_.with_routes = true;
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  EXPECT_TRUE(Eventually([&] { return gateway->Ready().ok(); }));
+}
+
 TEST_F(GatewayTest, AStrangersTokenGetsNothing) {
   agent_.Start();
   agent_.Serve(port_, {{"shop.example.com", "one"}});
   Settings settings = MakeSettings();
   ASSERT_TRUE(identity::WriteSecretFile(folder_ + "/token", "wrong").ok());
-  auto gateway = Gateway::Start(settings, {"weir-test", "", nullptr, nullptr});
+  auto gateway = Gateway::Start(settings, {"weir-test", "", {}, nullptr});
   ASSERT_TRUE(gateway.ok());
   EXPECT_EQ((*gateway)->Ready().error().reason, "NOT_READY");
   // It tries on: the right token is enough.
@@ -349,7 +466,7 @@ TEST_F(GatewayTest, ASecondOneInTheSameFolderIsRefusedAndTheFirstServesOn) {
   agent_.Serve(port_, {{"shop.example.com", "one"}});
   const auto gateway = StartGateway();
   EXPECT_TRUE(Answers("one"));
-  const auto second = Gateway::Start(MakeSettings(), {"weir-test", "", nullptr, nullptr});
+  const auto second = Gateway::Start(MakeSettings(), {"weir-test", "", {}, nullptr});
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.error().reason, "STATE_IN_USE");
   EXPECT_TRUE(Get(port_, "shop.example.com").ends_with("one"));
@@ -365,7 +482,7 @@ TEST_F(GatewayTest, ASuccessorTakesOverTheListenersTheDoorsAndTheFolder) {
     Settings settings = MakeSettings();
     settings.take_over = true;
     settings.workers = generation == 0 ? 1 : 3;
-    auto second = Gateway::Start(settings, {"weir-test", "", nullptr, nullptr});
+    auto second = Gateway::Start(settings, {"weir-test", "", {}, nullptr});
     ASSERT_TRUE(second.ok()) << second.error().ToString();
     EXPECT_TRUE(first->HandedOver());
     EXPECT_TRUE(first->DrainAsked());

@@ -1,8 +1,10 @@
 #include "libs/proxy/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <future>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -90,9 +92,11 @@ class Engine::Core {
   Options options;
   std::vector<std::unique_ptr<Worker>> workers;
   std::vector<std::thread> threads;
-  mutable std::mutex mutex;  // Below; never held while a callback runs.
-  std::shared_ptr<const Plan> plan;
-  TextMap<uint16_t> ports;  // By listener key.
+  mutable std::mutex mutex;                        // Below; never held while a callback runs.
+  std::shared_ptr<const Plan> plan;                // Served: what is wanted, and what stays for what cannot be opened.
+  std::shared_ptr<const Plan> wanted;              // Of the newest snapshot.
+  TextMap<uint16_t> ports;                         // By listener key: those that are open.
+  std::map<std::string, UnboundListener> unbound;  // By key.
   bool running = false;
   TextMap<bool> ours;  // Keys served at some time: their sockets may still be closing.
   std::shared_ptr<const net::TlsIdentity> identity;
@@ -106,7 +110,9 @@ class Engine::Core {
   Status OpenOne(const std::string& key, const PlannedListener& listener, OpenedSockets& opened, uint16_t& port);
   void Serve(const std::shared_ptr<const Plan>& next, OpenedSockets opened, const Done& done);
   void Stop();
-  Result<OpenedSockets> OpenSockets(const Plan& next, const Plan* before);
+  OpenedSockets OpenSockets();
+  void Realize(const Done& done);
+  void OpenMissing(Done done);
   Status Apply(std::shared_ptr<const Snapshot> snapshot, const Done& done);
   std::shared_ptr<Gathered> Gather() const;
   std::vector<ShareReport> Shares(const Gathered& gathered);  // Under its mutex.
@@ -182,23 +188,53 @@ Status Engine::Core::OpenOne(const std::string& key, const PlannedListener& list
   return {};
 }
 
-// Sockets for the keys that are not served yet, all or none.
-Result<OpenedSockets> Engine::Core::OpenSockets(const Plan& next, const Plan* before) {
+// Sockets for what is wanted and not open yet. Each is judged by itself.
+OpenedSockets Engine::Core::OpenSockets() {
   OpenedSockets opened(workers.size());
-  TextMap<uint16_t> fresh;
-  for (const auto& [key, listener] : next.listeners) {
-    if (before != nullptr && before->listeners.contains(key)) {
-      fresh[key] = ports[key];
+  unbound.clear();
+  for (const auto& [key, listener] : wanted->listeners) {
+    if (ports.contains(key)) continue;
+    OpenedSockets own(workers.size());  // All or none of one listener.
+    uint16_t port = 0;
+    const Status status = OpenOne(key, *listener, own, port);
+    if (!status.ok()) {
+      const Listener& source = *listener->source;
+      unbound[key] = {source.resource.empty() ? source.name : source.resource, key, status.error()};
       continue;
     }
-    WEIR_TRY(OpenOne(key, *listener, opened, fresh[key]));
-  }
-  ports = std::move(fresh);
-  for (const auto& [key, port] : ports) {
+    ports[key] = port;
     ours[key] = true;
     inherited.erase(key);
+    for (size_t i = 0; i < own.size(); ++i) {
+      std::move(own[i].begin(), own[i].end(), std::back_inserter(opened[i]));
+    }
   }
   return opened;
+}
+
+// Opens what is missing and serves what is wanted; what a listener that cannot be opened served before, stays.
+void Engine::Core::Realize(const Done& done) {
+  OpenedSockets opened = OpenSockets();
+  auto next = std::make_shared<Plan>(*wanted);
+  for (const auto& [key, missing] : unbound) next->listeners.erase(key);
+  if (plan != nullptr) {
+    for (const auto& [key, listener] : plan->listeners) {
+      const Listener& source = *listener->source;
+      const std::string& resource = source.resource.empty() ? source.name : source.resource;
+      const bool waits = std::any_of(unbound.begin(), unbound.end(),
+                                     [&](const auto& missing) { return missing.second.resource == resource; });
+      if (waits) next->listeners.emplace(key, listener);  // Unless the address serves somebody else now.
+    }
+  }
+  std::erase_if(ports, [&](const auto& port) { return !next->listeners.contains(port.first); });
+  Serve(next, std::move(opened), done);
+}
+
+void Engine::Core::OpenMissing(Done done) {
+  std::unique_lock lock(mutex);
+  if (running && !held && !unbound.empty()) return Realize(done);
+  lock.unlock();
+  if (done) done({});
 }
 
 void Engine::Core::Serve(const std::shared_ptr<const Plan>& next, OpenedSockets opened, const Done& done) {
@@ -217,23 +253,22 @@ void Engine::Core::Serve(const std::shared_ptr<const Plan>& next, OpenedSockets 
 Status Engine::Core::Apply(std::shared_ptr<const Snapshot> snapshot, const Done& done) {
   std::lock_guard lock(mutex);
   if (!running) return FailedPrecondition("NOT_RUNNING", "the engine does not run");
-  WEIR_ASSIGN(const std::shared_ptr<const Plan> next, Plan::Build(std::move(snapshot), plan.get()));
-  OpenedSockets opened(workers.size());
-  if (!held) {
-    WEIR_ASSIGN(opened, OpenSockets(*next, plan.get()));
-  }
-  Serve(next, std::move(opened), done);
+  WEIR_ASSIGN(wanted, Plan::Build(std::move(snapshot), plan.get()));
+  if (held)
+    Serve(wanted, OpenedSockets(workers.size()), done);
+  else
+    Realize(done);
   return {};
 }
 
 Status Engine::Core::Open() {
   std::lock_guard lock(mutex);
   if (!held) return {};
-  if (plan == nullptr) return FailedPrecondition("NOT_CONFIGURED", "there is no configuration to open listeners of");
-  WEIR_ASSIGN(OpenedSockets opened, OpenSockets(*plan, nullptr));
+  if (wanted == nullptr) return FailedPrecondition("NOT_CONFIGURED", "there is no configuration to open listeners of");
   held = false;
+  plan = nullptr;  // Nothing of it was open.
+  Realize(nullptr);
   inherited.clear();
-  Serve(plan, std::move(opened), nullptr);
   return {};
 }
 
@@ -350,6 +385,14 @@ void Engine::Drain(std::function<void()> done) { core_->Drain(false, nullptr, st
 void Engine::DrainHandedOver(std::function<void()> accepting_ended) { core_->Drain(true, accepting_ended, nullptr); }
 Result<std::vector<ListeningSocket>> Engine::ExportSockets() { return core_->ExportSockets(); }
 Status Engine::Open() { return core_->Open(); }
+void Engine::OpenMissing(Done done) { core_->OpenMissing(std::move(done)); }
+
+std::vector<UnboundListener> Engine::Unbound() const {
+  std::lock_guard lock(core_->mutex);
+  std::vector<UnboundListener> out;
+  for (const auto& [key, listener] : core_->unbound) out.push_back(listener);
+  return out;
+}
 
 uint16_t Engine::Port(const std::string& listener) const {
   std::lock_guard lock(core_->mutex);

@@ -57,6 +57,13 @@ struct ListeningSocket {
   net::Fd fd;
 };
 
+// A listener that is not open, because its address cannot be had.
+struct UnboundListener {
+  std::string resource;  // Listener::resource.
+  std::string address;   // "address:port".
+  Error error;           // FAILED_PRECONDITION ADDRESS_IN_USE names the address a foreign process holds; BAD_ADDRESS.
+};
+
 // What an operator asks first. Sums over the workers.
 struct Stats {
   uint64_t connections_accepted = 0;
@@ -88,15 +95,21 @@ class Engine {
   // INVALID_ARGUMENT for options out of range, INTERNAL when threads or files cannot be had. `inherited`: sockets of a
   // predecessor, used for the listeners of the same address whatever the number of workers on either side.
   Status Start(Options options, std::vector<ListeningSocket> inherited = {});
-  // With Options::hold: opens the listeners of what was applied, from now on callers are accepted. Errors as of Apply;
-  // then nothing is open. Inherited sockets that no listener wants are closed.
+  // With Options::hold: opens the listeners of what was applied, from now on callers are accepted. Those that cannot be
+  // opened are left to OpenMissing. FAILED_PRECONDITION NOT_CONFIGURED: nothing was applied yet. Inherited sockets that
+  // no listener wants are closed.
   Status Open();
 
   // Serves `snapshot` from now on. `done` runs once (on a worker's thread, or on the caller's when refused): OK after
-  // every worker serves it; else nothing changed: FAILED_PRECONDITION ADDRESS_IN_USE names the address a foreign
-  // process holds, INVALID_ARGUMENT what cannot be served. A request keeps the route it began with. Connections
-  // survive; shares restart counting only where weights or the set that can serve changed.
+  // every worker serves it; else nothing changed: INVALID_ARGUMENT what cannot be served. A listener whose address
+  // cannot be had fails alone (Unbound): as long as it does, what was served under its resource's name is served on. A
+  // request keeps the route it began with. Connections survive; shares restart counting only where weights or the set
+  // that can serve changed.
   void Apply(std::shared_ptr<const Snapshot> snapshot, Done done);
+  // Listeners that are wanted and not open; sorted by address.
+  std::vector<UnboundListener> Unbound() const;
+  // Tries to open them once more; `done` as of Apply, at once when there are none.
+  void OpenMissing(Done done);
 
   // New handshakes use it from now on, connections stay. Until the first call TLS listeners refuse handshakes.
   // INVALID_ARGUMENT when certificate, key or roots cannot be read or do not fit together.

@@ -362,20 +362,61 @@ TEST_F(EngineTest, OpensAndClosesListenersWhileItRuns) {
   EXPECT_EQ(Response(conn).second, "x");
 }
 
-TEST_F(EngineTest, NamesTheAddressThatSomebodyElseHolds) {
+TEST_F(EngineTest, AListenerWhoseAddressIsTakenFailsAloneAndOpensOnceItIsFree) {
+  auto foreign = net::ListenShared(*net::Address::Parse("127.0.0.1", 0));
+  Echo echo("x");
+  Config setup({At("c1", 1, {echo.backend.port})});
+  Start(setup);
+  Config taken = setup;
+  taken.listener = "taken";
+  taken.port = *net::BoundPort(foreign->get());
+  auto both = std::make_shared<Snapshot>(*setup.Build());
+  both->listeners.push_back(taken.Build()->listeners[0]);
+  ASSERT_TRUE(ApplyAndWait(engine, both).ok());
+  const auto unbound = engine.Unbound();
+  ASSERT_EQ(unbound.size(), 1u);
+  EXPECT_EQ(unbound[0].resource, "taken");
+  EXPECT_EQ(unbound[0].error.reason, "ADDRESS_IN_USE");
+  EXPECT_NE(unbound[0].error.message.find(std::to_string(taken.port)), std::string::npos);
+  EXPECT_EQ(engine.Port("taken"), 0);
+  // The others are served, and later changes of them too.
+  Conn conn = Conn::To(engine.Port("public"));
+  conn.Send(kGet);
+  EXPECT_EQ(Response(conn).second, "x");
+  ASSERT_TRUE(ApplyAndWait(engine, both).ok());
+  const auto retry = [&] {
+    std::promise<void> tried;
+    engine.OpenMissing([&](const Status&) { tried.set_value(); });
+    tried.get_future().wait();
+  };
+  retry();
+  EXPECT_EQ(engine.Unbound().size(), 1u);
+  *foreign = net::Fd();
+  retry();
+  EXPECT_TRUE(engine.Unbound().empty());
+  Conn late = Conn::To(taken.port);
+  late.Send(kGet);
+  EXPECT_EQ(Response(late).second, "x");
+}
+
+TEST_F(EngineTest, AListenerThatMovesToATakenAddressServesOnWhereItWas) {
   auto foreign = net::ListenShared(*net::Address::Parse("127.0.0.1", 0));
   Echo echo("x");
   Config setup({At("c1", 1, {echo.backend.port})});
   Start(setup);
   Config taken = setup;
   taken.port = *net::BoundPort(foreign->get());
-  const Status status = ApplyAndWait(engine, taken.Build());
-  ASSERT_FALSE(status.ok());
-  EXPECT_EQ(status.error().reason, "ADDRESS_IN_USE");
-  EXPECT_NE(status.error().message.find(std::to_string(taken.port)), std::string::npos);
+  ASSERT_TRUE(ApplyAndWait(engine, taken.Build()).ok());
+  ASSERT_EQ(engine.Unbound().size(), 1u);
   Conn conn = Conn::To(port);
   conn.Send(kGet);
   EXPECT_EQ(Response(conn).second, "x");
+  // The correction.
+  ASSERT_TRUE(ApplyAndWait(engine, setup.Build()).ok());
+  EXPECT_TRUE(engine.Unbound().empty());
+  Conn again = Conn::To(engine.Port("public"));
+  again.Send(kGet);
+  EXPECT_EQ(Response(again).second, "x");
 }
 
 TEST_F(EngineTest, DrainsWithoutLosingWhatIsUnderWay) {

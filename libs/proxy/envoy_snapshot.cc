@@ -1,14 +1,22 @@
 #include "libs/proxy/envoy_snapshot.h"
 
-#include <functional>
+#include <algorithm>
 #include <map>
+#include <optional>
+#include <unordered_map>
 
+#include "libs/net/socket.h"
 #include "libs/proxy/envoy_snapshot_pieces.h"
 
 namespace weir::proxy {
 namespace {
 
 using namespace envoy_v3;  // NOLINT: the vocabulary of this file.
+
+constexpr std::string_view kListenerUrl = "type.googleapis.com/envoy.config.listener.v3.Listener";
+constexpr std::string_view kVirtualHostUrl = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
+constexpr std::string_view kClusterUrl = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+constexpr std::string_view kEndpointsUrl = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 
 // Resources of one type by name.
 template <typename Piece>
@@ -23,32 +31,18 @@ struct Resources {
   Pieces<std::string> trust;
 };
 
-// How to put one map back as it was; run backwards when a change is refused.
-using Undo = std::function<void()>;
-
-template <typename Piece>
-void Replace(Pieces<Piece>& pieces, const std::string& name, std::shared_ptr<const Piece> piece,
-             std::vector<Undo>& undo) {
-  const auto found = pieces.find(name);
-  if (found == pieces.end() && piece == nullptr) return;
-  std::shared_ptr<const Piece> before = found == pieces.end() ? nullptr : found->second;
-  if (piece == nullptr)
-    pieces.erase(found);
-  else
-    pieces[name] = std::move(piece);
-  undo.push_back([&pieces, name, before = std::move(before)] {
-    if (before == nullptr)
-      pieces.erase(name);
-    else
-      pieces[name] = before;
-  });
-}
+// A virtual host and the resource that brought it; "" = the route configuration itself.
+struct NamedHost {
+  std::string resource;
+  HostPiece piece;
+};
 
 // What was put together last time, and from what: the same parts give the same object again.
 struct Assembled {
   struct RoutesEntry {
-    std::vector<const void*> parts;
-    std::vector<HostPiece> keep;  // Keeps the parts' addresses from being used again.
+    std::vector<NamedHost> wanted;  // Kept, so that no other part comes to stand at their addresses.
+    std::vector<NamedHost> served;
+    std::vector<Refusal> held;
     std::shared_ptr<const Routes> routes;
   };
   struct ClusterEntry {
@@ -64,42 +58,100 @@ struct Assembled {
   std::map<std::string, RoutesEntry> routes;
   std::map<std::string, ClusterEntry> clusters;
   std::map<std::string, ListenerEntry> listeners;
+  std::map<std::string, std::vector<std::shared_ptr<const Listener>>> served;  // Listeners, by resource.
+  std::map<std::string, std::string> owners;                                   // Address -> resource.
+  std::set<std::string> own_addresses;
 };
 
-Result<std::shared_ptr<const Routes>> MakeRoutes(const std::string& key, const std::string& name,
-                                                 std::vector<HostPiece> hosts, const Assembled& before,
-                                                 Assembled* after) {
-  std::vector<const void*> parts;
-  for (const HostPiece& host : hosts) parts.push_back(host.host.get());
-  if (const auto old = before.routes.find(key); old != before.routes.end() && old->second.parts == parts) {
+// Hosts that exclude nobody who was there before them: inline ones, then what is served already, then by name.
+void DropTwins(const std::string& name, const Assembled::RoutesEntry* before, Assembled::RoutesEntry* entry) {
+  std::unordered_map<std::string, std::string> claimed;  // Domain -> host.
+  const auto taken_by = [&](const HostPiece& piece) -> std::pair<std::string, std::string> {
+    for (const std::string& domain : piece.host->domains) {
+      const auto found = claimed.find(traffic::CanonicalDomain(domain));
+      if (found != claimed.end()) return *found;
+    }
+    return {};
+  };
+  const auto serve = [&](const NamedHost& host) {
+    for (const std::string& domain : host.piece.host->domains) {
+      claimed.emplace(traffic::CanonicalDomain(domain), host.piece.host->name);
+    }
+    entry->served.push_back(host);
+  };
+  std::unordered_map<std::string, const NamedHost*> old;
+  if (before != nullptr) {
+    for (const NamedHost& host : before->served) old.emplace(host.resource, &host);
+  }
+  std::vector<const NamedHost*> fresh;
+  for (const NamedHost& host : entry->wanted) {
+    const auto known = old.find(host.resource);
+    const bool stays = known != old.end() && known->second->piece.host == host.piece.host;
+    if (host.resource.empty() || stays)
+      serve(host);
+    else
+      fresh.push_back(&host);
+  }
+  for (const NamedHost* host : fresh) {
+    const auto [domain, owner] = taken_by(host->piece);
+    if (domain.empty()) {
+      serve(*host);
+      continue;
+    }
+    entry->held.push_back({std::string(kVirtualHostUrl), host->resource,
+                           InvalidArgument("DUPLICATE_DOMAIN", "VirtualHost {}: domain '{}' of {} stands in {} already",
+                                           host->resource, domain, name, owner),
+                           true});
+    const auto known = old.find(host->resource);
+    if (known != old.end() && taken_by(known->second->piece).first.empty()) serve(*known->second);
+  }
+}
+
+Result<traffic::RouteTable> TableOf(const std::vector<NamedHost>& hosts) {
+  std::vector<std::shared_ptr<const traffic::VirtualHost>> virtual_hosts;
+  virtual_hosts.reserve(hosts.size());
+  for (const NamedHost& host : hosts) virtual_hosts.push_back(host.piece.host);
+  return traffic::RouteTable::Build(std::move(virtual_hosts));
+}
+
+// Cannot fail: each host was found to be fit for a table when it was read, and twins are left out.
+std::shared_ptr<const Routes> MakeRoutes(const std::string& key, const std::string& name, std::vector<NamedHost> hosts,
+                                         const Assembled& before, Assembled* after, std::vector<Refusal>* refused) {
+  const auto old = before.routes.find(key);
+  const auto same = [](const NamedHost& a, const NamedHost& b) { return a.piece.host == b.piece.host; };
+  if (old != before.routes.end() &&
+      std::equal(old->second.wanted.begin(), old->second.wanted.end(), hosts.begin(), hosts.end(), same)) {
+    refused->insert(refused->end(), old->second.held.begin(), old->second.held.end());
     after->routes[key] = old->second;
     return old->second.routes;
   }
+  Assembled::RoutesEntry entry;
+  entry.wanted = std::move(hosts);
+  auto table = TableOf(entry.wanted);
+  if (table.ok()) {
+    entry.served = entry.wanted;
+  } else {
+    DropTwins(name, old == before.routes.end() ? nullptr : &old->second, &entry);
+    table = TableOf(entry.served);
+  }
   auto routes = std::make_shared<Routes>();
   routes->name = name;
-  std::vector<std::shared_ptr<const traffic::VirtualHost>> virtual_hosts;
-  for (const HostPiece& host : hosts) {
-    virtual_hosts.push_back(host.host);
-    routes->actions.push_back(host.actions);
-  }
-  auto table = traffic::RouteTable::Build(std::move(virtual_hosts));
-  if (!table.ok()) {
-    Error error = std::move(table).error();
-    error.message = fmt::format("RouteConfiguration {}: {}", name, error.message);
-    return error;
-  }
-  routes->table = std::move(table).value();
-  after->routes[key] = {std::move(parts), std::move(hosts), routes};
-  return std::shared_ptr<const Routes>(std::move(routes));
+  if (table.ok()) routes->table = std::move(table).value();
+  for (const NamedHost& host : entry.served) routes->actions.push_back(host.piece.actions);
+  entry.routes = routes;
+  refused->insert(refused->end(), entry.held.begin(), entry.held.end());
+  after->routes[key] = std::move(entry);
+  return routes;
 }
 
 // The route configuration's own hosts and those that VHDS brought: resources named "<name>/<hostname>".
-std::vector<HostPiece> HostsOf(const RoutesPiece& routes, const Pieces<HostPiece>& all) {
-  std::vector<HostPiece> hosts = routes.hosts;
+std::vector<NamedHost> HostsOf(const RoutesPiece& routes, const Pieces<HostPiece>& all) {
+  std::vector<NamedHost> hosts;
+  for (const HostPiece& host : routes.hosts) hosts.push_back({"", host});
   if (!routes.vhds) return hosts;
   const std::string prefix = routes.name + "/";
   for (auto at = all.lower_bound(prefix); at != all.end() && at->first.starts_with(prefix); ++at) {
-    if (at->first.find('/', prefix.size()) == std::string::npos) hosts.push_back(*at->second);
+    if (at->first.find('/', prefix.size()) == std::string::npos) hosts.push_back({at->first, *at->second});
   }
   return hosts;
 }
@@ -117,32 +169,32 @@ std::vector<Locality> Ranked(std::vector<Locality> localities, traffic::Mode mod
 
 class SnapshotBuilder::State {
  public:
-  Result<BuiltSnapshot> Apply(std::span<const EnvoyResource> upserts, std::span<const EnvoyResourceName> removals,
-                              std::string version) {
-    std::vector<Undo> undo;
-    auto result = [&]() -> Result<BuiltSnapshot> {
-      for (const EnvoyResourceName& removal : removals) WEIR_TRY(Change(removal.type_url, removal.name, nullptr, undo));
-      for (const EnvoyResource& upsert : upserts) WEIR_TRY(Change(upsert.type_url, upsert.name, &upsert.bytes, undo));
-      Assembled next;
-      WEIR_ASSIGN(BuiltSnapshot built, Assemble(std::move(version), &next));
-      assembled_ = std::move(next);
-      return built;
-    }();
-    if (!result.ok()) {
-      for (auto back = undo.rbegin(); back != undo.rend(); ++back) (*back)();
+  explicit State(PieceChecks checks) : checks_(std::move(checks)) {}
+
+  BuiltSnapshot Apply(std::span<const EnvoyResource> upserts, std::span<const EnvoyResourceName> removals,
+                      std::string version) {
+    BuiltSnapshot out;
+    for (const EnvoyResourceName& removal : removals) (void)Change(removal.type_url, removal.name, nullptr);
+    for (const EnvoyResource& upsert : upserts) {
+      const Status status = Change(upsert.type_url, upsert.name, &upsert.bytes);
+      if (!status.ok()) out.refused.push_back({upsert.type_url, upsert.name, status.error(), false});
     }
-    return result;
+    Assembled next;
+    Assemble(std::move(version), &next, &out);
+    assembled_ = std::move(next);
+    return out;
   }
 
  private:
-  // `bytes` null = remove.
-  Status Change(const std::string& type_url, const std::string& name, const std::string* bytes,
-                std::vector<Undo>& undo) {
+  using Listeners = std::vector<std::shared_ptr<const Listener>>;
+
+  // `bytes` null = remove. An Error leaves what was there.
+  Status Change(const std::string& type_url, const std::string& name, const std::string* bytes) {
     const std::string type = type_url.substr(type_url.rfind('/') + 1);
     const std::string short_type = type.substr(type.rfind('.') + 1);
     const auto change = [&](auto& pieces, auto read) -> Status {
       if (bytes == nullptr) {
-        Replace(pieces, name, {}, undo);
+        pieces.erase(name);
         return {};
       }
       auto piece = read(name, *bytes);
@@ -151,7 +203,7 @@ class SnapshotBuilder::State {
         error.message = fmt::format("{} {}: {}", short_type, name, error.message);
         return error;
       }
-      Replace(pieces, name, std::move(piece).value(), undo);
+      pieces[name] = std::move(piece).value();
       return {};
     };
     if (type == "envoy.config.listener.v3.Listener") return change(resources_.listeners, ReadListener);
@@ -163,114 +215,191 @@ class SnapshotBuilder::State {
     return InvalidArgument("UNSUPPORTED_TYPE", "{} {}: resources of this type are not served", type, name);
   }
 
-  Result<BuiltSnapshot> Assemble(std::string version, Assembled* next) const {
+  void Assemble(std::string version, Assembled* next, BuiltSnapshot* out) const {
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->version = std::move(version);
-    BuiltSnapshot out;
-    for (const auto& [name, piece] : resources_.clusters) {
-      snapshot->clusters.emplace(name, MakeCluster(name, piece, next));
-    }
-    std::map<std::pair<std::string, uint16_t>, std::string> bound;
     for (const auto& [name, piece] : resources_.listeners) {
-      WEIR_ASSIGN(auto listeners, MakeListeners(name, piece, next, &out.waiting));
-      for (auto& listener : listeners) {
-        const auto [other, fresh] = bound.emplace(std::pair(listener->address, listener->port), listener->name);
-        if (!fresh && listener->port != 0) {
-          return InvalidArgument("BAD_RESOURCE", "Listener {}: address {}:{} is taken by listener {}", listener->name,
-                                 listener->address, listener->port, other->second);
-        }
-        snapshot->listeners.push_back(std::move(listener));
-      }
+      for (const Listener& listener : piece->listeners) next->own_addresses.insert(listener.address);
     }
+    for (const auto& [name, piece] : resources_.clusters) {
+      if (auto cluster = MakeCluster(name, piece, next, &out->refused)) snapshot->clusters.emplace(name, cluster);
+    }
+    AddListeners(next, snapshot.get(), out);
     if (const auto trust = resources_.trust.find("trust"); trust != resources_.trust.end())
-      out.trust_pem = *trust->second;
-    out.snapshot = std::move(snapshot);
-    return out;
+      out->trust_pem = *trust->second;
+    out->snapshot = std::move(snapshot);
   }
 
+  // As it is to be; as it was while something stands in its way; null when it never was.
   std::shared_ptr<const Cluster> MakeCluster(const std::string& name, const std::shared_ptr<const ClusterPiece>& piece,
-                                             Assembled* next) const {
+                                             Assembled* next, std::vector<Refusal>* refused) const {
     std::shared_ptr<const EndpointsPiece> endpoints;
     if (piece->eds) {
       const auto found = resources_.endpoints.find(piece->endpoints_name);
       if (found != resources_.endpoints.end()) endpoints = found->second;
     }
     const auto old = assembled_.clusters.find(name);
-    if (old != assembled_.clusters.end() && old->second.cluster == piece && old->second.endpoints == endpoints) {
+    const bool known = old != assembled_.clusters.end();
+    const bool same = known && old->second.cluster == piece && old->second.endpoints == endpoints;
+    if (same && (!checks_.cluster || next->own_addresses == assembled_.own_addresses)) {
       next->clusters[name] = old->second;
       return old->second.built;
     }
     auto cluster = std::make_shared<Cluster>(piece->cluster);
+    // Who is at fault: the cluster already without endpoints, or they.
+    const Status alone = Allowed(*cluster, *next);
     if (endpoints != nullptr) {
       cluster->localities = endpoints->localities;
       if (cluster->check) cluster->check->port = endpoints->check_port;
     }
     cluster->localities = Ranked(std::move(cluster->localities), cluster->mode);
-    next->clusters[name] = {piece, endpoints, cluster};
-    return cluster;
+    const Status whole = Allowed(*cluster, *next);
+    if (alone.ok() && whole.ok()) {
+      next->clusters[name] = {piece, endpoints, same ? old->second.built : cluster};
+      return next->clusters[name].built;
+    }
+    refused->push_back({std::string(alone.ok() ? kEndpointsUrl : kClusterUrl),
+                        alone.ok() ? piece->endpoints_name : name, alone.ok() ? whole.error() : alone.error(), true});
+    if (!known || same) return nullptr;  // What was allowed once is not any more.
+    next->clusters[name] = old->second;
+    return old->second.built;
+  }
+  Status Allowed(const Cluster& cluster, const Assembled& next) const {
+    return checks_.cluster ? checks_.cluster(cluster, next.own_addresses) : Status();
   }
 
-  Result<std::vector<std::shared_ptr<const Listener>>> MakeListeners(const std::string& name,
-                                                                     const std::shared_ptr<const ListenerPiece>& piece,
-                                                                     Assembled* next,
-                                                                     std::vector<std::string>* waiting) const {
+  void AddListeners(Assembled* next, Snapshot* snapshot, BuiltSnapshot* out) const {
+    std::vector<std::pair<std::string, Listeners>> newcomers;
+    const auto serve = [&](const std::string& name, const Listeners& listeners) {
+      for (const auto& listener : listeners) {
+        if (listener->port != 0) next->owners.emplace(AddressOf(*listener), name);
+        snapshot->listeners.push_back(listener);
+      }
+      next->served[name] = listeners;
+    };
+    for (const auto& [name, piece] : resources_.listeners) {
+      Listeners listeners = MakeListeners(name, piece, next, out);
+      if (OwnsAll(name, listeners))
+        serve(name, listeners);
+      else
+        newcomers.emplace_back(name, std::move(listeners));
+    }
+    // Who has an address keeps it; then the first by name gets it.
+    for (auto& [name, listeners] : newcomers) {
+      const Status free = AddressesFree(name, listeners, *next);
+      if (free.ok()) {
+        serve(name, listeners);
+        continue;
+      }
+      out->refused.push_back({std::string(kListenerUrl), name, free.error(), true});
+      const auto old = assembled_.served.find(name);
+      if (old != assembled_.served.end() && AddressesFree(name, old->second, *next).ok()) serve(name, old->second);
+    }
+  }
+
+  static std::string AddressOf(const Listener& listener) {
+    const auto parsed = net::Address::Parse(listener.address, listener.port);
+    return parsed.ok() ? parsed->ToString() : fmt::format("{}:{}", listener.address, listener.port);
+  }
+  bool OwnsAll(const std::string& name, const Listeners& listeners) const {
+    return std::all_of(listeners.begin(), listeners.end(), [&](const auto& listener) {
+      if (listener->port == 0) return true;
+      const auto owner = assembled_.owners.find(AddressOf(*listener));
+      return owner != assembled_.owners.end() && owner->second == name;
+    });
+  }
+  Status AddressesFree(const std::string& name, const Listeners& listeners, const Assembled& next) const {
+    std::set<std::string> own;
+    for (const auto& listener : listeners) {
+      if (listener->port == 0) continue;
+      const std::string address = AddressOf(*listener);
+      const auto owner = next.owners.find(address);
+      if (owner == next.owners.end() && own.insert(address).second) continue;
+      return InvalidArgument("ADDRESS_TAKEN", "Listener {}: address {} is taken by listener {}", name, address,
+                             owner == next.owners.end() ? name : owner->second);
+    }
+    return {};
+  }
+
+  // As they are to be, or as they were: until the routes are there, or while the role refuses them.
+  Listeners MakeListeners(const std::string& name, const std::shared_ptr<const ListenerPiece>& piece, Assembled* next,
+                          BuiltSnapshot* out) const {
     const auto old = assembled_.listeners.find(name);
+    const auto as_before = [&]() -> Listeners {
+      if (old == assembled_.listeners.end()) return {};
+      next->listeners[name] = old->second;
+      return old->second.built;
+    };
+    const auto routes = RoutesOf(name, *piece, next, out);
+    if (!routes) return as_before();
+    if (old != assembled_.listeners.end() && old->second.piece == piece && old->second.routes == *routes) {
+      return as_before();
+    }
+    for (const Listener& listener : piece->listeners) {
+      const Status allowed = checks_.listener ? checks_.listener(listener) : Status();
+      if (allowed.ok()) continue;
+      out->refused.push_back({std::string(kListenerUrl), name, allowed.error(), true});
+      return as_before();
+    }
+    Listeners built;
+    for (Listener listener : piece->listeners) {
+      for (size_t i = 0; i < listener.chains.size(); ++i) listener.chains[i].routes = (*routes)[i];
+      built.push_back(std::make_shared<Listener>(std::move(listener)));
+    }
+    next->listeners[name] = {piece, *routes, built};
+    return built;
+  }
+
+  // Of each chain; nothing while one is awaited.
+  std::optional<std::vector<std::shared_ptr<const Routes>>> RoutesOf(const std::string& name,
+                                                                     const ListenerPiece& piece, Assembled* next,
+                                                                     BuiltSnapshot* out) const {
     std::vector<std::shared_ptr<const Routes>> routes;
-    for (size_t i = 0; i < piece->routes.size(); ++i) {
-      const ChainRoutes& from = piece->routes[i];
+    for (size_t i = 0; i < piece.routes.size(); ++i) {
+      const ChainRoutes& from = piece.routes[i];
       // A chain for each of ten thousand hosts, all with the routes of one port.
-      if (i > 0 && from.inline_routes == nullptr && piece->routes[i - 1].rds == from.rds) {
+      if (i > 0 && from.inline_routes == nullptr && piece.routes[i - 1].rds == from.rds) {
         routes.push_back(routes.back());
         continue;
       }
       if (from.inline_routes != nullptr) {
-        WEIR_ASSIGN(auto made, MakeRoutes(fmt::format("{}\n{}", name, i), from.inline_routes->name,
-                                          from.inline_routes->hosts, assembled_, next));
-        routes.push_back(std::move(made));
+        routes.push_back(MakeRoutes(fmt::format("{}\n{}", name, i), from.inline_routes->name,
+                                    HostsOf(*from.inline_routes, {}), assembled_, next, &out->refused));
         continue;
       }
       const auto found = resources_.routes.find(from.rds);
       if (found == resources_.routes.end()) {
-        waiting->push_back(fmt::format("listener {} waits for routes {}", name, from.rds));
-        if (old == assembled_.listeners.end()) return std::vector<std::shared_ptr<const Listener>>{};
-        next->listeners[name] = old->second;  // As before, until the new one is whole.
-        return old->second.built;
+        out->waiting.push_back(fmt::format("listener {} waits for routes {}", name, from.rds));
+        return std::nullopt;
       }
       const std::string key = "rds\n" + from.rds;
       if (const auto made = next->routes.find(key); made != next->routes.end()) {
         routes.push_back(made->second.routes);  // Another chain uses the same.
         continue;
       }
-      WEIR_ASSIGN(auto made, MakeRoutes(key, from.rds, HostsOf(*found->second, resources_.hosts), assembled_, next));
-      routes.push_back(std::move(made));
+      routes.push_back(
+          MakeRoutes(key, from.rds, HostsOf(*found->second, resources_.hosts), assembled_, next, &out->refused));
     }
-    if (old != assembled_.listeners.end() && old->second.piece == piece && old->second.routes == routes) {
-      next->listeners[name] = old->second;
-      return old->second.built;
-    }
-    std::vector<std::shared_ptr<const Listener>> built;
-    for (Listener listener : piece->listeners) {
-      for (size_t i = 0; i < listener.chains.size(); ++i) listener.chains[i].routes = routes[i];
-      built.push_back(std::make_shared<Listener>(std::move(listener)));
-    }
-    next->listeners[name] = {piece, std::move(routes), built};
-    return built;
+    return routes;
   }
 
+  const PieceChecks checks_;
   Resources resources_;
   Assembled assembled_;
 };
 
-SnapshotBuilder::SnapshotBuilder() : state_(std::make_unique<State>()) {}
+SnapshotBuilder::SnapshotBuilder(PieceChecks checks) : state_(std::make_unique<State>(std::move(checks))) {}
 SnapshotBuilder::~SnapshotBuilder() = default;
 
-Result<BuiltSnapshot> SnapshotBuilder::Apply(std::span<const EnvoyResource> upserts,
-                                             std::span<const EnvoyResourceName> removals, std::string version) {
+BuiltSnapshot SnapshotBuilder::Apply(std::span<const EnvoyResource> upserts,
+                                     std::span<const EnvoyResourceName> removals, std::string version) {
   return state_->Apply(upserts, removals, std::move(version));
 }
 
 Result<BuiltSnapshot> BuildSnapshot(std::span<const EnvoyResource> resources, std::string version) {
-  return SnapshotBuilder().Apply(resources, {}, std::move(version));
+  BuiltSnapshot built = SnapshotBuilder().Apply(resources, {}, std::move(version));
+  if (!built.refused.empty()) return built.refused.front().error;
+  return built;
 }
 
 }  // namespace weir::proxy

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +24,17 @@ struct EnvoyResourceName {
   std::string name;
 };
 
+// A resource that is not served as it came.
+struct Refusal {
+  std::string type_url;
+  std::string name;
+  Error error;
+  // false: it is bad by itself; what was there under this name stays, and it is forgotten. true: something outside of
+  // it stands in its way (another resource's domain or address, the role, a port that somebody holds); it is kept, what
+  // was served under this name is served on, and it is tried again whenever anything changes.
+  bool held = false;
+};
+
 // What a set of resources means.
 struct BuiltSnapshot {
   std::shared_ptr<const Snapshot> snapshot;
@@ -30,6 +43,15 @@ struct BuiltSnapshot {
   // Listeners that wait for a route configuration that has not arrived: "listener 80 waits for routes edge/80". They
   // are served as before, or not yet.
   std::vector<std::string> waiting;
+  // Those of this change that are bad, and all that are held.
+  std::vector<Refusal> refused;
+};
+
+// What a role demands of a piece beyond its form; unset = nothing. A piece that is refused is held.
+struct PieceChecks {
+  std::function<Status(const Listener&)> listener;
+  // `own_addresses`: of all listeners, served or not.
+  std::function<Status(const Cluster&, const std::set<std::string>& own_addresses)> cluster;
 };
 
 // Envoy v3 resources (Listener, RouteConfiguration, VirtualHost, Cluster, ClusterLoadAssignment, Secret `trust`) ->
@@ -37,22 +59,24 @@ struct BuiltSnapshot {
 // next snapshot. A field that the engine does not serve refuses the resource (manifest below). Not thread-safe.
 class SnapshotBuilder {
  public:
-  SnapshotBuilder();
+  explicit SnapshotBuilder(PieceChecks checks = {});
   ~SnapshotBuilder();
 
-  // All or nothing: upserts, removals, and the snapshot of what is then there. An Error (INVALID_ARGUMENT; message
-  // "Listener 80: filter_chains[0].filters[0].typed_config.access_log is not served") leaves everything as it was and
-  // is what a NACK says. Reasons: UNSUPPORTED_FIELD, UNSUPPORTED_VALUE, UNSUPPORTED_TYPE, BAD_RESOURCE,
-  // DUPLICATE_DOMAIN, BAD_DOMAIN. Removing what is not there is nothing. `version` becomes Snapshot::version.
-  Result<BuiltSnapshot> Apply(std::span<const EnvoyResource> upserts, std::span<const EnvoyResourceName> removals,
-                              std::string version);
+  // Upserts, removals, and the snapshot of what is then there. Each resource is judged by itself: one that is refused
+  // (BuiltSnapshot::refused) takes no other along. INVALID_ARGUMENT; message "Listener 80:
+  // filter_chains[0].filters[0].typed_config.access_log is not served" is what a NACK says. Reasons:
+  // UNSUPPORTED_FIELD, UNSUPPORTED_VALUE, UNSUPPORTED_TYPE, BAD_RESOURCE, BAD_DOMAIN; of what is held:
+  // DUPLICATE_DOMAIN, ADDRESS_TAKEN and the role's. Of two that exclude each other the one that is served already
+  // stays, else the first by name. Removing what is not there is nothing. `version` becomes Snapshot::version.
+  BuiltSnapshot Apply(std::span<const EnvoyResource> upserts, std::span<const EnvoyResourceName> removals,
+                      std::string version);
 
  private:
   class State;
   std::unique_ptr<State> state_;
 };
 
-// The same for one complete set (last-good, tests).
+// The same for one complete set (tests); the Error is the first refusal.
 Result<BuiltSnapshot> BuildSnapshot(std::span<const EnvoyResource> resources, std::string version);
 
 // Which Envoy fields are served: lines "<full field name> supported|ignored [reason]". Supported: obeyed, or refused

@@ -71,13 +71,13 @@ envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManage
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.strip_any_host_port ignored the engine always does
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.normalize_path supported
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.merge_slashes ignored the engine has one canonical path
-envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.path_with_escaped_slashes_action ignored the engine has one canonical path
-envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.use_remote_address ignored forwarded headers are believed inside the mesh only
 envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.stream_idle_timeout supported
-envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.request_headers_timeout ignored the engine has a shorter one of its own
-envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.common_http_protocol_options ignored the engine has limits of its own
-envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.generate_request_id ignored the engine always does
-envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.upgrade_configs ignored an upgrade that is not served is not upgraded
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.path_with_escaped_slashes_action supported
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.use_remote_address supported
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.request_headers_timeout supported
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.common_http_protocol_options supported
+envoy.config.core.v3.HttpProtocolOptions.max_headers_count supported
+envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.generate_request_id supported
 envoy.extensions.filters.network.http_connection_manager.v3.Rds.route_config_name supported
 envoy.extensions.filters.network.http_connection_manager.v3.Rds.config_source supported
 envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter.name ignored names things
@@ -86,7 +86,7 @@ envoy.extensions.filters.http.router.v3.Router.suppress_envoy_headers ignored th
 envoy.config.route.v3.RouteConfiguration.name supported
 envoy.config.route.v3.RouteConfiguration.virtual_hosts supported
 envoy.config.route.v3.RouteConfiguration.vhds supported
-envoy.config.route.v3.RouteConfiguration.validate_clusters ignored a cluster that is not there answers 503
+envoy.config.route.v3.RouteConfiguration.validate_clusters supported
 envoy.config.route.v3.RouteConfiguration.ignore_port_in_host_matching ignored the engine always does
 envoy.config.route.v3.Vhds.config_source supported
 envoy.config.route.v3.VirtualHost.name supported
@@ -106,7 +106,9 @@ envoy.config.route.v3.RouteMatch.case_sensitive supported
 envoy.config.route.v3.RouteAction.cluster supported
 envoy.config.route.v3.RouteAction.timeout supported
 envoy.config.route.v3.RouteAction.idle_timeout supported
-envoy.config.route.v3.RouteAction.retry_policy ignored the engine repeats by rules of its own
+envoy.config.route.v3.RouteAction.retry_policy supported
+envoy.config.route.v3.RetryPolicy.retry_on supported
+envoy.config.route.v3.RetryPolicy.num_retries supported
 envoy.config.route.v3.RedirectAction.https_redirect supported
 envoy.config.route.v3.RedirectAction.scheme_redirect supported
 envoy.config.route.v3.RedirectAction.host_redirect supported
@@ -126,7 +128,6 @@ envoy.config.cluster.v3.Cluster.transport_socket supported
 envoy.config.cluster.v3.Cluster.metadata supported
 envoy.config.cluster.v3.Cluster.health_checks supported
 envoy.config.cluster.v3.Cluster.ignore_health_on_host_removal ignored an endpoint that is taken away is taken away at once
-envoy.config.cluster.v3.Cluster.outlier_detection ignored the engine sets a failing endpoint aside by rules of its own
 envoy.config.cluster.v3.Cluster.per_connection_buffer_limit_bytes ignored the engine has watermarks of its own
 envoy.config.cluster.v3.Cluster.EdsClusterConfig.eds_config supported
 envoy.config.cluster.v3.Cluster.EdsClusterConfig.service_name supported
@@ -155,7 +156,7 @@ envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.sni supported
 envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.tls_certificate_sds_secret_configs supported
 envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.combined_validation_context supported
 envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.validation_context_sds_secret_config supported
-envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.alpn_protocols ignored the engine offers what it speaks
+envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.alpn_protocols supported
 envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext.default_validation_context supported
 envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext.validation_context_sds_secret_config supported
 envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.match_typed_subject_alt_names supported

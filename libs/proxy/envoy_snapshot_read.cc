@@ -90,8 +90,13 @@ Status CheckSds(const tls::SdsSecretConfig& config, std::string_view name, const
 
 Result<Peers> ReadPeers(const tls::CommonTlsContext& context, const std::string& path) {
   Peers peers;
-  for (const auto& own : context.tls_certificate_sds_secret_configs()) {
-    WEIR_TRY(CheckSds(own, "identity", path + ".tls_certificate_sds_secret_configs[0]"));
+  const auto& alpn = context.alpn_protocols();
+  if (!alpn.empty() && std::find(alpn.begin(), alpn.end(), "http/1.1") == alpn.end()) {
+    return Refuse("{}.alpn_protocols: http/1.1 is served and does not stand there", path);
+  }
+  for (int i = 0; i < context.tls_certificate_sds_secret_configs_size(); ++i) {
+    WEIR_TRY(CheckSds(context.tls_certificate_sds_secret_configs(i), "identity",
+                      fmt::format("{}.tls_certificate_sds_secret_configs[{}]", path, i)));
   }
   if (context.has_validation_context_sds_secret_config()) {
     WEIR_TRY(CheckSds(context.validation_context_sds_secret_config(), "trust",
@@ -168,11 +173,31 @@ Result<traffic::RouteRule> ReadMatch(const route::RouteMatch& match, const std::
   return rule;
 }
 
+// What the engine does by itself: one move to another endpoint when a connection failed or was refused.
+Status CheckRetry(const route::RetryPolicy& retry, const std::string& path) {
+  const std::string& on = retry.retry_on();
+  for (size_t at = 0; at < on.size();) {
+    const size_t end = std::min(on.find(',', at), on.size());
+    std::string_view word = std::string_view(on).substr(at, end - at);
+    at = end + 1;
+    while (word.starts_with(' ')) word.remove_prefix(1);
+    while (word.ends_with(' ')) word.remove_suffix(1);
+    if (word.empty() || word == "connect-failure" || word == "refused-stream") continue;
+    return Refuse("{}.retry_on '{}': connect-failure and refused-stream are served", path, word);
+  }
+  if (retry.has_num_retries() && retry.num_retries().value() != 1) {
+    return Refuse("{}.num_retries: 1 is served", path);
+  }
+  return {};
+}
+
 Result<RouteAction> ReadAction(const route::Route& from, const std::string& path) {
   RouteAction out;
   if (from.has_route()) {
     if (from.route().cluster().empty()) return InvalidArgument("BAD_RESOURCE", "{}.route.cluster is required", path);
     out.cluster = from.route().cluster();
+    if (from.route().has_retry_policy())
+      WEIR_TRY(CheckRetry(from.route().retry_policy(), path + ".route.retry_policy"));
     if (from.route().has_timeout()) {
       WEIR_ASSIGN(out.timeout, Milliseconds(from.route().timeout(), path + ".route.timeout"));
     }
@@ -200,11 +225,24 @@ Result<RouteAction> ReadAction(const route::Route& from, const std::string& path
   return out;
 }
 
+// The engine looks at no port: a domain with one means the same only where the host claims the domain without it too.
+Status CheckPorts(const route::VirtualHost& from, const std::string& path) {
+  for (int i = 0; i < from.domains_size(); ++i) {
+    const std::string& domain = from.domains(i);
+    const std::string_view bare = traffic::WithoutPort(domain);
+    if (bare.size() == domain.size() || domain.ends_with(":*")) continue;
+    if (std::find(from.domains().begin(), from.domains().end(), bare) != from.domains().end()) continue;
+    return Refuse("{}domains[{}] '{}': a port is not looked at; '{}' must stand there too", path, i, domain, bare);
+  }
+  return {};
+}
+
 Result<HostPiece> ReadHost(const route::VirtualHost& from, const std::string& path) {
   auto host = std::make_shared<traffic::VirtualHost>();
   auto actions = std::make_shared<std::vector<RouteAction>>();
   host->name = from.name();
   if (from.domains().empty()) return InvalidArgument("BAD_RESOURCE", "{}domains is required", path);
+  WEIR_TRY(CheckPorts(from, path));
   host->domains.assign(from.domains().begin(), from.domains().end());
   for (int i = 0; i < from.routes_size(); ++i) {
     const std::string at = fmt::format("{}routes[{}]", path, i);
@@ -227,22 +265,61 @@ Result<std::shared_ptr<const RoutesPiece>> ReadRouteConfiguration(const route::R
   auto out = std::make_shared<RoutesPiece>();
   out->name = from.name();
   out->vhds = from.has_vhds();
+  if (from.validate_clusters().value()) {
+    return Refuse("{}validate_clusters: a cluster that is not there answers 503, false is served", path);
+  }
   for (int i = 0; i < from.virtual_hosts_size(); ++i) {
     WEIR_ASSIGN(HostPiece host, ReadHost(from.virtual_hosts(i), fmt::format("{}virtual_hosts[{}].", path, i)));
     out->hosts.push_back(std::move(host));
   }
+  // Hosts of one resource that exclude each other make it bad; those of several are judged where they meet.
+  std::vector<std::shared_ptr<const traffic::VirtualHost>> hosts;
+  for (const HostPiece& host : out->hosts) hosts.push_back(host.host);
+  WEIR_TRY(([&]() -> Status {
+    WEIR_ASSIGN(const auto unused, traffic::RouteTable::Build(std::move(hosts)));
+    return {};
+  }()));
   return std::shared_ptr<const RoutesPiece>(std::move(out));
 }
 
 // --- Listeners
 
-Result<ChainRoutes> ReadHttp(const hcm::HttpConnectionManager& from, const std::string& path) {
+// What the engine does in one way only: another value is refused, so that nobody believes in it.
+Status CheckHttpValues(const hcm::HttpConnectionManager& from, bool from_mesh, const std::string& path) {
+  using Manager = hcm::HttpConnectionManager;
+  if (from.path_with_escaped_slashes_action() != Manager::IMPLEMENTATION_SPECIFIC_DEFAULT &&
+      from.path_with_escaped_slashes_action() != Manager::REJECT_REQUEST) {
+    return Refuse("{}.path_with_escaped_slashes_action: REJECT_REQUEST is served", path);
+  }
+  if (from.has_use_remote_address() && from.use_remote_address().value() == from_mesh) {
+    return Refuse(
+        "{}.use_remote_address: forwarded headers are believed of callers with a demanded identity, and of no "
+        "others; {} is served here",
+        path, !from_mesh);
+  }
+  if (from.has_generate_request_id() && !from.generate_request_id().value()) {
+    return Refuse("{}.generate_request_id: every request has one, true is served", path);
+  }
+  if (from.has_request_headers_timeout() &&
+      (from.request_headers_timeout().seconds() != 10 || from.request_headers_timeout().nanos() != 0)) {
+    return Refuse("{}.request_headers_timeout: 10 s is served", path);
+  }
+  const auto& options = from.common_http_protocol_options();
+  if (options.has_max_headers_count() && options.max_headers_count().value() != 100) {
+    return Refuse("{}.common_http_protocol_options.max_headers_count: 100 is served", path);
+  }
+  return {};
+}
+
+// `from_mesh`: the chain demands identities of its callers.
+Result<ChainRoutes> ReadHttp(const hcm::HttpConnectionManager& from, bool from_mesh, const std::string& path) {
   if (from.codec_type() != hcm::HttpConnectionManager::AUTO && from.codec_type() != hcm::HttpConnectionManager::HTTP1) {
     return Refuse("{}.codec_type: AUTO and HTTP1 are served", path);
   }
   if (from.has_normalize_path() && !from.normalize_path().value()) {
     return Refuse("{}.normalize_path: paths are always made canonical", path);
   }
+  WEIR_TRY(CheckHttpValues(from, from_mesh, path));
   if (from.http_filters_size() != 1) return Refuse("{}.http_filters: exactly the router is served", path);
   WEIR_TRY(([&]() -> Status {
     using ::envoy::extensions::filters::http::router::v3::Router;
@@ -282,7 +359,8 @@ Status ReadChain(const ::envoy::config::listener::v3::FilterChain& from, const s
   if (from.filters_size() != 1) return Refuse("{}.filters: exactly one http_connection_manager is served", path);
   const std::string at = path + ".filters[0].typed_config";
   WEIR_ASSIGN(const auto http, Unpack<hcm::HttpConnectionManager>(from.filters(0).typed_config(), at));
-  WEIR_ASSIGN(*routes, ReadHttp(http, at));
+  const bool from_mesh = chain->tls && chain->tls->require_client_certificate && !chain->tls->allowed_uris.empty();
+  WEIR_ASSIGN(*routes, ReadHttp(http, from_mesh, at));
   if (http.has_stream_idle_timeout()) {
     WEIR_ASSIGN(chain->idle, Milliseconds(http.stream_idle_timeout(), at + ".stream_idle_timeout"));
   }
@@ -405,7 +483,7 @@ Result<std::shared_ptr<const ListenerPiece>> ReadListener(const std::string& nam
   }
   auto out = std::make_shared<ListenerPiece>();
   Listener listener;
-  listener.name = from.name();
+  listener.name = listener.resource = from.name();
   if (from.filter_chains().empty()) return InvalidArgument("BAD_RESOURCE", "filter_chains is required");
   for (int i = 0; i < from.filter_chains_size(); ++i) {
     FilterChain chain;

@@ -3,6 +3,9 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <map>
+
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
@@ -90,7 +93,7 @@ std::vector<EnvoyResource> Edge() {
 BuiltSnapshot Good(const std::vector<EnvoyResource>& resources) {
   auto built = BuildSnapshot(resources, "1");
   EXPECT_TRUE(built.ok()) << built.error().ToString();
-  return built.ok() ? *built : BuiltSnapshot{std::make_shared<Snapshot>(), "", {}};
+  return built.ok() ? *built : BuiltSnapshot{std::make_shared<Snapshot>(), "", {}, {}};
 }
 std::string Refusal(const std::vector<EnvoyResource>& resources) {
   auto built = BuildSnapshot(resources, "1");
@@ -243,26 +246,374 @@ TEST(EnvoySnapshot, RefusesValuesItCannotObey) {
   EXPECT_NE(Refusal({{PublicListener().type_url, "80", "\xff\xff"}}).find("BAD_RESOURCE"), std::string::npos);
 }
 
-TEST(EnvoySnapshot, RefusesOneDomainInTwoHosts) {
-  EnvoyResource twin = Host();
-  twin.name = "edge/80/other";
+TEST(EnvoySnapshot, OfTwoHostsWithOneDomainTheServedOneStaysAndTheOtherWaits) {
+  SnapshotBuilder builder;
+  ASSERT_TRUE(builder.Apply(Edge(), {}, "1").refused.empty());
+  EnvoyResource twin = Host("servicea.example.com", "elsewhere");
+  twin.name = "edge/80/aaa";  // First by name, but later.
+  const std::vector<EnvoyResource> more{twin, Host("other.example.com", "other")};
+  const auto cluster = [](const BuiltSnapshot& built, const char* host) {
+    const Routes& routes = *built.snapshot->listeners.at(0)->chains[0].routes;
+    const auto found = routes.table.Match(host, "/");
+    return found.rule == nullptr ? "none" : (*routes.actions[found.host_index])[found.rule->action].cluster;
+  };
+  auto built = builder.Apply(more, {}, "2");
+  ASSERT_EQ(built.refused.size(), 1u);
+  EXPECT_EQ(built.refused[0].name, "edge/80/aaa");
+  EXPECT_TRUE(built.refused[0].held);
+  EXPECT_EQ(built.refused[0].error.reason, "DUPLICATE_DOMAIN");
+  EXPECT_EQ(cluster(built, "servicea.example.com"), "set");
+  EXPECT_EQ(cluster(built, "other.example.com"), "other") << "the good one is served beside it";
+  built = builder.Apply({}, {}, "3");
+  EXPECT_EQ(built.refused.size(), 1u) << "it is said as long as it is so";
+  const std::vector<EnvoyResourceName> gone{{Host().type_url, "edge/80/servicea.example.com"}};
+  built = builder.Apply({}, gone, "4");
+  EXPECT_TRUE(built.refused.empty());
+  EXPECT_EQ(cluster(built, "servicea.example.com"), "elsewhere");
+}
+
+TEST(EnvoySnapshot, AHostThatBecomesATwinIsServedAsItWas) {
+  SnapshotBuilder builder;
   auto resources = Edge();
-  resources.push_back(twin);
-  EXPECT_NE(Refusal(resources).find("DUPLICATE_DOMAIN"), std::string::npos);
+  resources.push_back(Host("other.example.com", "other"));
+  ASSERT_TRUE(builder.Apply(resources, {}, "1").refused.empty());
+  EnvoyResource twin = Host("servicea.example.com", "elsewhere");
+  twin.name = "edge/80/other.example.com";
+  const auto built = builder.Apply({&twin, 1}, {}, "2");
+  ASSERT_EQ(built.refused.size(), 1u);
+  const auto& table = built.snapshot->listeners.at(0)->chains[0].routes->table;
+  EXPECT_NE(table.Match("other.example.com", "/").rule, nullptr);
+  EXPECT_NE(table.Match("servicea.example.com", "/").rule, nullptr);
+}
+
+TEST(EnvoySnapshot, HostsOfOneResourceThatExcludeEachOtherMakeItBad) {
+  const auto twins = Text<FromRoutes>("edge/80", R"(name: "edge/80"
+    virtual_hosts { name: "a" domains: "x.test" routes { match { prefix: "/" } route { cluster: "set" } } }
+    virtual_hosts { name: "b" domains: "X.test" routes { match { prefix: "/" } route { cluster: "set" } } })");
+  EXPECT_NE(Refusal({twins}).find("DUPLICATE_DOMAIN"), std::string::npos);
+}
+
+EnvoyResource NamedListener(const std::string& name, int port) {
+  return Text<FromListener>(name, "name: \"" + name +
+                                      R"(" address { socket_address { address: "127.0.1.10" port_value: )" +
+                                      std::to_string(port) + " } } filter_chains { " + Http(kRds) + " }");
+}
+
+TEST(EnvoySnapshot, OfTwoListenersWithOneAddressTheServedOneStaysAndTheOtherWaits) {
+  SnapshotBuilder builder;
+  auto resources = Edge();
+  resources[2] = NamedListener("b", 80);
+  ASSERT_TRUE(builder.Apply(resources, {}, "1").refused.empty());
+  const std::vector<EnvoyResource> more{NamedListener("a", 80), NamedListener("c", 81)};
+  const auto names = [](const BuiltSnapshot& built) {
+    std::string out;
+    for (const auto& listener : built.snapshot->listeners) out += listener->name + " ";
+    return out;
+  };
+  auto built = builder.Apply(more, {}, "2");
+  ASSERT_EQ(built.refused.size(), 1u);
+  EXPECT_EQ(built.refused[0].name, "a");
+  EXPECT_EQ(built.refused[0].error.reason, "ADDRESS_TAKEN");
+  EXPECT_EQ(names(built), "b c ");
+  const std::vector<EnvoyResourceName> gone{{PublicListener().type_url, "b"}};
+  built = builder.Apply({}, gone, "3");
+  EXPECT_TRUE(built.refused.empty());
+  EXPECT_EQ(names(built), "c a ");
+  // Two may change places at once.
+  const std::vector<EnvoyResource> swapped{NamedListener("a", 81), NamedListener("c", 80)};
+  EXPECT_TRUE(builder.Apply(swapped, {}, "4").refused.empty());
+}
+
+TEST(EnvoySnapshot, ARolesRefusalTakesNoOtherAlongAndIsJudgedAgain) {
+  PieceChecks checks;
+  checks.listener = [](const Listener& listener) -> Status {
+    if (listener.port != 81) return {};
+    return InvalidArgument("PORT", "Listener {}: not here", listener.name);
+  };
+  checks.cluster = [](const Cluster& cluster, const std::set<std::string>& own) -> Status {
+    for (const auto& locality : cluster.localities) {
+      if (!own.contains("127.0.1.10") && !locality.endpoints.empty()) return InvalidArgument("OWN", "not yet");
+    }
+    return {};
+  };
+  SnapshotBuilder builder(checks);
+  const std::vector<EnvoyResource> first{Set(), Endpoints(75, 25), RouteConfig(), Host(), Trust()};
+  auto built = builder.Apply(first, {}, "1");
+  ASSERT_EQ(built.refused.size(), 1u);
+  EXPECT_EQ(built.refused[0].type_url, Endpoints(1, 1).type_url) << "the cluster alone is fine";
+  const std::vector<EnvoyResource> listeners{NamedListener("good", 80), NamedListener("bad", 81)};
+  built = builder.Apply(listeners, {}, "2");
+  ASSERT_EQ(built.refused.size(), 1u);
+  EXPECT_EQ(built.refused[0].name, "bad");
+  EXPECT_TRUE(built.refused[0].held);
+  ASSERT_EQ(built.snapshot->listeners.size(), 1u);
+  EXPECT_EQ(built.snapshot->clusters.at("set")->localities.size(), 2u);
+}
+
+// One bad among many, of each type: it is named, the others are served.
+TEST(EnvoySnapshot, OneBadAmongManyIsNamedAndTheOthersAreServed) {
+  const std::string bad_bytes = "\xff\xff";
+  std::map<std::string, std::function<EnvoyResource(const std::string&)>> make;
+  make["Listener"] = [](const std::string& name) { return NamedListener(name, 1000 + std::stoi(name.substr(1))); };
+  make["RouteConfiguration"] = [](const std::string& name) {
+    return Text<FromRoutes>(name, "name: \"" + name + "\" vhds { config_source { ads {} } }");
+  };
+  make["VirtualHost"] = [](const std::string& name) {
+    EnvoyResource host = Host(name + ".test");
+    return host;
+  };
+  make["Cluster"] = [](const std::string& name) {
+    return Text<FromCluster>(name, "name: \"" + name + "\" type: EDS eds_cluster_config { eds_config { ads {} } }");
+  };
+  make["ClusterLoadAssignment"] = [](const std::string& name) {
+    return Text<FromEndpoints>(name, "cluster_name: \"" + name + R"(" endpoints { lb_endpoints { endpoint { address {
+        socket_address { address: "127.0.0.1" port_value: 1 } } } } })");
+  };
+  for (const auto& [type, one] : make) {
+    SCOPED_TRACE(type);
+    SnapshotBuilder builder;
+    ASSERT_TRUE(builder.Apply(Edge(), {}, "1").refused.empty());
+    std::vector<EnvoyResource> many;
+    for (int i = 0; i < 50; ++i) many.push_back(one("n" + std::to_string(i)));
+    if (type == "ClusterLoadAssignment") {
+      for (int i = 0; i < 50; ++i) many.push_back(make["Cluster"]("n" + std::to_string(i)));
+    }
+    many[17].bytes = bad_bytes;
+    const std::string name = many[17].name;
+    const auto built = builder.Apply(many, {}, "2");
+    ASSERT_EQ(built.refused.size(), 1u);
+    EXPECT_EQ(built.refused[0].name, name);
+    EXPECT_FALSE(built.refused[0].held);
+    EXPECT_NE(built.refused[0].error.message.find(name), std::string::npos);
+    const Snapshot& snapshot = *built.snapshot;
+    if (type == "Listener") {
+      EXPECT_EQ(snapshot.listeners.size(), 1u + 0u + built.waiting.size() + 49u);
+    }
+    if (type == "VirtualHost") {
+      EXPECT_EQ(snapshot.listeners[0]->chains[0].routes->table.hosts().size(), 1u + 49u);
+    }
+    if (type == "Cluster") {
+      EXPECT_EQ(snapshot.clusters.size(), 1u + 49u);
+    }
+    if (type == "ClusterLoadAssignment") {
+      size_t served = 0;
+      for (const auto& [cluster, value] : snapshot.clusters) served += cluster != "set" && !value->localities.empty();
+      EXPECT_EQ(served, 49u);
+    }
+  }
+  // Secrets: one is served.
+  SnapshotBuilder builder;
+  const std::vector<EnvoyResource> secrets{Text<FromSecret>("other", "name: \"other\""), Trust()};
+  const auto built = builder.Apply(secrets, {}, "1");
+  ASSERT_EQ(built.refused.size(), 1u);
+  EXPECT_EQ(built.refused[0].name, "other");
+  EXPECT_NE(built.trust_pem, "");
+}
+
+// 3,000 at once, one of them bad: each is read once, and what stays is not read again.
+TEST(EnvoySnapshot, ManyClustersWithABadOneAreReadOnce) {
+  std::vector<EnvoyResource> many;
+  for (int i = 0; i < 3'000; ++i) {
+    const std::string name = "c" + std::to_string(i);
+    many.push_back(
+        Text<FromCluster>(name, "name: \"" + name + "\" type: EDS eds_cluster_config { eds_config { ads {} } }"));
+  }
+  many[1'234].bytes = "\xff";
+  SnapshotBuilder builder;
+  const auto first = builder.Apply(many, {}, "1");
+  ASSERT_EQ(first.refused.size(), 1u);
+  EXPECT_EQ(first.refused[0].name, "c1234");
+  EXPECT_EQ(first.snapshot->clusters.size(), 2'999u);
+  const auto second = builder.Apply({&many[0], 1}, {}, "2");
+  EXPECT_NE(second.snapshot->clusters.at("c0"), first.snapshot->clusters.at("c0"));
+  for (const auto& [name, cluster] : second.snapshot->clusters) {
+    if (name != "c0") {
+      ASSERT_EQ(cluster, first.snapshot->clusters.at(name));
+    }
+  }
+}
+
+TEST(EnvoySnapshot, LooksForUnservedFieldsInEveryElement) {
+  const std::string good = R"(routes { match { prefix: "/" } route { cluster: "set" } } )";
+  const std::string bad = R"(routes { match { prefix: "/" } route { cluster: "set" prefix_rewrite: "/x" } } )";
+  const auto host = [&](const std::string& routes) {
+    return Refusal({Text<FromHost>("r/h", "name: \"r/h\" domains: \"h.test\" " + routes)});
+  };
+  EXPECT_EQ(host(good + good), "");
+  EXPECT_NE(host(good + bad).find("routes[1].route.prefix_rewrite"), std::string::npos);
+  EXPECT_NE(host(good + good + bad + good).find("routes[2].route.prefix_rewrite"), std::string::npos);
+  const std::string endpoint =
+      R"(lb_endpoints { endpoint { address { socket_address { address: "127.0.0.1" port_value: 1
+      } } } )";
+  const auto second = Text<FromEndpoints>("set", "cluster_name: \"set\" endpoints { " + endpoint + "} " + endpoint +
+                                                     "load_balancing_weight { value: 3 } } }");
+  EXPECT_NE(Refusal({second}).find("endpoints[0].lb_endpoints[1].load_balancing_weight"), std::string::npos)
+      << Refusal({second});
+  const std::string chain = "filter_chains { filter_chain_match { server_names: \"a\" } ";
+  const auto filters = Text<FromListener>(
+      "80", R"(name: "80" address { socket_address { address: "127.0.1.10" port_value: 1 } } filter_chains { )" +
+                Http(kRds) + "} filter_chains { " + Http(kRds, "proxy_100_continue: true ") + "}");
+  EXPECT_NE(Refusal({filters}).find("filter_chains[1].filters[0].typed_config.proxy_100_continue"), std::string::npos)
+      << Refusal({filters});
+}
+
+// Each form in which TLS validation may stand, on both sides.
+TEST(EnvoySnapshot, ReadsOrRefusesEveryFormOfTlsValidation) {
+  const std::string own = R"(tls_certificate_sds_secret_configs { name: "identity" sds_config { ads {} } } )";
+  const std::string trust = R"(validation_context_sds_secret_config { name: "trust" sds_config { ads {} } } )";
+  const std::string other = R"(validation_context_sds_secret_config { name: "other" sds_config { ads {} } } )";
+  const auto combined = [&](const std::string& inside, const std::string& secret) {
+    return "combined_validation_context { default_validation_context { " + inside + " } " + secret + " } ";
+  };
+  const std::string require = "require_client_certificate { value: true } ";
+  const auto listener = [&](const std::string& context) {
+    return Text<FromListener>("m", R"(name: "m" address { socket_address { address: "127.0.2.21" port_value: 15443 } }
+      filter_chains { transport_socket { name: "tls" typed_config {
+        [type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext] { )" +
+                                       context + "} } }" + Http(kRds) + " }");
+  };
+  const auto cluster = [&](const std::string& context) {
+    return Text<FromCluster>("c", R"(name: "c" type: EDS eds_cluster_config { eds_config { ads {} } }
+      transport_socket { name: "tls" typed_config {
+        [type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext] { )" +
+                                      context + "} } }");
+  };
+  const auto common = [](const std::string& inside) { return "common_tls_context { " + inside + " } "; };
+  struct Case {
+    const char* what;
+    EnvoyResource resource;
+    const char* refused;  // "" = served.
+  };
+  const std::vector<Case> cases{
+      {"callers by SANs", listener(require + common(own + combined(kCaller, trust))), ""},
+      {"any caller that verifies", listener(require + common(own + trust)), ""},
+      {"no certificate asked for", listener(common(own)), ""},
+      {"required, validated against nothing", listener(require + common(own)), "must be validated"},
+      {"required, SANs against another secret", listener(require + common(own + combined(kCaller, other))), "trust"},
+      {"required, another secret", listener(require + common(own + other)), "trust"},
+      {"SANs, but not required", listener(common(own + combined(kCaller, trust))), "require_client_certificate"},
+      {"no own certificate", listener(common(trust)), "exactly one"},
+      {"another own certificate", listener(common(R"(tls_certificate_sds_secret_configs { name: "x" })")), "identity"},
+      {"roots inline", listener(require + common(own + combined("trusted_ca { inline_string: 'x' }", trust))),
+       "trusted_ca"},
+      {"roots inline alone", listener(require + common(own + "validation_context { }")), "validation_context is not"},
+      {"a hash of a certificate", listener(require + common(own + combined("verify_certificate_hash: 'ab'", trust))),
+       "verify_certificate_hash"},
+      {"trust of unverified ones",
+       listener(require + common(own + combined("trust_chain_verification: ACCEPT_UNTRUSTED", trust))),
+       "trust_chain_verification"},
+      {"SAN by suffix",
+       listener(
+           require +
+           common(own + combined("match_typed_subject_alt_names { san_type: URI matcher { suffix: 'x' } }", trust))),
+       "suffix"},
+      {"SAN that ignores case",
+       listener(
+           require +
+           common(own +
+                  combined("match_typed_subject_alt_names { san_type: URI matcher { exact: 'x' ignore_case: true } }",
+                           trust))),
+       "ignore_case"},
+      {"second SAN is no URI",
+       listener(require +
+                common(own + combined(std::string(kCaller) +
+                                          "match_typed_subject_alt_names { san_type: DNS matcher { exact: 'x' } }",
+                                      trust))),
+       "san_type"},
+      {"upstream by SANs", cluster(common(own + combined(kCaller, trust))), ""},
+      {"upstream, any that verifies", cluster(common(own + trust)), ""},
+      {"upstream, validated against nothing", cluster(common(own)), "must be validated"},
+      {"upstream, another secret", cluster(common(own + other)), "trust"},
+      {"upstream, SANs against another secret", cluster(common(own + combined(kCaller, other))), "trust"},
+      {"upstream, second own certificate is another",
+       cluster(common(own + R"(tls_certificate_sds_secret_configs { name: "x" })" + trust)), "configs[1]"},
+      {"only h2", cluster(common(own + trust + "alpn_protocols: 'h2'")), "alpn_protocols"},
+      {"h2 and http/1.1", cluster(common(own + trust + "alpn_protocols: 'h2' alpn_protocols: 'http/1.1'")), ""},
+  };
+  for (const Case& one : cases) {
+    const std::string refusal = Refusal({one.resource});
+    if (*one.refused == 0)
+      EXPECT_EQ(refusal, "") << one.what;
+    else
+      EXPECT_NE(refusal.find(one.refused), std::string::npos) << one.what << ": " << refusal;
+  }
+}
+
+// Each field that the engine obeys in one way only: the value that it obeys is taken, any other refused by name.
+TEST(EnvoyManifest, AFieldIsObeyedOrRefusedByName) {
+  const auto http = [](const std::string& more) { return PublicListener(Http(kRds, more + " ")); };
+  const auto routes = [](const std::string& more) {
+    return Text<FromRoutes>("r", "name: \"r\" vhds { config_source { ads {} } } " + more);
+  };
+  const auto host = [](const std::string& domains, const std::string& action = "") {
+    return Text<FromHost>("r/h", "name: \"r/h\" " + domains +
+                                     R"( routes { match { prefix: "/" } route { cluster: "set" )" + action + " } }");
+  };
+  const std::string domain = "domains: 'h.test' ";
+  struct Case {
+    EnvoyResource resource;
+    const char* refused;
+  };
+  const std::vector<Case> cases{
+      {http("path_with_escaped_slashes_action: REJECT_REQUEST"), ""},
+      {http("path_with_escaped_slashes_action: KEEP_UNCHANGED"), "path_with_escaped_slashes_action"},
+      {http("path_with_escaped_slashes_action: UNESCAPE_AND_FORWARD"), "path_with_escaped_slashes_action"},
+      {http("normalize_path { value: true } merge_slashes: true strip_any_host_port: true"), ""},
+      {http("normalize_path { value: false }"), "normalize_path"},
+      {http("use_remote_address { value: true }"), ""},
+      {http("use_remote_address { value: false }"), "use_remote_address"},
+      {http("generate_request_id { value: true }"), ""},
+      {http("generate_request_id { value: false }"), "generate_request_id"},
+      {http("request_headers_timeout { seconds: 10 }"), ""},
+      {http("request_headers_timeout { seconds: 60 }"), "request_headers_timeout"},
+      {http("common_http_protocol_options { max_headers_count { value: 100 } }"), ""},
+      {http("common_http_protocol_options { max_headers_count { value: 20 } }"), "max_headers_count"},
+      {http("common_http_protocol_options { max_stream_duration { seconds: 1 } }"), "max_stream_duration"},
+      {http("common_http_protocol_options { headers_with_underscores_action: REJECT_REQUEST }"),
+       "headers_with_underscores_action"},
+      {http("common_http_protocol_options { idle_timeout { seconds: 1 } }"), "idle_timeout"},
+      {http("upgrade_configs { upgrade_type: 'websocket' }"), "upgrade_configs"},
+      {routes("validate_clusters { value: false } ignore_port_in_host_matching: true"), ""},
+      {routes("validate_clusters { value: true }"), "validate_clusters"},
+      {host(domain), ""},
+      {host(domain + "domains: 'h.test:8080'"), ""},
+      {host("domains: 'h.test:*'"), ""},
+      {host("domains: 'h.test:8080'"), "domains[0]"},
+      {host(domain, "retry_policy { retry_on: 'connect-failure, refused-stream' num_retries { value: 1 } }"), ""},
+      {host(domain, "retry_policy { retry_on: '5xx' num_retries { value: 3 } }"), "retry_on"},
+      {host(domain, "retry_policy { retry_on: 'connect-failure' num_retries { value: 3 } }"), "num_retries"},
+      {host(domain, "retry_policy { retry_on: 'connect-failure' per_try_timeout { seconds: 1 } }"), "per_try_timeout"},
+      {host(domain, "max_stream_duration { max_stream_duration { seconds: 1 } }"), "max_stream_duration"},
+      {Set(" outlier_detection { consecutive_5xx { value: 5 } }"), "outlier_detection"},
+  };
+  for (const Case& one : cases) {
+    const std::string refusal = Refusal({one.resource});
+    if (*one.refused == 0)
+      EXPECT_EQ(refusal, "");
+    else
+      EXPECT_NE(refusal.find(one.refused), std::string::npos) << one.refused << ": " << refusal;
+  }
+  const auto mesh = [](const std::string& more) {
+    std::string text = MeshListener(kPrefix);
+    text.insert(text.find("stat_prefix"), more + " ");
+    return Refusal({Text<FromListener>("15443", text)});
+  };
+  EXPECT_EQ(mesh("use_remote_address { value: false }"), "");
+  EXPECT_NE(mesh("use_remote_address { value: true }").find("use_remote_address"), std::string::npos);
 }
 
 TEST(EnvoySnapshot, WaitsForRoutesThatHaveNotArrived) {
   SnapshotBuilder builder;
   const std::vector<EnvoyResource> first{PublicListener()};
   auto built = builder.Apply(first, {}, "1");
-  ASSERT_TRUE(built.ok());
-  EXPECT_TRUE(built->snapshot->listeners.empty());
-  EXPECT_EQ(built->waiting, std::vector<std::string>{"listener 80 waits for routes edge/80"});
+  ASSERT_TRUE(built.refused.empty());
+  EXPECT_TRUE(built.snapshot->listeners.empty());
+  EXPECT_EQ(built.waiting, std::vector<std::string>{"listener 80 waits for routes edge/80"});
   const std::vector<EnvoyResource> second{RouteConfig(), Host()};
   built = builder.Apply(second, {}, "2");
-  ASSERT_TRUE(built.ok());
-  EXPECT_EQ(built->snapshot->listeners.size(), 1u);
-  EXPECT_TRUE(built->waiting.empty());
+  ASSERT_TRUE(built.refused.empty());
+  EXPECT_EQ(built.snapshot->listeners.size(), 1u);
+  EXPECT_TRUE(built.waiting.empty());
 }
 
 TEST(EnvoySnapshot, SharesWhatDidNotChange) {
@@ -270,43 +621,45 @@ TEST(EnvoySnapshot, SharesWhatDidNotChange) {
   auto resources = Edge();
   resources.push_back(Host("other.example.com", "elsewhere"));
   const auto one = builder.Apply(resources, {}, "1");
-  ASSERT_TRUE(one.ok());
+  ASSERT_TRUE(one.refused.empty());
   const std::vector<EnvoyResource> weights{Endpoints(50, 50)};
   const auto two = builder.Apply(weights, {}, "2");
-  ASSERT_TRUE(two.ok());
-  EXPECT_EQ(one->snapshot->listeners[0], two->snapshot->listeners[0]);
-  EXPECT_NE(one->snapshot->clusters.at("set"), two->snapshot->clusters.at("set"));
-  EXPECT_EQ(two->snapshot->clusters.at("set")->localities[0].weight, 50u);
+  ASSERT_TRUE(two.refused.empty());
+  EXPECT_EQ(one.snapshot->listeners[0], two.snapshot->listeners[0]);
+  EXPECT_NE(one.snapshot->clusters.at("set"), two.snapshot->clusters.at("set"));
+  EXPECT_EQ(two.snapshot->clusters.at("set")->localities[0].weight, 50u);
   const std::vector<EnvoyResource> host{Host("servicea.example.com", "new")};
   const auto three = builder.Apply(host, {}, "3");
-  ASSERT_TRUE(three.ok());
-  EXPECT_NE(two->snapshot->listeners[0], three->snapshot->listeners[0]);
-  EXPECT_EQ(two->snapshot->clusters.at("set"), three->snapshot->clusters.at("set"));
-  EXPECT_EQ(two->snapshot->listeners[0]->chains[0].routes->actions[0],
-            three->snapshot->listeners[0]->chains[0].routes->actions[0]);
+  ASSERT_TRUE(three.refused.empty());
+  EXPECT_NE(two.snapshot->listeners[0], three.snapshot->listeners[0]);
+  EXPECT_EQ(two.snapshot->clusters.at("set"), three.snapshot->clusters.at("set"));
+  EXPECT_EQ(two.snapshot->listeners[0]->chains[0].routes->actions[0],
+            three.snapshot->listeners[0]->chains[0].routes->actions[0]);
 }
 
-TEST(EnvoySnapshot, ARefusedChangeLeavesEverythingAsItWas) {
+TEST(EnvoySnapshot, WhatIsBadStaysAsItWasAndTheRestGoesOn) {
   SnapshotBuilder builder;
-  ASSERT_TRUE(builder.Apply(Edge(), {}, "1").ok());
-  const std::vector<EnvoyResource> bad{Endpoints(50, 50), Set(" lb_policy: MAGLEV")};
+  ASSERT_TRUE(builder.Apply(Edge(), {}, "1").refused.empty());
+  const std::vector<EnvoyResource> change{Endpoints(50, 50), Set(" lb_policy: MAGLEV")};
   const std::vector<EnvoyResourceName> gone{{PublicListener().type_url, "80"}};
-  ASSERT_FALSE(builder.Apply(bad, gone, "2").ok());
-  const auto after = builder.Apply({}, {}, "3");
-  ASSERT_TRUE(after.ok());
-  EXPECT_EQ(after->snapshot->listeners.size(), 1u);
-  EXPECT_EQ(after->snapshot->clusters.at("set")->localities[0].weight, 75u);
+  const auto after = builder.Apply(change, gone, "2");
+  ASSERT_EQ(after.refused.size(), 1u);
+  EXPECT_EQ(after.refused[0].name, "set");
+  EXPECT_EQ(after.refused[0].type_url, Set().type_url);
+  EXPECT_TRUE(after.snapshot->listeners.empty());
+  EXPECT_EQ(after.snapshot->clusters.at("set")->localities[0].weight, 50u);
+  EXPECT_TRUE(builder.Apply({}, {}, "3").refused.empty()) << "the bad is forgotten";
 }
 
 TEST(EnvoySnapshot, RemovesWhatIsGone) {
   SnapshotBuilder builder;
-  ASSERT_TRUE(builder.Apply(Edge(), {}, "1").ok());
+  ASSERT_TRUE(builder.Apply(Edge(), {}, "1").refused.empty());
   const std::vector<EnvoyResourceName> gone{
       {PublicListener().type_url, "80"}, {Set().type_url, "set"}, {Set().type_url, "never"}};
   const auto after = builder.Apply({}, gone, "2");
-  ASSERT_TRUE(after.ok());
-  EXPECT_TRUE(after->snapshot->listeners.empty());
-  EXPECT_TRUE(after->snapshot->clusters.empty());
+  ASSERT_TRUE(after.refused.empty());
+  EXPECT_TRUE(after.snapshot->listeners.empty());
+  EXPECT_TRUE(after.snapshot->clusters.empty());
 }
 
 const char kChecked[] = R"(

@@ -80,8 +80,9 @@ struct FilterChain {
 
 struct Listener {
   std::string name;
-  std::string address;  // IPv4 or IPv6.
-  uint16_t port = 0;    // 0 = chosen by the kernel, see Engine::Port.
+  std::string resource;  // The Envoy resource it was made of, which may open several addresses; empty = name.
+  std::string address;   // IPv4 or IPv6.
+  uint16_t port = 0;     // 0 = chosen by the kernel, see Engine::Port.
   std::vector<FilterChain> chains;
 };
 

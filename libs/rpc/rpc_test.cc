@@ -1,6 +1,8 @@
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <future>
 #include <thread>
@@ -9,6 +11,7 @@
 #include "libs/base/ids.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
+#include "libs/rpc/awake.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
@@ -97,6 +100,11 @@ class Rpc : public testing::Test {
     tls_ = std::move(tls).value();
     grpc::ServerBuilder builder;
     ApplyDefaults(builder);
+    AdmitCalls(*tls_->credentials(), [this](const CallHead& head) -> Status {
+      ++asked_;
+      if (head.token == "refused") return Unauthenticated("TOKEN_UNKNOWN", "who are you");
+      return {};
+    });
     builder.AddListeningPort("127.0.0.1:0", tls_->credentials(), &port_);
     builder.RegisterService(&echo_);
     builder.RegisterService(&who_);
@@ -131,6 +139,7 @@ class Rpc : public testing::Test {
   WhoAmI who_;
   std::unique_ptr<RotatingServerTls> tls_;
   int port_ = 0;
+  std::atomic<int> asked_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
 
@@ -167,6 +176,79 @@ TEST_F(Rpc, ABearerTokenTravelsWithEachCall) {
   ASSERT_TRUE(answer.ok()) << answer.error().ToString();
   EXPECT_EQ(answer->chain_pem(), "t0ken");
   EXPECT_EQ(answer->spiffe_id(), "");
+}
+
+// gRPC reads the request of a unary call before its handler is called; who has no right to call sends none at all.
+TEST_F(Rpc, ATokenIsJudgedBeforeTheMessageIsThere) {
+  ChannelOptions options = Options();
+  options.bearer_token = "refused";
+  grpc::GenericStub stub(MakeChannel(options).value());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  grpc::CompletionQueue queue;
+  const auto call = stub.PrepareCall(&context, "/weir.agent.v1.WorkloadIdentity/Sign", &queue);
+  call->StartCall(nullptr);  // The headers alone: no message ever follows.
+  grpc::Status status;
+  int done = 0;
+  call->Finish(&status, &done);
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue.Next(&tag, &ok) && tag != &done) {
+  }
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED) << status.error_message();
+  EXPECT_EQ(asked_, 1);
+  queue.Shutdown();
+  while (queue.Next(&tag, &ok)) {
+  }
+}
+
+TEST(BearerTokens, TheSchemeIsFoundInAnyCase) {
+  for (const char* value : {"Bearer abc", "bearer abc", "BEARER abc", "bEaReR abc"}) {
+    EXPECT_EQ(BearerToken(std::string_view(value)), "abc") << value;
+  }
+  for (const char* value : {"", "Bearer", "Bearer ", "Basic abc", "Bearerabc", "abc"}) {
+    EXPECT_EQ(BearerToken(std::string_view(value)), "") << value;
+  }
+}
+
+template <typename Condition>
+bool Until(const Condition& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!condition() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return condition();
+}
+
+TEST(AwakeTest, BeatsWhileAnybodyHoldsItAndStopsWithTheLast) {
+  ASSERT_EQ(Awake::Holders(), 0u);
+  auto first = std::make_unique<Awake>();
+  auto second = std::make_unique<Awake>();
+  const uint64_t before = Awake::Beats();
+  EXPECT_TRUE(Until([&] { return Awake::Beats() >= before + 3; }));
+  first.reset();
+  const uint64_t one_left = Awake::Beats();
+  EXPECT_TRUE(Until([&] { return Awake::Beats() >= one_left + 2; }));
+  second.reset();
+  EXPECT_EQ(Awake::Holders(), 0u);
+  // One that was on its way may still arrive; then it stands still.
+  uint64_t last = Awake::Beats();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  last = Awake::Beats();
+  std::this_thread::sleep_for(std::chrono::milliseconds(600));
+  EXPECT_EQ(Awake::Beats(), last);
+  const Awake again;
+  EXPECT_TRUE(Until([&] { return Awake::Beats() > last; }));
+}
+
+TEST(AwakeTest, ComesAndGoesQuicklyWithoutHarm) {
+  for (int i = 0; i < 1000; ++i) {
+    const Awake one;
+    if (i % 100 == 0) std::this_thread::yield();
+  }
+  const uint64_t before = Awake::Beats();
+  const Awake again;
+  EXPECT_TRUE(Until([&] { return Awake::Beats() > before; }));
 }
 
 TEST_F(Rpc, AnErrorArrivesWithItsReason) {

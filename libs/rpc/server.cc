@@ -104,9 +104,7 @@ Result<std::shared_ptr<grpc::ServerCredentials>> FixedServerTls(const ServerTls&
   return credentials;
 }
 
-namespace {
-
-std::string_view TokenOf(std::string_view authorization) {
+std::string_view BearerToken(std::string_view authorization) {
   constexpr std::string_view kScheme = "bearer ";
   if (authorization.size() <= kScheme.size()) return {};
   for (size_t i = 0; i < kScheme.size(); ++i) {
@@ -115,6 +113,8 @@ std::string_view TokenOf(std::string_view authorization) {
   }
   return authorization.substr(kScheme.size());
 }
+
+namespace {
 
 class Admission : public grpc::AuthMetadataProcessor {
  public:
@@ -129,7 +129,7 @@ class Admission : public grpc::AuthMetadataProcessor {
     };
     CallHead head;
     head.path = value(":path");
-    head.token = TokenOf(value("authorization"));
+    head.token = BearerToken(value("authorization"));
     head.certificate = peer != nullptr && peer->IsPeerAuthenticated();
     const Status admitted = admit_(head);
     if (admitted.ok()) return grpc::Status::OK;
@@ -196,7 +196,7 @@ std::string PeerAddress(std::string_view peer) {
 }
 
 std::string BearerToken(const grpc::ServerContextBase& context) {
-  return std::string(TokenOf(Metadata(context, "authorization")));
+  return std::string(BearerToken(std::string_view(Metadata(context, "authorization"))));
 }
 
 std::string RequestId(const grpc::ServerContextBase& context) {

@@ -75,8 +75,9 @@ void ApplyDefaults(grpc::ServerBuilder& builder, const ServerBounds& bounds = {}
 std::string PeerSpiffeId(const grpc::ServerContextBase& context);
 // The peer's address without port: "192.0.2.1", "::1"; as gRPC says it when it is no TCP peer.
 std::string PeerAddress(std::string_view peer);
-// From "authorization: Bearer <token>"; "" = none.
+// From "authorization: Bearer <token>", the scheme in any case (RFC 9110, 11.1); "" = none.
 std::string BearerToken(const grpc::ServerContextBase& context);
+std::string_view BearerToken(std::string_view authorization);
 // Metadata value; "" = none.
 std::string Metadata(const grpc::ServerContextBase& context, const std::string& key);
 // x-request-id of the caller if it is 1 to 128 characters of [A-Za-z0-9._-], else a new one.

@@ -37,6 +37,8 @@ std::string Canonical(std::string_view domain) {
 
 }  // namespace
 
+std::string CanonicalDomain(std::string_view domain) { return Canonical(domain); }
+
 std::string_view WithoutPort(std::string_view authority) {
   if (authority.starts_with('[')) {
     const size_t close = authority.find(']');

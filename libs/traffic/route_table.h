@@ -76,6 +76,8 @@ class RouteTable {
   int64_t any_host_ = -1;
 };
 
+// A virtual host's domain as tables compare it: lower case, without a port. "" = not a form that is served.
+std::string CanonicalDomain(std::string_view domain);
 // "Example.com:8080" -> "Example.com"; "[::1]:80" -> "[::1]"; "example.com." -> "example.com" (the root of the DNS).
 std::string_view WithoutPort(std::string_view authority);
 

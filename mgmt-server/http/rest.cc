@@ -33,12 +33,6 @@ std::string RequestId(std::string_view given) {
   return usable ? std::string(given) : NewUid();
 }
 
-std::string BearerToken(std::string_view value) {
-  constexpr std::string_view kScheme = "bearer ";
-  if (value.size() <= kScheme.size() || strncasecmp(value.data(), kScheme.data(), kScheme.size()) != 0) return "";
-  return std::string(value.substr(value.find_first_not_of(' ', kScheme.size())));
-}
-
 // "*" or a list of quoted etags (RFC 9110 section 13.1.1); bare ones are taken too. A weak one never matches for a
 // write, so it keeps its W/ and fails.
 std::vector<std::string> EtagsOf(std::string_view header) {
@@ -259,7 +253,7 @@ http::Screening Rest::Screen(std::string_view bytes) const {
     return refuse(415, InvalidArgument("CONTENT_TYPE", "send JSON, with Content-Type: application/json"));
   }
   const Status admitted =
-      AdmitBody(head.method, head.target, BearerToken(find("authorization")), &screening.body_limit);
+      AdmitBody(head.method, head.target, std::string(rpc::BearerToken(find("authorization"))), &screening.body_limit);
   if (!admitted.ok()) return refuse(HttpStatus(admitted.error().code), admitted.error());
   return screening;
 }
@@ -310,7 +304,7 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
 http::Response Rest::Handle(http::Request&& request) const {
   services::CallContext call;
   call.request_id = RequestId(request.Header("x-request-id"));
-  call.token = BearerToken(request.Header("authorization"));
+  call.token = std::string(rpc::BearerToken(request.Header("authorization")));
   call.peer = request.peer;
   call.gone = request.gone;
   http::Headers extra;

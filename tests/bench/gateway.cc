@@ -6,6 +6,6 @@
 
 int main(int argc, char** argv) {
   weir::gateway::Role role = weir::tier1::Tier1Role();
-  role.check = nullptr;
+  role.checks = {};
   return weir::gateway::Main(role, argc, argv);
 }

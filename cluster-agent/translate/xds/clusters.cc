@@ -18,6 +18,10 @@ constexpr uint32_t kRetriesAtOnce = 20;  // so that a quiet gateway needs room f
 
 void Start(const std::string& name, cluster::Cluster* out) {
   out->set_name(name);
+  // Envoy takes what stands before the first dot for a cluster's name in its metrics: a family for each host.
+  std::string metrics_name = name;
+  std::replace(metrics_name.begin(), metrics_name.end(), '.', '_');
+  if (metrics_name != name) out->set_alt_stat_name(metrics_name);
   out->set_type(cluster::Cluster::EDS);
   FromAds(out->mutable_eds_cluster_config()->mutable_eds_config());
   SetMilliseconds(kConnectTimeoutMs, out->mutable_connect_timeout());

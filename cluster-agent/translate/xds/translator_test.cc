@@ -93,6 +93,19 @@ TEST(Translator, TrustsNobodyWhileNoIdentityIsKnown) {
   EXPECT_EQ(validation.match_typed_subject_alt_names(0).matcher().exact(), "spiffe://nobody.invalid");
 }
 
+// Envoy's Prometheus output takes what stands before the first dot for the cluster, and the rest for the metric.
+TEST(Translator, ClusterNamesWithDotsHaveANameForMetricsWithout) {
+  Translator translator(Identity("c1"));
+  const auto config = translator.Translate(InClusterIntent(), InCluster(), "in/t2", kOurs);
+  ASSERT_TRUE(config->Find(xds::kCluster, "service/shop/web.shop.svc.cluster.local:80"));
+  for (const auto& [name, resource] : config->types.at(std::string(xds::kCluster))) {
+    cluster::Cluster cluster;
+    ASSERT_TRUE(cluster.ParseFromString(resource->resource->value));
+    const std::string& shown = cluster.alt_stat_name().empty() ? name : cluster.alt_stat_name();
+    EXPECT_EQ(shown.find('.'), std::string::npos) << shown;
+  }
+}
+
 TEST(Translator, ServesEachTier2HostOnTheMeshPortToItsCallersOnly) {
   Translator translator(Identity("c1"));
   const auto config = translator.Translate(InClusterIntent(), InCluster(), "in/t2", kOurs);

@@ -15,6 +15,7 @@
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
 #include "libs/base/text.h"
 #include "libs/obs/log.h"
+#include "libs/rpc/awake.h"
 
 namespace weir::xds {
 namespace {
@@ -74,6 +75,7 @@ struct AdsClient::Core {
       core_->wake.notify_all();
     }
 
+    const rpc::Awake awake;
     grpc::ClientContext context;
     DeltaDiscoveryRequest out;
     DeltaDiscoveryResponse in;

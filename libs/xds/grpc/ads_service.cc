@@ -12,6 +12,7 @@
 
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
 #include "libs/obs/log.h"
+#include "libs/rpc/awake.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 
@@ -47,28 +48,44 @@ struct AdsService::Core : std::enable_shared_from_this<Core> {
   std::map<std::string, SnapshotPtr> snapshots;
   std::map<uint64_t, std::shared_ptr<Session>> sessions;
   std::map<std::string, std::set<uint64_t>> by_key;
+  std::map<std::string, std::set<uint64_t>> by_principal;  // Oldest first.
   uint64_t streams = 0;
   bool stopped = false;
   std::condition_variable wake;
   std::thread ticker;
 
-  uint64_t Add(std::shared_ptr<Session> session) {  // 0 = shutting down.
+  // Its number; what it takes the place of is to be closed by the caller.
+  Result<uint64_t> Add(const std::string& principal, std::shared_ptr<Session> session,
+                       std::shared_ptr<Session>* replaced) {
     std::lock_guard lock(mutex);
-    if (stopped) return 0;
+    if (stopped) return Unavailable("SHUTTING_DOWN", "the server is shutting down");
+    std::set<uint64_t>& own = by_principal[principal];
+    if (own.size() >= options.streams_per_principal) {
+      *replaced = sessions.at(*own.begin());
+      own.erase(own.begin());
+    } else if (sessions.size() >= options.max_streams) {
+      if (own.empty()) by_principal.erase(principal);
+      return ResourceExhausted("STREAM_LIMIT", "{} streams are open already; no more are taken", sessions.size());
+    }
     sessions.emplace(++streams, std::move(session));
+    own.insert(streams);
     return streams;
   }
   void Name(uint64_t id, const std::string& key) {
     std::lock_guard lock(mutex);
     by_key[key].insert(id);
   }
-  void Drop(uint64_t id, const std::string& key) {
+  void Drop(uint64_t id, const std::string& principal, const std::string& key) {
     std::lock_guard lock(mutex);
     sessions.erase(id);
-    const auto found = by_key.find(key);
-    if (found == by_key.end()) return;
-    found->second.erase(id);
-    if (found->second.empty()) by_key.erase(found);
+    const auto forget = [id](auto& index, const std::string& name) {
+      const auto found = index.find(name);
+      if (found == index.end()) return;
+      found->second.erase(id);
+      if (found->second.empty()) index.erase(found);
+    };
+    forget(by_principal, principal);
+    forget(by_key, key);
   }
   SnapshotPtr Current(const std::string& key) {
     std::lock_guard lock(mutex);
@@ -86,7 +103,9 @@ struct AdsService::Core : std::enable_shared_from_this<Core> {
     std::vector<std::shared_ptr<Session>> found;
     const auto ids = by_key.find(key);
     if (ids == by_key.end()) return found;
-    for (const uint64_t id : ids->second) found.push_back(sessions.at(id));
+    for (const uint64_t id : ids->second) {
+      if (const auto session = sessions.find(id); session != sessions.end()) found.push_back(session->second);
+    }
     return found;
   }
   void TickLoop() {
@@ -117,12 +136,11 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
 
   void Begin() {
     self_ = this->shared_from_this();
-    id_ = core_->Add(self_);
-    if (id_ == 0) {
-      Close(Unavailable("SHUTTING_DOWN", "the server is shutting down"));
-      return;
-    }
-    this->StartRead(&in_);
+    const Status admitted = Admit();
+    if (admitted.ok())
+      this->StartRead(&in_);
+    else
+      Close(admitted.error());
   }
 
   void OnReadDone(bool ok) override {
@@ -138,7 +156,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
       first = !named_;
       status = protocol_.OnRequest(in_);
     }
-    if (status.ok() && first) status = Introduce();
+    if (status.ok() && first) Introduce();
     if (status.ok()) {
       if (first) Refresh();
       Deliver();
@@ -179,7 +197,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   void OnCancel() override { Close(Cancelled("CLIENT_LEFT", "the call was cancelled")); }
 
   void OnDone() override {
-    core_->Drop(id_, key_);
+    core_->Drop(id_, principal_, key_);
     if (named_ && core_->options.on_stream) {
       core_->options.on_stream({AdsStreamEvent::Kind::kClosed, id_, key_, *protocol_.node(),
                                 closing_ ? closing_->message : std::string("cancelled")});
@@ -247,26 +265,34 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     return closing_.has_value();
   }
 
-  // Once, after the first request: who is it?
-  Status Introduce() {
+  // Once, by the headers alone: who is it, and is there room?
+  Status Admit() {
     AdsPeer peer;
     peer.address = context_->peer();
     if (const std::string id = rpc::PeerSpiffeId(*context_); !id.empty()) peer.uris.push_back(id);
     for (const auto& [key, value] : context_->client_metadata()) {
       peer.metadata.emplace(std::string(key.data(), key.size()), std::string(value.data(), value.size()));
     }
-    peer.node = *protocol_.node();
-    WEIR_ASSIGN(const AdsGrant grant, core_->options.authenticate(peer));
+    WEIR_ASSIGN(AdsGrant grant, core_->options.authenticate(peer));
+    principal_ = std::move(grant.principal);
+    std::shared_ptr<Session> replaced;
+    WEIR_ASSIGN(id_, core_->Add(principal_, self_, &replaced));
+    if (replaced) replaced->Close(Aborted("REPLACED", "a newer stream of {} took its place", principal_));
+    return {};
+  }
+
+  // Once, after the first request: what does it see?
+  void Introduce() {
+    const Node& node = *protocol_.node();
     {
       std::lock_guard lock(mutex_);
-      key_ = grant.key;
+      key_ = core_->options.key ? core_->options.key(principal_, node) : principal_;
       named_ = true;
     }
     core_->Name(id_, key_);
     if (core_->options.on_stream) {
-      core_->options.on_stream({AdsStreamEvent::Kind::kOpened, id_, key_, peer.node, ""});
+      core_->options.on_stream({AdsStreamEvent::Kind::kOpened, id_, key_, node, ""});
     }
-    return {};
   }
 
   // Observers run without our lock, in order: one thread at a time delivers.
@@ -316,6 +342,8 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   std::vector<AckEvent> events_;
   Request in_;
   Response out_;
+  const rpc::Awake awake_;
+  std::string principal_;
   std::string key_;
   bool named_ = false;
   bool writing_ = false;

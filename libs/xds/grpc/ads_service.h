@@ -17,17 +17,17 @@ class Service;
 
 namespace weir::xds {
 
-// What is known of the peer of a new stream when its first request is in.
+// What is known of the peer of a new stream from its headers, before a byte of a message is read.
 struct AdsPeer {
   std::string address;            // gRPC's form, "ipv4:127.0.0.1:5000".
   std::vector<std::string> uris;  // URI names of the verified client certificate; empty without mTLS.
   std::multimap<std::string, std::string> metadata;  // Request headers, lower case ("authorization").
-  Node node;  // What the peer says; decide by `uris` and `metadata`, never by this (T51).
 };
 
-// The verified answer to "who is this": the key of its snapshot. Nodes that see the same may share a key.
+// The verified answer to "who is this": what streams are counted by, and the key of its snapshot if
+// AdsServiceOptions::key says no other.
 struct AdsGrant {
-  std::string key;
+  std::string principal;
 };
 using AdsAuthenticator = std::function<Result<AdsGrant>(const AdsPeer&)>;
 
@@ -43,6 +43,9 @@ struct AdsStreamEvent {
 struct AdsServiceOptions {
   std::shared_ptr<const ServerRules> rules;
   AdsAuthenticator authenticate;
+  // The key of the snapshot that this node of a principal sees; unset = the principal. Nodes that see the same share a
+  // key. What the node says of itself may choose among what is the principal's own, never more (T51).
+  std::function<std::string(const std::string& principal, const Node& node)> key;
   // Called without locks held, on gRPC's or the caller's threads; short work only. An opened stream without a snapshot
   // waits: call SetSnapshot from here or later.
   std::function<void(const AdsStreamEvent&)> on_stream;
@@ -54,6 +57,11 @@ struct AdsServiceOptions {
   Duration send_timeout = std::chrono::seconds(10);
   // The first request must come within this time.
   Duration first_request_timeout = std::chrono::seconds(10);
+  // Of one principal; a newer one takes the place of the oldest (ABORTED REPLACED), so that one who comes back always
+  // gets in. Two processes overlap while one succeeds the other.
+  size_t streams_per_principal = 4;
+  // Of all; more are refused (RESOURCE_EXHAUSTED STREAM_LIMIT).
+  size_t max_streams = 10'000;
 };
 
 // Aggregated discovery over gRPC: StreamAggregatedResources and DeltaAggregatedResources. All methods are thread-safe.

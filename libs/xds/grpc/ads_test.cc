@@ -2,6 +2,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -66,16 +67,19 @@ class AdsTest : public testing::Test {
     rules->heartbeat_interval = heartbeat_;
     AdsServiceOptions options;
     options.rules = rules;
+    options.clock = clock_;
+    options.streams_per_principal = 2;
+    options.max_streams = 3;
     options.authenticate = [](const AdsPeer& peer) -> Result<AdsGrant> {
       const auto token = peer.metadata.find("authorization");
-      if (token == peer.metadata.end() || token->second != "Bearer secret") {
-        return Unauthenticated("TOKEN_UNKNOWN", "who are you");
-      }
-      return AdsGrant{"key"};
+      if (token == peer.metadata.end()) return Unauthenticated("TOKEN_MISSING", "who are you");
+      if (token->second == "Bearer secret") return AdsGrant{"key"};
+      if (token->second == "Bearer other") return AdsGrant{"other"};
+      return Unauthenticated("TOKEN_UNKNOWN", "who are you");
     };
     options.on_ack = [this](const std::string& key, uint64_t, const AckEvent& event) {
       watch_.Do([&] {
-        EXPECT_EQ(key, "key");
+        EXPECT_TRUE(key == "key" || key == "other") << key;
         acks_.push_back(event);
       });
     };
@@ -149,6 +153,43 @@ class AdsTest : public testing::Test {
     });
   }
 
+  // One that speaks the protocol by hand.
+  struct Raw {
+    std::unique_ptr<envoy::service::discovery::v3::AggregatedDiscoveryService::Stub> stub;
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReaderWriter<envoy::service::discovery::v3::DeltaDiscoveryRequest,
+                                             envoy::service::discovery::v3::DeltaDiscoveryResponse>>
+        stream;
+
+    bool Ask(std::string_view type) {
+      envoy::service::discovery::v3::DeltaDiscoveryRequest request;
+      request.mutable_node()->set_id("n");
+      request.mutable_node()->set_user_agent_name("envoy");
+      request.set_type_url(std::string(type));
+      request.add_resource_names_subscribe("*");
+      return stream->Write(request);
+    }
+    bool Answered() {
+      envoy::service::discovery::v3::DeltaDiscoveryResponse response;
+      return stream->Read(&response);
+    }
+  };
+  std::unique_ptr<Raw> Open(const std::string& token) {
+    grpc::SslCredentialsOptions tls;
+    tls.pem_root_certs = root_pem_;
+    grpc::ChannelArguments arguments;
+    arguments.SetSslTargetNameOverride("localhost");
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    auto raw = std::make_unique<Raw>();
+    raw->stub = envoy::service::discovery::v3::AggregatedDiscoveryService::NewStub(
+        grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port_), grpc::SslCredentials(tls), arguments));
+    if (!token.empty()) raw->context.AddMetadata("authorization", "Bearer " + token);
+    raw->context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    raw->stream = raw->stub->DeltaAggregatedResources(&raw->context);
+    return raw;
+  }
+
+  const Clock* clock_ = &Clock::Real();
   Duration heartbeat_ = std::chrono::seconds(3);
   identity::PeerRule peer_;
   std::string chain_pem_, key_pem_;
@@ -207,6 +248,40 @@ TEST_F(AdsTest, AWrongTokenIsRefused) {
   EXPECT_TRUE(views_.empty());
 }
 
+TEST_F(AdsTest, WhoIsNobodyIsRefusedBeforeItHasSaidAWord) {
+  for (const char* token : {"", "wrong"}) {
+    const auto raw = Open(token);
+    EXPECT_FALSE(raw->Answered());  // Nothing was written.
+    EXPECT_EQ(raw->stream->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  }
+  EXPECT_EQ(service_->StreamCount(), 0u);
+  EXPECT_EQ(opened_, 0);
+}
+
+TEST_F(AdsTest, ANewerStreamOfAPrincipalTakesThePlaceOfItsOldestAndOfNobodyElse) {
+  service_->SetSnapshot("key", Make({{"a", "1"}}));
+  service_->SetSnapshot("other", Make({{"a", "1"}}));
+  const auto other = Open("other");
+  ASSERT_TRUE(other->Ask(kCluster) && other->Answered());
+  std::vector<std::unique_ptr<Raw>> streams;
+  for (int i = 0; i < 4; ++i) {
+    streams.push_back(Open("secret"));
+    ASSERT_TRUE(streams.back()->Ask(kCluster) && streams.back()->Answered()) << i;
+  }
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_FALSE(streams[i]->Answered());
+    EXPECT_EQ(streams[i]->stream->Finish().error_code(), grpc::StatusCode::ABORTED) << i;
+  }
+  service_->SetSnapshot("key", Make({{"a", "2"}}));
+  EXPECT_EQ(service_->StreamCount("key"), 2u);
+  EXPECT_EQ(service_->StreamCount("other"), 1u);
+  // The bound of all (3) is reached: another one of somebody who has room of its own is refused.
+  const auto late = Open("other");
+  EXPECT_FALSE(late->Answered());
+  EXPECT_EQ(late->stream->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(service_->StreamCount(), 3u);
+}
+
 TEST_F(AdsTest, KeepsEverythingWhileTheServerIsGoneAndCatchesUpAfter) {
   service_->SetSnapshot("key", Make({{"a", "1"}}));
   StartClient();
@@ -263,6 +338,51 @@ TEST_F(AdsTest, DialsAnewWhenTheStreamIsOpenButSilent) {
   EXPECT_NE(reason_.find("stalled"), std::string::npos) << reason_;
   StopClient();
   server->Shutdown(std::chrono::system_clock::now());
+}
+
+// A clock that a test moves while others read it.
+class SharedClock : public Clock {
+ public:
+  MonoTime Now() const override { return MonoTime(std::chrono::hours(1) + std::chrono::seconds(seconds_.load())); }
+  WallTime Wall() const override { return WallTime(Now().time_since_epoch()); }
+  void Advance(int seconds) { seconds_ += seconds; }
+
+ private:
+  std::atomic<int> seconds_ = 0;
+};
+
+class ManualTimeTest : public AdsTest {
+ protected:
+  void SetUp() override {
+    clock_ = &manual_;
+    AdsTest::SetUp();
+  }
+  SharedClock manual_;
+};
+
+TEST_F(ManualTimeTest, AStreamThatNeverReadsIsEndedWhenItsTimeToReadIsOver) {
+  service_->SetSnapshot("key", Make({{"a", std::string(30'000'000, 'a')}}));
+  const auto raw = Open("secret");
+  ASSERT_TRUE(raw->Ask(kCluster));
+  ASSERT_TRUE(watch_.Until([&] { return opened_ == 1; }));
+  // Its clock goes on until the write is late: when it began is known to the service alone.
+  for (int i = 0; i < 2'000 && service_->StreamCount() > 0; ++i) {
+    manual_.Advance(1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ASSERT_TRUE(watch_.Until([&] { return closed_ == 1; }));
+  EXPECT_EQ(service_->StreamCount(), 0u);
+}
+
+TEST_F(ManualTimeTest, AStreamThatSaysNothingIsEnded) {
+  const auto raw = Open("secret");
+  for (int i = 0; i < 2'000 && service_->StreamCount() == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ASSERT_EQ(service_->StreamCount(), 1u);
+  manual_.Advance(11);
+  EXPECT_FALSE(raw->Answered());
+  EXPECT_EQ(raw->stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
 }
 
 class FastHeartbeatTest : public AdsTest {

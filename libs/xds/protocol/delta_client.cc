@@ -403,7 +403,9 @@ Status DeltaClient::Reject(uint64_t id, const std::string& reason, const std::ve
 
 void DeltaClient::AskAgain(const std::string& type_url, const std::vector<std::string>& names) {
   ClientType* type = state_->Find(type_url);
-  if (type == nullptr || !type->first_sent) return;  // The first request of a stream asks for all anyway.
+  if (type == nullptr) return;
+  type->unserved.insert(names.begin(), names.end());
+  if (!type->first_sent) return;  // The first request of a stream asks for all anyway.
   type->subscribe.insert(type->subscribe.end(), names.begin(), names.end());
 }
 

@@ -67,7 +67,8 @@ class DeltaClient {
   // somebody else holds): the NACK names them too, yet they stay in Accepted. AskAgain once they run.
   Status Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad = {},
                 const std::vector<std::string>& held = {});
-  // Asks for resources again; the server must send them (T21), and what was held is offered once more.
+  // Asks for resources again: the server must send them (T21), and they are offered even if nothing differs. Until then
+  // they do not count as running.
   void AskAgain(const std::string& type_url, const std::vector<std::string>& names);
   // The view of a taken update without its changes to `bad` (they keep their old version, if any).
   SnapshotPtr Without(const Update& update, const std::vector<std::string>& bad) const;

@@ -25,6 +25,7 @@ TypeRule Rule(std::string_view url, bool legacy_wildcard, bool complete = false)
 
 ServerRules EnvoyRules() {
   ServerRules rules;
+  rules.control_plane = "weir-agent";
   TypeRule secrets = Rule(kSecret, false);
   secrets.free = true;  // As referenced: clusters and listeners wait for them, never the other way round.
   TypeRule clusters = Rule(kCluster, true, true);
@@ -44,6 +45,7 @@ ServerRules EnvoyRules() {
 
 ServerRules MeshRules() {
   ServerRules rules;
+  rules.control_plane = "weir-server";
   for (const auto url : {kMeshTrustBundle, kMeshServiceEndpoints, kMeshDestinationSet, kMeshHost, kMeshListener}) {
     rules.types.push_back(Rule(url, true));
   }

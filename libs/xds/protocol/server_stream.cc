@@ -61,6 +61,22 @@ Status ServerStream::State::Admit(const Request& request, Protocol wanted) {
   return {};
 }
 
+// `more`: beside those that are asked for already.
+template <typename Names>
+Status ServerStream::State::CheckNames(const TypeState& type, const Names& names, bool more) const {
+  const size_t asked = static_cast<size_t>(names.size()) + (more ? type.wants.names().size() : 0);
+  if (asked > rules->max_names) {
+    return ResourceExhausted("TOO_MANY_NAMES", "{} names are asked for, {} is the most of one type", asked,
+                             rules->max_names);
+  }
+  for (const std::string& name : names) {
+    if (name.size() <= rules->max_name_bytes) continue;
+    return InvalidArgument("NAME_TOO_LONG", "a name of {} bytes is asked for, {} is the most", name.size(),
+                           rules->max_name_bytes);
+  }
+  return {};
+}
+
 bool ServerStream::State::OnPulseRequest(const std::string& nonce) {
   if (!pulse.requested) {
     pulse.requested = pulse.due = true;
@@ -85,6 +101,7 @@ Status ServerStream::OnRequest(const DeltaDiscoveryRequest& request) {
   if (type->flight && request.response_nonce() == type->flight->nonce) {
     s.Answered(*type, request.has_error_detail(), request.error_detail());
   }
+  WEIR_TRY(s.CheckNames(*type, request.resource_names_subscribe(), true));
   // T11: whatever the nonce, subscription changes count.
   const bool first = !type->requested;
   type->requested = true;
@@ -143,6 +160,7 @@ Status ServerStream::OnRequest(const DiscoveryRequest& request) {
   const bool first = !type->requested;
   // T4: the first request of a type is new whatever nonce it carries. T10: later ones count only with the newest nonce.
   if (!first && request.response_nonce() != type->last_nonce) return {};
+  WEIR_TRY(s.CheckNames(*type, request.resource_names(), false));
   if (!first && type->flight) s.Answered(*type, request.has_error_detail(), request.error_detail());
   type->requested = true;
   const auto change = type->wants.ApplyWorld(first, request.resource_names());

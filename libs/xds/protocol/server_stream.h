@@ -47,12 +47,17 @@ struct ServerRules {
   // In break order: a type's removals wait until every type before it in this list has sent what came with them or
   // before, and has it acknowledged. Empty = reverse of `types`.
   std::vector<std::string> removal_order;
+  // ControlPlane.identifier of every response.
+  std::string control_plane;
   // How long one type is waited for before the others go on without it (T30). After a NACK that names nobody, too.
   Duration ack_timeout = std::chrono::seconds(5);
   // Of one response; what is more is split (T49: proxyless gRPC takes 4 MiB).
   size_t max_response_bytes = 3'500'000;
   // Of one resource, or of a set that cannot be split, to clients that take more than gRPC's: Envoy and our own.
   size_t max_large_response_bytes = 60'000'000;
+  // Most names that one stream may ask for by name, of one type, and most bytes of each.
+  size_t max_names = 100'000;
+  size_t max_name_bytes = 1024;
   // Heartbeats (type kHeartbeat) for clients with kFeatureHeartbeat that subscribe to it.
   Duration heartbeat_interval = std::chrono::seconds(3);
   int heartbeat_misses = 3;
@@ -74,7 +79,7 @@ class ServerStream {
   ServerStream& operator=(const ServerStream&) = delete;
 
   // An error ends the stream with that code: INVALID_ARGUMENT NODE_MISSING, TYPE_MISSING, MIXED_PROTOCOLS,
-  // NODE_CHANGED.
+  // NODE_CHANGED, NAME_TOO_LONG; RESOURCE_EXHAUSTED TOO_MANY_NAMES.
   Status OnRequest(const envoy::service::discovery::v3::DiscoveryRequest& request);
   Status OnRequest(const envoy::service::discovery::v3::DeltaDiscoveryRequest& request);
 

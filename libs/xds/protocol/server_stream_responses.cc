@@ -16,7 +16,9 @@ bool ServerStream::State::Next(Response* out) {
   for (TypeState& type : types) {
     if (!type.requested || type.flight || Target(type) == nullptr) continue;  // T53
     out->Clear();
-    if (Fill(type, out)) return true;
+    if (!Fill(type, out)) continue;
+    out->mutable_control_plane()->set_identifier(rules->control_plane);
+    return true;
   }
   return false;
 }

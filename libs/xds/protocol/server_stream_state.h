@@ -152,6 +152,8 @@ struct ServerStream::State {
 
   template <typename Request>
   Status Admit(const Request& request, Protocol wanted);
+  template <typename Names>
+  Status CheckNames(const TypeState& type, const Names& names, bool more) const;
   void Answered(TypeState& type, bool nack, const google::rpc::Status& error);
   void Report(AckEvent event) const {
     if (observer) observer(event);

@@ -536,6 +536,18 @@ TEST_F(StreamTest, APeersWordsAreCutAndEscapedWhereTheyEnter) {
   EXPECT_LE(events_.back().error.size(), kMostErrorBytes);
 }
 
+TEST_F(StreamTest, NamesThatAreAskedForAreBounded) {
+  ServerRules rules = EnvoyRules();
+  rules.max_names = 3;
+  Rules(rules);
+  ASSERT_TRUE(Delta(kEndpoints, {"a", "b"}).ok());
+  ASSERT_TRUE(Delta(kEndpoints, {"c"}).ok());
+  EXPECT_EQ(Delta(kEndpoints, {"d"}).error().reason, "TOO_MANY_NAMES");
+  EXPECT_EQ(Delta(kRoute, {std::string(1025, 'n')}).error().reason, "NAME_TOO_LONG");
+  Rules(rules);
+  EXPECT_EQ(World(kEndpoints, {"a", "b", "c", "d"}).error().reason, "TOO_MANY_NAMES");
+}
+
 // T49: gRPC's limit is for gRPC's clients.
 TEST_F(StreamTest, T49EnvoyAndOursGetWhatFitsTheirsAndTheRestIsRefusedWithAReason) {
   ServerRules rules = EnvoyRules();

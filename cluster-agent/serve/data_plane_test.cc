@@ -1,0 +1,144 @@
+// Port 15012 over real connections.
+#include "cluster-agent/serve/data_plane.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <thread>
+
+#include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "api/weir/agent/v1/discovery.pb.h"
+#include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "libs/base/file.h"
+#include "libs/identity/certificates.h"
+#include "libs/identity/spiffe_id.h"
+#include "libs/rpc/channel.h"
+#include "libs/xds/protocol/types.h"
+
+namespace weir::agent {
+namespace {
+
+using envoy::service::discovery::v3::AggregatedDiscoveryService;
+using envoy::service::discovery::v3::DeltaDiscoveryRequest;
+using envoy::service::discovery::v3::DeltaDiscoveryResponse;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* kDomain = "c1.acme.weir.internal";
+
+class DataPlaneTest : public testing::Test {
+ protected:
+  DataPlaneTest() {
+    char folder[] = "/tmp/weir-data-plane-XXXXXX";
+    EXPECT_NE(mkdtemp(folder), nullptr);
+    folder_ = folder;
+    const auto root = identity::NewRoot("acme").value();
+    membership_.cluster = "c1";
+    membership_.organization = "acme";
+    membership_.trust_domain = kDomain;
+    membership_.root_pem = root.certificate_pem;
+    membership_.intermediate.key_pem = identity::NewKey().value();
+    membership_.intermediate.certificate_pem =
+        identity::SignIntermediate(root, identity::MakeCsr(membership_.intermediate.key_pem).value(), kDomain,
+                                   std::chrono::hours(24 * 30), clock_)
+            .value();
+    DataPlaneOptions options;
+    options.listen = "127.0.0.1:0";
+    options.tls_dir = folder_ + "/tls";
+    options.workloads_dir = folder_ + "/workloads";
+    plane_ = DataPlane::Start(std::move(options), membership_,
+                              NewAgentLeaf(membership_, std::chrono::hours(24), clock_).value())
+                 .value();
+    Facts facts;
+    auto workload = std::make_shared<v1::Workload>();
+    workload->set_namespace_("edge");
+    workload->set_name("t1");
+    workload->set_service_account("t1");
+    workload->add_addresses("127.0.0.1");
+    facts.workloads["edge/t1"] = workload;
+    plane_->SetFacts(facts);
+    plane_->SetIntent(Intent());
+  }
+
+  std::string File(const std::string& name) { return ReadFile(folder_ + "/workloads/edge/t1/" + name).value(); }
+  std::string Token() {
+    std::string token = File("token");
+    while (token.ends_with('\n')) token.pop_back();
+    return token;
+  }
+  std::shared_ptr<grpc::Channel> Channel(const std::string& token) {
+    rpc::ChannelOptions options;
+    options.target = plane_->address();
+    options.root_pem = membership_.root_pem;
+    options.server_name = identity::AgentDnsName(kDomain);
+    options.bearer_token = token;
+    return rpc::MakeChannel(options).value();
+  }
+  template <typename Condition>
+  static bool Until(const Condition& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!condition() && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return condition();
+  }
+
+  const Clock& clock_ = Clock::Real();  // gRPC looks at the time of certificates by itself.
+  std::string folder_;
+  Membership membership_;
+  std::unique_ptr<DataPlane> plane_;
+};
+
+TEST_F(DataPlaneTest, TakesNoMessageOfADataPlaneAboveItsBound) {
+  v1::SignRequest request;
+  request.set_csr_pem(std::string(5 << 20, 'x'));
+  v1::SignResponse response;
+  grpc::ClientContext context;
+  EXPECT_EQ(v1::WorkloadIdentity::NewStub(Channel(Token()))->Sign(&context, request, &response).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(DataPlaneTest, JudgesATokenBeforeItReadsAMessageOfIt) {
+  v1::SignRequest request;
+  request.set_csr_pem(std::string(5 << 20, 'x'));  // Above the bound: were it read, it would be refused for that.
+  v1::SignResponse response;
+  grpc::ClientContext context;
+  EXPECT_EQ(v1::WorkloadIdentity::NewStub(Channel("nobody's"))->Sign(&context, request, &response).error_code(),
+            grpc::StatusCode::UNAUTHENTICATED);
+}
+
+// A stock Envoy's key is the agent's to keep only while that Envoy is there: else its renewal would be due for ever.
+TEST_F(DataPlaneTest, WhatANodeOwnedGoesWithTheNode) {
+  grpc::ClientContext context;
+  const auto channel = Channel(Token());
+  const auto stream = AggregatedDiscoveryService::NewStub(channel)->DeltaAggregatedResources(&context);
+  DeltaDiscoveryRequest request;
+  request.mutable_node()->set_id("n");
+  request.set_type_url(std::string(xds::kSecret));
+  request.add_resource_names_subscribe("identity");
+  ASSERT_TRUE(stream->Write(request));
+  DeltaDiscoveryResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.control_plane().identifier(), "weir-agent");
+  EXPECT_EQ(plane_->Identities(), 1u);
+  EXPECT_THAT(plane_->Dump(), HasSubstr("edge/t1|envoy"));
+  context.TryCancel();
+  stream->Finish();
+  EXPECT_TRUE(Until([&] { return plane_->Identities() == 0; }));
+  EXPECT_THAT(plane_->Dump(), Not(HasSubstr("edge/t1|envoy")));
+}
+
+TEST_F(DataPlaneTest, TheBootstrapOfAStockEnvoyHoldsNoTokenAndLimitsWhatAnEdgeMustLimit) {
+  const std::string bootstrap = File("envoy.yaml");
+  EXPECT_THAT(bootstrap, Not(HasSubstr(Token())));
+  EXPECT_EQ(File("authorization"), "Bearer " + Token());
+  for (const char* part : {"workloads/edge/t1/authorization", "fixed_heap", "global_downstream_max_connections",
+                           "stop_accepting_requests", "shrink_heap"}) {
+    EXPECT_THAT(bootstrap, HasSubstr(part));
+  }
+}
+
+}  // namespace
+}  // namespace weir::agent
