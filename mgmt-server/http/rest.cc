@@ -12,6 +12,7 @@
 #include "libs/base/text.h"
 #include "libs/codec/http1.h"
 #include "libs/document/document.h"
+#include "libs/rpc/server.h"
 #include "mgmt-server/services/call.h"
 
 namespace weir::edge {
