@@ -223,7 +223,7 @@ TEST(Validate, TakesTimesFromAMillisecondToADayAndNone) {
   }
   for (const char* bad : {"nanos: 999999", "seconds: -1", "nanos: -1", "seconds: 86401", "seconds: 86400 nanos: 1",
                           "seconds: 9223372036854775807", "seconds: 1 nanos: 1000000000"}) {
-    EXPECT_THAT(wrong(bad), ElementsAre("spec.externalServers[0].idleTimeout", "spec.externalServers[0].timeout"))
+    EXPECT_THAT(wrong(bad), ElementsAre("spec.externalServers[0].timeout", "spec.externalServers[0].idleTimeout"))
         << bad;
   }
 }
