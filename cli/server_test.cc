@@ -320,7 +320,7 @@ TEST_F(CommandLine, ShowsATenantsAdministratorHisPart) {
       WriteFileAtomic(file,
                       R"({apiVersion: api.weir.dev/v2, kind: User, metadata: {name: ann, organization: acme}, spec: {}}
 ---
-{apiVersion: api.weir.dev/v2, kind: Tenant, metadata: {name: other, organization: acme}}
+{apiVersion: api.weir.dev/v2, kind: Tenant, metadata: {name: elsewhere, organization: acme}}
 ---
 {apiVersion: rbac.weir.dev/v2, kind: AccessBindings, metadata: {fqn: organizations/acme/tenants/t},
  allow: [{role: rbac/admin, subjects: [{user: organizations/acme/users/admin}, {user: organizations/acme/users/ann}]}]}
@@ -340,19 +340,19 @@ TEST_F(CommandLine, ShowsATenantsAdministratorHisPart) {
   EXPECT_THAT(error_, HasSubstr("organization \"acme\" was asked"));
   ASSERT_EQ(with_input("a-long-password\n", {"login", "ann"}), kExitOk) << error_;
   EXPECT_EQ(Run({"status"}), kExitOk) << error_;
-  EXPECT_THAT(output_, AllOf(HasSubstr("shop"), Not(HasSubstr("other"))));
+  EXPECT_THAT(output_, AllOf(HasSubstr("shop"), Not(HasSubstr("elsewhere"))));
   EXPECT_EQ(Run({"status", "--tenant", "t"}), kExitOk) << error_;
-  EXPECT_EQ(Run({"status", "--tenant", "other"}), kExitRefused);
+  EXPECT_EQ(Run({"status", "--tenant", "elsewhere"}), kExitRefused);
   EXPECT_EQ(Run({"get", "clusters"}), kExitOk) << error_;
   EXPECT_THAT(error_, HasSubstr("none that you may read"));
   EXPECT_EQ(Run({"get", "traffic"}), kExitOk) << error_;
   EXPECT_EQ(Run({"get", "tenants"}), kExitOk) << error_;
-  EXPECT_THAT(output_, AllOf(HasSubstr("t "), Not(HasSubstr("other"))));
+  EXPECT_THAT(output_, AllOf(HasSubstr("t "), Not(HasSubstr("elsewhere"))));
   EXPECT_EQ(Run({"get", "tier1gateway", "shop"}), kExitOk) << error_;
-  EXPECT_EQ(Run({"get", "tier1gateways", "--tenant", "other"}), kExitRefused);
+  EXPECT_EQ(Run({"get", "tier1gateways", "--tenant", "elsewhere"}), kExitRefused);
   EXPECT_EQ(Run({"get", "clusters", "--tenant", "t"}), kExitUsage);
   EXPECT_EQ(Run({"explain", "health", "shop.example.com", "--tenant", "t"}), kExitOk) << error_;
-  EXPECT_EQ(Run({"explain", "health", "shop.example.com", "--tenant", "other"}), kExitRefused);
+  EXPECT_EQ(Run({"explain", "health", "shop.example.com", "--tenant", "elsewhere"}), kExitRefused);
   EXPECT_EQ(Run({"status", "--nonsense"}), kExitUsage);
   EXPECT_EQ(Run({"status", "-o", "nonsense"}), kExitUsage);
 }

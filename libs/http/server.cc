@@ -349,6 +349,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     asio::async_write(stream_, asio::buffer(out_), [self = shared_from_this()](const ErrorCode& error, size_t) {
       if (error) return self->Close();
       if (self->refused_) {
+        // The client sees the end at once, while what it still sends is read.
+        ErrorCode ignored;
+        self->stream_.next_layer().shutdown(Tcp::socket::shutdown_send, ignored);
         self->Deadline(kDrainTime);
         return self->Drain(kDrainBytes);
       }

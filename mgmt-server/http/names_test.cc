@@ -32,8 +32,8 @@ class RestNames : public RestApi {
   }
   static std::string Tier1(const std::string& host, const std::string& name_space) {
     return R"({"workloadSelector":{"namespace":")" + name_space +
-           R"(","labels":{"app":"b"}},"externalServers":[{"name":"h",)" + R"("port":80,"hostname":")" + host +
-           R"("}]})";
+           R"(","labels":{"app":"b"}},"externalServers":[{"name":"h","port":80,"hostname":")" + host +
+           R"(","clusters":[{"name":"c1"}]}]})";
   }
   size_t Count(const std::string& target, const std::string& token = "") {
     const Answer answer = Send("GET", target, "", token.empty() ? admin_ : token);
@@ -45,6 +45,7 @@ class RestNames : public RestApi {
 
 TEST_F(RestNames, EveryKindMayHaveEveryWordOfThePathsAsItsName) {
   const std::string group = MakeBranch("base");
+  Make("organizations/demo-org", "clusters", "c1");
   const std::string workspace = resource::ParentFqn(group);
   const std::string tenant = resource::ParentFqn(workspace);
   std::vector<std::string> words = {"status", "statuses", "traffic", "health", "metadata", "organization"};

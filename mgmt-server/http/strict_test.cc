@@ -133,7 +133,7 @@ TEST_F(StrictRest, SaysNothingWithoutDateRequestIdAndSafetyHeaders) {
       EXPECT_THAT(answer, HasSubstr(name)) << request.substr(0, 100);
     }
   }
-  EXPECT_EQ(statuses, (std::set<std::string>{"200", "401", "404", "405", "400", "413", "415", "414"}));
+  EXPECT_EQ(statuses, (std::set<std::string>{"200", "401", "404", "405", "400", "413", "415", "431"}));
   EXPECT_THAT(Exchange(requests[1]), HasSubstr("X-Request-Id: mine\r\n"));
 }
 
