@@ -21,7 +21,7 @@ Error BindError(const Address& address, int code) {
 
 Result<Fd> Bind(const Address& address, bool shared) {
   Fd fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return ResourceExhausted("NO_SOCKET", "cannot open a socket: {}", strerror(errno));
+  if (!fd) return ResourceExhausted("LOCAL_SHORTAGE", "cannot open a socket: {}", strerror(errno));
   const int one = 1;
   setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (address.family() == AF_INET6) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
@@ -113,6 +113,10 @@ void SetNoDelay(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
+bool IsLocalShortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL;
+}
+
 Result<Fd> StartConnect(const Address& to, const Address* source) {
   Fd fd(socket(to.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return ResourceExhausted("NO_SOCKET", "cannot open a socket: {}", strerror(errno));
@@ -125,6 +129,9 @@ Result<Fd> StartConnect(const Address& to, const Address* source) {
   }
   SetNoDelay(fd.get());
   if (connect(fd.get(), to.data(), to.size()) != 0 && errno != EINPROGRESS) {
+    if (IsLocalShortage(errno)) {
+      return ResourceExhausted("LOCAL_SHORTAGE", "cannot connect to {}: {}", to.ToString(), strerror(errno));
+    }
     return Unavailable("CONNECT_FAILED", "cannot connect to {}: {}", to.ToString(), strerror(errno));
   }
   return fd;

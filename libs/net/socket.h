@@ -61,7 +61,10 @@ Status ProbeAddress(const Address& address);
 Result<Fd> ListenShared(const Address& address, int backlog = 4096);
 Result<uint16_t> BoundPort(int fd);
 Result<Fd> Duplicate(int fd);  // A second descriptor of the same socket, closed on exec.
-// Starts a non-blocking connect (TCP_NODELAY); `source` may be null. UNAVAILABLE when refused on the spot.
+// Errors that say nothing about a peer: this process or machine has no descriptor, buffer or port left.
+bool IsLocalShortage(int error);
+// Starts a non-blocking connect (TCP_NODELAY); `source` may be null. UNAVAILABLE when refused on the spot,
+// RESOURCE_EXHAUSTED LOCAL_SHORTAGE as above.
 Result<Fd> StartConnect(const Address& to, const Address* source);
 void SetNoDelay(int fd);
 

@@ -24,12 +24,67 @@ std::string_view NextWord(std::string_view& line) {
   return word;
 }
 
+constexpr std::string_view kKinds[] = {"prefix", "exact", "below"};  // By traffic::PathKind.
+static_assert(static_cast<int>(traffic::PathKind::kPrefix) == 0 && static_cast<int>(traffic::PathKind::kExact) == 1 &&
+              static_cast<int>(traffic::PathKind::kPathSeparated) == 2);
+
+void AppendEscaped(std::string_view path, std::string& out) {
+  for (const char c : path) {
+    if (c > 0x20 && c < 0x7f && c != '%') {
+      out.push_back(c);
+    } else {
+      fmt::format_to(std::back_inserter(out), "%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+}
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool Unescape(std::string_view text, std::string& out) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out.push_back(text[i]);
+      continue;
+    }
+    if (i + 2 >= text.size()) return false;
+    const int high = HexDigit(text[i + 1]), low = HexDigit(text[i + 2]);
+    if (high < 0 || low < 0) return false;
+    out.push_back(static_cast<char>(high * 16 + low));
+    i += 2;
+  }
+  return true;
+}
+
+size_t PathBytes(const traffic::RuleHealths& rules) {
+  size_t bytes = 0;
+  for (const traffic::RuleHealth& rule : rules) bytes += rule.path.size();
+  return bytes;
+}
+
 }  // namespace
 
 std::string_view DigestHello() { return "weir-health 1\n"; }
 
 void AppendDown(std::string_view host, std::string_view reason, std::string& out) {
   fmt::format_to(std::back_inserter(out), "down {} {}\n", host, reason.empty() ? "no_endpoint" : reason);
+}
+void AppendPartial(std::string_view host, const traffic::RuleHealths& rules, std::string& out) {
+  const size_t begin = out.size();
+  bool fits = rules.size() <= DigestReader::kMaxRulesOfAHost;
+  for (const traffic::RuleHealth& rule : rules) {
+    if (!fits) break;
+    const size_t line = out.size();
+    fmt::format_to(std::back_inserter(out), "rule {} {} {} ", host, rule.can_serve ? "up" : "down",
+                   kKinds[static_cast<size_t>(rule.kind)]);
+    AppendEscaped(rule.path, out);
+    fits = out.size() - line < DigestReader::kMaxLine;
+    out.push_back('\n');
+  }
+  if (!fits) out.resize(begin);
+  AppendDown(host, "partial", out);
 }
 void AppendUp(std::string_view host, std::string& out) { fmt::format_to(std::back_inserter(out), "up {}\n", host); }
 void AppendUnsure(std::string_view host, std::string& out) {
@@ -106,17 +161,48 @@ bool DigestReader::Line(std::string_view line) {
     draining_ = true;
     return true;
   }
+  if (word == "rule") return Rule(line);
   const bool down = word == "down", unsure = word == "unsure", up = word == "up";
   if (!down && !unsure && !up) return true;
   const std::string_view host = NextWord(line);
   if (!IsHost(host)) return false;
   if (up) return Set(host, nullptr);
-  const Host state{down ? traffic::Evidence::kBad : traffic::Evidence::kNone, down && line == "partial"};
+  Host state{down ? traffic::Evidence::kBad : traffic::Evidence::kNone, nullptr};
+  if (down && line == "partial") {
+    state.evidence = traffic::Evidence::kGood;
+    if (rules_host_ == host && !rules_.empty()) state.rules = std::make_shared<const traffic::RuleHealths>(rules_);
+  }
+  rules_host_.clear();
+  rules_.clear();
   return Set(host, &state);
+}
+
+bool DigestReader::Rule(std::string_view line) {
+  const std::string_view host = NextWord(line), can = NextWord(line), kind = NextWord(line);
+  const auto known = std::find(std::begin(kKinds), std::end(kKinds), kind);
+  traffic::RuleHealth rule;
+  if (!IsHost(host) || (can != "up" && can != "down") || known == std::end(kKinds)) return false;
+  if (!Unescape(line, rule.path = {})) return false;
+  rule.kind = static_cast<traffic::PathKind>(known - std::begin(kKinds));
+  rule.can_serve = can == "up";
+  if (rules_host_ != host) rules_.clear();
+  if (rules_.size() >= kMaxRulesOfAHost) return false;
+  rules_host_ = host;
+  rules_.push_back(std::move(rule));
+  return true;
 }
 
 bool DigestReader::Set(std::string_view host, const Host* state) {
   const auto known = hosts_.find(host);
+  if (known != hosts_.end() && known->second.rules != nullptr) {
+    rules_known_ -= known->second.rules->size();
+    rule_bytes_ -= PathBytes(*known->second.rules);
+  }
+  if (state != nullptr && state->rules != nullptr) {
+    rules_known_ += state->rules->size();
+    rule_bytes_ += PathBytes(*state->rules);
+    if (rules_known_ > kMaxRules || rule_bytes_ > kMaxRuleBytes) return false;
+  }
   if (state == nullptr) {
     if (known != hosts_.end()) hosts_.erase(known);
   } else if (known != hosts_.end()) {

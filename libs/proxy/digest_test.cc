@@ -33,8 +33,8 @@ TEST(DigestReader, TellsWhoCannotServe) {
     EXPECT_TRUE(reader.ready());
     EXPECT_EQ(reader.beats(), 2u);
     EXPECT_EQ(reader.Of("a.example").evidence, Evidence::kGood);
-    EXPECT_EQ(reader.Of("b.example").evidence, Evidence::kBad);
-    EXPECT_TRUE(reader.Of("b.example").partial);
+    EXPECT_EQ(reader.Of("b.example").evidence, Evidence::kGood);  // It serves a part, and does not say which.
+    EXPECT_EQ(reader.Of("b.example").rules, nullptr);
     EXPECT_EQ(reader.Of("c.example").evidence, Evidence::kNone);
     EXPECT_EQ(reader.Of("d.example").evidence, Evidence::kBad);
     EXPECT_EQ(reader.Of("unheard.example").evidence, Evidence::kGood);

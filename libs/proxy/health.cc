@@ -50,15 +50,15 @@ void Health::Update(const Plan& plan) {
   if (!gone_.empty() || !dirty_.empty()) worker_.loop().Defer(*this);
 }
 
-void Health::Saw(const PassiveEvidence& evidence) {
-  const auto known = sets_.find(evidence.set);
+void Health::TakeOutcome(const RequestOutcome& outcome) {
+  const auto known = sets_.find(outcome.set);
   HealthSet* set = known == sets_.end() ? nullptr : known->second.get();
   if (set == nullptr && worker_.plan() != nullptr) {
     const auto& clusters = worker_.plan()->snapshot->clusters;
-    const auto found = clusters.find(evidence.set);
-    if (found != clusters.end() && found->second != nullptr) set = Track(evidence.set, found->second);
+    const auto found = clusters.find(outcome.set);
+    if (found != clusters.end() && found->second != nullptr) set = Track(outcome.set, found->second);
   }
-  if (set != nullptr) set->Saw(evidence);
+  if (set != nullptr) set->TakeOutcome(outcome);
 }
 
 void Health::Changed(HealthSet& set) {
@@ -89,9 +89,7 @@ DigestPeer* Health::Join(const Cluster& cluster, const Endpoint& endpoint, Healt
   std::unique_ptr<PeerUse>& use = peers_[key];
   if (use == nullptr) {
     use = std::make_unique<PeerUse>();
-    HealthTarget target{*address,
-                        std::make_shared<const net::TlsPeerRule>(PeerRule(true, {{endpoint.spiffe_id, false}})),
-                        fmt::format("health.{}", domain)};
+    HealthTarget target{*address, WireTo(cluster, endpoint), fmt::format("health.{}", domain)};
     use->peer =
         std::make_unique<DigestPeer>(worker_, *this, key, std::move(target),
                                      static_cast<uint64_t>(std::max<int64_t>(1, cluster.connect_timeout.count())));
@@ -135,7 +133,7 @@ void Health::OnPeerHosts(DigestPeer& peer, const std::vector<std::string>& hosts
   for (const std::string& host : hosts) {
     const auto sets = use->second->sets.find(host);
     if (sets == use->second->sets.end()) continue;
-    for (HealthSet* set : sets->second) Changed(*set);
+    for (HealthSet* set : sets->second) set->OnPeerHost(peer);
   }
 }
 

@@ -27,7 +27,7 @@ class Health : public HealthServices, public DigestPeer::Owner, public net::Defe
   ~Health() override;
 
   void Update(const Plan& plan);
-  void Saw(const PassiveEvidence& evidence);
+  void TakeOutcome(const RequestOutcome& outcome);
   std::vector<SetHealthReport> Report() const;  // Sorted by set.
 
   // HealthServices

@@ -5,13 +5,20 @@
 #include <algorithm>
 
 namespace weir::proxy {
+namespace {
+
+bool GoesOn(const RouteAction& action) {
+  return !action.cluster.empty() && !action.redirect && !action.direct_response;
+}
+
+}  // namespace
 
 std::optional<std::vector<std::string>> HealthBoard::SetsOf(const FilterChain& chain) {
   std::vector<std::string> sets;
   if (chain.routes == nullptr) return std::nullopt;
   const auto add = [&](const std::vector<RouteAction>& actions) {
     for (const RouteAction& action : actions) {
-      if (!action.cluster.empty() && !action.redirect && !action.direct_response) sets.push_back(action.cluster);
+      if (GoesOn(action)) sets.push_back(action.cluster);
     }
   };
   for (const std::string& name : chain.server_names) {
@@ -44,27 +51,31 @@ bool HealthBoard::Update(const Plan& plan, HealthUpdate& update) {
   for (const auto& [key, listener] : plan.listeners) {
     for (const FilterChain& chain : listener->source->chains) {
       if (chain.health_digest || !chain.tls || chain.server_names.empty()) continue;
-      const auto sets = SetsOf(chain);
       for (const std::string& name : chain.server_names) {
         Host& host = hosts[name];
-        host.known &= sets.has_value();
-        if (!sets) continue;
-        host.sets.insert(host.sets.end(), sets->begin(), sets->end());
-        for (const std::string& set : *sets) hosts_of_[set].push_back(name);
+        const traffic::RouteTable::Found found =
+            chain.routes == nullptr ? traffic::RouteTable::Found() : chain.routes->table.FindHost(name);
+        host.known &= found.host != nullptr;
+        if (found.host == nullptr) continue;
+        host.views.push_back({found.host, chain.routes->actions[found.host_index].get()});
+        for (const RouteAction& action : *host.views.back().actions) {
+          if (!GoesOn(action)) continue;
+          std::vector<std::string>& names = hosts_of_[action.cluster];
+          if (names.empty() || names.back() != name) names.push_back(name);
+        }
       }
     }
   }
   std::string changes;
   for (const auto& [name, host] : hosts_) {
-    if (!hosts.contains(name)) AppendDown(name, "no_such_host", changes);
+    if (!hosts.contains(name)) AppendDown(name, Word(traffic::Reason::kNoSuchHost), changes);
   }
   for (auto& [name, host] : hosts) {
     if (const auto before = hosts_.find(name); before != hosts_.end()) {
-      host.state = before->second.state;
-      host.reason = before->second.reason;
+      host.verdict = before->second.verdict;
       host.said = true;
     }
-    Look(name, host, changes);
+    Judge(name, host, changes);
   }
   hosts_ = std::move(hosts);
   if (changes.empty() && wanted_before) return false;
@@ -72,43 +83,67 @@ bool HealthBoard::Update(const Plan& plan, HealthUpdate& update) {
   return true;
 }
 
-void HealthBoard::Look(const std::string& name, Host& host, std::string& changes) {
-  size_t can = 0, unsure = 0;
-  std::string_view reason = "no_endpoint";
-  for (const std::string& set : host.sets) {
-    const auto cluster = snapshot_->clusters.find(set);
-    if (cluster == snapshot_->clusters.end() || cluster->second == nullptr) continue;
-    const auto known = known_.find(set);
-    if (known == known_.end()) {
-      const auto& localities = cluster->second->localities;
-      const bool any = std::any_of(localities.begin(), localities.end(),
-                                   [](const Locality& one) { return !one.drained && !one.endpoints.empty(); });
-      can += any;
-      unsure += any && (cluster->second->check || cluster->second->digest);
-      continue;
+HealthBoard::Able HealthBoard::AbleIs(const std::string& set, traffic::Reason* reason) const {
+  *reason = traffic::Reason::kNoEndpoint;
+  const auto cluster = snapshot_->clusters.find(set);
+  if (cluster == snapshot_->clusters.end() || cluster->second == nullptr) return Able::kNo;
+  if (const auto known = known_.find(set); known != known_.end()) {
+    const SetHealth& health = *known->second;
+    if (health.can_serve) return health.judged ? Able::kYes : Able::kUnsure;
+    if (health.reason != traffic::Reason::kNone) *reason = health.reason;
+    return Able::kNo;
+  }
+  const auto& localities = cluster->second->localities;
+  const bool any = std::any_of(localities.begin(), localities.end(),
+                               [](const Locality& one) { return !one.drained && !one.endpoints.empty(); });
+  return !any ? Able::kNo : cluster->second->check || cluster->second->digest ? Able::kUnsure : Able::kYes;
+}
+
+HealthBoard::Verdict HealthBoard::VerdictOn(const Host& host) const {
+  if (!host.known) return {Behind::kNobody, traffic::Reason::kNoSuchHost};
+  Verdict verdict;
+  bool any = false, all = true, unsure = false;
+  traffic::Reason reason = traffic::Reason::kNoEndpoint;
+  for (const View& view : host.views) {
+    for (const traffic::RouteRule& rule : view.host->rules) {
+      const RouteAction* action = rule.action < view.actions->size() ? &(*view.actions)[rule.action] : nullptr;
+      traffic::Reason why = traffic::Reason::kNone;
+      const Able able = action != nullptr && GoesOn(*action) ? AbleIs(action->cluster, &why) : Able::kYes;
+      any |= able != Able::kNo;
+      all &= able != Able::kNo;
+      unsure |= able == Able::kUnsure;
+      if (able == Able::kNo) reason = why;
+      verdict.rules.push_back({.kind = rule.kind, .path = rule.path, .can_serve = able != Able::kNo});
     }
-    can += known->second->can_serve;
-    unsure += known->second->can_serve && !known->second->judged;
-    if (!known->second->can_serve && !known->second->reason.empty()) reason = known->second->reason;
   }
-  if (!host.known) reason = "no_such_host";
-  const Behind state = !host.known              ? Behind::kNobody
-                       : can < host.sets.size() ? (can == 0 ? Behind::kNobody : Behind::kPartial)
-                       : unsure > 0             ? Behind::kUnsure
-                                                : Behind::kServes;
-  if (state == Behind::kPartial) reason = "partial";
-  const bool down = state == Behind::kPartial || state == Behind::kNobody;
-  if (host.said && state == host.state && (!down || reason == host.reason)) return;
+  if (!all && any) {
+    verdict.state = Behind::kPartial;
+    verdict.reason = traffic::Reason::kPartial;
+    return verdict;
+  }
+  if (!all) return {Behind::kNobody, reason};
+  return {unsure ? Behind::kUnsure : Behind::kServes, traffic::Reason::kNone};
+}
+
+void HealthBoard::Append(const std::string& name, const Verdict& verdict, std::string& out) {
+  switch (verdict.state) {
+    case Behind::kServes:
+      return AppendUp(name, out);
+    case Behind::kUnsure:
+      return AppendUnsure(name, out);
+    case Behind::kPartial:
+      return AppendPartial(name, verdict.rules, out);
+    case Behind::kNobody:
+      return AppendDown(name, Word(verdict.reason), out);
+  }
+}
+
+void HealthBoard::Judge(const std::string& name, Host& host, std::string& changes) {
+  Verdict verdict = VerdictOn(host);
+  if (host.said && verdict == host.verdict) return;
   host.said = true;
-  host.state = state;
-  host.reason = down ? reason : "";
-  if (down) {
-    AppendDown(name, reason, changes);
-  } else if (state == Behind::kUnsure) {
-    AppendUnsure(name, changes);
-  } else {
-    AppendUp(name, changes);
-  }
+  host.verdict = std::move(verdict);
+  Append(name, host.verdict, changes);
 }
 
 void HealthBoard::Changed(const std::vector<std::pair<std::string, std::shared_ptr<const SetHealth>>>& sets,
@@ -123,7 +158,7 @@ void HealthBoard::Changed(const std::vector<std::pair<std::string, std::shared_p
     const auto hosts = hosts_of_.find(set);
     if (hosts == hosts_of_.end()) continue;
     for (const std::string& name : hosts->second) {
-      if (const auto host = hosts_.find(name); host != hosts_.end()) Look(name, host->second, changes);
+      if (const auto host = hosts_.find(name); host != hosts_.end()) Judge(name, host->second, changes);
     }
   }
   if (!changes.empty()) Write(update, std::move(changes));
@@ -132,8 +167,7 @@ void HealthBoard::Changed(const std::vector<std::pair<std::string, std::shared_p
 void HealthBoard::Write(HealthUpdate& update, std::string changes) {
   auto all = std::make_shared<std::string>(DigestHello());
   for (const auto& [name, host] : hosts_) {
-    if (host.state == Behind::kUnsure) AppendUnsure(name, *all);
-    if (host.state == Behind::kPartial || host.state == Behind::kNobody) AppendDown(name, host.reason, *all);
+    if (host.verdict.state != Behind::kServes) Append(name, host.verdict, *all);
   }
   fmt::format_to(std::back_inserter(*all), "ready {}\n", ++version_);
   update.digest = std::move(all);

@@ -52,7 +52,7 @@ std::shared_ptr<const SetHealth> Health(bool can_serve) {
   auto health = std::make_shared<SetHealth>();
   health->can_serve = can_serve;
   health->judged = true;
-  health->reason = can_serve ? "" : "no_endpoint";
+  health->reason = can_serve ? traffic::Reason::kNone : traffic::Reason::kNoEndpoint;
   return health;
 }
 
@@ -71,7 +71,8 @@ TEST(HealthBoard, TellsOfTheHostsBehindWhichNobodyServesAndOfNoOthers) {
   EXPECT_THAT(*update.digest, HasSubstr("down c.example no_such_host\n"));
   update = {};
   board.Changed({{"a", Health(true)}, {"b1", Health(false)}, {"b2", Health(true)}}, update);
-  EXPECT_THAT(update.digest_changes, HasSubstr("down *.b.example partial\n"));
+  EXPECT_THAT(update.digest_changes, HasSubstr("rule *.b.example down prefix /b1\nrule *.b.example up prefix /b2\n"
+                                               "down *.b.example partial\n"));
   EXPECT_THAT(update.digest_changes, Not(HasSubstr("a.example")));
   update = {};
   board.Changed({{"b2", Health(false)}}, update);

@@ -36,7 +36,18 @@ void ActiveCheck::Nudge() {
 }
 
 void ActiveCheck::Again() {
-  if (!asking_) Schedule(std::min(kQuickMs, static_cast<uint64_t>(spec_.interval.count())));
+  if (!asking_) Schedule(std::min(kQuickMs, Interval()));
+}
+
+uint64_t ActiveCheck::Interval() const {
+  const auto interval = static_cast<uint64_t>(spec_.interval.count());
+  return hurry_ ? std::min(interval, kHurryMs) : interval;
+}
+
+void ActiveCheck::Hurry(bool hurry) {
+  if (hurry == hurry_) return;
+  hurry_ = hurry;
+  if (hurry && !asking_ && due_ms_ > worker_.loop().now_ms() + Interval()) Schedule(Interval());
 }
 
 void ActiveCheck::OnTimer() {
@@ -44,7 +55,7 @@ void ActiveCheck::OnTimer() {
   const uint64_t now = worker_.loop().now_ms();
   if (now > due_ms_ + HealthConnection::kStalledMs && !patient_) {
     patient_ = true;
-    if (connection_ != nullptr) connection_->Look();
+    if (connection_ != nullptr) connection_->ReadWhatArrived();
     if (asking_) Schedule(200);
     return;
   }
@@ -53,7 +64,7 @@ void ActiveCheck::OnTimer() {
 }
 
 void ActiveCheck::Ask() {
-  if (target_.rule != nullptr && worker_.identity() == nullptr) return Schedule(kQuickMs);
+  if (target_.wire.tls() && worker_.identity() == nullptr) return Schedule(kQuickMs);
   if (!owner_.MayCheck()) return Schedule(1);  // The next tick.
   asking_ = true;
   sent_ = patient_ = false;
@@ -66,8 +77,17 @@ void ActiveCheck::Ask() {
 }
 
 void ActiveCheck::Connect() {
-  connection_ = HealthConnection::Open(worker_, target_.address, target_.rule, target_.sni, *this);
+  bool local = false;
+  connection_ = HealthConnection::Open(worker_, target_.address, target_.wire, target_.sni, *this, &local);
+  if (local) return Postpone();
   if (connection_ == nullptr) Answered(Outcome::kBad, "no connection", false);
+}
+
+void ActiveCheck::Postpone() {
+  asking_ = false;
+  connection_.reset();
+  Schedule(Interval());
+  owner_.CheckEnded();
 }
 
 void ActiveCheck::OnUp() {
@@ -112,6 +132,7 @@ void ActiveCheck::OnBytes(const char* data, size_t size) {
 
 void ActiveCheck::OnEnd(HealthConnection::End end, std::string_view why) {
   connection_.reset();
+  if (end == HealthConnection::End::kLocal && asking_) return Postpone();
   if (!asking_) {  // It let go of a quiet connection: ask at once whether it is still there.
     served_ = true;
     return Schedule(0);
@@ -129,7 +150,7 @@ void ActiveCheck::Answered(Outcome outcome, std::string_view text, bool keep) {
   if (!keep) connection_.reset();
   const bool good = outcome == Outcome::kGood;
   if (good) served_ = false;
-  const auto interval = static_cast<uint64_t>(spec_.interval.count());
+  const uint64_t interval = Interval();
   const uint64_t spent = worker_.loop().now_ms() - began_ms_;
   const bool quick = std::exchange(quick_, false) && !good;
   Schedule(quick ? std::min(interval, kQuickMs) : interval > spent ? interval - spent : 1);

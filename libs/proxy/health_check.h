@@ -14,7 +14,7 @@ class Worker;
 // Where health reaches an endpoint of a destination set: the same door, name and identity as its requests.
 struct HealthTarget {
   net::Address address;
-  std::shared_ptr<const net::TlsPeerRule> rule;  // Null = plain.
+  PeerWire wire;
   std::string sni;
 };
 
@@ -36,6 +36,7 @@ class ActiveCheck : public net::Timer, public HealthConnection::Owner {
     virtual void CheckEnded() = 0;  // Of each that MayCheck let begin.
   };
   static constexpr uint64_t kQuickMs = 100;
+  static constexpr uint64_t kHurryMs = 250;
 
   ActiveCheck(Worker& worker, Owner& owner) : worker_(worker), owner_(owner) {}
   ~ActiveCheck() override;
@@ -46,6 +47,8 @@ class ActiveCheck : public net::Timer, public HealthConnection::Owner {
   void Nudge();
   // The next one comes soon, instead of after the interval.
   void Again();
+  // Nobody of its set can serve: whoever answers first is wanted at once, so the interval is at most kHurryMs.
+  void Hurry(bool hurry);
 
   void OnTimer() override;
   void OnUp() override;
@@ -60,6 +63,8 @@ class ActiveCheck : public net::Timer, public HealthConnection::Owner {
   void Request();
   void Answered(Outcome outcome, std::string_view text, bool keep);
   void Schedule(uint64_t in_ms);
+  void Postpone();  // For want of a descriptor or a port here.
+  uint64_t Interval() const;
 
   Worker& worker_;
   Owner& owner_;
@@ -69,10 +74,11 @@ class ActiveCheck : public net::Timer, public HealthConnection::Owner {
   HealthConnection::Ptr connection_;
   std::string answer_;
   bool asking_ = false;
-  bool sent_ = false;     // The request is out.
-  bool reused_ = false;   // On a connection that served before.
-  bool served_ = false;   // The last connection gave a good answer, and is gone.
-  bool quick_ = false;    // The next one after the one under way comes at once.
+  bool sent_ = false;    // The request is out.
+  bool reused_ = false;  // On a connection that served before.
+  bool served_ = false;  // The last connection gave a good answer, and is gone.
+  bool quick_ = false;   // The next one after the one under way comes at once.
+  bool hurry_ = false;
   bool patient_ = false;  // It was given more time, because this thread had none.
   uint64_t began_ms_ = 0;
   uint64_t due_ms_ = 0;

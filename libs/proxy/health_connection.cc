@@ -9,13 +9,16 @@
 
 namespace weir::proxy {
 
-HealthConnection::Ptr HealthConnection::Open(Worker& worker, const net::Address& to,
-                                             std::shared_ptr<const net::TlsPeerRule> rule, const std::string& sni,
-                                             Owner& owner) {
+HealthConnection::Ptr HealthConnection::Open(Worker& worker, const net::Address& to, const PeerWire& wire,
+                                             const std::string& sni, Owner& owner, bool* local) {
+  *local = false;
+  if (!wire.plain() && !wire.tls()) return nullptr;
   auto fd = net::StartConnect(to, worker.source());
+  *local = !fd.ok() && fd.error().code == Code::kResourceExhausted;
   if (!fd.ok()) return nullptr;
-  Ptr connection(new HealthConnection(worker, std::move(rule), sni, owner));
-  if (!connection->transport_.Open(worker.loop(), std::move(*fd), connection.get()).ok()) return nullptr;
+  Ptr connection(new HealthConnection(worker, wire, sni, owner));
+  *local = !connection->transport_.Open(worker.loop(), std::move(*fd), connection.get()).ok();
+  if (*local) return nullptr;
   return connection;
 }
 
@@ -42,7 +45,7 @@ bool HealthConnection::Send(std::string_view bytes) {
   return false;
 }
 
-void HealthConnection::Look() {
+void HealthConnection::ReadWhatArrived() {
   if (state_ != State::kUp) return;
   transport_.Noted(EPOLLIN);
   Readable();
@@ -56,15 +59,15 @@ void HealthConnection::OnEvents(uint32_t events) {
     int error = 0;
     socklen_t size = sizeof error;
     getsockopt(transport_.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error != 0) return Finish(End::kRefused, strerror(error));
-    if (rule_ == nullptr) {
+    if (error != 0) return Finish(net::IsLocalShortage(error) ? End::kLocal : End::kRefused, strerror(error));
+    if (wire_.plain()) {
       state_ = State::kUp;
       owner_->OnUp();
       return Readable();
     }
     if (worker_.identity() == nullptr) return Finish(End::kLost, "no identity yet");
     state_ = State::kHandshake;
-    transport_.StartTls(net::TlsSession::Connect(*worker_.identity(), transport_, sni_, rule_));
+    transport_.StartTls(net::TlsSession::Connect(*worker_.identity(), transport_, sni_, wire_.rule()));
     return Shake();
   }
   if (events & EPOLLOUT && transport_.unsent() > 0 && !transport_.Flush()) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "libs/net/transport.h"
+#include "libs/proxy/plan.h"
 
 namespace weir::proxy {
 
@@ -20,6 +21,7 @@ class HealthConnection : public net::Watcher, public net::Deferred {
     kTls,       // A connection, but the handshake broke off.
     kIdentity,  // The peer is not who it must be.
     kLost,      // It was up.
+    kLocal,     // This process has no port or buffer left.
   };
   class Owner {
    public:
@@ -34,29 +36,30 @@ class HealthConnection : public net::Watcher, public net::Deferred {
   };
   using Ptr = std::unique_ptr<HealthConnection, Closer>;
 
-  // Null when the kernel refuses at once; `owner` hears nothing then. `rule` null = plain.
-  static Ptr Open(Worker& worker, const net::Address& to, std::shared_ptr<const net::TlsPeerRule> rule,
-                  const std::string& sni, Owner& owner);
+  // Null when the kernel refuses at once; `owner` hears nothing then. `local`: it was for want of a descriptor, buffer
+  // or port here, which says nothing about the peer.
+  static Ptr Open(Worker& worker, const net::Address& to, const PeerWire& wire, const std::string& sni, Owner& owner,
+                  bool* local);
   bool up() const { return state_ == State::kUp; }
   bool connected() const { return state_ == State::kHandshake || state_ == State::kUp; }
   bool Send(std::string_view bytes);  // False: it will end.
   // Takes in what has arrived but was not reported yet, because this thread had no time.
-  void Look();
+  void ReadWhatArrived();
 
   void OnEvents(uint32_t events) override;
   void OnDeferred() override { Readable(); }
 
  private:
   enum class State : uint8_t { kConnecting, kHandshake, kUp, kClosed };
-  HealthConnection(Worker& worker, std::shared_ptr<const net::TlsPeerRule> rule, std::string sni, Owner& owner)
-      : worker_(worker), rule_(std::move(rule)), sni_(std::move(sni)), owner_(&owner) {}
+  HealthConnection(Worker& worker, PeerWire wire, std::string sni, Owner& owner)
+      : worker_(worker), wire_(std::move(wire)), sni_(std::move(sni)), owner_(&owner) {}
   void Close();
   void Shake();
   void Readable();
   void Finish(End end, std::string_view why);
 
   Worker& worker_;
-  std::shared_ptr<const net::TlsPeerRule> rule_;
+  PeerWire wire_;
   std::string sni_;
   Owner* owner_;
   net::Transport transport_;

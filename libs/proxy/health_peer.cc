@@ -22,10 +22,10 @@ DigestPeer::DigestPeer(Worker& worker, Owner& owner, std::string key, HealthTarg
 DigestPeer::~DigestPeer() = default;
 
 DigestReader::Host DigestPeer::Of(std::string_view host) const {
-  return known_ != nullptr ? known_->Of(host) : DigestReader::Host{traffic::Evidence::kNone, false};
+  return known_ != nullptr ? known_->Of(host) : DigestReader::Host{traffic::Evidence::kNone, nullptr};
 }
 
-void DigestPeer::Note(std::string_view text) {
+void DigestPeer::SetText(std::string_view text) {
   text_ = text;
   at_ms_ = worker_.loop().now_ms();
 }
@@ -43,7 +43,7 @@ void DigestPeer::OnTimer() {
   if (now > due_ms_ + HealthConnection::kStalledMs && !patient_) {
     patient_ = true;
     Schedule(200);
-    return connection_->Look();
+    return connection_->ReadWhatArrived();
   }
   Failed(true, beats_ > 0 ? "two beats missed" : "no answer in time");
 }
@@ -54,7 +54,9 @@ void DigestPeer::Connect() {
   beats_ = 0;
   patient_ = false;
   Schedule(connect_timeout_ms_ + DigestTimes::kMissMs - DigestTimes::kBeatMs);
-  connection_ = HealthConnection::Open(worker_, target_.address, target_.rule, target_.sni, *this);
+  bool local = false;
+  connection_ = HealthConnection::Open(worker_, target_.address, target_.wire, target_.sni, *this, &local);
+  if (local) return Retry();
   if (connection_ == nullptr) Failed(false, "no connection");
 }
 
@@ -88,7 +90,7 @@ void DigestPeer::Heard(uint64_t beats) {
   const bool begins = beats_ == 0;
   const traffic::Evidence before = evidence();
   for (; beats_ < beats; ++beats_) streak_.Good(kUpAfter);
-  const bool changed = begins || doubtful_ || mode_ != Mode::kDigest || before != evidence();
+  const bool changed = begins || answering() || doubtful_ || mode_ != Mode::kDigest || before != evidence();
   mode_ = Mode::kDigest;
   doubtful_ = false;
   patient_ = false;
@@ -96,7 +98,7 @@ void DigestPeer::Heard(uint64_t beats) {
   Schedule(DigestTimes::kFrozenMs);
   if (evidence() == traffic::Evidence::kGood) silent_ = false;
   if (!changed) return;
-  Note(evidence() == traffic::Evidence::kGood ? "digest" : "answers again");
+  SetText(evidence() == traffic::Evidence::kGood ? "digest" : "answers again");
   owner_.OnPeer(*this);
 }
 
@@ -109,7 +111,7 @@ void DigestPeer::Retry() {
 }
 
 void DigestPeer::Lost(std::string_view why) {
-  Note(why);
+  SetText(why);
   doubtful_ = true;
   Retry();
   owner_.OnPeer(*this);
@@ -117,7 +119,7 @@ void DigestPeer::Lost(std::string_view why) {
 
 void DigestPeer::Failed(bool silent, std::string_view why) {
   if (mode_ == Mode::kMute) return Mute(why);  // The checks know how it is.
-  Note(why);
+  SetText(why);
   // Two missed beats are two failures.
   const bool frozen = silent && beats_ > 0;
   streak_.Bad(frozen ? 1 : kDownAfter);
@@ -129,7 +131,7 @@ void DigestPeer::Failed(bool silent, std::string_view why) {
 }
 
 void DigestPeer::Mute(std::string_view why) {
-  Note(why);
+  SetText(why);
   mode_ = Mode::kMute;
   doubtful_ = silent_ = false;
   known_.reset();
@@ -146,6 +148,8 @@ void DigestPeer::OnEnd(HealthConnection::End end, std::string_view why) {
     case HealthConnection::End::kRefused:
     case HealthConnection::End::kIdentity:
       return Failed(false, why);
+    case HealthConnection::End::kLocal:
+      return Retry();
     case HealthConnection::End::kTls:
       return Mute(fmt::format("no digest: {}", why));
     case HealthConnection::End::kLost:

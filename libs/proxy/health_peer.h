@@ -36,6 +36,7 @@ class DigestPeer : public net::Timer, public HealthConnection::Owner {
   bool speaks() const { return mode_ == Mode::kDigest; }
   // Is it there? kNone while nothing is known.
   traffic::Evidence evidence() const { return streak_.evidence(); }
+  bool answering() const { return evidence() == traffic::Evidence::kBad && streak_.turning(); }
   bool silent() const { return silent_; }      // With bad evidence: it does not answer at all.
   bool doubtful() const { return doubtful_; }  // The connection is lost, the verdict still out; or it drains.
   DigestReader::Host Of(std::string_view host) const;
@@ -57,7 +58,7 @@ class DigestPeer : public net::Timer, public HealthConnection::Owner {
   void Heard(uint64_t beats);
   void Retry();
   void Schedule(uint64_t in_ms);
-  void Note(std::string_view text);
+  void SetText(std::string_view text);
 
   Worker& worker_;
   Owner& owner_;

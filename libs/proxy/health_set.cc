@@ -10,15 +10,6 @@ namespace {
 
 using traffic::Evidence;
 
-constexpr uint64_t kFirstDoubtMs = 1'000, kLongestDoubtMs = 16'000, kForgetMs = 30'000;
-
-std::shared_ptr<const net::TlsPeerRule> RuleOf(const Cluster& cluster, const Endpoint& endpoint) {
-  if (!cluster.tls) return nullptr;
-  return std::make_shared<const net::TlsPeerRule>(endpoint.spiffe_id.empty()
-                                                      ? PeerRule(true, cluster.tls->allowed_uris)
-                                                      : PeerRule(true, {{endpoint.spiffe_id, false}}));
-}
-
 std::chrono::system_clock::time_point WallOf(uint64_t at_ms, uint64_t now_ms) {
   if (at_ms == 0) return {};
   return std::chrono::system_clock::now() - std::chrono::milliseconds(now_ms - std::min(at_ms, now_ms));
@@ -57,7 +48,7 @@ void HealthEndpoint::ChooseSource(const Cluster& cluster) {
   }
   auto address = net::Address::Parse(endpoint_.address, endpoint_.port);
   if (!address.ok()) return;
-  HealthTarget target{*address, RuleOf(cluster, endpoint_), cluster.tls ? cluster.tls->sni : ""};
+  HealthTarget target{*address, WireTo(cluster, endpoint_), cluster.tls ? cluster.tls->sni : ""};
   const HealthCheck& spec = *cluster.check;
   const uint64_t delay = check_ == nullptr ? services_.FirstCheckDelay(spec, key_) : 0;
   if (check_ == nullptr) check_ = std::make_unique<ActiveCheck>(services_.worker(), *this);
@@ -67,78 +58,109 @@ void HealthEndpoint::ChooseSource(const Cluster& cluster) {
 void HealthEndpoint::OnChecked(ActiveCheck::Outcome outcome, std::string_view text) {
   const HealthCheck& spec = *set_.source()->check;
   const Evidence before = checked_.evidence();
-  const bool doubted = doubt_until_ms_ != 0;
+  const bool was_answering = checked_.turning();
+  const uint64_t now = services_.worker().loop().now_ms();
+  const bool doubted = requests_.doubted(now);
   source_ = "check";
   text_ = text;
-  at_ms_ = services_.worker().loop().now_ms();
+  at_ms_ = now;
   const bool was_silent = silent_;
   silent_ = outcome == ActiveCheck::Outcome::kSilent;
   if (outcome == ActiveCheck::Outcome::kGood) {
     checked_.Good(spec.up_after);
-    doubt_until_ms_ = 0;
+    requests_.FoundWell();
   } else if (outcome == ActiveCheck::Outcome::kClosed) {
     checked_.Certain(Evidence::kBad);
   } else {
     checked_.Bad(spec.down_after);
     if (checked_.turning() && !silent_) check_->Again();
   }
-  if (before != checked_.evidence() || doubted || was_silent != silent_) services_.Changed(set_);
+  if (before != checked_.evidence() || doubted || was_silent != silent_ || was_answering != checked_.turning()) {
+    services_.Changed(set_);
+  }
 }
 
-void HealthEndpoint::Saw(const PassiveEvidence& evidence) {
+void HealthEndpoint::TakeOutcome(traffic::Failure failure) {
   const uint64_t now = services_.worker().loop().now_ms();
-  if (now < doubt_until_ms_) return;
-  if (now > doubted_ms_ + kLongestDoubtMs + kForgetMs) strikes_ = 0;
-  strikes_ = std::min(strikes_ + 1, 5u);
-  doubted_ms_ = now;
-  doubt_until_ms_ = now + std::min(kFirstDoubtMs << (strikes_ - 1), kLongestDoubtMs);
-  source_ = evidence.failure == Failure::kConnect ? "connect" : "ejected";
-  switch (evidence.failure) {
-    case Failure::kConnect:
+  if (failure == traffic::Failure::kNone) return requests_.Answered();
+  if (!requests_.Failed(failure, now)) return;
+  source_ = failure == traffic::Failure::kConnect ? "connect" : "ejected";
+  switch (failure) {
+    case traffic::Failure::kNone:
+      break;
+    case traffic::Failure::kConnect:
       text_ = "a request could not connect";
       break;
-    case Failure::kNobody:
-      text_ = "it reached nobody behind it";
+    case traffic::Failure::kLost:
+      text_ = fmt::format("{} requests in a row were lost", traffic::RequestEvidence::kLostInARow);
       break;
-    case Failure::kLost:
-    case Failure::kGateway:
-      text_ = fmt::format("{} requests in a row went wrong", evidence.in_a_row);
+    case traffic::Failure::kSilent:
+      text_ = requests_.silent(now) ? "it takes requests and answers none" : "a request was not answered in time";
       break;
   }
   at_ms_ = now;
   if (check_ != nullptr) check_->Nudge();
 }
 
+void HealthEndpoint::TakeWordOfPeer(const std::string& sni) {
+  if (peer_->Of(sni).evidence == Evidence::kGood) requests_.FoundWell();
+}
+
 HealthEndpoint::Verdict HealthEndpoint::Judge(const std::string& sni, uint64_t now_ms) const {
   Verdict verdict;
-  verdict.doubtful = now_ms < doubt_until_ms_;
+  verdict.doubted = requests_.doubted(now_ms);
+  verdict.unusable = requests_.unreachable(now_ms);
+  verdict.on_trial = requests_.on_trial(now_ms);
   if (peer_ == nullptr || peer_->mute()) {
     verdict.evidence = checked_.evidence();
     verdict.silent = silent_ && verdict.evidence == Evidence::kBad;
+    verdict.answering = verdict.evidence == Evidence::kBad && checked_.turning();
+    if (requests_.silent(now_ms)) verdict.evidence = Evidence::kBad;
     return verdict;
   }
-  verdict.doubtful |= peer_->doubtful();
+  verdict.doubted |= peer_->doubtful();
+  verdict.unusable |= peer_->doubtful();
   verdict.evidence = peer_->evidence();
-  if (verdict.evidence == Evidence::kBad) {
-    verdict.silent = peer_->silent();
-  } else if (verdict.evidence == Evidence::kGood) {
+  const bool bad = verdict.evidence == Evidence::kBad;
+  verdict.silent = bad && peer_->silent();
+  if (!bad || peer_->answering()) {
     const DigestReader::Host host = peer_->Of(sni);
-    verdict.evidence = host.evidence;
-    verdict.partial = host.partial;
     verdict.behind = host.evidence == Evidence::kBad;
+    verdict.answering = bad && !verdict.behind;
+    if (!bad && verdict.evidence == Evidence::kGood) verdict.evidence = host.evidence;
+    verdict.rules = host.rules;
   }
   return verdict;
 }
+
+namespace {
+
+// "cannot serve prefix /beta, exact /gamma, and 3 more"
+std::string Dead(const traffic::RuleHealths& rules) {
+  constexpr size_t kNamed = 3;
+  std::string text;
+  size_t dead = 0;
+  for (const traffic::RuleHealth& rule : rules) {
+    if (rule.can_serve || ++dead > kNamed) continue;
+    text += fmt::format("{}{}{}", dead == 1 ? "cannot serve " : ", ", rule.path,
+                        rule.kind == traffic::PathKind::kExact ? "" : "*");
+  }
+  if (dead > kNamed) text += fmt::format(", and {} more", dead - kNamed);
+  return text;
+}
+
+}  // namespace
 
 EvidenceReport HealthEndpoint::Report(const std::string& sni, uint64_t now_ms) const {
   EvidenceReport report;
   report.endpoint = fmt::format("{}:{}", endpoint_.address, endpoint_.port);
   const Verdict verdict = Judge(sni, now_ms);
-  report.healthy = verdict.evidence != Evidence::kBad && !verdict.doubtful;
-  if (peer_ != nullptr && !peer_->mute() && now_ms >= doubt_until_ms_) {
+  report.healthy = verdict.evidence != Evidence::kBad && !verdict.doubted;
+  if (peer_ != nullptr && !peer_->mute() && !requests_.doubted(now_ms)) {
     report.source = "digest";
-    report.text =
-        verdict.behind ? (verdict.partial ? "serves only a part" : "nobody behind it can serve") : peer_->text();
+    report.text = verdict.behind             ? "nobody behind it can serve"
+                  : verdict.rules != nullptr ? Dead(*verdict.rules)
+                                             : peer_->text();
     report.time = WallOf(peer_->at_ms(), now_ms);
     return report;
   }
@@ -153,6 +175,11 @@ EvidenceReport HealthEndpoint::Report(const std::string& sni, uint64_t now_ms) c
 HealthSet::HealthSet(HealthServices& services, std::string name) : services_(services), name_(std::move(name)) {}
 HealthSet::~HealthSet() = default;
 
+traffic::JudgeTimes HealthSet::Times() const {
+  return {static_cast<uint64_t>(std::max<int64_t>(0, source_->hold.count())),
+          static_cast<uint64_t>(std::max<int64_t>(0, source_->slow_return.count()))};
+}
+
 void HealthSet::Update(std::shared_ptr<const Cluster> source) {
   if (source == source_) return;
   const uint64_t now = services_.worker().loop().now_ms();
@@ -164,11 +191,11 @@ void HealthSet::Update(std::shared_ptr<const Cluster> source) {
     const Locality& locality = source_->localities[i];
     const auto before = std::find(names_.begin(), names_.end(), locality.cluster);
     if (before != names_.end()) {
-      localities[i].judge = localities_[static_cast<size_t>(before - names_.begin())].judge;
+      LocalityState& old = localities_[static_cast<size_t>(before - names_.begin())];
+      localities[i].judge = old.judge;
+      localities[i].rules = old.rules;
     }
-    localities[i].judge.SetTimes({static_cast<uint64_t>(std::max<int64_t>(0, source_->hold.count())),
-                                  static_cast<uint64_t>(std::max<int64_t>(0, source_->slow_return.count()))},
-                                 now);
+    localities[i].judge.SetTimes(Times(), now);
     for (const Endpoint& endpoint : locality.endpoints) {
       std::unique_ptr<HealthEndpoint>& state = endpoints_[EndpointKey(endpoint)];
       if (state == nullptr) state = std::make_unique<HealthEndpoint>(services_, *this, endpoint);
@@ -184,10 +211,18 @@ void HealthSet::Update(std::shared_ptr<const Cluster> source) {
   services_.Changed(*this);
 }
 
-void HealthSet::Saw(const PassiveEvidence& evidence) {
+void HealthSet::TakeOutcome(const RequestOutcome& outcome) {
   answer = true;
   services_.Changed(*this);
-  if (const auto found = endpoints_.find(evidence.endpoint); found != endpoints_.end()) found->second->Saw(evidence);
+  const auto found = endpoints_.find(outcome.endpoint);
+  if (found != endpoints_.end()) found->second->TakeOutcome(outcome.failure);
+}
+
+void HealthSet::OnPeerHost(const DigestPeer& peer) {
+  for (auto& [key, endpoint] : endpoints_) {
+    if (endpoint->peer() == &peer) endpoint->TakeWordOfPeer(host_);
+  }
+  services_.Changed(*this);
 }
 
 void HealthSet::OnPeer() {
@@ -195,52 +230,103 @@ void HealthSet::OnPeer() {
   services_.Changed(*this);
 }
 
-void HealthSet::Weigh(LocalityState& state, const Locality& locality, std::vector<EndpointOut>& out, uint64_t now_ms) {
-  state.usable = state.able = state.partly = state.behind = false;
+void HealthSet::JudgeLocality(LocalityState& state, const Locality& locality, const Verdicts& verdicts,
+                              uint64_t now_ms) {
+  traffic::ClusterEvidence evidence;
+  evidence.drained = locality.drained;
+  evidence.gateways = source_->digest;
+  evidence.endpoints = static_cast<uint32_t>(verdicts.size());
   bool good = false;
-  for (HealthEndpoint* endpoint : state.endpoints) {
-    const HealthEndpoint::Verdict verdict = endpoint->Judge(host_, now_ms);
+  for (const HealthEndpoint::Verdict& verdict : verdicts) {
     const bool bad = verdict.evidence == Evidence::kBad;
     good |= verdict.evidence == Evidence::kGood;
-    state.able |= !bad;
-    state.partly |= verdict.partial;
-    state.behind |= verdict.behind;
-    if (bad || verdict.doubtful) {
-      out.push_back({endpoint->key(), bad && verdict.silent});
-    } else {
-      state.usable = true;
-    }
+    evidence.able += !bad;
+    evidence.usable += !bad && !verdict.unusable;
+    evidence.answering += verdict.answering;
+    evidence.behind += verdict.behind;
   }
-  state.judge.Observe(good ? Evidence::kGood : state.able ? Evidence::kNone : Evidence::kBad, now_ms);
-  const bool gateways = source_->digest;
-  state.reason = locality.drained            ? "drained"
-                 : state.endpoints.empty()   ? (gateways ? "no_gateway" : "no_endpoint")
-                 : !state.able               ? (gateways && !state.behind ? "gateways_down" : "no_endpoint")
-                 : !state.judge.can_serve()  ? "held"
-                 : !state.usable && gateways ? "gateways_down"
-                 : !state.usable             ? "no_endpoint"
-                                             : "";
+  JudgeRules(state, verdicts,
+             now_ms);  // Before the locality's own judge hears that it serves: was it seen able before?
+  state.judge.Observe(good ? Evidence::kGood : evidence.able > 0 ? Evidence::kNone : Evidence::kBad, now_ms);
+  evidence.held = !state.judge.can_serve();
+  state.availability = traffic::Assess(evidence);
 }
 
-// Who may serve; and when nobody may, whom only caution keeps out, then who can serve at least a part.
-void HealthSet::Decide(SetHealth& health) const {
-  for (const int level : {0, 1, 2}) {
-    bool any = false;
-    for (size_t i = 0; i < localities_.size(); ++i) {
-      const LocalityState& state = localities_[i];
-      const bool can = level == 0   ? state.reason.empty()
-                       : level == 1 ? state.able && state.reason != "drained"
-                                    : state.partly && state.reason != "drained";
-      health.localities[i].can_serve = can;
-      any |= can;
+namespace {
+
+// Does an endpoint that serves say that it serves this rule? It may have another configuration already.
+bool Serves(const HealthEndpoint::Verdict& verdict, const traffic::RuleHealth& rule) {
+  if (verdict.rules == nullptr) return true;
+  for (const traffic::RuleHealth& own : *verdict.rules) {
+    if (own.SameRule(rule)) return own.can_serve;
+  }
+  const traffic::RuleHealth* instead = traffic::RuleFor(*verdict.rules, rule.path);
+  return instead == nullptr || instead->can_serve;
+}
+
+}  // namespace
+
+void HealthSet::JudgeRules(LocalityState& state, const Verdicts& verdicts, uint64_t now_ms) {
+  const bool told = std::any_of(verdicts.begin(), verdicts.end(), [](const auto& one) { return one.rules != nullptr; });
+  if (!told && state.rules.empty()) return;
+  std::vector<RuleState> before = std::exchange(state.rules, {});
+  const auto find = [](std::vector<RuleState>& in, const traffic::RuleHealth& rule) {
+    return std::find_if(in.begin(), in.end(), [&](const RuleState& one) { return one.rule.SameRule(rule); });
+  };
+  for (const HealthEndpoint::Verdict& verdict : verdicts) {
+    if (verdict.rules == nullptr) continue;
+    for (const traffic::RuleHealth& rule : *verdict.rules) {
+      if (find(state.rules, rule) != state.rules.end()) continue;
+      RuleState fresh{{.kind = rule.kind, .path = rule.path}, {}};
+      fresh.judge.SetTimes(Times(), now_ms);
+      if (state.judge.proven()) fresh.judge.Observe(Evidence::kGood, now_ms);  // Until now it was served with the rest.
+      const auto known = find(before, rule);
+      state.rules.push_back(known == before.end() ? std::move(fresh) : *known);
     }
-    if (any) return;
   }
-  health.can_serve = false;
-  health.reason = localities_.empty() ? "no_endpoint" : localities_.front().reason;
-  for (const LocalityState& state : localities_) {
-    if (state.reason != "drained") health.reason = state.reason;
+  if (!told) state.rules = std::move(before);
+  bool settled = !told;
+  for (RuleState& one : state.rules) {
+    bool good = false, serves = false;
+    for (const HealthEndpoint::Verdict& verdict : verdicts) {
+      if (verdict.evidence != Evidence::kGood) continue;
+      good = true;
+      serves |= Serves(verdict, one.rule);
+    }
+    one.judge.SetTimes(Times(), now_ms);
+    one.judge.Observe(!good ? Evidence::kNone : serves ? Evidence::kGood : Evidence::kBad, now_ms);
+    one.rule.can_serve = one.judge.can_serve();
+    one.rule.held = one.judge.held();
+    one.rule.returning = one.judge.returning();
+    settled &= one.rule.can_serve && one.judge.deadline_ms() == traffic::ClusterJudge::kNever;
   }
+  if (settled) state.rules.clear();
+}
+
+RulesPtr HealthSet::Differing(const LocalityState& state) {
+  const bool alike = std::all_of(state.rules.begin(), state.rules.end(), [](const RuleState& one) {
+    return one.rule.can_serve && one.rule.returning == traffic::Candidate::kFull;
+  });
+  if (alike) return {};
+  auto rules = std::make_shared<traffic::RuleHealths>();
+  for (const RuleState& one : state.rules) rules->push_back(one.rule);
+  return RulesPtr(std::move(rules));
+}
+
+// Who may serve: the best standing there is.
+void HealthSet::Decide(SetHealth& health) const {
+  std::vector<traffic::Availability> all;
+  for (const LocalityState& state : localities_) all.push_back(state.availability);
+  const traffic::Standing needed = traffic::NeededToServe(all);
+  health.can_serve = needed != traffic::Standing::kOut;
+  for (size_t i = 0; i < all.size(); ++i) {
+    health.localities[i].can_serve = health.can_serve && all[i].standing == needed;
+  }
+  for (const auto& [key, endpoint] : endpoints_) endpoint->Hurry(needed > traffic::Standing::kCautious);
+  if (health.can_serve) return;
+  std::vector<traffic::Destination> destinations(all.size());
+  for (size_t i = 0; i < all.size(); ++i) destinations[i].availability = all[i];
+  health.reason = traffic::SpreadOf(source_->mode, destinations).nobody;
 }
 
 std::shared_ptr<const SetHealth> HealthSet::Judge() {
@@ -249,17 +335,26 @@ std::shared_ptr<const SetHealth> HealthSet::Judge() {
   uint64_t deadline = UINT64_MAX;
   for (size_t i = 0; i < localities_.size(); ++i) {
     LocalityState& state = localities_[i];
-    Weigh(state, source_->localities[i], health->out, now);
-    health->localities.push_back({names_[i], true, state.judge.returning(), state.reason});
-    health->judged |= std::any_of(state.endpoints.begin(), state.endpoints.end(), [&](const HealthEndpoint* endpoint) {
-      return endpoint->Judge(host_, now).evidence == Evidence::kGood;
-    });
+    Verdicts verdicts;
+    for (const HealthEndpoint* endpoint : state.endpoints) {
+      const HealthEndpoint::Verdict& verdict = verdicts.emplace_back(endpoint->Judge(host_, now));
+      const bool bad = verdict.evidence == Evidence::kBad;
+      EndpointHealth one{endpoint->key(), bad || verdict.doubted, bad && verdict.silent, verdict.on_trial,
+                         verdict.rules};
+      if (one.out || one.on_trial || one.rules != nullptr) health->endpoints.push_back(std::move(one));
+      health->judged |= verdict.evidence == Evidence::kGood;
+      deadline = std::min(deadline, endpoint->deadline_ms(now));
+    }
+    JudgeLocality(state, source_->localities[i], verdicts, now);
+    health->localities.push_back(
+        {names_[i], true, state.judge.returning(), state.availability.reason, Differing(state)});
     deadline = std::min(deadline, state.judge.deadline_ms());
-    for (const HealthEndpoint* endpoint : state.endpoints) deadline = std::min(deadline, endpoint->deadline_ms(now));
+    for (const RuleState& rule : state.rules) deadline = std::min(deadline, rule.judge.deadline_ms());
   }
   Decide(*health);
   health->judged |= !health->can_serve;
-  std::sort(health->out.begin(), health->out.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  std::sort(health->endpoints.begin(), health->endpoints.end(),
+            [](const auto& a, const auto& b) { return a.key < b.key; });
   services_.worker().loop().wheel().Clear(*this);
   if (deadline != UINT64_MAX) services_.worker().loop().SetTimer(*this, deadline - std::min(now, deadline));
   if (health_ != nullptr && *health_ == *health) return nullptr;
@@ -274,13 +369,14 @@ void HealthSet::LogChange(const SetHealth& before, const SetHealth& after) const
                                     [&](const LocalityHealth& one) { return one.cluster == now.cluster; });
     const LocalityHealth was = known == before.localities.end() ? LocalityHealth{} : *known;
     if (was.reason == now.reason && was.can_serve == now.can_serve) continue;
-    if (was.reason.empty() == now.reason.empty() && was.can_serve == now.can_serve) continue;
+    const bool well = now.reason == traffic::Reason::kNone;
+    if ((was.reason == traffic::Reason::kNone) == well && was.can_serve == now.can_serve) continue;
     if (!services_.worker().MayLog()) return;
-    if (now.reason.empty()) {
+    if (well) {
       obs::Log(obs::Level::kInfo, "cluster returns", {{"set", name_}, {"cluster", now.cluster}});
     } else {
       obs::Log(obs::Level::kWarn, now.can_serve ? "cluster serves because nobody else can" : "cluster is out",
-               {{"set", name_}, {"cluster", now.cluster}, {"reason", std::string(now.reason)}});
+               {{"set", name_}, {"cluster", now.cluster}, {"reason", std::string(Word(now.reason))}});
     }
   }
 }
@@ -295,7 +391,7 @@ SetHealthReport HealthSet::Report() const {
     one.cluster = names_[i];
     if (health_ != nullptr && i < health_->localities.size()) {
       one.can_serve = health_->localities[i].can_serve;
-      one.reason = health_->localities[i].reason;
+      one.reason = Word(health_->localities[i].reason);
     }
     one.returning = state.judge.returning();
     one.since = WallOf(state.judge.since_ms(), now);

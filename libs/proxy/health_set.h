@@ -10,7 +10,9 @@
 #include "libs/proxy/health_peer.h"
 #include "libs/proxy/health_view.h"
 #include "libs/proxy/report.h"
+#include "libs/traffic/availability.h"
 #include "libs/traffic/judge.h"
+#include "libs/traffic/request_evidence.h"
 
 namespace weir::proxy {
 
@@ -40,17 +42,25 @@ class HealthEndpoint : public ActiveCheck::Owner {
   void Configure(const Cluster& cluster);
   // Asks by digest, by checks, or not at all, as the peer allows.
   void ChooseSource(const Cluster& cluster);
-  void Saw(const PassiveEvidence& evidence);
+  void TakeOutcome(traffic::Failure failure);
+  // The digest has just spoken of this host.
+  void TakeWordOfPeer(const std::string& sni);
+  void Hurry(bool hurry) {
+    if (check_ != nullptr) check_->Hurry(hurry);
+  }
 
   struct Verdict {
     traffic::Evidence evidence = traffic::Evidence::kNone;
-    bool silent = false;
-    bool doubtful = false;  // Others first, though nothing is proven.
-    bool partial = false;
-    bool behind = false;  // It answers; it is those behind it that cannot serve.
+    bool silent = false;     // With bad evidence: it does not answer at all.
+    bool doubted = false;    // Others first, though nothing is proven.
+    bool unusable = false;   // Doubted so that a choice between clusters heeds it.
+    bool answering = false;  // With bad evidence: its last answer was good.
+    bool behind = false;     // It answers; it is those behind it that cannot serve.
+    bool on_trial = false;
+    RulesPtr rules{};
   };
   Verdict Judge(const std::string& sni, uint64_t now_ms) const;
-  uint64_t deadline_ms(uint64_t now_ms) const { return doubt_until_ms_ > now_ms ? doubt_until_ms_ : UINT64_MAX; }
+  uint64_t deadline_ms(uint64_t now_ms) const { return requests_.deadline_ms(now_ms); }
   const std::string& key() const { return key_; }
   DigestPeer* peer() { return peer_; }
   EvidenceReport Report(const std::string& sni, uint64_t now_ms) const;
@@ -71,9 +81,7 @@ class HealthEndpoint : public ActiveCheck::Owner {
   std::unique_ptr<ActiveCheck> check_;
   traffic::Streak checked_;
   bool silent_ = false;
-  uint64_t doubt_until_ms_ = 0;
-  uint64_t doubted_ms_ = 0;
-  uint32_t strikes_ = 0;
+  traffic::RequestEvidence requests_;
   std::string_view source_ = "";  // Of text_.
   std::string text_;
   uint64_t at_ms_ = 0;
@@ -89,8 +97,9 @@ class HealthSet : public net::Timer {
   const std::shared_ptr<const Cluster>& source() const { return source_; }
   const std::string& name() const { return name_; }
   const std::string& host() const { return host_; }  // By which a digest names it; "" = none.
-  void Saw(const PassiveEvidence& evidence);
-  void OnPeer();  // A peer of it has become another.
+  void TakeOutcome(const RequestOutcome& outcome);
+  void OnPeer();                            // A peer of it has become another.
+  void OnPeerHost(const DigestPeer& peer);  // It says something new of this host.
 
   // Judges anew. Null = as before.
   std::shared_ptr<const SetHealth> Judge();
@@ -103,16 +112,22 @@ class HealthSet : public net::Timer {
   bool answer = false;  // Somebody waits for word even when nothing changed.
 
  private:
+  // One rule of the host, judged as the locality itself is: held after it was dead, returning slowly.
+  struct RuleState {
+    traffic::RuleHealth rule;
+    traffic::ClusterJudge judge;
+  };
   struct LocalityState {
     traffic::ClusterJudge judge;
     std::vector<HealthEndpoint*> endpoints;
-    bool usable = false;  // Some endpoint that nothing speaks against.
-    bool able = false;    // Some endpoint that is not proven bad.
-    bool partly = false;  // Some endpoint that could serve at least a part.
-    bool behind = false;  // Its gateways answer for nobody.
-    std::string_view reason;
+    std::vector<RuleState> rules;  // In their order; empty while all are alike.
+    traffic::Availability availability;
   };
-  void Weigh(LocalityState& state, const Locality& locality, std::vector<EndpointOut>& out, uint64_t now_ms);
+  using Verdicts = std::vector<HealthEndpoint::Verdict>;  // As LocalityState::endpoints.
+  traffic::JudgeTimes Times() const;
+  void JudgeLocality(LocalityState& state, const Locality& locality, const Verdicts& verdicts, uint64_t now_ms);
+  void JudgeRules(LocalityState& state, const Verdicts& verdicts, uint64_t now_ms);
+  static RulesPtr Differing(const LocalityState& state);
   void Decide(SetHealth& health) const;
   void LogChange(const SetHealth& before, const SetHealth& after) const;
 

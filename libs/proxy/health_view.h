@@ -3,11 +3,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "libs/proxy/snapshot.h"
+#include "libs/traffic/availability.h"
 #include "libs/traffic/share.h"
 
 namespace weir::proxy {
@@ -17,29 +17,43 @@ namespace weir::proxy {
 
 std::string EndpointKey(const Endpoint& endpoint);  // "127.0.2.10 15443 spiffe://…": the same endpoint, the same key.
 
+// Rules of a host that differ in health; null = all alike.
+struct RulesPtr : std::shared_ptr<const traffic::RuleHealths> {
+  using std::shared_ptr<const traffic::RuleHealths>::shared_ptr;
+  RulesPtr(std::shared_ptr<const traffic::RuleHealths> rules) : shared_ptr(std::move(rules)) {}
+  bool operator==(std::nullptr_t) const { return get() == nullptr; }
+  bool operator==(const RulesPtr& other) const {
+    return get() == other.get() || (get() != nullptr && other.get() != nullptr && **this == *other);
+  }
+};
+
 struct LocalityHealth {
   std::string cluster;  // Locality::cluster.
   bool can_serve = true;
   uint32_t returning = traffic::Candidate::kFull;
-  std::string_view reason;  // Static: "", drained, no_gateway, gateways_down, no_endpoint, held.
+  traffic::Reason reason = traffic::Reason::kNone;  // Why it does not simply serve.
+  RulesPtr rules{};                                 // Which of a host's rules it can serve, where they differ.
 
   bool operator==(const LocalityHealth&) const = default;
 };
 
-// An endpoint that takes no new requests.
-struct EndpointOut {
+// An endpoint that is not like the others.
+struct EndpointHealth {
   std::string key;
-  bool dead = false;  // It does not answer at all: what waits on it waits in vain.
+  bool out = false;       // Others are tried first.
+  bool dead = false;      // It does not answer at all: what waits on it waits in vain.
+  bool on_trial = false;  // It was silent to requests: to be tried with single ones until it answers.
+  RulesPtr rules{};
 
-  bool operator==(const EndpointOut&) const = default;
+  bool operator==(const EndpointHealth&) const = default;
 };
 
 struct SetHealth {
   std::vector<LocalityHealth> localities;
-  std::vector<EndpointOut> out;  // Sorted by key.
+  std::vector<EndpointHealth> endpoints;  // Sorted by key; those not named are well.
   bool can_serve = true;
-  bool judged = false;      // Somebody in it was seen able, or none is.
-  std::string_view reason;  // Static; "" when it can serve.
+  bool judged = false;                              // Somebody in it was seen able, or none is.
+  traffic::Reason reason = traffic::Reason::kNone;  // Why it cannot serve.
 
   bool operator==(const SetHealth&) const = default;
 };
@@ -58,20 +72,11 @@ const LocalityHealth* HealthOf(const SetHealth* health, size_t index, const std:
 // The localities of a set as libs/traffic takes them: what is configured, less what the judge leaves out.
 std::vector<traffic::Candidate> CandidatesOf(const Cluster& cluster, const SetHealth* health);
 
-// What a request taught about an endpoint.
-enum class Failure : uint8_t {
-  kConnect,  // No connection, or no TLS.
-  kLost,     // The connection ended before the answer.
-  kNobody,   // It says that it reached nobody behind it.
-  kGateway,  // It says itself that it cannot: 503 with x-weir-reason, 502, 504.
-};
-
-// One thing a worker saw, for worker 0.
-struct PassiveEvidence {
+// What requests to one endpoint have taught a worker, for worker 0. kNone: it answered again.
+struct RequestOutcome {
   std::string set;
   std::string endpoint;  // EndpointKey.
-  Failure failure = Failure::kConnect;
-  uint32_t in_a_row = 1;
+  traffic::Failure failure = traffic::Failure::kNone;
 };
 
 }  // namespace weir::proxy

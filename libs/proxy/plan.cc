@@ -57,6 +57,26 @@ net::TlsPeerRule PeerRule(bool require, const std::vector<UriMatch>& uris) {
   return rule;
 }
 
+PeerWire PeerWire::Plain() {
+  PeerWire wire;
+  wire.kind_ = Kind::kPlain;
+  return wire;
+}
+
+PeerWire PeerWire::Tls(std::shared_ptr<const net::TlsPeerRule> rule) {
+  PeerWire wire;
+  wire.kind_ = Kind::kTls;
+  wire.rule_ = std::move(rule);
+  return wire;
+}
+
+PeerWire WireTo(const Cluster& cluster, const Endpoint& endpoint) {
+  if (!cluster.tls) return PeerWire::Plain();
+  return PeerWire::Tls(std::make_shared<const net::TlsPeerRule>(endpoint.spiffe_id.empty()
+                                                                    ? PeerRule(true, cluster.tls->allowed_uris)
+                                                                    : PeerRule(true, {{endpoint.spiffe_id, false}})));
+}
+
 int PlannedListener::ChainFor(std::string_view sni) const {
   if (const auto found = exact.find(sni); found != exact.end()) return static_cast<int>(found->second);
   for (const auto& [suffix, chain] : suffixes) {

@@ -46,6 +46,27 @@ struct Plan {
   static Result<std::shared_ptr<const Plan>> Build(std::shared_ptr<const Snapshot> snapshot, const Plan* before);
 };
 
+// How a peer is spoken to. It must be said: who says nothing reaches nobody.
+class PeerWire {
+ public:
+  PeerWire() = default;  // Not said.
+  static PeerWire Plain();
+  static PeerWire Tls(std::shared_ptr<const net::TlsPeerRule> rule);  // Null accepts no peer.
+
+  bool plain() const { return kind_ == Kind::kPlain; }
+  bool tls() const { return kind_ == Kind::kTls; }
+  const std::shared_ptr<const net::TlsPeerRule>& rule() const { return rule_; }
+  // The peer proves an identity that was asked for: what it says of itself is believed.
+  bool proves_identity() const { return tls() && rule_ && !(rule_->exact.empty() && rule_->prefixes.empty()); }
+
+ private:
+  enum class Kind : uint8_t { kUnsaid, kPlain, kTls };
+  Kind kind_ = Kind::kUnsaid;
+  std::shared_ptr<const net::TlsPeerRule> rule_;
+};
+// To an endpoint of a cluster: its own identity, or else one of those the cluster allows.
+PeerWire WireTo(const Cluster& cluster, const Endpoint& endpoint);
+
 net::TlsPeerRule PeerRule(bool require, const std::vector<UriMatch>& uris);
 
 }  // namespace weir::proxy

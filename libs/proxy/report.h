@@ -19,6 +19,7 @@ struct ShareReport {
   uint64_t requests = 0;  // Since start.
   uint64_t errors = 0;    // 5xx or lost, since start.
   uint64_t recent = 0;    // Requests of the last 10 s.
+  bool by_rule = false;   // Some rules of the host have shares of their own now: not every cluster can serve them.
   bool deviates = false;  // Delivered strays from intended: the alarm.
 };
 

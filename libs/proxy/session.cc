@@ -77,7 +77,8 @@ bool Session::Bind() {
   const int index = planned_->ChainFor(transport_.tls() != nullptr ? std::string_view(transport_.tls()->sni()) : "");
   if (index < 0 || planned_->tls != (transport_.tls() != nullptr)) return false;
   const auto& rule = planned_->rules[static_cast<size_t>(index)];
-  if (rule != nullptr && !rule->Accepts(transport_.tls()->peer_uri())) return false;  // Allowed before, not any more.
+  if (planned_->tls && (rule == nullptr || !rule->Accepts(transport_.tls()->peer_uri())))
+    return false;  // Allowed before, not any more.
   chain_ = &planned_->source->chains[static_cast<size_t>(index)];
   return true;
 }
@@ -324,7 +325,8 @@ void Session::BeginExchange(const codec::RequestHead& head) {
   exchange_.status = 0;
   exchange_.deadline_ms = 0;
   exchange_.idle_ms = Ms(worker_.limits().stalled_body);
-  exchange_.response_started = exchange_.body_gone = exchange_.moved = false;
+  exchange_.response_started = exchange_.body_gone = exchange_.repeated = false;
+  exchange_.tried.clear();
   exchange_.reusable = true;
   exchange_.safe = false;
   exchange_.to_head = head.method == "HEAD";
@@ -430,7 +432,7 @@ bool Session::Route(const codec::RequestHead& head, std::string_view target, con
 // Chooses where the request goes and sends it there, or queues it for the next connection.
 void Session::Dispatch(std::string_view target, const codec::RequestHead& head) {
   exchange_.cluster->budget.Request(worker_.loop().now_ms());
-  exchange_.choice = exchange_.cluster->Pick();
+  exchange_.choice = exchange_.cluster->Pick({.target = target, .now_ms = worker_.loop().now_ms()});
   if (exchange_.choice.pool == nullptr) return Reply(503, "no_cluster_can_serve", {}, "retry-after: 1\r\n");
   Chosen();
   exchange_.upstream = Upstream::TakeIdle(*exchange_.choice.pool, this);
@@ -451,9 +453,10 @@ void Session::Engage(std::string&& head) {
 void Session::Await() {
   const std::shared_ptr<Pool> pool = exchange_.choice.pool;
   pool->waiting.push_back(*this);
-  if (Upstream::ConnectFor(worker_, pool)) return;
+  const Upstream::Connects connects = Upstream::ConnectFor(worker_, pool);
+  if (connects == Upstream::Connects::kUnderWay) return;
   pool->waiting.erase(pool->waiting.iterator_to(*this));
-  OnNoConnection();
+  OnNoConnection(connects == Upstream::Connects::kShort);
 }
 
 std::string& Session::RequestHead() {

@@ -57,7 +57,8 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void OnUpstreamLost(std::string_view why);
   // From the pool whose queue the request has just left: with a connection, or because none could be had.
   void OnConnection(Upstream& upstream);
-  void OnNoConnection();
+  // `local`: for want of a descriptor, buffer or port here.
+  void OnNoConnection(bool local);
   // Goes where it need not wait for `pool`, if there is such a place.
   void LeaveQueue(const Pool& pool);
   // From the worker, never within one of the calls above: the endpoint was judged dead (with its cluster, or alone). An
@@ -77,7 +78,13 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
 
  private:
   // Why a request is repeated elsewhere.
-  enum class Why : uint8_t { kConnectionFailed, kJudgedDead, kAnswered };
+  enum class Why : uint8_t {
+    kUnsent,      // It reached nobody that could have executed it.
+    kLost,        // Sent; the connection ended without an answer.
+    kJudgedDead,  // Where it waits nobody answers any more.
+    kAnswered,    // Sent; the next tier says for itself that it could not serve it.
+  };
+  static constexpr size_t kMostTries = 8;  // Endpoints that one request is offered to.
   enum class State : uint8_t {
     kHandshake,
     kIdle,
@@ -106,9 +113,10 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
     bool http_1_0 = false;
     bool safe = false;       // May be repeated after it was sent.
     bool body_gone = false;  // Part of the request's body left us and was not kept: no replay.
-    bool moved = false;      // The one retry is spent.
+    bool repeated = false;   // The one repetition of what was sent is spent.
     bool reusable = true;    // The upstream agrees to another exchange.
     bool trusted = false;
+    std::vector<std::shared_ptr<Pool>> tried;  // Where it has been before; empty as long as nothing fails.
     std::unique_ptr<LogEntry> log;
   };
 
@@ -149,6 +157,8 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   bool Move(Why why, std::string& head, bool reusable = false);
   bool Refused(const codec::ResponseHead& head, bool whole);
   bool FromMesh() const;
+  traffic::Failure FailureSaidBy(std::string_view reason) const;
+  void Unanswered();
   void StartResponse(const codec::ResponseHead& head, const char* rest, size_t rest_size);
   void ForwardResponseBody(const char* data, size_t size);
   void ForwardResponse(const char* data, size_t size, BodyPieces& pieces);

@@ -21,15 +21,16 @@ void Session::AnswerHealth(const codec::RequestHead& head) {
   exchange_.counters = worker_.HealthCounters();
   if (head.method != "GET" && head.method != "HEAD")
     return Reply(405, "method_not_allowed", {}, "allow: GET, HEAD\r\n");
-  if (worker_.draining()) return Reply(503, "draining");
+  if (worker_.draining()) return Reply(503, Word(traffic::Reason::kDraining));
   if (chain_->health_digest) return BeginDigest(head);
-  std::string_view reason;
+  traffic::Reason reason = traffic::Reason::kNone;
   size_t can = 0;
   const auto sets = HealthBoard::SetsOf(*chain_);
-  if (!sets) return Reply(503, "no_such_host");
+  if (!sets) return Reply(503, Word(traffic::Reason::kNoSuchHost));
   for (const std::string& set : *sets) can += worker_.CanServe(set, &reason);
-  if (can == sets->size()) return Reply(200, {}, "ok\n");
-  Reply(503, can == 0 ? reason : "partial");
+  // One dead path must not take the host: requests to it are told that they reached nobody, and go elsewhere.
+  if (can > 0 || sets->empty()) return Reply(200, {}, can == sets->size() ? "ok\n" : "partial\n");
+  Reply(503, Word(reason));
 }
 
 void Session::BeginDigest(const codec::RequestHead& head) {

@@ -111,6 +111,7 @@ void Session::RefuseHead(const codec::RequestHead& head, const char* data, size_
 
 // Ends the exchange because of `reason`, with an answer if none has begun.
 void Session::Abort(int status, std::string_view reason) {
+  if (status == 504 || status == 499) Unanswered();
   DropUpstream(false);
   if (status == 499 || exchange_.response_started) {
     if (!exchange_.response_started) exchange_.status = status;

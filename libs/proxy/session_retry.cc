@@ -12,9 +12,12 @@ namespace {
 constexpr size_t kReplayBody = 64 * 1024;  // Bound of body bytes kept for a repetition after they were sent.
 constexpr std::string_view kRetryAfter = "retry-after: 1\r\n";
 
-// The next tier's word that the request reached nobody behind it, so that repeating it is safe whatever it does.
-bool NothingWasSent(std::string_view reason) {
-  return reason == "no_cluster_can_serve" || reason == "connect_failed" || reason == "no_such_cluster";
+constexpr uint64_t kSilentMs = 1'000;  // Who has waited less has learned nothing.
+
+// Of a request that we have serialized ourselves.
+std::string_view TargetOf(std::string_view head) {
+  const size_t from = std::min(head.find(' '), head.size() - 1) + 1;
+  return head.substr(from, head.find(' ', from) - from);
 }
 
 }  // namespace
@@ -22,7 +25,7 @@ bool NothingWasSent(std::string_view reason) {
 // Its word is believed: it had to prove that it is one of us.
 bool Session::FromMesh() const {
   const Pool* pool = exchange_.choice.pool.get();
-  return pool != nullptr && pool->rule != nullptr && !(pool->rule->exact.empty() && pool->rule->prefixes.empty());
+  return pool != nullptr && pool->wire.proves_identity();
 }
 
 // Body bytes that were just sent. What may be repeated is kept within a bound.
@@ -38,20 +41,29 @@ void Session::KeepForReplay(const iovec* parts, int count) {
   for (int i = 0; i < count; ++i) held_.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
 }
 
-// Sends the request, whose head is `head`, to another cluster: once, and not when part of its body is gone. True: done,
-// or the caller has been answered; false: nothing has changed. `reusable`: see DropUpstream.
+// Sends the request, whose head is `head`, to another cluster, and not when part of its body is gone: what was sent
+// once, what was not to each endpoint that lives, within the budget. True: done, or the caller has been answered;
+// false: nothing has changed. `reusable`: see DropUpstream.
 bool Session::Move(Why why, std::string& head, bool reusable) {
-  if (exchange_.moved || exchange_.body_gone) return false;
+  const bool again = !exchange_.tried.empty();
+  if (exchange_.body_gone || (why != Why::kUnsent && exchange_.repeated)) return false;
+  if (exchange_.tried.size() + 1 >= kMostTries) return false;
   ClusterState& cluster = *exchange_.cluster;
-  exchange_.choice.locality = cluster.LocalityOf(exchange_.choice.pool.get());
-  Choice instead = cluster.PickInstead(exchange_.choice);
-  if (instead.pool == nullptr) return false;
+  const uint64_t now = worker_.loop().now_ms();
+  exchange_.tried.push_back(exchange_.choice.pool);
+  const size_t was = cluster.LocalityOf(exchange_.choice.pool.get());
+  Choice instead = cluster.PickInstead({TargetOf(head), now, exchange_.tried});
   // Nobody but the same cluster is left: another endpoint of it, and then one that nothing speaks against.
-  if (instead.locality == exchange_.choice.locality && why != Why::kConnectionFailed && instead.pool->out) return false;
-  if (why == Why::kAnswered && !cluster.budget.Retry(worker_.loop().now_ms())) return false;
+  const bool hopeless =
+      instead.pool == nullptr || (instead.pool->out && (again || (instead.locality == was && why != Why::kUnsent)));
+  // An outage must not be multiplied: only the first move off a place that could not be reached is free.
+  if (hopeless || ((again || why == Why::kAnswered) && !cluster.budget.Retry(now))) {
+    exchange_.tried.pop_back();
+    return false;
+  }
   std::string request = std::move(head);
   DropUpstream(reusable);
-  exchange_.moved = true;
+  exchange_.repeated |= why != Why::kUnsent;
   exchange_.choice = std::move(instead);
   ++worker_.stats.retries;
   if (exchange_.log != nullptr) exchange_.log->retried = true;
@@ -59,13 +71,26 @@ bool Session::Move(Why why, std::string& head, bool reusable) {
   return true;
 }
 
-void Session::OnNoConnection() {
-  exchange_.cluster->Failed(worker_, exchange_.choice, Failure::kConnect);
-  if (!Move(Why::kConnectionFailed, exchange_.head)) Reply(503, "connect_failed", {}, kRetryAfter);
+void Session::OnNoConnection(bool local) {
+  if (local) return Reply(503, Word(traffic::Reason::kLocalShortage), {}, kRetryAfter);
+  exchange_.cluster->Failed(worker_, exchange_.choice, traffic::Failure::kConnect);
+  if (!Move(Why::kUnsent, exchange_.head)) Reply(503, Word(traffic::Reason::kConnectFailed), {}, kRetryAfter);
 }
 
 void Session::LeaveQueue(const Pool& pool) {
-  if (is_linked() && exchange_.choice.pool.get() == &pool) Move(Why::kConnectionFailed, exchange_.head);
+  if (is_linked() && exchange_.choice.pool.get() == &pool) Move(Why::kUnsent, exchange_.head);
+}
+
+// The exchange ends without an answer, because its time is over or its caller has left. Was its endpoint silent, to
+// everybody and all the time since it has this request?
+void Session::Unanswered() {
+  const Upstream* upstream = exchange_.upstream;
+  if (exchange_.response_started || upstream == nullptr) return;
+  if (!exchange_.request.done && upstream->transport.unsent() == 0) return;  // It waits for the caller.
+  const uint64_t since = upstream->given_ms();
+  const Pool& pool = *exchange_.choice.pool;
+  if (worker_.loop().now_ms() < since + kSilentMs || pool.answered_ms >= since) return;
+  exchange_.cluster->Failed(worker_, exchange_.choice, traffic::Failure::kSilent);
 }
 
 void Session::OnUpstreamLost(std::string_view why) {
@@ -76,7 +101,8 @@ void Session::OnUpstreamLost(std::string_view why) {
   if (exchange_.response_started && why == "upstream_closed" && exchange_.response.kind == codec::BodyKind::kToClose) {
     return EndWithUpstream();
   }
-  exchange_.cluster->Failed(worker_, exchange_.choice, Failure::kLost);
+  // Who breaks off an answer has begun one: a gateway passes on what an application did.
+  if (!exchange_.response_started) exchange_.cluster->Failed(worker_, exchange_.choice, traffic::Failure::kLost);
   if (exchange_.response_started) {
     exchange_.upstream = nullptr;
     ++worker_.stats.upstream_failures;
@@ -85,7 +111,7 @@ void Session::OnUpstreamLost(std::string_view why) {
     return Close();  // The caller sees a truncated answer as truncated.
   }
   ++worker_.stats.upstream_failures;
-  if (exchange_.safe && Move(Why::kConnectionFailed, exchange_.upstream->head)) return;
+  if (exchange_.safe && Move(Why::kLost, exchange_.upstream->head)) return;
   exchange_.upstream = nullptr;
   Reply(502, why);  // It may have been executed: no Retry-After, at which callers would repeat it by themselves.
 }
@@ -104,18 +130,25 @@ void Session::OnEndpointDead(const Pool& pool) {
 // serve, the request goes elsewhere if that is allowed. `whole`: nothing of the answer is still on its way. False: the
 // answer is the caller's.
 bool Session::Refused(const codec::ResponseHead& head, bool whole) {
-  if (head.status < 502 || head.status > 504) {
-    ClusterState::Succeeded(exchange_.choice, worker_.loop().now_ms());
-    return false;
+  const std::string_view said = head.status >= 502 && head.status <= 504 && FromMesh() ? ReasonOf(head) : "";
+  const traffic::Failure failure = FailureSaidBy(said);
+  if (failure == traffic::Failure::kNone) {
+    exchange_.cluster->Answered(worker_, exchange_.choice);
+  } else {
+    exchange_.cluster->Failed(worker_, exchange_.choice, failure);
   }
-  const std::string_view reason = FromMesh() ? ReasonOf(head) : std::string_view();
-  if (head.status == 503 && reason.empty()) return false;
-  exchange_.cluster->Failed(worker_, exchange_.choice, NothingWasSent(reason) ? Failure::kNobody : Failure::kGateway);
-  const bool unsent = NothingWasSent(reason);
-  if (reason.empty() || reason == kBadAnswer || !(exchange_.safe || unsent)) return false;
+  const bool unsent = ReachedNobody(traffic::ReasonOf(said));
+  if (said.empty() || said == kBadAnswer || !(exchange_.safe || unsent)) return false;
   // It reached nobody: as good as no connection, and nothing that an outage could multiply.
-  return Move(unsent ? Why::kConnectionFailed : Why::kAnswered, exchange_.upstream->head,
+  return Move(unsent ? Why::kUnsent : Why::kAnswered, exchange_.upstream->head,
               whole && !head.close && exchange_.request.done);
+}
+
+// An application's own answer is no evidence against anybody. What a gateway says failed behind it, is judged there:
+// one that answers so is well itself. Only the proxy of a single pod speaks of that pod.
+traffic::Failure Session::FailureSaidBy(std::string_view reason) const {
+  const bool gateway = exchange_.cluster->source()->digest;
+  return gateway ? traffic::Failure::kNone : traffic::FailureBehind(reason);
 }
 
 }  // namespace weir::proxy

@@ -29,7 +29,7 @@ TEST(Shares, TellWhatIsIntendedBeforeAnyRequest) {
 
 TEST(Shares, FollowHealthAndDrain) {
   auto health = std::make_shared<SetHealth>();
-  health->localities = {{"c1", false, 10, "gateways_down"}, {"c2", true, 10, ""}};
+  health->localities = {{"c1", false, 10, traffic::Reason::kGatewaysDown}, {"c2", true, 10, traffic::Reason::kNone}};
   auto shares = SharesOf(TwoClusters(3, 1), {}, {{"set", health}});
   EXPECT_DOUBLE_EQ(shares[0].intended, 0);
   EXPECT_DOUBLE_EQ(shares[1].intended, 1);

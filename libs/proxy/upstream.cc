@@ -7,14 +7,13 @@
 #include <cstring>
 
 #include "libs/obs/log.h"
+#include "libs/proxy/digest.h"
 #include "libs/proxy/session.h"
 #include "libs/proxy/worker.h"
+#include "libs/traffic/request_evidence.h"
 
 namespace weir::proxy {
-namespace {
-
-constexpr uint32_t kFailuresInARow = 5;
-}  // namespace
+namespace {}  // namespace
 
 std::string EndpointKey(const Endpoint& endpoint) {
   return fmt::format("{} {} {}", endpoint.address, endpoint.port, endpoint.spiffe_id);
@@ -51,7 +50,7 @@ void ClusterState::Update(std::shared_ptr<const Cluster> cluster) {
   for (LocalityState& locality : localities_) locality.counters.clear();  // Keyed by pointers of the last plan.
   if (cluster == source_) return;
   const bool same_tls = source_ != nullptr && source_->tls == cluster->tls;
-  std::shared_ptr<const net::TlsPeerRule> shared_rule;
+  PeerWire shared_wire;  // Of the endpoints without an identity of their own.
   std::unordered_map<std::string, std::shared_ptr<Pool>> pools;
   std::vector<LocalityState> localities;
   for (const Locality& locality : cluster->localities) {
@@ -74,13 +73,11 @@ void ClusterState::Update(std::shared_ptr<const Cluster> cluster) {
         pool = std::make_shared<Pool>();
         pool->endpoint = endpoint;
         pool->address = *address;
-        if (cluster->tls && !endpoint.spiffe_id.empty()) {
-          pool->rule = std::make_shared<const net::TlsPeerRule>(PeerRule(true, {{endpoint.spiffe_id, false}}));
-        } else if (cluster->tls) {
-          if (shared_rule == nullptr) {
-            shared_rule = std::make_shared<const net::TlsPeerRule>(PeerRule(true, cluster->tls->allowed_uris));
-          }
-          pool->rule = shared_rule;
+        if (!endpoint.spiffe_id.empty() || !cluster->tls) {
+          pool->wire = WireTo(*cluster, endpoint);
+        } else {
+          if (!shared_wire.tls()) shared_wire = WireTo(*cluster, endpoint);
+          pool->wire = shared_wire;
         }
         if (cluster->tls) pool->sni = cluster->tls->sni;
       }
@@ -139,16 +136,31 @@ std::vector<std::shared_ptr<Pool>> ClusterState::SetHealth(std::shared_ptr<const
 
 // Worker 0 knows better than what an exchange here has taught.
 void ClusterState::ApplyHealth() {
-  for (const auto& [key, pool] : pools_) pool->out = pool->dead = false;
-  if (health_ != nullptr) {
-    for (const EndpointOut& out : health_->out) {
-      const auto found = pools_.find(out.key);
-      if (found == pools_.end()) continue;
-      found->second->out = true;
-      found->second->dead = out.dead;
+  for (const auto& [key, pool] : pools_) {
+    static const EndpointHealth kWell;
+    const EndpointHealth* known = &kWell;
+    if (health_ != nullptr) {
+      const auto& all = health_->endpoints;
+      const auto found = std::lower_bound(all.begin(), all.end(), key,
+                                          [](const EndpointHealth& one, const std::string& k) { return one.key < k; });
+      if (found != all.end() && found->key == key) known = &*found;
     }
+    const bool was_out = pool->out || pool->on_trial;
+    pool->out = known->out;
+    pool->dead = known->dead;
+    pool->on_trial = known->on_trial;
+    pool->rules = known->rules;
+    pool->unreachable = false;
+    if (was_out && !pool->out && !pool->on_trial) pool->returned_ms = net::Loop::ClockMs();
   }
+  rules_differ_ = false;
   for (LocalityState& locality : localities_) locality.suspect = false;
+  for (size_t i = 0; i < localities_.size(); ++i) {
+    const LocalityHealth* health = HealthOf(health_.get(), i, localities_[i].name);
+    rules_differ_ |= health != nullptr && health->rules != nullptr;
+    for (const auto& pool : localities_[i].pools) rules_differ_ |= pool->rules != nullptr;
+  }
+  if (!rules_differ_) by_rule_.clear();
   Reschedule();
 }
 
@@ -163,30 +175,147 @@ void ClusterState::Reschedule() {
   }
 }
 
-std::shared_ptr<Pool> ClusterState::NextPool(LocalityState& locality, const Pool* not_this) {
-  std::shared_ptr<Pool> second_best;
-  for (size_t i = 0; i < locality.pools.size(); ++i) {
-    if (locality.next >= locality.pools.size()) locality.next = 0;
+bool Pool::Serves(std::string_view target) const {
+  if (rules == nullptr) return true;
+  const traffic::RuleHealth* rule = traffic::RuleFor(*rules, target);
+  return rule == nullptr || rule->can_serve;
+}
+
+uint32_t Pool::Turns(uint64_t now_ms) const {
+  if (returned_ms == 0 || now_ms >= returned_ms + kSlowStartMs) return 1000;
+  return static_cast<uint32_t>(100 + 900 * (now_ms - std::min(now_ms, returned_ms)) / kSlowStartMs);
+}
+
+namespace {
+
+bool Tried(const Seeking& seeking, const Pool* pool) {
+  return std::any_of(seeking.tried.begin(), seeking.tried.end(), [&](const auto& one) { return one.get() == pool; });
+}
+
+uint32_t Roll(uint32_t& dice) {  // A linear congruence: it only has to spread.
+  dice = dice * 1664525u + 1013904223u;
+  return dice >> 16;
+}
+
+}  // namespace
+
+// In turn, but of two the less busy one: who answers slowly, or not at all, collects no requests. Who was out until a
+// moment ago leaves some of its turns to the next.
+std::shared_ptr<Pool> ClusterState::NextPool(LocalityState& locality, const Seeking& seeking) {
+  const size_t size = locality.pools.size();
+  const auto fit = [&](const Pool& pool) { return !pool.out && !Tried(seeking, &pool) && pool.Serves(seeking.target); };
+  const std::shared_ptr<Pool>* left_out = nullptr;
+  for (size_t i = 0; i < size; ++i) {
+    if (locality.next >= size) locality.next = 0;
     const std::shared_ptr<Pool>& pool = locality.pools[locality.next++];
-    if (pool.get() == not_this) continue;
-    if (!pool->out) return pool;
-    if (second_best == nullptr || (second_best->dead && !pool->dead)) second_best = pool;
+    if (!fit(*pool)) continue;
+    if (pool->on_trial) {
+      if (pool->load() > 0 || seeking.now_ms < pool->tried_ms + Pool::kTrialMs) continue;
+      pool->tried_ms = seeking.now_ms;
+      return pool;
+    }
+    if (const uint32_t turns = pool->Turns(seeking.now_ms); turns < 1000 && Roll(locality.dice) % 1000 >= turns) {
+      left_out = &pool;
+      continue;
+    }
+    if (size == 1) return pool;
+    const std::shared_ptr<Pool>& rival = locality.pools[(locality.next + Roll(locality.dice) % (size - 1)) % size];
+    const bool better = rival->load() < pool->load() && fit(*rival) && !rival->on_trial;
+    return better ? rival : pool;
   }
-  return second_best;
+  return left_out != nullptr ? *left_out : SecondBest(locality, seeking);
 }
 
-Choice ClusterState::Pick() {
-  const size_t index = schedule_.Next();
+// When nothing speaks for anybody: whom only doubt keeps out, then whom nobody answers at. Who is silent is tried with
+// one request at a time.
+std::shared_ptr<Pool> ClusterState::SecondBest(LocalityState& locality, const Seeking& seeking) {
+  std::shared_ptr<Pool> best;
+  for (const std::shared_ptr<Pool>& pool : locality.pools) {
+    if (Tried(seeking, pool.get())) continue;
+    if (pool->on_trial && !pool->out) {
+      if (seeking.now_ms < pool->tried_ms + Pool::kTrialMs) continue;
+      pool->tried_ms = seeking.now_ms;
+      return pool;
+    }
+    if (best == nullptr || (best->dead && !pool->dead) ||
+        (best->dead == pool->dead && pool->load() < best->load() && pool->out == best->out)) {
+      best = pool;
+    }
+  }
+  return best;
+}
+
+const traffic::RuleHealth* ClusterState::RuleIn(size_t locality, std::string_view target) const {
+  const LocalityHealth* health = HealthOf(health_.get(), locality, localities_[locality].name);
+  return health == nullptr || health->rules == nullptr ? nullptr : traffic::RuleFor(*health->rules, target);
+}
+
+// Those that can serve the rule under which `target` falls; when none can, whom only caution keeps out.
+std::vector<traffic::Candidate> ClusterState::CandidatesFor(std::string_view target) const {
+  std::vector<traffic::Candidate> candidates = Candidates();
+  if (!rules_differ_) return candidates;
+  bool any = false;
+  std::vector<size_t> held;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const traffic::RuleHealth* rule = candidates[i].can_serve ? RuleIn(i, target) : nullptr;
+    if (rule != nullptr) {
+      candidates[i].can_serve = rule->can_serve;
+      candidates[i].returning = std::min(candidates[i].returning, rule->returning);
+      if (!rule->can_serve && rule->held) held.push_back(i);
+    }
+    any |= candidates[i].can_serve;
+  }
+  for (const size_t i : held) candidates[i].can_serve |= !any;
+  return candidates;
+}
+
+// Each rule that is not like the others has shares of its own, so that they are exact and it takes none of theirs.
+traffic::ShareSchedule& ClusterState::ScheduleFor(std::string_view target) {
+  const traffic::RuleHealth* rule = nullptr;
+  bool alike = true;
+  for (size_t i = 0; rules_differ_ && i < localities_.size(); ++i) {
+    const traffic::RuleHealth* own = RuleIn(i, target);
+    if (own == nullptr) continue;
+    if (rule == nullptr) rule = own;
+    alike &= own->can_serve && own->returning == traffic::Candidate::kFull;
+  }
+  if (rule == nullptr || alike) return schedule_;
+  auto known = std::find_if(by_rule_.begin(), by_rule_.end(),
+                            [&](const RuleShares& one) { return one.kind == rule->kind && one.path == rule->path; });
+  if (known == by_rule_.end()) {
+    if (by_rule_.size() >= DigestReader::kMaxRulesOfAHost) by_rule_.clear();
+    known = by_rule_.insert(by_rule_.end(), {rule->kind, rule->path, {}});
+  }
+  known->schedule.Update(source_->mode, CandidatesFor(target));
+  return known->schedule;
+}
+
+Choice ClusterState::Pick(const Seeking& seeking) {
+  const size_t index = (rules_differ_ ? ScheduleFor(seeking.target) : schedule_).Next();
   if (index == traffic::QuotaSchedule::kNone) return {};
-  return {index, NextPool(localities_[index], nullptr)};
+  return {index, NextPool(localities_[index], seeking)};
 }
 
-Choice ClusterState::PickInstead(const Choice& failed) {
-  // The cluster may have been updated since; then it is a choice like any other.
-  if (failed.locality >= instead_.size()) return Pick();
-  const size_t index = instead_[failed.locality].Next();
-  if (index != traffic::QuotaSchedule::kNone) return {index, NextPool(localities_[index], nullptr)};
-  return {failed.locality, NextPool(localities_[failed.locality], failed.pool.get())};
+Choice ClusterState::PickInstead(const Seeking& seeking) {
+  std::vector<size_t> been;
+  for (const auto& pool : seeking.tried) {
+    // The cluster may have been updated since; what is gone needs not be left out.
+    if (const size_t at = LocalityOf(pool.get()); at != SIZE_MAX) been.push_back(at);
+  }
+  if (been.empty()) return Pick(seeking);
+  size_t index = traffic::QuotaSchedule::kNone;
+  if (been.size() == 1 && !rules_differ_) {
+    index = instead_[been.front()].Next();
+  } else {
+    std::vector<traffic::Candidate> others = CandidatesFor(seeking.target);
+    for (const size_t at : been) others[at].can_serve = false;
+    index = traffic::ShareSchedule(source_->mode, others).Next();
+  }
+  if (index != traffic::QuotaSchedule::kNone) return {index, NextPool(localities_[index], seeking)};
+  for (size_t i = been.size(); i-- > 0;) {
+    if (auto pool = NextPool(localities_[been[i]], seeking)) return {been[i], std::move(pool)};
+  }
+  return {};
 }
 
 size_t ClusterState::LocalityOf(const Pool* pool) const {
@@ -198,20 +327,35 @@ size_t ClusterState::LocalityOf(const Pool* pool) const {
   return SIZE_MAX;
 }
 
-void ClusterState::Failed(Worker& worker, const Choice& choice, Failure failure) {
-  if (choice.pool == nullptr || choice.pool->retired) return;
+void ClusterState::Failed(Worker& worker, const Choice& choice, traffic::Failure failure) {
+  if (failure == traffic::Failure::kNone || choice.pool == nullptr || choice.pool->retired) return;
   Pool& pool = *choice.pool;
-  ++pool.failures;
-  const bool at_once = failure == Failure::kConnect || failure == Failure::kNobody;
-  if (pool.out || (!at_once && pool.failures < kFailuresInARow)) return;
-  worker.Saw({source_->name, EndpointKey(pool.endpoint), failure, pool.failures});
+  // What stands behind a gateway is judged there; whether it is silent itself, its digest or its check tells.
+  if (failure == traffic::Failure::kSilent && source_->digest) return;
+  if (failure == traffic::Failure::kLost) {
+    if (++pool.lost_in_a_row < traffic::RequestEvidence::kLostInARow || pool.out) return;
+  }
+  if (failure == traffic::Failure::kConnect && pool.unreachable) return;
+  worker.ReportOutcome({source_->name, EndpointKey(pool.endpoint), failure});
   pool.out = true;
+  if (failure != traffic::Failure::kConnect) return;
+  pool.unreachable = true;
   const size_t at = LocalityOf(&pool);
   if (at == SIZE_MAX) return;
   const auto& pools = localities_[at].pools;
-  if (!std::all_of(pools.begin(), pools.end(), [](const auto& one) { return one->out; })) return;
+  if (!std::all_of(pools.begin(), pools.end(), [](const auto& one) { return one->unreachable; })) return;
   localities_[at].suspect = true;
   Reschedule();
+}
+
+void ClusterState::Answered(Worker& worker, const Choice& choice) {
+  Pool& pool = *choice.pool;
+  pool.lost_in_a_row = 0;
+  pool.answered_ms = worker.loop().now_ms();
+  if ((!pool.out && !pool.on_trial) || pool.retired) return;
+  pool.out = pool.on_trial = false;
+  pool.returned_ms = pool.answered_ms;
+  worker.ReportOutcome({source_->name, EndpointKey(pool.endpoint), traffic::Failure::kNone});
 }
 
 Counters* ClusterState::CountersFor(Worker& worker, size_t locality, const traffic::VirtualHost* host) {
@@ -256,25 +400,33 @@ Upstream* Upstream::TakeIdle(Pool& pool, Session* session) {
   pool.idle.pop_back();
   upstream->state_ = State::kBusy;
   upstream->session = session;
+  upstream->given_ms_ = upstream->worker_.loop().now_ms();
   return upstream;
 }
 
-bool Upstream::ConnectFor(Worker& worker, const std::shared_ptr<Pool>& pool) {
+Upstream::Connects Upstream::ConnectFor(Worker& worker, const std::shared_ptr<Pool>& pool) {
   while (pool->connecting < pool->waiting.size() && pool->MayConnect(worker.loop().now_ms())) {
     auto* upstream = new Upstream(worker, pool);
-    if (upstream->Connect().ok()) continue;
+    const Status status = upstream->Connect();
+    if (status.ok()) continue;
     ++worker.stats.upstream_connect_failures;
     upstream->Close();
-    return pool->connecting > 0;
+    const bool local = status.error().code == Code::kResourceExhausted;
+    if (local && worker.CloseOneIdle()) continue;
+    if (pool->connecting > 0) return Connects::kUnderWay;
+    return local ? Connects::kShort : Connects::kRefused;
   }
-  return true;
+  return Connects::kUnderWay;
 }
 
 Status Upstream::Connect() {
   WEIR_ASSIGN(net::Fd fd, net::StartConnect(pool_->address, worker_.source()));
   ++worker_.stats.upstream_connections;
   worker_.loop().SetTimer(*this, pool_->connect_timeout_ms);
-  return transport.Open(worker_.loop(), std::move(fd), this);
+  if (const Status status = transport.Open(worker_.loop(), std::move(fd), this); !status.ok()) {
+    return ResourceExhausted("LOCAL_SHORTAGE", "{}", status.error().message);
+  }
+  return {};
 }
 
 // The oldest of those who wait gets this one.
@@ -283,6 +435,7 @@ void Upstream::ServeNext() {
   pool_->waiting.pop_front();
   state_ = State::kBusy;
   session = &next;
+  given_ms_ = worker_.loop().now_ms();
   next.OnConnection(*this);
 }
 
@@ -315,38 +468,45 @@ void Upstream::Close() {
   worker_.loop().Retire(std::unique_ptr<net::Watcher>(this));
 }
 
-void Upstream::Fail(const std::string& why, bool silent) {
+void Upstream::Fail(const std::string& why, Cause cause) {
   ++worker_.stats.upstream_connect_failures;
   if (worker_.MayLog()) {
     obs::Log(obs::Level::kWarn, "upstream connection failed",
              {{"endpoint", pool_->address.ToString()}, {"sni", pool_->sni}, {"error", why}});
   }
   Close();
-  if (silent && pool_->Lives(worker_.loop().now_ms()) && ConnectFor(worker_, pool_)) return;
-  ConnectFailed(worker_, pool_);
+  if (cause == Cause::kSilent && pool_->Lives(worker_.loop().now_ms()) &&
+      ConnectFor(worker_, pool_) == Connects::kUnderWay) {
+    return;
+  }
+  ConnectFailed(worker_, pool_, cause == Cause::kLocal);
 }
 
 // The oldest of those who wait is told, as if the attempt had been its own. The others leave too if this has taken the
 // endpoint out and they have somewhere else to go; else they wait on.
-void Upstream::ConnectFailed(Worker& worker, const std::shared_ptr<Pool>& pool) {
-  const auto tell_oldest = [&] {
+void Upstream::ConnectFailed(Worker& worker, const std::shared_ptr<Pool>& pool, bool local) {
+  const auto tell_oldest = [&](bool is_local) {
     auto& oldest = static_cast<Session&>(pool->waiting.front());
     pool->waiting.pop_front();
-    oldest.OnNoConnection();
+    oldest.OnNoConnection(is_local);
   };
-  if (!pool->waiting.empty()) tell_oldest();
+  if (!pool->waiting.empty()) tell_oldest(local);
   if (pool->out) {
     for (Session* session : pool->Waiting()) session->LeaveQueue(*pool);
   }
-  while (!ConnectFor(worker, pool)) tell_oldest();
+  while (true) {
+    const Connects connects = ConnectFor(worker, pool);
+    if (connects == Connects::kUnderWay) return;
+    tell_oldest(connects == Connects::kShort);
+  }
 }
 
 void Upstream::OnTimer() {
   switch (state_) {
     case State::kConnecting:
-      return Fail("no answer within the connect timeout", true);
+      return Fail("no answer within the connect timeout", Cause::kSilent);
     case State::kHandshake:
-      return Fail("no TLS handshake within the connect timeout", true);
+      return Fail("no TLS handshake within the connect timeout", Cause::kSilent);
     case State::kIdle:
       return Close();
     default:
@@ -359,7 +519,9 @@ void Upstream::Connected() {
   ++pool_->open;
   state_ = State::kBusy;
   Rest();
-  if (!ConnectFor(worker_, pool_)) ConnectFailed(worker_, pool_);
+  if (const Connects more = ConnectFor(worker_, pool_); more != Connects::kUnderWay) {
+    ConnectFailed(worker_, pool_, more == Connects::kShort);
+  }
   if (state_ == State::kIdle) IdleReadable();
   if (state_ == State::kBusy && transport.readable()) Readable();
 }
@@ -383,13 +545,12 @@ void Upstream::OnEvents(uint32_t events) {
     int error = 0;
     socklen_t size = sizeof error;
     getsockopt(transport.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error != 0) return Fail(strerror(error));
-    if (pool_->rule == nullptr) {
-      return Connected();
-    }
-    if (worker_.identity() == nullptr) return Fail("no identity yet");
+    if (error != 0) return Fail(strerror(error), net::IsLocalShortage(error) ? Cause::kLocal : Cause::kRefused);
+    if (pool_->wire.plain()) return Connected();
+    if (!pool_->wire.tls()) return Fail("nothing says how to speak to it");
+    if (worker_.identity() == nullptr) return Fail("no identity yet", Cause::kLocal);
     state_ = State::kHandshake;
-    transport.StartTls(net::TlsSession::Connect(*worker_.identity(), transport, pool_->sni, pool_->rule));
+    transport.StartTls(net::TlsSession::Connect(*worker_.identity(), transport, pool_->sni, pool_->wire.rule()));
     return Shake();
   }
   if (state_ == State::kHandshake) {

@@ -3,7 +3,9 @@
 #include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -31,11 +33,13 @@ struct Waiter : boost::intrusive::list_base_hook<> {};
 struct Pool {
   static constexpr double kConnectsAtOnce = 8;
   static constexpr double kConnectsPerSecond = 100;  // Or twice as many as are open: it doubles in half a second.
+  static constexpr uint64_t kTrialMs = 1'000;
+  static constexpr uint64_t kSlowStartMs = 10'000;
 
   Endpoint endpoint;
   net::Address address;
   std::string sni;
-  std::shared_ptr<const net::TlsPeerRule> rule;  // Null = plain.
+  PeerWire wire;
   uint64_t connect_timeout_ms = 500;
   std::vector<Upstream*> idle;             // The last one in is the first out: its congestion window is warm.
   boost::intrusive::list<Waiter> waiting;  // Oldest first. Somebody connects as long as it is not empty.
@@ -43,12 +47,22 @@ struct Pool {
   size_t open = 0;                         // Idle ones and those at work.
   double connects_left = kConnectsAtOnce;  // A token bucket,
   uint64_t connects_ms = 0;                // as of then.
-  uint32_t failures = 0;                   // Exchanges in a row that went wrong here.
+  uint32_t lost_in_a_row = 0;              // Exchanges that ended without an answer.
   uint64_t answered_ms = 0;
-  bool out = false;      // Others are tried first.
-  bool dead = false;     // It does not answer at all.
-  bool retired = false;  // No longer configured: connections close after use.
+  uint64_t tried_ms = 0;     // The last single request of a trial.
+  uint64_t returned_ms = 0;  // Since then others no longer go first; 0 = it was never out.
+  bool out = false;          // Others are tried first.
+  bool unreachable = false;  // This worker could not connect, and worker 0 has not spoken yet.
+  bool dead = false;         // It does not answer at all.
+  bool on_trial = false;     // It was silent: single requests until it answers.
+  bool retired = false;      // No longer configured: connections close after use.
+  RulesPtr rules{};          // Which of the host's rules it serves; null = all.
 
+  // Requests that are with it or wait for it.
+  size_t load() const { return open - idle.size() + waiting.size(); }
+  bool Serves(std::string_view target) const;
+  // Slow start: the part of its turns that one takes which was out until a moment ago, in thousandths.
+  uint32_t Turns(uint64_t now_ms) const;
   std::vector<Session*> Waiting();
   // May another connection be opened now? The only one under way always may.
   bool MayConnect(uint64_t now_ms);
@@ -62,6 +76,13 @@ struct Choice {
   std::shared_ptr<Pool> pool;
 };
 
+// A request that looks for an endpoint.
+struct Seeking {
+  std::string_view target;  // Canonical, may carry a query: which of the host's rules it falls under.
+  uint64_t now_ms = 0;
+  std::span<const std::shared_ptr<Pool>> tried{};  // Where it has been.
+};
+
 // One cluster as one worker sees it: whose turn it is, and the pools.
 class ClusterState {
  public:
@@ -72,19 +93,18 @@ class ClusterState {
   std::vector<std::shared_ptr<Pool>> SetHealth(std::shared_ptr<const proxy::SetHealth> health);
   const proxy::SetHealth* health() const { return health_.get(); }
 
-  // The next choice by shares; pool is null when none can serve. O(localities): health costs it nothing.
-  Choice Pick();
-  // For the one retry: leaves the whole locality out; when no other can serve, another endpoint of the same.
-  Choice PickInstead(const Choice& failed);
+  // The next choice by shares, and in the cluster the less busy of two endpoints; pool is null when none can serve.
+  // Health costs it nothing while all rules of the host are alike.
+  Choice Pick(const Seeking& seeking);
+  // For a retry: leaves out every locality it has been in; when no other can serve, another endpoint of those.
+  Choice PickInstead(const Seeking& seeking);
   // Where `pool` stands now; SIZE_MAX when it was taken away by an update.
   size_t LocalityOf(const Pool* pool) const;
-  // What an exchange taught about its endpoint: a failed connect takes it out until worker 0 knows better, a row of
-  // other failures too. An answer that is no gateway's failure ends the row.
-  void Failed(Worker& worker, const Choice& choice, Failure failure);
-  static void Succeeded(const Choice& choice, uint64_t now_ms) {
-    choice.pool->failures = 0;
-    choice.pool->answered_ms = now_ms;
-  }
+  // What an exchange taught about its endpoint (traffic::RequestEvidence says what follows): until worker 0 has spoken,
+  // others go first.
+  void Failed(Worker& worker, const Choice& choice, traffic::Failure failure);
+  // It answered, whatever it was.
+  void Answered(Worker& worker, const Choice& choice);
   // Share of a locality now, 0..1, by weights and health.
   double Intended(size_t locality) const { return schedule_.Intended(locality); }
   void Retire();  // The cluster is gone: closes what is idle.
@@ -99,11 +119,22 @@ class ClusterState {
     std::string name;
     std::vector<std::shared_ptr<Pool>> pools;
     size_t next = 0;
+    uint32_t dice = 1;
     bool suspect = false;  // This worker has just seen its last endpoint fail; worker 0 has not spoken yet.
     // Most clusters serve one host.
     std::vector<std::pair<const traffic::VirtualHost*, Counters*>> counters;
   };
-  static std::shared_ptr<Pool> NextPool(LocalityState& locality, const Pool* not_this);
+  // The shares among those that can serve one rule of the host.
+  struct RuleShares {
+    traffic::PathKind kind = traffic::PathKind::kPrefix;
+    std::string path;
+    traffic::ShareSchedule schedule;
+  };
+  static std::shared_ptr<Pool> NextPool(LocalityState& locality, const Seeking& seeking);
+  static std::shared_ptr<Pool> SecondBest(LocalityState& locality, const Seeking& seeking);
+  const traffic::RuleHealth* RuleIn(size_t locality, std::string_view target) const;
+  traffic::ShareSchedule& ScheduleFor(std::string_view target);
+  std::vector<traffic::Candidate> CandidatesFor(std::string_view target) const;
   void ApplyHealth();
   void Reschedule();
   std::vector<traffic::Candidate> Candidates() const;
@@ -113,6 +144,8 @@ class ClusterState {
   std::shared_ptr<const proxy::SetHealth> health_;
   traffic::ShareSchedule schedule_;
   std::vector<traffic::ShareSchedule> instead_;  // By the locality left out.
+  bool rules_differ_ = false;                    // Some locality serves only some rules of the host.
+  std::vector<RuleShares> by_rule_;
   std::unordered_map<std::string, std::shared_ptr<Pool>> pools_;
 };
 
@@ -126,8 +159,13 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
 
   // Null = none is idle.
   static Upstream* TakeIdle(Pool& pool, Session* session);
-  // Connects for those who wait. False: the kernel refuses at once, and no other attempt is under way.
-  static bool ConnectFor(Worker& worker, const std::shared_ptr<Pool>& pool);
+  // Connects for those who wait.
+  enum class Connects : uint8_t {
+    kUnderWay,
+    kRefused,  // At once, and no other attempt is under way.
+    kShort,    // The same, for want of a descriptor, buffer or port here: it says nothing about the endpoint.
+  };
+  static Connects ConnectFor(Worker& worker, const std::shared_ptr<Pool>& pool);
   // The exchange is over and both sides agree on where the next begins.
   void Release();
   void Close();
@@ -142,6 +180,8 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   void OnTimer() override;
 
   const std::shared_ptr<Pool>& pool() const { return pool_; }
+  bool idle() const { return state_ == State::kIdle; }
+  uint64_t given_ms() const { return given_ms_; }  // Since when the present exchange has it.
 
   net::Transport transport;
   Session* session = nullptr;
@@ -154,8 +194,9 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   void Connected();
   void ServeNext();
   void Rest();
-  static void ConnectFailed(Worker& worker, const std::shared_ptr<Pool>& pool);
-  void Fail(const std::string& why, bool silent = false);  // `silent`: nothing came at all.
+  static void ConnectFailed(Worker& worker, const std::shared_ptr<Pool>& pool, bool local);
+  enum class Cause : uint8_t { kRefused, kSilent, kLocal };  // kSilent: nothing came at all.
+  void Fail(const std::string& why, Cause cause = Cause::kRefused);
   void Shake();
   void Readable();
   void IdleReadable();
@@ -163,6 +204,7 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   Worker& worker_;
   std::shared_ptr<Pool> pool_;
   State state_ = State::kConnecting;
+  uint64_t given_ms_ = 0;
 };
 
 }  // namespace weir::proxy

@@ -8,6 +8,7 @@
 
 #include "libs/base/clock.h"
 #include "libs/base/ids.h"
+#include "libs/net/descriptors.h"
 #include "libs/obs/log.h"
 #include "libs/proxy/health.h"
 #include "libs/proxy/session.h"
@@ -18,6 +19,7 @@ constexpr uint64_t kDrainTickMs = 100;
 constexpr int kLogLinesPerSecond = 10;
 constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+constexpr uint64_t kScarceMs = 100;
 }  // namespace
 
 Result<std::unique_ptr<Worker>> Worker::New(const Options& options) {
@@ -96,8 +98,8 @@ void Worker::StartHealth(std::function<void(std::shared_ptr<const HealthUpdate>)
 }
 
 void Worker::ReportTo(Worker& judging) {
-  report_ = [&judging](PassiveEvidence evidence) {
-    judging.loop().Post([&judging, evidence = std::move(evidence)] { judging.judge_->Saw(evidence); });
+  report_ = [&judging](RequestOutcome outcome) {
+    judging.loop().Post([&judging, outcome = std::move(outcome)] { judging.judge_->TakeOutcome(outcome); });
   };
 }
 
@@ -105,8 +107,8 @@ std::vector<SetHealthReport> Worker::HealthReport() const {
   return judge_ != nullptr ? judge_->Report() : std::vector<SetHealthReport>();
 }
 
-void Worker::Saw(PassiveEvidence evidence) {
-  if (report_) report_(std::move(evidence));
+void Worker::ReportOutcome(RequestOutcome outcome) {
+  if (report_) report_(std::move(outcome));
 }
 
 void Worker::TakeHealth(const std::shared_ptr<const HealthUpdate>& update) {
@@ -120,12 +122,12 @@ void Worker::TakeHealth(const std::shared_ptr<const HealthUpdate>& update) {
     const auto found = clusters_.find(name);
     if (found == clusters_.end() || found->second == nullptr) continue;
     const std::shared_ptr<ClusterState> cluster = found->second;
-    for (const auto& pool : cluster->SetHealth(health)) Bury(pool);
+    for (const auto& pool : cluster->SetHealth(health)) FreeWhatWaitsFor(pool);
   }
 }
 
 // Nothing waits for the dead: what does is told, what is idle is closed.
-void Worker::Bury(const std::shared_ptr<Pool>& pool) {
+void Worker::FreeWhatWaitsFor(const std::shared_ptr<Pool>& pool) {
   while (!pool->idle.empty()) pool->idle.back()->Close();
   for (Session* session : pool->Waiting()) session->OnEndpointDead(*pool);
   std::vector<Upstream*> connections;  // They stay allocated until the turn ends, whatever the sessions do.
@@ -141,10 +143,10 @@ void Worker::Bury(const std::shared_ptr<Pool>& pool) {
   }
 }
 
-bool Worker::CanServe(const std::string& cluster, std::string_view* reason) const {
+bool Worker::CanServe(const std::string& cluster, traffic::Reason* reason) const {
   const auto source = plan_->snapshot->clusters.find(cluster);
   if (source == plan_->snapshot->clusters.end() || source->second == nullptr) {
-    *reason = "no_such_cluster";
+    *reason = traffic::Reason::kNoSuchCluster;
     return false;
   }
   if (const auto health = health_.find(cluster); health != health_.end()) {
@@ -154,7 +156,7 @@ bool Worker::CanServe(const std::string& cluster, std::string_view* reason) cons
   for (const Locality& locality : source->second->localities) {
     if (!locality.drained && !locality.endpoints.empty()) return true;
   }
-  *reason = "no_endpoint";
+  *reason = traffic::Reason::kNoEndpoint;
   return false;
 }
 
@@ -257,6 +259,13 @@ void Worker::Closed(Upstream* upstream) {
   upstreams_.pop_back();
 }
 
+bool Worker::CloseOneIdle() {
+  const auto idle = std::find_if(upstreams_.begin(), upstreams_.end(), [](const Upstream* one) { return one->idle(); });
+  if (idle == upstreams_.end()) return false;
+  (*idle)->Close();
+  return true;
+}
+
 std::vector<std::pair<std::string, net::Fd>> Worker::ExportSockets() {
   std::vector<std::pair<std::string, net::Fd>> out;
   for (auto& [key, socket] : sockets_) {
@@ -334,10 +343,13 @@ void ListenerSocket::Export(const std::string& key, std::vector<std::pair<std::s
 }
 
 void ListenerSocket::Accept() {
+  scarce_ = scarce_ && net::DescriptorsAreScarce();
+  if (scarce_) return worker_.loop().SetTimer(*this, kScarceMs);
+  descriptors_ = net::DescriptorLimit();
   bool more = false;
   for (const Socket& socket : sockets_) {
     int left = kAcceptsPerTurn;
-    while (left > 0 && AcceptOne(socket.fd.get())) --left;
+    while (left > 0 && !scarce_ && AcceptOne(socket.fd.get())) --left;
     more |= left == 0;
   }
   if (more) worker_.loop().Defer(*this);
@@ -350,8 +362,17 @@ bool ListenerSocket::AcceptOne(int listening) {
   if (!fd) {
     if (errno == EINTR || errno == ECONNABORTED) return true;
     // Out of descriptors or memory: the queue waits, no new event will tell.
-    if (errno != EAGAIN && errno != EWOULDBLOCK) worker_.loop().SetTimer(*this, 100);
+    if (errno != EAGAIN && errno != EWOULDBLOCK) worker_.loop().SetTimer(*this, kScarceMs);
     return false;
+  }
+  // Its number says how many are in use. This one is still served; the next waits until there are enough again.
+  scarce_ = static_cast<size_t>(fd.get()) + net::DescriptorReserve(descriptors_) >= descriptors_;
+  if (scarce_) {
+    worker_.loop().SetTimer(*this, kScarceMs);
+    if (worker_.MayLog()) {
+      obs::Log(obs::Level::kWarn, "too few descriptors left, accepting waits",
+               {{"limit", std::to_string(descriptors_)}});
+    }
   }
   if (worker_.open() >= worker_.limits().connections_per_worker) return true;  // Closed at once.
   net::SetNoDelay(fd.get());

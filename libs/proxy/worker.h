@@ -86,11 +86,11 @@ class Worker {
   Counters* HealthCounters() { return &health_counters_; }  // Not reported.
   // What worker 0 has found out, for this worker.
   void TakeHealth(const std::shared_ptr<const HealthUpdate>& update);
-  // Can anybody behind this cluster of the current plan serve, as far as is known? `reason`: static, why not.
-  bool CanServe(const std::string& cluster, std::string_view* reason) const;
+  // Can anybody behind this cluster of the current plan serve, as far as is known? `reason`: why not.
+  bool CanServe(const std::string& cluster, traffic::Reason* reason) const;
   const TextMap<std::shared_ptr<const SetHealth>>& health() const { return health_; }
   // Hands what an exchange has taught to worker 0.
-  void Saw(PassiveEvidence evidence);
+  void ReportOutcome(RequestOutcome outcome);
 
   void Opened(Session* session);
   void Closed(Session* session);
@@ -98,6 +98,7 @@ class Worker {
   size_t in_flight() const;
   void Opened(Upstream* upstream);
   void Closed(Upstream* upstream);
+  bool CloseOneIdle();  // An upstream connection that nobody uses, for its descriptor. False: there is none.
 
   Stats stats;
   const std::vector<std::unique_ptr<Counters>>& counters() const { return counters_; }
@@ -116,7 +117,7 @@ class Worker {
   explicit Worker(const Options& options);
   void OnDrainTimer();
   void Drained();
-  void Bury(const std::shared_ptr<Pool>& pool);
+  void FreeWhatWaitsFor(const std::shared_ptr<Pool>& pool);
 
   Options options_;
   net::Address source_;
@@ -127,7 +128,7 @@ class Worker {
   TextMap<std::unique_ptr<ListenerSocket>> sockets_;  // By key.
   TextMap<std::shared_ptr<ClusterState>> clusters_;
   TextMap<std::shared_ptr<const SetHealth>> health_;  // By set; only those worker 0 has spoken of.
-  std::function<void(PassiveEvidence)> report_;
+  std::function<void(RequestOutcome)> report_;
   std::unique_ptr<Health> judge_;  // Worker 0 only.
   DigestStreams digests_{*this};
   Counters health_counters_;
@@ -177,6 +178,8 @@ class ListenerSocket : public net::Watcher, public net::Deferred, public net::Ti
 
   Worker& worker_;
   std::vector<Socket> sockets_;
+  size_t descriptors_ = 0;  // The limit of the process, and
+  bool scarce_ = false;     // too few of them are left: callers wait in the kernel's queue.
 };
 
 }  // namespace weir::proxy

@@ -52,6 +52,7 @@ class ClusterJudge {
   bool can_serve() const { return state_ != State::kOut; }
   // Out, though nothing speaks against it any more: may serve when nobody else can.
   bool held() const { return state_ == State::kOut && evidence_ != Evidence::kBad; }
+  bool proven() const { return proven_; }  // Seen able at some time.
   uint32_t returning() const { return state_ == State::kReturning ? step_ : Candidate::kFull; }
   uint64_t since_ms() const { return since_ms_; }  // When can_serve last changed; 0 = never.
   uint64_t deadline_ms() const;                    // When Advance changes something; kNever.

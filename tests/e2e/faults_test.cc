@@ -158,6 +158,19 @@ TEST_F(Faults, OneDeadPodOfTwoMovesNoShare) {
   ExpectNothingLost();
 }
 
+// A TCP connect is its only check, and the kernel answers that. The request that waits in vain says it.
+TEST_F(Faults, AFrozenAppCollectsNoRequests) {
+  Mark("SIGSTOP of one app of two of c1: it takes connections and says nothing");
+  Program("app/c1/shop/pod-1").Freeze();
+  traffic_->RunFor(20);
+  const test::Span frozen = Since();
+  Program("app/c1/shop/pod-1").Thaw();
+  // What was with it when it froze, and single requests until and after it was set aside.
+  EXPECT_LE(frozen.failed, 25u) << frozen.ToString();
+  EXPECT_NEAR(frozen.Share("c1"), 0.75, 0.03) << frozen.ToString();
+  ExpectSharesBack();
+}
+
 TEST_F(Faults, WithoutAnyClusterTheAnswerIsClearAndAllComesBack) {
   const std::vector<std::string> all{kTier2, "gateway/c2/shop/t2"};
   Mark("kill -9 of the T2s of all clusters, and back");

@@ -217,7 +217,10 @@ TEST(TranslateRetry, SaysWhatIsIdempotentToOursAndThreeRoutesToStockEnvoy) {
   EXPECT_EQ(stock.routes(2).match().headers(0).name(), ":method");
   EXPECT_THAT(retry(2).retry_on(), HasSubstr("reset"));
   EXPECT_EQ(stock.routes(3).match().headers(0).name(), "idempotency-key");
-  EXPECT_EQ(retry(4).retry_on(), "connect-failure,refused-stream");
+  EXPECT_EQ(retry(4).retry_on(), "connect-failure,refused-stream,retriable-headers");
+  ASSERT_EQ(retry(4).retriable_headers_size(), 2);  // What says that it reached nobody.
+  EXPECT_EQ(retry(4).retriable_headers(0).name(), "x-weir-reason");
+  EXPECT_EQ(retry(4).retriable_headers(0).string_match().exact(), "no_cluster_can_serve");
   EXPECT_EQ(retry(4).retry_host_predicate(0).name(), "envoy.retry_host_predicates.previous_hosts");
   EXPECT_FALSE(retry(4).has_retry_priority());  // Two clusters share the first place.
 }

@@ -1,6 +1,7 @@
 #include "cluster-agent/translate/xds/envoy.h"
 #include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
 #include "envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.pb.h"
+#include "libs/traffic/reason.h"
 
 namespace weir::agent::envoy_v3 {
 namespace {
@@ -20,9 +21,9 @@ route::RedirectAction::RedirectResponseCode RedirectCode(uint32_t code) {
   }
 }
 
-constexpr std::string_view kOnFailure = "connect-failure,refused-stream";
-constexpr std::string_view kOnAnything = "connect-failure,refused-stream,reset,gateway-error";
-constexpr std::string_view kOnLoss = "connect-failure,refused-stream,reset";
+constexpr std::string_view kOnFailure = "connect-failure,refused-stream,retriable-headers";
+constexpr std::string_view kOnAnything = "connect-failure,refused-stream,retriable-headers,reset,gateway-error";
+constexpr std::string_view kOnLoss = "connect-failure,refused-stream,retriable-headers,reset";
 
 // What our engine does by itself (one move to another cluster), as near as Envoy has fields for it. Envoy leaves out
 // hosts, not clusters, and picks by weight until it finds another: so more attempts, and many picks for each.
@@ -32,6 +33,12 @@ void AddRetry(std::string_view retry_on, const mesh::v1::DestinationSet& set, ro
   retry->set_host_selection_retry_max_attempts(100);
   SetMilliseconds(2, retry->mutable_retry_back_off()->mutable_base_interval());
   SetMilliseconds(20, retry->mutable_retry_back_off()->mutable_max_interval());
+  // What the next tier says reached nobody is repeated whatever it does.
+  for (const traffic::Reason reason : {traffic::Reason::kNoClusterCanServe, traffic::Reason::kConnectFailed}) {
+    auto* header = retry->add_retriable_headers();
+    header->set_name("x-weir-reason");
+    header->mutable_string_match()->set_exact(std::string(Word(reason)));
+  }
   auto* predicate = retry->add_retry_host_predicate();
   predicate->set_name("envoy.retry_host_predicates.previous_hosts");
   Pack(::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate(),

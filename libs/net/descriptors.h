@@ -1,0 +1,18 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+namespace weir::net {
+
+// Descriptors of this process (getrlimit(2), RLIMIT_NOFILE).
+size_t DescriptorLimit();       // The soft limit: how many there may be.
+size_t RaiseDescriptorLimit();  // Makes it the hard limit. Returns what is in force then.
+
+// What callers may not take: it is left for upstream connections, health, the admin door and files.
+constexpr size_t DescriptorReserve(size_t limit) { return std::clamp<size_t>(limit / 3, 16, 4096); }
+
+// Are no more than the reserve left? Descriptors are numbered from the lowest free one, so the next number tells.
+bool DescriptorsAreScarce();
+
+}  // namespace weir::net
