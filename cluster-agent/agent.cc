@@ -36,6 +36,7 @@ Duration LeafLifetime(const bootstrap::v1::Agent& bootstrap) {
 }
 
 constexpr std::chrono::minutes kLongestJudgement{10};
+constexpr std::chrono::seconds kClockMayDiffer{30};  // From the server's; certificates are set back by hours.
 
 std::chrono::milliseconds Judgement(bool said, const google::protobuf::Duration& duration) {
   constexpr std::chrono::milliseconds kDefault{10'000};
@@ -140,10 +141,12 @@ struct Agent::Core {
   // Keeps the agent's leaf and the cluster's intermediate young: both are renewed at about half of their life.
   void RenewLoop() {
     auto intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
-    WallTime renew_intermediate = intermediate.ok() ? identity::RenewAt(*intermediate) : clock.Wall();
+    // On the clock that does not jump: a wall clock that is set must not end or postpone what is due.
+    const auto renewal = [&] { return clock.Now() + identity::RenewIn(*intermediate, clock.Wall()); };
+    MonoTime renew_intermediate = intermediate.ok() ? renewal() : clock.Now();
     std::unique_lock lock(mutex);
     while (!wake.wait_for(lock, std::chrono::milliseconds(500), [&] { return stopping; })) {
-      const WallTime now = clock.Wall();
+      const MonoTime now = clock.Now();
       if (now >= renew_intermediate) {
         const Membership current = membership;
         const Leaf own = leaf;
@@ -165,12 +168,11 @@ struct Agent::Core {
           membership = std::move(*renewed);
           if (stored) membership_refused.clear();
           intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
-          renew_intermediate = intermediate.ok() ? identity::RenewAt(*intermediate) : now;
+          renew_intermediate = intermediate.ok() ? renewal() : now;
           RenewLeaf();
         } else {  // A twentieth of what is left, at most a minute, at least a second.
-          const Duration left = intermediate.ok() ? Duration(intermediate->not_after - now) : Duration(0);
-          renew_intermediate = now + std::chrono::duration_cast<WallTime::duration>(std::clamp<Duration>(
-                                         left / 20, std::chrono::seconds(1), std::chrono::minutes(1)));
+          const Duration left = intermediate.ok() ? Duration(intermediate->not_after - clock.Wall()) : Duration(0);
+          renew_intermediate = now + std::clamp<Duration>(left / 20, std::chrono::seconds(1), std::chrono::minutes(1));
         }
       } else if (now >= leaf.renew_at) {
         RenewLeaf();
@@ -184,7 +186,7 @@ struct Agent::Core {
     if (!next.ok()) {
       obs::Log(obs::Level::kError, "the agent's certificate could not be renewed",
                {{"error", next.error().ToString()}});
-      leaf.renew_at = clock.Wall() + std::chrono::seconds(5);
+      leaf.renew_at = clock.Now() + std::chrono::seconds(5);
       return;
     }
     leaf = std::move(*next);
@@ -246,6 +248,14 @@ struct Agent::Core {
   }
 
   void AddProblems(v1::Problems* out) const {
+    const auto ahead = std::chrono::duration_cast<std::chrono::seconds>(reports->ClockAhead());
+    if (std::chrono::abs(ahead) > kClockMayDiffer) {
+      AddProblem("clock",
+                 fmt::format("this machine's clock is {} s {} the server's; certificates signed here may not be taken "
+                             "elsewhere, or end too early",
+                             std::chrono::abs(ahead).count(), ahead.count() > 0 ? "ahead of" : "behind"),
+                 out);
+    }
     const Error refusal = discovery->State().last_refusal;
     if (refusal.code != Code::kOk) AddProblem("discovery", refusal.ToString(), out);
     for (const std::string& refused : LastGoodRefused()) AddProblem("last-good", refused, out);
@@ -303,6 +313,7 @@ struct Agent::Core {
     report.channel = [this] { return Channel(); };
     report.version = version;
     report.instance = instance;
+    report.leaf_lifetime = LeafLifetime(bootstrap);
     report.applied = [this](bool full, v1::Applied* out) { return data_plane->Applied(full, out); };
     report.traffic = [this](bool full, std::vector<v1::GatewayTraffic>* out) { return data_plane->Traffic(full, out); };
     report.problems = [this](v1::Problems* out) { AddProblems(out); };

@@ -25,6 +25,7 @@
 #include "libs/rpc/channel.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
+#include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_client.h"
 #include "libs/xds/grpc/ads_service.h"
 
@@ -164,7 +165,11 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
           for (const auto& intent : gateway.intents()) applied[intent.type() + " " + intent.name()] = intent;
         }
       }
-      if (in.has_heartbeat()) out.mutable_heartbeat()->set_sequence(in.heartbeat().sequence());
+      if (in.has_heartbeat()) {
+        out.mutable_heartbeat()->set_sequence(in.heartbeat().sequence());
+        *out.mutable_heartbeat()->mutable_time() = rpc::ToTimestamp(Clock::Real().Wall() + clock_ahead);
+      }
+      if (in.has_problems()) problems = in.problems();
       lock.unlock();
       stream->Write(out);
     }
@@ -181,6 +186,8 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   v1::FactsDelta facts;
   std::map<std::string, v1::AppliedIntent> applied;
   std::map<std::string, bool> connected;
+  v1::Problems problems;
+  std::chrono::seconds clock_ahead{0};
   Duration intermediate_lifetime = std::chrono::hours(24);
 
  private:
@@ -487,6 +494,22 @@ TEST_F(AgentTest, RenewsTheIntermediateAtAboutHalfOfItsLife) {
   server_->intermediate_lifetime = seconds(6);
   ASSERT_TRUE(StartAgent().ok());
   EXPECT_TRUE(Eventually([&] { return server_->With([&] { return server_->renewals > 0; }); }));
+}
+
+TEST_F(AgentTest, SaysThatItsClockDiffersFromTheServers) {
+  server_->With([&] {
+    server_->clock_ahead = seconds(200);
+    return 0;
+  });
+  ASSERT_TRUE(StartAgent().ok());
+  const auto told = [&] { return server_->With([&] { return server_->problems.ShortDebugString(); }); };
+  ASSERT_TRUE(Eventually([&] { return told().find("clock") != std::string::npos; }));
+  EXPECT_NE(told().find("s behind the server's"), std::string::npos) << told();
+  server_->With([&] {
+    server_->clock_ahead = seconds(0);
+    return 0;
+  });
+  EXPECT_TRUE(Eventually([&] { return told().find("clock") == std::string::npos; }));
 }
 
 TEST_F(AgentTest, RefusesAServerWhoseAnchorTheTokenDoesNotName) {

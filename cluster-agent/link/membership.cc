@@ -90,7 +90,7 @@ Result<Leaf> NewLeaf(const Membership& membership, const std::string& spiffe_id,
   WEIR_ASSIGN(const identity::CertificateFacts facts, identity::ReadCertificate(certificate));
   leaf.chain_pem = certificate + membership.intermediate.certificate_pem;
   leaf.not_after = facts.not_after;
-  leaf.renew_at = identity::RenewAt(facts);
+  leaf.renew_at = clock.Now() + identity::RenewIn(facts, clock.Wall());
   return leaf;
 }
 

@@ -36,7 +36,7 @@ struct Leaf {
   std::string chain_pem;  // Leaf, then the intermediate.
   std::string key_pem;
   WallTime not_after;
-  WallTime renew_at;
+  MonoTime renew_at;
 };
 
 // A key of its own and a leaf of the cluster's intermediate for it.

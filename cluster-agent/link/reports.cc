@@ -14,6 +14,7 @@
 #include "libs/obs/log.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/stream_writer.h"
+#include "libs/rpc/time.h"
 
 namespace weir::agent {
 namespace {
@@ -70,11 +71,15 @@ struct Reports::Core {
   bool duplicate = false;      // The server refused this agent beside another one; said once.
   std::vector<v1::ServerMessage> inbox;
   MonoTime heard;
+  Duration clock_ahead{0};
   std::optional<std::string> server_hash;  // What the server has, while nothing was discovered yet.
 
   void Take(v1::ServerMessage message) {
     std::lock_guard lock(mutex);
     heard = options.clock->Now();
+    if (message.has_heartbeat() && message.heartbeat().has_time()) {
+      clock_ahead = options.clock->Wall() - rpc::FromTimestamp(message.heartbeat().time());
+    }
     if (message.has_state()) {  // Acknowledgements and heartbeats only prove life.
       inbox.push_back(std::move(message));
       wake.notify_all();
@@ -121,6 +126,8 @@ struct Reports::Core {
     v1::AgentMessage hello;
     hello.mutable_hello()->set_version(options.version);
     hello.mutable_hello()->set_instance(options.instance);
+    hello.mutable_hello()->set_leaf_lifetime_seconds(
+        std::chrono::duration_cast<std::chrono::seconds>(options.leaf_lifetime).count());
     session.writer.Write(std::move(hello));
     const bool answered = Converse(&session);
     session.context.TryCancel();
@@ -279,6 +286,11 @@ void Reports::Reconnect() {
   std::lock_guard lock(core_->mutex);
   core_->reconnect = true;
   core_->wake.notify_all();
+}
+
+Duration Reports::ClockAhead() const {
+  std::lock_guard lock(core_->mutex);
+  return core_->clock_ahead;
 }
 
 bool Reports::Connected() const {

@@ -21,6 +21,7 @@ struct ReportsOptions {
   std::function<rpc::ChannelOptions()> channel;  // Asked at every dial, so that a renewed certificate is used.
   std::string version;
   std::string instance;  // Of this start (Hello.instance).
+  Duration leaf_lifetime{0};
   // Everything that gateways applied (`full`), or the changes since the last call that returned true. False: nothing to
   // say.
   std::function<bool(bool full, v1::Applied* out)> applied;
@@ -51,6 +52,9 @@ class Reports {
   void AppliedChanged();       // There is something new to fetch by `applied`.
   void Reconnect();
   bool Connected() const;  // The server answered Hello on the present stream.
+  // How far this machine's clock was ahead of the server's at its last heartbeat (behind: below 0), give or take the
+  // way of a message.
+  Duration ClockAhead() const;
 
  private:
   struct Core;

@@ -41,7 +41,7 @@ constexpr int kMostStreamsPerConnection = 32;  // Calls of every kind; a gateway
 
 std::string BearerOf(const std::multimap<std::string, std::string>& metadata) {
   const auto found = metadata.find("authorization");
-  return found == metadata.end() ? "" : rpc::BearerToken(found->second);
+  return found == metadata.end() ? std::string() : std::string(rpc::BearerToken(found->second));
 }
 
 xds::ResourcePtr IdentitySecret(const Leaf& leaf) {
@@ -220,7 +220,7 @@ struct DataPlane::Core {
 
   bool LeavesDue() const {
     return std::any_of(envoy_leaves.begin(), envoy_leaves.end(),
-                       [this](const auto& one) { return one.second.leaf.renew_at <= options.clock->Wall(); });
+                       [this](const auto& one) { return one.second.leaf.renew_at <= options.clock->Now(); });
   }
 
   // Translates for every node with a stream and hands out what changed. The lock is free while it translates.
@@ -296,7 +296,7 @@ struct DataPlane::Core {
     const std::string id = SpiffeIdOf(member.trust_domain, workload);
     auto found = envoy_leaves.find(key);
     const bool ours = found != envoy_leaves.end() && found->second.spiffe_id == id;
-    if (!ours || found->second.leaf.renew_at <= options.clock->Wall()) {
+    if (!ours || found->second.leaf.renew_at <= options.clock->Now()) {
       auto leaf = NewLeaf(member, id, "", options.leaf_lifetime, *options.clock);
       if (!leaf.ok()) {
         obs::Log(obs::Level::kError, "no identity for a workload",

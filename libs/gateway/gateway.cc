@@ -342,6 +342,12 @@ class Gateway::State {
     return facts_.last_good_refused;
   }
 
+  std::vector<std::string> Problems() const {
+    std::vector<std::string> problems = Refused();
+    if (std::string overdue = keeper_.Overdue(); !overdue.empty()) problems.push_back(std::move(overdue));
+    return problems;
+  }
+
   Status OnLeaf(const Leaf& leaf) {
     WEIR_TRY(configurator_.SetLeaf(leaf, settings_.root_pem));
     std::lock_guard lock(mutex_);
@@ -561,7 +567,7 @@ class Gateway::State {
   IdentityKeeper keeper_;
   LoadReports load_reports_{
       settings_,
-      {[this] { return engine_.Shares(); }, [this] { return engine_.Health(); }, [this] { return Refused(); }}};
+      {[this] { return engine_.Shares(); }, [this] { return engine_.Health(); }, [this] { return Problems(); }}};
 };
 
 Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -65,15 +65,24 @@ std::optional<Leaf> IdentityKeeper::Current() const {
   return current_;
 }
 
+std::string IdentityKeeper::Overdue() const {
+  std::lock_guard lock(mutex_);
+  if (!current_) return "";
+  const Duration late = clock_.Now() - current_->renew_at;
+  const Duration left = current_->facts.not_after - clock_.Wall();
+  if (late <= Duration(0) || late < left) return "";
+  return fmt::format("the identity {} could not be renewed and {} out at {}", current_->facts.spiffe_id,
+                     left > Duration(0) ? "runs" : "ran", Rfc3339(current_->facts.not_after));
+}
+
 void IdentityKeeper::Run() {
   Duration pause = kFirstPause;
   std::unique_lock lock(mutex_);
   while (!stopped_) {
     if (current_) {
-      // Wall time may jump, so it is looked at again at least each minute.
-      const WallTime due = current_->renew_at;
-      if (clock_.Wall() < due) {
-        const auto wait = std::min<Duration>(due - clock_.Wall(), std::chrono::minutes(1));
+      const MonoTime due = current_->renew_at;
+      if (clock_.Now() < due) {
+        const auto wait = std::min<Duration>(due - clock_.Now(), std::chrono::minutes(1));
         wake_.wait_for(lock, wait, [this] { return stopped_; });
         continue;
       }
@@ -136,8 +145,8 @@ Result<Leaf> IdentityKeeper::Check(std::string key_pem, std::string chain_pem) c
   WEIR_TRY(identity::CheckKeyMatches(chain_pem, key_pem));
   WEIR_ASSIGN(auto facts, identity::VerifyChain(chain_pem, settings_.root_pem, clock_));
   if (facts.spiffe_id.empty()) return Unauthenticated("CERTIFICATE_NAMELESS", "the certificate has no SPIFFE id");
-  const WallTime soonest = clock_.Wall() + std::chrono::duration_cast<WallTime::duration>(kRenewalsApart);
-  const WallTime renew_at = std::max(identity::RenewAt(facts), soonest);
+  const Duration renew_in = std::max<Duration>(identity::RenewIn(facts, clock_.Wall()), kRenewalsApart);
+  const MonoTime renew_at = clock_.Now() + std::chrono::duration_cast<MonoTime::duration>(renew_in);
   return Leaf{std::move(key_pem), std::move(chain_pem), std::move(facts), renew_at};
 }
 

@@ -24,7 +24,7 @@ struct Leaf {
   std::string key_pem;
   std::string chain_pem;
   identity::CertificateFacts facts;
-  WallTime renew_at;  // About half of its life, a little different for each gateway.
+  MonoTime renew_at;  // About half of what was left of it, a little different for each gateway.
 };
 
 // Gets this workload's certificate from the agent and renews it at half of its life, for ever, with backoff. The last
@@ -46,6 +46,8 @@ class IdentityKeeper {
   void Stop();
 
   std::optional<Leaf> Current() const;
+  // "" unless renewal is overdue: half of what was left when it was due is over, and when it runs out.
+  std::string Overdue() const;
 
  private:
   void Run();

@@ -78,9 +78,8 @@ Result<CertPtr> NewCertificate(EVP_PKEY* key, const std::string& common_name, X5
 
   WallTime end = clock.Wall() + std::chrono::duration_cast<WallTime::duration>(lifetime);
   if (issuer != nullptr) end = std::min(end, FromAsn1(X509_get0_notAfter(issuer)));
-  // Clocks differ; but a certificate that lives for seconds must not look old when it is made (RenewAt).
-  const Duration backdate = std::min<Duration>(kBackdate, (end - clock.Wall()) / 10);
-  const WallTime begin = clock.Wall() - std::chrono::duration_cast<WallTime::duration>(backdate);
+  // Clocks differ, whatever the life of the certificate is.
+  const WallTime begin = clock.Wall() - std::chrono::duration_cast<WallTime::duration>(kBackdate);
   if (end <= clock.Wall()) return FailedPrecondition("ISSUER_EXPIRED", "the issuing certificate has expired");
   ASN1_TIME_set(X509_getm_notBefore(certificate.get()), Seconds(begin));
   ASN1_TIME_set(X509_getm_notAfter(certificate.get()), Seconds(end));
@@ -362,10 +361,11 @@ WallTime RenewAt(const CertificateFacts& facts, double random01) {
   return facts.not_before + std::chrono::duration_cast<WallTime::duration>(lifetime * (0.4 + 0.2 * random01));
 }
 
-WallTime RenewAt(const CertificateFacts& facts) {
+Duration RenewIn(const CertificateFacts& facts, WallTime now) {
   const std::string raw = RandomBytes(2);
   const auto number = static_cast<unsigned char>(raw[0]) * 256u + static_cast<unsigned char>(raw[1]);
-  return RenewAt(facts, number / 65536.0);
+  const Duration left = std::max<Duration>(facts.not_after - now, Duration(0));
+  return std::chrono::duration_cast<Duration>(left * (0.4 + 0.2 * (number / 65536.0)));
 }
 
 }  // namespace weir::identity

@@ -92,6 +92,7 @@ Result<std::string> CertificateSha256(std::string_view pem);
 // When to renew: half of the lifetime, moved by up to +-10 % of it by `random01` in [0,1), so that a fleet does not
 // knock all at once.
 WallTime RenewAt(const CertificateFacts& facts, double random01);
-WallTime RenewAt(const CertificateFacts& facts);  // Draws the number itself.
+// From `now`, when it was received: 40 to 60 % of what is left then, drawn anew with each call.
+Duration RenewIn(const CertificateFacts& facts, WallTime now);
 
 }  // namespace weir::identity

@@ -166,8 +166,30 @@ TEST(Certificates, RenewalComesAroundHalfTheLifetime) {
   CertificateFacts facts;
   facts.not_after = facts.not_before + std::chrono::hours(100);
   EXPECT_EQ(RenewAt(facts, 0.5) - facts.not_before, std::chrono::hours(50));
-  EXPECT_GE(RenewAt(facts) - facts.not_before, std::chrono::hours(40));
-  EXPECT_LE(RenewAt(facts) - facts.not_before, std::chrono::hours(60));
+  for (int i = 0; i < 100; ++i) {
+    const Duration pause = RenewIn(facts, facts.not_before + std::chrono::hours(50));
+    EXPECT_GE(pause, std::chrono::hours(20));
+    EXPECT_LE(pause, std::chrono::hours(30));
+  }
+  EXPECT_EQ(RenewIn(facts, facts.not_after + std::chrono::hours(1)), Duration(0));
+}
+
+TEST(Certificates, SignedByAClockThatIsAheadAreValidNowHoweverShortTheirLife) {
+  ManualClock right, ahead;
+  ahead.JumpWall(std::chrono::minutes(100));
+  for (const Duration life : {Duration(std::chrono::hours(3)), Duration(std::chrono::hours(24))}) {
+    const auto root = NewRoot("acme", ahead, std::chrono::hours(1000));
+    ASSERT_TRUE(root.ok());
+    const auto facts = ReadCertificate(root->certificate_pem);
+    EXPECT_LE(facts->not_before, right.Wall());
+    LeafRequest request;
+    request.csr_pem = MakeCsr(NewKey().value()).value();
+    request.spiffe_id = WorkloadSpiffeId("edge.acme.test", "shop", "web");
+    request.lifetime = life;
+    const auto leaf = SignLeaf(*root, request, ahead);
+    ASSERT_TRUE(leaf.ok()) << leaf.error().ToString();
+    EXPECT_LE(ReadCertificate(*leaf)->not_before, right.Wall());
+  }
 }
 
 }  // namespace

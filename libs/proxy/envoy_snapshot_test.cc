@@ -123,31 +123,6 @@ TEST(EnvoySnapshot, ReadsATier1) {
   EXPECT_TRUE(built.trust_pem.starts_with("-----BEGIN"));
 }
 
-TEST(EnvoySnapshot, OneBadEndpointTakesNoGoodOneAlong) {
-  const auto endpoint = [](const std::string& address, const std::string& port) {
-    return "lb_endpoints { endpoint { address { socket_address { address: '" + address + "' port_value: " + port +
-           " } } } } ";
-  };
-  const std::string good = endpoint("127.0.2.10", "15443") + endpoint("127.0.2.11", "15443");
-  const std::pair<const char*, const char*> bad[] = {
-      {"not-an-ip", "15443"},        {"", "15443"},           {"127.0.2.12\\n", "15443"}, {"/tmp/x", "15443"},
-      {"127.0.2.12\\000x", "15443"}, {"127.0.2.12", "70000"}, {"127.0.2.12", "0"}};
-  for (const auto& [address, port] : bad) {
-    auto resources = Edge();
-    resources[1] = Text<FromEndpoints>(
-        "set",
-        "cluster_name: 'set' endpoints { locality { sub_zone: 'cluster1' } metadata { filter_metadata { "
-        "key: 'dev.weir' value { fields { key: 'drained' value { bool_value: true } } } } } " +
-            endpoint(address, port) + good + "}");
-    const BuiltSnapshot built = Good(resources);
-    const auto cluster = built.snapshot->clusters.find("set");
-    ASSERT_NE(cluster, built.snapshot->clusters.end()) << address << ":" << port;
-    ASSERT_EQ(cluster->second->localities.size(), 1u);
-    EXPECT_EQ(cluster->second->localities[0].endpoints.size(), 2u) << address << ":" << port;
-    EXPECT_TRUE(cluster->second->localities[0].drained) << "a drain needs nothing from the cluster that is drained";
-  }
-}
-
 std::string MeshListener(const std::string& sans,
                          const std::string& require = "require_client_certificate { value: true }") {
   return R"(name: "15443" address { socket_address { address: "127.0.2.21" port_value: 15443 } }

@@ -7,5 +7,6 @@
 namespace weir::rpc {
 
 google::protobuf::Timestamp ToTimestamp(WallTime time);  // To the nanosecond.
+WallTime FromTimestamp(const google::protobuf::Timestamp& time);
 
 }  // namespace weir::rpc

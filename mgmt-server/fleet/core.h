@@ -47,7 +47,8 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
     AgentStreamPtr stream;
     WallTime last_seen{};
     std::string version;
-    std::string uid;  // Of the cluster when its agent said Hello.
+    std::string uid;            // Of the cluster when its agent said Hello.
+    Duration leaf_lifetime{0};  // Of the leaves that the agent signs; 0 = it does not say.
     std::vector<v2::ClusterProblem> problems;
     RefusedFacts refused;
     // Held while facts of this cluster are on their way into the store: one delta after the other.

@@ -14,6 +14,7 @@
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
+#include "libs/rpc/time.h"
 #include "mgmt-server/ca/ca.h"
 #include "mgmt-server/ca/join_tokens.h"
 #include "mgmt-server/fleet/core.h"
@@ -27,6 +28,7 @@ constexpr size_t kMostProblems = 32;
 constexpr size_t kMostVersion = 64;    // Of an agent, and of its instance.
 constexpr size_t kFactsOfWrite = 500;  // A write of somebody else waits for no more than these.
 constexpr size_t kMostProblemText = 1024;
+constexpr std::chrono::seconds kLongestLeaf = std::chrono::hours(90 * 24);
 
 std::string LastSegment(std::string_view fqn) { return std::string(fqn.substr(fqn.rfind('/') + 1)); }
 
@@ -225,6 +227,8 @@ Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
     before = std::exchange(entry.stream, stream);
     entry.last_seen = options.clock->Wall();
     entry.version = CleanText(stream->in.hello().version(), kMostVersion);
+    entry.leaf_lifetime =
+        std::chrono::seconds(std::clamp<int64_t>(stream->in.hello().leaf_lifetime_seconds(), 0, kLongestLeaf.count()));
     entry.problems.clear();  // It says anew what there is.
     facts_order = entry.facts_order;
     applied.SetConnected(stream->cluster(), true, entry.last_seen);
@@ -419,6 +423,7 @@ void Fleet::Core::Beat() {
     lock.unlock();
     agent::v1::ServerMessage beat;
     beat.mutable_heartbeat()->set_sequence(turn / kLooksPerBeat);
+    *beat.mutable_heartbeat()->mutable_time() = rpc::ToTimestamp(options.clock->Wall());
     for (const auto& stream : alive) stream->Send(beat);
     for (const auto& stream : silent) {
       Left(*stream);

@@ -38,6 +38,7 @@ v2::ResourceStatus Fleet::Core::JudgeCluster(const store::StoredResource& resour
       line.connected = found->second.stream != nullptr;
       line.last_seen = std::max(line.last_seen, found->second.last_seen);
       line.problems = ProblemsOf(found->second);
+      line.leaf_lifetime = found->second.leaf_lifetime;
       const auto& duplicate = found->second.duplicate;
       if (duplicate && options.clock->Now() - duplicate->time < kDuplicateShown) {
         line.duplicate = {duplicate->peer, duplicate->wall};
@@ -46,6 +47,7 @@ v2::ResourceStatus Fleet::Core::JudgeCluster(const store::StoredResource& resour
   }
   line.ever_connected = line.last_seen > WallTime{};
   line.conflict = held.Reason(resource.fqn);
+  line.now = options.clock->Wall();
   status::JudgeCluster(line, status);
   return status;
 }

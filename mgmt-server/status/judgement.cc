@@ -15,6 +15,16 @@ void Set(State::State state, std::string reason, std::string message, State& sta
   status.set_message(std::move(message));
 }
 
+// Without its agent a cluster's gateways cannot renew their certificates. Said from half of the time on that the first
+// of them has left: whoever was about to renew at 60 % of its life.
+std::string IdentitiesOf(const ClusterLine& line) {
+  if (line.leaf_lifetime <= Duration(0)) return "";
+  const auto left = std::chrono::duration_cast<WallTime::duration>(line.leaf_lifetime * 2 / 5);
+  if (line.now < line.last_seen + left / 2) return "";
+  return fmt::format("; the certificates of its gateways {} out from {} on",
+                     line.now < line.last_seen + left ? "run" : "ran", Rfc3339(line.last_seen + left));
+}
+
 }  // namespace
 
 State NotPushed(State status) {
@@ -63,7 +73,8 @@ void JudgeCluster(const ClusterLine& line, State& status) {
   } else if (!line.connected) {
     Set(State::PARTIAL, "DISCONNECTED",
         fmt::format("its agent is not connected; last heard of at {}; its gateways go on with what they know",
-                    Rfc3339(line.last_seen)),
+                    Rfc3339(line.last_seen)) +
+            IdentitiesOf(line),
         status);
   } else if (!line.problems.empty()) {
     const v2::ClusterProblem& first = line.problems.front();

@@ -32,6 +32,8 @@ struct ClusterLine {
   bool ever_connected = false;
   bool connected = false;
   WallTime last_seen{};  // Of its agent.
+  WallTime now{};
+  Duration leaf_lifetime{0};  // Of its gateways' certificates, renewed at 40 to 60 % of it; 0 = not known.
   bool draining = false;
   struct Duplicate {
     std::string peer;  // Whence the refused one came last.

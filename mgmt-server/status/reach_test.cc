@@ -14,6 +14,7 @@ using compile::From;
 using compile::kGroup;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 const std::string kTier1 = kGroup + "/tier1gateways/a";
 const std::string kTier2 = kGroup + "/gateways/b";
@@ -152,6 +153,13 @@ TEST(Judgement, TellsOfAClusterWhatItsAgentDoes) {
   line.last_seen = WallTime(std::chrono::seconds(1'700'000'000));
   EXPECT_EQ(judge(line).reason(), "DISCONNECTED");
   EXPECT_THAT(judge(line).message(), HasSubstr("2023-11-14T22:13:20"));
+  line.leaf_lifetime = std::chrono::hours(10);
+  line.now = line.last_seen + std::chrono::minutes(119);
+  EXPECT_THAT(judge(line).message(), Not(HasSubstr("certificates")));
+  line.now = line.last_seen + std::chrono::minutes(121);
+  EXPECT_THAT(judge(line).message(), HasSubstr("certificates of its gateways run out from 2023-11-15T02:13:20"));
+  line.now = line.last_seen + std::chrono::minutes(241);
+  EXPECT_THAT(judge(line).message(), HasSubstr("ran out"));
   line.draining = true;
   EXPECT_EQ(judge(line).reason(), "DISCONNECTED");
   EXPECT_THAT(judge(line).message(), HasSubstr("it is draining"));
