@@ -154,6 +154,7 @@ struct Reports::Core {
     uint64_t sequence = 0;
     uint64_t beats = 0;
     bool answered = false;
+    bool taken_over = false;  // The other one has gone.
     MonoTime next_beat = options.clock->Now() + options.heartbeat;
     MonoTime next_traffic = options.clock->Now();
     bool traffic_told = false;
@@ -180,6 +181,7 @@ struct Reports::Core {
       for (const v1::ServerMessage& message : messages) {
         if (!answered) {
           answered = connected = true;
+          taken_over = std::exchange(duplicate, false);
           applied_changed = true;
           obs::Log(obs::Level::kInfo, "report stream to the server stands");
           AddApplied(true, &out);
@@ -211,6 +213,7 @@ struct Reports::Core {
         }
       }
       lock.unlock();
+      if (std::exchange(taken_over, false)) options.on_duplicate();
       bool written = true;
       for (v1::AgentMessage& message : out) written = written && session->writer.Write(std::move(message));
       lock.lock();

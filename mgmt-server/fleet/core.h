@@ -106,7 +106,7 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   void Beat();
 
   void ForgetDeleted();
-  Result<xds::AdsGrant> AdmitIntentStream(const xds::AdsPeer& peer);
+  std::string KeyOfIntentStream(const std::string& cluster, const xds::Node& node);
   void TakeStreamEvent(const xds::AdsStreamEvent& event);
   void TakeAck(const std::string& cluster, const xds::AckEvent& event);
 

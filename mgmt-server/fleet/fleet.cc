@@ -28,6 +28,7 @@ constexpr size_t kMostProblems = 32;
 constexpr size_t kMostVersion = 64;    // Of an agent, and of its instance.
 constexpr size_t kFactsOfWrite = 500;  // A write of somebody else waits for no more than these.
 constexpr size_t kMostProblemText = 1024;
+constexpr std::string_view kDuplicateKey = "duplicate:";
 constexpr std::chrono::seconds kLongestLeaf = std::chrono::hours(90 * 24);
 
 std::string LastSegment(std::string_view fqn) { return std::string(fqn.substr(fqn.rfind('/') + 1)); }
@@ -509,20 +510,20 @@ void Fleet::Stop() {
 grpc::Service* Fleet::join_service() { return core_->join.get(); }
 grpc::Service* Fleet::reports_service() { return core_->reports.get(); }
 
-Result<xds::AdsGrant> Fleet::Core::AdmitIntentStream(const xds::AdsPeer& peer) {
-  WEIR_ASSIGN(std::string cluster, ClusterOfPeer(peer.uris.empty() ? "" : peer.uris.front()));
+std::string Fleet::Core::KeyOfIntentStream(const std::string& cluster, const xds::Node& node) {
   {
     std::lock_guard lock(mutex);
     const auto found = live.find(cluster);
-    if (found != live.end() && found->second.stream != nullptr && found->second.stream->instance != peer.node.id) {
-      return Aborted("DUPLICATE_AGENT", "another agent with this identity is connected from {}",
-                     found->second.stream->peer());
+    // No snapshot stands under this key: another one of the same identity is told nothing, and its word counts nothing.
+    if (found != live.end() && found->second.stream != nullptr && found->second.stream->instance != node.id) {
+      return std::string(kDuplicateKey) + cluster;
     }
   }
-  return xds::AdsGrant{held.KeyFor(cluster, peer.node)};
+  return held.KeyFor(cluster, node);
 }
 
 void Fleet::Core::TakeAck(const std::string& cluster, const xds::AckEvent& event) {
+  if (cluster.starts_with(kDuplicateKey)) return;
   if (HeldAgents::IsHeldKey(cluster)) return held.NoteServed(cluster, event);
   if (!event.accepted) {
     obs::Log(obs::Level::kWarn, "agent refuses intent",
@@ -542,7 +543,13 @@ void Fleet::Core::TakeStreamEvent(const xds::AdsStreamEvent& event) {
 std::unique_ptr<xds::AdsService> Fleet::NewIntentService() const {
   xds::AdsServiceOptions options;
   options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
-  options.authenticate = [core = core_](const xds::AdsPeer& peer) { return core->AdmitIntentStream(peer); };
+  options.authenticate = [core = core_](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
+    WEIR_ASSIGN(std::string cluster, core->ClusterOfPeer(peer.uris.empty() ? "" : peer.uris.front()));
+    return xds::AdsGrant{std::move(cluster)};
+  };
+  options.key = [core = core_](const std::string& cluster, const xds::Node& node) {
+    return core->KeyOfIntentStream(cluster, node);
+  };
   options.on_ack = [core = core_](const std::string& cluster, uint64_t, const xds::AckEvent& event) {
     core->TakeAck(cluster, event);
   };
