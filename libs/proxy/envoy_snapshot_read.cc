@@ -230,7 +230,7 @@ Status CheckPorts(const route::VirtualHost& from, const std::string& path) {
   for (int i = 0; i < from.domains_size(); ++i) {
     const std::string& domain = from.domains(i);
     const std::string_view bare = traffic::WithoutPort(domain);
-    if (bare.size() == domain.size() || domain.ends_with(":*")) continue;
+    if (bare.size() == domain.size() || domain.ends_with('.') || domain.ends_with(":*")) continue;
     if (std::find(from.domains().begin(), from.domains().end(), bare) != from.domains().end()) continue;
     return Refuse("{}domains[{}] '{}': a port is not looked at; '{}' must stand there too", path, i, domain, bare);
   }
