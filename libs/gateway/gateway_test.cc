@@ -62,6 +62,11 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
   ~FakeAgent() override { Stop(); }
 
   void Start() {
+    {
+      std::lock_guard lock(mutex_);
+      accepted_.clear();
+      rejected_.clear();
+    }
     identity::LeafRequest request;
     const std::string key = identity::NewKey().value();
     request.csr_pem = identity::MakeCsr(key).value();
