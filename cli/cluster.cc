@@ -68,6 +68,19 @@ Result<int> SetAdminState(const Flags& flags, const std::string& verb, v2::Admin
 Result<int> Drain(const Flags& flags) { return SetAdminState(flags, "drain", v2::DRAINING); }
 Result<int> Activate(const Flags& flags) { return SetAdminState(flags, "activate", v2::ACTIVE); }
 
+Result<int> Revoke(const Flags& flags) {
+  if (flags.words.size() != 1) return Usage("cluster revoke wants one NAME");
+  WEIR_ASSIGN(const Session session, LoadSession(flags));
+  v2::RevokeClusterRequest request;
+  WEIR_ASSIGN(*request.mutable_fqn(), FqnArgument(session, flags.words[0], resource::Kind::kCluster));
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  v2::Cluster after;
+  WEIR_TRY(client.Call("Clusters/RevokeCluster", request, after));
+  std::cout << request.fqn() << ": every membership below generation " << after.state().generation()
+            << " has ended; an agent joins again with a token of `weir cluster token`\n";
+  return kExitOk;
+}
+
 }  // namespace
 
 Command ClusterTokenCommand() {
@@ -76,7 +89,8 @@ Command ClusterTokenCommand() {
           R"(Usage: weir cluster token NAME [--ttl SECONDS]
 
 Prints a token that weir-agent needs to join as this cluster: used once, valid for 900 seconds or --ttl (1 to 86400).
-The cluster must exist.
+The cluster must exist. Whoever joins with it becomes the agent of this cluster; the agent before is it no longer.
+Needs the right cluster.join (rbac/admin).
 
   weir cluster token cluster1 > join-token
 )",
@@ -111,6 +125,24 @@ Undoes `weir cluster drain`: the cluster gets its share of new requests as soon 
 )",
           {{}, {"wait"}, {}},
           Activate};
+}
+Command ClusterRevokeCommand() {
+  return {"cluster revoke",
+          "end the membership of a cluster's agent",
+          R"(Usage: weir cluster revoke NAME
+
+For a key that may be in other hands. At once: the streams of the cluster's agent end, its certificate is not renewed,
+and gateways of other clusters refuse whatever was signed by it and close such connections. Unused join tokens of the
+cluster end too. Its own gateways go on serving what they know, without traffic from other clusters. Needs the right
+cluster.join (rbac/admin); stands in the audit.
+
+Back: stop the old agent, remove its stateDir, and let it join again:
+
+  weir cluster revoke cluster1
+  weir cluster token cluster1 > join-token
+)",
+          {{}, {}, {}},
+          Revoke};
 }
 
 }  // namespace weir::cli

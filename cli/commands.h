@@ -31,6 +31,7 @@ Command ExplainFailoverCommand();
 Command ClusterTokenCommand();
 Command ClusterDrainCommand();
 Command ClusterActivateCommand();
+Command ClusterRevokeCommand();
 Command UserPasswordCommand();
 Command ServerAdoptStateCommand();
 

@@ -100,8 +100,8 @@ const std::vector<Command>& Commands() {
       LoginCommand(),           ApplyCommand(),           GetCommand(),
       GetTrafficCommand(),      StatusCommand(),          ExplainHealthCommand(),
       ExplainFailoverCommand(), DeleteCommand(),          ClusterTokenCommand(),
-      ClusterDrainCommand(),    ClusterActivateCommand(), UserPasswordCommand(),
-      ServerAdoptStateCommand()};
+      ClusterDrainCommand(),    ClusterActivateCommand(), ClusterRevokeCommand(),
+      UserPasswordCommand(),    ServerAdoptStateCommand()};
   return kCommands;
 }
 

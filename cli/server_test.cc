@@ -40,6 +40,7 @@ metadata: {name: g, organization: acme, tenant: t, workspace: w}
 apiVersion: api.weir.dev/v2
 kind: Cluster
 metadata: {name: edge, organization: acme}
+spec: {tier1Cluster: true}
 ---
 apiVersion: api.weir.dev/v2
 kind: Cluster
@@ -141,6 +142,75 @@ class CommandLine : public ::testing::Test {
   std::unique_ptr<server::Server> server_;
   std::unique_ptr<fleet::SmallAgent> agent_;
 };
+
+// An agent with both its streams open. What happens to it is the server's doing.
+TEST_F(CommandLine, ARevokedAgentIsOutAtOnce) {
+  ASSERT_NO_FATAL_FAILURE(StartAgent());
+  agent_->Acknowledge();
+  ASSERT_TRUE(agent_->Renew().ok());
+  ASSERT_EQ(Run({"cluster", "token", "edge"}), kExitOk);
+  const std::string unused = output_.substr(0, output_.find('\n'));
+  ASSERT_EQ(Run({"cluster", "revoke", "edge"}), kExitOk) << error_;
+  EXPECT_THAT(output_, HasSubstr("below generation 2"));
+  EXPECT_EQ(agent_->AwaitEnd().reason, "MEMBERSHIP_ENDED");
+  EXPECT_TRUE(Eventually([&] { return agent_->AdsEnd().find("has ended") != std::string::npos; })) << agent_->AdsEnd();
+  const Status renewed = agent_->Renew();
+  ASSERT_FALSE(renewed.ok());
+  EXPECT_EQ(renewed.error().reason, "MEMBERSHIP_ENDED");
+  const auto with_unused =
+      fleet::SmallAgent::Join(Address(server_->info().agent_port), server_->info().anchor_pem, unused);
+  ASSERT_FALSE(with_unused.ok());
+  EXPECT_EQ(with_unused.error().reason, "JOIN_TOKEN_UNKNOWN");
+
+  ASSERT_NO_FATAL_FAILURE(StartAgent());  // And back with a new token.
+  EXPECT_TRUE(agent_->Renew().ok());
+  ASSERT_EQ(Run({"get", "cluster", "edge", "-o", "json"}), kExitOk) << error_;
+  EXPECT_THAT(output_, HasSubstr("\"generation\": \"3\""));
+  EXPECT_NE(Run({"cluster", "revoke"}), kExitOk);
+  EXPECT_NE(Run({"cluster", "revoke", "nothing"}), kExitOk);
+}
+
+TEST_F(CommandLine, AnAgentIsOutAtOnceWhenAnotherJoinsAsItsCluster) {
+  ASSERT_NO_FATAL_FAILURE(StartAgent());
+  const std::unique_ptr<fleet::SmallAgent> old = std::move(agent_);
+  old->Acknowledge();
+  ASSERT_NO_FATAL_FAILURE(StartAgent());
+  EXPECT_EQ(old->AwaitEnd().reason, "MEMBERSHIP_ENDED");
+  EXPECT_TRUE(Eventually([&] { return old->AdsEnd().find("has ended") != std::string::npos; })) << old->AdsEnd();
+  EXPECT_EQ(old->Renew().error().reason, "MEMBERSHIP_ENDED");
+  EXPECT_TRUE(agent_->Renew().ok());
+}
+
+TEST_F(CommandLine, AnAgentIsNobodyWhenItsClusterIsDeletedAndCreatedAgain) {
+  ASSERT_NO_FATAL_FAILURE(StartAgent());
+  agent_->Acknowledge();
+  ASSERT_EQ(Run({"delete", "cluster", "edge"}), kExitOk) << error_;
+  EXPECT_EQ(agent_->AwaitEnd().reason, "CLUSTER_UNKNOWN");
+  const std::string document = folder_ + "/edge.yaml";
+  ASSERT_TRUE(WriteFileAtomic(document,
+                              "apiVersion: api.weir.dev/v2\nkind: Cluster\n"
+                              "metadata: {name: edge, organization: acme}\n")
+                  .ok());
+  ASSERT_EQ(Run({"apply", "-f", document}), kExitOk) << error_;
+  EXPECT_EQ(agent_->Renew().error().reason, "CLUSTER_UNKNOWN");
+  EXPECT_TRUE(Eventually([&] { return agent_->AdsEnd().find("does not exist") != std::string::npos; }))
+      << agent_->AdsEnd();
+}
+
+TEST_F(CommandLine, SaysThatATier1ClusterIsNotAdmitted) {
+  const std::string document = folder_ + "/edge.yaml";
+  ASSERT_TRUE(WriteFileAtomic(document,
+                              "apiVersion: api.weir.dev/v2\nkind: Cluster\n"
+                              "metadata: {name: edge, organization: acme}\nspec: {tier1Cluster: false}\n")
+                  .ok());
+  ASSERT_EQ(Run({"apply", "-f", document}), kExitOk) << error_;
+  ASSERT_NO_FATAL_FAILURE(StartAgent());
+  agent_->Acknowledge();
+  EXPECT_TRUE(Eventually([&] {
+    Run({"status", "tier1gateway", "shop"});
+    return output_.find("TIER1_NOT_ADMITTED") != std::string::npos;
+  })) << output_;
+}
 
 TEST_F(CommandLine, DrainsAndActivatesAClusterAndWaitsForItsGateways) {
   EXPECT_EQ(Run({"cluster", "drain", "c1"}), kExitOk) << error_;

@@ -60,6 +60,11 @@ Result<StoredMembership> Belong(const bootstrap::v1::Agent& bootstrap, const std
       obs::Log(obs::Level::kError, "a generation of the membership is refused; the older one is used",
                {{"reason", reason}});
     }
+    if (!bootstrap.join_token_file().empty()) {
+      obs::Log(obs::Level::kInfo, "a member already; the join token is not used",
+               {{"cluster", stored->membership.cluster},
+                {"to_join_anew", "stop, remove " + MembershipPath(bootstrap) + ".1 and .2, start with a new token"}});
+    }
     return stored;
   }
   if (stored.error().code != Code::kNotFound) {

@@ -192,7 +192,8 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
 
  private:
   grpc::Status Sign(const std::string& cluster, const std::string& csr, v1::JoinResponse* response) {
-    const auto signed_ca = identity::SignIntermediate(root_, {csr, cluster + ".test", intermediate_lifetime});
+    const auto signed_ca =
+        identity::SignIntermediate(root_, {csr, cluster + ".test", {"uid-" + cluster, 1}, intermediate_lifetime});
     if (!signed_ca.ok()) return rpc::ToGrpc(signed_ca.error());
     response->set_cluster(cluster);
     response->set_organization("o");
@@ -551,7 +552,7 @@ TEST(Membership, AStolenIntermediateSpeaksForNoOtherCluster) {
   const identity::Authority root = *identity::NewRoot("root");
   const std::string key = *identity::NewKey();
   const std::string intermediate =
-      *identity::SignIntermediate(root, {*identity::MakeCsr(key), "a.test", std::chrono::hours(1)});
+      *identity::SignIntermediate(root, {*identity::MakeCsr(key), "a.test", {"uid-a", 1}, std::chrono::hours(1)});
   const std::string anchor = identity::NewServerAnchor()->certificate_pem;
   Membership stolen{"a", "o", "a.test", {intermediate, key}, anchor, root.certificate_pem};
   EXPECT_TRUE(CheckMembership(stolen, Clock::Real()).ok());

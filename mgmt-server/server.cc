@@ -263,6 +263,11 @@ Status Server::State::OpenStore() {
   }
   WEIR_TRY(KeepHistory());
   WEIR_TRY(EnsureOrganization(*store, bootstrap));
+  for (const auto& [one, other] : services::CrossChecks::OverlappingDomains(*store->Read())) {
+    obs::Log(obs::Level::kError,
+             "the domains of two organizations overlap; delete one and create it with another domain",
+             {{"organization", one}, {"other", other}});
+  }
   authn::Options authn_options;
   authn_options.clock = clock;
   authn = std::make_unique<authn::Authn>(*store, authn_options);
@@ -321,7 +326,7 @@ void Server::State::MakeServices() {
   push::PusherOptions push_options;
   push_options.roots_pem = ca->mesh_root_pem();
   pusher = std::make_unique<push::Pusher>(*store, *ads, push_options);
-  fleet->Attach(*pusher);
+  fleet->Attach(*pusher, *ads);
 
   backends.store = store.get();
   backends.authn = authn.get();

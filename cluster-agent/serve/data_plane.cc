@@ -324,7 +324,7 @@ Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Me
   ads.clock = core->options.clock;
   Core* raw = core.get();
   ads.authenticate = [raw](const xds::AdsPeer& peer) { return raw->Authenticate(peer); };
-  ads.key = [](const std::string& workload, const xds::Node& node) {
+  ads.key = [](const std::string& workload, const xds::Node& node) -> Result<std::string> {
     return workload + std::string(node.Has(xds::kFeatureVhds) ? kOurs : kStock);
   };
   ads.on_stream = [raw](const xds::AdsStreamEvent& event) { raw->OnStream(event); };

@@ -35,14 +35,17 @@ class DataPlaneTest : public testing::Test {
     EXPECT_NE(mkdtemp(folder), nullptr);
     folder_ = folder;
     const auto root = identity::NewRoot("acme").value();
+    membership_.anchor_pem = identity::NewServerAnchor().value().certificate_pem;
     membership_.cluster = "c1";
     membership_.organization = "acme";
     membership_.trust_domain = kDomain;
     membership_.root_pem = root.certificate_pem;
     membership_.intermediate.key_pem = identity::NewKey().value();
     membership_.intermediate.certificate_pem =
-        identity::SignIntermediate(root, identity::MakeCsr(membership_.intermediate.key_pem).value(), kDomain,
-                                   std::chrono::hours(24 * 30), clock_)
+        identity::SignIntermediate(root, {identity::MakeCsr(membership_.intermediate.key_pem).value(),
+                                          kDomain,
+                                          {"uid", 1},
+                                          std::chrono::hours(24 * 30)})
             .value();
     DataPlaneOptions options;
     options.listen = "127.0.0.1:0";
@@ -71,8 +74,7 @@ class DataPlaneTest : public testing::Test {
   std::shared_ptr<grpc::Channel> Channel(const std::string& token) {
     rpc::ChannelOptions options;
     options.target = plane_->address();
-    options.root_pem = membership_.root_pem;
-    options.server_name = identity::AgentDnsName(kDomain);
+    options.peer = identity::AgentPeer(membership_.root_pem, kDomain);
     options.bearer_token = token;
     return rpc::MakeChannel(options).value();
   }

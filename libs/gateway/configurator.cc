@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <tuple>
+#include <utility>
 
 #include "libs/base/walk.h"
 
@@ -85,7 +87,7 @@ void Configurator::Apply(xds::SnapshotPtr view, Done done) {
     else
       outcome.status = std::move(adapted).error();
   }
-  if (const Status trust = ServeIdentity(built.trust_pem); !trust.ok()) {
+  if (const Status trust = ServeIdentity(built); !trust.ok()) {
     outcome.refused.push_back({std::string(xds::kSecret), "trust", trust.error(), true});
   }
   if (outcome.status.ok()) {
@@ -154,19 +156,31 @@ Status Configurator::SetLeaf(const Leaf& leaf, const std::string& fallback_roots
   const auto old = leaf_;
   leaf_ = leaf;
   fallback_roots_ = fallback_roots;
-  const Status status =
-      engine_.SetIdentity({leaf.chain_pem, leaf.key_pem, trust_pem_.empty() ? fallback_roots_ : trust_pem_});
+  const Status status = engine_.SetIdentity(IdentityWith(leaf));
   if (!status.ok()) leaf_ = old;
   return status;
 }
 
-Status Configurator::ServeIdentity(const std::string& trust_pem) {
-  if (trust_pem == trust_pem_) return {};
-  if (leaf_) {
-    WEIR_TRY(engine_.SetIdentity({leaf_->chain_pem, leaf_->key_pem, trust_pem.empty() ? fallback_roots_ : trust_pem}));
-  }
-  trust_pem_ = trust_pem;
-  return {};
+proxy::Identity Configurator::IdentityWith(const Leaf& leaf) const {
+  return {leaf.chain_pem, leaf.key_pem, trust_pem_.empty() ? fallback_roots_ : trust_pem_, generations_};
+}
+
+Status Configurator::ServeIdentity(const proxy::BuiltSnapshot& built) {
+  const bool same_generations =
+      generations_ == built.generations ||
+      (generations_ != nullptr && built.generations != nullptr && *generations_ == *built.generations);
+  if (built.trust_pem == trust_pem_ && same_generations) return {};
+  const auto before =
+      std::pair(std::exchange(trust_pem_, built.trust_pem), std::exchange(generations_, built.generations));
+  if (!leaf_) return {};
+  Status status = engine_.SetIdentity(IdentityWith(*leaf_));
+  if (!status.ok()) std::tie(trust_pem_, generations_) = before;
+  return status;
+}
+
+bool Configurator::LeafEnded() const {
+  std::lock_guard lock(mutex_);
+  return leaf_ && generations_ != nullptr && !generations_->Admits(leaf_->facts.cluster);
 }
 
 std::vector<std::string> Configurator::Waiting() const {

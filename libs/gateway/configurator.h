@@ -49,13 +49,17 @@ class Configurator {
   // New handshakes use it from now on. Waits for nothing.
   Status SetLeaf(const Leaf& leaf, const std::string& fallback_roots);
 
+  // The membership that our own leaf comes from has ended: its cluster has joined anew, a new leaf is needed.
+  bool LeafEnded() const;
+
   // What an operator asks: listeners that wait for routes, whether trust has arrived.
   std::vector<std::string> Waiting() const;
   bool Serving() const;  // One snapshot at least was served by every worker.
 
  private:
-  proxy::BuiltSnapshot Build(const xds::Snapshot& view);  // Under mutex_.
-  Status ServeIdentity(const std::string& trust_pem);     // Under mutex_.
+  proxy::BuiltSnapshot Build(const xds::Snapshot& view);    // Under mutex_.
+  Status ServeIdentity(const proxy::BuiltSnapshot& built);  // Under mutex_.
+  proxy::Identity IdentityWith(const Leaf& leaf) const;     // Under mutex_.
   void Finish(Outcome outcome, const xds::SnapshotPtr& before, const Done& done);
 
   const Role role_;
@@ -65,6 +69,7 @@ class Configurator {
   xds::SnapshotPtr built_;  // What the builder holds.
   uint64_t version_ = 0;
   std::string trust_pem_;
+  std::shared_ptr<const identity::ValidGenerations> generations_;
   std::string fallback_roots_;
   std::optional<Leaf> leaf_;
   std::vector<std::string> waiting_;

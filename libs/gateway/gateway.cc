@@ -413,6 +413,7 @@ class Gateway::State {
     obs::Log(reason.empty() ? Level::kDebug : Level::kError,
              reason.empty() ? "configuration served" : "configuration refused",
              {{"type", update.type_url}, {"reason", reason}});
+    if (configurator_.LeafEnded()) keeper_.RenewNow();
     std::lock_guard lock(mutex_);
     ++(reason.empty() ? facts_.updates_served : facts_.updates_refused);
     if (!reason.empty()) facts_.last_refusal = reason;

@@ -1,6 +1,7 @@
 #include "libs/gateway/gateway.h"
 
 #include <arpa/inet.h>
+#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/text_format.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -18,6 +19,7 @@
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 #include "libs/identity/certificates.h"
@@ -53,12 +55,7 @@ std::string Bytes(const std::string& text) {
 // An agent as far as a gateway sees it.
 class FakeAgent : public agent::v1::WorkloadIdentity::Service {
  public:
-  FakeAgent() {
-    cluster_.key_pem = identity::NewKey().value();
-    cluster_.certificate_pem =
-        identity::SignIntermediate(root, {identity::MakeCsr(cluster_.key_pem).value(), kDomain, std::chrono::hours(24)})
-            .value();
-  }
+  FakeAgent() { Join(1); }
   ~FakeAgent() override { Stop(); }
 
   void Start() {
@@ -103,6 +100,18 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
     builder.RegisterService(ads_->service());
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
+  }
+
+  // Signs with another intermediate from now on.
+  void Join(uint64_t generation) {
+    identity::Authority cluster;
+    cluster.key_pem = identity::NewKey().value();
+    cluster.certificate_pem =
+        identity::SignIntermediate(
+            root, {identity::MakeCsr(cluster.key_pem).value(), kDomain, {"uid", generation}, std::chrono::hours(24)})
+            .value();
+    std::lock_guard lock(mutex_);
+    cluster_ = std::move(cluster);
   }
 
   void Stop() {
@@ -152,6 +161,17 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
              direct_response {{ status: 200 body {{ inline_string: "{}" }} }} }})",
               name, host, body)));
     }
+    if (lowest_generation > 0) {
+      envoy::extensions::transport_sockets::tls::v3::Secret secret;
+      secret.set_name("trust");
+      secret.mutable_validation_context()->mutable_trusted_ca()->set_inline_string(root.certificate_pem);
+      google::protobuf::Struct lowest;
+      (*lowest.mutable_fields())["uid"].set_number_value(lowest_generation);
+      auto* validator = secret.mutable_validation_context()->mutable_custom_validator_config();
+      validator->set_name("dev.weir.generations");
+      validator->mutable_typed_config()->PackFrom(lowest);
+      set(xds::kSecret, "trust", secret.SerializeAsString());
+    }
     for (const std::string_view type : left_out) snapshot->types.erase(std::string(type));
     snapshot_ = snapshot;
     if (ads_) ads_->SetSnapshot(kNode, snapshot);
@@ -180,6 +200,7 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
     leaf.csr_pem = request->csr_pem();
     leaf.spiffe_id = identity::WorkloadSpiffeId(kDomain, "ingress", "t1");
     leaf.lifetime = std::chrono::hours(1);
+    std::lock_guard lock(mutex_);
     response->set_chain_pem(identity::SignLeaf(cluster_, leaf).value() + cluster_.certificate_pem);
     response->set_root_pem(root.certificate_pem);
     response->set_spiffe_id(leaf.spiffe_id);
@@ -190,6 +211,7 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
   identity::Authority root = identity::NewRoot("acme").value();
   std::string token = identity::NewBearerToken();
   int port = 0;
+  int lowest_generation = 0;  // Said with the next Serve; 0 = nothing is said.
   std::atomic<int> signed_leaves = 0;
 
  private:
@@ -281,6 +303,23 @@ TEST_F(GatewayTest, ServesWhatItsAgentSaysAndAcknowledgesIt) {
   agent_.Serve(port_, {{"shop.example.com", "two"}});
   EXPECT_TRUE(Answers("two"));
   EXPECT_EQ(agent_.signed_leaves, 1);
+}
+
+// Its cluster has joined anew: nobody believes the leaf it has, though it lives for long.
+TEST_F(GatewayTest, AsksForAnotherLeafWhenTheMembershipOfItsOwnHasEnded) {
+  agent_.Start();
+  agent_.lowest_generation = 1;
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(Answers("one"));
+  EXPECT_TRUE(Eventually([&] { return agent_.WasAccepted("trust"); })) << agent_.error();
+  EXPECT_EQ(agent_.signed_leaves, 1);
+  agent_.Join(2);
+  agent_.lowest_generation = 2;
+  agent_.Serve(port_, {{"shop.example.com", "two"}});
+  EXPECT_TRUE(Eventually([&] { return agent_.signed_leaves == 2; }));
+  EXPECT_TRUE(Answers("two"));
+  EXPECT_EQ(agent_.signed_leaves, 2);
 }
 
 TEST_F(GatewayTest, StartsFromLastGoodWhenTheAgentIsGone) {

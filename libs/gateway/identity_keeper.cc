@@ -60,6 +60,15 @@ void IdentityKeeper::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+void IdentityKeeper::RenewNow() {
+  {
+    std::lock_guard lock(mutex_);
+    if (current_) current_->renew_at = clock_.Wall();
+    hurry_ = true;
+  }
+  wake_.notify_all();
+}
+
 std::optional<Leaf> IdentityKeeper::Current() const {
   std::lock_guard lock(mutex_);
   return current_;
@@ -83,7 +92,8 @@ void IdentityKeeper::Run() {
       const MonoTime due = current_->renew_at;
       if (clock_.Now() < due) {
         const auto wait = std::min<Duration>(due - clock_.Now(), std::chrono::minutes(1));
-        wake_.wait_for(lock, wait, [this] { return stopped_; });
+        wake_.wait_for(lock, wait, [this] { return stopped_ || hurry_; });
+        hurry_ = false;
         continue;
       }
     }

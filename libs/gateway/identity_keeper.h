@@ -45,6 +45,9 @@ class IdentityKeeper {
   void Start();
   void Stop();
 
+  // Asks now, whatever is left of the leaf's life.
+  void RenewNow();
+
   std::optional<Leaf> Current() const;
   // "" unless renewal is overdue: half of what was left when it was due is over, and when it runs out.
   std::string Overdue() const;
@@ -62,6 +65,7 @@ class IdentityKeeper {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stopped_ = false;
+  bool hurry_ = false;                   // The wait is over before its time.
   grpc::ClientContext* call_ = nullptr;  // The one under way, so that Stop can end it.
   std::optional<Leaf> current_;
   std::thread thread_;

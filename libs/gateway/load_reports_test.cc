@@ -175,7 +175,8 @@ TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
   identity::Authority cluster;
   cluster.key_pem = identity::NewKey().value();
   cluster.certificate_pem =
-      identity::SignIntermediate(root, {identity::MakeCsr(cluster.key_pem).value(), kDomain, std::chrono::hours(1)})
+      identity::SignIntermediate(
+          root, {identity::MakeCsr(cluster.key_pem).value(), kDomain, {"uid", 1}, std::chrono::hours(1)})
           .value();
   identity::LeafRequest leaf;
   const std::string key = identity::NewKey().value();

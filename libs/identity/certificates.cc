@@ -270,6 +270,7 @@ Result<std::string> SignIntermediate(const Authority& mesh_root, const Intermedi
   WEIR_TRY(AddExtension(self, parent, NID_subject_key_identifier, "hash"));
   WEIR_TRY(AddExtension(self, parent, NID_authority_key_identifier, "keyid:always"));
   WEIR_TRY(ConstrainNames(self, domain));
+  WEIR_TRY(AddGeneration(self, request.cluster));
   return Sign(self, issuer.key.get());
 }
 
@@ -335,7 +336,9 @@ Result<CertificateFacts> VerifyChain(std::string_view chain_pem, std::string_vie
     return Unauthenticated("CERTIFICATE_REFUSED", "the certificate is not trusted: {}",
                            X509_verify_cert_error_string(code));
   }
-  return FactsOf(chain.front().get());
+  WEIR_ASSIGN(CertificateFacts facts, FactsOf(chain.front().get()));
+  facts.cluster = GenerationOfVerified(X509_STORE_CTX_get0_chain(context.get()));
+  return facts;
 }
 
 Status CheckKeyMatches(std::string_view certificate_pem, std::string_view key_pem) {

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
+#include "libs/identity/generation.h"
 
 namespace weir::identity {
 
@@ -29,11 +31,14 @@ struct CertificateFacts {
   std::vector<std::string> ip_addresses;
   int other_names = 0;  // SANs of other kinds (e-mail, directory, other names): nobody of ours carries any.
   bool is_authority = false;
+  // Whose intermediate signed it, as the anchor says. Only from VerifyChain; unset = nobody's.
+  std::optional<ClusterGeneration> cluster;
 };
 
 struct IntermediateRequest {
-  std::string csr_pem;       // Only its key is used; its signature is checked.
-  std::string trust_domain;  // Of the cluster.
+  std::string csr_pem;        // Only its key is used; its signature is checked.
+  std::string trust_domain;   // Of the cluster.
+  ClusterGeneration cluster;  // What stands in it (generation.h).
   Duration lifetime = std::chrono::hours(24 * 30);
 };
 
@@ -63,7 +68,8 @@ Result<Authority> NewServerAnchor(const Clock& clock = Clock::Real(),
 
 // CA of one cluster under the mesh root: pathlen 0, CRITICAL name constraints: permitted are URIs of host
 // `trust_domain` and DNS names of it and below it; e-mail addresses, directory names and IP addresses are excluded. So
-// a stolen cluster speaks for nobody else. INVALID_ARGUMENT CSR_MALFORMED, TRUST_DOMAIN_MALFORMED.
+// a stolen cluster speaks for nobody else. INVALID_ARGUMENT CSR_MALFORMED, TRUST_DOMAIN_MALFORMED,
+// GENERATION_MALFORMED.
 Result<std::string> SignIntermediate(const Authority& mesh_root, const IntermediateRequest& request,
                                      const Clock& clock = Clock::Real());
 

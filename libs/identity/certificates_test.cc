@@ -19,7 +19,8 @@ struct Org {
     Authority cluster;
     cluster.key_pem = NewKey().value();
     cluster.certificate_pem =
-        SignIntermediate(root, {MakeCsr(cluster.key_pem).value(), domain, std::chrono::hours(720)}, clock).value();
+        SignIntermediate(root, {MakeCsr(cluster.key_pem).value(), domain, {"uid", 1}, std::chrono::hours(720)}, clock)
+            .value();
     return cluster;
   }
   std::string Chain(const Authority& cluster, LeafRequest request) {
@@ -106,7 +107,8 @@ TEST(Certificates, AStolenIntermediateCannotMakeAnotherIntermediate) {
   Authority fake;
   fake.key_pem = NewKey().value();
   fake.certificate_pem =
-      SignIntermediate(a, {MakeCsr(fake.key_pem).value(), kDomainB, std::chrono::hours(1)}, org.clock).value();
+      SignIntermediate(a, {MakeCsr(fake.key_pem).value(), kDomainB, {"uid-b", 1}, std::chrono::hours(1)}, org.clock)
+          .value();
   const std::string chain = org.Chain(fake, Named(WorkloadSpiffeId(kDomainB, "shop", "web")));
   EXPECT_FALSE(org.Verify(chain + a.certificate_pem).ok());
 }

@@ -43,7 +43,7 @@ TEST(VerifyPeer, TakesTheExpectedIdByteForByte) {
   const Authority root = *NewRoot("acme", clock);
   Authority a;
   a.key_pem = *NewKey();
-  a.certificate_pem = *SignIntermediate(root, {*MakeCsr(a.key_pem), kDomain}, clock);
+  a.certificate_pem = *SignIntermediate(root, {*MakeCsr(a.key_pem), kDomain, {"uid", 1}}, clock);
   LeafRequest request;
   request.csr_pem = *MakeCsr(*NewKey());
   request.spiffe_id = AgentSpiffeId(kDomain);

@@ -118,6 +118,12 @@ bool TlsPeerRule::Accepts(std::string_view uri) const {
                      [&](const std::string& prefix) { return uri.starts_with(prefix); });
 }
 
+namespace {
+
+std::string Ended(std::string_view uri) { return fmt::format("the membership that \"{}\" comes from has ended", uri); }
+
+}  // namespace
+
 struct TlsCallbacks {
   static TlsSession* Of(SSL* ssl) { return static_cast<TlsSession*>(SSL_get_ex_data(ssl, SessionIndex())); }
 
@@ -133,7 +139,7 @@ struct TlsCallbacks {
       return SSL_CLIENT_HELLO_ERROR;
     }
     const TlsPeerRule& rule = *session->rule_;
-    std::string bound = fmt::format("{}\n{}\n{}\n", session->sni_, rule.require_certificate, session->roots_digest_);
+    std::string bound = fmt::format("{}\n{}\n{}\n", session->sni_, rule.require_certificate, session->trust_digest_);
     for (const auto& uri : rule.exact) bound += "=" + uri + "\n";
     for (const auto& uri : rule.prefixes) bound += "^" + uri + "\n";
     const std::string digest = Sha256(bound);
@@ -149,11 +155,40 @@ struct TlsCallbacks {
     auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
     TlsSession* session = Of(ssl);
     const std::string uri = UriOf(X509_STORE_CTX_get_current_cert(store));
-    if (session->rule_ != nullptr && session->rule_->Accepts(uri)) return 1;
+    session->peer_cluster_ = identity::GenerationOfVerified(X509_STORE_CTX_get0_chain(store));
+    const bool ended = session->generations_ != nullptr && !session->generations_->Admits(session->peer_cluster_);
+    if (!ended && session->rule_ != nullptr && session->rule_->Accepts(uri)) return 1;
     session->identity_refused_ = true;
-    session->failure_ = fmt::format("identity \"{}\" is not allowed here", uri);
+    session->failure_ = ended ? Ended(uri) : fmt::format("identity \"{}\" is not allowed here", uri);
     X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
     return 0;
+  }
+
+  // A ticket carries what the chain came from, because a resumed session has none.
+  static int SealTicket(SSL* ssl, void*) {
+    const auto& cluster = Of(ssl)->peer_cluster_;
+    const std::string kept = cluster ? fmt::format("{} {}", cluster->uid, cluster->generation) : std::string();
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), kept.data(), kept.size());
+  }
+  static SSL_TICKET_RETURN OpenTicket(SSL*, SSL_SESSION*, const unsigned char*, size_t, SSL_TICKET_STATUS status,
+                                      void*) {
+    switch (status) {
+      case SSL_TICKET_SUCCESS:
+        return SSL_TICKET_RETURN_USE;
+      case SSL_TICKET_SUCCESS_RENEW:
+        return SSL_TICKET_RETURN_USE_RENEW;
+      case SSL_TICKET_EMPTY:
+      case SSL_TICKET_NO_DECRYPT:
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+      default:
+        return SSL_TICKET_RETURN_IGNORE;
+    }
+  }
+  static std::optional<identity::ClusterGeneration> OfTicket(SSL* ssl) {
+    void* data = nullptr;
+    size_t size = 0;
+    if (SSL_SESSION_get0_ticket_appdata(SSL_get0_session(ssl), &data, &size) != 1) return std::nullopt;
+    return identity::ParseGeneration({static_cast<const char*>(data), size});
   }
 
   static int ChooseAlpn(SSL*, const unsigned char** out, unsigned char* size, const unsigned char* in, unsigned in_size,
@@ -212,6 +247,7 @@ Result<ContextPtr> NewContext(bool server, const std::string& chain_pem, const s
     SSL_CTX_set_client_hello_cb(ctx, TlsCallbacks::ClientHello, nullptr);
     SSL_CTX_set_alpn_select_cb(ctx, TlsCallbacks::ChooseAlpn, nullptr);
     SSL_CTX_set_num_tickets(ctx, 1);
+    SSL_CTX_set_session_ticket_cb(ctx, TlsCallbacks::SealTicket, TlsCallbacks::OpenTicket, nullptr);
     SSL_CTX_set_max_early_data(ctx, 0);
   } else {
     SSL_CTX_set_alpn_protos(ctx, kAlpn, kAlpnSize);
@@ -221,15 +257,25 @@ Result<ContextPtr> NewContext(bool server, const std::string& chain_pem, const s
 
 }  // namespace
 
-Result<std::shared_ptr<const TlsIdentity>> TlsIdentity::New(const std::string& chain_pem, const std::string& key_pem,
-                                                            const std::string& roots_pem) {
+Result<std::shared_ptr<const TlsIdentity>> TlsIdentity::New(
+    const std::string& chain_pem, const std::string& key_pem, const std::string& roots_pem,
+    std::shared_ptr<const identity::ValidGenerations> generations) {
   WEIR_ASSIGN(ContextPtr server, NewContext(true, chain_pem, key_pem, roots_pem));
   WEIR_ASSIGN(ContextPtr client, NewContext(false, chain_pem, key_pem, roots_pem));
   std::shared_ptr<TlsIdentity> identity(new TlsIdentity());
   identity->server_ = server.release();
   identity->client_ = client.release();
-  identity->roots_digest_ = Sha256(roots_pem);
+  std::string trust = roots_pem;
+  if (generations != nullptr) {
+    for (const auto& [uid, lowest] : generations->lowest) trust += fmt::format("{} {}\n", uid, lowest);
+  }
+  identity->trust_digest_ = Sha256(trust);
+  identity->generations_ = std::move(generations);
   return std::shared_ptr<const TlsIdentity>(identity);
+}
+
+bool TlsIdentity::StillAdmits(const TlsSession& session) const {
+  return generations_ == nullptr || session.peer_uri().empty() || generations_->Admits(session.peer_cluster());
 }
 
 TlsIdentity::~TlsIdentity() {
@@ -250,7 +296,8 @@ TlsSession::~TlsSession() { SSL_free(ssl_); }
 std::unique_ptr<TlsSession> TlsSession::Accept(const TlsIdentity& identity, Transport& transport, TlsNames& names) {
   std::unique_ptr<TlsSession> session(new TlsSession(identity.server_, transport));
   session->names_ = &names;
-  session->roots_digest_ = identity.roots_digest_;
+  session->trust_digest_ = identity.trust_digest_;
+  session->generations_ = identity.generations_;
   SSL_set_accept_state(session->ssl_);
   return session;
 }
@@ -258,6 +305,7 @@ std::unique_ptr<TlsSession> TlsSession::Accept(const TlsIdentity& identity, Tran
 std::unique_ptr<TlsSession> TlsSession::Connect(const TlsIdentity& identity, Transport& transport,
                                                 const std::string& sni, std::shared_ptr<const TlsPeerRule> rule) {
   std::unique_ptr<TlsSession> session(new TlsSession(identity.client_, transport));
+  session->generations_ = identity.generations_;
   session->rule_ = std::move(rule);
   session->sni_ = sni;
   if (!sni.empty()) SSL_set_tlsext_host_name(session->ssl_, sni.c_str());
@@ -271,8 +319,10 @@ TlsSession::Step TlsSession::Handshake() {
   if (result == 1) {
     // Again here: a resumed session runs no verify callback.
     if (X509* peer = SSL_get0_peer_certificate(ssl_)) peer_uri_ = UriOf(peer);
+    if (SSL_session_reused(ssl_) == 1) peer_cluster_ = TlsCallbacks::OfTicket(ssl_);
     names_ = nullptr;
-    roots_digest_ = {};
+    trust_digest_ = {};
+    generations_ = nullptr;
     more_ = true;  // Read-ahead may have taken the first bytes of the application along with the last of the handshake.
     if (rule_ != nullptr && rule_->Accepts(peer_uri_)) return Step::kDone;
     identity_refused_ = true;

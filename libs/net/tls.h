@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/identity/generation.h"
 
 // OpenSSL stays behind these names.
 struct ssl_st;
@@ -33,22 +35,30 @@ class TlsNames {
   virtual std::shared_ptr<const TlsPeerRule> RuleFor(std::string_view sni) = 0;
 };
 
+class TlsSession;
+
 // One certificate with its key and what it trusts. Immutable, shared by the threads; connections keep what they use.
-// TLS 1.2 and 1.3, X25519 first, ALPN http/1.1, one stateless ticket (never across rules), no renegotiation, no
-// early data.
+// TLS 1.2 and 1.3, X25519 first, ALPN http/1.1, one stateless ticket (never across rules, roots or generations), no
+// renegotiation, no early data.
 class TlsIdentity {
  public:
-  // INVALID_ARGUMENT CERTIFICATE_MALFORMED, KEY_MISMATCH, ROOTS_MALFORMED.
-  static Result<std::shared_ptr<const TlsIdentity>> New(const std::string& chain_pem, const std::string& key_pem,
-                                                        const std::string& roots_pem);
+  // `generations`: what peers' chains must come from (null = not looked at). INVALID_ARGUMENT CERTIFICATE_MALFORMED,
+  // KEY_MISMATCH, ROOTS_MALFORMED.
+  static Result<std::shared_ptr<const TlsIdentity>> New(
+      const std::string& chain_pem, const std::string& key_pem, const std::string& roots_pem,
+      std::shared_ptr<const identity::ValidGenerations> generations = nullptr);
   ~TlsIdentity();
+
+  // Whether the peer of a session that stands, perhaps from the time of an earlier identity, would still be let in.
+  bool StillAdmits(const TlsSession& session) const;
 
  private:
   friend class TlsSession;
   TlsIdentity() = default;
   ssl_ctx_st* server_ = nullptr;
   ssl_ctx_st* client_ = nullptr;
-  std::string roots_digest_;
+  std::string trust_digest_;  // Of roots and generations.
+  std::shared_ptr<const identity::ValidGenerations> generations_;
 };
 
 class Transport;
@@ -74,6 +84,8 @@ class TlsSession {
 
   const std::string& sni() const { return sni_; }
   const std::string& peer_uri() const { return peer_uri_; }  // After the handshake; "" = none.
+  // What the peer's chain comes from; unset = it showed none, or one right below a root.
+  const std::optional<identity::ClusterGeneration>& peer_cluster() const { return peer_cluster_; }
   bool identity_refused() const { return identity_refused_; }
   const std::string& failure() const { return failure_; }  // Why Handshake failed, for the log.
 
@@ -84,9 +96,12 @@ class TlsSession {
   ssl_st* ssl_ = nullptr;
   TlsNames* names_ = nullptr;
   std::shared_ptr<const TlsPeerRule> rule_;
-  std::string roots_digest_;  // A copy: the identity may be replaced while the handshake is under way.
+  // Copies: the identity may be replaced while the handshake is under way.
+  std::string trust_digest_;
+  std::shared_ptr<const identity::ValidGenerations> generations_;
   std::string sni_;
   std::string peer_uri_;
+  std::optional<identity::ClusterGeneration> peer_cluster_;
   std::string failure_;
   bool identity_refused_ = false;
   bool more_ = false;

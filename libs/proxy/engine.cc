@@ -374,7 +374,8 @@ void Engine::Apply(std::shared_ptr<const Snapshot> snapshot, Done done) {
 }
 
 Status Engine::SetIdentity(const Identity& identity) {
-  WEIR_ASSIGN(const auto tls, net::TlsIdentity::New(identity.certificate_chain, identity.private_key, identity.roots));
+  WEIR_ASSIGN(const auto tls, net::TlsIdentity::New(identity.certificate_chain, identity.private_key, identity.roots,
+                                                    identity.generations));
   std::lock_guard lock(core_->mutex);
   core_->identity = tls;
   for (auto& worker : core_->workers) {

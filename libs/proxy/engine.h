@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/identity/generation.h"
 #include "libs/net/socket.h"
 #include "libs/proxy/report.h"
 #include "libs/proxy/snapshot.h"
@@ -49,6 +50,8 @@ struct Identity {
   std::string certificate_chain;  // Leaf first.
   std::string private_key;
   std::string roots;  // What peers must chain to.
+  // Memberships that count; null = not looked at.
+  std::shared_ptr<const identity::ValidGenerations> generations = nullptr;
 };
 
 // A listening socket on its way from an engine to its successor.
@@ -111,8 +114,10 @@ class Engine {
   // Tries to open them once more; `done` as of Apply, at once when there are none.
   void OpenMissing(Done done);
 
-  // New handshakes use it from now on, connections stay. Until the first call TLS listeners refuse handshakes.
-  // INVALID_ARGUMENT when certificate, key or roots cannot be read or do not fit together.
+  // New handshakes use it from now on. Connections stay, but for those of peers whose membership has ended: they are
+  // closed at once, whatever is under way on them, because nothing that such a peer says may be believed. Until the
+  // first call TLS listeners refuse handshakes. INVALID_ARGUMENT when certificate, key or roots cannot be read or do
+  // not fit together.
   Status SetIdentity(const Identity& identity);
 
   // Copies of all listening sockets, for a successor. UNAVAILABLE when a worker does not answer.

@@ -28,7 +28,7 @@ struct Resources {
   Pieces<HostPiece> hosts;  // By resource name "<route configuration>/<hostname>".
   Pieces<ClusterPiece> clusters;
   Pieces<EndpointsPiece> endpoints;
-  Pieces<std::string> trust;
+  Pieces<TrustPiece> trust;
 };
 
 // A virtual host and the resource that brought it; "" = the route configuration itself.
@@ -225,8 +225,10 @@ class SnapshotBuilder::State {
       if (auto cluster = MakeCluster(name, piece, next, &out->refused)) snapshot->clusters.emplace(name, cluster);
     }
     AddListeners(next, snapshot.get(), out);
-    if (const auto trust = resources_.trust.find("trust"); trust != resources_.trust.end())
-      out->trust_pem = *trust->second;
+    if (const auto trust = resources_.trust.find("trust"); trust != resources_.trust.end()) {
+      out->trust_pem = trust->second->roots_pem;
+      out->generations = trust->second->generations;
+    }
     out->snapshot = std::move(snapshot);
   }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/identity/generation.h"
 #include "libs/proxy/snapshot.h"
 
 namespace weir::proxy {
@@ -45,6 +46,9 @@ struct BuiltSnapshot {
   std::vector<std::string> waiting;
   // Those of this change that are bad, and all that are held.
   std::vector<Refusal> refused;
+  // Which memberships count, from the custom_validator_config "dev.weir.generations" of Secret `trust` (a
+  // google.protobuf.Struct, cluster uid -> lowest generation); null = not said.
+  std::shared_ptr<const identity::ValidGenerations> generations = nullptr;
 };
 
 // What a role demands of a piece beyond its form; unset = nothing. A piece that is refused is held.

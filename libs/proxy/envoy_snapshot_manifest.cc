@@ -161,12 +161,16 @@ envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateVa
 envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext.validation_context_sds_secret_config supported
 envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.match_typed_subject_alt_names supported
 envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.trusted_ca supported
+envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.custom_validator_config supported
 envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.san_type supported
 envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.matcher supported
 envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig.name supported
 envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig.sds_config supported
 envoy.extensions.transport_sockets.tls.v3.Secret.name supported
 envoy.extensions.transport_sockets.tls.v3.Secret.validation_context supported
+envoy.config.core.v3.TypedExtensionConfig.name supported
+envoy.config.core.v3.TypedExtensionConfig.typed_config supported
+google.protobuf.Struct.fields supported
 envoy.type.matcher.v3.StringMatcher.exact supported
 envoy.type.matcher.v3.StringMatcher.prefix supported
 envoy.type.v3.Int64Range.start supported

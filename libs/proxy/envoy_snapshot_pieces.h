@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/identity/generation.h"
 #include "libs/proxy/snapshot.h"
 
 namespace google::protobuf {
@@ -53,6 +54,11 @@ Result<std::shared_ptr<const RoutesPiece>> ReadRoutes(const std::string& name, c
 Result<std::shared_ptr<const HostPiece>> ReadVirtualHost(const std::string& name, const std::string& bytes);
 Result<std::shared_ptr<const ClusterPiece>> ReadCluster(const std::string& name, const std::string& bytes);
 Result<std::shared_ptr<const EndpointsPiece>> ReadEndpoints(const std::string& name, const std::string& bytes);
-Result<std::shared_ptr<const std::string>> ReadTrust(const std::string& name, const std::string& bytes);
+// Secret `trust`.
+struct TrustPiece {
+  std::string roots_pem;
+  std::shared_ptr<const identity::ValidGenerations> generations = nullptr;
+};
+Result<std::shared_ptr<const TrustPiece>> ReadTrust(const std::string& name, const std::string& bytes);
 
 }  // namespace weir::proxy::envoy_v3

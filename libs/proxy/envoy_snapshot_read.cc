@@ -1,9 +1,12 @@
 #include <arpa/inet.h>
+#include <google/protobuf/struct.pb.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
@@ -109,6 +112,9 @@ Result<Peers> ReadPeers(const tls::CommonTlsContext& context, const std::string&
   WEIR_TRY(
       CheckSds(combined.validation_context_sds_secret_config(), "trust", at + ".validation_context_sds_secret_config"));
   peers.validated = true;
+  if (combined.default_validation_context().has_custom_validator_config()) {
+    return Refuse("{}.default_validation_context.custom_validator_config: it comes by the secret 'trust'", at);
+  }
   if (combined.default_validation_context().has_trusted_ca()) {
     return Refuse("{}.default_validation_context.trusted_ca: roots come by the secret 'trust'", at);
   }
@@ -561,18 +567,43 @@ Result<std::shared_ptr<const EndpointsPiece>> ReadEndpoints(const std::string& n
   return std::shared_ptr<const EndpointsPiece>(std::make_shared<EndpointsPiece>(std::move(out)));
 }
 
-Result<std::shared_ptr<const std::string>> ReadTrust(const std::string& name, const std::string& bytes) {
+namespace {
+
+// Envoy's place for validators of one's own; nobody else is told of it.
+Result<std::shared_ptr<const identity::ValidGenerations>> ReadGenerations(const core::TypedExtensionConfig& from) {
+  const std::string at = "validation_context.custom_validator_config";
+  if (from.name() != "dev.weir.generations") return Refuse("{}.name '{}' is not served", at, from.name());
+  WEIR_ASSIGN(const auto lowest, Unpack<google::protobuf::Struct>(from.typed_config(), at + ".typed_config"));
+  auto out = std::make_shared<identity::ValidGenerations>();
+  for (const auto& [uid, value] : lowest.fields()) {
+    const double number = value.number_value();
+    if (!value.has_number_value() || number < 1 || number > 9e15 || number != std::floor(number)) {
+      return Refuse("{}: the generation of {} is not a whole number from 1", at, uid);
+    }
+    out->lowest[uid] = static_cast<uint64_t>(number);
+  }
+  return std::shared_ptr<const identity::ValidGenerations>(std::move(out));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const TrustPiece>> ReadTrust(const std::string& name, const std::string& bytes) {
   WEIR_ASSIGN(const auto from, Parse<tls::Secret>(bytes));
   WEIR_TRY(CheckName(name, from.name()));
   if (from.name() != "trust" || !from.has_validation_context()) {
     return Refuse("only the secret 'trust' with a validation_context is served; keys are made by the gateway itself");
   }
-  const auto& ca = from.validation_context().trusted_ca();
-  auto pem = std::make_shared<std::string>(ca.has_inline_bytes() ? ca.inline_bytes() : ca.inline_string());
-  if (pem->find("-----BEGIN CERTIFICATE-----") == std::string::npos) {
+  const auto& context = from.validation_context();
+  auto out = std::make_shared<TrustPiece>();
+  out->roots_pem = context.trusted_ca().has_inline_bytes() ? context.trusted_ca().inline_bytes()
+                                                           : context.trusted_ca().inline_string();
+  if (out->roots_pem.find("-----BEGIN CERTIFICATE-----") == std::string::npos) {
     return InvalidArgument("BAD_RESOURCE", "validation_context.trusted_ca holds no PEM certificate");
   }
-  return std::shared_ptr<const std::string>(std::move(pem));
+  if (context.has_custom_validator_config()) {
+    WEIR_ASSIGN(out->generations, ReadGenerations(context.custom_validator_config()));
+  }
+  return std::shared_ptr<const TrustPiece>(std::move(out));
 }
 
 }  // namespace weir::proxy::envoy_v3

@@ -123,6 +123,32 @@ TEST(EnvoySnapshot, ReadsATier1) {
   EXPECT_TRUE(built.trust_pem.starts_with("-----BEGIN"));
 }
 
+TEST(EnvoySnapshot, ReadsWhichMembershipsCount) {
+  const auto trust = [](const std::string& validator) {
+    return Text<FromSecret>("trust", R"(name: "trust" validation_context {
+      trusted_ca { inline_string: "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n" }
+      custom_validator_config { )" + validator +
+                                         " } }");
+  };
+  const auto lowest = [&](const std::string& value, const std::string& name = "dev.weir.generations") {
+    return trust("name: \"" + name + R"(" typed_config { [type.googleapis.com/google.protobuf.Struct] {
+      fields { key: "u1" value { )" +
+                 value + R"( } } fields { key: "u2" value { number_value: 1 } } } })");
+  };
+  EXPECT_EQ(Good({Trust()}).generations, nullptr);
+  const BuiltSnapshot built = Good({lowest("number_value: 9007199254740991")});
+  ASSERT_NE(built.generations, nullptr);
+  EXPECT_EQ(built.generations->lowest.at("u1"), 9007199254740991u);
+  EXPECT_EQ(built.generations->lowest.at("u2"), 1u);
+  // Never half understood: what cannot be read would let somebody in.
+  for (const char* value : {"number_value: 0", "number_value: 1.5", "number_value: -1", "number_value: 1e300",
+                            "string_value: \"1\"", "bool_value: true", ""}) {
+    EXPECT_NE(Refusal({lowest(value)}), "") << value;
+  }
+  EXPECT_NE(Refusal({lowest("number_value: 1", "somebody.else")}), "");
+  EXPECT_NE(Refusal({trust("name: \"dev.weir.generations\"")}), "");
+}
+
 std::string MeshListener(const std::string& sans,
                          const std::string& require = "require_client_certificate { value: true }") {
   return R"(name: "15443" address { socket_address { address: "127.0.2.21" port_value: 15443 } }

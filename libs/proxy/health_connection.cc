@@ -91,6 +91,9 @@ void HealthConnection::Shake() {
 }
 
 void HealthConnection::Readable() {
+  if (state_ == State::kUp && !worker_.StillAdmits(transport_)) {
+    return Finish(End::kIdentity, "the peer's membership has ended");
+  }
   for (int i = 0; i < 8; ++i) {
     if (state_ != State::kUp || !transport_.readable()) return;
     const ssize_t got = transport_.Read(transport_.loop().buffer(), net::Loop::kBufferSize);

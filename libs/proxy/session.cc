@@ -134,7 +134,7 @@ void Session::Shake() {
   if (step == net::TlsSession::Step::kDone && flushed) {
     state_ = State::kIdle;
     moved_ms_ = worker_.loop().now_ms();
-    if (!Bind()) return Close();
+    if (!worker_.StillAdmits(transport_) || !Bind()) return Close();  // Its membership may have ended meanwhile.
     return Readable();
   }
   ++worker_.stats.tls_failures;

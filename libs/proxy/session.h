@@ -47,6 +47,8 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void CloseIdle();
 
   bool busy() const { return state_ == State::kExchange || state_ == State::kSending; }
+  bool peer_known() const { return state_ != State::kHandshake && state_ != State::kClosed; }
+  const net::Transport& transport() const { return transport_; }
 
   void OnEvents(uint32_t events) override;
   void OnDeferred() override;

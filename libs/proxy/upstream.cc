@@ -468,6 +468,13 @@ void Upstream::Close() {
   worker_.loop().Retire(std::unique_ptr<net::Watcher>(this));
 }
 
+void Upstream::Distrust() {
+  if (!peer_known()) return;
+  Session* owner = session;
+  Close();
+  if (owner != nullptr) owner->OnUpstreamLost("upstream_lost");
+}
+
 void Upstream::Fail(const std::string& why, Cause cause) {
   ++worker_.stats.upstream_connect_failures;
   if (worker_.MayLog()) {
@@ -531,7 +538,9 @@ void Upstream::Shake() {
   const auto step = tls.Handshake();
   const bool flushed = transport.FlushCipher();
   if (step == net::TlsSession::Step::kAgain && flushed) return;
-  if (step == net::TlsSession::Step::kDone && flushed) return Connected();
+  if (step == net::TlsSession::Step::kDone && flushed) {
+    return worker_.StillAdmits(transport) ? Connected() : Fail("TLS: the peer's membership has ended");
+  }
   ++worker_.stats.tls_failures;
   if (tls.identity_refused()) ++worker_.stats.identity_refused;
   Fail("TLS: " + tls.failure());

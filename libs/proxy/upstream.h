@@ -169,6 +169,9 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   // The exchange is over and both sides agree on where the next begins.
   void Release();
   void Close();
+  // The membership of the peer has ended: whoever waits for its answer is told that the connection is lost.
+  void Distrust();
+  bool peer_known() const { return state_ == State::kIdle || state_ == State::kBusy; }
   // Sending failed; what it has answered before may still be there to read.
   void SendFailed();
   void Resume() {

@@ -46,6 +46,26 @@ Worker::~Worker() {
   loop_.reset();
 }
 
+void Worker::SetIdentity(std::shared_ptr<const net::TlsIdentity> identity) {
+  identity_ = std::move(identity);
+  if (identity_ == nullptr) return;
+  std::vector<Session*> callers;
+  std::vector<Upstream*> upstreams;
+  for (Session* session : sessions_) {
+    if (session->peer_known() && !StillAdmits(session->transport())) callers.push_back(session);
+  }
+  for (Upstream* upstream : upstreams_) {
+    if (upstream->peer_known() && !StillAdmits(upstream->transport)) upstreams.push_back(upstream);
+  }
+  // Closing one may end others of them; they stay allocated until the turn ends, and a second time does nothing.
+  for (Session* session : callers) session->Close();
+  for (Upstream* upstream : upstreams) upstream->Distrust();
+  if (!callers.empty() || !upstreams.empty()) {
+    obs::Log(obs::Level::kWarn, "connections of peers whose membership has ended are closed",
+             {{"callers", std::to_string(callers.size())}, {"upstreams", std::to_string(upstreams.size())}});
+  }
+}
+
 void Worker::Swap(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::string, net::Fd>> opened) {
   plan_ = std::move(plan);
   ++epoch_;

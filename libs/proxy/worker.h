@@ -54,7 +54,7 @@ class Worker {
 
   // Serves `plan` from now on; `opened` are sockets for keys that were not served yet.
   void Swap(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::string, net::Fd>> opened);
-  void SetIdentity(std::shared_ptr<const net::TlsIdentity> identity) { identity_ = std::move(identity); }
+  void SetIdentity(std::shared_ptr<const net::TlsIdentity> identity);
   // `handed_over`: a successor accepts from the listening sockets that were exported.
   void Drain(bool handed_over, std::function<void()> done);
   // Copies of the listening sockets, with their keys.
@@ -66,6 +66,10 @@ class Worker {
   const std::shared_ptr<const Plan>& plan() const { return plan_; }
   uint64_t epoch() const { return epoch_; }
   const std::shared_ptr<const net::TlsIdentity>& identity() const { return identity_; }
+  // Whether the peer of a connection that stands is still somebody; plain ones have no peer to doubt.
+  bool StillAdmits(const net::Transport& transport) const {
+    return transport.tls() == nullptr || identity_ == nullptr || identity_->StillAdmits(*transport.tls());
+  }
   bool draining() const { return draining_; }
   bool handed_over() const { return handed_over_; }  // Draining, and a successor serves the same addresses.
   AccessLog& log() { return log_; }

@@ -79,7 +79,7 @@ constexpr Foreign kForeign[] = {
      "profiles"},
     {"GatewayGroupSpec", "displayName deletionProtectionEnabled configGenerationMetadata securityDomain profiles"},
     {"ClusterSpec",
-     "displayName tokenTtl tier1Cluster namespaceScope namespaces serviceAccount installTemplate trustDomain "
+     "displayName tokenTtl namespaceScope namespaces serviceAccount installTemplate trustDomain "
      "labels state namespaceScoping configGenerationMetadata"},
     {"Locality", "subzone"},
     {"UserSpec", "displayName firstName lastName loginName sourceType"},

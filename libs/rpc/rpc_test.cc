@@ -91,9 +91,10 @@ class Rpc : public testing::Test {
   static constexpr const char* kDomain = "a.acme.weir.internal";
   Rpc() {
     cluster_.key_pem = identity::NewKey().value();
-    cluster_.certificate_pem = identity::SignIntermediate(root_, {identity::MakeCsr(cluster_.key_pem).value(), kDomain,
-                                                                  std::chrono::hours(24)})
-                                   .value();
+    cluster_.certificate_pem =
+        identity::SignIntermediate(
+            root_, {identity::MakeCsr(cluster_.key_pem).value(), kDomain, {"uid", 1}, std::chrono::hours(24)})
+            .value();
     const KeyedChain leaf = Leaf(anchor_, server_peer_.spiffe_id, {"localhost"});
     auto tls = RotatingServerTls::Open(testing::TempDir() + "weir-tls-" + RandomHex(6), Tls(leaf));
     EXPECT_TRUE(tls.ok()) << tls.error().ToString();

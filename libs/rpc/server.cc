@@ -1,5 +1,6 @@
 #include "libs/rpc/server.h"
 
+#include <grpc/grpc_security_constants.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/auth_metadata_processor.h>
@@ -170,6 +171,17 @@ std::string PeerSpiffeId(const grpc::ServerContextBase& context) {
   if (auth == nullptr || !auth->IsPeerAuthenticated()) return "";
   const auto ids = auth->FindPropertyValues("peer_spiffe_id");  // Set by gRPC only for exactly one valid URI SAN.
   return ids.size() == 1 ? std::string(ids[0].data(), ids[0].size()) : "";
+}
+
+std::string PeerChain(const grpc::ServerContextBase& context) {
+  const auto auth = context.auth_context();
+  if (auth == nullptr || !auth->IsPeerAuthenticated()) return "";
+  std::string pem;
+  // On the server's side OpenSSL leaves the leaf out of the chain, BoringSSL does not; twice does no harm.
+  for (const char* name : {GRPC_X509_PEM_CERT_PROPERTY_NAME, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME}) {
+    for (const auto& value : auth->FindPropertyValues(name)) pem.append(value.data(), value.size());
+  }
+  return pem;
 }
 
 std::string Metadata(const grpc::ServerContextBase& context, const std::string& key) {

@@ -73,6 +73,9 @@ void ApplyDefaults(grpc::ServerBuilder& builder, const ServerBounds& bounds = {}
 
 // The verified URI SAN of the peer's certificate; "" = it presented none.
 std::string PeerSpiffeId(const grpc::ServerContextBase& context);
+// What the peer presented, PEM: its leaf, then what it sent along, in any order and perhaps more than its chain; verify
+// before believing (identity::VerifyChain). "" = it presented none.
+std::string PeerChain(const grpc::ServerContextBase& context);
 // The peer's address without port: "192.0.2.1", "::1"; as gRPC says it when it is no TCP peer.
 std::string PeerAddress(std::string_view peer);
 // From "authorization: Bearer <token>", the scheme in any case (RFC 9110, 11.1); "" = none.

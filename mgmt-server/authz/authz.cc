@@ -81,13 +81,15 @@ std::string_view RightName(Right right) {
       return "delete";
     case Right::kSetPolicy:
       return "set-policy";
+    case Right::kJoin:
+      return "cluster.join";
   }
   return "";
 }
 
 const std::vector<Role>& Roles() {
   static const std::vector<Role> roles = {
-      {"rbac/admin", {Right::kRead, Right::kWrite, Right::kCreate, Right::kDelete, Right::kSetPolicy}},
+      {"rbac/admin", {Right::kRead, Right::kWrite, Right::kCreate, Right::kDelete, Right::kSetPolicy, Right::kJoin}},
       {"rbac/editor", {Right::kRead, Right::kWrite, Right::kCreate, Right::kDelete}},
       {"rbac/creator", {Right::kRead, Right::kCreate}},
       {"rbac/writer", {Right::kRead, Right::kWrite}},

@@ -21,8 +21,10 @@ namespace weir::authz {
 // under its parent's (an organization's under root); each user the user "u:<uid>" under the user attribute "users";
 // each binding the user attribute "b:<uid>:<role>" under "users", associated with the resource. All by uid: a name that
 // is deleted and created again inherits nothing.
-enum class Right { kRead, kWrite, kCreate, kDelete, kSetPolicy };
-std::string_view RightName(Right right);  // "set-policy"
+// kJoin: who may become a cluster's agent, so who may mint join tokens and end memberships. The agent of a cluster
+// signs its identities; to write its resource is less.
+enum class Right { kRead, kWrite, kCreate, kDelete, kSetPolicy, kJoin };
+std::string_view RightName(Right right);  // "set-policy", "cluster.join"
 
 struct Role {
   std::string name;  // "rbac/admin"

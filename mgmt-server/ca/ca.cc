@@ -159,10 +159,12 @@ Status ServerCa::MakeServerCertificate() {
   return {};
 }
 
-Result<std::string> ServerCa::SignIntermediate(std::string_view csr_pem, std::string_view trust_domain) const {
+Result<std::string> ServerCa::SignIntermediate(std::string_view csr_pem, std::string_view trust_domain,
+                                               const identity::ClusterGeneration& cluster) const {
   identity::IntermediateRequest request;
   request.csr_pem = csr_pem;
   request.trust_domain = trust_domain;
+  request.cluster = cluster;
   request.lifetime = options_.intermediate_lifetime;
   return identity::SignIntermediate(root_, request, clock_);
 }

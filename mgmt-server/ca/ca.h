@@ -57,8 +57,9 @@ class ServerCa {
   // True when a new one was made (half of the lifetime is over, or the names changed); call it at least daily.
   Result<bool> RenewServerCertificateIfDue();
 
-  // INVALID_ARGUMENT CSR_MALFORMED; the CSR's names are ignored.
-  Result<std::string> SignIntermediate(std::string_view csr_pem, std::string_view trust_domain) const;
+  // `cluster` is what the intermediate says of itself. INVALID_ARGUMENT CSR_MALFORMED; the CSR's names are ignored.
+  Result<std::string> SignIntermediate(std::string_view csr_pem, std::string_view trust_domain,
+                                       const identity::ClusterGeneration& cluster) const;
 
  private:
   ServerCa(Blobs blobs, Options options, const Clock& clock);

@@ -87,10 +87,20 @@ class Dependents {
   }
 
   void Roots() {
-    for (const std::string& cluster : world_.clusters()) {
-      if (const auto* organization = world_.organization(OrganizationFqn(cluster))) {
-        out_[cluster].insert({std::string(kTrustBundle), organization->spec().domain()});
-      }
+    for (const auto& [fqn, organization] : world_.state().organizations) Trust(fqn);
+  }
+  // What an organization's clusters believe.
+  void Trust(std::string_view organization_fqn) {
+    const v2::Organization* organization = world_.organization(organization_fqn);
+    if (organization == nullptr) return;
+    EachClusterOf(world_, organization_fqn, [&](const std::string& cluster, const v2::Cluster&) {
+      out_[cluster].insert({std::string(kTrustBundle), organization->spec().domain()});
+    });
+  }
+  // A cluster may now hold tier-1 gateways for others, or no longer: who admits them.
+  void Tier1Admission(std::string_view cluster) {
+    for (const GatewayShape* shape : ShapesIn(world_, cluster)) {
+      if (shape->tier1) Gateway(shape->fqn);
     }
   }
 
@@ -176,6 +186,7 @@ class Dependents {
   // Its locality and trust domain stand in what others are told of it.
   void Cluster(std::string_view cluster) {
     out_[std::string(cluster)].merge(KeysOf(world_, cluster));
+    Trust(OrganizationFqn(cluster));
     EachTargeting(cluster, [&](const GatewayShape& shape) { Gateway(shape.fqn); });
     const Facts* facts = world_.facts(cluster);
     if (facts == nullptr) return;
@@ -249,6 +260,10 @@ KeysByCluster Affected(const World& before, const World& after, const Change& ch
       if (was != nullptr && is != nullptr) {
         const bool moved = !SamePlace(*was, *is);
         if (moved || was->spec().admin_state() != is->spec().admin_state()) dependents.Place(fqn, moved);
+        if (was->metadata().uid() != is->metadata().uid() || was->state().generation() != is->state().generation()) {
+          dependents.Trust(OrganizationFqn(fqn));
+        }
+        if (was->spec().tier1_cluster() != is->spec().tier1_cluster()) dependents.Tier1Admission(fqn);
         continue;
       }
       const auto servers = shape != nullptr && their != nullptr ? Differing(*shape, *their) : std::nullopt;

@@ -45,10 +45,13 @@ void SetSelector(const v2::WorkloadSelector& from, mesh::v1::Selector* to) {
   *to->mutable_labels() = from.labels();
 }
 
-// SPIFFE ids of the workloads that a tier-1 object selects anywhere. False: there are none.
-bool AddCallers(const World& world, const GatewayShape& tier1, std::set<std::string>& callers) {
+// SPIFFE ids of the workloads that a tier-1 object selects and that tier-2 gateways of `callee` let in. False: it
+// selects none anywhere.
+bool AddCallers(const World& world, const GatewayShape& tier1, std::string_view callee,
+                std::set<std::string>& callers) {
   const std::vector<std::string> clusters = ClustersOf(world, tier1);
   for (const std::string& cluster : clusters) {
+    if (!AdmittedAsTier1(world, cluster, callee)) continue;
     const std::string domain = world.TrustDomain(cluster);
     for (const SelectedWorkload& selected : SelectedIn(world, tier1, cluster)) {
       callers.insert(SpiffeId(domain, *selected.workload));
@@ -100,7 +103,8 @@ std::optional<Resource> CompileListener(const World& world, std::string_view clu
       for (const std::string& caller : Tier1For(world, shape.organization, server.hostname)) {
         const GatewayShape& tier1 = *world.gateway(caller);
         if (!RoutesTo(tier1, server.hostname, resource::LastName(cluster), shape.tenant)) continue;
-        if (callers_of.insert(tier1.fqn).second && AddCallers(world, tier1, callers)) sources.insert(tier1.fqn);
+        if (callers_of.insert(tier1.fqn).second && AddCallers(world, tier1, cluster, callers))
+          sources.insert(tier1.fqn);
       }
     }
   }
@@ -272,6 +276,14 @@ std::optional<Resource> CompileTrustBundle(const World& world, std::string_view 
   mesh::v1::TrustBundle bundle;
   bundle.set_name(key.name);
   bundle.set_root_pem(world.roots());
+  const std::string_view owner = OrganizationFqn(cluster);
+  EachClusterOf(world, owner, [&](const std::string& fqn, const v2::Cluster& member) {
+    if (member.state().generation() == 0) return;  // Nobody speaks for it yet.
+    auto* membership = bundle.add_memberships();
+    membership->set_uid(member.metadata().uid());
+    membership->set_lowest_generation(member.state().generation());
+    membership->set_trust_domain(world.TrustDomain(fqn));
+  });
   return Finish(key.type, key.name, bundle, {std::string(OrganizationFqn(cluster))});
 }
 

@@ -101,6 +101,8 @@ struct Concern {
   std::vector<KeyVersion> keys;        // Each of these workloads must have acknowledged all of these.
   // Gateways of other objects that need not be there: they count only while they are connected.
   bool if_connected = false;
+  // It routes to other clusters, and there nobody lets its workloads in: the cluster is not a tier1Cluster.
+  bool not_admitted = false;
 };
 // Empty: no workload is concerned (NO_WORKLOAD), or not a kind that reaches gateways. READY must mean that requests go
 // through: a tier-1 object also concerns the tier-2 gateways that must let its callers in (with their Listener only),

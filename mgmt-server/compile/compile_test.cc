@@ -91,6 +91,44 @@ TEST(Compile, KeepsTheEndpointsOfASilentCluster) {
   EXPECT_EQ(endpoints.as_of().seconds(), 1000);
 }
 
+TEST(Compile, TellsEveryClusterWhichMembershipsCount) {
+  World world = Demo();
+  const auto cluster = [&](const std::string& fqn, const std::string& uid, int generation) {
+    world.Put(fqn,
+              From<v2::Cluster>(fmt::format("metadata {{ uid: '{}' }} state {{ generation: {} }}", uid, generation)));
+  };
+  cluster(ClusterName("c1"), "u1", 3);
+  cluster(ClusterName("c2"), "u2", 0);  // Nobody has joined.
+  cluster("organizations/p/clusters/c1", "u9", 1);
+  for (const char* name : {"edge", "c1", "c2"}) {
+    const auto bundle = Read<mesh::v1::TrustBundle>(Compile(world, ClusterName(name)), "TrustBundle", "o.test");
+    ASSERT_EQ(bundle.memberships_size(), 1) << name;
+    EXPECT_EQ(bundle.memberships(0).uid(), "u1");
+    EXPECT_EQ(bundle.memberships(0).lowest_generation(), 3u);
+    EXPECT_EQ(bundle.memberships(0).trust_domain(), "c1.o.test");
+  }
+}
+
+// What an agent reports is its word: whoever labels a workload as tier 1 is let in by its own cluster alone, until an
+// administrator says more of the cluster.
+TEST(Compile, LetsTier1GatewaysInOnlyFromClustersThatAreAdmitted) {
+  World world = Demo();
+  const auto callers = [&](const char* cluster) {
+    const auto listener = Read<mesh::v1::Listener>(Compile(world, ClusterName(cluster)), "Listener", "t2:app=gw2/80");
+    return std::vector<std::string>(listener.allowed_callers().begin(), listener.allowed_callers().end());
+  };
+  const std::string edge = "spiffe://edge.o.test/ns/t1/sa/sa-gw1", c1 = "spiffe://c1.o.test/ns/t1/sa/sa-gw1";
+  EXPECT_THAT(callers("c1"), ElementsAre(edge));
+  world.PutWorkload(ClusterName("c1"), Workload("t1", "invented", "gw1", "127.0.2.66"));
+  EXPECT_THAT(callers("c1"), ElementsAre(c1, edge));
+  EXPECT_THAT(callers("c2"), ElementsAre(edge));
+  world.Put(ClusterName("edge"), From<v2::Cluster>(""));
+  EXPECT_THAT(callers("c1"), ElementsAre(c1));
+  EXPECT_THAT(callers("c2"), IsEmpty());
+  world.Put(ClusterName("c1"), From<v2::Cluster>("spec { tier1_cluster: true }"));
+  EXPECT_THAT(callers("c2"), ElementsAre(c1));
+}
+
 TEST(World, CopiesDoNotSeeEachOther) {
   World a = Demo();
   World b = a;

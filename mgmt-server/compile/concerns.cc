@@ -27,6 +27,12 @@ bool AddConcern(const Compilation& compilation, const Where& where, const std::s
     if (found != intent.end()) concern.keys.push_back({key, found->second.version});
   }
   if (concern.workloads.empty() || concern.keys.empty()) return false;
+  if (where.second->tier1 && !if_connected) {
+    const auto& targets = where.second->clusters;
+    concern.not_admitted = std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
+      return !AdmittedAsTier1(compilation.world(), where.first, ClusterFqn(where.second->organization, target));
+    });
+  }
   out.push_back(std::move(concern));
   return true;
 }

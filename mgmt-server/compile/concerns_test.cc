@@ -64,5 +64,20 @@ TEST(Concerns, LeaveOutGatewaysOfOtherTenants) {
   EXPECT_EQ(Concerns(compilation, kGroup + "/gateways/b").size(), 2u);
 }
 
+TEST(Concerns, SayWhereATier1IsNotAdmitted) {
+  World world = Demo();
+  const auto not_admitted = [&](const std::string& fqn) {
+    std::vector<std::string> clusters;
+    for (const Concern& concern : Concerns(Compilation(world), fqn)) {
+      if (concern.not_admitted) clusters.push_back(concern.cluster);
+    }
+    return clusters;
+  };
+  EXPECT_THAT(not_admitted(kGroup + "/tier1gateways/a"), testing::IsEmpty());
+  world.Put(ClusterName("edge"), From<v2::Cluster>(""));
+  EXPECT_THAT(not_admitted(kGroup + "/tier1gateways/a"), testing::ElementsAre(ClusterName("edge")));
+  EXPECT_THAT(not_admitted(kGroup + "/gateways/b"), testing::IsEmpty());  // No fault of who is called.
+}
+
 }  // namespace
 }  // namespace weir::compile

@@ -92,6 +92,18 @@ std::vector<std::string> ClustersOf(const World& world, const GatewayShape& shap
 bool SelectsIn(const World& world, const GatewayShape& shape, std::string_view cluster,
                const agent::v1::Workload& workload);
 std::string ClusterFqn(std::string_view organization, std::string_view name);
+// Calls fn(FQN, cluster) for the clusters of an organization, by FQN.
+template <typename Fn>
+void EachClusterOf(const World& world, std::string_view organization, Fn fn) {
+  const std::string prefix = ClusterFqn(organization, "");
+  const auto& clusters = world.state().clusters;
+  for (auto at = clusters.lower_bound(prefix); at != clusters.end() && at->first.starts_with(prefix); ++at) {
+    fn(at->first, *at->second);
+  }
+}
+// Whether workloads of `cluster` count as tier 1 at tier-2 gateways of `callee`: an administrator says so of a cluster
+// (tier1Cluster); inside it its own agent's word is enough.
+bool AdmittedAsTier1(const World& world, std::string_view cluster, std::string_view callee);
 // Tier-2 objects of the tenant that answer for this host; by FQN.
 FqnSet Tier2For(const World& world, std::string_view tenant, std::string_view hostname);
 // Tier-1 objects of the organization with a server whose host `pattern` covers; by FQN. Whether that server turns to a

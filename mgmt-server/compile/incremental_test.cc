@@ -42,9 +42,11 @@ class Walk {
       case 1: {
         const std::string cluster = Cluster();
         Put(world, change, cluster,
-            From<v2::Cluster>(fmt::format("metadata {{ {} }} spec {{ locality {{ region: '{}' zone: '{}' }} {} }}",
-                                          Of({"", "", "labels { key: 'l' value: '1' }"}), Of({"r", "s"}), Of({"", "z"}),
-                                          Of({"", "", "admin_state: DRAINING"}))),
+            From<v2::Cluster>(fmt::format(
+                "metadata {{ uid: '{}' {} }} spec {{ locality {{ region: '{}' zone: '{}' }} {} {} }} state {{ {} }}",
+                Of({"u", "u", "v"}), Of({"", "", "labels { key: 'l' value: '1' }"}), Of({"r", "s"}), Of({"", "z"}),
+                Of({"", "", "admin_state: DRAINING"}), Of({"", "tier1_cluster: true"}),
+                Of({"", "generation: 1", "generation: 2"}))),
             8);
         break;
       }

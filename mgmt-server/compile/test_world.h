@@ -58,7 +58,8 @@ inline World Demo() {
   for (const char* name : {"edge", "c1", "c2"}) {
     world.Put(ClusterName(name),
               From<v2::Cluster>(
-                  fmt::format("metadata {{ name: '{}' }} spec {{ locality {{ region: 'r-{}' }} }}", name, name)));
+                  fmt::format("metadata {{ name: '{}' }} spec {{ tier1_cluster: {} locality {{ region: 'r-{}' }} }}",
+                              name, std::string_view(name) == "edge", name)));
     world.SetConnected(ClusterName(name), true, {});
   }
   world.PutWorkload(ClusterName("edge"), Workload("t1", "gw-a", "gw1", "127.0.1.10"));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "api/weir/v2/metadata.pb.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/gateway_shape.h"
@@ -98,11 +99,12 @@ void World::Put(std::string_view fqn, std::shared_ptr<const google::protobuf::Me
   }
 }
 
-bool World::PutBody(std::string_view kind, std::string_view fqn, std::string_view body) {
+bool World::PutBody(std::string_view kind, std::string_view fqn, std::string_view uid, std::string_view body) {
   const resource::KindInfo* info = resource::FindKind(kind);
   if (info == nullptr) return false;
   std::shared_ptr<google::protobuf::Message> message = resource::NewMessage(info->kind);
   if (!message->ParseFromArray(body.data(), static_cast<int>(body.size()))) return false;
+  resource::MutableMetadataOf(*message).set_uid(std::string(uid));
   Put(fqn, std::move(message));
   return true;
 }
@@ -354,6 +356,11 @@ std::vector<std::string> ClustersOf(const World& world, const GatewayShape& shap
     if (CountsIn(world, shape, fqn)) clusters.push_back(fqn);
   }
   return clusters;
+}
+
+bool AdmittedAsTier1(const World& world, std::string_view cluster, std::string_view callee) {
+  const v2::Cluster* member = world.cluster(cluster);
+  return cluster == callee || (member != nullptr && member->spec().tier1_cluster());
 }
 
 FqnSet Tier2For(const World& world, std::string_view tenant, std::string_view hostname) {

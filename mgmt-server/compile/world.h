@@ -48,8 +48,9 @@ class World {
   // OrganizationSetting, Workspace, GatewayGroup, Cluster, Tier1Gateway, Gateway); others are ignored, so that callers
   // can pass everything.
   void Put(std::string_view fqn, std::shared_ptr<const google::protobuf::Message> resource);
-  // Parses a stored body. False = the bytes are not that kind's message (nothing changed).
-  bool PutBody(std::string_view kind, std::string_view fqn, std::string_view body);
+  // Parses a stored body; `uid` of the stored resource. False = the bytes are not that kind's message (nothing
+  // changed).
+  bool PutBody(std::string_view kind, std::string_view fqn, std::string_view uid, std::string_view body);
   void Remove(std::string_view fqn);
 
   void SetFacts(std::string_view cluster, Facts facts);

@@ -4,9 +4,9 @@
 
 namespace weir::fleet {
 
-AgentStream::AgentStream(Handler handler, std::string cluster, const Clock& clock, grpc::CallbackServerContext* context)
+AgentStream::AgentStream(Handler handler, Member member, const Clock& clock, grpc::CallbackServerContext* context)
     : handler_(std::move(handler)),
-      cluster_(std::move(cluster)),
+      member_(std::move(member)),
       peer_(context->peer()),
       clock_(clock),
       context_(context),

@@ -10,6 +10,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "libs/rpc/stream_writer.h"
+#include "mgmt-server/fleet/memberships.h"
 
 namespace weir::fleet {
 
@@ -22,8 +23,8 @@ class AgentStream final : public grpc::ServerBidiReactor<agent::v1::AgentMessage
     std::function<void(std::shared_ptr<AgentStream>, std::function<void(Status)> next)> message;
     std::function<void(AgentStream&)> done;
   };
-  // `cluster`: FQN; "" = refused.
-  AgentStream(Handler handler, std::string cluster, const Clock& clock, grpc::CallbackServerContext* context);
+  // `member`: whose agent it is; an empty cluster = nobody's, and the stream is being refused.
+  AgentStream(Handler handler, Member member, const Clock& clock, grpc::CallbackServerContext* context);
 
   void Begin();
   void Close(const Error& reason);  // Thread-safe.
@@ -31,7 +32,8 @@ class AgentStream final : public grpc::ServerBidiReactor<agent::v1::AgentMessage
   bool Send(agent::v1::ServerMessage message);
   MonoTime last_heard() const;
 
-  const std::string& cluster() const { return cluster_; }
+  const std::string& cluster() const { return member_.cluster; }
+  const Member& member() const { return member_; }
   const std::string& peer() const { return peer_; }  // gRPC's form, "ipv4:127.0.0.1:5000".
   // Of the handler, which sees one message at a time:
   agent::v1::AgentMessage in;
@@ -46,7 +48,7 @@ class AgentStream final : public grpc::ServerBidiReactor<agent::v1::AgentMessage
 
  private:
   const Handler handler_;
-  const std::string cluster_;
+  const Member member_;
   const std::string peer_;
   const Clock& clock_;
   grpc::CallbackServerContext* const context_;

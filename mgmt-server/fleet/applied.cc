@@ -143,6 +143,15 @@ v2::GatewayStatus OfGateway(const compile::Concern& concern, const std::string& 
       return status;
     }
   }
+  if (concern.not_admitted) {
+    status.set_state(State::FAILED);
+    status.set_reason("TIER1_NOT_ADMITTED");
+    status.set_message(
+        fmt::format("other clusters do not let tier-1 gateways of {} in; an administrator says so in its "
+                    "spec.tier1Cluster",
+                    concern.cluster));
+    return status;
+  }
   const bool current = acknowledged == concern.keys.size();
   if (!applied.Connected(concern.cluster)) {
     status.set_state(State::ACCEPTED);
@@ -210,7 +219,8 @@ v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t
   if (gateways.empty()) {
     set(State::ACCEPTED, "NO_WORKLOAD", "no gateway workload is selected");
   } else if (failed != nullptr) {
-    set(State::FAILED, "REJECTED", fmt::format("{} {}: {}", failed->cluster(), failed->workload(), failed->message()));
+    set(State::FAILED, failed->reason(),
+        fmt::format("{} {}: {}", failed->cluster(), failed->workload(), failed->message()));
   } else if (ready < gateways.size()) {
     set(ready > 0 ? State::PARTIAL : State::ACCEPTED, waiting->reason(),
         fmt::format("{} of {} gateways serve it; {} {}: {}", ready, gateways.size(), waiting->cluster(),

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -16,6 +17,7 @@
 #include "mgmt-server/fleet/facts_intake.h"
 #include "mgmt-server/fleet/fleet.h"
 #include "mgmt-server/fleet/held_agents.h"
+#include "mgmt-server/fleet/memberships.h"
 #include "mgmt-server/fleet/traffic.h"
 #include "mgmt-server/store/store.h"
 
@@ -34,13 +36,15 @@ struct DuplicateAgent {
 inline constexpr Duration kDuplicateShown = std::chrono::seconds(30);
 
 struct Fleet::Core : std::enable_shared_from_this<Core> {
-  Core(store::Store& s, const ca::ServerCa& c, rpc::Pool& p, FleetOptions o) : store(s), ca(c), pool(p), options(o) {}
+  Core(store::Store& s, const ca::ServerCa& c, rpc::Pool& p, FleetOptions o)
+      : store(s), pool(p), options(o), memberships(s, c, *o.clock) {}
 
   store::Store& store;
-  const ca::ServerCa& ca;
   rpc::Pool& pool;
   const FleetOptions options;
+  Memberships memberships;
   push::Pusher* pusher = nullptr;
+  xds::AdsService* intents = nullptr;
   std::unique_ptr<grpc::Service> join, reports;
 
   struct Live {
@@ -63,8 +67,10 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   TrafficTable traffic;
   HeldAgents held{store};
   std::map<std::string, Live> live;  // By cluster FQN: the newest stream that said Hello.
+  std::set<AgentStreamPtr> open;     // All of a member, greeted or not.
   bool stopped = false;
   std::thread heart;
+  std::unique_ptr<store::Subscription> cluster_changes;
   std::mutex connection_mutex;  // Connected states reach the store in the order of truth.
 
   static std::vector<v2::ClusterProblem> ProblemsOf(const Live& entry) {
@@ -83,17 +89,12 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
     return found != live.end() && found->second.stream.get() == &stream;
   }
 
-  Result<std::string> ClusterOfPeer(std::string_view uri) const;
-  Result<agent::v1::JoinResponse> Sign(const store::View& view, const std::string& cluster,
-                                       const std::string& csr) const;
-  Result<agent::v1::JoinResponse> Join(const agent::v1::JoinRequest& request);
-
   grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Open(
       grpc::CallbackServerContext* context);
   void OnMessage(const AgentStreamPtr& stream, std::function<void(Status)> next);
   Status Handle(const AgentStreamPtr& stream);
   Status Greet(const AgentStreamPtr& stream);
-  Status RefuseDuplicate(const AgentStream& stream, const store::StoredResource& cluster, Live& entry);
+  Status RefuseDuplicate(const AgentStream& stream, Live& entry);
   bool IsSilent(const AgentStream& stream) const {
     return options.clock->Now() - stream.last_heard() >= options.heartbeat * options.heartbeat_misses;
   }
@@ -105,6 +106,7 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   void StoreLastSeen();
   void Beat();
 
+  void EndEnded();
   void ForgetDeleted();
   std::string KeyOfIntentStream(const std::string& cluster, const xds::Node& node);
   void TakeStreamEvent(const xds::AdsStreamEvent& event);

@@ -7,16 +7,12 @@
 #include <utility>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
-#include "api/weir/v2/organization.pb.h"
 #include "libs/base/text.h"
-#include "libs/identity/spiffe_id.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
-#include "mgmt-server/ca/ca.h"
-#include "mgmt-server/ca/join_tokens.h"
 #include "mgmt-server/fleet/core.h"
 #include "mgmt-server/push/pusher.h"
 #include "mgmt-server/store/store.h"
@@ -31,70 +27,7 @@ constexpr size_t kMostProblemText = 1024;
 constexpr std::string_view kDuplicateKey = "duplicate:";
 constexpr std::chrono::seconds kLongestLeaf = std::chrono::hours(90 * 24);
 
-std::string LastSegment(std::string_view fqn) { return std::string(fqn.substr(fqn.rfind('/') + 1)); }
-
-std::string OrganizationDomain(const store::StoredResource& organization) {
-  v2::Organization message;
-  if (message.ParseFromString(organization.body) && !message.spec().domain().empty()) return message.spec().domain();
-  return LastSegment(organization.fqn) + ".weir.internal";
-}
-
-// "<cluster>.<organization domain>"; "" = the organization is unknown.
-std::string TrustDomain(const store::View& view, std::string_view cluster) {
-  const store::ResourcePtr organization = view.Get(compile::OrganizationFqn(cluster));
-  return organization == nullptr ? "" : LastSegment(cluster) + "." + OrganizationDomain(*organization);
-}
-
-// FQN; "" = no such cluster.
-std::string ClusterOfTrustDomain(const store::View& view, const std::string& domain) {
-  const size_t dot = domain.find('.');
-  if (dot == std::string::npos) return "";
-  std::string found;
-  view.ForEach("", "Organization", [&](const store::ResourcePtr& organization) {
-    if (OrganizationDomain(*organization) != domain.substr(dot + 1)) return true;
-    const std::string fqn = organization->fqn + "/clusters/" + domain.substr(0, dot);
-    if (view.Get(fqn) != nullptr) found = fqn;
-    return found.empty();
-  });
-  return found;
-}
-
 }  // namespace
-
-// --- Who is it ---
-
-Result<std::string> Fleet::Core::ClusterOfPeer(std::string_view uri) const {
-  if (uri.empty()) return Unauthenticated("PEER_IDENTITY_MISSING", "an agent's client certificate is required");
-  const std::string domain = identity::TrustDomainOfAgent(uri);
-  if (domain.empty()) return PermissionDenied("CLUSTER_UNKNOWN", "{} is not an agent's identity", uri);
-  std::string cluster = ClusterOfTrustDomain(*store.Read(), domain);
-  if (cluster.empty()) return PermissionDenied("CLUSTER_UNKNOWN", "no cluster has the trust domain {}", domain);
-  return cluster;
-}
-
-// --- Joining ---
-
-Result<agent::v1::JoinResponse> Fleet::Core::Sign(const store::View& view, const std::string& cluster,
-                                                  const std::string& csr) const {
-  agent::v1::JoinResponse response;
-  response.set_cluster(LastSegment(cluster));
-  response.set_organization(LastSegment(compile::OrganizationFqn(cluster)));
-  response.set_trust_domain(TrustDomain(view, cluster));
-  WEIR_ASSIGN(*response.mutable_intermediate_pem(), ca.SignIntermediate(csr, response.trust_domain()));
-  response.set_root_pem(ca.mesh_root_pem());
-  return response;
-}
-
-// Signing stands inside the transaction: a CSR that is refused leaves the token unused.
-Result<agent::v1::JoinResponse> Fleet::Core::Join(const agent::v1::JoinRequest& request) {
-  WEIR_ASSIGN(const std::string hash, ca::JoinTokenHash(request.token()));
-  return store.Write([&](store::Txn& txn) -> Result<agent::v1::JoinResponse> {
-    WEIR_ASSIGN(const store::JoinToken token, txn.UseJoinToken(hash));
-    const store::ResourcePtr cluster = txn.view().GetByUid(token.cluster_uid);
-    if (cluster == nullptr) return Unauthenticated("JOIN_TOKEN_UNKNOWN", "the token's cluster does not exist any more");
-    return Sign(txn.view(), cluster->fqn, request.csr_pem());
-  });
-}
 
 namespace {
 
@@ -105,14 +38,11 @@ class JoinService final : public agent::v1::ClusterJoin::CallbackService {
 
   grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext* context, const agent::v1::JoinRequest* request,
                                  agent::v1::JoinResponse* response) override {
-    return rpc::RunOn(core_->pool, context, [this, request, response] {
-      auto joined = core_->Join(*request);
-      if (!joined.ok()) {
-        obs::Log(obs::Level::kWarn, "join refused", {{"reason", joined.error().reason}});
-        return rpc::ToGrpc(joined.error());
-      }
+    return rpc::RunOn(core_->pool, context, [this, context, request, response] {
+      auto joined = core_->memberships.Join(*request, context->peer());
+      if (!joined.ok()) return rpc::ToGrpc(joined.error());
       *response = std::move(*joined);
-      obs::Log(obs::Level::kInfo, "cluster joined", {{"cluster", response->cluster()}});
+      core_->EndEnded();
       return grpc::Status::OK;
     });
   }
@@ -120,9 +50,7 @@ class JoinService final : public agent::v1::ClusterJoin::CallbackService {
   grpc::ServerUnaryReactor* Renew(grpc::CallbackServerContext* context, const agent::v1::RenewRequest* request,
                                   agent::v1::JoinResponse* response) override {
     return rpc::RunOn(core_->pool, context, [this, context, request, response] {
-      const auto cluster = core_->ClusterOfPeer(rpc::PeerSpiffeId(*context));
-      if (!cluster.ok()) return rpc::ToGrpc(cluster.error());
-      auto renewed = core_->Sign(*core_->store.Read(), *cluster, request->csr_pem());
+      auto renewed = core_->memberships.Renew(rpc::PeerChain(*context), request->csr_pem(), context->peer());
       if (!renewed.ok()) return rpc::ToGrpc(renewed.error());
       *response = std::move(*renewed);
       return grpc::Status::OK;
@@ -152,24 +80,27 @@ class ReportsService final : public agent::v1::AgentReports::CallbackService {
 
 grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Fleet::Core::Open(
     grpc::CallbackServerContext* context) {
-  auto cluster = ClusterOfPeer(rpc::PeerSpiffeId(*context));
+  auto member = memberships.MemberOf(rpc::PeerChain(*context));
   AgentStream::Handler handler{
       .message = [core = shared_from_this()](
                      AgentStreamPtr stream,
                      std::function<void(Status)> next) { core->OnMessage(stream, std::move(next)); },
       .done = [core = shared_from_this()](AgentStream& stream) { core->Left(stream); }};
   auto stream =
-      std::make_shared<AgentStream>(std::move(handler), cluster.ok() ? *cluster : "", *options.clock, context);
+      std::make_shared<AgentStream>(std::move(handler), member.ok() ? *member : Member(), *options.clock, context);
   auto* reactor = stream.get();
   bool closing;
   {
     std::lock_guard lock(mutex);
     closing = stopped;
+    if (member.ok()) open.insert(stream);
   }
   stream->Begin();
-  if (!cluster.ok())
-    stream->Close(cluster.error());
-  else if (closing)
+  if (!member.ok()) {
+    const auto write = memberships.RefusalRecord("stream-refused", "stream", "", member.error(), context->peer());
+    if (write) pool.Post([core = shared_from_this(), write] { write(); });  // Few: strangers must not fill the pool.
+    stream->Close(member.error());
+  } else if (closing)
     stream->Close(Unavailable("SHUTTING_DOWN", "the server is shutting down"));
   return reactor;
 }
@@ -215,16 +146,16 @@ Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
   if (std::exchange(stream->greeted, true)) return {};
   stream->instance = CleanText(stream->in.hello().instance(), kMostVersion);
   AgentStreamPtr before;
-  const store::ResourcePtr cluster = store.Read()->Get(stream->cluster());
-  if (cluster == nullptr) return NotFound("CLUSTER_UNKNOWN", "{} does not exist any more", stream->cluster());
+  WEIR_TRY(memberships.NoteSeen(stream->member()));
+  const std::string& uid = stream->member().generation.uid;
   std::shared_ptr<std::mutex> facts_order;
   {
     std::lock_guard lock(mutex);
     if (stopped) return Unavailable("SHUTTING_DOWN", "the server is shutting down");
     Live& entry = live[stream->cluster()];
-    WEIR_TRY(RefuseDuplicate(*stream, *cluster, entry));
-    if (entry.uid != cluster->uid) entry.refused.Clear();
-    entry.uid = cluster->uid;
+    WEIR_TRY(RefuseDuplicate(*stream, entry));
+    if (entry.uid != uid) entry.refused.Clear();
+    entry.uid = uid;
     before = std::exchange(entry.stream, stream);
     entry.last_seen = options.clock->Wall();
     entry.version = CleanText(stream->in.hello().version(), kMostVersion);
@@ -248,9 +179,10 @@ Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
 }
 
 // With the lock held.
-Status Fleet::Core::RefuseDuplicate(const AgentStream& stream, const store::StoredResource& cluster, Live& entry) {
+Status Fleet::Core::RefuseDuplicate(const AgentStream& stream, Live& entry) {
   const AgentStreamPtr& older = entry.stream;
-  if (older == nullptr || entry.uid != cluster.uid || older->instance == stream.instance || IsSilent(*older)) return {};
+  if (older == nullptr || older->instance == stream.instance || IsSilent(*older)) return {};
+  if (!memberships.StillValid(older->member()).ok()) return {};  // Its membership is over; its stream is just ending.
   if (!entry.duplicate || options.clock->Now() - entry.duplicate->time >= kDuplicateShown) {
     obs::Log(obs::Level::kError, "a second agent with the identity of a cluster is refused",
              {{"cluster", stream.cluster()}, {"from", stream.peer()}, {"older", older->peer()}});
@@ -293,22 +225,18 @@ Status Fleet::Core::TakeFacts(AgentStream& stream) {
 // The good ones, in slices between the writes of others.
 Status Fleet::Core::StoreFacts(AgentStream& stream) {
   const store::ViewPtr view = store.Read();
-  const store::ResourcePtr cluster = view->Get(stream.cluster());
-  if (cluster == nullptr) return NotFound("CLUSTER_UNKNOWN", "{} does not exist any more", stream.cluster());
+  const std::string& uid = stream.member().generation.uid;
   RefusedFacts refused;
   {
     std::lock_guard lock(mutex);
     refused = live[stream.cluster()].refused;
   }
   const size_t refused_before = refused.size();
-  store::FactsChange change = TakeGoodFacts(view->Facts(cluster->uid).get(), stream.in.facts(), refused);
+  store::FactsChange change = TakeGoodFacts(view->Facts(uid).get(), stream.in.facts(), refused);
   for (store::FactsChange& slice : Slices(std::move(change), kFactsOfWrite)) {
-    slice.cluster_uid = cluster->uid;
+    slice.cluster_uid = uid;
     WEIR_TRY(store.Write([&](store::Txn& txn) -> Status {
-      const store::ResourcePtr present = txn.Get(stream.cluster());
-      if (present == nullptr || present->uid != cluster->uid) {
-        return NotFound("CLUSTER_UNKNOWN", "{} does not exist any more", stream.cluster());
-      }
+      WEIR_TRY(Memberships::StillValid(txn.view(), stream.member()));
       if (!IsLive(stream)) return Aborted("REPLACED", "a newer stream of this agent is open");
       return txn.ApplyFacts(slice);
     }));
@@ -346,6 +274,7 @@ void Fleet::Core::Left(AgentStream& stream) {
   if (stream.cluster().empty()) return;
   {
     std::lock_guard lock(mutex);
+    std::erase_if(open, [&](const AgentStreamPtr& each) { return each.get() == &stream; });
     const auto found = live.find(stream.cluster());
     if (found == live.end() || found->second.stream.get() != &stream) return;
     found->second.stream.reset();
@@ -383,21 +312,19 @@ void Fleet::Core::StoreLastSeen() {
 void Fleet::Core::StoreConnection(const std::string& cluster) {
   std::lock_guard order(connection_mutex);
   bool connected = false;
-  std::string version;
+  std::string version, uid;
   std::optional<WallTime> seen;
   {
     std::lock_guard lock(mutex);
     const auto found = live.find(cluster);
-    if (found != live.end()) {
-      connected = found->second.stream != nullptr;
-      version = found->second.version;
-      seen = found->second.last_seen;
-    }
+    if (found == live.end()) return;
+    connected = found->second.stream != nullptr;
+    version = found->second.version;
+    uid = found->second.uid;
+    seen = found->second.last_seen;
   }
   const Status stored = store.Write([&](store::Txn& txn) -> Status {
-    const store::ResourcePtr resource = txn.Get(cluster);
-    if (resource == nullptr) return {};
-    return txn.SetConnection(resource->uid, connected, version, seen);
+    return txn.view().GetByUid(uid) == nullptr ? Status() : txn.SetConnection(uid, connected, version, seen);
   });
   if (!stored.ok()) {
     obs::Log(obs::Level::kError, "cannot store a connection's state",
@@ -430,6 +357,7 @@ void Fleet::Core::Beat() {
       Left(*stream);
       stream->Close(Unavailable("HEARTBEAT_MISSED", "the agent is silent"));
     }
+    EndEnded();  // A stream that was being opened while its membership ended.
     if (beat_now) ForgetDeleted();
     if (turn % kLooksPerSeen == 0) StoreLastSeen();
     // The lock of the compilation comes before ours, here as everywhere.
@@ -443,24 +371,38 @@ void Fleet::Core::Beat() {
   }
 }
 
-// What was known of a cluster that is deleted goes, and its agent's stream is ended; a new one of the same name begins
-// from nothing.
-void Fleet::Core::ForgetDeleted() {
+// Ends the streams of whoever is no cluster's agent any more: replaced by a later join, revoked, or deleted.
+void Fleet::Core::EndEnded() {
   const store::ViewPtr view = store.Read();
-  std::vector<AgentStreamPtr> ended;
+  std::vector<std::pair<AgentStreamPtr, Error>> ended;
   {
     std::lock_guard lock(mutex);
-    std::erase_if(live, [&](const auto& entry) {
-      const store::ResourcePtr cluster = view->Get(entry.first);
-      if (cluster != nullptr && entry.second.uid == cluster->uid) return false;
-      if (entry.second.stream != nullptr) ended.push_back(entry.second.stream);
-      applied.Forget(entry.first);
-      traffic.Forget(entry.first);
-      return true;
-    });
-    if (!ended.empty()) ++changes;
+    for (const AgentStreamPtr& stream : open) {
+      const Status valid = Memberships::StillValid(*view, stream->member());
+      if (!valid.ok()) ended.emplace_back(stream, valid.error());
+    }
   }
-  for (const auto& stream : ended) stream->Close(NotFound("CLUSTER_UNKNOWN", "the cluster was deleted"));
+  for (const auto& [stream, reason] : ended) {
+    obs::Log(obs::Level::kWarn, "an agent's membership has ended",
+             {{"cluster", stream->cluster()}, {"reason", reason.ToString()}});
+    Left(*stream);
+    stream->Close(reason);
+  }
+  if (intents != nullptr) intents->Recheck();
+}
+
+// What was known of a cluster that is deleted goes; a new one of the same name begins from nothing.
+void Fleet::Core::ForgetDeleted() {
+  const store::ViewPtr view = store.Read();
+  std::lock_guard lock(mutex);
+  const size_t gone = std::erase_if(live, [&](const auto& entry) {
+    const store::ResourcePtr cluster = view->Get(entry.first);
+    if (cluster != nullptr && entry.second.uid == cluster->uid) return false;
+    applied.Forget(entry.first);
+    traffic.Forget(entry.first);
+    return true;
+  });
+  if (gone > 0) ++changes;
 }
 
 // --- The door ---
@@ -472,7 +414,8 @@ Fleet::Fleet(store::Store& store, const ca::ServerCa& ca, rpc::Pool& pool, Fleet
 }
 Fleet::~Fleet() { Stop(); }
 
-void Fleet::Attach(push::Pusher& pusher) {
+void Fleet::Attach(push::Pusher& pusher, xds::AdsService& intents) {
+  core_->intents = &intents;
   core_->pusher = &pusher;
   pusher.OnPushed([core = core_.get()] { core->Changed(); });
 }
@@ -488,6 +431,11 @@ Status Fleet::Start() {
     }
     return {};
   }));
+  core_->cluster_changes =
+      core_->store.Subscribe(core_->store.Read()->revision(), [core = core_.get()](const store::ChangeEvent& event) {
+        const auto is_cluster = [](const store::ResourceChange& change) { return change.kind == "Cluster"; };
+        if (std::any_of(event.changes.begin(), event.changes.end(), is_cluster)) core->EndEnded();
+      });
   core_->heart = std::thread([core = core_.get()] { core->Beat(); });
   return {};
 }
@@ -502,6 +450,7 @@ void Fleet::Stop() {
     }
     core_->news.notify_all();
   }
+  core_->cluster_changes.reset();
   if (core_->heart.joinable()) core_->heart.join();
   core_->StoreLastSeen();
   for (const auto& stream : streams) stream->Close(Unavailable("SHUTTING_DOWN", "the server is shutting down"));
@@ -515,7 +464,8 @@ std::string Fleet::Core::KeyOfIntentStream(const std::string& cluster, const xds
     std::lock_guard lock(mutex);
     const auto found = live.find(cluster);
     // No snapshot stands under this key: another one of the same identity is told nothing, and its word counts nothing.
-    if (found != live.end() && found->second.stream != nullptr && found->second.stream->instance != node.id) {
+    if (found != live.end() && found->second.stream != nullptr && found->second.stream->instance != node.id &&
+        memberships.StillValid(found->second.stream->member()).ok()) {
       return std::string(kDuplicateKey) + cluster;
     }
   }
@@ -544,8 +494,8 @@ std::unique_ptr<xds::AdsService> Fleet::NewIntentService() const {
   xds::AdsServiceOptions options;
   options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
   options.authenticate = [core = core_](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
-    WEIR_ASSIGN(std::string cluster, core->ClusterOfPeer(peer.uris.empty() ? "" : peer.uris.front()));
-    return xds::AdsGrant{std::move(cluster)};
+    WEIR_ASSIGN(const Member member, core->memberships.MemberOf(peer.chain_pem));
+    return xds::AdsGrant{member.cluster, [core, member] { return core->memberships.StillValid(member); }};
   };
   options.key = [core = core_](const std::string& cluster, const xds::Node& node) {
     return core->KeyOfIntentStream(cluster, node);
@@ -572,7 +522,5 @@ void Fleet::ReleaseHeldClusters(xds::AdsService& ads) {
     ads.Remove(HeldAgents::KeyOf(agent.cluster), "the server's state was adopted; come again");
   }
 }
-
-Result<std::string> Fleet::ClusterOfPeer(std::string_view spiffe_id) const { return core_->ClusterOfPeer(spiffe_id); }
 
 }  // namespace weir::fleet

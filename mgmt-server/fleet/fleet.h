@@ -49,7 +49,7 @@ struct FleetOptions {
 //   fleet::Fleet fleet(store, ca, pool, options);        // before the pusher
 //   auto intents = fleet.NewIntentService();
 //   push::Pusher pusher(store, *intents, ...);
-//   fleet.Attach(pusher);
+//   fleet.Attach(pusher, *intents);
 //   builder.RegisterService(fleet.join_service()); ...reports_service(); ...intents->service();
 class Fleet {
  public:
@@ -58,7 +58,7 @@ class Fleet {
   Fleet(const Fleet&) = delete;
   Fleet& operator=(const Fleet&) = delete;
 
-  void Attach(push::Pusher& pusher);  // Before Start of the pusher.
+  void Attach(push::Pusher& pusher, xds::AdsService& intents);  // Before Start of the pusher; both outlive Stop.
   // Marks every cluster as not connected (this server just began) and starts the heartbeat thread.
   Status Start();
   void Stop();  // Ends every stream.
@@ -74,7 +74,6 @@ class Fleet {
   // there; and, once an administrator adopted this state, the end of it: their streams begin anew.
   std::vector<v2::HeldCluster> HeldClusters(const xds::AdsService& ads) const;
   void ReleaseHeldClusters(xds::AdsService& ads);
-  Result<std::string> ClusterOfPeer(std::string_view spiffe_id) const;  // FQN.
 
   // Statuses. NOT_FOUND RESOURCE_NOT_FOUND.
   Result<v2::ResourceStatus> GetStatus(std::string_view fqn) const;

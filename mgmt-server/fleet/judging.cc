@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "libs/rpc/time.h"
+#include "mgmt-server/ca/generations.h"
 #include "mgmt-server/fleet/core.h"
 #include "mgmt-server/fleet/effect.h"
 #include "mgmt-server/push/pusher.h"
@@ -193,6 +194,7 @@ v2::ClusterState Fleet::ClusterStateOf(std::string_view cluster) const {
       }
     }
   }
+  if (resource != nullptr) state.set_generation(ca::GenerationOf(*resource));
   if (seen > WallTime{}) *state.mutable_last_seen() = rpc::ToTimestamp(seen);
   return state;
 }

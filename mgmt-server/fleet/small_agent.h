@@ -131,6 +131,27 @@ class SmallAgent {
       ads_->Accept(update.id);
     });
   }
+  // Waits until the server ends the report stream; why it did.
+  Error AwaitEnd() {
+    reader_.join();
+    return rpc::FromGrpc(stream_->Finish());
+  }
+  // Why the server ended the stream of intent that Acknowledge opened; "" = it stands.
+  std::string AdsEnd() {
+    std::lock_guard lock(mutex_);
+    return ads_end_;
+  }
+  // What the server says to a renewal.
+  Status Renew() {
+    agent::v1::RenewRequest request;
+    WEIR_ASSIGN(const std::string key, identity::NewKey());
+    WEIR_ASSIGN(*request.mutable_csr_pem(), identity::MakeCsr(key));
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    agent::v1::JoinResponse response;
+    const grpc::Status renewed = agent::v1::ClusterJoin::NewStub(channel_)->Renew(&context, request, &response);
+    return renewed.ok() ? Status() : Status(rpc::FromGrpc(renewed));
+  }
   // Ends both streams.
   void Leave() {
     if (ads_ != nullptr) ads_->Stop();
@@ -153,6 +174,10 @@ class SmallAgent {
       options.types.emplace_back(type);
     }
     options.on_update = std::move(on_update);
+    options.on_state = [this](bool connected, const std::string& reason) {
+      std::lock_guard lock(mutex_);
+      if (!connected) ads_end_ = reason;
+    };
     ads_ = std::make_unique<xds::AdsClient>(std::move(options));
     ads_->Start();
   }
@@ -190,7 +215,8 @@ class SmallAgent {
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<agent::v1::AgentMessage, agent::v1::ServerMessage>> stream_;
   std::thread reader_;
-  std::mutex mutex_;  // One write at a time.
+  std::mutex mutex_;  // One write at a time; and ads_end_.
+  std::string ads_end_;
   std::vector<std::string> workloads_;
   uint64_t sequence_ = 0;
   std::unique_ptr<xds::AdsClient> ads_;

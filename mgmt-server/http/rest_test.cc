@@ -230,6 +230,56 @@ TEST_F(RestApi, ForgetsFactsAndTokensOfADeletedClusterInTheSameRevision) {
   view->ForEachJoinToken([&](const store::JoinToken& token) { EXPECT_NE(token.cluster_uid, uid); });
 }
 
+TEST_F(RestApi, RevokesAMembershipAndKeepsItsGenerationWhateverDocumentsSay) {
+  const std::string path = "/v2/organizations/demo-org/clusters/cluster1";
+  const std::string fqn = "organizations/demo-org/clusters/cluster1";
+  ASSERT_EQ(Apply(kSurroundings).status, 200);
+  ASSERT_EQ(Post(path + ":createJoinToken", "{}").status, 200);
+  Answer revoked = Post(path + ":revoke", "{}");
+  ASSERT_EQ(revoked.status, 200) << revoked.text;
+  EXPECT_EQ(revoked.Text({"state", "generation"}), "1");
+  const std::string uid = store_->Read()->Get(fqn)->uid;
+  store_->Read()->ForEachJoinToken([&](const store::JoinToken& token) { EXPECT_NE(token.cluster_uid, uid); });
+  EXPECT_EQ(store_->Audit({})->back().action, "revoke");
+  EXPECT_EQ(store_->Audit({})->back().principal, "organizations/demo-org/users/admin");
+
+  const std::string etag = store_->Read()->Get(fqn)->etag;
+  EXPECT_EQ(Apply(kSurroundings).status, 200);
+  EXPECT_EQ(store_->Read()->Get(fqn)->etag, etag);  // The same document changes nothing.
+  EXPECT_EQ(Apply(R"({"apiVersion": "api.weir.dev/v2", "kind": "Cluster",
+                      "metadata": {"name": "cluster1", "organization": "demo-org", "description": "d"},
+                      "spec": {"network": "n"}, "state": {"generation": "7"}})")
+                .status,
+            200);
+  EXPECT_EQ(Post(path + ":drain", "{}").status, 200);
+  const Answer read = Get(path);
+  EXPECT_EQ(read.Text({"state", "generation"}), "1");
+  EXPECT_EQ(Send("PUT", path, read.text, admin_).status, 200);
+  EXPECT_EQ(Get(path).Text({"state", "generation"}), "1");
+  EXPECT_EQ(Post(path + ":revoke", "{}").Text({"state", "generation"}), "2");
+}
+
+// To write a cluster is less than to become it: its agent signs its identities.
+TEST_F(RestApi, JoinTokensAndRevocationsNeedARightOfTheirOwn) {
+  ASSERT_EQ(Apply(kSurroundings).status, 200);
+  const std::string path = "/v2/organizations/demo-org/clusters/cluster1";
+  const std::string eve = NewUser("eve");
+  const auto grant = [&](const std::string& role) {
+    return Post(path + "/accessbindings:grant",
+                R"({"role":"rbac/)" + role + R"(","subject":{"user":"organizations/demo-org/users/eve"}})")
+        .status;
+  };
+  ASSERT_EQ(grant("editor"), 200);
+  EXPECT_EQ(Send("POST", path + ":drain", "{}", eve).status, 200);
+  for (const char* verb : {":createJoinToken", ":revoke"}) {
+    const Answer refused = Send("POST", path + verb, "{}", eve);
+    EXPECT_EQ(refused.status, 403) << refused.text;
+    EXPECT_THAT(refused.text, HasSubstr("cluster.join"));
+  }
+  ASSERT_EQ(grant("admin"), 200);
+  for (const char* verb : {":createJoinToken", ":revoke"}) EXPECT_EQ(Send("POST", path + verb, "{}", eve).status, 200);
+}
+
 TEST_F(RestApi, SweepsJoinTokensThatExpiredLongAgo) {
   ASSERT_EQ(Apply(kSurroundings).status, 200);
   ASSERT_TRUE(store_

@@ -36,7 +36,7 @@ class Pushing : public testing::Test {
     Put<v2::Organization>(kOrg, "spec { domain: 'o.test' }");
     Put<v2::Workspace>(kWs, "spec { namespace_selector { names: '*/*' } }");
     Put<v2::GatewayGroup>(kGroup, "");
-    for (const char* name : {"edge", "c1", "c2"}) Put<v2::Cluster>(ClusterName(name), "");
+    for (const char* name : {"edge", "c1", "c2"}) Put<v2::Cluster>(ClusterName(name), "spec { tier1_cluster: true }");
     for (int i = 0; i < kHosts; ++i) {
       PutTier1(i, 50);
       Put<v2::Gateway>(

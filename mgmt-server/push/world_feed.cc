@@ -34,7 +34,7 @@ compile::World WorldFeed::Load(const store::View& view, const std::string& roots
   compile::World world;
   world.SetRoots(roots_pem);
   view.ForEach("", "", [&](const store::ResourcePtr& resource) {
-    world.PutBody(resource->kind, resource->fqn, resource->body);
+    world.PutBody(resource->kind, resource->fqn, resource->uid, resource->body);
     if (resource->kind == kClusterKind) clusters_[resource->uid] = resource->fqn;
     return true;
   });
@@ -119,7 +119,7 @@ compile::Change WorldFeed::Apply(const store::View& view, compile::World* world)
       world->Remove(fqn);
       continue;
     }
-    world->PutBody(resource->kind, fqn, resource->body);
+    world->PutBody(resource->kind, fqn, resource->uid, resource->body);
     if (resource->kind == kClusterKind && clusters_.emplace(resource->uid, fqn).second) {
       new_clusters.insert(resource->uid);
     }

@@ -3,6 +3,7 @@
 #include "api/weir/v2/cluster.pb.h"
 #include "libs/identity/certificates.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/ca/generations.h"
 #include "mgmt-server/ca/join_tokens.h"
 #include "mgmt-server/services/crud.h"
 #include "mgmt-server/services/services.h"
@@ -24,21 +25,21 @@ Result<v2::JoinToken> CreateJoinToken(const Backends& backends, CallContext& cal
   }
   return backends.store->Write([&](store::Txn& txn) -> Result<v2::JoinToken> {
     WEIR_ASSIGN(const authz::Decision decision,
-                authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, fqn.text));
+                authz::Authorize(txn.view(), call.principal, authz::Right::kJoin, fqn.text));
     const store::ResourcePtr cluster = txn.Get(fqn.text);
     if (cluster == nullptr) return authz::Missing(fqn.text);
     const ca::NewJoinToken minted =
         ca::MintJoinToken(fqn.text, backends.anchor_sha256, *backends.clock, std::chrono::seconds(ttl));
     WEIR_TRY(txn.DeleteJoinTokensBefore(txn.now() - kRemembered));
-    WEIR_TRY(txn.PutJoinToken({.token_hash = minted.record.hash,
+    WEIR_TRY(txn.PutJoinToken({.token_hash = minted.hash,
                                .cluster_uid = cluster->uid,
                                .created = txn.now(),
-                               .expires = WallTime(std::chrono::seconds(minted.record.expires_unix_seconds)),
+                               .expires = minted.expires,
                                .used = false}));
     WEIR_TRY(Record(txn, call, "create-join-token", cluster.get(), cluster.get(), decision.path));
     v2::JoinToken token;
     token.set_token(minted.text);
-    token.mutable_expire_time()->set_seconds(minted.record.expires_unix_seconds);
+    token.mutable_expire_time()->set_seconds(std::chrono::system_clock::to_time_t(minted.expires));
     return token;
   });
 }
@@ -93,6 +94,24 @@ Result<v2::Cluster> SetAdminState(const Backends& backends, Writes& writes, Call
   return static_cast<const v2::Cluster&>(*rendered);
 }
 
+// The generation after the last that was signed: nobody has it until somebody joins.
+Result<v2::Cluster> Revoke(const Backends& backends, CallContext& call, const v2::RevokeClusterRequest& request) {
+  WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(resource::Kind::kCluster, request.fqn()));
+  auto stored = backends.store->Write([&](store::Txn& txn) -> Result<store::ResourcePtr> {
+    WEIR_ASSIGN(const authz::Decision decision,
+                authz::Authorize(txn.view(), call.principal, authz::Right::kJoin, fqn.text));
+    const store::ResourcePtr before = txn.Get(fqn.text);
+    if (before == nullptr) return authz::Missing(fqn.text);
+    WEIR_TRY(txn.DeleteJoinTokensOf(before->uid));
+    WEIR_ASSIGN(const store::ResourcePtr after, ca::SetGeneration(txn, *before, ca::GenerationOf(*before) + 1));
+    WEIR_TRY(Record(txn, call, "revoke", before.get(), after.get(), decision.path));
+    return after;
+  });
+  if (!stored.ok()) return std::move(stored).error();
+  WEIR_ASSIGN(const MessagePtr rendered, Render(backends, **stored));
+  return static_cast<const v2::Cluster&>(*rendered);
+}
+
 }  // namespace
 
 void AddClusters(MethodTable& table, const Backends& backends, Writes& writes) {
@@ -100,6 +119,10 @@ void AddClusters(MethodTable& table, const Backends& backends, Writes& writes) {
   table.Add<v2::CreateJoinTokenRequest, v2::JoinToken>(
       "weir.v2.JoinTokens.CreateJoinToken", [&backends](CallContext& call, const v2::CreateJoinTokenRequest& request) {
         return CreateJoinToken(backends, call, request);
+      });
+  table.Add<v2::RevokeClusterRequest, v2::Cluster>(
+      "weir.v2.Clusters.RevokeCluster", [&backends](CallContext& call, const v2::RevokeClusterRequest& request) {
+        return Revoke(backends, call, request);
       });
   for (const auto state : {v2::DRAINING, v2::ACTIVE}) {
     table.Add<v2::SetAdminStateRequest, v2::Cluster>(

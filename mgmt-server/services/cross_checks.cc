@@ -4,8 +4,10 @@
 
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
+#include "api/weir/v2/organization.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
+#include "libs/resource/domains.h"
 #include "libs/resource/references.h"
 
 namespace weir::services {
@@ -65,11 +67,57 @@ std::shared_ptr<const T> CrossChecks::Load(const store::View& view, std::string_
   return std::static_pointer_cast<const T>(Parse(resource, view.resource_count()));
 }
 
-void CrossChecks::Check(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues) {
+void CrossChecks::Check(const store::View& view, const store::StoredResource& resource,
+                        const std::function<bool(const store::StoredResource&)>& may_read, std::vector<Issue>& issues) {
+  if (resource.kind == "Organization") return CheckDomain(view, resource, may_read, issues);
   if (resource.kind == "Workspace") return CheckWorkspace(view, resource, issues);
   if (resource.kind == "GatewayGroup") return CheckGroup(view, resource, issues);
   if (resource.kind == "OrganizationSetting") return CheckOnlyOne(view, resource, issues);
   if (IsGateway(resource.kind)) return CheckGateway(view, resource.fqn, true, issues);
+}
+
+namespace {
+
+std::string DomainOf(const store::StoredResource& organization) {
+  v2::Organization message;
+  return message.ParseFromString(organization.body) ? message.spec().domain() : "";
+}
+
+}  // namespace
+
+// Else an agent of one organization could speak for the other's clusters.
+void CrossChecks::CheckDomain(const store::View& view, const store::StoredResource& resource,
+                              const std::function<bool(const store::StoredResource&)>& may_read,
+                              std::vector<Issue>& issues) {
+  const std::string domain = DomainOf(resource);
+  const auto taken = [&](std::string_view by) {
+    issues.push_back(
+        {"DOMAIN_TAKEN",
+         resource.fqn,
+         {.field = "spec.domain",
+          .description = fmt::format("{} is, or lies below or above, the domain of {}; identities are made "
+                                     "of it, choose another",
+                                     domain, by)}});
+  };
+  if (resource::DomainsOverlap(domain, resource::kServersDomain)) return taken("weir-server itself");
+  view.ForEach("", "Organization", [&](const store::ResourcePtr& other) {
+    if (other->fqn == resource.fqn || !resource::DomainsOverlap(domain, DomainOf(*other))) return true;
+    taken(may_read(*other) ? std::string_view(other->fqn) : "another organization");
+    return false;
+  });
+}
+
+std::vector<std::pair<std::string, std::string>> CrossChecks::OverlappingDomains(const store::View& view) {
+  std::vector<std::pair<std::string, std::string>> domains, overlapping;
+  view.ForEach("", "Organization", [&](const store::ResourcePtr& organization) {
+    const std::string domain = DomainOf(*organization);
+    for (const auto& [fqn, theirs] : domains) {
+      if (resource::DomainsOverlap(domain, theirs)) overlapping.emplace_back(fqn, organization->fqn);
+    }
+    domains.emplace_back(organization->fqn, domain);
+    return true;
+  });
+  return overlapping;
 }
 
 // Two would contradict each other.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -36,10 +37,13 @@ class CrossChecks {
 
   // Appends what the resource, as it stands in the transaction, breaks: NAMESPACE_TAKEN, GROUP_OUTSIDE_WORKSPACE,
   // GROUP_MODE_MISMATCH, CLUSTER_MISSING, GATEWAY_HOST_TAKEN, ONLY_ONE, WORKLOADS_OUTSIDE_WORKSPACE,
-  // SERVICE_OUTSIDE_WORKSPACE. A workspace may always lose a namespace or its privilege, whoever points there: compile
-  // asks again and status says so. Names nothing of a tenant that the writer may
-  // not read: the other side is not named at all.
-  void Check(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
+  // SERVICE_OUTSIDE_WORKSPACE, DOMAIN_TAKEN. A workspace may always lose a namespace or its privilege, whoever points
+  // there: compile asks again and status says so. Names nothing of a tenant that the writer may not read: the other
+  // side is not named at all, an organization only when `may_read` says so.
+  void Check(const store::View& view, const store::StoredResource& resource,
+             const std::function<bool(const store::StoredResource&)>& may_read, std::vector<Issue>& issues);
+  // Pairs of organizations whose domains overlap, which no write lets in: for states from elsewhere.
+  static std::vector<std::pair<std::string, std::string>> OverlappingDomains(const store::View& view);
 
   // The FQN of a gateway that names this cluster and does not lie at or below `except`; "" = none.
   std::string UserOfCluster(const store::View& view, const store::StoredResource& cluster, std::string_view except);
@@ -54,6 +58,9 @@ class CrossChecks {
   template <typename T>
   std::shared_ptr<const T> Load(const store::View& view, std::string_view fqn);
 
+  static void CheckDomain(const store::View& view, const store::StoredResource& resource,
+                          const std::function<bool(const store::StoredResource&)>& may_read,
+                          std::vector<Issue>& issues);
   void CheckOnlyOne(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
   void CheckWorkspace(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
   void CheckGroup(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);

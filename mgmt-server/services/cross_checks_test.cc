@@ -7,6 +7,7 @@
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
+#include "api/weir/v2/organization.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "mgmt-server/services/writes.h"
@@ -33,7 +34,7 @@ class Checked : public testing::Test {
       WEIR_ASSIGN(const store::ResourcePtr stored,
                   txn.Put({T::descriptor()->name(), fqn, Serialize(message), {}, std::nullopt}));
       std::vector<Issue> issues;
-      checks_.Check(txn.view(), *stored, issues);
+      checks_.Check(txn.view(), *stored, [this](const store::StoredResource&) { return may_read_; }, issues);
       return ToStatus(issues);
     });
     text_ = status.ok() ? "" : status.error().message;
@@ -62,6 +63,7 @@ class Checked : public testing::Test {
   store::TempStore store_;
   CrossChecks checks_{*store_};
   std::string text_;
+  bool may_read_ = true;
 };
 
 TEST_F(Checked, AGatewayServesOnlyNamespacesOfItsWorkspace) {
@@ -136,6 +138,33 @@ TEST_F(Checked, TheSameDocumentsStandInTwoOrganizations) {
   const store::ViewPtr view = store_->Read();
   EXPECT_EQ(checks_.UserOfCluster(*view, *view->Get("organizations/o/clusters/c"), ""),
             GroupOf("o", "t") + "/tier1gateways/a");
+}
+
+TEST_F(Checked, DomainsOfOrganizationsDoNotOverlap) {
+  const auto put = [&](const std::string& name, const std::string& domain) {
+    return Put<v2::Organization>("organizations/" + name, fmt::format("spec {{ domain: '{}' }}", domain));
+  };
+  EXPECT_EQ(put("a", "acme.test"), "");
+  EXPECT_EQ(put("a", "acme.test"), "");  // Itself.
+  EXPECT_EQ(put("b", "acme.test"), "DOMAIN_TAKEN");
+  EXPECT_THAT(text_, HasSubstr("organizations/a"));
+  EXPECT_THAT(text_, HasSubstr("spec.domain"));
+  EXPECT_EQ(put("b", "c1.acme.test"), "DOMAIN_TAKEN");  // A cluster of a has it, or may.
+  EXPECT_EQ(put("b", "test"), "DOMAIN_TAKEN");
+  EXPECT_EQ(put("b", "1.weir-server"), "DOMAIN_TAKEN");
+  EXPECT_EQ(put("b", "notacme.test"), "");
+  may_read_ = false;
+  EXPECT_EQ(put("c", "x.acme.test"), "DOMAIN_TAKEN");
+  EXPECT_THAT(text_, Not(HasSubstr("organizations/a")));
+  EXPECT_TRUE(CrossChecks::OverlappingDomains(*store_->Read()).empty());
+  ASSERT_TRUE(store_
+                  ->Write([](store::Txn& txn) {  // As an older state may have it.
+                    v2::Organization nested;
+                    nested.mutable_spec()->set_domain("x.acme.test");
+                    return txn.Put({"Organization", "organizations/d", Serialize(nested), {}, {}});
+                  })
+                  .ok());
+  EXPECT_EQ(CrossChecks::OverlappingDomains(*store_->Read()).size(), 1u);
 }
 
 }  // namespace

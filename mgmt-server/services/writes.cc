@@ -24,7 +24,13 @@ void SetTime(WallTime time, google::protobuf::Timestamp& out) {
   out.set_nanos(static_cast<int32_t>(micros % 1'000'000 * 1000));
 }
 
-// The stored version with what a person may set only.
+auto ReadableBy(const store::View& view, const authn::Principal& principal) {
+  return [&](const store::StoredResource& resource) {
+    return authz::Allowed(view, principal, authz::Right::kRead, resource);
+  };
+}
+
+// The stored version with what a person may set, and what the server keeps of a cluster.
 std::string StoredBody(const Draft& draft) {
   std::unique_ptr<google::protobuf::Message> copy(draft.message->New());
   copy->CopyFrom(*draft.message);
@@ -78,6 +84,11 @@ void KeepUnsaid(const google::protobuf::Message& stored, const Draft& draft) {
   if (draft.keep_domain) {
     const auto& organization = static_cast<const v2::Organization&>(stored);
     static_cast<v2::Organization&>(*draft.message).mutable_spec()->set_domain(organization.spec().domain());
+  }
+  // What the server itself keeps of a cluster: its membership's generation.
+  if (draft.fqn.kind == resource::Kind::kCluster) {
+    const auto& state = static_cast<const v2::Cluster&>(stored).state();
+    *static_cast<v2::Cluster&>(*draft.message).mutable_state() = state;
   }
   if (draft.keep_admin_state) {
     const auto& cluster = static_cast<const v2::Cluster&>(stored);
@@ -149,7 +160,7 @@ Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& ca
                                                         .field_owners = std::move(owners),
                                                         .expected_etag = ""}));
   WEIR_TRY(authz::OnCreate(txn, *stored, call.principal));
-  checks_.Check(txn.view(), *stored, issues);
+  checks_.Check(txn.view(), *stored, ReadableBy(txn.view(), call.principal), issues);
   WEIR_TRY(Record(txn, call, "create", nullptr, stored.get(), decision->path));
   return stored;
 }
@@ -177,7 +188,7 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
                                                         .field_owners = std::move(owners),
                                                         .expected_etag = before->etag}));
   if (stored->etag == before->etag) return stored;
-  checks_.Check(txn.view(), *stored, issues);
+  checks_.Check(txn.view(), *stored, ReadableBy(txn.view(), call.principal), issues);
   WEIR_TRY(Record(txn, call, std::move(action), before.get(), stored.get(), decision.path));
   return stored;
 }

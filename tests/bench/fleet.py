@@ -89,7 +89,7 @@ class Cluster:
         self.folder = os.path.join(OUT, f"{server.name}-{name}")
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder, mode=0o700)
-        server.create(ORG, "clusters", name, {"locality": {"region": "bench", "zone": name}})
+        server.create(ORG, "clusters", name, {"tier1Cluster": name == "edge", "locality": {"region": "bench", "zone": name}})
         token = server.call("POST", f"/v2/{ORG}/clusters/{name}:createJoinToken", {})["token"]
         self._write("join-token", token)
         self._write("discovery.yaml", json.dumps({"workloads": [w.document() for w in workloads], "services": list(services)}))

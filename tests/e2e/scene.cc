@@ -72,7 +72,8 @@ constexpr char kMeta[] = "organization: e2e-org, tenant: t, workspace: w, group:
 
 std::string BaseYaml(unsigned clusters) {
   std::string out =
-      "apiVersion: api.weir.dev/v2\nkind: Cluster\nmetadata: {name: edge, organization: e2e-org}\n---\n"
+      "apiVersion: api.weir.dev/v2\nkind: Cluster\nmetadata: {name: edge, organization: e2e-org}\n"
+      "spec: {tier1Cluster: true}\n---\n"
       "apiVersion: api.weir.dev/v2\nkind: Tenant\nmetadata: {name: t, organization: e2e-org}\n---\n"
       "apiVersion: gateway.weir.dev/v2\nkind: GatewayGroup\n"
       "metadata: {name: g, organization: e2e-org, tenant: t, workspace: w}\n---\n";

@@ -34,7 +34,7 @@ constexpr char kSecret[] = "the-secret-of-secrets";
 Authority Intermediate(const Authority& root, const std::string& domain) {
   Authority made;
   made.key_pem = *identity::NewKey();
-  made.certificate_pem = *identity::SignIntermediate(root, {*identity::MakeCsr(made.key_pem), domain});
+  made.certificate_pem = *identity::SignIntermediate(root, {*identity::MakeCsr(made.key_pem), domain, {"uid", 1}});
   return made;
 }
 

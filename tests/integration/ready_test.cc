@@ -206,7 +206,7 @@ class Planes {
     world.Put(kOrg + "/tenants/t/workspaces/w", From<v2::Workspace>("spec { namespace_selector { names: '*/*' } }"));
     world.Put(kGroup, From<v2::GatewayGroup>(""));
     for (const char* name : {"edge", "c1", "c2"}) {
-      world.Put(ClusterFqn(name), From<v2::Cluster>(""));
+      world.Put(ClusterFqn(name), From<v2::Cluster>("spec { tier1_cluster: true }"));
       world.SetConnected(ClusterFqn(name), true, {});
       agents_[name] = std::make_unique<Agent>(name, clock_, &table_);
       table_.SetConnected(ClusterFqn(name), true, {});

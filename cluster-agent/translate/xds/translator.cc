@@ -540,15 +540,27 @@ class NodeTranslation {
 
   void AddTrust() {
     std::string roots;
+    google::protobuf::Struct generations;
     Origins origins;
     for (const auto& [name, bundle] : intent_.trust_bundles) {
       roots += bundle.message->root_pem();
+      for (const auto& membership : bundle.message->memberships()) {
+        (*generations.mutable_fields())[membership.uid()].set_number_value(
+            static_cast<double>(membership.lowest_generation()));
+      }
       origins.push_back(Ref("TrustBundle", name, bundle.version));
     }
     if (roots.empty()) roots = identity_.root_pem;
-    Add<tls::Secret>(xds::kSecret, "trust", roots, origins, [&](auto* out) {
+    // Stock Envoy knows no generations (docs/life-of-an-identity.md).
+    const bool told = !profile_.hardened && !generations.fields().empty();
+    const std::string input = told ? roots + Bytes(generations) : roots;
+    Add<tls::Secret>(xds::kSecret, "trust", input, origins, [&](auto* out) {
       out->set_name("trust");
       out->mutable_validation_context()->mutable_trusted_ca()->set_inline_string(roots);
+      if (!told) return;
+      auto* validator = out->mutable_validation_context()->mutable_custom_validator_config();
+      validator->set_name("dev.weir.generations");
+      Pack(generations, validator->mutable_typed_config());
     });
   }
 

@@ -415,5 +415,32 @@ TEST(Translator, NamesTheIntentThatEachResourceIsMadeOf) {
                   IntentRef{"ServiceEndpoints", "c2/shop.example", intent.endpoints.at("c2/shop.example").version}));
 }
 
+TEST(Translator, TellsOurGatewaysWhichMembershipsCountAndStockEnvoyNothing) {
+  Translator translator(Identity("edge"));
+  Intent intent = EdgeIntent();
+  const auto trust = [&](NodeProfile profile) {
+    return Get<tls::Secret>(*translator.Translate(intent, Edge(), "edge/t1", profile), xds::kSecret, "trust")
+        .validation_context();
+  };
+  EXPECT_FALSE(trust(kOurs).has_custom_validator_config());  // Nothing is known of them.
+  const auto say = [&](int lowest) {
+    Put<mesh::v1::TrustBundle>(
+        fmt::format(R"(name: "weir" root_pem: "ROOT" memberships {{ uid: "u1" lowest_generation: {}
+                                              trust_domain: "c1.weir" }})",
+                    lowest),
+        &intent);
+  };
+  for (const int lowest : {1, 2}) {
+    say(lowest);
+    const auto ours = trust(kOurs);
+    EXPECT_EQ(ours.trusted_ca().inline_string(), "ROOT");
+    EXPECT_EQ(ours.custom_validator_config().name(), "dev.weir.generations");
+    google::protobuf::Struct generations;
+    ASSERT_TRUE(ours.custom_validator_config().typed_config().UnpackTo(&generations));
+    EXPECT_EQ(generations.fields().at("u1").number_value(), lowest);
+    EXPECT_FALSE(trust(kStock).has_custom_validator_config());
+  }
+}
+
 }  // namespace
 }  // namespace weir::agent

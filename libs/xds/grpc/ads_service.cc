@@ -34,6 +34,7 @@ class Session {
   virtual ~Session() = default;
   virtual void Refresh() = 0;  // Takes over the current snapshot of its key.
   virtual void Tick() = 0;
+  virtual void Recheck() = 0;
   virtual void Close(const Error& reason) = 0;
 };
 
@@ -156,7 +157,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
       first = !named_;
       status = protocol_.OnRequest(in_);
     }
-    if (status.ok() && first) Introduce();
+    if (status.ok() && first) status = Introduce();
     if (status.ok()) {
       if (first) Refresh();
       Deliver();
@@ -236,6 +237,17 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
       Pump();
   }
 
+  void Recheck() override {
+    std::function<Status()> still_valid;
+    {
+      std::lock_guard lock(mutex_);
+      if (finished_ || closing_) return;
+      still_valid = still_valid_;
+    }
+    if (!still_valid) return;
+    if (const Status valid = still_valid(); !valid.ok()) Close(valid.error());
+  }
+
   // With a write in flight the call is cancelled first: the write may never end by itself.
   void Close(const Error& reason) override {
     bool finish = false, cancel = false;
@@ -273,8 +285,10 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     for (const auto& [key, value] : context_->client_metadata()) {
       peer.metadata.emplace(std::string(key.data(), key.size()), std::string(value.data(), value.size()));
     }
+    peer.chain_pem = rpc::PeerChain(*context_);
     WEIR_ASSIGN(AdsGrant grant, core_->options.authenticate(peer));
     principal_ = std::move(grant.principal);
+    still_valid_ = std::move(grant.still_valid);
     std::shared_ptr<Session> replaced;
     WEIR_ASSIGN(id_, core_->Add(principal_, self_, &replaced));
     if (replaced) replaced->Close(Aborted("REPLACED", "a newer stream of {} took its place", principal_));
@@ -282,17 +296,22 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   }
 
   // Once, after the first request: what does it see?
-  void Introduce() {
+  Status Introduce() {
     const Node& node = *protocol_.node();
+    std::string key = principal_;
+    if (core_->options.key) {
+      WEIR_ASSIGN(key, core_->options.key(principal_, node));
+    }
     {
       std::lock_guard lock(mutex_);
-      key_ = core_->options.key ? core_->options.key(principal_, node) : principal_;
+      key_ = std::move(key);
       named_ = true;
     }
     core_->Name(id_, key_);
     if (core_->options.on_stream) {
       core_->options.on_stream({AdsStreamEvent::Kind::kOpened, id_, key_, node, ""});
     }
+    return {};
   }
 
   // Observers run without our lock, in order: one thread at a time delivers.
@@ -345,6 +364,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   const rpc::Awake awake_;
   std::string principal_;
   std::string key_;
+  std::function<Status()> still_valid_;
   bool named_ = false;
   bool writing_ = false;
   int reading_ = 0;        // Requests being dealt with: Finish waits, or the next read would be started on a dead call.
@@ -412,6 +432,10 @@ void AdsService::Remove(const std::string& key, const std::string& reason) {
   }
   if (reason.empty()) return;
   for (const auto& session : core_->OfKey(key)) session->Close(PermissionDenied("REMOVED", "{}", reason));
+}
+
+void AdsService::Recheck() {
+  for (const auto& session : core_->All()) session->Recheck();
 }
 
 size_t AdsService::StreamCount() const {

@@ -21,6 +21,7 @@ namespace weir::xds {
 struct AdsPeer {
   std::string address;            // gRPC's form, "ipv4:127.0.0.1:5000".
   std::vector<std::string> uris;  // URI names of the verified client certificate; empty without mTLS.
+  std::string chain_pem;          // What it presented, see rpc::PeerChain; "" without mTLS.
   std::multimap<std::string, std::string> metadata;  // Request headers, lower case ("authorization").
 };
 
@@ -28,6 +29,9 @@ struct AdsPeer {
 // AdsServiceOptions::key says no other.
 struct AdsGrant {
   std::string principal;
+  // Asked again at every Recheck; an error ends the stream with it. Unset = the grant stands as long as the stream.
+  // Called without locks held.
+  std::function<Status()> still_valid = nullptr;
 };
 using AdsAuthenticator = std::function<Result<AdsGrant>(const AdsPeer&)>;
 
@@ -44,8 +48,9 @@ struct AdsServiceOptions {
   std::shared_ptr<const ServerRules> rules;
   AdsAuthenticator authenticate;
   // The key of the snapshot that this node of a principal sees; unset = the principal. Nodes that see the same share a
-  // key. What the node says of itself may choose among what is the principal's own, never more (T51).
-  std::function<std::string(const std::string& principal, const Node& node)> key;
+  // key. What the node says of itself may choose among what is the principal's own, never more (T51); an Error ends the
+  // stream.
+  std::function<Result<std::string>(const std::string& principal, const Node& node)> key;
   // Called without locks held, on gRPC's or the caller's threads; short work only. An opened stream without a snapshot
   // waits: call SetSnapshot from here or later.
   std::function<void(const AdsStreamEvent&)> on_stream;
@@ -80,6 +85,9 @@ class AdsService {
   // Forgets the snapshot (streams keep what they have) and closes its streams with `reason` (PERMISSION_DENIED) if not
   // empty.
   void Remove(const std::string& key, const std::string& reason = "");
+  // Ends every stream whose grant is no longer valid. Call it when what grants were made from has changed; a stream
+  // that is being granted at that moment is only found by the next call.
+  void Recheck();
   size_t StreamCount() const;
   size_t StreamCount(const std::string& key) const;
 

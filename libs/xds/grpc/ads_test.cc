@@ -176,7 +176,7 @@ class AdsTest : public testing::Test {
   };
   std::unique_ptr<Raw> Open(const std::string& token) {
     grpc::SslCredentialsOptions tls;
-    tls.pem_root_certs = root_pem_;
+    tls.pem_root_certs = peer_.anchors_pem;
     grpc::ChannelArguments arguments;
     arguments.SetSslTargetNameOverride("localhost");
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);

@@ -12,13 +12,14 @@ namespace weir::store {
 
 struct SqliteOptions {
   std::string path;  // Created when it does not exist (mode 0600); its folder must exist.
-  std::vector<std::string> rights = {"read", "write", "create", "delete", "set-policy"};  // Of the policy graph.
+  std::vector<std::string> rights = {"read",   "write",      "create",
+                                     "delete", "set-policy", "cluster.join"};  // Of the policy graph.
   const Clock* clock = &Clock::Real();
   size_t max_group = 256;  // Callers per COMMIT.
   // Log pages (4 KiB) before a thread of its own copies them into the database file. A writer does it itself, before
   // it is answered, only at eight times as many.
   int checkpoint_pages = 4000;
-  std::string vfs{}; // Name of a SQLite VFS; "" = the system's. Tests only.
+  std::string vfs{};  // Name of a SQLite VFS; "" = the system's. Tests only.
 };
 
 // Opens, migrates and loads everything into memory. WAL, synchronous=FULL: an answered write survives power loss.

@@ -1,0 +1,170 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "libs/base/file.h"
+#include "tests/e2e/doors.h"
+#include "tests/e2e/mesh_client.h"
+
+// Identity is a uid and a generation: who was a cluster's agent, and what it signed, is nobody any more when another
+// joins, when it is revoked, and when the cluster is deleted, though a new one has its name.
+namespace weir::e2e {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Milliseconds;
+using testing::HasSubstr;
+
+constexpr Milliseconds kSoon(30'000);
+
+class MembershipScene : public testing::Test {
+ protected:
+  // Intermediates of a minute: renewals are tried while we look.
+  MembershipScene()
+      : scene_(
+            {.net = 81, .tier1s = 1, .clusters = 2, .workers = 1, .server_flags = {"--intermediate-lifetime", "60s"}}) {
+  }
+  void SetUp() override {
+    const Status up = scene_.BringUp();
+    ASSERT_TRUE(up.ok()) << up.error().message;
+    roots_ = *ReadFile(scene_.fleet().ServerState() + "/mesh-root.pem");
+  }
+  std::string Token(const std::string& cluster) {
+    const auto token = scene_.fleet().WeirOk({"cluster", "token", cluster});
+    EXPECT_TRUE(token.ok()) << token.error().message;
+    return token.ok() ? *token : "";
+  }
+  // A copy of a folder, as somebody has it who was once on that machine.
+  std::string Copy(const std::string& from, const std::string& name) {
+    const std::string to = scene_.fleet().options().folder + "/" + name;
+    fs::create_directories(to);
+    for (const auto& entry : fs::directory_iterator(from)) {
+      if (entry.is_regular_file()) fs::copy_file(entry.path(), to + "/" + entry.path().filename().string());
+    }
+    return to;
+  }
+  std::string Knock(const std::string& state) {  // At c1's tier 2; "" = let in.
+    const auto peer = MeshHandshake(scene_.Tier2(1), kHost, state, roots_, kHost);
+    return peer.ok() ? "" : peer.error().ToString();
+  }
+  // An agent on another machine that joins as the cluster.
+  std::unique_ptr<test::Process> StartElsewhere(const std::string& cluster) {
+    const std::string state = scene_.fleet().options().folder + "/elsewhere";
+    fs::create_directories(state);
+    EXPECT_TRUE(WriteFileAtomic(state + "/join-token", Token(cluster), 0600).ok());
+    test::Command command;
+    command.name = "agent elsewhere";
+    command.argv = {scene_.fleet().options().bin_dir + "/weir-agent",
+                    "--state-dir",
+                    state,
+                    "--server",
+                    scene_.Server() + ":9444",
+                    "--join-token-file",
+                    state + "/join-token",
+                    "--discovery-file",
+                    scene_.fleet().AgentState(cluster) + "/discovery.yaml",
+                    "--listen",
+                    fmt::format("127.{}.9.2:15012", scene_.options().net)};
+    command.log_file = state + "/log";
+    auto process = test::Process::Start(std::move(command));
+    EXPECT_TRUE(process.ok());
+    return process.ok() ? std::move(*process) : nullptr;
+  }
+  // Stops the agent, takes its membership away, and lets it join again with a new token.
+  void JoinAgain(const std::string& cluster) {
+    auto& fleet = scene_.fleet();
+    ASSERT_TRUE(fleet.Find("agent/" + cluster)->Terminate().ok());
+    for (const char* name : {"/membership.1", "/membership.2"}) fs::remove(fleet.AgentState(cluster) + name);
+    ASSERT_TRUE(WriteFileAtomic(fleet.AgentState(cluster) + "/join-token", Token(cluster), 0600).ok());
+    const Status back = fleet.Restart("agent/" + cluster);
+    ASSERT_TRUE(back.ok()) << back.error().message;
+  }
+  Status AwaitShares(const std::map<std::string, double>& weights) {
+    std::string error;
+    const Status reached = test::WaitUntil("the split", kSoon, nullptr, [&] {
+      const test::LoadReport load = scene_.Drive(100);
+      error = load.failed > 0 ? load.first_error : ShareError(load, weights, 1);
+      return error.empty();
+    });
+    if (reached.ok()) return {};
+    return DeadlineExceeded("SPLIT", "{}: {}", reached.error().message, error);
+  }
+  std::string AgentLog(const std::string& cluster) { return scene_.fleet().Find("agent/" + cluster)->Log(); }
+  Status AwaitLog(const std::string& cluster, const std::string& text) {
+    return test::WaitForLog(scene_.fleet().Find("agent/" + cluster), text, Milliseconds(60'000));
+  }
+
+  Scene scene_;
+  std::string roots_;
+};
+
+TEST_F(MembershipScene, EndWithTheNextJoinARevocationAndADeletion) {
+  auto& fleet = scene_.fleet();
+  const std::string now = GatewayState(scene_, "edge", "t1/t1-1");
+  const std::string stolen = Copy(now, "stolen-t1");
+  ASSERT_EQ(Knock(stolen), "");
+
+  // Another agent joins as c2: the old one is out, on its streams and for renewals, and so is what it has signed: the
+  // tier 1 stops using its tier 2, over connections that stand and over new ones.
+  auto elsewhere = StartElsewhere("c2");
+  ASSERT_NE(elsewhere, nullptr);
+  Status seen = AwaitLog("c2", "has ended");
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  seen = AwaitShares({{"c1", 1}});
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  seen = AwaitLog("c2", "intermediate not renewed");
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+
+  // The machine joins again: the other one is out now, and gateways that ran on have a new leaf.
+  ASSERT_TRUE(elsewhere->Terminate().ok());
+  ASSERT_NO_FATAL_FAILURE(JoinAgain("c2"));
+  seen = AwaitShares({{"c1", 1}, {"c2", 1}});
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+
+  // A leaf from before a rejoin opens no tier 2 any more; the running gateway's own does.
+  ASSERT_EQ(Knock(stolen), "");
+  ASSERT_NO_FATAL_FAILURE(JoinAgain("edge"));
+  seen = test::WaitUntil("the stolen leaf to be refused", kSoon, nullptr, [&] { return !Knock(stolen).empty(); });
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  seen = test::WaitUntil("the gateway's new leaf", kSoon, nullptr, [&] { return Knock(now).empty(); });
+  EXPECT_TRUE(seen.ok()) << seen.error().message << Knock(now);
+  seen = AwaitShares({{"c1", 1}, {"c2", 1}});
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  EXPECT_NE(Knock(stolen), "");
+
+  // Revoked: out at once, until it joins again.
+  const auto revoked = fleet.WeirOk({"cluster", "revoke", "c2"});
+  ASSERT_TRUE(revoked.ok()) << revoked.error().message;
+  seen = AwaitShares({{"c1", 1}});
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  ASSERT_NO_FATAL_FAILURE(JoinAgain("c2"));
+  seen = AwaitShares({{"c1", 1}, {"c2", 1}});
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+
+  // Deleted and created again under the name: another cluster, of which the old agent is nobody.
+  ASSERT_TRUE(scene_.SetWeights({100}).ok());
+  ASSERT_TRUE(fleet.WeirOk({"delete", "cluster", "c2"}).ok());
+  seen = AwaitLog("c2", "does not exist any more");
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  ASSERT_TRUE(fleet
+                  .WeirOk({"apply", "-f", "-"},
+                          "apiVersion: api.weir.dev/v2\nkind: Cluster\nmetadata: {name: c2, organization: e2e-org}\n")
+                  .ok());
+  seen = test::WaitUntil("the agent to try again", kSoon, nullptr, [&, before = AgentLog("c2").size()] {
+    return AgentLog("c2").find("does not exist any more", before) != std::string::npos;
+  });
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  const auto cluster = fleet.WeirOk({"get", "cluster", "c2", "-o", "json"});
+  ASSERT_TRUE(cluster.ok());
+  EXPECT_THAT(*cluster, testing::Not(HasSubstr("\"connected\": true")));
+  ASSERT_NO_FATAL_FAILURE(JoinAgain("c2"));
+  ASSERT_TRUE(scene_.SetWeights({50, 50}).ok());
+  seen = AwaitShares({{"c1", 1}, {"c2", 1}});
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  const Status alive = fleet.CheckRunning();
+  EXPECT_TRUE(alive.ok()) << alive.error().message;
+}
+
+}  // namespace
+}  // namespace weir::e2e
