@@ -117,16 +117,17 @@ TEST(Compile, LetsTier1GatewaysInOnlyFromClustersThatAreAdmitted) {
     const auto listener = Read<mesh::v1::Listener>(Compile(world, ClusterName(cluster)), "Listener", "t2:app=gw2/80");
     return std::vector<std::string>(listener.allowed_callers().begin(), listener.allowed_callers().end());
   };
-  const std::string edge = "spiffe://edge.o.test/ns/t1/sa/sa-gw1", c1 = "spiffe://c1.o.test/ns/t1/sa/sa-gw1";
-  EXPECT_THAT(callers("c1"), ElementsAre(edge));
+  const std::string a = "spiffe://edge.o.test/ns/t1/sa/sa-gw-a", b = "spiffe://edge.o.test/ns/t1/sa/sa-gw-b";
+  const std::string invented = "spiffe://c1.o.test/ns/t1/sa/sa-invented";
+  EXPECT_THAT(callers("c1"), ElementsAre(a, b));
   world.PutWorkload(ClusterName("c1"), Workload("t1", "invented", "gw1", "127.0.2.66"));
-  EXPECT_THAT(callers("c1"), ElementsAre(c1, edge));
-  EXPECT_THAT(callers("c2"), ElementsAre(edge));
+  EXPECT_THAT(callers("c1"), ElementsAre(invented, a, b));
+  EXPECT_THAT(callers("c2"), ElementsAre(a, b));
   world.Put(ClusterName("edge"), From<v2::Cluster>(""));
-  EXPECT_THAT(callers("c1"), ElementsAre(c1));
+  EXPECT_THAT(callers("c1"), ElementsAre(invented));
   EXPECT_THAT(callers("c2"), IsEmpty());
   world.Put(ClusterName("c1"), From<v2::Cluster>("spec { tier1_cluster: true }"));
-  EXPECT_THAT(callers("c2"), ElementsAre(c1));
+  EXPECT_THAT(callers("c2"), ElementsAre(invented));
 }
 
 TEST(World, CopiesDoNotSeeEachOther) {

@@ -12,8 +12,8 @@ const std::string kSet = "t1:app=gw1/80/x.test/s/0";
 const std::string kTier1 = kGroup + "/tier1gateways/a";
 
 std::shared_ptr<v2::Cluster> At(const std::string& region, const std::string& zone, const std::string& more = "") {
-  return From<v2::Cluster>(
-      fmt::format("metadata {{ {} }} spec {{ locality {{ region: '{}' zone: '{}' }} }}", more, region, zone));
+  return From<v2::Cluster>(fmt::format(
+      "metadata {{ {} }} spec {{ tier1_cluster: true locality {{ region: '{}' zone: '{}' }} }}", more, region, zone));
 }
 // "c1 75 0, c2 25 0": cluster, weight ("-" = none), place.
 std::string Spread(const World& world, const std::string& name = kSet) {
@@ -135,9 +135,10 @@ TEST(Affected, OfADrainAreTheSpreadsThatNameTheCluster) {
   EXPECT_THAT(AffectedBy(TwoHosts(), ClusterName("c2"),
                          From<v2::Cluster>("spec { locality { region: 'r-c2' } admin_state: DRAINING }")),
               UnorderedElementsAre("edge DestinationSet " + kSet, "edge DestinationSet " + kY));
-  EXPECT_THAT(AffectedBy(TwoHosts(), ClusterName("edge"),
-                         From<v2::Cluster>("spec { locality { region: 'r-edge' } admin_state: DRAINING }")),
-              ElementsAre());
+  EXPECT_THAT(
+      AffectedBy(TwoHosts(), ClusterName("edge"),
+                 From<v2::Cluster>("spec { tier1_cluster: true locality { region: 'r-edge' } admin_state: DRAINING }")),
+      ElementsAre());
 }
 
 TEST(Affected, OfAMoveAreAlsoTheSpreadsOfItsOwnGateways) {
