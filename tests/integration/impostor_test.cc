@@ -130,7 +130,7 @@ void Report(const World& world, Thief& thief) {
 void ReceiveIntent(const World& world, Thief& thief) {
   agent::IntentLinkOptions options;
   options.channel = [&] { return world.ToServer(thief.target()); };
-  options.node_id = "b";
+  options.instance = "b";
   options.last_good_path = world.folder + "/intent";
   options.owner = kB;
   agent::IntentLink link(options);
