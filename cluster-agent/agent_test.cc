@@ -250,10 +250,10 @@ workloads:
     listener.set_tier(mesh::v1::TIER1);
     listener.mutable_selector()->set_namespace_("edge");
     (*listener.mutable_selector()->mutable_labels())["app"] = "t1";
-    listener.add_hosts("edge/app=t1/80/" + hostname);
     mesh::v1::Host host;
     host.set_name("edge/app=t1/80/" + hostname);
     host.set_hostname(hostname);
+    host.set_listener(listener.name());
     host.add_routes()->mutable_direct_response()->set_status(status);
     server_->Tell(host);
     server_->Tell(listener);

@@ -9,7 +9,7 @@ bool IsLoopback(const std::string& address) { return address.starts_with("127.")
 
 Status CheckListener(const proxy::Listener& listener) {
   for (const proxy::FilterChain& chain : listener.chains) {
-    if (chain.tls && chain.tls->require_client_certificate && !chain.tls->allowed_uris.empty()) continue;
+    if (chain.tls && chain.tls->demands()) continue;
     return InvalidArgument("PEER_IDENTITY",
                            "Listener {}: filter chain {} must require a client certificate and name the identities "
                            "that may call",

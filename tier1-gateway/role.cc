@@ -31,7 +31,7 @@ Status CheckCluster(const proxy::Cluster& cluster, const std::set<std::string>&)
 }
 
 bool FromOutside(const FilterChain& chain) {
-  return !chain.tls || !chain.tls->require_client_certificate || chain.tls->allowed_uris.empty();
+  return !chain.tls || !chain.tls->demands();
 }
 
 // Puts the 404 before every rule of every host. What was adapted before stays the same object, because the engine

@@ -9,8 +9,7 @@ constexpr uint16_t kMeshPort = 15443;
 
 Status CheckListener(const proxy::Listener& listener) {
   for (const proxy::FilterChain& chain : listener.chains) {
-    const bool demands = chain.tls && chain.tls->require_client_certificate && !chain.tls->allowed_uris.empty();
-    if (demands || listener.port != kMeshPort) continue;
+    if ((chain.tls && chain.tls->demands()) || listener.port != kMeshPort) continue;
     return InvalidArgument("PEER_IDENTITY",
                            "Listener {}: filter chain {} must require a client certificate and name the identities "
                            "that may call",

@@ -135,6 +135,23 @@ void AppliedLedger::OnAck(const std::string& workload, uint64_t stream, const xd
   gateway.dirty = true;
 }
 
+bool AppliedLedger::Answered(const std::string& workload, std::string_view type_url, const std::string& name) const {
+  const auto found = gateways_.find(workload);
+  if (found == gateways_.end() || found->second.stream == 0 || found->second.config == nullptr) return true;
+  const EnvoyResource* wanted = found->second.config->Find(type_url, name);
+  if (wanted == nullptr) return true;
+  const std::string& version = wanted->resource->version;
+  const auto yes = found->second.acknowledged.find(std::string(type_url));
+  if (yes != found->second.acknowledged.end()) {
+    const auto one = yes->second.find(name);
+    if (one != yes->second.end() && one->second == version) return true;
+  }
+  const auto no = found->second.rejected.find(std::string(type_url));
+  if (no == found->second.rejected.end()) return false;
+  const auto one = no->second.find(name);
+  return one != no->second.end() && one->second.version == version;
+}
+
 void AppliedLedger::Forget(const std::string& workload) {
   const auto found = gateways_.find(workload);
   if (found == gateways_.end()) return;

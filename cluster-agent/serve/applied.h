@@ -30,6 +30,8 @@ class AppliedLedger {
   void OnAck(const std::string& workload, uint64_t stream, const xds::AckEvent& event);
   // The workload is declared no more: everything of it is reported removed.
   void Forget(const std::string& workload);
+  // Nobody there to wait for, or it has said yes or no to this resource as it is to run it now.
+  bool Answered(const std::string& workload, std::string_view type_url, const std::string& name) const;
 
   // What changed since the last report; `full`: everything. False: nothing to say (a full report is always something).
   bool Report(bool full, v1::Applied* out);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
@@ -14,6 +15,7 @@
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "cluster-agent/link/problems.h"
 #include "cluster-agent/serve/applied.h"
+#include "cluster-agent/serve/lingering.h"
 #include "cluster-agent/serve/telemetry.h"
 #include "cluster-agent/serve/traffic.h"
 #include "cluster-agent/serve/workloads.h"
@@ -32,6 +34,8 @@ namespace {
 
 constexpr std::string_view kOurs = "|weir";
 constexpr std::string_view kStock = "|envoy";
+constexpr std::chrono::milliseconds kPodsFirst{500};
+const std::string kMeshListener = std::to_string(kMeshPort);
 
 std::string WorkloadOfKey(const std::string& key) { return key.substr(0, key.rfind('|')); }
 
@@ -115,6 +119,7 @@ struct DataPlane::Core {
 
   mutable std::mutex mutex;  // Guards what follows, up to the worker's own.
   std::condition_variable wake;
+  std::condition_variable answered;  // A data plane has said yes or no.
   bool stopping = false;
   bool dirty = false;
   bool ready = false;
@@ -133,6 +138,8 @@ struct DataPlane::Core {
   };
   std::map<std::string, OwnLeaf> envoy_leaves;  // By key, of stock Envoys with a stream: goes with the node.
   std::map<std::string, std::vector<std::string>> problems;
+  std::map<std::string, Admitted> admitted;  // By key of a node: whom its pod lets in.
+  Lingering lingering;
 
   Status Sign(const std::string& token, const std::string& csr_pem, v1::SignResponse* response) {
     WEIR_ASSIGN(const std::string workload, registry.WorkloadOf(token));
@@ -202,6 +209,7 @@ struct DataPlane::Core {
       std::lock_guard lock(mutex);
       ledger.OnAck(workload, stream, event);
     }
+    answered.notify_all();
     options.on_applied();
   }
 
@@ -210,7 +218,7 @@ struct DataPlane::Core {
     while (!stopping) {
       wake.wait_for(lock, std::chrono::seconds(1), [&] { return stopping || dirty; });
       if (stopping) return;
-      const bool renew = LeavesDue();
+      const bool renew = LeavesDue() || lingering.Due(options.clock->Now());
       if (!dirty && !renew) continue;
       dirty = false;
       if (intent == nullptr || facts == nullptr) continue;
@@ -240,36 +248,16 @@ struct DataPlane::Core {
       Forget(key);
     }
     translator.SetIdentity({now_member.cluster, now_member.trust_domain, now_member.root_pem});
+    std::vector<Offer> pods, gateways;
     for (const std::string& key : keys) {
-      const std::string workload = WorkloadOfKey(key);
-      if (!now_facts->workloads.contains(workload)) {
-        ads->Remove(key, "the workload is declared no more");
-        Forget(key);
-        continue;
-      }
-      const bool stock = key.ends_with(kStock);
-      const NodeProfile profile{.vhds = !stock,
-                                .hardened = stock,
-                                .hold_ms = options.minimum_hold.count(),
-                                .slow_return_ms = options.slow_return.count()};
-      const auto config = translator.Translate(*now_intent, *now_facts, workload, profile);
-      TellProblems(workload, config->problems);
-      xds::ResourcePtr identity;
-      if (stock) {
-        identity = IdentityOf(key, now_member, *now_facts->workloads.at(workload));
-        if (identity == nullptr) continue;
-      }
-      const xds::SnapshotPtr snapshot = NextSnapshot(*config, identity, before[key].get());
-      {
-        std::lock_guard guard(mutex);
-        Node& node = nodes[key];
-        node.config = config;
-        if (snapshot != nullptr) node.snapshot = snapshot;
-        ledger.SetConfig(workload, config);  // Before it goes out: an answer must find what it is about.
-      }
-      if (snapshot != nullptr) ads->SetSnapshot(key, snapshot);
-      options.on_applied();
+      auto offer = Translate(key, now_member, now_intent, now_facts, before[key].get());
+      if (offer) (offer->OnlyAPod() ? pods : gateways).push_back(std::move(*offer));
     }
+    for (const Offer& pod : pods) Hand(pod);
+    if (std::any_of(gateways.begin(), gateways.end(), [](const Offer& one) { return one.snapshot != nullptr; })) {
+      AwaitPods(pods);
+    }
+    for (const Offer& gateway : gateways) Hand(gateway);
     translator.Forget(4 * keys.size() + 16);
     lock->lock();
     ready = true;
@@ -280,6 +268,72 @@ struct DataPlane::Core {
     envoy_leaves.erase(key);
     problems.erase(WorkloadOfKey(key));
     leaves = envoy_leaves.size();
+    admitted.erase(key);
+    lingering.Forget(key);
+  }
+
+  // What one node is to run.
+  struct Offer {
+    std::string key;
+    std::string workload;
+    std::shared_ptr<const NodeConfig> config;
+    xds::SnapshotPtr snapshot;  // Null: nothing changed.
+
+    bool OnlyAPod() const { return !config->admits.empty() && config->types.find(xds::kRoute)->second.empty(); }
+  };
+
+  std::optional<Offer> Translate(const std::string& key, const Membership& member,
+                                 const std::shared_ptr<const Intent>& with, const std::shared_ptr<const Facts>& at,
+                                 const xds::Snapshot* before) {
+    Offer offer{key, WorkloadOfKey(key), nullptr, nullptr};
+    if (!at->workloads.contains(offer.workload)) {
+      ads->Remove(key, "the workload is declared no more");
+      Forget(key);
+      return std::nullopt;
+    }
+    const bool stock = key.ends_with(kStock);
+    const NodeProfile profile{.vhds = !stock,
+                              .hardened = stock,
+                              .hold_ms = options.minimum_hold.count(),
+                              .slow_return_ms = options.slow_return.count()};
+    const MonoTime now = options.clock->Now();
+    offer.config = translator.Translate(with, at, offer.workload, profile, lingering.Of(key, now));
+    Admitted& was = admitted[key];
+    if (was != offer.config->admits) {
+      lingering.Note(key, was, offer.config->admits, now);
+      was = offer.config->admits;
+      offer.config = translator.Translate(with, at, offer.workload, profile, lingering.Of(key, now));
+    }
+    TellProblems(offer.workload, offer.config->problems);
+    xds::ResourcePtr identity;
+    if (stock) {
+      identity = IdentityOf(key, member, *at->workloads.at(offer.workload));
+      if (identity == nullptr) return std::nullopt;
+    }
+    offer.snapshot = NextSnapshot(*offer.config, identity, before);
+    return offer;
+  }
+
+  void Hand(const Offer& offer) {
+    {
+      std::lock_guard guard(mutex);
+      Node& node = nodes[offer.key];
+      node.config = offer.config;
+      if (offer.snapshot != nullptr) node.snapshot = offer.snapshot;
+      ledger.SetConfig(offer.workload, offer.config);  // Before it goes out: an answer must find what it is about.
+    }
+    if (offer.snapshot != nullptr) ads->SetSnapshot(offer.key, offer.snapshot);
+    options.on_applied();
+  }
+
+  // A pod lets a gateway in before the gateway turns to it. Who is slow holds nobody up for long.
+  void AwaitPods(const std::vector<Offer>& pods) {
+    std::unique_lock lock(mutex);
+    answered.wait_for(lock, kPodsFirst, [&] {
+      return stopping || std::all_of(pods.begin(), pods.end(), [&](const Offer& pod) {
+               return pod.snapshot == nullptr || ledger.Answered(pod.workload, xds::kListener, kMeshListener);
+             });
+    });
   }
 
   void TellProblems(const std::string& workload, const std::vector<std::string>& found) {
@@ -363,6 +417,7 @@ void DataPlane::Stop() {
     core_->stopping = true;
   }
   core_->wake.notify_all();
+  core_->answered.notify_all();
   if (!core_->worker.joinable()) return;
   core_->worker.join();
   core_->ads->Shutdown();
@@ -401,6 +456,7 @@ void DataPlane::SetFacts(Facts facts) {
       core_->ledger.Forget(key);
       core_->traffic.Forget(key);
     }
+    ShareFacts(*core_->facts, &facts);
   }
   core_->facts = std::make_shared<const Facts>(std::move(facts));
   core_->dirty = true;

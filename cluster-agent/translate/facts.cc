@@ -10,7 +10,7 @@ namespace {
 
 template <typename Message>
 bool SameMessage(const std::shared_ptr<const Message>& a, const std::shared_ptr<const Message>& b) {
-  return a == b || Bytes(*a) == Bytes(*b);
+  return a == b || (a->ByteSizeLong() == b->ByteSizeLong() && Bytes(*a) == Bytes(*b));
 }
 
 template <typename Map, typename Field>
@@ -50,6 +50,17 @@ bool DiffFacts(const Facts& from, const Facts& to, v1::FactsDelta* delta) {
       DiffMap(from.services, to.services, delta->mutable_services(), delta->mutable_removed_services());
   delta->set_hash(HashFacts(to));
   return workloads || services;
+}
+
+void ShareFacts(const Facts& from, Facts* to) {
+  const auto share = [](const auto& before, auto* after) {
+    for (auto& [key, message] : *after) {
+      const auto old = before.find(key);
+      if (old != before.end() && SameMessage(old->second, message)) message = old->second;
+    }
+  };
+  share(from.workloads, &to->workloads);
+  share(from.services, &to->services);
 }
 
 void FullFacts(const Facts& facts, v1::FactsDelta* delta) {

@@ -30,6 +30,10 @@ std::string HashFacts(const Facts& facts);
 // Fills upserts, removals and hash of `delta` so that it leads from `from` to `to`; false = nothing differs.
 bool DiffFacts(const Facts& from, const Facts& to, v1::FactsDelta* delta);
 
+// What says the same in both is the same object in `to` as in `from`: who follows differences by pointer finds those
+// that are any.
+void ShareFacts(const Facts& from, Facts* to);
+
 // Everything, marked full.
 void FullFacts(const Facts& facts, v1::FactsDelta* delta);
 

@@ -32,6 +32,8 @@ template <typename Message>
 struct Piece {
   std::shared_ptr<const Message> message;
   std::string version;
+
+  bool operator==(const Piece&) const = default;  // Messages never change: the same pointer is the same content.
 };
 
 // All the server said for this cluster, by resource name. Copies share the messages.

@@ -137,7 +137,10 @@ std::shared_ptr<const Routes> MakeRoutes(const std::string& key, const std::stri
   auto routes = std::make_shared<Routes>();
   routes->name = name;
   if (table.ok()) routes->table = std::move(table).value();
-  for (const NamedHost& host : entry.served) routes->actions.push_back(host.piece.actions);
+  for (const NamedHost& host : entry.served) {
+    routes->actions.push_back(host.piece.actions);
+    routes->callers.push_back(host.piece.callers);
+  }
   entry.routes = routes;
   refused->insert(refused->end(), entry.held.begin(), entry.held.end());
   after->routes[key] = std::move(entry);

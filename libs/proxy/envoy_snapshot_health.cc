@@ -77,6 +77,19 @@ Result<bool> WeirMetadata::Flag(const std::string& key) const {
   return value->bool_value();
 }
 
+Result<std::optional<std::vector<std::string>>> WeirMetadata::Texts(const std::string& key) const {
+  std::optional<std::vector<std::string>> texts;
+  const auto* value = Find(key);
+  if (value == nullptr) return texts;
+  if (!value->has_list_value()) return Wrong(key, "a list of texts");
+  texts.emplace();
+  for (const auto& one : value->list_value().values()) {
+    if (!one.has_string_value()) return Wrong(key, "a list of texts");
+    texts->push_back(one.string_value());
+  }
+  return texts;
+}
+
 Result<milliseconds> WeirMetadata::Milliseconds(const std::string& key, milliseconds otherwise) const {
   const auto* value = Find(key);
   if (value == nullptr) return otherwise;

@@ -23,7 +23,7 @@ envoy.config.listener.v3.FilterChain.name supported
 envoy.config.listener.v3.FilterChain.filter_chain_match supported
 envoy.config.listener.v3.FilterChain.filters supported
 envoy.config.listener.v3.FilterChain.transport_socket supported
-envoy.config.listener.v3.FilterChain.metadata ignored names things
+envoy.config.listener.v3.FilterChain.metadata supported
 envoy.config.listener.v3.FilterChainMatch.server_names supported
 envoy.config.listener.v3.FilterChainMatch.transport_protocol supported
 envoy.config.listener.v3.Filter.name ignored names things
@@ -92,7 +92,7 @@ envoy.config.route.v3.Vhds.config_source supported
 envoy.config.route.v3.VirtualHost.name supported
 envoy.config.route.v3.VirtualHost.domains supported
 envoy.config.route.v3.VirtualHost.routes supported
-envoy.config.route.v3.VirtualHost.metadata ignored names things
+envoy.config.route.v3.VirtualHost.metadata supported
 envoy.config.route.v3.Route.name ignored names things
 envoy.config.route.v3.Route.match supported
 envoy.config.route.v3.Route.route supported

@@ -22,6 +22,7 @@ Status CheckFields(const google::protobuf::Message& message);
 struct HostPiece {
   std::shared_ptr<const traffic::VirtualHost> host;
   std::shared_ptr<const std::vector<RouteAction>> actions;
+  std::shared_ptr<const Callers> callers;  // Null: not on chains by host.
 };
 struct RoutesPiece {
   std::string name;

@@ -243,6 +243,18 @@ Status CheckPorts(const route::VirtualHost& from, const std::string& path) {
   return {};
 }
 
+// metadata dev.weir.callers: who may call this host where SNI chooses the host.
+Result<std::shared_ptr<const Callers>> ReadCallers(const route::VirtualHost& from, const std::string& path) {
+  WEIR_ASSIGN(const auto ids, WeirMetadata(from.metadata(), path + "metadata").Texts("callers"));
+  if (!ids) return std::shared_ptr<const Callers>();
+  auto callers = std::make_shared<Callers>();
+  for (const std::string& id : *ids) {
+    if (id.empty()) return Refuse("{}metadata dev.weir.callers holds an empty identity", path);
+    callers->push_back({id, false});
+  }
+  return std::shared_ptr<const Callers>(std::move(callers));
+}
+
 Result<HostPiece> ReadHost(const route::VirtualHost& from, const std::string& path) {
   auto host = std::make_shared<traffic::VirtualHost>();
   auto actions = std::make_shared<std::vector<RouteAction>>();
@@ -263,7 +275,8 @@ Result<HostPiece> ReadHost(const route::VirtualHost& from, const std::string& pa
     WEIR_ASSIGN(const auto unused, traffic::RouteTable::Build({host}));
     return {};
   }()));
-  return HostPiece{std::move(host), std::move(actions)};
+  WEIR_ASSIGN(std::shared_ptr<const Callers> callers, ReadCallers(from, path));
+  return HostPiece{std::move(host), std::move(actions), std::move(callers)};
 }
 
 Result<std::shared_ptr<const RoutesPiece>> ReadRouteConfiguration(const route::RouteConfiguration& from,
@@ -345,6 +358,16 @@ Result<ChainRoutes> ReadHttp(const hcm::HttpConnectionManager& from, bool from_m
   return out;
 }
 
+// Its matchers name nobody, so that who does not know `by_host` lets nobody in.
+Status SetByHost(const std::string& path, FilterChain* chain) {
+  if (!chain->tls || !chain->tls->require_client_certificate || !chain->server_names.empty()) {
+    return Refuse("{}.metadata dev.weir.by_host needs a required client certificate and no server_names", path);
+  }
+  chain->tls->allowed_uris.clear();
+  chain->tls->by_host = true;
+  return {};
+}
+
 Status ReadChain(const ::envoy::config::listener::v3::FilterChain& from, const std::string& path, FilterChain* chain,
                  ChainRoutes* routes) {
   chain->name = from.name();
@@ -365,7 +388,9 @@ Status ReadChain(const ::envoy::config::listener::v3::FilterChain& from, const s
   if (from.filters_size() != 1) return Refuse("{}.filters: exactly one http_connection_manager is served", path);
   const std::string at = path + ".filters[0].typed_config";
   WEIR_ASSIGN(const auto http, Unpack<hcm::HttpConnectionManager>(from.filters(0).typed_config(), at));
-  const bool from_mesh = chain->tls && chain->tls->require_client_certificate && !chain->tls->allowed_uris.empty();
+  WEIR_ASSIGN(const bool by_host, WeirMetadata(from.metadata(), path + ".metadata").Flag("by_host"));
+  if (by_host) WEIR_TRY(SetByHost(path, chain));
+  const bool from_mesh = chain->tls && chain->tls->demands();
   WEIR_ASSIGN(*routes, ReadHttp(http, from_mesh, at));
   if (http.has_stream_idle_timeout()) {
     WEIR_ASSIGN(chain->idle, Milliseconds(http.stream_idle_timeout(), at + ".stream_idle_timeout"));
@@ -381,6 +406,7 @@ Status CheckChains(const std::vector<FilterChain>& chains) {
     if (chains[i].tls.has_value() != chains[0].tls.has_value()) {
       return Refuse("filter_chains[{}].transport_socket: all chains of a listener are TLS, or none is", i);
     }
+    if (chains[i].tls && chains[i].tls->by_host) continue;  // Its hosts are its names.
     std::vector<std::string> claimed = chains[i].server_names;
     if (claimed.empty()) claimed.emplace_back();
     for (const std::string& name : claimed) {

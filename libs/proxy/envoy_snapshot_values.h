@@ -5,6 +5,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "envoy/config/core/v3/base.pb.h"
 #include "envoy/config/core/v3/health_check.pb.h"
@@ -28,8 +29,9 @@ class WeirMetadata {
  public:
   WeirMetadata(const ::envoy::config::core::v3::Metadata& metadata, std::string path);
 
-  Result<std::string> Text(const std::string& key) const;  // "" = not there.
-  Result<bool> Flag(const std::string& key) const;         // false = not there.
+  Result<std::string> Text(const std::string& key) const;                               // "" = not there.
+  Result<bool> Flag(const std::string& key) const;                                      // false = not there.
+  Result<std::optional<std::vector<std::string>>> Texts(const std::string& key) const;  // Nullopt = not there.
   // 0 to 1 h.
   Result<std::chrono::milliseconds> Milliseconds(const std::string& key, std::chrono::milliseconds otherwise) const;
 

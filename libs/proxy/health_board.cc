@@ -10,28 +10,61 @@ namespace {
 bool GoesOn(const RouteAction& action) {
   return !action.cluster.empty() && !action.redirect && !action.direct_response;
 }
+void AddSets(const std::vector<RouteAction>& actions, std::vector<std::string>& sets) {
+  for (const RouteAction& action : actions) {
+    if (GoesOn(action)) sets.push_back(action.cluster);
+  }
+}
+std::vector<std::string> EachOnce(std::vector<std::string> sets) {
+  std::sort(sets.begin(), sets.end());
+  sets.erase(std::unique(sets.begin(), sets.end()), sets.end());
+  return sets;
+}
 
 }  // namespace
+
+std::vector<std::string> HealthBoard::SetsOf(const Routes& routes, uint32_t host) {
+  std::vector<std::string> sets;
+  AddSets(*routes.actions[host], sets);
+  return EachOnce(std::move(sets));
+}
 
 std::optional<std::vector<std::string>> HealthBoard::SetsOf(const FilterChain& chain) {
   std::vector<std::string> sets;
   if (chain.routes == nullptr) return std::nullopt;
-  const auto add = [&](const std::vector<RouteAction>& actions) {
-    for (const RouteAction& action : actions) {
-      if (GoesOn(action)) sets.push_back(action.cluster);
-    }
-  };
   for (const std::string& name : chain.server_names) {
     const traffic::RouteTable::Found host = chain.routes->table.FindHost(name);
     if (host.host == nullptr) return std::nullopt;
-    add(*chain.routes->actions[host.host_index]);
+    AddSets(*chain.routes->actions[host.host_index], sets);
   }
   if (chain.server_names.empty()) {
-    for (const auto& actions : chain.routes->actions) add(*actions);
+    for (const auto& actions : chain.routes->actions) AddSets(*actions, sets);
   }
-  std::sort(sets.begin(), sets.end());
-  sets.erase(std::unique(sets.begin(), sets.end()), sets.end());
-  return sets;
+  return EachOnce(std::move(sets));
+}
+
+// By name: of chains with server names, and of hosts on chains by host.
+TextMap<HealthBoard::Host> HealthBoard::HostsOf(const Plan& plan) {
+  TextMap<Host> hosts;
+  for (const auto& [key, listener] : plan.listeners) {
+    for (const FilterChain& chain : listener->source->chains) {
+      if (chain.health_digest || !chain.tls) continue;
+      const auto& all = chain.routes->table.hosts();
+      for (uint32_t i = 0; chain.tls->by_host && i < all.size(); ++i) {
+        if (chain.routes->CallersOf(i) == nullptr) continue;
+        for (const std::string& name : all[i]->domains) {
+          hosts[name].views.push_back({all[i].get(), chain.routes->actions[i].get()});
+        }
+      }
+      for (const std::string& name : chain.server_names) {
+        Host& host = hosts[name];
+        const traffic::RouteTable::Found found = chain.routes->table.FindHost(name);
+        host.known &= found.host != nullptr;
+        if (found.host != nullptr) host.views.push_back({found.host, chain.routes->actions[found.host_index].get()});
+      }
+    }
+  }
+  return hosts;
 }
 
 bool HealthBoard::Update(const Plan& plan, HealthUpdate& update) {
@@ -46,23 +79,14 @@ bool HealthBoard::Update(const Plan& plan, HealthUpdate& update) {
     hosts_of_.clear();
     return false;
   }
-  TextMap<Host> hosts;
+  TextMap<Host> hosts = HostsOf(plan);
   hosts_of_.clear();
-  for (const auto& [key, listener] : plan.listeners) {
-    for (const FilterChain& chain : listener->source->chains) {
-      if (chain.health_digest || !chain.tls || chain.server_names.empty()) continue;
-      for (const std::string& name : chain.server_names) {
-        Host& host = hosts[name];
-        const traffic::RouteTable::Found found =
-            chain.routes == nullptr ? traffic::RouteTable::Found() : chain.routes->table.FindHost(name);
-        host.known &= found.host != nullptr;
-        if (found.host == nullptr) continue;
-        host.views.push_back({found.host, chain.routes->actions[found.host_index].get()});
-        for (const RouteAction& action : *host.views.back().actions) {
-          if (!GoesOn(action)) continue;
-          std::vector<std::string>& names = hosts_of_[action.cluster];
-          if (names.empty() || names.back() != name) names.push_back(name);
-        }
+  for (const auto& [name, host] : hosts) {
+    for (const View& view : host.views) {
+      for (const RouteAction& action : *view.actions) {
+        if (!GoesOn(action)) continue;
+        std::vector<std::string>& names = hosts_of_[action.cluster];
+        if (names.empty() || names.back() != name) names.push_back(name);
       }
     }
   }

@@ -21,6 +21,8 @@ class HealthBoard {
   // Names of the destination sets behind the hosts that this chain is for, each once. Its routes may know more hosts:
   // they are no concern of these. Unset: they do not know one of these (yet).
   static std::optional<std::vector<std::string>> SetsOf(const FilterChain& chain);
+  // The same of one host, on a chain by host.
+  static std::vector<std::string> SetsOf(const Routes& routes, uint32_t host);
 
   // True: `update` says something new.
   bool Update(const Plan& plan, HealthUpdate& update);
@@ -52,6 +54,7 @@ class HealthBoard {
   Verdict VerdictOn(const Host& host) const;
   static void Append(const std::string& name, const Verdict& verdict, std::string& out);
   void Judge(const std::string& name, Host& host, std::string& changes);
+  static TextMap<Host> HostsOf(const Plan& plan);
   void Write(HealthUpdate& update, std::string changes);
 
   bool wanted_ = false;

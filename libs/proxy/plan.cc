@@ -1,6 +1,7 @@
 #include "libs/proxy/plan.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace weir::proxy {
 namespace {
@@ -20,6 +21,11 @@ Result<std::shared_ptr<const PlannedListener>> PlanListener(std::shared_ptr<cons
     if (chain.routes == nullptr) {
       return InvalidArgument("LISTENER_MALFORMED", "chain {} of listener {} has no routes", chain.name, source->name);
     }
+    if (chain.tls && chain.tls->by_host) {
+      planned->by_host.push_back(i);
+      planned->rules.push_back(nullptr);
+      continue;
+    }
     if (chain.server_names.empty()) {
       if (planned->fallback >= 0) {
         return InvalidArgument("LISTENER_MALFORMED", "listener {} has two chains without names", source->name);
@@ -35,7 +41,7 @@ Result<std::shared_ptr<const PlannedListener>> PlanListener(std::shared_ptr<cons
     }
     if (!chain.tls) {
       planned->rules.push_back(nullptr);
-    } else if (i > 0 && source->chains[i - 1].tls == chain.tls) {
+    } else if (i > 0 && source->chains[i - 1].tls == chain.tls && planned->rules.back() != nullptr) {
       planned->rules.push_back(planned->rules.back());
     } else {
       planned->rules.push_back(std::make_shared<const net::TlsPeerRule>(
@@ -46,6 +52,23 @@ Result<std::shared_ptr<const PlannedListener>> PlanListener(std::shared_ptr<cons
                    [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
   planned->source = std::move(source);
   return std::shared_ptr<const PlannedListener>(planned);
+}
+
+// How much of the name the host's domains match: all of it, or the suffix of a wildcard.
+size_t MatchSize(const traffic::VirtualHost& host, std::string_view sni) {
+  size_t size = 0;
+  for (const std::string& domain : host.domains) {
+    const std::string_view name = traffic::WithoutPort(domain);
+    const bool wildcard = name.starts_with("*.");
+    const std::string_view suffix = wildcard ? name.substr(1) : name;
+    const size_t at = sni.size() - std::min(sni.size(), suffix.size());
+    const bool matches = wildcard ? sni.size() > suffix.size() : sni.size() == suffix.size();
+    if (matches && std::equal(suffix.begin(), suffix.end(), sni.begin() + static_cast<std::ptrdiff_t>(at),
+                              [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); })) {
+      size = std::max(size, wildcard ? suffix.size() : sni.size() + 1);
+    }
+  }
+  return size;
 }
 
 }  // namespace
@@ -77,12 +100,50 @@ PeerWire WireTo(const Cluster& cluster, const Endpoint& endpoint) {
                                                                     : PeerRule(true, {{endpoint.spiffe_id, false}})));
 }
 
-int PlannedListener::ChainFor(std::string_view sni) const {
-  if (const auto found = exact.find(sni); found != exact.end()) return static_cast<int>(found->second);
+PlannedListener::Found PlannedListener::Find(std::string_view sni) const {
+  if (const auto found = exact.find(sni); found != exact.end()) return {static_cast<int>(found->second), nullptr, 0};
+  if (const Found found = FindHost(sni); found.chain >= 0) return found;
   for (const auto& [suffix, chain] : suffixes) {
-    if (sni.size() > suffix.size() && sni.ends_with(suffix)) return static_cast<int>(chain);
+    if (sni.size() > suffix.size() && sni.ends_with(suffix)) return {static_cast<int>(chain), nullptr, 0};
   }
-  return fallback;
+  return {fallback, nullptr, 0};
+}
+
+PlannedListener::Found PlannedListener::FindHost(std::string_view sni) const {
+  Found best;
+  size_t best_size = 0;  // Of the domain that matches.
+  if (sni.empty()) return best;
+  for (const uint32_t i : by_host) {
+    const Routes& routes = *source->chains[i].routes;
+    const traffic::RouteTable::Found found = routes.table.FindHost(sni);
+    if (found.host == nullptr || routes.CallersOf(found.host_index) == nullptr) continue;
+    const size_t size = MatchSize(*found.host, sni);
+    if (best.chain >= 0 && size <= best_size) continue;
+    best = {static_cast<int>(i), found.host, found.host_index};
+    best_size = size;
+  }
+  return best;
+}
+
+std::shared_ptr<const net::TlsPeerRule> PlannedListener::RuleOf(const Found& found) const {
+  if (found.chain < 0) return nullptr;
+  if (found.host == nullptr) return rules[static_cast<size_t>(found.chain)];
+  const Routes& routes = *source->chains[static_cast<size_t>(found.chain)].routes;
+  net::TlsPeerRule rule = PeerRule(true, *routes.CallersOf(found.host_index));
+  if (rule.exact.empty() && rule.prefixes.empty()) rule.exact = {"spiffe://nobody.invalid"};  // Empty: anybody.
+  return std::make_shared<const net::TlsPeerRule>(std::move(rule));
+}
+
+bool PlannedListener::Admits(const Found& found, std::string_view peer_uri) const {
+  if (found.chain < 0) return false;
+  if (found.host == nullptr) {
+    const auto& rule = rules[static_cast<size_t>(found.chain)];
+    return rule == nullptr || rule->Accepts(peer_uri);
+  }
+  const Callers& callers = *source->chains[static_cast<size_t>(found.chain)].routes->CallersOf(found.host_index);
+  return std::any_of(callers.begin(), callers.end(), [&](const UriMatch& uri) {
+    return uri.prefix ? peer_uri.starts_with(uri.value) : peer_uri == uri.value;
+  });
 }
 
 Result<std::shared_ptr<const Plan>> Plan::Build(std::shared_ptr<const Snapshot> snapshot, const Plan* before) {

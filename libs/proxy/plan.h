@@ -31,10 +31,22 @@ struct PlannedListener {
   TextMap<uint32_t> exact;                                     // SNI -> chain.
   std::vector<std::pair<std::string, uint32_t>> suffixes;      // ".suffix", longest first.
   int fallback = -1;                                           // Chain without names.
-  std::vector<std::shared_ptr<const net::TlsPeerRule>> rules;  // By chain; null = plain.
+  std::vector<uint32_t> by_host;                               // Chains whose hosts are their names.
+  std::vector<std::shared_ptr<const net::TlsPeerRule>> rules;  // By chain; null = plain, or by host.
 
-  // Lower-case name; -1 = none.
-  int ChainFor(std::string_view sni) const;
+  struct Found {
+    int chain = -1;                              // -1 = none.
+    const traffic::VirtualHost* host = nullptr;  // On a chain by host: the one that SNI names; no other is served.
+    uint32_t host_index = 0;
+  };
+  // Lower-case name. An own chain, then the hosts of chains by host (the most exact, then the first), then the rest.
+  Found Find(std::string_view sni) const;
+  // Who may come in there. Null = plain.
+  std::shared_ptr<const net::TlsPeerRule> RuleOf(const Found& found) const;
+  bool Admits(const Found& found, std::string_view peer_uri) const;
+
+ private:
+  Found FindHost(std::string_view sni) const;
 };
 
 // A snapshot made ready to serve. Built once per snapshot on the caller's thread.

@@ -74,12 +74,11 @@ bool Session::Bind() {
   epoch_ = worker_.epoch();
   chain_ = nullptr;
   if (planned_ == nullptr) return false;
-  const int index = planned_->ChainFor(transport_.tls() != nullptr ? std::string_view(transport_.tls()->sni()) : "");
-  if (index < 0 || planned_->tls != (transport_.tls() != nullptr)) return false;
-  const auto& rule = planned_->rules[static_cast<size_t>(index)];
-  if (planned_->tls && (rule == nullptr || !rule->Accepts(transport_.tls()->peer_uri())))
-    return false;  // Allowed before, not any more.
-  chain_ = &planned_->source->chains[static_cast<size_t>(index)];
+  const bool tls = transport_.tls() != nullptr;
+  place_ = planned_->Find(tls ? std::string_view(transport_.tls()->sni()) : "");
+  if (place_.chain < 0 || planned_->tls != tls) return false;
+  if (tls && !planned_->Admits(place_, transport_.tls()->peer_uri())) return false;  // Allowed before, not any more.
+  chain_ = &planned_->source->chains[static_cast<size_t>(place_.chain)];
   return true;
 }
 
@@ -352,7 +351,7 @@ void Session::StartExchange(const codec::RequestHead& head, const char* rest, si
   BeginExchange(head);
   if (!Bind()) return Close();
   // Who had to prove an identity to come in here is one of us.
-  exchange_.trusted = chain_->tls && chain_->tls->require_client_certificate && !chain_->tls->allowed_uris.empty();
+  exchange_.trusted = chain_->tls && chain_->tls->demands();
 
   std::string_view target = head.target;
   const codec::PathResult path = codec::CanonicalTarget(head.target, worker_.target);
@@ -416,6 +415,10 @@ bool Session::Route(const codec::RequestHead& head, std::string_view target, con
   const Routes& routes = *chain_->routes;
   const traffic::RouteTable::Found found = routes.table.Match(head.host, target);
   exchange_.host = found.host;
+  if (place_.host != nullptr && found.host != nullptr && found.host != place_.host) {
+    Reply(421, "misdirected");  // Who may call one host may not call another through it.
+    return false;
+  }
   if (found.rule == nullptr) {
     Reply(404, found.host == nullptr ? "no_such_host" : "no_such_route");
     return false;

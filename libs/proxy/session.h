@@ -186,6 +186,7 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   std::string held_;  // Body bytes that wait for the upstream's connection, or are kept for a replay.
   std::shared_ptr<const PlannedListener> planned_;
   const FilterChain* chain_ = nullptr;
+  PlannedListener::Found place_;  // Of `chain_`.
   uint64_t epoch_ = 0;
   uint64_t deadline_ms_ = 0;
   uint64_t moved_ms_ = 0;  // When a byte last moved within the exchange, or the connection became idle.

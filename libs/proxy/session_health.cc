@@ -25,7 +25,8 @@ void Session::AnswerHealth(const codec::RequestHead& head) {
   if (chain_->health_digest) return BeginDigest(head);
   traffic::Reason reason = traffic::Reason::kNone;
   size_t can = 0;
-  const auto sets = HealthBoard::SetsOf(*chain_);
+  const auto sets = place_.host != nullptr ? std::optional(HealthBoard::SetsOf(*chain_->routes, place_.host_index))
+                                           : HealthBoard::SetsOf(*chain_);
   if (!sets) return Reply(503, Word(traffic::Reason::kNoSuchHost));
   for (const std::string& set : *sets) can += worker_.CanServe(set, &reason);
   // One dead path must not take the host: requests to it are told that they reached nobody, and go elsewhere.

@@ -30,7 +30,12 @@ struct DownstreamTls {
   // The caller's one URI SAN must match one of these; empty with a required certificate = any that verifies.
   // A chain that demands identities is inside the mesh: forwarded headers of its callers are believed.
   std::vector<UriMatch> allowed_uris;
+  // Instead: SNI is looked up among the hosts of the chain's routes, and the caller must be one that its host lets in
+  // (Routes::callers). Such a chain has no server names, and a listener may have several.
+  bool by_host = false;
 
+  // Whether the caller has to prove an identity that is named.
+  bool demands() const { return require_client_certificate && (by_host || !allowed_uris.empty()); }
   bool operator==(const DownstreamTls&) const = default;
 };
 
@@ -58,11 +63,17 @@ struct RouteAction {
   bool idempotent = false;                    // Safe to repeat whatever its method.
 };
 
+// Who may call a host on chains by host; empty = nobody.
+using Callers = std::vector<UriMatch>;
+
 // One route configuration. `actions[host_index][rule.action]` belongs to `table.hosts()[host_index]`.
 struct Routes {
   std::string name;
   traffic::RouteTable table;
   std::vector<std::shared_ptr<const std::vector<RouteAction>>> actions;
+  std::vector<std::shared_ptr<const Callers>> callers;  // By host; null, or no entry: no chain by host serves it.
+
+  const Callers* CallersOf(uint32_t host) const { return host < callers.size() ? callers[host].get() : nullptr; }
 };
 
 struct FilterChain {

@@ -402,8 +402,7 @@ bool ListenerSocket::AcceptOne(int listening) {
 }
 
 std::shared_ptr<const net::TlsPeerRule> ListenerSocket::RuleFor(std::string_view sni) {
-  const int chain = planned != nullptr ? planned->ChainFor(sni) : -1;
-  return chain < 0 ? nullptr : planned->rules[static_cast<size_t>(chain)];
+  return planned != nullptr ? planned->RuleOf(planned->Find(sni)) : nullptr;
 }
 
 }  // namespace weir::proxy

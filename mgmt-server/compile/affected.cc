@@ -141,10 +141,11 @@ class Dependents {
     look(world_.state().tier1_by_host, Reversed(server.hostname));
     look(world_.state().tier2_by_host, server.hostname);
   }
-  // Tier-2 listeners that let the workloads of this tier-1 object in.
+  // Tier-2 hosts that let the workloads of this tier-1 object in.
   void Callees(const GatewayShape& tier1, const Servers& servers) {
     EachCallee(world_, tier1, servers, [&](const std::string& cluster, const GatewayShape& tier2, const auto& server) {
-      out_[cluster].insert({std::string(kListener), ListenerName(tier2.selector_key, server.port)});
+      out_[cluster].insert(
+          {std::string(kHost), HostName(ListenerName(tier2.selector_key, server.port), server.hostname)});
     });
   }
   // Clusters whose tier-1 gateways learn the endpoints that this tier-2 object makes.

@@ -60,20 +60,36 @@ bool AddCallers(const World& world, const GatewayShape& tier1, std::string_view 
   return !clusters.empty();
 }
 
-// The port whose routes answer for a host on 15443, which knows hosts, not ports: one that goes to a service before one
-// that only redirects, then the lowest. Two that go to services are refused when they are written.
-std::map<std::string, uint32_t> MeshPorts(const std::vector<const GatewayShape*>& tier2) {
-  std::map<std::string, std::pair<bool, uint32_t>> best;
-  for (const GatewayShape* shape : tier2) {
-    for (const ServerShape& server : shape->servers) {
-      const std::pair rank{!server.GoesToServices(), server.port};
-      const auto [at, first] = best.emplace(server.hostname, rank);
-      if (!first) at->second = std::min(at->second, rank);
+// Who may call a tier-2 host on 15443: the workloads of the tier-1 objects that route it here, and of no others.
+void SetCallers(const World& world, std::string_view cluster, const Owner& owner, mesh::v1::Host& host,
+                Sources& sources) {
+  std::set<std::string> callers;
+  for (const std::string& fqn : Tier1For(world, owner.shape->organization, host.hostname())) {
+    const GatewayShape& tier1 = *world.gateway(fqn);
+    if (!RoutesTo(tier1, host.hostname(), resource::LastName(cluster), owner.shape->tenant)) continue;
+    if (AddCallers(world, tier1, cluster, callers)) sources.insert(tier1.fqn);
+  }
+  for (const std::string& caller : callers) host.add_allowed_callers(caller);
+}
+
+// Whether this port's routes answer for the host on 15443, which knows hosts, not ports: one that goes to a service
+// before one that only redirects, then the lowest. Two that go to services are refused when they are written.
+bool AnswersOnMesh(const World& world, std::string_view cluster, const HostParts& name, const Owner& owner) {
+  if (owner.shape->tier1) return false;
+  const auto fqns = world.state().tier2_by_host.find(name.hostname);
+  if (fqns == world.state().tier2_by_host.end()) return false;
+  std::pair<bool, uint32_t> best{!owner.server->GoesToServices(), owner.server->port};
+  const auto mine = best;
+  for (const std::string& fqn : fqns->second) {
+    const GatewayShape& shape = *world.gateway(fqn);
+    if (shape.selector_key != name.listener.selector_key || !CountsIn(world, shape, cluster)) continue;
+    const auto [begin, end] = shape.servers_by_host.equal_range(name.hostname);
+    for (auto at = begin; at != end; ++at) {
+      const ServerShape& server = shape.servers[at->second];
+      best = std::min(best, std::pair(!server.GoesToServices(), server.port));
     }
   }
-  std::map<std::string, uint32_t> ports;
-  for (const auto& [host, rank] : best) ports.emplace(host, rank.second);
-  return ports;
+  return best == mine;
 }
 
 std::optional<Resource> CompileListener(const World& world, std::string_view cluster, const Key& key) {
@@ -82,46 +98,18 @@ std::optional<Resource> CompileListener(const World& world, std::string_view clu
   const auto fqns = world.state().by_selector.find(name->selector_key);
   if (fqns == world.state().by_selector.end()) return std::nullopt;
   mesh::v1::Listener listener;
-  Sources owners;  // Named in the resource; who may call it comes from others too.
   Sources sources;
-  std::set<std::string> hosts;
-  std::vector<const GatewayShape*> tier2;
-  std::set<std::string> callers;
-  std::set<std::string_view> callers_of;  // Tier-1 objects that are done.
   listener.set_tier(mesh::v1::TIER1);
   for (const std::string& fqn : fqns->second) {
     const GatewayShape& shape = *world.gateway(fqn);
-    if (!CountsIn(world, shape, cluster)) continue;
-    if (!shape.tier1) tier2.push_back(&shape);
-    for (const ServerShape& server : shape.servers) {
-      if (server.port != name->port) continue;
-      if (owners.empty()) SetSelector(*shape.selector, listener.mutable_selector());
-      owners.insert(fqn);
-      hosts.insert(HostName(key.name, server.hostname));
-      if (shape.tier1) continue;
-      listener.set_tier(mesh::v1::TIER2);
-      for (const std::string& caller : Tier1For(world, shape.organization, server.hostname)) {
-        const GatewayShape& tier1 = *world.gateway(caller);
-        if (!RoutesTo(tier1, server.hostname, resource::LastName(cluster), shape.tenant)) continue;
-        if (callers_of.insert(tier1.fqn).second && AddCallers(world, tier1, cluster, callers))
-          sources.insert(tier1.fqn);
-      }
-    }
+    if (!shape.ports.contains(name->port) || !CountsIn(world, shape, cluster)) continue;
+    if (sources.empty()) SetSelector(*shape.selector, listener.mutable_selector());
+    sources.insert(fqn);
+    if (!shape.tier1) listener.set_tier(mesh::v1::TIER2);
   }
-  if (owners.empty()) return std::nullopt;
+  if (sources.empty()) return std::nullopt;
   listener.set_name(key.name);
   listener.set_port(name->port);
-  for (const std::string& host : hosts) listener.add_hosts(host);
-  for (const std::string& caller : callers) listener.add_allowed_callers(caller);
-  if (listener.tier() == mesh::v1::TIER2) {
-    const auto mesh_ports = MeshPorts(tier2);
-    for (const std::string& host : hosts) {
-      const auto port = mesh_ports.find(host.substr(host.rfind('/') + 1));  // None: of a tier-1 object beside them.
-      if (port == mesh_ports.end() || port->second != name->port) listener.add_public_only_hosts(host);
-    }
-  }
-  AddProvenance(owners, listener.mutable_provenance());
-  sources.merge(owners);
   return Finish(key.type, key.name, listener, sources);
 }
 
@@ -175,7 +163,11 @@ std::optional<Resource> CompileHost(const World& world, std::string_view cluster
     }
   }
   host.mutable_provenance()->set_fqn(owner.shape->fqn);
-  return Finish(key.type, key.name, host, {owner.shape->fqn});
+  host.set_listener(key.name.substr(0, key.name.rfind('/')));
+  host.set_on_mesh(AnswersOnMesh(world, cluster, *name, owner));
+  Sources sources{owner.shape->fqn};
+  if (host.on_mesh()) SetCallers(world, cluster, owner, host, sources);
+  return Finish(key.type, key.name, host, sources);
 }
 
 // Checked when it was written; the workspace may have lost the namespace since. A set without a service leads nowhere,

@@ -105,7 +105,7 @@ struct Concern {
   bool not_admitted = false;
 };
 // Empty: no workload is concerned (NO_WORKLOAD), or not a kind that reaches gateways. READY must mean that requests go
-// through: a tier-1 object also concerns the tier-2 gateways that must let its callers in (with their Listener only),
+// through: a tier-1 object also concerns the tier-2 gateways that must let its callers in (with their Hosts only),
 // a tier-2 object the tier-1 gateways of its tenant that must learn its endpoints (with these only).
 std::vector<Concern> Concerns(const Compilation& compilation, std::string_view fqn);
 // What a gateway object points at although its workspace does not own it (any more): compiled into nothing. Nullopt:

@@ -19,8 +19,10 @@ TEST(Compile, TellsTheEdgeWhereToSpreadAHost) {
   const auto listener = Read<mesh::v1::Listener>(intent, "Listener", "t1:app=gw1/80");
   EXPECT_EQ(listener.tier(), mesh::v1::TIER1);
   EXPECT_EQ(listener.selector().labels().at("app"), "gw1");
-  EXPECT_THAT(listener.hosts(), ElementsAre("t1:app=gw1/80/x.test"));
-  EXPECT_THAT(listener.allowed_callers(), IsEmpty());
+  const auto host = Read<mesh::v1::Host>(intent, "Host", "t1:app=gw1/80/x.test");
+  EXPECT_EQ(host.listener(), "t1:app=gw1/80");
+  EXPECT_FALSE(host.on_mesh());
+  EXPECT_THAT(host.allowed_callers(), IsEmpty());
   const auto set = Read<mesh::v1::DestinationSet>(intent, "DestinationSet", "t1:app=gw1/80/x.test/s/0");
   ASSERT_EQ(set.clusters_size(), 2);
   EXPECT_EQ(set.clusters(0).weight(), 75u);
@@ -42,7 +44,9 @@ TEST(Compile, TellsTier2WhoMayCall) {
                                          "Listener t2:app=gw2/80", "TrustBundle o.test"));
   const auto listener = Read<mesh::v1::Listener>(intent, "Listener", "t2:app=gw2/80");
   EXPECT_EQ(listener.tier(), mesh::v1::TIER2);
-  EXPECT_THAT(listener.allowed_callers(),
+  const auto host = Read<mesh::v1::Host>(intent, "Host", "t2:app=gw2/80/x.test");
+  EXPECT_TRUE(host.on_mesh());
+  EXPECT_THAT(host.allowed_callers(),
               ElementsAre("spiffe://edge.o.test/ns/t1/sa/sa-gw-a", "spiffe://edge.o.test/ns/t1/sa/sa-gw-b"));
   const auto set = Read<mesh::v1::DestinationSet>(intent, "DestinationSet", "t2:app=gw2/80/x.test/s/0");
   EXPECT_EQ(set.service().namespace_(), "app");
@@ -57,7 +61,7 @@ TEST(Compile, LetsAWildcardTier2HostAnswer) {
                 .endpoints_size(),
             1);
   EXPECT_EQ(
-      Read<mesh::v1::Listener>(Compile(world, ClusterName("c1")), "Listener", "t2:app=gw2/80").allowed_callers_size(),
+      Read<mesh::v1::Host>(Compile(world, ClusterName("c1")), "Host", "t2:app=gw2/80/*.test").allowed_callers_size(),
       2);
 }
 
@@ -69,14 +73,38 @@ TEST(Compile, LeavesOutNamespacesOfOthers) {
   EXPECT_THAT(Names(Compile(world, ClusterName("c1"))), ElementsAre("TrustBundle o.test"));
 }
 
+// Of two tier-1 objects each host lets in those that route to it, not whoever calls another host of the same port.
+TEST(Compile, LetsEachHostBeCalledByItsOwnCallersOnly) {
+  World world = Demo();
+  auto both = Tier2("x.test");
+  auto* second = both->mutable_spec()->add_http();
+  *second = both->spec().http(0);
+  second->set_name("y");
+  second->set_hostname("y.test");
+  world.Put(kGroup + "/gateways/b", both);
+  world.PutWorkload(ClusterName("edge"), Workload("t9", "gw-y", "gw9", "127.0.1.12"));
+  auto other = Tier1("y.test", "clusters { name: 'c1' }");
+  other->mutable_spec()->mutable_workload_selector()->CopyFrom(
+      From<v2::Tier1GatewaySpec>(Selector("t9", "gw9"))->workload_selector());
+  world.Put(kGroup + "/tier1gateways/y", other);
+  const auto callers = [&](const char* cluster, const char* host) {
+    const auto read =
+        Read<mesh::v1::Host>(Compile(world, ClusterName(cluster)), "Host", std::string("t2:app=gw2/80/") + host);
+    return std::vector<std::string>(read.allowed_callers().begin(), read.allowed_callers().end());
+  };
+  EXPECT_THAT(callers("c1", "x.test"),
+              ElementsAre("spiffe://edge.o.test/ns/t1/sa/sa-gw-a", "spiffe://edge.o.test/ns/t1/sa/sa-gw-b"));
+  EXPECT_THAT(callers("c1", "y.test"), ElementsAre("spiffe://edge.o.test/ns/t9/sa/sa-gw-y"));
+  EXPECT_THAT(callers("c2", "y.test"), IsEmpty());
+}
+
 TEST(Compile, MergesObjectsOfOneSelector) {
   World world = Demo();
   world.Put(kGroup + "/tier1gateways/z", Tier1("y.test", k7525));
   const auto intent = Compile(world, ClusterName("edge"));
-  const auto listener = Read<mesh::v1::Listener>(intent, "Listener", "t1:app=gw1/80");
-  EXPECT_EQ(listener.hosts_size(), 2);
-  EXPECT_EQ(listener.provenance_size(), 2);
-  // A shared listener does not change when one owner's weights do.
+  const auto only = [&](const ClusterIntent& of) { return of.at({"Listener", "t1:app=gw1/80"}).bytes; };
+  EXPECT_EQ(only(intent), only(Compile(Demo(), ClusterName("edge"))));  // One object and one host more.
+  EXPECT_EQ(intent.at({"Listener", "t1:app=gw1/80"}).provenance.size(), 2u);
   const std::string version = intent.at({"Listener", "t1:app=gw1/80"}).version;
   world.Put(kGroup + "/tier1gateways/z", Tier1("y.test", "clusters { name: 'c1' }", 9));
   EXPECT_EQ(Compile(world, ClusterName("edge")).at({"Listener", "t1:app=gw1/80"}).version, version);
@@ -158,9 +186,8 @@ TEST(Compile, SendsATier1ToTheGatewaysOfItsOwnTenant) {
   ASSERT_EQ(endpoints.endpoints_size(), 1);
   EXPECT_EQ(endpoints.endpoints(0).address(), "127.0.3.10");
   // ... nor lets the callers of this tenant in ...
-  EXPECT_THAT(
-      Read<mesh::v1::Listener>(Compile(world, ClusterName("c2")), "Listener", "t3:app=gw3/80").allowed_callers(),
-      IsEmpty());
+  EXPECT_THAT(Read<mesh::v1::Host>(Compile(world, ClusterName("c2")), "Host", "t3:app=gw3/80/x.test").allowed_callers(),
+              IsEmpty());
   // ... unless a server names its tenant.
   auto named = Tier1("x.test", k7525);
   named->mutable_spec()->mutable_external_servers(0)->set_tenant("u");
@@ -172,8 +199,8 @@ TEST(Compile, SendsATier1ToTheGatewaysOfItsOwnTenant) {
   ASSERT_EQ(theirs.endpoints_size(), 1);
   EXPECT_EQ(theirs.endpoints(0).address(), "127.0.3.30");
   const auto c2 = Compile(world, ClusterName("c2"));
-  EXPECT_EQ(Read<mesh::v1::Listener>(c2, "Listener", "t3:app=gw3/80").allowed_callers_size(), 2);
-  EXPECT_THAT(Read<mesh::v1::Listener>(c2, "Listener", "t2:app=gw2/80").allowed_callers(), IsEmpty());
+  EXPECT_EQ(Read<mesh::v1::Host>(c2, "Host", "t3:app=gw3/80/x.test").allowed_callers_size(), 2);
+  EXPECT_THAT(Read<mesh::v1::Host>(c2, "Host", "t2:app=gw2/80/x.test").allowed_callers(), IsEmpty());
 }
 
 TEST(Compile, LetsOnePortOfAHostAnswerOnTheMeshPort) {
@@ -186,9 +213,10 @@ TEST(Compile, LetsOnePortOfAHostAnswerOnTheMeshPort) {
   redirect->mutable_routing()->add_rules()->mutable_redirect()->set_uri("/x");
   world.Put(kGroup + "/gateways/b", gateway);
   const auto intent = Compile(world, ClusterName("c1"));
-  EXPECT_THAT(Read<mesh::v1::Listener>(intent, "Listener", "t2:app=gw2/80").public_only_hosts(), IsEmpty());
-  EXPECT_THAT(Read<mesh::v1::Listener>(intent, "Listener", "t2:app=gw2/79").public_only_hosts(),
-              ElementsAre("t2:app=gw2/79/x.test"));
+  EXPECT_TRUE(Read<mesh::v1::Host>(intent, "Host", "t2:app=gw2/80/x.test").on_mesh());
+  const auto redirecting = Read<mesh::v1::Host>(intent, "Host", "t2:app=gw2/79/x.test");
+  EXPECT_FALSE(redirecting.on_mesh());
+  EXPECT_THAT(redirecting.allowed_callers(), IsEmpty());
 }
 
 TEST(Compile, KeepsTier1HostsOffTheMeshPort) {
@@ -197,9 +225,9 @@ TEST(Compile, KeepsTier1HostsOffTheMeshPort) {
   beside->mutable_spec()->mutable_workload_selector()->CopyFrom(
       From<v2::GatewaySpec>(Selector("t1", "gw1"))->workload_selector());
   world.Put(kGroup + "/gateways/d", beside);
-  EXPECT_THAT(
-      Read<mesh::v1::Listener>(Compile(world, ClusterName("edge")), "Listener", "t1:app=gw1/80").public_only_hosts(),
-      ElementsAre("t1:app=gw1/80/x.test"));
+  const auto edge = Compile(world, ClusterName("edge"));
+  EXPECT_FALSE(Read<mesh::v1::Host>(edge, "Host", "t1:app=gw1/80/x.test").on_mesh());
+  EXPECT_TRUE(Read<mesh::v1::Host>(edge, "Host", "t1:app=gw1/80/direct.test").on_mesh());
 }
 
 // Ownership may change after the write: what is out of scope leads nowhere, and status says why.
@@ -272,7 +300,7 @@ TEST(Compile, NamesEverythingThatAPieceComesFrom) {
               ElementsAre(ClusterName("c1"), ClusterName("c2"), ClusterName("edge"), kOrg + "/settings/main",
                           kGroup + "/tier1gateways/a"));
   EXPECT_THAT(edge.at({"Host", "t1:app=gw1/80/x.test"}).provenance, ElementsAre(kGroup + "/tier1gateways/a"));
-  EXPECT_THAT(Compile(world, ClusterName("c1")).at({"Listener", "t2:app=gw2/80"}).provenance,
+  EXPECT_THAT(Compile(world, ClusterName("c1")).at({"Host", "t2:app=gw2/80/x.test"}).provenance,
               ElementsAre(kGroup + "/gateways/b", kGroup + "/tier1gateways/a"));
 }
 
@@ -293,7 +321,7 @@ TEST(Compilation, SendsOnlyWhatChanged) {
 // What a gateway said of the first time must not be taken for the third.
 TEST(Compilation, GivesBytesThatReturnAVersionOfTheirOwn) {
   Compilation compilation(Demo());
-  const Key key{"Listener", "t2:app=gw2/80"};
+  const Key key{"Host", "t2:app=gw2/80/x.test"};
   const auto now = [&] { return compilation.Of(ClusterName("c1")).at(key); };
   const Resource first = now();
   const auto change = [&](bool there) {

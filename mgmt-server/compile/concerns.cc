@@ -82,11 +82,11 @@ std::vector<Concern> Concerns(const Compilation& compilation, std::string_view f
 
   KeysByPlace others;
   if (shape->tier1) {
-    EachCallee(
-        world, *shape, AllOf(*shape),
-        [&](const std::string& cluster, const GatewayShape& tier2, const ServerShape& server) {
-          others[{cluster, &tier2}].insert({std::string(kListener), ListenerName(tier2.selector_key, server.port)});
-        });
+    EachCallee(world, *shape, AllOf(*shape),
+               [&](const std::string& cluster, const GatewayShape& tier2, const ServerShape& server) {
+                 others[{cluster, &tier2}].insert(
+                     {std::string(kHost), HostName(ListenerName(tier2.selector_key, server.port), server.hostname)});
+               });
     AddConcerns(compilation, others, false, concerns);
     return concerns;
   }

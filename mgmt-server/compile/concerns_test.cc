@@ -16,7 +16,7 @@ TEST(Concerns, NameTheGatewaysThatMustAcknowledge) {
   EXPECT_EQ(concerns[0].keys.size(), 5u);  // Listener, Host, DestinationSet, and the endpoints of two clusters.
   EXPECT_EQ(concerns[1].cluster, ClusterName("c1"));
   ASSERT_EQ(concerns[1].keys.size(), 1u);
-  EXPECT_EQ(concerns[1].keys[0].key.type, "Listener");
+  EXPECT_EQ(concerns[1].keys[0].key.type, "Host");
   // And the other way round: the tier-1 gateways must know where the tier-2 gateways are.
   const auto tier2 = Concerns(compilation, kGroup + "/gateways/b");
   ASSERT_EQ(tier2.size(), 3u);

@@ -40,6 +40,7 @@ struct GatewayShape {
   std::vector<ServerShape> servers;
   std::unordered_multimap<std::string, size_t> servers_by_host;
   std::set<std::string> clusters;  // Names of the clusters that it routes to.
+  std::set<uint32_t> ports;        // Of its servers.
 
   const ServerShape* Find(const std::string& hostname, uint32_t port) const;  // The first; nullptr = none.
   // The clusters that this server routes to, by rule.

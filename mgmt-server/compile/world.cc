@@ -302,6 +302,7 @@ std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
   for (size_t i = 0; i < shape->servers.size(); ++i) {
     const ServerShape& server = shape->servers[i];
     shape->servers_by_host.emplace(server.hostname, i);
+    shape->ports.insert(server.port);
     for (const auto* destination : GatewayShape::Destinations(server)) shape->clusters.insert(destination->name());
   }
   shape->selector_key = SelectorKey(*shape->selector);

@@ -142,14 +142,12 @@ xds::SnapshotPtr SnapshotOf(const agent::NodeConfig& config) {
   return SnapshotOf(has);
 }
 
-// The chain of the mesh port that answers for a host; "" = none.
-std::string ChainOf(const std::string& listener, const std::string& host) {
+// The chain of the mesh port that answers for the hosts of a listener; "" = none.
+std::string ChainOf(const std::string& mesh_listener, const std::string& listener) {
   envoy::config::listener::v3::Listener message;
-  EXPECT_TRUE(message.ParseFromString(listener));
+  EXPECT_TRUE(message.ParseFromString(mesh_listener));
   for (const auto& chain : message.filter_chains()) {
-    for (const std::string& name : chain.filter_chain_match().server_names()) {
-      if (name == host) return chain.SerializeAsString();
-    }
+    if (chain.name() == "mesh/" + listener) return chain.SerializeAsString();
   }
   return "";
 }
@@ -332,7 +330,8 @@ class Planes {
           return pieces.contains({origin.type, origin.name});
         };
         const auto& origins = resource->origins;
-        const bool mesh_port = url == xds::kListener && name == "15443";  // Of many objects, each with its own chains.
+        const bool mesh_port =
+            url == xds::kListener && name == "15443";  // Of many objects, with a chain for each port.
         // What others have a part in may differ by theirs.
         const bool concerned = mesh_port ? std::any_of(origins.begin(), origins.end(), concerns)
                                          : !origins.empty() && std::all_of(origins.begin(), origins.end(), concerns);
@@ -341,8 +340,10 @@ class Planes {
         if (type == has.end() || !type->second.contains(name)) return url.substr(url.rfind('.') + 1) + " " + name;
         const std::string& runs = type->second.at(name)->value;
         if (mesh_port) {
-          for (const std::string& host : HostsOf(concern)) {
-            if (ChainOf(runs, host) != ChainOf(resource->resource->value, host)) return "the chain of " + host;
+          for (const auto& [key, version] : concern.keys) {
+            if (key.type != "Listener") continue;
+            if (ChainOf(runs, key.name) != ChainOf(resource->resource->value, key.name))
+              return "the chain of " + key.name;
           }
         } else if (runs != resource->resource->value) {
           return url.substr(url.rfind('.') + 1) + " " + name;
@@ -350,17 +351,6 @@ class Planes {
       }
     }
     return "";
-  }
-
-  std::set<std::string> HostsOf(const compile::Concern& concern) const {
-    std::set<std::string> hosts;
-    const auto& intent = compilation_.Of(concern.cluster);
-    for (const auto& [key, version] : concern.keys) {
-      mesh::v1::Listener listener;
-      if (key.type != "Listener" || !listener.ParseFromString(intent.at(key).bytes)) continue;
-      for (const std::string& host : listener.hosts()) hosts.insert(host.substr(host.rfind('/') + 1));
-    }
-    return hosts;
   }
 
   // Few states, so that what was there before comes back often.

@@ -46,7 +46,7 @@ void HardenCluster(cluster::Cluster* out) {
 void AddUpstreamTls(const std::string& sni, const std::set<std::string>& peers, cluster::Cluster* out) {
   tls::UpstreamTlsContext context;
   context.set_sni(sni);
-  MeshTls({{peers.begin(), peers.end()}, ""}, context.mutable_common_tls_context());
+  MeshTls(peers, context.mutable_common_tls_context());
   out->mutable_transport_socket()->set_name("envoy.transport_sockets.tls");
   Pack(context, out->mutable_transport_socket()->mutable_typed_config());
 }
@@ -107,14 +107,15 @@ bool OneBeforeOthers(const mesh::v1::DestinationSet& set) {
   return first == 1 && places.size() > 1;
 }
 
-void MakeSpread(const mesh::v1::DestinationSet& set, const Intent& intent, int64_t interval_ms, NodeProfile profile,
-                cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints) {
+void MakeSpread(const SpreadInput& input, cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints) {
+  const mesh::v1::DestinationSet& set = *input.set.message;
+  const NodeProfile& profile = input.profile;
   Start(set.name(), out);
   auto* metadata = WeirMetadata(out->mutable_metadata());
   (*metadata)["host"].set_string_value(set.hostname());
   (*metadata)["mode"].set_string_value(set.mode() == mesh::v1::DestinationSet::ORDERED ? "ORDERED" : "PROPORTIONAL");
   SayJudgement(true, profile, out);
-  AddMeshCheck(set.hostname(), interval_ms, profile, out);
+  AddMeshCheck(set.hostname(), input.interval_ms, profile, out);
 
   endpoints->set_cluster_name(set.name());
   endpoints->mutable_policy()->mutable_overprovisioning_factor()->set_value(kOverprovisioning);
@@ -133,9 +134,9 @@ void MakeSpread(const mesh::v1::DestinationSet& set, const Intent& intent, int64
     if (!profile.hardened && share.drained()) {
       (*WeirMetadata(locality->mutable_metadata()))["drained"].set_bool_value(true);
     }
-    const auto imported = intent.endpoints.find(share.endpoints());
-    if (imported == intent.endpoints.end()) continue;  // The place stays: its share is intended, it cannot serve.
-    for (const mesh::v1::ImportedEndpoint& from : imported->second.message->endpoints()) {
+    const auto& imported = input.endpoints[static_cast<size_t>(place.share)].message;
+    if (imported == nullptr) continue;  // The place stays: its share is intended, it cannot serve.
+    for (const mesh::v1::ImportedEndpoint& from : imported->endpoints()) {
       auto* added = AddEndpoint(from.address(), from.port(), from.spiffe_id(), share.cluster(), locality);
       if (profile.hardened && share.drained()) added->set_health_status(core::DRAINING);
       peers.insert(from.spiffe_id());
@@ -145,27 +146,22 @@ void MakeSpread(const mesh::v1::DestinationSet& set, const Intent& intent, int64
   if (profile.hardened) HardenCluster(out);
 }
 
-void MakeLocal(const mesh::v1::DestinationSet& set, const v1::Service* service, const Facts& facts,
-               const ClusterIdentity& identity, int64_t interval_ms, NodeProfile profile, cluster::Cluster* out,
-               endpoint::ClusterLoadAssignment* endpoints) {
-  Start(ClusterName(set), out);
-  SayJudgement(false, profile, out);
-  AddMeshCheck(set.service().host(), interval_ms, profile, out);
-  endpoints->set_cluster_name(ClusterName(set));
+void MakeLocal(const LocalInput& input, cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints) {
+  Start(input.name, out);
+  SayJudgement(false, input.profile, out);
+  AddMeshCheck(input.host, input.interval_ms, input.profile, out);
+  endpoints->set_cluster_name(input.name);
   endpoints->mutable_policy()->mutable_overprovisioning_factor()->set_value(kOverprovisioning);
   auto* locality = endpoints->add_endpoints();
-  locality->mutable_locality()->set_sub_zone(identity.cluster);
+  locality->mutable_locality()->set_sub_zone(input.cluster);
   locality->mutable_load_balancing_weight()->set_value(1);
   std::set<std::string> peers;
-  if (service != nullptr) {
-    for (const v1::Workload* pod : EndpointsOf(facts, *service)) {
-      const std::string id = SpiffeIdOf(identity.trust_domain, *pod);
-      AddEndpoint(pod->addresses(0), BoundPort(*pod, kMeshPort), id, identity.cluster, locality);
-      peers.insert(id);
-    }
+  for (const Pod& pod : *input.pods) {
+    AddEndpoint(pod.address, pod.port, pod.spiffe_id, input.cluster, locality);
+    peers.insert(pod.spiffe_id);
   }
-  AddUpstreamTls(ServiceSni(set.service().port(), set.service().host()), peers, out);
-  if (profile.hardened) HardenCluster(out);
+  AddUpstreamTls(ServiceSni(input.port, input.host), peers, out);
+  if (input.profile.hardened) HardenCluster(out);
 }
 
 }  // namespace weir::agent::envoy_v3

@@ -25,10 +25,13 @@ std::string ServiceSni(uint32_t port, std::string_view host) { return fmt::forma
 
 std::string ClusterName(const mesh::v1::DestinationSet& set) {
   if (!set.has_service()) return set.name();
-  return fmt::format("service/{}/{}:{}", set.service().namespace_(), set.service().host(), set.service().port());
+  return ServiceCluster(set.service().namespace_(), set.service().host(), set.service().port());
+}
+std::string ServiceCluster(std::string_view name_space, std::string_view host, uint32_t port) {
+  return fmt::format("service/{}/{}:{}", name_space, host, port);
 }
 
-void MeshTls(const Peers& peers, tls::CommonTlsContext* context) {
+void MeshTls(const std::set<std::string>& peers, tls::CommonTlsContext* context) {
   auto* own = context->add_tls_certificate_sds_secret_configs();
   own->set_name("identity");
   FromAds(own->mutable_sds_config());
@@ -40,12 +43,8 @@ void MeshTls(const Peers& peers, tls::CommonTlsContext* context) {
     san->set_san_type(tls::SubjectAltNameMatcher::URI);
     return san->mutable_matcher();
   };
-  if (!peers.prefix.empty()) {
-    add()->set_prefix(peers.prefix);
-    return;
-  }
-  for (const std::string& id : peers.exact) add()->set_exact(id);
-  if (peers.exact.empty()) add()->set_exact("spiffe://nobody.invalid");  // No matcher at all would mean anybody.
+  for (const std::string& id : peers) add()->set_exact(id);
+  if (peers.empty()) add()->set_exact("spiffe://nobody.invalid");  // No matcher at all would mean anybody.
 }
 
 namespace {
@@ -111,14 +110,54 @@ void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterCh
   Pack(http, filter->mutable_typed_config());
 }
 
-void AddMeshTls(const std::string& server_name, const Peers& peers, listener::FilterChain* chain) {
-  chain->set_name(server_name);
-  if (server_name != "*") chain->mutable_filter_chain_match()->add_server_names(server_name);
+namespace {
+
+// The application beside a pod proxy.
+route::RouteConfiguration AppRoutes(uint32_t port) {
+  route::RouteConfiguration routes;
+  routes.set_name(fmt::format("app/{}", port));
+  auto* host = routes.add_virtual_hosts();
+  host->set_name("app");
+  host->add_domains("*");
+  auto* route = host->add_routes();
+  route->set_name("app");
+  route->mutable_match()->set_prefix("/");
+  route->mutable_route()->set_cluster(routes.name());
+  SetMilliseconds(0, route->mutable_route()->mutable_timeout());  // The caller's tier has the clock.
+  return routes;
+}
+
+void AddMeshTls(const MeshChain& chain, listener::FilterChain* out) {
+  if (chain.server_name.empty()) {
+    (*WeirMetadata(out->mutable_metadata()))["by_host"].set_bool_value(true);
+  } else if (chain.server_name != "*") {
+    out->mutable_filter_chain_match()->add_server_names(chain.server_name);
+  }
   tls::DownstreamTlsContext context;
   context.mutable_require_client_certificate()->set_value(true);
-  MeshTls(peers, context.mutable_common_tls_context());
-  chain->mutable_transport_socket()->set_name("envoy.transport_sockets.tls");
-  Pack(context, chain->mutable_transport_socket()->mutable_typed_config());
+  MeshTls(chain.peers, context.mutable_common_tls_context());
+  out->mutable_transport_socket()->set_name("envoy.transport_sockets.tls");
+  Pack(context, out->mutable_transport_socket()->mutable_typed_config());
+}
+
+}  // namespace
+
+void MakeMeshChain(const MeshChain& chain, NodeProfile profile, listener::FilterChain* out) {
+  out->set_name(chain.name.empty() ? chain.server_name : chain.name);
+  AddMeshTls(chain, out);
+  HttpOptions http;
+  http.answers_for = &chain.clusters;
+  route::RouteConfiguration routes;
+  if (!chain.route_config.empty()) {
+    http.stat_prefix = "mesh/" + chain.route_config;
+    http.route_config = chain.route_config;
+  } else {
+    routes = chain.app_port == 0 ? DigestRoutes() : AppRoutes(chain.app_port);
+    http.stat_prefix = routes.name();
+    http.inline_routes = &routes;
+    if (chain.app_port == 0) http.answers_for = nullptr;  // The digest is not the health of one host.
+  }
+  AddHttp(http, profile, out);
 }
 
 }  // namespace weir::agent::envoy_v3

@@ -9,6 +9,7 @@
 
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "cluster-agent/translate/bytes.h"
+#include "cluster-agent/translate/xds/catalog.h"
 #include "cluster-agent/translate/xds/translator.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
@@ -46,14 +47,11 @@ std::string ServiceSni(uint32_t port, std::string_view host);
 // whatever its host: ten thousand hosts on one service share its connections and its checks, and when a route turns to
 // another service, the old cluster serves until the new one is whole and the routes point there (make before break).
 std::string ClusterName(const mesh::v1::DestinationSet& set);
+// The same of a service.
+std::string ServiceCluster(std::string_view name_space, std::string_view host, uint32_t port);
 
-// Who the peer must be. An empty list of ids means nobody, never anybody.
-struct Peers {
-  std::vector<std::string> exact;
-  std::string prefix;  // Instead of `exact`.
-};
-// Own certificate by SDS `identity`, peers against SDS `trust`.
-void MeshTls(const Peers& peers, tls::CommonTlsContext* context);
+// Own certificate by SDS `identity`, peers against SDS `trust`. An empty list of ids means nobody, never anybody.
+void MeshTls(const std::set<std::string>& peers, tls::CommonTlsContext* context);
 
 // Without a word on it: how long an endpoint may be quiet before the first byte of an answer and between two.
 inline constexpr int64_t kIdleMs = 60'000;
@@ -69,24 +67,59 @@ struct HttpOptions {
 };
 void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterChain* chain);
 
-// One chain of the mesh port: TLS of the mesh for these server names.
-void AddMeshTls(const std::string& server_name, const Peers& peers, listener::FilterChain* chain);
+// One chain of the mesh port.
+struct MeshChain {
+  std::string server_name;         // "" = the hosts of its routes say by themselves who may call (our gateways only).
+  std::set<std::string> peers;     // SPIFFE ids that may call.
+  std::string route_config;        // Tier 2,
+  uint32_t app_port = 0;           // or a pod; neither: the health digest.
+  std::set<std::string> clusters;  // What stands behind it, for stock Envoy's answer to kHealthPath.
+  std::string name;                // "" = the server name.
 
+  bool operator==(const MeshChain&) const = default;
+};
+void MakeMeshChain(const MeshChain& chain, NodeProfile profile, listener::FilterChain* out);
+
+// What a virtual host is made of.
+struct HostInput {
+  std::string name;
+  Piece<mesh::v1::Host> host;
+  std::vector<Piece<mesh::v1::DestinationSet>> sets;  // Of routes that lead to one; null: not here yet.
+  NodeProfile profile;
+
+  bool operator==(const HostInput&) const = default;
+};
 // Host intent -> virtual host. Sets that do not exist answer 503, so no route points at a cluster that is not there.
-void MakeVirtualHost(const std::string& name, const mesh::v1::Host& host, const Intent& intent, NodeProfile profile,
-                     route::VirtualHost* out);
+void MakeVirtualHost(const HostInput& input, route::VirtualHost* out);
 
-// Tier 1: one locality per Weir cluster with its weight and place. Checked each `interval_ms` where a peer has no
-// digest.
-void MakeSpread(const mesh::v1::DestinationSet& set, const Intent& intent, int64_t interval_ms, NodeProfile profile,
-                cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints);
+// What the cluster and the endpoints of a destination set are made of.
+struct SpreadInput {
+  std::string name;
+  Piece<mesh::v1::DestinationSet> set;
+  std::vector<Piece<mesh::v1::ServiceEndpoints>> endpoints;  // By share; null: not here (yet).
+  int64_t interval_ms = 0;                                   // Of checks, where a peer has no digest.
+  NodeProfile profile;
+
+  bool operator==(const SpreadInput&) const = default;
+};
+// Tier 1: one locality per Weir cluster with its weight and place.
+void MakeSpread(const SpreadInput& input, cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints);
 // Whether only one cluster comes first and others wait behind it, so that a repeated request should skip the first.
 bool OneBeforeOthers(const mesh::v1::DestinationSet& set);
 
-// Tier 2: the pods of a service of this cluster, through their proxies. `service` may be null: no endpoints.
-void MakeLocal(const mesh::v1::DestinationSet& set, const v1::Service* service, const Facts& facts,
-               const ClusterIdentity& identity, int64_t interval_ms, NodeProfile profile, cluster::Cluster* out,
-               endpoint::ClusterLoadAssignment* endpoints);
+struct LocalInput {
+  std::string name;
+  std::string host;  // Of the service.
+  uint32_t port = 0;
+  PodsPtr pods;
+  std::string cluster;
+  int64_t interval_ms = 0;
+  NodeProfile profile;
+
+  bool operator==(const LocalInput&) const = default;
+};
+// Tier 2: the pods of a service of this cluster, through their proxies.
+void MakeLocal(const LocalInput& input, cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints);
 
 // --- Health
 

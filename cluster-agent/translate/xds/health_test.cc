@@ -79,11 +79,9 @@ TEST(TranslateHealth, StretchesChecksSoThatOneTier2SeesAtMost200PerSecond) {
   EXPECT_EQ(StretchedInterval(201), 2'000);
   EXPECT_EQ(StretchedInterval(10'000), 64'000);
   Intent intent = EdgeIntent();
-  std::string hosts;
   for (int i = 0; i < 150; ++i) {
     const std::string host = fmt::format("h{}.example", i);
-    hosts += " hosts: 'edge/app=t1/80/" + host + "'";
-    Put<mesh::v1::Host>("name: 'edge/app=t1/80/" + host + "' hostname: '" + host +
+    Put<mesh::v1::Host>("name: 'edge/app=t1/80/" + host + "' listener: 'edge/app=t1/80' hostname: '" + host +
                             "' routes { name: 'web/0' destination_set: '" + host + "' }",
                         &intent);
     Put<mesh::v1::DestinationSet>("name: '" + host + "' hostname: '" + host + "' clusters { cluster: '" +
@@ -91,11 +89,6 @@ TEST(TranslateHealth, StretchesChecksSoThatOneTier2SeesAtMost200PerSecond) {
                                       "/shop.example' }",
                                   &intent);
   }
-  Put<mesh::v1::Listener>(
-      "name: 'edge/app=t1/80' port: 80 tier: TIER1 selector { namespace: 'edge' labels { key: 'app' "
-      "value: 't1' } }" +
-          hosts,
-      &intent);
   std::string edge;
   for (const char* name : {"t1", "other", "third"}) {
     edge += std::string("workloads { name: '") + name +

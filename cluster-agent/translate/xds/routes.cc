@@ -93,7 +93,8 @@ void SetTimes(const mesh::v1::Route& from, route::RouteAction* action) {
   }
 }
 
-void SetAction(const mesh::v1::Route& from, const Intent& intent, route::Route* to) {
+// `set`: where it leads; null: nowhere (yet).
+void SetAction(const mesh::v1::Route& from, const mesh::v1::DestinationSet* set, route::Route* to) {
   if (from.has_redirect()) {
     auto* redirect = to->mutable_redirect();
     if (!from.redirect().authority().empty()) redirect->set_host_redirect(from.redirect().authority());
@@ -108,27 +109,31 @@ void SetAction(const mesh::v1::Route& from, const Intent& intent, route::Route* 
     }
     return;
   }
-  const auto set = intent.destination_sets.find(from.destination_set());
-  if (set == intent.destination_sets.end()) {
+  if (set == nullptr) {
     to->mutable_direct_response()->set_status(503);
     return;
   }
   auto* action = to->mutable_route();
-  action->set_cluster(ClusterName(*set->second.message));
+  action->set_cluster(ClusterName(*set));
   SetTimes(from, action);
   if (from.idempotent()) (*WeirMetadata(to->mutable_metadata()))["idempotent"].set_bool_value(true);
 }
 
 }  // namespace
 
-void MakeVirtualHost(const std::string& name, const mesh::v1::Host& host, const Intent& intent, NodeProfile profile,
-                     route::VirtualHost* out) {
-  out->set_name(name);
+void MakeVirtualHost(const HostInput& input, route::VirtualHost* out) {
+  const mesh::v1::Host& host = *input.host.message;
+  const NodeProfile& profile = input.profile;
+  out->set_name(input.name);
   out->add_domains(host.hostname());
+  if (host.on_mesh() && !profile.hardened) {
+    auto* callers = (*WeirMetadata(out->mutable_metadata()))["callers"].mutable_list_value();
+    for (const std::string& caller : host.allowed_callers()) callers->add_values()->set_string_value(caller);
+  }
   if (profile.hardened) HideOwnPaths(out);
+  size_t next = 0;
   for (const mesh::v1::Route& from : host.routes()) {
-    const auto set = intent.destination_sets.find(from.destination_set());
-    const bool goes_on = from.has_destination_set() && set != intent.destination_sets.end();
+    const mesh::v1::DestinationSet* set = from.has_destination_set() ? input.sets[next++].message.get() : nullptr;
     const auto add = [&](const mesh::v1::RouteMatch& match) {
       route::Route to;
       to.set_name(from.name());
@@ -136,9 +141,9 @@ void MakeVirtualHost(const std::string& name, const mesh::v1::Host& host, const 
         to.mutable_match()->set_path(match.exact());
       else
         to.mutable_match()->set_prefix(match.has_prefix() ? match.prefix() : "/");
-      SetAction(from, intent, &to);
-      if (profile.hardened && goes_on)
-        AddRepeatable(to, from, *set->second.message, out);
+      SetAction(from, set, &to);
+      if (profile.hardened && set != nullptr)
+        AddRepeatable(to, from, *set, out);
       else
         *out->add_routes() = std::move(to);
     };

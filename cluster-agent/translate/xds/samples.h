@@ -46,10 +46,10 @@ inline Facts Edge() {
 
 inline Intent EdgeIntent() {
   Intent intent;
-  Put<mesh::v1::Listener>(R"(name: "edge/app=t1/80" port: 80 tier: TIER1 hosts: "edge/app=t1/80/shop.example"
+  Put<mesh::v1::Listener>(R"(name: "edge/app=t1/80" port: 80 tier: TIER1
                              selector { namespace: "edge" labels { key: "app" value: "t1" } })",
                           &intent);
-  Put<mesh::v1::Host>(R"(name: "edge/app=t1/80/shop.example" hostname: "shop.example"
+  Put<mesh::v1::Host>(R"(name: "edge/app=t1/80/shop.example" hostname: "shop.example" listener: "edge/app=t1/80"
     routes { name: "web/0" match { exact: "/old" } match { prefix: "/older/" } redirect { authority: "new.example" code: 308 } }
     routes { name: "web/1" match { prefix: "/ping" } direct_response { status: 204 } }
     routes { name: "web/2" destination_set: "set" })",
@@ -81,11 +81,13 @@ inline Facts InCluster() {
 
 inline Intent InClusterIntent() {
   Intent intent;
-  Put<mesh::v1::Listener>(R"(name: "in/app=t2/80" port: 80 tier: TIER2 hosts: "in/app=t2/80/shop.example"
-    selector { namespace: "in" labels { key: "app" value: "t2" } } allowed_callers: "spiffe://edge.weir/ns/edge/sa/default")",
+  Put<mesh::v1::Listener>(R"(name: "in/app=t2/80" port: 80 tier: TIER2
+    selector { namespace: "in" labels { key: "app" value: "t2" } })",
                           &intent);
   Put<mesh::v1::Host>(
-      R"(name: "in/app=t2/80/shop.example" hostname: "shop.example" routes { name: "web/0" destination_set: "local" timeout { seconds: 3 } })",
+      R"(name: "in/app=t2/80/shop.example" hostname: "shop.example" listener: "in/app=t2/80" on_mesh: true
+    allowed_callers: "spiffe://edge.weir/ns/edge/sa/default"
+    routes { name: "web/0" destination_set: "local" timeout { seconds: 3 } })",
       &intent);
   Put<mesh::v1::DestinationSet>(R"(name: "local" hostname: "shop.example"
     service { namespace: "shop" host: "web.shop.svc.cluster.local" port: 80 })",

@@ -17,6 +17,35 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
+std::vector<std::string> PeersOf(const envoy_v3::listener::FilterChain& chain) {
+  tls::DownstreamTlsContext context;
+  EXPECT_TRUE(chain.transport_socket().typed_config().UnpackTo(&context));
+  EXPECT_TRUE(context.require_client_certificate().value());
+  std::vector<std::string> peers;
+  for (const auto& san : context.common_tls_context()
+                             .combined_validation_context()
+                             .default_validation_context()
+                             .match_typed_subject_alt_names()) {
+    EXPECT_TRUE(san.matcher().has_exact());
+    peers.push_back(san.matcher().exact());
+  }
+  return peers;
+}
+std::string RoutesOf(const envoy_v3::listener::FilterChain& chain) {
+  hcm::HttpConnectionManager http;
+  EXPECT_TRUE(chain.filters(0).typed_config().UnpackTo(&http));
+  return http.rds().route_config_name();
+}
+std::vector<std::string> CallersOf(const NodeConfig& config, const std::string& host) {
+  const auto read = Get<route::VirtualHost>(config, xds::kVirtualHost, host);
+  std::vector<std::string> callers;
+  for (const auto& one :
+       read.metadata().filter_metadata().at("dev.weir").fields().at("callers").list_value().values()) {
+    callers.push_back(one.string_value());
+  }
+  return callers;
+}
+
 TEST(Translator, BindsADeclaredPortWhereTheWorkloadSaysAndTakesRoutesByVhds) {
   Translator translator(Identity("edge"));
   const auto config = translator.Translate(EdgeIntent(), Edge(), "edge/t1", kOurs);
@@ -112,20 +141,14 @@ TEST(Translator, ServesEachTier2HostOnTheMeshPortToItsCallersOnly) {
   EXPECT_THAT(Names(*config, xds::kListener), ElementsAre("15443", "80"));
   const auto mesh = Get<envoy_v3::listener::Listener>(*config, xds::kListener, "15443");
   ASSERT_EQ(mesh.filter_chains_size(), 2);  // And the one of the health digest.
-  EXPECT_THAT(mesh.filter_chains(1).filter_chain_match().server_names(), ElementsAre("shop.example"));
-  tls::DownstreamTlsContext context;
-  ASSERT_TRUE(mesh.filter_chains(1).transport_socket().typed_config().UnpackTo(&context));
-  EXPECT_TRUE(context.require_client_certificate().value());
-  EXPECT_EQ(context.common_tls_context()
-                .combined_validation_context()
-                .default_validation_context()
-                .match_typed_subject_alt_names(0)
-                .matcher()
-                .exact(),
-            "spiffe://edge.weir/ns/edge/sa/default");
-  hcm::HttpConnectionManager http;
-  ASSERT_TRUE(mesh.filter_chains(1).filters(0).typed_config().UnpackTo(&http));
-  EXPECT_EQ(http.rds().route_config_name(), "in/app=t2/80");
+  // SNI is looked up among the hosts of the routes. Who does not know that lets nobody in.
+  EXPECT_TRUE(mesh.filter_chains(0).metadata().filter_metadata().at("dev.weir").fields().at("by_host").bool_value());
+  EXPECT_THAT(mesh.filter_chains(0).filter_chain_match().server_names(), IsEmpty());
+  EXPECT_THAT(PeersOf(mesh.filter_chains(0)), ElementsAre("spiffe://nobody.invalid"));
+  EXPECT_EQ(RoutesOf(mesh.filter_chains(0)), "in/app=t2/80");
+  EXPECT_THAT(CallersOf(*config, "in/app=t2/80/shop.example"), ElementsAre("spiffe://edge.weir/ns/edge/sa/default"));
+  EXPECT_THAT(mesh.filter_chains(1).filter_chain_match().server_names(), ElementsAre("health.c1.weir"));
+  EXPECT_THAT(PeersOf(mesh.filter_chains(1)), ElementsAre("spiffe://edge.weir/ns/edge/sa/default"));
 
   const auto endpoints =
       Get<endpoint::ClusterLoadAssignment>(*config, xds::kEndpoints, "service/shop/web.shop.svc.cluster.local:80");
@@ -144,17 +167,13 @@ TEST(Translator, ServesEachTier2HostOnTheMeshPortToItsCallersOnly) {
 TEST(Translator, HostsOfOneServiceShareItsClusterAndItsChecks) {
   Intent intent = InClusterIntent();
   for (const std::string host : {"a.example", "b.example"}) {
-    Put<mesh::v1::Host>("name: 'in/app=t2/80/" + host + "' hostname: '" + host +
+    Put<mesh::v1::Host>("name: 'in/app=t2/80/" + host + "' listener: 'in/app=t2/80' hostname: '" + host +
                             "' routes { name: 'web/0' destination_set: 'local/" + host + "' }",
                         &intent);
     Put<mesh::v1::DestinationSet>("name: 'local/" + host + "' hostname: '" + host + R"('
       service { namespace: "shop" host: "web.shop.svc.cluster.local" port: 80 })",
                                   &intent);
   }
-  Put<mesh::v1::Listener>(
-      R"(name: "in/app=t2/80" port: 80 tier: TIER2 selector { namespace: "in" labels { key: "app" value: "t2" } }
-    hosts: "in/app=t2/80/shop.example" hosts: "in/app=t2/80/a.example" hosts: "in/app=t2/80/b.example")",
-      &intent);
   Translator translator(Identity("c1"));
   const auto config = translator.Translate(intent, InCluster(), "in/t2", kOurs);
   const std::string name = "service/shop/web.shop.svc.cluster.local:80";
@@ -175,20 +194,20 @@ TEST(Translator, LeavesHostsOffTheMeshPortThatAnotherPortAnswersThere) {
   // A lower port that only redirects must not take the host's name on the mesh port.
   Put<mesh::v1::Listener>(
       R"(name: "in/app=t2/79" port: 79 tier: TIER2 selector { namespace: "in" labels { key: "app" value: "t2" } }
-    hosts: "in/app=t2/79/shop.example" public_only_hosts: "in/app=t2/79/shop.example"
-    allowed_callers: "spiffe://edge.weir/ns/edge/sa/default")",
+)",
       &intent);
   Put<mesh::v1::Host>(
-      "name: 'in/app=t2/79/shop.example' hostname: 'shop.example' routes { redirect { path: '/' code: 301 } }",
+      "name: 'in/app=t2/79/shop.example' hostname: 'shop.example' listener: 'in/app=t2/79' routes { redirect { path: "
+      "'/' code: 301 } }",
       &intent);
   Translator translator(Identity("c1"));
   const auto config = translator.Translate(intent, InCluster(), "in/t2", kOurs);
   EXPECT_THAT(Names(*config, xds::kListener), ElementsAre("15443", "79", "80"));
   const auto mesh = Get<envoy_v3::listener::Listener>(*config, xds::kListener, "15443");
   ASSERT_EQ(mesh.filter_chains_size(), 2);  // And the one of the health digest.
-  hcm::HttpConnectionManager http;
-  ASSERT_TRUE(mesh.filter_chains(1).filters(0).typed_config().UnpackTo(&http));
-  EXPECT_EQ(http.rds().route_config_name(), "in/app=t2/80");
+  EXPECT_EQ(RoutesOf(mesh.filter_chains(0)), "in/app=t2/80");
+  const auto redirecting = Get<route::VirtualHost>(*config, xds::kVirtualHost, "in/app=t2/79/shop.example");
+  EXPECT_FALSE(redirecting.metadata().filter_metadata().contains("dev.weir"));
 }
 
 // Who stands outside has a bound on silence; a caller of the mesh has its own gateway's clock.
@@ -256,15 +275,7 @@ TEST(Translator, PutsAPodProxyBeforeEachPortOfAService) {
   const auto mesh = Get<envoy_v3::listener::Listener>(*config, xds::kListener, "15443");
   EXPECT_THAT(mesh.filter_chains(0).filter_chain_match().server_names(),
               ElementsAre("outbound_.80_._.web.shop.svc.cluster.local"));
-  tls::DownstreamTlsContext context;
-  ASSERT_TRUE(mesh.filter_chains(0).transport_socket().typed_config().UnpackTo(&context));
-  EXPECT_EQ(context.common_tls_context()
-                .combined_validation_context()
-                .default_validation_context()
-                .match_typed_subject_alt_names(0)
-                .matcher()
-                .prefix(),
-            "spiffe://c1.weir/");
+  EXPECT_THAT(PeersOf(mesh.filter_chains(0)), ElementsAre("spiffe://c1.weir/ns/in/sa/t2"));  // Its gateway, no other.
   const auto app = Get<cluster::Cluster>(*config, xds::kCluster, "app/80");
   EXPECT_EQ(app.load_assignment().endpoints(0).lb_endpoints(0).endpoint().address().socket_address().port_value(),
             8080u);
@@ -275,12 +286,12 @@ TEST(Translator, MergesSeveralListenersOfOneWorkloadAndPort) {
   Intent intent = EdgeIntent();
   Put<mesh::v1::Listener>(
       R"(name: "edge/zone=a/80" port: 80 tier: TIER1 selector { namespace: "edge" labels { key: "app" value: "t1" } }
-    hosts: "edge/zone=a/80/pay.example" hosts: "edge/zone=a/80/shop.example")",
+)",
       &intent);
   for (const std::string host : {"pay.example", "shop.example"}) {
-    Put<mesh::v1::Host>(
-        "name: 'edge/zone=a/80/" + host + "' hostname: '" + host + "' routes { direct_response { status: 200 } }",
-        &intent);
+    Put<mesh::v1::Host>("name: 'edge/zone=a/80/" + host + "' listener: 'edge/zone=a/80' hostname: '" + host +
+                            "' routes { direct_response { status: 200 } }",
+                        &intent);
   }
   Translator translator(Identity("edge"));
   const auto config = translator.Translate(intent, Edge(), "edge/t1", kOurs);
@@ -328,68 +339,228 @@ TEST(Translator, GivesTheSameBytesWhateverItTranslatedBefore) {
   }
 }
 
-// Random histories of hosts, services, listeners and pods: what was seen before must never show.
-TEST(Translator, GivesTheSameAfterAnyHistory) {
-  std::minstd_rand random(20261121);
-  const auto any = [&](int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); };
-  Translator used(Identity("c1"));
-  Intent intent = InClusterIntent();
-  std::set<std::string> hosts;
-  Facts facts = InCluster();
-  for (int turn = 0; turn < 300; ++turn) {
-    const std::string name = fmt::format("h{}.example", any(12));
-    const std::string host = "in/app=t2/80/" + name;
-    const auto put_listener = [&] {
-      std::string text = R"(name: "in/app=t2/80" port: 80 tier: TIER2 allowed_callers: "spiffe://edge.weir/ns/edge/sa/x"
-        selector { namespace: "in" labels { key: "app" value: "t2" } } hosts: "in/app=t2/80/shop.example")";
-      for (const std::string& one : hosts) text += " hosts: '" + one + "'";
-      if (!hosts.empty() && any(3) == 0) text += " public_only_hosts: '" + *hosts.begin() + "'";
-      Put<mesh::v1::Listener>(text, &intent);
-    };
-    switch (any(6)) {
+// Random histories of hosts, services, listeners, pods, gateways and profiles: what was seen before must never show.
+class History {
+ public:
+  explicit History(unsigned seed) : random_(seed) {}
+
+  void Step() {
+    const std::string name = fmt::format("h{}.example", Any(12));
+    const std::string listener = Any(4) == 0 ? "in/app=t2/81" : "in/app=t2/80";
+    const std::string host = listener + "/" + name;
+    switch (Any(10)) {
       case 0:
-        hosts.insert(host);
-        put_listener();
+        Put<mesh::v1::Listener>("name: '" + listener + "' port: " + listener.substr(10) + " tier: TIER2 selector { " +
+                                    "namespace: 'in' labels { key: 'app' value: 't2' } }",
+                                &intent);
         break;
       case 1:
-        hosts.erase(host);
-        put_listener();
+        RemoveIntent("type.googleapis.com/weir.mesh.v1.Listener", "in/app=t2/81", &intent);
         break;
       case 2:
-        Put<mesh::v1::Host>(fmt::format("name: '{}' hostname: '{}' routes {{ name: 'r/0' destination_set: '{}/r/0' }} "
-                                        "routes {{ name: 'r/1' destination_set: '{}/r/{}' timeout {{ seconds: {} }} }}",
-                                        host, name, host, host, 1 + any(2), 1 + any(3)),
-                            &intent);
-        break;
       case 3:
+        PutHost(name, listener);
+        break;
+      case 4:
+      case 5:
         Put<mesh::v1::DestinationSet>(
             fmt::format("name: '{}/r/{}' hostname: '{}' service {{ namespace: 'shop' host: '{}.shop.svc.cluster.local' "
                         "port: {} }}",
-                        host, any(3), name, any(3) == 0 ? "other" : "web", 80 + any(2)),
+                        host, Any(3), name, Any(3) == 0 ? "other" : "web", 80 + Any(2)),
             &intent);
         break;
-      case 4:
-        RemoveIntent("type.googleapis.com/weir.mesh.v1.DestinationSet", fmt::format("{}/r/{}", host, any(3)), &intent);
+      case 6:
+        RemoveIntent("type.googleapis.com/weir.mesh.v1.DestinationSet", fmt::format("{}/r/{}", host, Any(3)), &intent);
+        break;
+      case 7:
+        RemoveIntent("type.googleapis.com/weir.mesh.v1.Host", host, &intent);
+        break;
+      case 8:
+        PutService();
         break;
       default:
-        RemoveIntent("type.googleapis.com/weir.mesh.v1.Host", host, &intent);
+        PutWorkload();
     }
-    const NodeProfile profile = any(4) == 0 ? kStock : kOurs;
-    const auto warm = used.Translate(intent, facts, "in/t2", profile);
-    used.Forget(3);
-    Translator fresh(Identity("c1"));
-    const auto cold = fresh.Translate(intent, facts, "in/t2", profile);
-    ASSERT_EQ(warm->problems, cold->problems);
-    for (const std::string_view url : kEnvoyTypes) {
-      ASSERT_EQ(Names(*warm, url), Names(*cold, url)) << turn;
-      for (const std::string& one : Names(*cold, url)) {
-        const EnvoyResource &is = *warm->Find(url, one), &should = *cold->Find(url, one);
-        ASSERT_EQ(is.resource->value, should.resource->value) << turn << " " << url << " " << one;
-        ASSERT_EQ(is.origins, should.origins) << turn << " " << url << " " << one;
-        ASSERT_EQ(is.needs, should.needs) << turn << " " << url << " " << one;
+  }
+  int Any(int below) { return static_cast<int>(random_() % static_cast<unsigned>(below)); }
+
+  Intent intent = InClusterIntent();
+  Facts facts = InCluster();
+
+ private:
+  void PutHost(const std::string& name, const std::string& listener) {
+    const std::string host = listener + "/" + name;
+    const std::string callers = Any(3) == 0 ? "" : fmt::format("allowed_callers: 'spiffe://edge.weir/{}'", Any(3));
+    Put<mesh::v1::Host>(
+        fmt::format(
+            "name: '{0}' hostname: '{1}' listener: '{2}' {3} {4} routes {{ name: 'r/0' destination_set: '{0}/r/0' "
+            "}} routes {{ name: 'r/1' destination_set: '{0}/r/{5}' timeout {{ seconds: {6} }} }}",
+            host, name, listener, Any(3) == 0 ? "" : "on_mesh: true", callers, 1 + Any(2), 1 + Any(3)),
+        &intent);
+  }
+  void PutService() {
+    const std::string name = Any(2) == 0 ? "web" : "other";
+    if (Any(4) == 0) {
+      facts.services.erase("shop/" + name);
+      return;
+    }
+    auto service = std::make_shared<v1::Service>();
+    service->set_name(name);
+    service->set_namespace_("shop");
+    service->set_host(Any(5) == 0 ? "other.shop.svc.cluster.local" : name + ".shop.svc.cluster.local");
+    for (int port = 80; port <= 80 + Any(2); ++port) service->add_ports(static_cast<uint32_t>(port));
+    (*service->mutable_selector())["app"] = Any(4) == 0 ? "t2" : "web";
+    if (Any(3) == 0) (*service->mutable_selector())["v"] = "1";
+    facts.services["shop/" + name] = service;
+  }
+  void PutWorkload() {
+    const bool pod = Any(3) > 0;
+    const std::string key = pod ? fmt::format("shop/pod{}", 1 + Any(3)) : fmt::format("in/t{}", 2 + Any(2));
+    if (Any(5) == 0 && key != "in/t2" && key != "shop/pod1") {
+      facts.workloads.erase(key);
+      return;
+    }
+    auto workload = std::make_shared<v1::Workload>();
+    workload->set_namespace_(key.substr(0, key.find('/')));
+    workload->set_name(key.substr(key.find('/') + 1));
+    workload->set_service_account(fmt::format("sa{}", Any(3)));
+    workload->add_addresses(fmt::format("127.0.2.{}", 20 + Any(4)));
+    (*workload->mutable_labels())["app"] = pod ? "web" : "t2";
+    if (Any(2) == 0) (*workload->mutable_labels())["v"] = "1";
+    if (Any(2) == 0) (*workload->mutable_ports())[kMeshPort] = 20'000 + static_cast<uint32_t>(Any(2));
+    facts.workloads[key] = workload;
+  }
+
+  std::minstd_rand random_;
+};
+
+TEST(Translator, GivesTheSameAfterAnyHistory) {
+  const NodeProfile profiles[] = {kOurs, kStock, {.vhds = true, .hardened = false, .hold_ms = 1'000}};
+  for (const unsigned seed : {20261121u, 7u, 8u}) {
+    History history(seed);
+    Translator used(Identity("c1"));
+    for (int turn = 0; turn < 300; ++turn) {
+      history.Step();
+      const std::string workload = history.Any(2) == 0 ? "in/t2" : "shop/pod1";
+      const NodeProfile profile = profiles[history.Any(3)];
+      const auto warm = used.Translate(history.intent, history.facts, workload, profile);
+      used.Forget(3);
+      Translator fresh(Identity("c1"));
+      const auto cold = fresh.Translate(history.intent, history.facts, workload, profile);
+      ASSERT_EQ(warm->problems, cold->problems);
+      ASSERT_EQ(warm->admits, cold->admits);
+      for (const std::string_view url : kEnvoyTypes) {
+        ASSERT_EQ(Names(*warm, url), Names(*cold, url)) << turn;
+        for (const std::string& one : Names(*cold, url)) {
+          const EnvoyResource &is = *warm->Find(url, one), &should = *cold->Find(url, one);
+          ASSERT_EQ(is.resource->value, should.resource->value) << turn << " " << url << " " << one;
+          ASSERT_EQ(is.origins, should.origins) << turn << " " << url << " " << one;
+          ASSERT_EQ(is.needs, should.needs) << turn << " " << url << " " << one;
+        }
       }
     }
   }
+}
+
+// Identities are demanded exactly, so a new account of a pod must reach those that call it, and one of a gateway those
+// that it calls.
+TEST(Translator, TellsCallersOfAPodsNewAccountAndPodsOfAGatewaysNewAccount) {
+  Translator translator(Identity("c1"));
+  Facts facts = InCluster();
+  const std::string name = "service/shop/web.shop.svc.cluster.local:80";
+  const auto peers = [&] {
+    tls::UpstreamTlsContext context;
+    const auto config = translator.Translate(InClusterIntent(), facts, "in/t2", kOurs);
+    EXPECT_TRUE(
+        Get<cluster::Cluster>(*config, xds::kCluster, name).transport_socket().typed_config().UnpackTo(&context));
+    std::vector<std::string> ids;
+    for (const auto& san : context.common_tls_context()
+                               .combined_validation_context()
+                               .default_validation_context()
+                               .match_typed_subject_alt_names()) {
+      ids.push_back(san.matcher().exact());
+    }
+    return ids;
+  };
+  const auto admitted = [&] {
+    const auto config = translator.Translate(InClusterIntent(), facts, "shop/pod1", kOurs);
+    return PeersOf(Get<envoy_v3::listener::Listener>(*config, xds::kListener, "15443").filter_chains(0));
+  };
+  EXPECT_THAT(peers(), ElementsAre("spiffe://c1.weir/ns/shop/sa/default"));
+  EXPECT_THAT(admitted(), ElementsAre("spiffe://c1.weir/ns/in/sa/t2"));
+  for (const char* key : {"shop/pod1", "in/t2"}) {
+    auto changed = std::make_shared<v1::Workload>(*facts.workloads[key]);
+    changed->set_service_account("new");
+    facts.workloads[key] = changed;
+  }
+  EXPECT_THAT(peers(), ElementsAre("spiffe://c1.weir/ns/shop/sa/default", "spiffe://c1.weir/ns/shop/sa/new"));
+  EXPECT_THAT(admitted(), ElementsAre("spiffe://c1.weir/ns/in/sa/new"));
+}
+
+// A gateway beside it that routes elsewhere, a pod of its own namespace, the rest of the trust domain: nobody else.
+TEST(Translator, APodLetsInThoseThatRouteToItAndNobodyElse) {
+  Facts facts = InCluster();
+  for (const std::string extra : {"shop/web2", "in/t9"}) {
+    auto workload = std::make_shared<v1::Workload>();
+    workload->set_namespace_(extra.substr(0, extra.find('/')));
+    workload->set_name(extra.substr(extra.find('/') + 1));
+    workload->set_service_account(workload->name());
+    workload->add_addresses("127.0.2.90");
+    (*workload->mutable_labels())["app"] = workload->name();
+    facts.workloads[extra] = workload;
+  }
+  Intent intent = InClusterIntent();
+  Put<mesh::v1::Listener>(
+      "name: 'in/app=t9/80' port: 80 tier: TIER2 selector { namespace: 'in' labels { key: 'app' value: 't9' } }",
+      &intent);
+  Put<mesh::v1::Host>(
+      "name: 'in/app=t9/80/o.example' hostname: 'o.example' listener: 'in/app=t9/80' on_mesh: true "
+      "routes { destination_set: 'other' }",
+      &intent);
+  const auto lead = [&](const std::string& to) {
+    Put<mesh::v1::DestinationSet>("name: 'other' hostname: 'o.example' " + to, &intent);
+  };
+  Translator translator(Identity("c1"));
+  const auto admitted = [&] {
+    const auto config = translator.Translate(intent, facts, "shop/pod1", kOurs);
+    return PeersOf(Get<envoy_v3::listener::Listener>(*config, xds::kListener, "15443").filter_chains(0));
+  };
+  lead("");  // Out of scope: it leads nowhere.
+  EXPECT_THAT(admitted(), ElementsAre("spiffe://c1.weir/ns/in/sa/t2"));
+  lead("service { namespace: 'shop' host: 'web.shop.svc.cluster.local' port: 81 }");  // Another port of it.
+  EXPECT_THAT(admitted(), ElementsAre("spiffe://c1.weir/ns/in/sa/t2"));
+  lead("service { namespace: 'shop' host: 'web.shop.svc.cluster.local' port: 80 }");
+  EXPECT_THAT(admitted(), ElementsAre("spiffe://c1.weir/ns/in/sa/t2", "spiffe://c1.weir/ns/in/sa/t9"));
+  RemoveIntent("type.googleapis.com/weir.mesh.v1.Host", "in/app=t2/80/shop.example", &intent);
+  EXPECT_THAT(admitted(), ElementsAre("spiffe://c1.weir/ns/in/sa/t9"));
+  RemoveIntent("type.googleapis.com/weir.mesh.v1.Host", "in/app=t9/80/o.example", &intent);
+  EXPECT_THAT(admitted(), ElementsAre("spiffe://nobody.invalid"));
+}
+
+// What one who may call a host could ask of another through stock Envoy's routes.
+TEST(Translator, GivesStockEnvoyOnlyRoutesOfHostsWithTheSameCallers) {
+  Intent intent = InClusterIntent();
+  for (const auto& [host, caller] : {std::pair("a.example", "default"), std::pair("b.example", "other")}) {
+    Put<mesh::v1::Host>(fmt::format("name: 'in/app=t2/80/{0}' hostname: '{0}' listener: 'in/app=t2/80' on_mesh: true "
+                                    "allowed_callers: 'spiffe://edge.weir/ns/edge/sa/{1}' routes {{ destination_set: "
+                                    "'local' }}",
+                                    host, caller),
+                        &intent);
+  }
+  Translator translator(Identity("c1"));
+  const auto config = translator.Translate(intent, InCluster(), "in/t2", kStock);
+  const auto mesh = Get<envoy_v3::listener::Listener>(*config, xds::kListener, "15443");
+  std::map<std::string, std::vector<std::string>> domains;
+  for (const auto& chain : mesh.filter_chains()) {
+    if (chain.name() == kHealthChain) continue;
+    const std::string& sni = chain.filter_chain_match().server_names(0);
+    const auto routes = Get<route::RouteConfiguration>(*config, xds::kRoute, RoutesOf(chain));
+    for (const auto& host : routes.virtual_hosts()) domains[sni].push_back(host.domains(0));
+    EXPECT_THAT(PeersOf(chain), ElementsAre(sni == "b.example" ? "spiffe://edge.weir/ns/edge/sa/other"
+                                                               : "spiffe://edge.weir/ns/edge/sa/default"));
+  }
+  EXPECT_THAT(domains["a.example"], ElementsAre("a.example", "shop.example"));
+  EXPECT_THAT(domains["b.example"], ElementsAre("b.example"));
 }
 
 TEST(Translator, BuildsOnlyWhatAChangeTouches) {
@@ -398,7 +569,9 @@ TEST(Translator, BuildsOnlyWhatAChangeTouches) {
   translator.Translate(intent, Edge(), "edge/t1", kOurs);
   const uint64_t before = translator.built();
   Put<mesh::v1::Host>(
-      R"(name: "edge/app=t1/80/shop.example" hostname: "shop.example" routes { destination_set: "set" })", &intent);
+      R"(name: "edge/app=t1/80/shop.example" hostname: "shop.example" listener: "edge/app=t1/80"
+      routes { destination_set: "set" })",
+      &intent);
   translator.Translate(intent, Edge(), "edge/t1", kOurs);
   EXPECT_EQ(translator.built(), before + 1);
 }

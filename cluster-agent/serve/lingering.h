@@ -1,0 +1,31 @@
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "cluster-agent/translate/xds/translator.h"
+#include "libs/base/clock.h"
+
+namespace weir::agent {
+
+// Make before break for pods: who routed to a pod until now is let in for a while longer, because its gateway may not
+// have turned away yet. Who begins to route there is let in at once. Not thread-safe.
+class Lingering {
+ public:
+  static constexpr std::chrono::seconds kFor{10};
+
+  // A node's pod admits `after` from now on; before it was `before`.
+  void Note(const std::string& node, const Admitted& before, const Admitted& after, MonoTime now);
+  // Who is let in besides those that route there.
+  Admitted Of(const std::string& node, MonoTime now);
+  bool Due(MonoTime now) const;  // Somebody's time is over: the node is to be told.
+  void Forget(const std::string& node) { nodes_.erase(node); }
+
+ private:
+  using Caller = std::pair<std::string, std::string>;        // Server name, SPIFFE id.
+  std::map<std::string, std::map<Caller, MonoTime>> nodes_;  // -> until when.
+};
+
+}  // namespace weir::agent
