@@ -170,7 +170,7 @@ TEST_F(WeirServer, AnswersStrangersAtTheAgentsPortToAJoinOnly) {
   Start();
   rpc::ChannelOptions options;
   options.target = "127.0.0.1:" + std::to_string(server_->info().agent_port);
-  options.root_pem = server_->info().root_pem;
+  options.peer = identity::ServerPeer(server_->info().anchor_pem).value();
   auto channel = rpc::MakeChannel(options);
   ASSERT_TRUE(channel.ok());
   grpc::ClientContext context;

@@ -566,9 +566,9 @@ class Gateway::State {
   std::unique_ptr<HandoverDoor> handover_;
   std::thread writer_;
   IdentityKeeper keeper_;
-  LoadReports load_reports_{
-      settings_,
-      {[this] { return engine_.Shares(); }, [this] { return engine_.Health(); }, [this] { return Problems(); }}};
+  LoadReports load_reports_{settings_,
+                            {[this] { return engine_.Shares(); }, [this](bool whole) { return engine_.News(whole); },
+                             [this] { return Problems(); }}};
 };
 
 Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -63,7 +63,7 @@ void IdentityKeeper::Stop() {
 void IdentityKeeper::RenewNow() {
   {
     std::lock_guard lock(mutex_);
-    if (current_) current_->renew_at = clock_.Wall();
+    if (current_) current_->renew_at = clock_.Now();
     hurry_ = true;
   }
   wake_.notify_all();

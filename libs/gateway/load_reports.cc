@@ -108,34 +108,49 @@ std::vector<LoadStatsRequest> LoadDifference::Take(const std::vector<proxy::Shar
   return out;
 }
 
-std::optional<agent::v1::GatewayHealthReport> HealthDifference::Take(const std::vector<proxy::SetHealthReport>& now) {
+void HealthDifference::Restart() {
+  restarted_ = true;
+  said_.clear();
+  pending_.clear();
+  gone_.clear();
+  state_ = 0;
+}
+
+void HealthDifference::Learn(proxy::HealthNews news) {
+  if (news.whole) {
+    pending_.clear();
+    gone_.clear();
+    for (const auto& [name, hash] : said_) gone_.insert(gone_.end(), name);
+  }
+  for (std::string& name : news.gone) {
+    pending_.erase(name);
+    if (said_.contains(name)) gone_.insert(std::move(name));
+  }
+  for (proxy::SetHealthReport& set : news.sets) {
+    gone_.erase(set.set);
+    const std::string name = set.set;
+    pending_.insert_or_assign(name, std::move(set));
+  }
+}
+
+std::optional<agent::v1::GatewayHealthReport> HealthDifference::Take() {
   agent::v1::GatewayHealthReport report;
   report.set_full(restarted_);
-  if (restarted_) {
-    said_.clear();
-    state_ = 0;
-  }
   report.set_follows(state_);
-  for (const proxy::SetHealthReport& set : now) {
-    if (report.sets_size() >= kMostSetsPerReport) break;
-    const uint64_t hash = HashOf(set);
-    const auto before = said_.find(set.set);
-    if (before != said_.end() && before->second == hash) continue;
-    if (before != said_.end()) state_ -= before->second;
-    state_ += hash;
-    said_[set.set] = hash;
-    FillHealth(set, report.add_sets());
+  for (const std::string& name : std::exchange(gone_, {})) {
+    const auto said = said_.find(name);
+    report.add_removed_sets(name);
+    state_ -= said->second;
+    said_.erase(said);
   }
-  std::set<std::string_view> served;
-  for (const proxy::SetHealthReport& set : now) served.insert(set.set);
-  for (auto at = said_.begin(); at != said_.end();) {
-    if (served.contains(at->first)) {
-      ++at;
-      continue;
-    }
-    report.add_removed_sets(at->first);
-    state_ -= at->second;
-    at = said_.erase(at);
+  for (auto at = pending_.begin(); at != pending_.end() && report.sets_size() < kMostSetsPerReport;
+       at = pending_.erase(at)) {
+    const uint64_t hash = HashOf(at->second);
+    const auto [said, first] = said_.try_emplace(at->first, hash);
+    if (!first && said->second == hash) continue;
+    state_ += hash - (first ? 0 : said->second);
+    said->second = hash;
+    FillHealth(at->second, report.add_sets());
   }
   report.set_state(state_);
   if (!std::exchange(restarted_, false) && report.sets().empty() && report.removed_sets().empty()) return std::nullopt;
@@ -213,7 +228,7 @@ Status LoadReports::Serve() {
       alive = alive && stream->Write(report);
     }
     loads_said_ = now;
-    if (alive) told = TellHealth(channel, shares.empty());
+    if (alive) told = TellHealth(channel);
     if (!Wait(kInterval)) break;
   }
   context.TryCancel();
@@ -223,11 +238,12 @@ Status LoadReports::Serve() {
   return rpc::FromGrpc(status);
 }
 
-Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel, bool serves_nothing) {
-  const auto health = sources_.health();
-  if (health.empty() && !serves_nothing) return {};  // The engine had no time to answer: as before.
+Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel) {
+  proxy::HealthNews news = sources_.health(health_.restarted());
+  if (!news.answered) return {};  // As before.
+  health_.Learn(std::move(news));
   bool said = false;
-  while (auto report = health_.Take(health)) {
+  while (auto report = health_.Take()) {
     WEIR_TRY(SendHealth(channel, std::move(*report)));
     said = true;
   }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -54,16 +55,21 @@ class HealthDifference {
  public:
   static constexpr int kMostSetsPerReport = 5'000;
 
+  void Learn(proxy::HealthNews news);  // Answered.
   // The next report; unset = nothing changed. What does not fit comes with the call after.
-  std::optional<agent::v1::GatewayHealthReport> Take(const std::vector<proxy::SetHealthReport>& now);
+  std::optional<agent::v1::GatewayHealthReport> Take();
   // That nothing changed, in a report: the agent sees whether it has missed something.
   agent::v1::GatewayHealthReport Same() const;
-  void Restart() { restarted_ = true; }  // Everything is said once more.
+  // Everything is said once more: it must be learned whole before.
+  void Restart();
+  bool restarted() const { return restarted_; }
 
  private:
-  std::map<std::string, uint64_t, std::less<>> said_;  // Set -> hash of everything but times and texts.
-  uint64_t state_ = 0;                                 // Sum over said_.
+  std::map<std::string, uint64_t> said_;  // Set -> hash of everything but times and texts.
+  uint64_t state_ = 0;                    // Sum over said_.
   bool restarted_ = true;
+  std::map<std::string, proxy::SetHealthReport> pending_;  // Learned, not taken.
+  std::set<std::string> gone_;
 };
 
 // Tells the agent each second what the engine delivers (envoy.service.load_stats.v3), and what changes of whom it holds
@@ -73,7 +79,7 @@ class LoadReports {
  public:
   struct Sources {
     std::function<std::vector<proxy::ShareReport>()> shares;
-    std::function<std::vector<proxy::SetHealthReport>()> health;
+    std::function<proxy::HealthNews(bool whole)> health;  // See Engine::News.
     std::function<std::vector<std::string>()> problems;
   };
 
@@ -86,7 +92,7 @@ class LoadReports {
   void Run();
   // One connection, from dial to loss.
   Status Serve();
-  Status TellHealth(const std::shared_ptr<grpc::Channel>& channel, bool serves_nothing);
+  Status TellHealth(const std::shared_ptr<grpc::Channel>& channel);
   Status SendHealth(const std::shared_ptr<grpc::Channel>& channel, agent::v1::GatewayHealthReport report);
   bool Wait(Duration time);  // False = stopped.
   // Makes `context` the one that Stop cancels; false = stopped already.

@@ -92,30 +92,48 @@ proxy::SetHealthReport HealthOf(const std::string& set, bool can_serve) {
   return report;
 }
 
+proxy::HealthNews News(bool whole, std::vector<proxy::SetHealthReport> sets, std::vector<std::string> gone = {}) {
+  return {true, whole, std::move(sets), std::move(gone)};
+}
+
 TEST(HealthDifference, SaysEverythingOnceThenOnlyWhatChanged) {
   HealthDifference difference;
-  auto said = difference.Take({HealthOf("a", true), HealthOf("b", true)});
+  difference.Learn(News(true, {HealthOf("a", true), HealthOf("b", true)}));
+  auto said = difference.Take();
   ASSERT_TRUE(said.has_value());
   EXPECT_TRUE(said->full());
   EXPECT_EQ(said->sets_size(), 2);
   const uint64_t whole = said->state();
-  EXPECT_FALSE(difference.Take({HealthOf("a", true), HealthOf("b", true)}).has_value()) << "times say nothing new";
+  EXPECT_FALSE(difference.Take().has_value());
+  difference.Learn(News(false, {HealthOf("a", true), HealthOf("b", true)}));
+  EXPECT_FALSE(difference.Take().has_value()) << "times say nothing new";
   EXPECT_EQ(difference.Same().follows(), whole);
   EXPECT_EQ(difference.Same().sets_size(), 0);
 
-  said = difference.Take({HealthOf("a", true), HealthOf("b", false)});
+  difference.Learn(News(false, {HealthOf("b", false)}));
+  said = difference.Take();
   ASSERT_TRUE(said.has_value());
   EXPECT_FALSE(said->full());
   EXPECT_EQ(said->follows(), whole);
   ASSERT_EQ(said->sets_size(), 1);
   EXPECT_EQ(said->sets(0).destination_set(), "b");
-  said = difference.Take({HealthOf("b", false)});
+  difference.Learn(News(false, {}, {"a", "never"}));
+  said = difference.Take();
   ASSERT_TRUE(said.has_value());
+  ASSERT_EQ(said->removed_sets_size(), 1);
   EXPECT_EQ(said->removed_sets(0), "a");
-  said = difference.Take({HealthOf("a", true), HealthOf("b", true)});
+  difference.Learn(News(false, {HealthOf("a", true), HealthOf("b", true)}));
+  said = difference.Take();
   EXPECT_EQ(said->state(), whole) << "the same is the same, however it came about";
+  difference.Learn(News(true, {HealthOf("b", true)}));  // The engine had lost something: it says all again.
+  said = difference.Take();
+  ASSERT_TRUE(said.has_value());
+  EXPECT_EQ(said->sets_size(), 0);
+  EXPECT_EQ(said->removed_sets_size(), 1);
   difference.Restart();
-  said = difference.Take({});
+  EXPECT_TRUE(difference.restarted());
+  difference.Learn(News(true, {}));
+  said = difference.Take();
   ASSERT_TRUE(said.has_value());
   EXPECT_TRUE(said->full());
   EXPECT_EQ(said->sets_size(), 0);
@@ -125,13 +143,14 @@ TEST(HealthDifference, CutsWhatIsTooMuchForOneReport) {
   std::vector<proxy::SetHealthReport> sets;
   for (int i = 0; i < HealthDifference::kMostSetsPerReport + 1; ++i) sets.push_back(HealthOf(std::to_string(i), true));
   HealthDifference difference;
-  const auto first = difference.Take(sets);
-  const auto second = difference.Take(sets);
+  difference.Learn(News(true, sets));
+  const auto first = difference.Take();
+  const auto second = difference.Take();
   ASSERT_TRUE(first && second);
   EXPECT_EQ(second->sets_size(), 1);
   EXPECT_FALSE(second->full());
   EXPECT_EQ(second->follows(), first->state());
-  EXPECT_FALSE(difference.Take(sets).has_value());
+  EXPECT_FALSE(difference.Take().has_value());
 }
 
 // An agent as far as reports go.
@@ -203,13 +222,7 @@ TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
   std::atomic<uint64_t> count = 5;
   std::atomic<bool> can_serve = true;
   LoadReports reports(settings, {[&] { return std::vector{Share("set", "c1", 1, count)}; },
-                                 [&] {
-                                   proxy::SetHealthReport set{"set", {}};
-                                   set.localities.emplace_back().cluster = "c1";
-                                   set.localities[0].can_serve = can_serve;
-                                   set.localities[0].since = std::chrono::system_clock::now();
-                                   return std::vector{set};
-                                 },
+                                 [&](bool whole) { return News(whole, {HealthOf("set", can_serve)}); },
                                  [] { return std::vector<std::string>{"a file is cut"}; }});
   reports.Start();
   const auto eventually = [&](const std::function<bool()>& condition) {

@@ -7,11 +7,13 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "libs/net/descriptors.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
+#include "libs/proxy/health.h"
 #include "libs/proxy/shares.h"
 #include "libs/proxy/worker.h"
 
@@ -117,7 +119,11 @@ class Engine::Core {
   Status Apply(std::shared_ptr<const Snapshot> snapshot, const Done& done);
   std::shared_ptr<Gathered> Gather() const;
   std::vector<ShareReport> Shares(const Gathered& gathered);  // Under its mutex.
+  template <typename Answer>
+  std::optional<Answer> AskJudge(std::function<Answer(Worker&)> ask) const;
   std::vector<SetHealthReport> Health() const;
+  HealthNews News(bool whole);
+  bool news_missed = false;  // What was taken from the judge did not arrive: everything is asked for.
 
   std::mutex watch_mutex;  // Below.
   ShareWatch watch;
@@ -347,17 +353,49 @@ std::vector<ShareReport> Engine::Core::Shares(const Gathered& gathered) {
   return shares;
 }
 
-std::vector<SetHealthReport> Engine::Core::Health() const {
-  const auto answer = std::make_shared<std::promise<std::vector<SetHealthReport>>>();
+template <typename Answer>
+std::optional<Answer> Engine::Core::AskJudge(std::function<Answer(Worker&)> ask) const {
+  const auto answer = std::make_shared<std::promise<Answer>>();
   {
     std::lock_guard lock(mutex);
-    if (threads.empty() || !running) return {};
+    if (threads.empty() || !running) return std::nullopt;
     Worker* judging = workers.front().get();
-    judging->loop().Post([judging, answer] { answer->set_value(judging->HealthReport()); });
+    judging->loop().Post([judging, answer, ask = std::move(ask)] { answer->set_value(ask(*judging)); });
   }
   auto arrived = answer->get_future();
-  if (arrived.wait_for(kGatherTimeout) != std::future_status::ready) return {};
+  if (arrived.wait_for(kGatherTimeout) != std::future_status::ready) return std::nullopt;
   return arrived.get();
+}
+
+std::vector<SetHealthReport> Engine::Core::Health() const {
+  auto reports = AskJudge<std::vector<SetHealthReport>>([](Worker& worker) { return worker.HealthReport(); });
+  return reports ? std::move(*reports) : std::vector<SetHealthReport>();
+}
+
+// In slices: the judge's worker has requests to serve.
+HealthNews Engine::Core::News(bool whole) {
+  constexpr size_t kSetsAtOnce = 256;
+  whole = std::exchange(news_missed, true) || whole;
+  HealthNews news;
+  news.whole = whole;
+  auto changes = AskJudge<proxy::Health::Changes>([whole](Worker& worker) {
+    return worker.judge() == nullptr ? proxy::Health::Changes() : worker.judge()->TakeChanges(whole);
+  });
+  if (!changes) return {};
+  for (size_t from = 0; from < changes->judged.size(); from += kSetsAtOnce) {
+    const size_t to = std::min(from + kSetsAtOnce, changes->judged.size());
+    std::vector<std::string> names(changes->judged.begin() + static_cast<std::ptrdiff_t>(from),
+                                   changes->judged.begin() + static_cast<std::ptrdiff_t>(to));
+    auto reports = AskJudge<std::vector<SetHealthReport>>([names = std::move(names)](Worker& worker) {
+      return worker.judge() == nullptr ? std::vector<SetHealthReport>() : worker.judge()->ReportOf(names);
+    });
+    if (!reports) return {};
+    std::move(reports->begin(), reports->end(), std::back_inserter(news.sets));
+  }
+  news.gone = std::move(changes->gone);
+  news.answered = true;
+  news_missed = false;
+  return news;
 }
 
 Engine::Engine() : core_(std::make_unique<Core>()) {}
@@ -421,6 +459,7 @@ std::vector<ShareReport> Engine::Shares() const {
 }
 
 std::vector<SetHealthReport> Engine::Health() const { return core_->Health(); }
+HealthNews Engine::News(bool whole) { return core_->News(whole); }
 
 void Engine::RenderMetrics(std::string& out) const {
   const auto gathered = core_->Gather();

@@ -24,7 +24,11 @@ Health::~Health() {
 
 HealthSet* Health::Track(const std::string& name, const std::shared_ptr<const Cluster>& cluster) {
   std::unique_ptr<HealthSet>& set = sets_[name];
-  if (set == nullptr) set = std::make_unique<HealthSet>(*this, name);
+  if (set == nullptr) {
+    set = std::make_unique<HealthSet>(*this, name);
+    unreported_.insert(name);
+    unreported_gone_.erase(name);
+  }
   set->Update(cluster);
   return set.get();
 }
@@ -40,6 +44,8 @@ void Health::Update(const Plan& plan) {
     if (found != clusters.end() && found->second != nullptr) return false;
     std::erase(dirty_, entry.second.get());
     gone_.push_back(entry.first);
+    unreported_.erase(entry.first);
+    unreported_gone_.insert(entry.first);
     return true;
   });
   std::erase_if(peers_, [](const auto& entry) { return entry.second->sets.empty(); });
@@ -74,7 +80,9 @@ void Health::OnDeferred() {
   for (HealthSet* set : std::exchange(dirty_, {})) {
     set->dirty = false;
     const bool answer = std::exchange(set->answer, false);
-    if (set->Judge() != nullptr || answer) update->sets.emplace_back(set->name(), set->health());
+    const bool judged_anew = set->Judge() != nullptr;
+    if (judged_anew) unreported_.insert(set->name());
+    if (judged_anew || answer) update->sets.emplace_back(set->name(), set->health());
   }
   if (update->sets.empty()) return;
   board_.Changed(update->sets, *update);
@@ -135,6 +143,28 @@ void Health::OnPeerHosts(DigestPeer& peer, const std::vector<std::string>& hosts
     if (sets == use->second->sets.end()) continue;
     for (HealthSet* set : sets->second) set->OnPeerHost(peer);
   }
+}
+
+Health::Changes Health::TakeChanges(bool all) {
+  Changes changes;
+  if (all) {
+    for (const auto& [name, set] : sets_) changes.judged.push_back(name);
+  } else {
+    changes.judged.assign(unreported_.begin(), unreported_.end());
+    changes.gone.assign(unreported_gone_.begin(), unreported_gone_.end());
+  }
+  unreported_.clear();
+  unreported_gone_.clear();
+  return changes;
+}
+
+std::vector<SetHealthReport> Health::ReportOf(std::span<const std::string> sets) const {
+  std::vector<SetHealthReport> reports;
+  for (const std::string& name : sets) {
+    const auto set = sets_.find(name);
+    if (set != sets_.end()) reports.push_back(set->second->Report());
+  }
+  return reports;
 }
 
 std::vector<SetHealthReport> Health::Report() const {

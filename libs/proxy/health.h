@@ -2,6 +2,8 @@
 
 #include <functional>
 #include <memory>
+#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +31,12 @@ class Health : public HealthServices, public DigestPeer::Owner, public net::Defe
   void Update(const Plan& plan);
   void TakeOutcome(const RequestOutcome& outcome);
   std::vector<SetHealthReport> Report() const;  // Sorted by set.
+  // Names of the sets that were judged anew since the call before, or all, and of those that went.
+  struct Changes {
+    std::vector<std::string> judged, gone;
+  };
+  Changes TakeChanges(bool all);
+  std::vector<SetHealthReport> ReportOf(std::span<const std::string> sets) const;  // Those that are still there.
 
   // HealthServices
   Worker& worker() override { return worker_; }
@@ -60,6 +68,7 @@ class Health : public HealthServices, public DigestPeer::Owner, public net::Defe
   TextMap<std::unique_ptr<HealthSet>> sets_;
   std::vector<HealthSet*> dirty_;
   std::vector<std::string> gone_;
+  std::set<std::string> unreported_, unreported_gone_;  // By TakeChanges.
   size_t checks_under_way_ = 0;
   size_t checks_begun_ = 0;
 };

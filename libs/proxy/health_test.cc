@@ -12,6 +12,28 @@ TEST_F(HealthTest, SplitsWhileEverybodyIsWell) {
   EXPECT_EQ(Of("c1").reason, "");
 }
 
+TEST_F(HealthTest, TellsOnceWhatChanged) {
+  StartAll();
+  HealthNews news = t1.News(true);
+  ASSERT_TRUE(news.answered);
+  EXPECT_TRUE(news.whole);
+  ASSERT_EQ(news.sets.size(), 1u);
+  // What belongs to the start may still come.
+  ASSERT_TRUE(Eventually(3s, [&] {
+    news = t1.News(false);
+    return news.answered && news.sets.empty();
+  }));
+  t2[0].reset();
+  ASSERT_TRUE(Eventually(3s, [&] {
+    for (const SetHealthReport& set : t1.News(false).sets) {
+      for (const LocalityHealthReport& one : set.localities) {
+        if (one.cluster == "c1" && !one.can_serve) return true;
+      }
+    }
+    return false;
+  }));
+  EXPECT_EQ(t1.News(true).sets.size(), 1u);
+}
 TEST_F(HealthTest, MovesTheShareWhenThePodsBehindATier2FallIll) {
   StartAll();
   Load load(t1.Port("public"));

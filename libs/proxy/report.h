@@ -47,4 +47,12 @@ struct SetHealthReport {
   std::vector<LocalityHealthReport> localities;
 };
 
+// What has changed of it since it was asked for the last time.
+struct HealthNews {
+  bool answered = false;  // False: the engine had no time to answer; nothing is known, and nothing is lost.
+  bool whole = false;     // Sets that are not named are not served.
+  std::vector<SetHealthReport> sets;
+  std::vector<std::string> gone;  // No longer served.
+};
+
 }  // namespace weir::proxy

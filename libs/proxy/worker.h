@@ -86,6 +86,7 @@ class Worker {
   void StartHealth(std::function<void(std::shared_ptr<const HealthUpdate>)> publish);
   void ReportTo(Worker& judging);  // Any worker; it outlives this one's run.
   std::vector<SetHealthReport> HealthReport() const;
+  Health* judge() { return judge_.get(); }  // Null unless it is worker 0, running.
   DigestStreams& digests() { return digests_; }
   Counters* HealthCounters() { return &health_counters_; }  // Not reported.
   // What worker 0 has found out, for this worker.
