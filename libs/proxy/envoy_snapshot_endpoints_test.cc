@@ -3,6 +3,9 @@
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "libs/proxy/envoy_snapshot.h"
 
 namespace weir::proxy {
@@ -42,6 +45,22 @@ TEST(EnvoySnapshotEndpoints, OneBadTakesNoGoodOneAlong) {
     EXPECT_EQ(cluster->second->localities[0].endpoints.size(), 2u) << address << ":" << port;
     EXPECT_TRUE(cluster->second->localities[0].drained) << "a drain needs nothing from the cluster that is drained";
   }
+}
+
+TEST(EnvoyManifest, NamesOnlyFieldsThatExist) {
+  std::string_view text = EnvoyManifest();
+  const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+  size_t lines = 0;
+  while (!text.empty()) {
+    const std::string line(text.substr(0, text.find('\n')));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const std::string field = line.substr(0, line.find(' '));
+    EXPECT_NE(pool->FindFieldByName(field), nullptr) << field;
+    const std::string rest = line.substr(field.size() + 1);
+    EXPECT_TRUE(rest == "supported" || rest.starts_with("ignored ")) << line;
+    ++lines;
+  }
+  EXPECT_GT(lines, 100u);
 }
 
 }  // namespace

@@ -792,21 +792,5 @@ TEST(EnvoySnapshot, SendsThePathsOfOneHostToSeveralSetsAndKnowsWhatMayBeRepeated
   EXPECT_FALSE(action("/x").idempotent);
 }
 
-TEST(EnvoyManifest, NamesOnlyFieldsThatExist) {
-  std::string_view text = EnvoyManifest();
-  const auto* pool = google::protobuf::DescriptorPool::generated_pool();
-  size_t lines = 0;
-  while (!text.empty()) {
-    const std::string line(text.substr(0, text.find('\n')));
-    text.remove_prefix(std::min(line.size() + 1, text.size()));
-    const std::string field = line.substr(0, line.find(' '));
-    EXPECT_NE(pool->FindFieldByName(field), nullptr) << field;
-    const std::string rest = line.substr(field.size() + 1);
-    EXPECT_TRUE(rest == "supported" || rest.starts_with("ignored ")) << line;
-    ++lines;
-  }
-  EXPECT_GT(lines, 100u);
-}
-
 }  // namespace
 }  // namespace weir::proxy
