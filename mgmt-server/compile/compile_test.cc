@@ -142,8 +142,8 @@ TEST(Compile, TellsEveryClusterWhichMembershipsCount) {
 TEST(Compile, LetsTier1GatewaysInOnlyFromClustersThatAreAdmitted) {
   World world = Demo();
   const auto callers = [&](const char* cluster) {
-    const auto listener = Read<mesh::v1::Listener>(Compile(world, ClusterName(cluster)), "Listener", "t2:app=gw2/80");
-    return std::vector<std::string>(listener.allowed_callers().begin(), listener.allowed_callers().end());
+    const auto host = Read<mesh::v1::Host>(Compile(world, ClusterName(cluster)), "Host", "t2:app=gw2/80/x.test");
+    return std::vector<std::string>(host.allowed_callers().begin(), host.allowed_callers().end());
   };
   const std::string a = "spiffe://edge.o.test/ns/t1/sa/sa-gw-a", b = "spiffe://edge.o.test/ns/t1/sa/sa-gw-b";
   const std::string invented = "spiffe://c1.o.test/ns/t1/sa/sa-invented";
