@@ -213,6 +213,15 @@ TEST_F(PodsTest, WhatWasNeverSentIsTriedAtEachLivingPod) {
   }
 }
 
+TEST_F(PodsTest, WhatAPodAnswersLeavesItItsTurns) {
+  Pod pod("a");
+  Echo good("good");
+  Start(Config({At("pods", 1, {pod.backend.port, good.backend.port})}));
+  for (const std::string status : {"502", "503", "504"}) {
+    EXPECT_EQ(Count(port, 40, "/says/" + status), (Answers{{"good", 20}, {"HTTP/1.1 " + status + " As Asked", 20}}));
+  }
+}
+
 // A pod that takes requests and says nothing: one request finds it out, and nobody waits behind it.
 TEST_F(PodsTest, ASilentPodCollectsNoRequestsAndIsTakenBackWhenItAnswers) {
   std::atomic<bool> silent{true};

@@ -41,7 +41,9 @@ void Same(const uint8_t* bytes, size_t size) {
   Require(whole.ready() || changed.empty());
   for (const auto& host : changed) {
     Require(!host.empty() && host.find_first_of(" \r\n") == std::string::npos);
-    Require(whole.Of(host).evidence == pieces.Of(host).evidence);
+    const DigestReader::Host one = whole.Of(host), other = pieces.Of(host);
+    Require(one.evidence == other.evidence && (one.rules == nullptr) == (other.rules == nullptr));
+    Require(one.rules == nullptr || (*one.rules == *other.rules && one.rules->size() <= DigestReader::kMaxRulesOfAHost));
   }
 }
 
