@@ -81,6 +81,8 @@ Field Classify(std::string_view name) {
       return Is(name, "idempotency-key") ? Field::kIdempotencyKey : Field::kOther;
     case 'k':
       return Is(name, "keep-alive") ? Field::kHopByHop : Field::kOther;
+    case 'm':
+      return Is(name, "max-forwards") ? Field::kMaxForwards : Field::kOther;
     case 'p':
       return ClassifyP(name);
     case 'r':

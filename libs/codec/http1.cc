@@ -327,6 +327,12 @@ Parse ReadFields(RequestHead& out) {
       case Field::kVia:
         out.via_weir += CountWeir(out.Value(line));
         break;
+      case Field::kMaxForwards:
+        if (uint64_t hops = 0;
+            (out.method == "OPTIONS" || out.method == "TRACE") && ParseLength(out.Value(line), hops)) {
+          out.max_forwards = static_cast<int32_t>(std::min<uint64_t>(hops, 1'000));
+        }
+        break;
       case Field::kUpgrade:
         websocket = websocket || ListsWebSocket(out.Value(line));
         break;
@@ -365,6 +371,7 @@ Parse ParseRequest(const char* data, size_t size, RequestHead& out) {
   out.method = out.target = out.host = out.request_id = {};
   out.expect_continue = out.idempotency_key = out.has_forwarded_proto = out.websocket = false;
   out.via_weir = 0;
+  out.max_forwards = -1;
   const char* newline = static_cast<const char*>(std::memchr(data, '\n', size));
   // The method is looked at before the line is complete: TLS or HTTP/2 bytes are refused at once.
   size_t space = 0;

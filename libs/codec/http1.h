@@ -39,6 +39,7 @@ enum class Field : uint8_t {
   kInternal,  // x-weir-*, x-envoy-*.
   kIdempotencyKey,
   kVia,
+  kMaxForwards,
   kDate,
 };
 
@@ -89,8 +90,9 @@ struct RequestHead : Head {
   bool expect_continue = false;
   bool idempotency_key = false;
   bool has_forwarded_proto = false;
-  bool websocket = false;  // Asks to be upgraded to WebSocket (RFC 6455).
-  uint32_t via_weir = 0;   // How often Via names "weir": the gateways of ours that it has passed.
+  bool websocket = false;     // Asks to be upgraded to WebSocket (RFC 6455).
+  int32_t max_forwards = -1;  // Of OPTIONS and TRACE (RFC 9110 section 7.6.2); -1 = says none that can be read.
+  uint32_t via_weir = 0;      // How often Via names "weir": the gateways of ours that it has passed.
 
   bool SafeToRepeat() const;  // GET, HEAD, OPTIONS, TRACE or an Idempotency-Key.
 };

@@ -47,6 +47,8 @@ std::string_view Phrase(int status) {
       return "Forbidden";
     case 404:
       return "Not Found";
+    case 405:
+      return "Method Not Allowed";
     case 408:
       return "Request Timeout";
     case 414:
@@ -120,6 +122,8 @@ void WriteRequestHead(const codec::RequestHead& head, std::string_view target, c
             return false;
           case Field::kRequestId:
             return forwarding.request_id.empty();
+          case Field::kMaxForwards:
+            return head.max_forwards < 0;
           case Field::kForwardedFor:
             forwarded_for |= trusted;
             return trusted;
@@ -135,6 +139,9 @@ void WriteRequestHead(const codec::RequestHead& head, std::string_view target, c
   if (!forwarded_for) out.append("x-forwarded-for: ").append(forwarding.peer).append("\r\n");
   if (!trusted || !head.has_forwarded_proto) out.append("x-forwarded-proto: ").append(forwarding.proto).append("\r\n");
   if (!forwarding.request_id.empty()) out.append("x-request-id: ").append(forwarding.request_id).append("\r\n");
+  if (head.max_forwards > 0) {
+    fmt::format_to(std::back_inserter(out), "max-forwards: {}\r\n", head.max_forwards - 1);
+  }
   out.append("via: 1.1 weir\r\n\r\n");
 }
 

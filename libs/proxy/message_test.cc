@@ -126,6 +126,20 @@ TEST(RequestMessage, AddsItselfToVia) {
   EXPECT_TRUE(out.ends_with("\r\nvia: 1.1 weir\r\n\r\n")) << out;
 }
 
+TEST(RequestMessage, CountsForwardsDown) {
+  const auto says = [](const std::string& method, const std::string& hops) {
+    const std::string out =
+        ForwardedRequest(method + " / HTTP/1.1\r\nHost: a\r\nMax-Forwards: " + hops + "\r\n\r\n", false);
+    const size_t at = out.find("orwards: ");
+    return at == std::string::npos ? "" : out.substr(at + 9, out.find("\r\n", at) - at - 9);
+  };
+  EXPECT_EQ(says("OPTIONS", "10"), "9");
+  EXPECT_EQ(says("TRACE", "1"), "0");
+  EXPECT_EQ(says("TRACE", "99999999999"), "999");
+  EXPECT_EQ(says("GET", "10"), "10");
+  EXPECT_EQ(says("OPTIONS", "many"), "many");
+}
+
 TEST(RequestMessage, RefusesUnderscores) {
   EXPECT_EQ(ForwardedRequest(WithLine("X_Forwarded_For: 1"), false), "refused: underscore_in_header_name");
   EXPECT_EQ(ForwardedRequest(WithLine("user_id: 1"), true), "refused: underscore_in_header_name");

@@ -155,8 +155,11 @@ void Session::OnTimer() {
   if (now < due) return worker_.loop().SetTimer(*this, std::min(due - now, kLookMs));
   if (state_ == State::kSending) return Abort(499, "stalled");
   if (state_ == State::kHead) {
-    ++worker_.stats.bad_requests;
-    return Refuse(408, "head_timeout");
+    codec::RequestHead& head = worker_.request_head;
+    codec::ParseRequest(pending_.data(), pending_.size(), head);  // For the log: what is known of it.
+    head.error_status = 408;
+    head.error = "head_timeout";
+    return RefuseHead(head, pending_.data(), pending_.size());
   }
   Close();
 }

@@ -23,7 +23,9 @@ bool Session::RefusesItself(const codec::RequestHead& head) {
     Reply(508, "request_runs_in_a_circle");
   } else if (head.websocket) {
     Reply(501, "websocket_not_served");
-  } else if (head.target == "*") {
+  } else if (head.max_forwards == 0 && head.method == "TRACE") {
+    Reply(405, "trace_not_served");  // It ends here (RFC 9110 section 7.6.2), and nobody's headers are shown.
+  } else if (head.max_forwards == 0 || head.target == "*") {
     Reply(200, {}, {}, {});  // OPTIONS of the server itself (RFC 9110 section 9.3.7): a ping.
   } else {
     return false;
