@@ -312,6 +312,18 @@ Choice ClusterState::PickInstead(const Seeking& seeking) {
     index = traffic::ShareSchedule(source_->mode, others).Next();
   }
   if (index != traffic::QuotaSchedule::kNone) return {index, NextPool(localities_[index], seeking)};
+  // No other cluster serves: somebody living of these, then whom only caution keeps out, then whoever is left of these.
+  const auto living = [&](size_t at) {
+    auto pool = NextPool(localities_[at], seeking);
+    return pool != nullptr && !pool->out && pool->Serves(seeking.target) ? std::move(pool) : nullptr;
+  };
+  for (size_t i = been.size(); i-- > 0;) {
+    if (auto pool = living(been[i])) return {been[i], std::move(pool)};
+  }
+  for (size_t i = 0; i < localities_.size(); ++i) {
+    if (source_->localities[i].drained || std::find(been.begin(), been.end(), i) != been.end()) continue;
+    if (auto pool = living(i)) return {i, std::move(pool)};
+  }
   for (size_t i = been.size(); i-- > 0;) {
     if (auto pool = NextPool(localities_[been[i]], seeking)) return {been[i], std::move(pool)};
   }

@@ -43,7 +43,8 @@ void Same(const uint8_t* bytes, size_t size) {
     Require(!host.empty() && host.find_first_of(" \r\n") == std::string::npos);
     const DigestReader::Host one = whole.Of(host), other = pieces.Of(host);
     Require(one.evidence == other.evidence && (one.rules == nullptr) == (other.rules == nullptr));
-    Require(one.rules == nullptr || (*one.rules == *other.rules && one.rules->size() <= DigestReader::kMaxRulesOfAHost));
+    Require(one.rules == nullptr ||
+            (*one.rules == *other.rules && one.rules->size() <= DigestReader::kMaxRulesOfAHost));
   }
 }
 
