@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
@@ -9,6 +10,7 @@
 namespace weir::proxy {
 namespace {
 
+using testing::StartsWith;
 using Lowest = std::map<std::string, uint64_t, std::less<>>;
 
 std::shared_ptr<const identity::ValidGenerations> Valid(Lowest lowest) {
@@ -88,14 +90,14 @@ TEST_F(GenerationTest, WhoIsListedOrLaterIsLetIn) {
 
 TEST_F(GenerationTest, ACallerOfAnEndedGenerationIsRefused) {
   Run(First(1, {{"uid-c1", 1}}), Second(1, {{"uid-edge", 2}}));
-  EXPECT_EQ(Ask(), "503");
+  EXPECT_THAT(Ask(), StartsWith("50"));  // As the handshake broke before or after our side was done.
   EXPECT_GE(t2.GetStats().identity_refused, 1u);
   EXPECT_EQ(asked, 0);
 }
 
 TEST_F(GenerationTest, AnUpstreamOfAnEndedGenerationIsRefused) {
   Run(First(1, {{"uid-c1", 2}}), Second(1, {{"uid-edge", 1}}));
-  EXPECT_EQ(Ask(), "503");
+  EXPECT_THAT(Ask(), StartsWith("50"));
   EXPECT_GE(t1.GetStats().identity_refused, 1u);
   EXPECT_EQ(asked, 0);
 }
@@ -103,7 +105,7 @@ TEST_F(GenerationTest, AnUpstreamOfAnEndedGenerationIsRefused) {
 // A cluster that was deleted is not listed; one that has its name now has another uid.
 TEST_F(GenerationTest, AClusterThatIsNotListedIsRefusedWhateverItsName) {
   Run(First(9, {{"uid-c1", 1}}), Second(1, {{"uid-edge-again", 1}}));
-  EXPECT_EQ(Ask(), "503");
+  EXPECT_THAT(Ask(), StartsWith("50"));
   EXPECT_GE(t2.GetStats().identity_refused, 1u);
 }
 
@@ -111,7 +113,7 @@ TEST_F(GenerationTest, AChainWithoutAGenerationIsRefused) {
   Identity bare = weir::proxy::IdentityOf(root, kT1);  // Signed by the root itself.
   bare.generations = Valid({{"uid-c1", 1}});
   Run(bare, Second(1, {{"uid-edge", 1}}));
-  EXPECT_EQ(Ask(), "503");
+  EXPECT_THAT(Ask(), StartsWith("50"));
   EXPECT_EQ(asked, 0);
 }
 
@@ -135,7 +137,7 @@ TEST_F(GenerationTest, AnIdleConnectionOfAnEndedCallerIsClosedAtOnce) {
   next.generations = Valid({{"uid-edge", 2}});
   ASSERT_TRUE(t2.SetIdentity(next).ok());
   WaitFor([&] { return t2.GetStats().connections_open == 0; });
-  EXPECT_EQ(Ask(), "503");
+  EXPECT_THAT(Ask(), StartsWith("50"));
   EXPECT_EQ(asked, 1);
 }
 
@@ -163,9 +165,9 @@ TEST_F(GenerationTest, ABusyConnectionToAnEndedUpstreamIsClosedAtOnceAndAnIdleOn
   Identity next = first;
   next.generations = Valid({{"uid-c1", 2}});
   ASSERT_TRUE(t1.SetIdentity(next).ok());
-  EXPECT_TRUE(Response(conn).first.starts_with("HTTP/1.1 50"));
-  WaitFor([&] { return t2.GetStats().connections_open == 0; });
+  EXPECT_TRUE(Response(conn).first.starts_with("HTTP/1.1 50"));  // While the backend still holds its answer back.
   held = false;
+  WaitFor([&] { return t2.GetStats().connections_open == 0; });
   ASSERT_TRUE(t1.SetIdentity(first).ok());
   WaitFor([&] { return Ask() == "200"; });
   ASSERT_TRUE(t1.SetIdentity(next).ok());
@@ -224,7 +226,10 @@ class Resumer {
   }
   bool resumed() const { return SSL_session_reused(ssl_) == 1; }
   void Close() {
-    if (ssl_ != nullptr) SSL_free(std::exchange(ssl_, nullptr));
+    if (ssl_ != nullptr) {
+      SSL_set_shutdown(ssl_, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);  // Else its ticket is thrown away with it.
+      SSL_free(std::exchange(ssl_, nullptr));
+    }
     conn_.reset();
   }
 
