@@ -161,7 +161,8 @@ Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
     entry.version = CleanText(stream->in.hello().version(), kMostVersion);
     entry.leaf_lifetime =
         std::chrono::seconds(std::clamp<int64_t>(stream->in.hello().leaf_lifetime_seconds(), 0, kLongestLeaf.count()));
-    entry.problems.clear();  // It says anew what there is.
+    entry.duplicate.reset();  // Another one that is still there tries again soon.
+    entry.problems.clear();   // It says anew what there is.
     facts_order = entry.facts_order;
     applied.SetConnected(stream->cluster(), true, entry.last_seen);
     traffic.AgentCame(stream->cluster());

@@ -21,7 +21,9 @@ v2::ResourceStatus Fleet::Core::JudgeGateway(const compile::Compilation& compila
   std::lock_guard lock(mutex);
   v2::ResourceStatus status = StatusOf(fqn, kind, revision, concerns, applied);
   status::AddScope(compilation.world(), status);
-  status::AddReach(status::ReachOf(compilation, fqn, HealthInTable(traffic, options.clock->Now())), status);
+  if (status.state() == v2::ResourceStatus::READY) {  // Else what it costs to find out says nothing new.
+    status::AddReach(status::ReachOf(compilation, fqn, HealthInTable(traffic, options.clock->Now())), status);
+  }
   return status;
 }
 
