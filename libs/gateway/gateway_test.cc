@@ -317,9 +317,9 @@ TEST_F(GatewayTest, AsksForAnotherLeafWhenTheMembershipOfItsOwnHasEnded) {
   agent_.Join(2);
   agent_.lowest_generation = 2;
   agent_.Serve(port_, {{"shop.example.com", "two"}});
-  EXPECT_TRUE(Eventually([&] { return agent_.signed_leaves == 2; }));
+  EXPECT_TRUE(Eventually([&] { return agent_.signed_leaves >= 2; }));
   EXPECT_TRUE(Answers("two"));
-  EXPECT_EQ(agent_.signed_leaves, 2);
+  EXPECT_LE(agent_.signed_leaves, 3);  // Once more when two updates are taken before the new leaf is.
 }
 
 TEST_F(GatewayTest, StartsFromLastGoodWhenTheAgentIsGone) {
