@@ -166,6 +166,7 @@ struct TlsCallbacks {
 
   // A ticket carries what the chain came from, because a resumed session has none.
   static int SealTicket(SSL* ssl, void*) {
+    if (SSL_session_reused(ssl) == 1) return 1;  // It has what the ticket before carried.
     const auto& cluster = Of(ssl)->peer_cluster_;
     const std::string kept = cluster ? fmt::format("{} {}", cluster->uid, cluster->generation) : std::string();
     return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), kept.data(), kept.size());

@@ -247,8 +247,10 @@ TEST_P(Resumption, AResumedConnectionEndsWithItsMembershipAndItsTicketOpensNothi
   Run(First(1, {{"uid-c1", 1}}), second);
   Resumer caller(First(1, {}));
   ASSERT_EQ(caller.Ask(t2.Port("public"), GetParam()), "200");
-  ASSERT_EQ(caller.Ask(t2.Port("public"), GetParam()), "200");
-  ASSERT_TRUE(caller.resumed());
+  for (int again = 0; again < 3; ++again) {  // By a ticket of a resumed connection, too.
+    ASSERT_EQ(caller.Ask(t2.Port("public"), GetParam()), "200");
+    ASSERT_TRUE(caller.resumed());
+  }
   Identity next = second;
   next.generations = Valid({{"uid-edge", 1}, {"uid-c1", 2}});  // Somebody else's end leaves it standing.
   ASSERT_TRUE(t2.SetIdentity(next).ok());
