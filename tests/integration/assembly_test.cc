@@ -96,7 +96,8 @@ class TwoPlanes : public ::testing::Test {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(from)) {
       const auto target = to / std::filesystem::relative(entry.path(), from);
       if (entry.is_directory()) std::filesystem::create_directories(target);
-      if (entry.is_regular_file()) std::filesystem::copy_file(entry.path(), target);
+      std::error_code gone;  // A file that is just being replaced.
+      if (entry.is_regular_file(gone)) std::filesystem::copy_file(entry.path(), target, gone);
     }
   }
   v2::ClusterState State() {
