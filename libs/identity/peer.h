@@ -15,7 +15,7 @@ namespace weir::identity {
 // e-mail address, or what a TLS library calls a match of the host.
 struct PeerRule {
   std::string anchors_pem;  // Trusts exactly these: the server anchor for weir-server, the mesh root for all others.
-  std::string spiffe_id;    // The one URI SAN, byte for byte. ServerSpiffeId, AgentSpiffeId or a workload's.
+  std::string spiffe_id;    // The one URI SAN, byte for byte. ServerPeer tells the server's, AgentPeer an agent's.
 };
 
 // INVALID_ARGUMENT PEER_RULE, CERTIFICATE_MALFORMED: the rule itself could accept nobody.

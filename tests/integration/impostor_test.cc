@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "api/weir/v2/session.pb.h"
@@ -79,8 +80,6 @@ struct Client {
   std::function<void(Thief&)> talk;
 };
 
-void PrintTo(const Client& client, std::ostream* out) { *out << client.name; }
-
 template <typename Loop>
 void RunUntilItKnocked(Loop& loop, Thief& thief) {
   loop.Start();
@@ -154,7 +153,7 @@ void KeepIdentity(const World& world, Thief& thief) {
 void ReportLoad(const World& world, Thief& thief) {
   const gateway::Settings settings = world.Gateway(thief.target());
   gateway::LoadReports reports(
-      settings, {[] { return std::vector<proxy::ShareReport>(); }, [] { return std::vector<proxy::SetHealthReport>(); },
+      settings, {[] { return std::vector<proxy::ShareReport>(); }, [](bool) { return proxy::HealthNews(); },
                  [] { return std::vector<std::string>(); }});
   RunUntilItKnocked(reports, thief);
 }
