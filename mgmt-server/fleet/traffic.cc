@@ -310,12 +310,15 @@ std::vector<v2::HostHealth> HealthOf(const TrafficTable& table, const compile::C
 std::vector<std::string> SourcesOf(const compile::Compilation& compilation, const TrafficQuery& query) {
   std::vector<std::string> sources;
   const auto& index = compilation.world().state().tier1_by_host;
-  const std::string_view organization = compile::OrganizationFqn(query.parent);
+  // A cluster holds no gateway objects: it is asked for those of its organization.
+  const std::string organization(compile::OrganizationFqn(query.parent));
+  const bool cluster = resource::IsAtOrBelow(query.parent, organization + "/clusters");
+  const std::string& parent = cluster ? organization : query.parent;
   const auto look = [&](const std::string& host) {
     const auto found = index.find(compile::Reversed(host));
     if (found == index.end()) return;
     for (const std::string& fqn : found->second) {
-      if (resource::IsAtOrBelow(fqn, organization)) sources.push_back(fqn);
+      if (resource::IsAtOrBelow(fqn, parent)) sources.push_back(fqn);
     }
   };
   look(query.host);

@@ -145,6 +145,9 @@ TEST_F(Traffic, AnswersForTheParentThatIsAskedFor) {
   EXPECT_THAT(SourcesOf(compilation_, {kOrganization, "a.example"}),
               ElementsAre(std::string(kGroup) + "/tier1gateways/entry"));
   EXPECT_THAT(SourcesOf(compilation_, {"organizations/p", "a.example"}), IsEmpty());
+  EXPECT_EQ(SourcesOf(compilation_, {"organizations/o/tenants/t", "a.example"}).size(), 1u);
+  EXPECT_THAT(SourcesOf(compilation_, {"organizations/o/tenants/other", "a.example"}), IsEmpty());
+  EXPECT_EQ(SourcesOf(compilation_, {"organizations/o/clusters/c1", "a.example"}).size(), 1u);
 }
 
 TEST_F(Traffic, FindsTheWildcardThatServesAHost) {
