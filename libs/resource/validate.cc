@@ -369,7 +369,7 @@ bool CheckAs(const google::protobuf::Message& resource, Checker& checker) {
 }  // namespace
 
 void Validate(const google::protobuf::Message& resource, std::vector<FieldViolation>& violations) {
-  CheckTexts(resource, violations);
+  const size_t before = violations.size();
   Checker checker(violations);
   checker.Metadata(MetadataOf(resource), KindOf(resource)->kind != Kind::kAccessBindings);
   CheckAs<v2::Organization>(resource, checker) || CheckAs<v2::Workspace>(resource, checker) ||
@@ -377,6 +377,14 @@ void Validate(const google::protobuf::Message& resource, std::vector<FieldViolat
       CheckAs<v2::User>(resource, checker) || CheckAs<v2::AccessBindings>(resource, checker) ||
       CheckAs<v2::OrganizationSetting>(resource, checker) || CheckAs<v2::Tier1Gateway>(resource, checker) ||
       CheckAs<v2::Gateway>(resource, checker);
+  // Texts come last: of a field that is wrong already, one word is enough.
+  std::set<std::string> named;
+  for (size_t i = before; i < violations.size(); ++i) named.insert(violations[i].field);
+  std::vector<FieldViolation> texts;
+  CheckTexts(resource, texts);
+  for (FieldViolation& text : texts) {
+    if (!named.contains(text.field)) violations.push_back(std::move(text));
+  }
 }
 
 void CheckUpdate(const google::protobuf::Message& stored, const google::protobuf::Message& wanted,
