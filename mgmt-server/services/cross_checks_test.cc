@@ -112,7 +112,7 @@ TEST_F(Checked, AWorkspaceIsComparedOnlyWithThoseThatItTouches) {
                                                                           Serialize(workspace),
                                                                           {},
                                                                           std::nullopt}));
-                    later.Check(txn.view(), *stored, issues);
+                    later.Check(txn.view(), *stored, [](const store::StoredResource&) { return true; }, issues);
                     return {};
                   })
                   .ok());

@@ -177,8 +177,8 @@ class Scale : public testing::Test {
       if (one.url != xds::kSecret) resources.push_back({one.url, one.name, one.value});
     }
     auto built = gateway_.Apply(resources, {}, "v");
-    EXPECT_TRUE(built.ok()) << built.error().ToString();
-    if (built.ok()) plan_ = *proxy::Plan::Build(built->snapshot, plan_.get());
+    EXPECT_TRUE(built.refused.empty());
+    plan_ = *proxy::Plan::Build(built.snapshot, plan_.get());
     return {down, gateway};
   }
   // Who may call this name on the mesh port: "" nobody, "-" no such name.
