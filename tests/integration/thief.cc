@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <memory>
 
 namespace weir::thief {
@@ -151,6 +152,10 @@ std::string Thief::Heard() {
 }
 
 void Thief::Run() {
+  sigset_t broken_pipe;  // A client that hangs up in the middle of the handshake. Only this thread does not mind.
+  sigemptyset(&broken_pipe);
+  sigaddset(&broken_pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
   while (true) {
     const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) return;
