@@ -45,6 +45,7 @@ metadata: {name: g, organization: acme, tenant: t, workspace: w}
 apiVersion: api.weir.dev/v2
 kind: Cluster
 metadata: {name: edge, organization: acme}
+spec: {tier1Cluster: true}
 ---
 apiVersion: api.weir.dev/v2
 kind: Cluster
