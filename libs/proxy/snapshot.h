@@ -60,7 +60,7 @@ struct RouteAction {
   // To the first byte of the answer and between two bytes, while the endpoint is waited for; 0 = none, unset = as the
   // chain says.
   std::optional<std::chrono::milliseconds> idle = std::nullopt;
-  bool idempotent = false;                    // Safe to repeat whatever its method.
+  bool idempotent = false;  // Safe to repeat whatever its method.
 };
 
 // Who may call a host on chains by host; empty = nobody.

@@ -15,8 +15,8 @@
 #include "libs/xds/protocol/server_stream.h"
 #include "mgmt-server/compile/compile.h"
 
-// Very many hosts on one tier-2 gateway, through compile, both xDS hops, translation and the reader of the gateway: what
-// one host more costs is counted in bytes.
+// Very many hosts on one tier-2 gateway, through compile, both xDS hops, translation and the reader of the gateway:
+// what one host more costs is counted in bytes.
 namespace weir {
 namespace {
 
@@ -153,8 +153,8 @@ class Scale : public testing::Test {
     compilation_ = compile::Compilation(std::move(world));
   }
   static std::shared_ptr<v2::Gateway> Gateway(const std::string& servers) {
-    return From<v2::Gateway>(
-        "spec { workload_selector { namespace: 'shop' labels { key: 'app' value: 't2' } } " + servers + " }");
+    return From<v2::Gateway>("spec { workload_selector { namespace: 'shop' labels { key: 'app' value: 't2' } } " +
+                             servers + " }");
   }
   void AddObject(const std::string& name, std::shared_ptr<v2::Gateway> gateway) {
     compile::World after = compilation_.world();
