@@ -3,6 +3,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -71,8 +72,8 @@ struct Reports::Core {
   bool duplicate = false;      // The server refused this agent beside another one; said once.
   std::vector<v1::ServerMessage> inbox;
   MonoTime heard;
-  Duration clock_ahead{0};
-  std::optional<std::string> server_hash;  // What the server has, while nothing was discovered yet.
+  std::atomic<Duration> clock_ahead{Duration{0}};  // Asked for while the problems of this link are collected.
+  std::optional<std::string> server_hash;          // What the server has, while nothing was discovered yet.
 
   void Take(v1::ServerMessage message) {
     std::lock_guard lock(mutex);
@@ -291,10 +292,7 @@ void Reports::Reconnect() {
   core_->wake.notify_all();
 }
 
-Duration Reports::ClockAhead() const {
-  std::lock_guard lock(core_->mutex);
-  return core_->clock_ahead;
-}
+Duration Reports::ClockAhead() const { return core_->clock_ahead; }
 
 bool Reports::Connected() const {
   std::lock_guard lock(core_->mutex);
