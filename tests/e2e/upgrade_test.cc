@@ -43,7 +43,7 @@ class Callers {
       threads_.emplace_back([this, probed, port] {
         test::HttpClient client(probed, port);
         while (!stop_) {
-          const auto answer = client.Get("probe", "/ready");
+          const auto answer = client.Get("127.0.0.1", "/ready");
           Count(answer.ok() && answer->status == 200,
                 answer.ok() ? fmt::format("probe {}: {} {}", port, answer->status, answer->body)
                             : answer.error().ToString());
