@@ -30,9 +30,7 @@ Status CheckCluster(const proxy::Cluster& cluster, const std::set<std::string>&)
   return {};
 }
 
-bool FromOutside(const FilterChain& chain) {
-  return !chain.tls || !chain.tls->demands();
-}
+bool FromOutside(const FilterChain& chain) { return !chain.tls || !chain.tls->demands(); }
 
 // Puts the 404 before every rule of every host. What was adapted before stays the same object, because the engine
 // skips what did not change.

@@ -29,8 +29,8 @@ struct ReportsOptions {
   std::function<bool(bool full, std::vector<v1::GatewayTraffic>* out)> traffic;
   // What stands in the way in this cluster; asked each second, told when it differs. Unset = nothing ever.
   std::function<void(v1::Problems* out)> problems;
-  // The server refused this agent because another one with its identity is connected, or takes it now that the other has
-  // gone: whatever else it has open there must be opened anew.
+  // The server refused this agent because another one with its identity is connected, or takes it now that the other
+  // has gone: whatever else it has open there must be opened anew.
   std::function<void()> on_duplicate = [] {};
   Duration heartbeat = std::chrono::seconds(3);
   int misses = 3;  // So many intervals of silence: dial anew.

@@ -44,7 +44,8 @@ void TrafficLedger::OnLoad(const std::string& workload,
     }
     for (const auto& locality : cluster.upstream_locality_stats()) {
       const std::string& name = locality.locality().sub_zone();
-      if (!set->second.contains(name) && (set->second.size() >= kMostClusters || name.size() > kMostNameBytes)) continue;
+      if (!set->second.contains(name) && (set->second.size() >= kMostClusters || name.size() > kMostNameBytes))
+        continue;
       Counts& counts = set->second[name];
       const uint64_t finished = locality.total_successful_requests() + locality.total_error_requests();
       counts.requests += finished;

@@ -58,8 +58,7 @@ TEST(Door, AnswersWhatWasRegistered) {
   ASSERT_TRUE(started.ok()) << started.error().ToString();
   const std::unique_ptr<Door> door = std::move(started).value();
   const std::string secret = *ReadFile(file, 100);
-  const std::string token =
-      "Host: 127.0.0.1\r\nAuthorization: Bearer " + secret.substr(0, secret.size() - 1) + "\r\n";
+  const std::string token = "Host: 127.0.0.1\r\nAuthorization: Bearer " + secret.substr(0, secret.size() - 1) + "\r\n";
   bool drained = false;
   std::string level = "info";
   bool is_ready = false;

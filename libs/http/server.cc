@@ -96,8 +96,8 @@ std::string SourceOf(const asio::ip::address& address) {
   return asio::ip::address_v6(bytes).to_string();
 }
 
-// Of the connections that are wished for, those that the process has descriptors for: half of them, the rest is for files
-// and for the other doors.
+// Of the connections that are wished for, those that the process has descriptors for: half of them, the rest is for
+// files and for the other doors.
 size_t Affordable(size_t wished) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wished;

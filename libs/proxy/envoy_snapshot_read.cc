@@ -600,11 +600,13 @@ Result<std::shared_ptr<const identity::ValidGenerations>> ReadGenerations(const 
   const std::string at = "validation_context.custom_validator_config";
   if (from.name() != "dev.weir.generations") return Refuse("{}.name '{}' is not served", at, from.name());
   WEIR_ASSIGN(const auto lowest, Unpack<google::protobuf::Struct>(from.typed_config(), at + ".typed_config"));
+  // A Struct holds doubles: above 2^53 - 1 two generations would read as one.
+  constexpr double kLargestExact = 9007199254740991;
   auto out = std::make_shared<identity::ValidGenerations>();
   for (const auto& [uid, value] : lowest.fields()) {
     const double number = value.number_value();
-    if (!value.has_number_value() || number < 1 || number > 9e15 || number != std::floor(number)) {
-      return Refuse("{}: the generation of {} is not a whole number from 1", at, uid);
+    if (!value.has_number_value() || number < 1 || number > kLargestExact || number != std::floor(number)) {
+      return Refuse("{}: the generation of {} is not a whole number from 1 to 2^53 - 1", at, uid);
     }
     out->lowest[uid] = static_cast<uint64_t>(number);
   }

@@ -141,8 +141,9 @@ TEST(EnvoySnapshot, ReadsWhichMembershipsCount) {
   EXPECT_EQ(built.generations->lowest.at("u1"), 9007199254740991u);
   EXPECT_EQ(built.generations->lowest.at("u2"), 1u);
   // Never half understood: what cannot be read would let somebody in.
-  for (const char* value : {"number_value: 0", "number_value: 1.5", "number_value: -1", "number_value: 1e300",
-                            "string_value: \"1\"", "bool_value: true", ""}) {
+  for (const char* value :
+       {"number_value: 0", "number_value: 1.5", "number_value: -1", "number_value: 9007199254740992",
+        "number_value: 1e300", "string_value: \"1\"", "bool_value: true", ""}) {
     EXPECT_NE(Refusal({lowest(value)}), "") << value;
   }
   EXPECT_NE(Refusal({lowest("number_value: 1", "somebody.else")}), "");
