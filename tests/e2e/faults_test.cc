@@ -128,7 +128,8 @@ spec:
 )");
   const auto applied = fleet().Weir({"apply", "-f", path, "--wait"});
   ASSERT_TRUE(applied.ok()) << applied.error().message;
-  ASSERT_EQ(applied->exit_code, 0) << applied->out << applied->err;
+  EXPECT_EQ(applied->exit_code, 4) << applied->out << applied->err;  // Stored, but nobody could be answered by it.
+  EXPECT_NE(applied->out.find("SERVICE_MISSING"), std::string::npos) << applied->out;
   traffic_->RunFor(2);
   ExpectNothingLost();
   EXPECT_NEAR(Since().Share("c1"), 0.75, 0.02);
