@@ -23,6 +23,25 @@ function(weir_precompiled_headers)
   endif()
 endfunction()
 
+# weir_cases(TARGET LABEL [TIMEOUT seconds]): each case of a GoogleTest binary becomes a test of its own, in a process of
+# its own; for binaries whose cases stand alone. They are listed when ctest starts, not when the binary is built.
+function(weir_cases target label)
+  cmake_parse_arguments(C "" "TIMEOUT" "" ${ARGN})
+  if(NOT C_TIMEOUT)
+    set(C_TIMEOUT 300)
+  endif()
+  gtest_discover_tests(${target} TEST_PREFIX "${target}/" DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+    PROPERTIES TIMEOUT ${C_TIMEOUT} LABELS ${label} ENVIRONMENT "${WEIR_TEST_ENV}")
+endfunction()
+
+# weir_suite(NAME TARGET LABEL …properties): a binary whose cases share what is dear to start (a fleet) stays one process;
+# its cases are counted from the report that gtest writes (tests/support/cases.py).
+function(weir_suite name target label)
+  add_test(NAME ${name} COMMAND ${target})
+  set_tests_properties(${name} PROPERTIES LABELS ${label}
+    ENVIRONMENT "${WEIR_TEST_ENV};GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/cases/${name}.xml" ${ARGN})
+endfunction()
+
 # weir_module(NAME libs/proxy DEPS base obs … [LINK …] [PRIVATE_LINK …] [EXCLUDE …])
 #
 # One folder, one target. `libs/xds/protocol` becomes `weir_xds_protocol` (alias weir::xds_protocol). Sources are the
@@ -83,8 +102,7 @@ function(weir_module)
       target_precompile_headers(${target}_test REUSE_FROM weir_pch_test)
     endif()
     target_link_libraries(${target}_test PRIVATE ${target} ${M_TEST_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
-    add_test(NAME ${target} COMMAND ${target}_test)
-    set_tests_properties(${target} PROPERTIES TIMEOUT 300 ENVIRONMENT "${WEIR_TEST_ENV}")
+    weir_cases(${target}_test unit)
     add_dependencies(weir_tests ${target}_test)
   endif()
 endfunction()
