@@ -93,8 +93,7 @@ class Gateway::State {
     if (draining_) return Unavailable("DRAINING", "draining");
     if (!identified_) return Unavailable("NOT_READY", "no identity from the agent yet");
     if (!configurator_.Serving()) return Unavailable("NOT_READY", "no configuration from the agent yet");
-    // Last-good is whole; what comes from the agent is whole once it has answered every type.
-    if (!preload_ && (!ads_ || !ads_->Complete())) {
+    if (!Whole()) {
       return Unavailable("NOT_READY", "the agent has not answered every kind of resource yet");
     }
     if (const auto waiting = configurator_.Waiting(); !waiting.empty()) {
@@ -417,12 +416,12 @@ class Gateway::State {
     std::lock_guard lock(mutex_);
     ++(reason.empty() ? facts_.updates_served : facts_.updates_refused);
     if (!reason.empty()) facts_.last_refusal = reason;
+    wake_.notify_all();  // A refusal may be the last answer that the writer waits for.
     if (!outcome.status.ok()) return;
     std::vector<std::string> answered = update.changed;
     answered.insert(answered.end(), update.removed.begin(), update.removed.end());
     Remember(outcome.refused, answered);
     dirty_ = true;
-    wake_.notify_all();
   }
 
   // Under mutex_. What is held now and what was before; the agent is asked again for what has changed sides, so that it
@@ -467,6 +466,9 @@ class Gateway::State {
     facts_.connected = connected;
   }
 
+  // Under mutex_. Last-good is whole; what comes from the agent is whole once it has answered every type.
+  bool Whole() const { return preload_ || (ads_ && ads_->Complete()); }
+
   std::shared_ptr<xds::AdsClient> Client() const {
     std::lock_guard lock(mutex_);
     return ads_;
@@ -479,8 +481,8 @@ class Gateway::State {
     std::chrono::milliseconds retry = kFirstRetry;
     std::unique_lock lock(mutex_);
     while (true) {
-      // The state_dir is the predecessor's until it has gone.
-      const auto due = [this] { return dirty_ && !taking_over_; };
+      // The state_dir is the predecessor's until it has gone; and half of a first configuration is not good.
+      const auto due = [this] { return dirty_ && !taking_over_ && Whole(); };
       const auto news = [&] { return stopped_ || due() || (identified_ && !ads_); };
       if (engine_.Unbound().empty()) {
         retry = kFirstRetry;
