@@ -97,6 +97,7 @@ void IdentityKeeper::Run() {
         continue;
       }
     }
+    hurry_ = false;
     lock.unlock();
     auto leaf = Ask();
     Status taken = leaf.ok() ? on_leaf_(*leaf) : Status(leaf.error());
@@ -106,6 +107,7 @@ void IdentityKeeper::Run() {
       obs::Log(obs::Level::kInfo, "identity received",
                {{"spiffe_id", leaf->facts.spiffe_id}, {"not_after", Rfc3339(leaf->facts.not_after)}});
       current_ = std::move(*leaf);
+      if (hurry_) current_->renew_at = clock_.Now();  // Asked for meanwhile: this one may be older.
       pause = kFirstPause;
       continue;
     }
