@@ -229,7 +229,9 @@ TEST(Translator, SaysTimesInFull) {
   const auto action = [](const std::string& times) {
     Intent intent = EdgeIntent();
     Put<mesh::v1::Host>(
-        "name: 'edge/app=t1/80/shop.example' hostname: 'shop.example' routes { destination_set: 'set' " + times + " }",
+        "name: 'edge/app=t1/80/shop.example' hostname: 'shop.example' listener: 'edge/app=t1/80' routes { "
+        "destination_set: 'set' " +
+            times + " }",
         &intent);
     Translator translator(Identity("edge"));
     const auto config = translator.Translate(intent, Edge(), "edge/t1", kOurs);
