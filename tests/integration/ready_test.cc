@@ -422,7 +422,7 @@ TEST(Ready, MeansThatEveryGatewayConcernedRunsIt) {
     ready += planes.ready();
     unserved += planes.unserved();
   }
-  EXPECT_GT(unserved, 100u) << "no receiver, or all drained: else it says nothing of that";
+  EXPECT_GT(unserved, 50u) << "no receiver, or all drained: else it says nothing of that";
   EXPECT_GT(ready, 1'000u) << "else it says nothing";
 }
 

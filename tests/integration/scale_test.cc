@@ -133,7 +133,8 @@ class Scale : public testing::Test {
     world.Put(kOrg, From<v2::Organization>("spec { domain: 'o.test' }"));
     world.Put(kOrg + "/tenants/t/workspaces/w", From<v2::Workspace>("spec { namespace_selector { names: '*/*' } }"));
     world.Put(kGroup, From<v2::GatewayGroup>(""));
-    for (const char* name : {"edge", "c1"}) world.Put(kOrg + "/clusters/" + name, From<v2::Cluster>(""));
+    world.Put(kOrg + "/clusters/edge", From<v2::Cluster>("spec { tier1_cluster: true }"));
+    world.Put(kOrg + "/clusters/c1", From<v2::Cluster>(""));
     world.PutWorkload(kOrg + "/clusters/edge", Workload("t1", "gw", "127.0.1.10"));
     for (const auto& workload : {Workload("shop", "t2", "127.0.2.10"), Workload("shop", "web", "127.0.2.20")}) {
       world.PutWorkload(kOrg + "/clusters/c1", workload);
