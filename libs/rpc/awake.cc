@@ -52,16 +52,17 @@ class Heart {
   // Under mutex_. A round that was cancelled, or that finds nobody left, is the last until somebody comes again.
   void Next() {
     round_ = std::make_shared<Round>();
-    round_->alarm.Set(std::chrono::system_clock::now() + kInterval, [this, round = round_](bool) { Beat(round); });
+    // The alarm keeps its callback as long as it lives: a callback that held the round would keep it for ever.
+    round_->alarm.Set(std::chrono::system_clock::now() + kInterval, [this](bool) { Beat(); });
   }
 
-  void Beat(const std::shared_ptr<Round>& round) {
+  void Beat() {
+    std::shared_ptr<Round> round;
     {
       std::lock_guard lock(mutex_);
-      if (holders_ == 0) {
-        round_.reset();
-        return;
-      }
+      round = round_;
+      if (holders_ == 0) round_.reset();
+      if (round_ == nullptr) return;
     }
     nowhere_.UnaryCall(&round->context, "/", {}, &round->request, &round->response, [this, round](grpc::Status) {
       std::lock_guard lock(mutex_);
