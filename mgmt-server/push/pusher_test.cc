@@ -1,6 +1,7 @@
 #include "mgmt-server/push/pusher.h"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
@@ -187,10 +188,14 @@ TEST_F(Pushing, ANewGatewayOfTheEdgeIsLetInByTheOthers) {
   for (const std::string cluster : {"c1", "c2"}) {
     for (const auto& [name, resource] : ads_.GetSnapshot(ClusterName(cluster))->Of(xds::kMeshHost)) {
       hosts.insert(cluster + " Host " + name);
+      mesh::v1::Host host;
+      ASSERT_TRUE(host.ParseFromString(resource->value)) << name;
+      EXPECT_THAT(host.allowed_callers(), testing::Contains(testing::EndsWith("/ns/t1/sa/b")))
+          << cluster << " " << name;
     }
   }
   EXPECT_EQ(sent, hosts);
-  EXPECT_GE(hosts.size(), 2u);
+  EXPECT_EQ(hosts.size(), size_t{2 * kHosts});
 }
 
 TEST_F(Pushing, TakesTheSnapshotOfADeletedClusterAway) {
