@@ -101,7 +101,7 @@ class EnvoyWarming : public testing::TestWithParam<const char*> {
     xds::AdsServiceOptions options;
     options.rules = std::make_shared<xds::ServerRules>(xds::EnvoyRules());
     options.authenticate = [](const xds::AdsPeer&) -> Result<xds::AdsGrant> { return xds::AdsGrant{"envoy"}; };
-    options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
+    options.on_ack = [](const std::string&, uint64_t, const xds::AckEvent& event) {
       if (!event.accepted) ADD_FAILURE() << event.type_url << ": " << event.error;
     };
     ads_ = std::make_unique<xds::AdsService>(std::move(options));
