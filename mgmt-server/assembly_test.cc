@@ -345,7 +345,7 @@ TEST_F(Assembly, TellsWhenAnAgentWasLastHeardOfAlsoAfterARestart) {
   const v2::ResourceStatus status = StatusOf(kEdge);
   EXPECT_EQ(status.reason(), "DISCONNECTED");
   EXPECT_EQ(status.state(), v2::ResourceStatus::PARTIAL);
-  const auto& seen = ClusterState(kEdge).last_seen();
+  const auto seen = ClusterState(kEdge).last_seen();
   const auto time = std::chrono::system_clock::time_point(std::chrono::seconds(seen.seconds()) +
                                                           std::chrono::microseconds(seen.nanos() / 1000));
   EXPECT_GE(time + std::chrono::seconds(1), begun);

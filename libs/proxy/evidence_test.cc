@@ -449,6 +449,9 @@ TEST_F(DescriptorsTest, CallersCannotTakeTheLastOnes) {
 }
 
 TEST_F(DescriptorsTest, AShortageHereIsNobodysFault) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "UBSan opens a pipe to look at an object, and takes one without descriptors for a fault";
+#endif
   Echo one("1"), two("2");
   Config config({At("c1", 1, {one.backend.port}), At("c2", 1, {two.backend.port})});
   config.cluster->check = HealthCheck{};
