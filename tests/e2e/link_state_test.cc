@@ -74,7 +74,8 @@ TEST_F(LinkState, AStoppedServerIsFoundByItsAgents) {
   for (const char* cluster : {"edge", "c1", "c2"}) {
     Expect(fmt::format("{} to have the server back", cluster), kFound, [&] { return AgentSeesServer(cluster); });
   }
-  ASSERT_TRUE(scene_->WaitState("READY").ok());
+  const Status ready = scene_->WaitState("READY");
+  ASSERT_TRUE(ready.ok()) << ready.error().message;
 }
 
 TEST_F(LinkState, ADeadAgentShowsOnBothSides) {
