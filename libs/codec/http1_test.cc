@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <random>
+#include <string>
+#include <vector>
 
 namespace weir::codec {
 namespace {
@@ -191,6 +194,10 @@ TEST(CanonicalTarget, RefusesWhatDecodersReadDifferently) {
                                    "/a%0d%0a",
                                    "/%252e%252e/admin",
                                    "/%252fadmin",
+                                   "/%25%32e%25%32e/admin",
+                                   "/%252%65%252%65/admin",
+                                   "/%25%32%66admin",
+                                   "/a/%25%3253e//%25/../c",
                                    "/%c0%ae%c0%ae/admin",
                                    "/..",
                                    "/../admin",
@@ -207,6 +214,26 @@ TEST(CanonicalTarget, RefusesWhatDecodersReadDifferently) {
     std::string out;
     EXPECT_EQ(CanonicalTarget(target, out), PathResult::kRefused) << target;
   }
+}
+
+// Whoever reads a canonical target again finds nothing to do, however its escapes were escaped.
+TEST(CanonicalTarget, IsCanonicalOnceAndForAll) {
+  const std::vector<std::string> pieces = {"%", "25", "%25", "%32", "%35", "2", "5",   "e", "E", "%65", "%2e",    "%2E",
+                                           ".", "..", "/",   "//",  "%2f", "f", "%66", "a", ";", "%20", "%c3%a9", "?q"};
+  std::mt19937 random(1);
+  size_t rewritten = 0, refused = 0;
+  for (int round = 0; round < 200'000; ++round) {
+    std::string target = "/";
+    for (size_t n = random() % 9; n > 0; --n) target += pieces[random() % pieces.size()];
+    std::string once, twice;
+    const PathResult result = CanonicalTarget(target, once);
+    refused += result == PathResult::kRefused;
+    if (result != PathResult::kRewritten) continue;
+    ++rewritten;
+    ASSERT_EQ(CanonicalTarget(once, twice), PathResult::kSame) << target << " became " << once << ", then " << twice;
+  }
+  EXPECT_GT(rewritten, 20'000u);
+  EXPECT_GT(refused, 20'000u);
 }
 
 // Feeds in pieces of `step` bytes; answers what is forwarded in chunks, or "bad" or "open".

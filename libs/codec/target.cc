@@ -12,11 +12,16 @@ bool IsUnreserved(unsigned char c) {
          c == '_' || c == '~';
 }
 
-// '%25' before these is an escape that somebody decodes a second time.
-bool DoubleEncoded(std::string_view behind) {
-  if (behind.size() < 2 || Hex(behind[0]) < 0 || Hex(behind[1]) < 0) return false;
-  const int byte = Hex(behind[0]) * 16 + Hex(behind[1]);
-  return byte == '.' || byte == '/' || byte == '\\' || byte == '%' || byte < 0x20;
+// Whether a path, decoded once, has an escape that somebody decodes a second time: '%25' before these. Only the decoded
+// path shows it: the two digits may have been escaped themselves.
+bool DoubleEncoded(std::string_view path) {
+  for (size_t at = path.find("%25"); at != std::string_view::npos; at = path.find("%25", at + 3)) {
+    const std::string_view behind = path.substr(at + 3);
+    if (behind.size() < 2 || Hex(behind[0]) < 0 || Hex(behind[1]) < 0) continue;
+    const int byte = Hex(behind[0]) * 16 + Hex(behind[1]);
+    if (byte == '.' || byte == '/' || byte == '\\' || byte == '%' || byte < 0x20) return true;
+  }
+  return false;
 }
 
 // Decodes the path into `out`; false = refused.
@@ -36,7 +41,6 @@ bool DecodePath(std::string_view path, std::string& out) {
     i += 2;
     if (byte == '/' || byte == '\\' || byte < 0x20 || byte == 0x7f) return false;
     if (byte == 0xC0 || byte == 0xC1 || byte >= 0xF5) return false;  // In no UTF-8 text: overlong forms.
-    if (byte == '%' && DoubleEncoded(path.substr(i + 1))) return false;
     if (IsUnreserved(byte)) {
       out += static_cast<char>(byte);
     } else {
@@ -45,7 +49,7 @@ bool DecodePath(std::string_view path, std::string& out) {
       out += kDigits[byte & 15];
     }
   }
-  return true;
+  return !DoubleEncoded(out);
 }
 
 // Resolves dot segments and merges slashes in place; false = refused.
