@@ -11,7 +11,7 @@
 
 // The management server is gone for much longer than a leaf lives, and meanwhile everything else happens: agents and
 // gateways restart, a cluster's entry dies and comes back, a new pod starts. Not one request is lost.
-//   WEIR_SERVER_GONE_SECONDS  how long (default 180)
+//   WEIR_SERVER_GONE_SECONDS  how long (default 60; ./dev soak: 1800)
 //   WEIR_SERVER_GONE_LEAF     life of a leaf in seconds (default 20)
 namespace weir::e2e {
 namespace {
@@ -43,7 +43,7 @@ class ServerGone : public testing::Test {
     EXPECT_TRUE(scene_.fleet().Restart(name).ok()) << name;
   }
 
-  const unsigned seconds_ = std::max(30u, Setting("WEIR_SERVER_GONE_SECONDS", 180));
+  const unsigned seconds_ = std::max(30u, Setting("WEIR_SERVER_GONE_SECONDS", 60));
   const unsigned leaf_ = Setting("WEIR_SERVER_GONE_LEAF", 20);
   Scene scene_{{.net = 63, .workers = 1, .agent_flags = {"--leaf-lifetime", fmt::format("{}s", leaf_)}}};
   Steady::time_point began_;
