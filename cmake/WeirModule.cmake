@@ -116,11 +116,6 @@ function(weir_module)
     if(WEIR_PCH)
       target_precompile_headers(${target} REUSE_FROM weir_pch)
     endif()
-    if(M_NAME MATCHES "^libs/(proxy|net|codec|traffic|xds/protocol|ngac)$" AND CMAKE_BUILD_TYPE STREQUAL "Release")
-      # The hot rooms; the rest is -O1 to keep the build short. g++ 12 at -O2: false positives on string literals
-      # (its bug 105651).
-      target_compile_options(${target} PRIVATE -O2 $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
-    endif()
   else()
     add_library(${target} INTERFACE)
     set(kind INTERFACE)
@@ -160,4 +155,17 @@ function(weir_program)
   target_compile_options(${P_NAME} PRIVATE ${WEIR_WARNINGS})
   target_link_libraries(${P_NAME} PRIVATE ${exposed} ${hidden} ${P_LINK})
   set_target_properties(${P_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    weir_split_debug(${P_NAME})
+  endif()
+endfunction()
+
+# Lines and types go to bin/.debug/NAME.debug, where gdb looks for them; the program keeps its symbols, for profiles and stacks.
+function(weir_split_debug name)
+  set(debug "${CMAKE_BINARY_DIR}/bin/.debug/${name}.debug")
+  add_custom_command(TARGET ${name} POST_BUILD
+    COMMAND "${CMAKE_COMMAND}" -E make_directory "${CMAKE_BINARY_DIR}/bin/.debug"
+    COMMAND "${CMAKE_OBJCOPY}" --only-keep-debug --compress-debug-sections "$<TARGET_FILE:${name}>" "${debug}"
+    COMMAND "${CMAKE_OBJCOPY}" --strip-debug "--add-gnu-debuglink=${debug}" "$<TARGET_FILE:${name}>"
+    VERBATIM)
 endfunction()
