@@ -14,6 +14,7 @@ ADDRESS = "127.40.0."
 GATEWAY = f"{ADDRESS}10:{T2_PORT}"
 PER_OBJECT = 100  # Hosts of one Gateway document.
 WRITES = 60
+WRITES_AT_REST = 40
 
 
 def http_server(name, hostname, service):
@@ -48,34 +49,42 @@ def start(routes):
         last = f"h{routes - 1}.example.com"
         wait_until("the last route", 120, lambda: prober.get(host=last)[0] == 200)
         time.sleep(2)  # Files are written, nothing is under way.
+    server.await_ready()
     return server, cluster, gateway, prober
 
 
-def measure(routes):
-    """Milliseconds of each write, and how many answers in all were not 200."""
+def switch(server, gateway, prober, number, limit=30):
+    """Write `number` of a series: the host goes to the other service. (the object, ms until it did, bad answers)"""
+    name = "green" if number % 2 == 0 else "blue"
+    gateway["spec"] = spec([http_server("entry", HOST, name)])
+    gateway, accepted = server.update(f"{GROUP}/gateways/entry", gateway)
+    bad = 0
+    while True:
+        status, body, _ = prober.get()
+        now = time.monotonic()
+        bad += status != 200
+        if f'"{name}"'.encode() in body:
+            return gateway, (now - accepted) * 1000, bad
+        if now - accepted > limit:
+            raise RuntimeError(f"write {number} had no effect within {limit} s")
+
+
+def measure(routes, writes=WRITES, pause=0.15):
+    """Milliseconds of each write, `pause` seconds after the one before, and how many answers in all were not 200."""
     server, cluster, gateway, prober = start(routes)
     try:
         out = os.path.join(OUT, "effective.load")
         # Requests all the time from somebody else, so that a gap in between would be seen.
         load = subprocess.Popen(["taskset", "-c", str(LOAD_CPU), os.path.join(BIN, "weir-bench-openload"), "200",
-                                 str(WRITES * 0.2 + 2), HOST, "8", out, GATEWAY])
+                                 str(writes * (pause + 0.05) + 2), HOST, "8", out, GATEWAY])
         times, bad = [], 0
-        for number in range(WRITES):
-            name = "green" if number % 2 == 0 else "blue"
-            gateway["spec"] = spec([http_server("entry", HOST, name)])
-            gateway, accepted = server.update(f"{GROUP}/gateways/entry", gateway)
-            wanted = f'"{name}"'.encode()
-            while True:
-                status, body, _ = prober.get()
-                now = time.monotonic()
-                bad += status != 200
-                if wanted in body:
-                    break
-                if now - accepted > 30:
-                    raise RuntimeError(f"write {number} had no effect within 30 s")
-            times.append((now - accepted) * 1000)
-            time.sleep(max(0.0, 0.15 - (time.monotonic() - accepted)))
+        for number in range(writes):
+            gateway, took, failed = switch(server, gateway, prober, number)
+            times.append(took)
+            bad += failed
+            time.sleep(max(0.0, pause - took / 1000))
         load.wait()
+        server.await_ready(seconds=10)  # Still.
         with open(out, encoding="ascii") as file:
             bad += sum(line.split()[2] != "200" for line in file)
         return times, bad
@@ -128,13 +137,15 @@ def nginx_reload(routes=10000, rounds=5):
 def effective():
     anchor = nginx_reload()
     rows, medians = [], {}
-    for routes in (0, 10000):
-        times, bad = measure(routes)
-        log(json.dumps({"routes": routes, "ms": [round(t, 2) for t in times], "not 200": bad}))
+    # The second: a fleet at rest, in which every program has been idle for longer than a second.
+    for routes, writes, pause in ((0, WRITES, 0.15), (0, WRITES_AT_REST, 1.1), (10000, WRITES, 0.15)):
+        times, bad = measure(routes, writes, pause)
+        log(json.dumps({"routes": routes, "pause": pause, "ms": [round(t, 2) for t in times], "not 200": bad}))
         why = {"why": f"{bad} answers were not 200"} if bad else {}
         p50, p99 = median(times), percentile(times, 0.99)
-        medians[routes] = p50
-        name = f"{routes} routes"
+        name = f"{routes} routes" + (f", writes {pause} s apart" if pause > 1 else "")
+        if pause < 1:
+            medians[routes] = p50
         rows.append(row("effective", p50, None, None, None, 10, len(times), "ms", measure=f"p50, {name}",
                         good=p50 <= 10 and not bad, **why))
         rows.append(row("effective", p99, None, None, None, 50, len(times), "ms", measure=f"p99, {name}",
@@ -146,3 +157,88 @@ def effective():
     rows.append(row("effective", medians[10000], median(anchor), "nginx reload", median(anchor) / medians[10000], 10,
                     len(anchor), "ms", measure="p50, 10000 routes"))
     return rows
+
+
+def received(process, address):
+    """Bytes that the process got on its connections to `address`, TLS included."""
+    lines = subprocess.run(["ss", "-HtinpO", "state", "established", "dst", address], check=True, capture_output=True,
+                           text=True).stdout.splitlines()
+    counts = [int(re.search(r"\bbytes_received:(\d+)", line).group(1)) for line in lines
+              if any(f"pid={pid}," in line for pid in process.pids())]
+    if not counts:
+        raise RuntimeError(f"{process.name} has no connection to {address}")
+    return sum(counts)
+
+
+class Hops:
+    """What each hop carries downwards: to the agent, and from it to the gateway."""
+
+    def __init__(self, server, cluster):
+        gateway = next(w for w in cluster.workloads if w.name == "t2").processes[-1]
+        self.ends = {"server to agent": (cluster.agent, server.agents), "agent to gateway": (gateway, cluster.agent_address)}
+        self.idle = {hop: 0.0 for hop in self.ends}
+        self.idle = self.of(lambda: time.sleep(5), per_second=True)
+
+    def of(self, change, per_second=False):
+        """Bytes of each hop while `change` happens and for a little after, without what flows anyway."""
+        before, begin = {hop: received(*end) for hop, end in self.ends.items()}, time.monotonic()
+        change()
+        time.sleep(0.3)
+        took = time.monotonic() - begin
+        spent = {hop: received(*end) - before[hop] - self.idle[hop] * took for hop, end in self.ends.items()}
+        return {hop: count / took for hop, count in spent.items()} if per_second else spent
+
+
+def delta_bytes(rounds=5, limit=2048):
+    rows = []
+    for hosts in (10, 10000):
+        server, cluster, gateway, prober = start(hosts)
+        try:
+            hops = Hops(server, cluster)
+            found = {(kind, hop): [] for kind in ("add", "remove", "change") for hop in hops.ends}
+
+            def answers(host, status):
+                wait_until(f"{host} to answer {status}", 30, lambda: prober.get(host=host)[0] == status)
+
+            for number in range(rounds):
+                name, host = f"added-{number}", f"added-{number}.example.com"
+
+                def add():
+                    server.create(GROUP, "gateways", name, spec([http_server("added", host, "blue")]))
+                    answers(host, 200)
+
+                def remove():
+                    server.remove(f"{GROUP}/gateways/{name}")
+                    answers(host, 404)
+
+                def change():
+                    nonlocal gateway
+                    gateway, _, _ = switch(server, gateway, prober, number)
+
+                for kind, step in (("add", add), ("change", change), ("remove", remove)):
+                    for hop, count in hops.of(step).items():
+                        found[kind, hop].append(count)
+                server.await_ready(seconds=10)
+            for (kind, hop), counts in found.items():
+                count = max(0, median(counts))
+                rows.append(row("delta_bytes", count, None, None, None, limit, rounds, "bytes",
+                                measure=f"{kind}, {hosts} hosts, {hop}", good=count <= limit))
+        finally:
+            cluster.stop()
+            server.process.kill()
+    return rows
+
+
+def rss_in_a_fleet(routes=10000, updates=20):
+    """RssAnon of a tier-2 gateway that has an agent, checks and reports health, and got `updates` changes."""
+    server, cluster, gateway, prober = start(routes)
+    try:
+        for number in range(updates):
+            gateway, took, _ = switch(server, gateway, prober, number)
+            time.sleep(max(0.0, 0.15 - took / 1000))
+        time.sleep(12)  # A whole report of health went up.
+        server.await_ready(seconds=10)
+        return next(w for w in cluster.workloads if w.name == "t2").processes[-1].memory()["RssAnon"]
+    finally:
+        cluster.stop()
+        server.process.kill()

@@ -63,6 +63,28 @@ class Server:
         """Writes a resource that was read; the new one, and when it was accepted."""
         return self.timed("PUT", f"/v2/{fqn}", {"metadata": resource["metadata"], "spec": resource["spec"]})
 
+    def remove(self, fqn):
+        return self.call("DELETE", f"/v2/{fqn}")
+
+    def await_ready(self, parent=ORG, seconds=120):
+        """Every gateway object under `parent` is served by all gateways that it concerns. A row that measures while one
+        is not measures something else."""
+        unready = {}
+
+        def look():
+            unready.clear()
+            for status in self.call("GET", f"/v2/{parent}/statuses").get("items", []):
+                if "gateways/" in status["fqn"] and status.get("state") != "READY":
+                    unready[status["fqn"]] = status
+            return not unready
+
+        end = time.monotonic() + seconds
+        while not look():
+            if time.monotonic() > end:
+                first = next(iter(unready.values()))
+                fail(f"not READY after {seconds} s: {len(unready)} gateway objects, one of them {json.dumps(first)[:600]}")
+            time.sleep(0.1)
+
     def tenancy(self, namespaces):
         self.create(ORG, "tenants", "shop", {})
         self.create(f"{ORG}/tenants/shop", "workspaces", "shop", {"namespaceSelector": {"names": namespaces}})

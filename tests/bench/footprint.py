@@ -3,6 +3,7 @@ import resource
 import socket
 import time
 
+import effective
 import peers
 from common import PROXY_CPU, Process, log, median, row
 from data import backend, load
@@ -63,7 +64,10 @@ def rss_base():
 
 
 def rss_10k():
-    return rss("rss_10k", 10000, 24, 32)
+    rows = rss("rss_10k", 10000, 24, 32)
+    fleet = effective.rss_in_a_fleet() / MIB
+    return rows + [row("rss_10k", fleet, None, None, None, 24, 1, "MiB", measure="RssAnon, tier 2 of a fleet after 20 changes",
+                       good=fleet <= 24)]
 
 
 def idle_conn():

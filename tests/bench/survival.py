@@ -54,6 +54,7 @@ class Weir:
             "externalServers": [{"name": "a", "hostname": HOST, "port": 80, "tls": {}, "clusters": [
                 {"name": "one", "weight": 75}, {"name": "two", "weight": 25}]}]})
         self.await_both(60)
+        self.server.await_ready()
 
     def await_both(self, seconds=40):
         prober = Prober(self.front, HOST)
