@@ -96,7 +96,6 @@ ca::Blobs StoreBlobs(store::Store& store) {
 // The organization of the first start; later starts find it.
 Status EnsureOrganization(store::Store& store, const Bootstrap& bootstrap) {
   return store.Write([&](store::Txn& txn) -> Status {
-    WEIR_TRY(authz::LayRoots(txn));
     if (txn.view().resource_count() > 0) return {};
     v2::Organization organization;
     organization.mutable_metadata()->set_name(bootstrap.organization());
@@ -256,7 +255,7 @@ Status Server::State::OpenStore() {
   store::SqliteOptions options;
   options.path = recovery::StorePath(bootstrap.state_dir());
   options.clock = clock;
-  WEIR_ASSIGN(store, store::OpenSqlite(options));
+  WEIR_ASSIGN(store, store::OpenSqlite(options, authz::TenancyPolicy()));
   if (!may_begin && store->Read()->resource_count() == 0) {
     return FailedPrecondition("STATE_LOST", "{} holds no organization; restore a backup (weir-server restore)",
                               options.path);

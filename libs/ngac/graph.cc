@@ -10,32 +10,6 @@ namespace {
 
 bool IsLeaf(NodeType type) { return type == NodeType::kUser || type == NodeType::kObject; }
 
-template <typename T, typename Less>
-auto LowerBound(T& sorted, NodeId id, Less less) {
-  return std::lower_bound(sorted.begin(), sorted.end(), id, less);
-}
-bool OtherLess(const Association& association, NodeId id) { return association.other < id; }
-
-bool HasId(const std::vector<NodeId>& sorted, NodeId id) {
-  return std::binary_search(sorted.begin(), sorted.end(), id);
-}
-
-void SetRights(std::vector<Association>& associations, NodeId other, Rights rights) {
-  auto at = LowerBound(associations, other, OtherLess);
-  if (at != associations.end() && at->other == other) {
-    at->rights = rights;
-  } else {
-    associations.insert(at, {other, rights});
-  }
-}
-
-bool EraseRights(std::vector<Association>& associations, NodeId other) {
-  auto at = LowerBound(associations, other, OtherLess);
-  if (at == associations.end() || at->other != other) return false;
-  associations.erase(at);
-  return true;
-}
-
 // The node itself and everything that contains it, each once, containers after the first member that led to them.
 // A set beside it would cost more than the scan while closures are as small as they are in practice.
 class Closure {
@@ -43,7 +17,10 @@ class Closure {
   Closure(const Graph& graph, NodeId start) {
     Add(graph, start, -1);
     for (size_t i = 0; i < items_.size(); ++i) {
-      for (const NodeId container : items_[i].node->containers) Add(graph, container, static_cast<int>(i));
+      items_[i].node->containers.VisitAll([&](NodeId container, Nothing) {
+        Add(graph, container, static_cast<int>(i));
+        return true;
+      });
     }
   }
   struct Item {
@@ -72,7 +49,10 @@ class Closure {
       todo.pop_back();
       if (item.covered) continue;
       item.covered = true;
-      for (const NodeId container : item.node->containers) todo.push_back(static_cast<size_t>(IndexOf(container)));
+      item.node->containers.VisitAll([&](NodeId container, Nothing) {
+        todo.push_back(static_cast<size_t>(IndexOf(container)));
+        return true;
+      });
     }
   }
 
@@ -180,13 +160,12 @@ Status Graph::CheckAssignment(const Node& member, const Node& container) const {
 
 void Graph::Link(NodeId member, NodeId container) {
   auto below = Copy(member);
-  auto at = std::lower_bound(below->containers.begin(), below->containers.end(), container);
-  below->containers.insert(at, container);
+  below->containers.Set(container, {});
   auto above = Copy(container);
   if (IsLeaf(below->type)) {
     ++above->leaves;
   } else {
-    above->attributes.Set(member, 1);
+    above->attributes.Set(member, {});
   }
   Put(member, std::move(below));
   Put(container, std::move(above));
@@ -194,8 +173,7 @@ void Graph::Link(NodeId member, NodeId container) {
 
 void Graph::Unlink(NodeId member, NodeId container) {
   auto below = Copy(member);
-  auto at = std::lower_bound(below->containers.begin(), below->containers.end(), container);
-  below->containers.erase(at);
+  below->containers.Erase(container);
   auto above = Copy(container);
   if (IsLeaf(below->type)) {
     --above->leaves;
@@ -237,9 +215,18 @@ Status Graph::DeleteNode(std::string_view name) {
   if (id == kNoNode) return {};
   const NodePtr node = nodes_.At(id);
   if (node->HasMembers()) return FailedPrecondition("HAS_MEMBERS", "node '{}' has members", name);
-  for (const NodeId container : node->containers) Unlink(id, container);
-  for (const Association& grant : node->grants) Drop(id, grant.other);
-  for (const Association& grant : node->granted_by) Drop(grant.other, id);
+  node->containers.VisitAll([&](NodeId container, Nothing) {
+    Unlink(id, container);
+    return true;
+  });
+  node->grants.VisitAll([&](NodeId target, Rights) {
+    Drop(id, target);
+    return true;
+  });
+  node->granted_by.VisitAll([&](NodeId source, Rights) {
+    Drop(source, id);
+    return true;
+  });
   names_.Erase(name);
   nodes_.Set(id, nullptr);
   return {};
@@ -251,7 +238,7 @@ Status Graph::Assign(std::string_view member, std::string_view container) {
   if (below == kNoNode) return NotFound("NODE_MISSING", "node '{}' does not exist", member);
   if (above == kNoNode) return NotFound("NODE_MISSING", "node '{}' does not exist", container);
   WEIR_TRY(CheckAssignment(*Get(below), *Get(above)));
-  if (HasId(Get(below)->containers, above)) return {};
+  if (Get(below)->containers.Contains(above)) return {};
   if (Get(below)->containers.size() >= kMaxContainers) {
     return ResourceExhausted("TOO_MANY_CONTAINERS", "node '{}' has {} containers", member, kMaxContainers);
   }
@@ -265,7 +252,7 @@ Status Graph::Assign(std::string_view member, std::string_view container) {
 Status Graph::Deassign(std::string_view member, std::string_view container) {
   const NodeId below = Find(member);
   const NodeId above = Find(container);
-  if (below == kNoNode || above == kNoNode || !HasId(Get(below)->containers, above)) return {};
+  if (below == kNoNode || above == kNoNode || !Get(below)->containers.Contains(above)) return {};
   if (Get(below)->containers.size() == 1) {
     return FailedPrecondition("DISCONNECTED", "'{}' is the only container of '{}'", container, member);
   }
@@ -286,30 +273,27 @@ Status Graph::Associate(std::string_view source, std::string_view target, const 
   WEIR_ASSIGN(const Rights mask, RightsOf(rights));
   if (mask == 0) return InvalidArgument("UNKNOWN_RIGHT", "an association needs a right");
   auto granter = Copy(from);
-  SetRights(granter->grants, to, mask);
+  granter->grants.Set(to, mask);
   Put(from, std::move(granter));
   auto granted = Copy(to);  // After the line above: source and target may be one node.
-  SetRights(granted->granted_by, from, mask);
+  granted->granted_by.Set(from, mask);
   Put(to, std::move(granted));
   return {};
 }
 
 void Graph::Drop(NodeId source, NodeId target) {
   auto granter = Copy(source);
-  EraseRights(granter->grants, target);
+  granter->grants.Erase(target);
   Put(source, std::move(granter));
   auto granted = Copy(target);
-  EraseRights(granted->granted_by, source);
+  granted->granted_by.Erase(source);
   Put(target, std::move(granted));
 }
 
 Status Graph::Dissociate(std::string_view source, std::string_view target) {
   const NodeId from = Find(source);
   const NodeId to = Find(target);
-  if (from == kNoNode || to == kNoNode) return {};
-  const auto& grants = Get(from)->grants;
-  const auto at = LowerBound(grants, to, OtherLess);
-  if (at == grants.end() || at->other != to) return {};
+  if (from == kNoNode || to == kNoNode || !Get(from)->grants.Contains(to)) return {};
   Drop(from, to);
   return {};
 }
@@ -323,8 +307,8 @@ bool Graph::Reaches(NodeId member, NodeId container) const {
 // attributes below it. So the search goes down from the attribute and asks at each step whether the user is a direct
 // member.
 bool Graph::UserReaches(NodeId user, NodeId attribute, std::vector<NodeId>* path) const {
-  const std::vector<NodeId>& direct = Get(user)->containers;
-  if (HasId(direct, attribute)) {
+  const Adjacency<Nothing>& direct = Get(user)->containers;
+  if (direct.Contains(attribute)) {
     if (path != nullptr) *path = {user, attribute};
     return true;
   }
@@ -335,14 +319,14 @@ bool Graph::UserReaches(NodeId user, NodeId attribute, std::vector<NodeId>* path
   while (!todo.empty()) {
     const NodeId at = todo.front();
     todo.pop_front();
-    if (HasId(direct, at)) {
+    if (direct.Contains(at)) {
       if (path != nullptr) {
         path->assign(1, user);
         for (NodeId step = at; step != kNoNode; step = above[step]) path->push_back(step);
       }
       return true;
     }
-    Get(at)->attributes.VisitAll([&](NodeId member, char) {
+    Get(at)->attributes.VisitAll([&](NodeId member, Nothing) {
       if (above.emplace(member, at).second) todo.push_back(member);
       return true;
     });
@@ -352,10 +336,11 @@ bool Graph::UserReaches(NodeId user, NodeId attribute, std::vector<NodeId>* path
 
 Rights Graph::GrantedAt(NodeId user, const Node& target, Rights wanted) const {
   Rights granted = 0;
-  for (const Association& association : target.granted_by) {
-    const Rights gain = association.rights & wanted & ~granted;
-    if (gain != 0 && UserReaches(user, association.other, nullptr)) granted |= gain;
-  }
+  target.granted_by.VisitAll([&](NodeId source, Rights rights) {
+    const Rights gain = rights & wanted & ~granted;
+    if (gain != 0 && UserReaches(user, source, nullptr)) granted |= gain;
+    return granted != wanted;
+  });
   return granted;
 }
 
@@ -405,25 +390,29 @@ Explanation Graph::Explain(std::string_view user, std::string_view right, std::s
 
   Closure closure(*this, target);
   auto& items = closure.items();
+  size_t classes = 0;
+  for (const auto& item : items) classes += item.node->type == NodeType::kPolicyClass && item.id != target;
   std::map<NodeId, Witness> by_class;
-  for (size_t i = 0; i < items.size(); ++i) {  // Breadth first: the first witness of a class is nearest to the target.
-    for (const Association& association : items[i].node->granted_by) {
+  // Breadth first: the first witness of a class is nearest to the target.
+  for (size_t i = 0; i < items.size() && by_class.size() < classes; ++i) {
+    items[i].node->granted_by.VisitAll([&](NodeId source, Rights rights) {
       std::vector<NodeId> user_path;
-      if ((association.rights & bit) == 0 || !UserReaches(subject, association.other, &user_path)) continue;
+      if ((rights & bit) == 0 || !UserReaches(subject, source, &user_path)) return true;
       Witness witness;
-      witness.rights = association.rights;
+      witness.rights = rights;
       for (const NodeId step : user_path) witness.user_path.push_back(Get(step)->name);
       for (int at = static_cast<int>(i); at >= 0; at = items[at].member) {
-        witness.target_path.insert(witness.target_path.begin(), items[at].node->name);
+        witness.target_path.push_back(items[at].node->name);
       }
+      std::reverse(witness.target_path.begin(), witness.target_path.end());
       Closure above(*this, items[i].id);
       for (const auto& item : above.items()) {
         if (item.node->type != NodeType::kPolicyClass || item.id == target) continue;
         witness.policy_class = item.node->name;
         by_class.emplace(item.id, witness);
       }
-      break;
-    }
+      return false;
+    });
   }
   bool any = false;
   for (const auto& item : items) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/ngac/adjacency.h"
 #include "libs/ngac/persistent_map.h"
 #include "libs/ngac/persistent_vector.h"
 
@@ -19,43 +20,40 @@ enum class NodeType : uint8_t { kPolicyClass = 1, kUserAttribute = 2, kUser = 3,
 
 std::string_view NodeTypeName(NodeType type);
 
-using NodeId = uint32_t;  // Dense; never used twice in the life of a graph.
 using Rights = uint64_t;  // One bit per declared right.
 inline constexpr NodeId kNoNode = UINT32_MAX;
 inline constexpr size_t kMaxRights = 64;
 inline constexpr size_t kMaxContainers = 1'000'000;  // Of one node.
 
-struct Association {
-  NodeId other;  // The target in Node::grants, the source in Node::granted_by.
-  Rights rights;
-};
+struct Nothing {};  // An edge that says no more than that it is there.
 
 // One element as it was when the snapshot was taken.
 struct Node {
   std::string name;
   NodeType type;
-  std::vector<NodeId> containers;          // Sorted.
-  PersistentMap<NodeId, char> attributes;  // Members that are UAs or OAs.
-  uint32_t leaves = 0;                     // How many members are users or objects.
-  std::vector<Association> grants;         // As source, sorted by target.
-  std::vector<Association> granted_by;     // As target, sorted by source.
+  Adjacency<Nothing> containers;
+  Adjacency<Nothing> attributes;  // Members that are UAs or OAs.
+  uint32_t leaves = 0;            // How many members are users or objects.
+  Adjacency<Rights> grants;       // Associations of which it is the source, by target.
+  Adjacency<Rights> granted_by;   // Associations of which it is the target, by source.
 
   bool HasMembers() const { return leaves > 0 || !attributes.empty(); }
 };
 
-// One step of an answer: why a policy class is satisfied.
+// One step of an answer: why a policy class is satisfied. The names are those of the snapshot that was asked, and live
+// as long as it.
 struct Witness {
-  std::string policy_class;
-  std::vector<std::string> user_path;    // user, …, source of the association
-  Rights rights = 0;                     // Of that association.
-  std::vector<std::string> target_path;  // node, …, target of the association
+  std::string_view policy_class;
+  std::vector<std::string_view> user_path;    // user, …, source of the association
+  Rights rights = 0;                          // Of that association.
+  std::vector<std::string_view> target_path;  // node, …, target of the association
 };
 
 struct Explanation {
   bool allowed = false;
-  std::vector<Witness> satisfied;    // One per policy class that is satisfied; a shortest one on the target's side.
-  std::vector<std::string> missing;  // Policy classes without a covering association.
-  std::string reason;                // Why it was denied, for people; "" when allowed.
+  std::vector<Witness> satisfied;  // One per policy class that is satisfied; a shortest one on the target's side.
+  std::vector<std::string_view> missing;  // Policy classes without a covering association.
+  std::string reason;                     // Why it was denied, for people; "" when allowed.
 };
 
 // The policy graph. A value: a copy is a snapshot that never changes and costs a few pointers; edits change this value

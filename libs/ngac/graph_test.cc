@@ -249,11 +249,11 @@ TEST(Graph, ExplainsThePathAndWhatIsMissing) {
   ASSERT_TRUE(graph.Associate("staff", "all", {"read"}).ok());
   const Explanation yes = graph.Explain("ann", "read", "file");
   ASSERT_EQ(yes.satisfied.size(), 1u);
-  EXPECT_EQ(yes.satisfied[0].user_path, (std::vector<std::string>{"ann", "staff"}));
-  EXPECT_EQ(yes.satisfied[0].target_path, (std::vector<std::string>{"file", "all"}));
+  EXPECT_EQ(yes.satisfied[0].user_path, (std::vector<std::string_view>{"ann", "staff"}));
+  EXPECT_EQ(yes.satisfied[0].target_path, (std::vector<std::string_view>{"file", "all"}));
   EXPECT_EQ(yes.satisfied[0].policy_class, "P");
   const Explanation no = graph.Explain("ann", "write", "file");
-  EXPECT_EQ(no.missing, std::vector<std::string>{"P"});
+  EXPECT_EQ(no.missing, std::vector<std::string_view>{"P"});
   EXPECT_NE(no.reason.find("'write'"), std::string::npos);
 }
 
@@ -327,6 +327,40 @@ TEST(Graph, AgreesWithThePlainSearchOnRandomGraphs) {
     }
   }
   EXPECT_GT(allowed, asked / 50);  // The graphs are not so sparse that the test says nothing.
+}
+
+TEST(Adjacency, KeepsOrderAndEarlierCopiesAsItGrowsAndShrinks) {
+  std::mt19937 random(5);
+  Adjacency<int> edges;
+  std::map<NodeId, int> model;
+  std::vector<std::pair<Adjacency<int>, std::map<NodeId, int>>> copies;
+  for (int i = 0; i < 6000; ++i) {
+    const NodeId other = static_cast<NodeId>(random() % 200);
+    const bool grows = i / 500 % 2 == 0;  // To many, to few, and again.
+    if (random() % 8 < (grows ? 2u : 7u)) {
+      EXPECT_EQ(edges.Erase(other), model.erase(other) == 1);
+    } else {
+      edges.Set(other, i);
+      model[other] = i;
+    }
+    EXPECT_EQ(edges.Contains(other), model.contains(other));
+    if (i % 50 == 0) copies.emplace_back(edges, model);
+  }
+  size_t few = 0, many = 0;
+  for (const auto& [copy, expected] : copies) {
+    ASSERT_EQ(copy.size(), expected.size());
+    EXPECT_EQ(copy.empty(), expected.empty());
+    std::map<NodeId, int> seen;
+    copy.VisitAll([&](NodeId other, int label) {
+      EXPECT_TRUE(seen.empty() || seen.rbegin()->first < other);
+      seen.emplace(other, label);
+      return true;
+    });
+    EXPECT_EQ(seen, expected);
+    (expected.size() > 64 ? many : few) += 1;
+  }
+  EXPECT_GT(few, 10u);
+  EXPECT_GT(many, 10u);
 }
 
 TEST(PersistentMap, KeepsOrderBalanceAndEarlierCopies) {

@@ -13,7 +13,10 @@ std::set<NodeId> Above(const Graph& graph, NodeId start) {
     const NodeId id = todo.back();
     todo.pop_back();
     if (!reached.insert(id).second) continue;
-    for (const NodeId container : graph.Get(id)->containers) todo.push_back(container);
+    graph.Get(id)->containers.VisitAll([&](NodeId container, Nothing) {
+      todo.push_back(container);
+      return true;
+    });
   }
   return reached;
 }
@@ -38,16 +41,42 @@ bool DecideBySearch(const Graph& graph, std::string_view user, std::string_view 
     bool covered = false;
     graph.ForEachNode([&](NodeId source, const Node& granter) {
       if (!attributes.contains(source)) return;
-      for (const Association& association : granter.grants) {
-        if ((association.rights & *wanted) != 0 && containers.contains(association.other) &&
-            Above(graph, association.other).contains(policy_class)) {
-          covered = true;
-        }
-      }
+      granter.grants.VisitAll([&](NodeId target, Rights rights) {
+        covered |=
+            (rights & *wanted) != 0 && containers.contains(target) && Above(graph, target).contains(policy_class);
+        return true;
+      });
     });
     if (!covered) return false;
   }
   return !classes.empty();
+}
+
+std::string Describe(const Graph& graph) {
+  std::string text;
+  graph.ForEachNode([&](NodeId, const Node& node) {  // In the order of names.
+    std::set<std::string> edges;
+    const auto nodes = [&](const char* word) {
+      return [&edges, &graph, word](NodeId other, Nothing) {
+        edges.insert(fmt::format("{} {}", word, graph.Get(other)->name));
+        return true;
+      };
+    };
+    const auto rights = [&](const char* word) {
+      return [&edges, &graph, word](NodeId other, Rights held) {
+        edges.insert(fmt::format("{} {} {:x}", word, graph.Get(other)->name, held));
+        return true;
+      };
+    };
+    node.containers.VisitAll(nodes("in"));
+    node.attributes.VisitAll(nodes("has"));
+    node.grants.VisitAll(rights("over"));
+    node.granted_by.VisitAll(rights("under"));
+    text += fmt::format("{} '{}' with {} leaves", NodeTypeName(node.type), node.name, node.leaves);
+    for (const std::string& edge : edges) text.append(", ").append(edge);
+    text.push_back('\n');
+  });
+  return text;
 }
 
 }  // namespace weir::ngac

@@ -17,17 +17,17 @@ class PersistentVector {
   const T& At(size_t index) const {
     static const T kNone{};
     if (index >= size_) return kNone;
-    const Page* page = root_.get();
+    const void* page = root_.get();
     for (int level = levels_; level > 0 && page != nullptr; --level) {
-      page = static_cast<const Page*>(page->pages[Slot(index, level)].get());
+      page = (*static_cast<const Inner*>(page))[Slot(index, level)].get();
     }
-    return page == nullptr ? kNone : page->items[Slot(index, 0)];
+    return page == nullptr ? kNone : (*static_cast<const Leaf*>(page))[Slot(index, 0)];
   }
 
   void Set(size_t index, T value) {
     while ((index >> kBits * (levels_ + 1)) != 0) {
-      auto page = std::make_shared<Page>();
-      page->pages[0] = root_;
+      auto page = std::make_shared<Inner>();
+      (*page)[0] = root_;
       root_ = std::move(page);
       ++levels_;
     }
@@ -38,24 +38,24 @@ class PersistentVector {
  private:
   static constexpr int kBits = 5;
   static constexpr size_t kWidth = 1u << kBits;
-  struct Page {
-    std::array<std::shared_ptr<const Page>, kWidth> pages;  // Above the leaves.
-    std::array<T, kWidth> items;                            // In the leaves.
-  };
+  using Page = std::shared_ptr<const void>;  // A Leaf at level 0, an Inner above.
+  using Inner = std::array<Page, kWidth>;
+  using Leaf = std::array<T, kWidth>;
 
   static size_t Slot(size_t index, int level) { return (index >> kBits * level) & (kWidth - 1); }
-  static std::shared_ptr<const Page> With(const Page* page, int level, size_t index, T value) {
-    auto copy = page == nullptr ? std::make_shared<Page>() : std::make_shared<Page>(*page);
+  static Page With(const void* page, int level, size_t index, T value) {
     if (level == 0) {
-      copy->items[Slot(index, 0)] = std::move(value);
-    } else {
-      auto& below = copy->pages[Slot(index, level)];
-      below = With(below.get(), level - 1, index, std::move(value));
+      auto copy = page == nullptr ? std::make_shared<Leaf>() : std::make_shared<Leaf>(*static_cast<const Leaf*>(page));
+      (*copy)[Slot(index, 0)] = std::move(value);
+      return copy;
     }
+    auto copy = page == nullptr ? std::make_shared<Inner>() : std::make_shared<Inner>(*static_cast<const Inner*>(page));
+    Page& below = (*copy)[Slot(index, level)];
+    below = With(below.get(), level - 1, index, std::move(value));
     return copy;
   }
 
-  std::shared_ptr<const Page> root_;
+  Page root_;
   size_t size_ = 0;
   int levels_ = 0;
 };

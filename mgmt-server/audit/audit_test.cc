@@ -7,6 +7,7 @@
 
 #include "libs/base/ids.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
+#include "mgmt-server/store/temp_store.h"
 
 namespace weir::audit {
 namespace {
@@ -24,7 +25,7 @@ class AuditTest : public testing::Test {
   void Open() {
     store::SqliteOptions options;
     options.path = folder_ / "weir.db";
-    auto opened = store::OpenSqlite(options);
+    auto opened = store::OpenSqlite(options, store::NoPolicy::Get());
     ASSERT_TRUE(opened.ok());
     store_ = std::move(opened).value();
   }

@@ -30,7 +30,6 @@ Result<store::ResourcePtr> Ensure(store::Txn& txn, const std::string& kind, cons
 
 Result<Administrator> EnsureAdministrator(store::Store& store, const Authn& authn,
                                           const AdministratorOptions& options) {
-  WEIR_TRY(store.Write([](store::Txn& txn) { return authz::LayRoots(txn); }));
   Administrator administrator;
   const std::string organization_fqn = "organizations/" + options.organization;
   administrator.user_fqn = organization_fqn + "/users/" + options.user;

@@ -18,7 +18,7 @@ constexpr char kHere[] = "192.0.2.1";
 
 class AuthnTest : public testing::Test {
  protected:
-  AuthnTest() : store_(clock_), authn_(*store_, Cheap(clock_)) {
+  AuthnTest() : store_(authz::TenancyPolicy(), clock_), authn_(*store_, Cheap(clock_)) {
     const auto made = EnsureAdministrator(*store_, authn_, {"demo-org", "admin", store_.folder()});
     EXPECT_TRUE(made.ok()) << made.error().ToString();
     if (made.ok()) administrator_ = *made;

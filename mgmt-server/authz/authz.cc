@@ -40,8 +40,8 @@ std::string PathOf(const View& view, const ngac::Explanation& explanation) {
   std::string path;
   for (const ngac::Witness& witness : explanation.satisfied) {
     if (!path.empty()) path += "; ";
-    path += witness.policy_class + ": ";
-    for (const std::string& step : witness.user_path) path += Readable(view, step) + " > ";
+    path.append(witness.policy_class).append(": ");
+    for (const std::string_view step : witness.user_path) path += Readable(view, step) + " > ";
     path += Readable(view, witness.target_path.front());
   }
   return path;
@@ -115,12 +115,12 @@ Result<Decision> Authorize(const View& view, const authn::Principal& principal, 
   const bool exists = !node.empty();
   if (!exists) node = NearestNode(view, subject);
   const std::string user = UserNode(principal.uid);
-  const bool may = view.graph().Decide(user, RightName(right), node);
+  const ngac::Explanation answer = view.graph().Explain(user, RightName(right), node);
   const bool may_read = view.graph().Decide(user, RightName(Right::kRead), node);
   // The installation has no content; that it exists is no secret.
   if (!exists || (!may_read && !subject.empty())) return Missing(fqn);
-  if (!may) return Lacking(right, subject);
-  return Decision{PathOf(view, view.graph().Explain(user, RightName(right), node))};
+  if (!answer.allowed) return Lacking(right, subject);
+  return Decision{PathOf(view, answer)};
 }
 
 bool Allowed(const View& view, const authn::Principal& principal, Right right, const StoredResource& resource) {
@@ -132,15 +132,15 @@ bool Allowed(const View& view, const authn::Principal& principal, Right right, c
 bool SeesBelow(const View& view, const authn::Principal& principal, std::string_view fqn) {
   const ngac::Node* user = view.graph().Get(UserNode(principal.uid));
   if (user == nullptr) return false;
-  for (const ngac::NodeId container : user->containers) {
+  bool sees = false;
+  user->containers.VisitAll([&](ngac::NodeId container, ngac::Nothing) {
     const ngac::Node* node = view.graph().Get(container);
-    if (node == nullptr || !node->name.starts_with("b:")) continue;
+    if (node == nullptr || !node->name.starts_with("b:")) return true;
     const store::ResourcePtr owner = view.GetByUid(ParseBindingNode(node->name).first);
-    if (owner != nullptr && resource::IsAtOrBelow(owner->fqn, fqn) && Allowed(view, principal, Right::kRead, *owner)) {
-      return true;
-    }
-  }
-  return false;
+    sees = owner != nullptr && resource::IsAtOrBelow(owner->fqn, fqn) && Allowed(view, principal, Right::kRead, *owner);
+    return !sees;
+  });
+  return sees;
 }
 
 }  // namespace weir::authz

@@ -8,6 +8,7 @@
 
 #include "libs/base/result.h"
 #include "mgmt-server/authn/principal.h"
+#include "mgmt-server/store/policy.h"
 #include "mgmt-server/store/store.h"
 
 namespace weir::v2 {
@@ -53,15 +54,17 @@ bool SeesBelow(const store::View& view, const authn::Principal& principal, std::
 // What Authorize answers for a missing resource; for handlers that find out later.
 Error Missing(std::string_view fqn);
 
-// The nodes everything hangs on. Idempotent; before anything else at every start.
-Status LayRoots(store::Txn& txn);
-// After Txn::Put of a new resource (also a User): its node under the parent's, its AccessBindings with the creator as
-// rbac/admin (an empty creator.uid = nobody), and for a user its user node. The parent must have been mirrored.
+// The mapping above, of the resources, their AccessBindings and the installation's roles that a store holds. Lives
+// until the program ends. Of a user with roles it refuses the deletion (FAILED_PRECONDITION USER_HAS_ROLES; OnDelete
+// takes them), of a resource the creation where its parent is missing or bindings of its name are left over.
+const store::Policy& TenancyPolicy();
+
+// After Txn::Put of a new resource (also a User): its AccessBindings with the creator as rbac/admin (an empty
+// creator.uid = nobody).
 Status OnCreate(store::Txn& txn, const store::StoredResource& resource, const authn::Principal& creator);
-// Before or after Txn::Delete of a resource without children: its node, bindings and AccessBindings; a user is taken
-// out of every binding (those of others get a new version). `going`: FQN of what is deleted together with it; an
-// organization at or below it needs no administrator any more. FAILED_PRECONDITION LAST_ADMIN for any other, and for
-// the installation.
+// Before Txn::Delete of a resource without children: its AccessBindings go; a user is taken out of every binding (those
+// of others get a new version). `going`: FQN of what is deleted together with it; an organization at or below it needs
+// no administrator any more. FAILED_PRECONDITION LAST_ADMIN for any other, and for the installation.
 Status OnDelete(store::Txn& txn, const store::StoredResource& resource, std::string_view going = {});
 
 // AccessBindings are a stored resource (kind "AccessBindings", fqn "<resource>/accessbindings", body = the message with

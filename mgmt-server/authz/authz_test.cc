@@ -18,11 +18,31 @@ constexpr const char* kTenant = "organizations/o/tenants/t";
 constexpr const char* kOther = "organizations/o/tenants/other";
 constexpr const char* kWorkspace = "organizations/o/tenants/t/workspaces/w";
 
+// The product's policy, and one binding that no role makes: who has a resource of kind "Delegates" below a tenant may
+// read the tenant and set its policy, no more.
+class WithDelegates : public store::Policy {
+ public:
+  std::vector<std::string> Rights() const override { return TenancyPolicy().Rights(); }
+  Status Derive(const store::View& view, ngac::Graph& graph) const override {
+    return TenancyPolicy().Derive(view, graph);
+  }
+  Status Follow(const store::View& view, const store::StoredResource* before, const store::StoredResource* after,
+                ngac::Graph& graph) const override {
+    if (after == nullptr || after->kind != "Delegates") return TenancyPolicy().Follow(view, before, after, graph);
+    const std::string tenant = "o:" + view.Get(kTenant)->uid;
+    WEIR_TRY(graph.CreateNode("delegates", ngac::NodeType::kUserAttribute, {"users"}));
+    WEIR_TRY(graph.Associate("delegates", tenant, {"read", "set-policy"}));
+    return graph.Assign("u:" + view.Get(after->body)->uid, "delegates");
+  }
+  Status FollowRole(std::string_view role, std::string_view user_uid, bool given, ngac::Graph& graph) const override {
+    return TenancyPolicy().FollowRole(role, user_uid, given, graph);
+  }
+};
+
 // Root rules the organization; ann and bob are plain users.
 class AuthzTest : public testing::Test {
  protected:
   AuthzTest() {
-    EXPECT_TRUE(store_->Write([](Txn& txn) { return LayRoots(txn); }).ok());
     Create("Organization", kOrg, {});
     root_ = CreateUser("root");
     ann_ = CreateUser("ann");
@@ -41,8 +61,9 @@ class AuthzTest : public testing::Test {
   }
   void Delete(const std::string& fqn) {
     const Status deleted = store_->Write([&](Txn& txn) -> Status {
-      WEIR_ASSIGN(const store::ResourcePtr resource, txn.Delete(fqn));
-      return OnDelete(txn, *resource);
+      WEIR_TRY(OnDelete(txn, *txn.Get(fqn)));
+      WEIR_TRY(txn.Delete(fqn));
+      return {};
     });
     ASSERT_TRUE(deleted.ok()) << deleted.error().ToString();
   }
@@ -68,7 +89,8 @@ class AuthzTest : public testing::Test {
     return done.ok() ? "" : done.error().reason;
   }
 
-  store::TempStore store_;
+  WithDelegates policy_;
+  store::TempStore store_{policy_};
   Principal root_, ann_, bob_;
 };
 
@@ -144,14 +166,7 @@ TEST_F(AuthzTest, OnlyWhoMaySetPolicyGrantsAndOnlyWhatItHolds) {
 
 // No built-in role gives set-policy without the rest; a binding of the graph may.
 TEST_F(AuthzTest, NobodyGrantsMoreThanItHolds) {
-  ASSERT_TRUE(store_
-                  ->Write([&](Txn& txn) -> Status {
-                    const std::string tenant = "o:" + txn.Get(kTenant)->uid;
-                    WEIR_TRY(txn.CreateNode("delegates", ngac::NodeType::kUserAttribute, {"users"}));
-                    WEIR_TRY(txn.Associate("delegates", tenant, {"read", "set-policy"}));
-                    return txn.Assign("u:" + ann_.uid, "delegates");
-                  })
-                  .ok());
+  ASSERT_TRUE(store_->Write([&](Txn& txn) { return txn.Put({"Delegates", "delegates", ann_.fqn, {}, {}}); }).ok());
   EXPECT_EQ(TryGrant(ann_, kTenant, "rbac/writer", ann_), "GRANT_EXCEEDS_OWN");
   EXPECT_EQ(TryGrant(ann_, kTenant, "rbac/admin", bob_), "GRANT_EXCEEDS_OWN");
   EXPECT_EQ(TryGrant(ann_, kTenant, "rbac/reader", bob_), "");

@@ -22,7 +22,7 @@ const std::string kCluster = kOrganization + "/clusters/c1";
 
 class MembershipsTest : public testing::Test {
  protected:
-  MembershipsTest() : store_(clock_) {
+  MembershipsTest() : store_(store::NoPolicy::Get(), clock_) {
     v2::Organization organization;
     organization.mutable_spec()->set_domain("acme.test");
     Put("Organization", kOrganization, organization);

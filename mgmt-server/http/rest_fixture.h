@@ -107,7 +107,7 @@ class RestApi : public ::testing::Test {
     std::filesystem::create_directories(folder_);
     store::SqliteOptions store_options;
     store_options.path = folder_ + "/weir.db";
-    auto store = store::OpenSqlite(store_options);
+    auto store = store::OpenSqlite(store_options, authz::TenancyPolicy());
     ASSERT_TRUE(store.ok()) << store.error().ToString();
     store_ = std::move(store).value();
     authn::Options authn_options;

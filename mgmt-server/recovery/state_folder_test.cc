@@ -8,6 +8,7 @@
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
+#include "mgmt-server/store/temp_store.h"
 
 namespace weir::recovery {
 namespace {
@@ -23,7 +24,7 @@ class StateFolder : public testing::Test {
 
   std::string Path(const std::string& name) const { return folder_ / name; }
   std::unique_ptr<store::Store> Open(const std::string& state_dir) {
-    auto opened = store::OpenSqlite({.path = StorePath(state_dir)});
+    auto opened = store::OpenSqlite({.path = StorePath(state_dir)}, store::NoPolicy::Get());
     EXPECT_TRUE(opened.ok());
     return opened.ok() ? std::move(opened).value() : nullptr;
   }

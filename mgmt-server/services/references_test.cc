@@ -19,7 +19,6 @@ const std::string kObject = kOrg + "/tenants/platform/workspaces/w/gatewaygroups
 class Reaching : public testing::Test {
  protected:
   Reaching() {
-    EXPECT_TRUE(store_->Write([](store::Txn& txn) { return authz::LayRoots(txn); }).ok());
     Create("Organization", kOrg, {});
     for (const char* name : {"root", "ann"}) Create("User", kOrg + "/users/" + name, {});
     root_ = {kOrg + "/users/root", store_->Read()->Get(kOrg + "/users/root")->uid};
@@ -56,7 +55,7 @@ class Reaching : public testing::Test {
     return object;
   }
 
-  store::TempStore store_;
+  store::TempStore store_{authz::TenancyPolicy()};
   authn::Principal root_, ann_;
 };
 

@@ -195,8 +195,8 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
 
 Status Writes::DeleteOne(store::Txn& txn, const CallContext& call, const store::StoredResource& resource,
                          const std::string& going, const std::string& path) {
+  WEIR_TRY(authz::OnDelete(txn, resource, going));
   WEIR_ASSIGN(const store::ResourcePtr before, txn.Delete(resource.fqn));
-  WEIR_TRY(authz::OnDelete(txn, *before, going));
   if (before->kind == "User") WEIR_TRY(authn::Authn::ForgetUser(txn, before->uid));
   if (before->kind == "Cluster") {
     WEIR_TRY(txn.DeleteFacts(before->uid));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -14,15 +15,21 @@ namespace weir::store {
 
 // Hands events, numbered without gaps, to subscribers on threads of their own. The newest stand in memory; older ones
 // come from `older(after)`: the events above `after` in order, at least one and as many as it likes, up to the newest.
+// A subscriber that was just called sleeps on for kNap through events that `may_wait`, so that a stream of them costs
+// its writer no wake-up each.
 template <typename Event>
 class Feed {
  public:
   using Callback = std::function<void(const Event&)>;
   using Older = std::function<std::vector<Event>(int64_t after)>;
   static constexpr size_t kKept = 4096;
+  static constexpr std::chrono::milliseconds kNap{5};
 
-  Feed(int64_t newest, std::function<int64_t(const Event&)> number, Older older) : core_(std::make_shared<Core>()) {
-    core_->newest = newest;
+  Feed(int64_t newest, std::function<int64_t(const Event&)> number, Older older,
+       std::function<bool(const Event&)> may_wait = {})
+      : core_(std::make_shared<Core>()) {
+    core_->newest = core_->urgent = newest;
+    core_->may_wait = std::move(may_wait);
     core_->number = std::move(number);
     core_->older = std::move(older);
   }
@@ -31,12 +38,15 @@ class Feed {
   void Publish(const std::vector<Event>& events) {
     if (events.empty()) return;
     std::lock_guard lock(core_->mutex);
+    const int64_t urgent = core_->urgent;
     for (const Event& event : events) {
       core_->kept.push_back(event);
       core_->newest = core_->number(event);
+      if (!core_->may_wait || !core_->may_wait(event)) core_->urgent = core_->newest;
       if (core_->kept.size() > kKept) core_->kept.pop_front();
     }
     core_->changed.notify_all();
+    if (core_->urgent > urgent) core_->disturbed.notify_all();
   }
 
   std::unique_ptr<Subscription> Subscribe(int64_t after, Callback callback) {
@@ -48,19 +58,23 @@ class Feed {
     std::unique_lock lock(core_->mutex);
     core_->closed = true;
     core_->changed.notify_all();
+    core_->disturbed.notify_all();
     core_->changed.wait(lock, [&] { return core_->reading == 0; });
   }
 
  private:
   struct Core {
     std::mutex mutex;
-    std::condition_variable changed;
+    std::condition_variable changed;    // For who has seen everything.
+    std::condition_variable disturbed;  // For who naps.
     std::deque<Event> kept;
     int64_t newest = 0;
+    int64_t urgent = 0;  // The newest that may not wait.
     int reading = 0;
     bool closed = false;
     std::function<int64_t(const Event&)> number;
     Older older;
+    std::function<bool(const Event&)> may_wait;
   };
 
   class Reader : public Subscription {
@@ -76,6 +90,7 @@ class Feed {
         std::lock_guard lock(state_->core->mutex);
         state_->stopped = true;
         state_->core->changed.notify_all();
+        state_->core->disturbed.notify_all();
       }
       if (thread_.get_id() == std::this_thread::get_id()) {
         thread_.detach();
@@ -120,6 +135,10 @@ class Feed {
           lock.unlock();
           state.callback(event);
           lock.lock();
+        }
+        if (core.may_wait) {
+          core.disturbed.wait_for(lock, kNap,
+                                  [&] { return state.stopped || core.closed || core.urgent > state.position; });
         }
       }
     }

@@ -11,16 +11,29 @@
 
 namespace weir::store {
 
+// For tests: a policy of no nodes, for stores that nobody asks who may what.
+class NoPolicy : public Policy {
+ public:
+  static const Policy& Get() {
+    static const NoPolicy policy;
+    return policy;
+  }
+  std::vector<std::string> Rights() const override { return {"read", "write"}; }
+  Status Derive(const View&, ngac::Graph&) const override { return {}; }
+  Status Follow(const View&, const StoredResource*, const StoredResource*, ngac::Graph&) const override { return {}; }
+  Status FollowRole(std::string_view, std::string_view, bool, ngac::Graph&) const override { return {}; }
+};
+
 // For tests: the real store in a folder that goes with it.
 class TempStore {
  public:
-  explicit TempStore(const Clock& clock = Clock::Real())
+  explicit TempStore(const Policy& policy = NoPolicy::Get(), const Clock& clock = Clock::Real())
       : folder_(std::filesystem::temp_directory_path() / ("weir-" + RandomHex(6))) {
     std::filesystem::create_directories(folder_);
     SqliteOptions options;
     options.path = folder_ / "weir.db";
     options.clock = &clock;
-    auto opened = OpenSqlite(std::move(options));
+    auto opened = OpenSqlite(std::move(options), policy);
     EXPECT_TRUE(opened.ok());
     if (opened.ok()) store_ = std::move(opened).value();
   }

@@ -14,19 +14,10 @@ Error EtagMismatch(std::string_view fqn) {
   return Aborted("ETAG_MISMATCH", "{} was changed since it was read; read it again and repeat the change", fqn);
 }
 
-std::string Join(const std::vector<std::string>& names) {
-  std::string joined;
-  for (const std::string& name : names) {
-    if (!joined.empty()) joined.push_back(',');
-    joined += name;
-  }
-  return joined;
-}
-
 }  // namespace
 
-Txn::Txn(View& view, RowWriter& rows, WallTime now)
-    : view_(view), rows_(rows), now_(ToMicroseconds(now)), revision_(view.revision() + 1) {}
+Txn::Txn(View& view, RowWriter& rows, const Policy& policy, WallTime now)
+    : view_(view), rows_(rows), policy_(policy), now_(ToMicroseconds(now)), revision_(view.revision() + 1) {}
 
 void Txn::Note(const StoredResource& resource) {
   changed_ = true;
@@ -53,6 +44,21 @@ void Txn::Finish() {
   changes = std::move(last);
 }
 
+// Into a copy: a change that the policy refuses half-way leaves the graph as it was.
+Status Txn::Follow(const StoredResource* before, const StoredResource* after) {
+  ngac::Graph graph = view_.graph_;
+  WEIR_TRY(policy_.Follow(view_, before, after, graph));
+  view_.graph_ = std::move(graph);
+  return {};
+}
+
+Status Txn::FollowRole(std::string_view role, std::string_view user_uid, bool given) {
+  ngac::Graph graph = view_.graph_;
+  WEIR_TRY(policy_.FollowRole(role, user_uid, given, graph));
+  view_.graph_ = std::move(graph);
+  return {};
+}
+
 Result<ResourcePtr> Txn::Put(PutResource put) {
   const ResourcePtr stored = view_.Get(put.fqn);
   if (put.expected_etag) {
@@ -75,6 +81,7 @@ Result<ResourcePtr> Txn::Put(PutResource put) {
   next->field_owners = std::move(put.field_owners);
   next->create_time = stored ? stored->create_time : now_;
   next->update_time = now_;
+  WEIR_TRY(Follow(stored.get(), next.get()));
   WEIR_TRY(rows_.PutVersion(*next));
   view_.PutResource(next);
   Note(*next);
@@ -91,50 +98,29 @@ Result<ResourcePtr> Txn::Delete(std::string_view fqn, const std::optional<std::s
   gone.etag = fmt::format("{}-{}", revision_, RandomHex(4));
   gone.body.clear();
   gone.update_time = now_;
+  WEIR_TRY(Follow(stored.get(), nullptr));
   WEIR_TRY(rows_.PutVersion(gone));
   view_.EraseResource(*stored);
   Note(gone);
   return stored;
 }
 
-Status Txn::CreateNode(std::string_view name, ngac::NodeType type, const std::vector<std::string>& containers) {
-  WEIR_TRY(view_.graph_.CreateNode(name, type, containers));
+Status Txn::PutInstallationRole(std::string_view role, std::string_view user_uid) {
+  if (view_.HasInstallationRole(role, user_uid)) return {};
   changed_ = true;
-  WEIR_TRY(rows_.PutNode(name, type));
-  for (const std::string& container : containers) WEIR_TRY(rows_.PutAssignment(name, container));
+  WEIR_TRY(FollowRole(role, user_uid, true));
+  WEIR_TRY(rows_.PutInstallationRole(role, user_uid));
+  view_.installation_roles_.Set({std::string(role), std::string(user_uid)}, {});
   return {};
 }
 
-Status Txn::DeleteNode(std::string_view name) {
-  if (graph().Find(name) == ngac::kNoNode) return {};
-  const std::string kept(name);  // The caller's view may point into the node.
-  WEIR_TRY(view_.graph_.DeleteNode(kept));
+Status Txn::DeleteInstallationRole(std::string_view role, std::string_view user_uid) {
+  if (!view_.HasInstallationRole(role, user_uid)) return {};
   changed_ = true;
-  return rows_.DeleteNode(kept);
-}
-
-Status Txn::Assign(std::string_view member, std::string_view container) {
-  WEIR_TRY(view_.graph_.Assign(member, container));
-  changed_ = true;
-  return rows_.PutAssignment(member, container);
-}
-
-Status Txn::Deassign(std::string_view member, std::string_view container) {
-  WEIR_TRY(view_.graph_.Deassign(member, container));
-  changed_ = true;
-  return rows_.DeleteAssignment(member, container);
-}
-
-Status Txn::Associate(std::string_view source, std::string_view target, const std::vector<std::string>& rights) {
-  WEIR_TRY(view_.graph_.Associate(source, target, rights));
-  changed_ = true;
-  return rows_.PutAssociation(source, target, Join(rights));
-}
-
-Status Txn::Dissociate(std::string_view source, std::string_view target) {
-  WEIR_TRY(view_.graph_.Dissociate(source, target));
-  changed_ = true;
-  return rows_.DeleteAssociation(source, target);
+  WEIR_TRY(FollowRole(role, user_uid, false));
+  WEIR_TRY(rows_.DeleteInstallationRole(role, user_uid));
+  view_.installation_roles_.Erase(std::pair(std::string(role), std::string(user_uid)));
+  return {};
 }
 
 Status Txn::PutCredential(Credential credential) {

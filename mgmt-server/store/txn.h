@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "libs/base/result.h"
+#include "mgmt-server/store/policy.h"
 #include "mgmt-server/store/view.h"
 
 namespace weir::store {
@@ -16,12 +17,8 @@ class RowWriter {
  public:
   virtual ~RowWriter() = default;
   virtual Status PutVersion(const StoredResource& resource) = 0;  // Also a deletion (deleted = true).
-  virtual Status PutNode(std::string_view name, ngac::NodeType type) = 0;
-  virtual Status DeleteNode(std::string_view name) = 0;  // Its assignments and associations too.
-  virtual Status PutAssignment(std::string_view member, std::string_view container) = 0;
-  virtual Status DeleteAssignment(std::string_view member, std::string_view container) = 0;
-  virtual Status PutAssociation(std::string_view source, std::string_view target, std::string_view rights) = 0;
-  virtual Status DeleteAssociation(std::string_view source, std::string_view target) = 0;
+  virtual Status PutInstallationRole(std::string_view role, std::string_view user_uid) = 0;
+  virtual Status DeleteInstallationRole(std::string_view role, std::string_view user_uid) = 0;
   virtual Status PutCredential(const Credential& credential) = 0;
   virtual Status DeleteCredential(std::string_view user_uid) = 0;
   virtual Status PutSession(const Session& session) = 0;
@@ -63,7 +60,7 @@ struct FactsChange {
 class Txn {
  public:
   // For implementations of Store. `now` is cut to microseconds; `revision` is what this caller's versions will carry.
-  Txn(View& view, RowWriter& rows, WallTime now);
+  Txn(View& view, RowWriter& rows, const Policy& policy, WallTime now);
   Txn(const Txn&) = delete;
   Txn& operator=(const Txn&) = delete;
 
@@ -75,18 +72,15 @@ class Txn {
   WallTime now() const { return now_; }
 
   // Creates or replaces. ABORTED ETAG_MISMATCH; ALREADY_EXISTS RESOURCE_EXISTS (expected_etag "" and it exists).
-  // A body and owners equal to what is stored change nothing: the stored version is returned.
+  // A body and owners equal to what is stored change nothing: the stored version is returned. The permission graph
+  // follows (store::Policy), or refuses the change.
   Result<ResourcePtr> Put(PutResource put);
   // NOT_FOUND RESOURCE_MISSING; ABORTED ETAG_MISMATCH when `expected_etag` is set and another. Returns what it was.
   Result<ResourcePtr> Delete(std::string_view fqn, const std::optional<std::string>& expected_etag = std::nullopt);
 
-  // The policy graph, kept with the resources. Same rules and errors as ngac::Graph.
-  Status CreateNode(std::string_view name, ngac::NodeType type, const std::vector<std::string>& containers = {});
-  Status DeleteNode(std::string_view name);
-  Status Assign(std::string_view member, std::string_view container);
-  Status Deassign(std::string_view member, std::string_view container);
-  Status Associate(std::string_view source, std::string_view target, const std::vector<std::string>& rights);
-  Status Dissociate(std::string_view source, std::string_view target);
+  // A role on the installation itself, which has no resource to hang it on. Nothing happens when it is already so.
+  Status PutInstallationRole(std::string_view role, std::string_view user_uid);
+  Status DeleteInstallationRole(std::string_view role, std::string_view user_uid);
 
   Status PutCredential(Credential credential);
   Status DeleteCredential(std::string_view user_uid);
@@ -126,11 +120,14 @@ class Txn {
 
  private:
   void Note(const StoredResource& resource);
+  Status Follow(const StoredResource* before, const StoredResource* after);
+  Status FollowRole(std::string_view role, std::string_view user_uid, bool given);
   template <typename Goes>
   Status DeleteJoinTokens(Goes goes);
 
   View& view_;
   RowWriter& rows_;
+  const Policy& policy_;
   const WallTime now_;
   const int64_t revision_;
   bool changed_ = false;

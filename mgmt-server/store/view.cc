@@ -101,6 +101,12 @@ void View::ForEachJoinToken(const std::function<void(const JoinToken&)>& visit) 
   });
 }
 
+void View::ForEachInstallationRole(
+    const std::function<bool(const std::string& role, const std::string& user_uid)>& visit) const {
+  installation_roles_.VisitAll(
+      [&](const auto& role_and_user, ngac::Nothing) { return visit(role_and_user.first, role_and_user.second); });
+}
+
 void View::PutResource(ResourcePtr resource) {
   by_fqn_.Set(resource->fqn, resource);
   by_kind_.Set(KindKey(resource->kind, resource->fqn), resource);

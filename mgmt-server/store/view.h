@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "libs/ngac/graph.h"
@@ -50,7 +51,14 @@ class View {
                     const std::function<bool(const ResourcePtr&)>& visit) const;
   size_t resource_count() const { return by_fqn_.size(); }
 
+  // Who may what: what store::Policy says of the resources and roles here.
   const ngac::Graph& graph() const { return graph_; }
+  bool HasInstallationRole(std::string_view role, std::string_view user_uid) const {
+    return installation_roles_.Contains(std::pair(std::string(role), std::string(user_uid)));
+  }
+  // In the order of roles; stops when `visit` returns false.
+  void ForEachInstallationRole(
+      const std::function<bool(const std::string& role, const std::string& user_uid)>& visit) const;
 
   // Null when there are none.
   const Credential* FindCredential(std::string_view user_uid) const { return credentials_.Find(user_uid); }
@@ -81,6 +89,7 @@ class View {
   PersistentMap<std::string, ResourcePtr> by_kind_;  // "<kind>\0<fqn>"
   PersistentMap<std::string, ResourcePtr> by_uid_;
   ngac::Graph graph_;
+  PersistentMap<std::pair<std::string, std::string>, ngac::Nothing> installation_roles_;  // {role, uid of the user}
   PersistentMap<std::string, Credential> credentials_;
   PersistentMap<std::string, Session> sessions_;
   PersistentMap<std::string, JoinToken> join_tokens_;
@@ -116,6 +125,9 @@ class ViewLoader {
   }
   void AddCaMaterial(std::string name, std::string blob) { view_.ca_material_.Set(std::move(name), std::move(blob)); }
   void Add(ClusterFactsPtr facts) { view_.facts_.Set(facts->cluster_uid, facts); }
+  void AddInstallationRole(std::string role, std::string user_uid) {
+    view_.installation_roles_.Set({std::move(role), std::move(user_uid)}, {});
+  }
   void SetAuditHead(int64_t count, std::string hash) {
     view_.audit_count_ = count;
     view_.audit_head_ = std::move(hash);

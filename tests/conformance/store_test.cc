@@ -12,6 +12,7 @@
 #include "libs/base/ids.h"
 #include "libs/base/sha256.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
+#include "tests/conformance/shelf_policy.h"
 
 namespace weir::store {
 namespace {
@@ -32,7 +33,7 @@ class SqliteBackend : public Backend {
   Result<std::unique_ptr<Store>> Open() override {
     SqliteOptions options;
     options.path = folder_ / "weir.db";
-    return OpenSqlite(std::move(options));
+    return OpenSqlite(std::move(options), ShelfPolicy::Get());
   }
 
  private:
@@ -153,7 +154,8 @@ TEST_P(StoreConformance, ShowsACallerItsOwnChangesAndTakesThemBackOnError) {
   const Status failed = store_->Write([](Txn& txn) -> Status {
     WEIR_TRY(txn.Put({"Tenant", "new", "1", {}, {}}));
     WEIR_TRY(txn.Delete("kept"));
-    WEIR_TRY(txn.CreateNode("pc", ngac::NodeType::kPolicyClass));
+    WEIR_TRY(txn.PutInstallationRole("admin", "u"));
+    EXPECT_EQ(txn.graph().node_count(), 3u);
     WEIR_TRY(txn.PutCredential({"u", "h", txn.now()}));
     WEIR_TRY(txn.ApplyFacts({"c", false, {{"a/b", "x"}}, {}, {}, {}, 1, "h"}));
     EXPECT_NE(txn.Get("new"), nullptr);
@@ -165,7 +167,9 @@ TEST_P(StoreConformance, ShowsACallerItsOwnChangesAndTakesThemBackOnError) {
     const ViewPtr view = store_->Read();
     EXPECT_EQ(view->Get("new"), nullptr);
     EXPECT_NE(view->Get("kept"), nullptr);
-    EXPECT_EQ(view->graph().node_count(), 0u);
+    EXPECT_EQ(view->graph().node_count(), 2u);
+    EXPECT_NE(view->graph().Find("kept"), ngac::kNoNode);
+    EXPECT_FALSE(view->HasInstallationRole("admin", "u"));
     EXPECT_EQ(view->FindCredential("u"), nullptr);
     EXPECT_EQ(view->Facts("c"), nullptr);
     EXPECT_EQ(view->facts_sequence(), 0u);
@@ -361,41 +365,51 @@ TEST_P(StoreConformance, KeepsCredentialsSessionsTokensAndCaMaterial) {
   EXPECT_EQ(store_->Read()->FindCaMaterial("root-key"), nullptr);
 }
 
-TEST_P(StoreConformance, KeepsThePolicyGraph) {
+TEST_P(StoreConformance, ThePermissionGraphIsThatOfWhatIsStored) {
+  ASSERT_TRUE(Put("a", "1").ok());
+  ASSERT_TRUE(Put("b", "1").ok());
+  ASSERT_TRUE(Put("a", "2").ok());
+  const auto role = [&](bool given, const std::string& user) {
+    return store_->Write([&](Txn& txn) {
+      return given ? txn.PutInstallationRole("admin", user) : txn.DeleteInstallationRole("admin", user);
+    });
+  };
+  ASSERT_TRUE(role(true, "u1").ok());
+  ASSERT_TRUE(role(true, "u1").ok()) << "again changes nothing";
+  ASSERT_TRUE(role(true, "u2").ok());
+  ASSERT_TRUE(role(false, "u2").ok());
+  ASSERT_TRUE(role(false, "u3").ok());
+  ASSERT_TRUE(Delete("b").ok());
+  for (const bool reopened : {false, true}) {
+    SCOPED_TRACE(reopened);
+    if (reopened) Reopen();
+    const ViewPtr view = store_->Read();
+    EXPECT_EQ(view->graph().node_count(), 3u);
+    EXPECT_NE(view->graph().Find("a"), ngac::kNoNode);
+    EXPECT_NE(view->graph().Find("admin:u1"), ngac::kNoNode);
+    EXPECT_TRUE(view->HasInstallationRole("admin", "u1"));
+    EXPECT_FALSE(view->HasInstallationRole("admin", "u2"));
+  }
+}
+
+// What the policy refuses is not there, even when the caller goes on.
+TEST_P(StoreConformance, AChangeThatThePolicyRefusesIsNone) {
+  EXPECT_EQ(Reason(Put("a", "refused")), "POLICY_REFUSES");
   ASSERT_TRUE(store_
-                  ->Write([](Txn& txn) -> Status {
-                    WEIR_TRY(txn.CreateNode("pc", ngac::NodeType::kPolicyClass));
-                    WEIR_TRY(txn.CreateNode("z-users", ngac::NodeType::kUserAttribute, {"pc"}));
-                    WEIR_TRY(txn.CreateNode("staff", ngac::NodeType::kUserAttribute, {"z-users"}));
-                    WEIR_TRY(txn.CreateNode("ann", ngac::NodeType::kUser, {"staff"}));
-                    WEIR_TRY(txn.CreateNode("z-all", ngac::NodeType::kObjectAttribute, {"pc"}));
-                    WEIR_TRY(txn.CreateNode("file", ngac::NodeType::kObject, {"z-all"}));
-                    WEIR_TRY(txn.CreateNode("gone", ngac::NodeType::kObject, {"z-all"}));
-                    WEIR_TRY(txn.Associate("staff", "z-all", {"read"}));
-                    WEIR_TRY(txn.Associate("staff", "z-all", {"read", "write"}));
-                    WEIR_TRY(txn.Associate("staff", "gone", {"delete"}));
-                    WEIR_TRY(txn.DeleteNode("gone"));
-                    WEIR_TRY(txn.Assign("ann", "z-users"));
-                    EXPECT_TRUE(txn.graph().Decide("ann", "write", "file"));
+                  ->Write([&](Txn& txn) -> Status {
+                    EXPECT_EQ(Reason(txn.Put({"Tenant", "b", "refused", {}, {}})), "POLICY_REFUSES");
+                    WEIR_TRY(txn.Put({"Tenant", "c", "1", {}, {}}));
                     return {};
                   })
                   .ok());
-  EXPECT_EQ(Reason(store_->Write([](Txn& txn) -> Status { return txn.Associate("staff", "z-all", {"fly"}); })),
-            "UNKNOWN_RIGHT");
-  Reopen();
-  EXPECT_TRUE(store_->Read()->graph().Decide("ann", "write", "file"));
-  EXPECT_FALSE(store_->Read()->graph().Decide("ann", "delete", "file"));
-  EXPECT_EQ(store_->Read()->graph().Get("ann")->containers.size(), 2u);
-  ASSERT_TRUE(store_
-                  ->Write([](Txn& txn) -> Status {
-                    WEIR_TRY(txn.Deassign("ann", "staff"));
-                    return txn.Dissociate("staff", "z-all");
-                  })
-                  .ok());
-  Reopen();
-  EXPECT_FALSE(store_->Read()->graph().Decide("ann", "read", "file"));
-  EXPECT_EQ(store_->Read()->graph().Get("ann")->containers.size(), 1u);
-  EXPECT_EQ(store_->Read()->graph().Find("gone"), ngac::kNoNode);
+  for (const bool reopened : {false, true}) {
+    SCOPED_TRACE(reopened);
+    if (reopened) Reopen();
+    const ViewPtr view = store_->Read();
+    EXPECT_EQ(view->resource_count(), 1u);
+    EXPECT_EQ(view->graph().node_count(), 2u);
+    EXPECT_NE(view->graph().Find("c"), ngac::kNoNode);
+  }
 }
 
 TEST_P(StoreConformance, ManyWritersGetOneRevisionEachAndReadTheirOwnWrites) {
@@ -441,7 +455,6 @@ TEST_P(StoreConformance, LosesNoUpdateWhenManyIncrementOneResource) {
 // Callers that share a COMMIT share nothing else: what one of them did and was refused for is nowhere, in memory or on
 // disk, whatever it touched and wherever it stood in the group.
 TEST_P(StoreConformance, ARefusedWriteLeavesNothingBesideGoodOnesOfItsGroup) {
-  ASSERT_TRUE(store_->Write([](Txn& txn) { return txn.CreateNode("pc", ngac::NodeType::kPolicyClass); }).ok());
   std::atomic<bool> held{false}, go{false};
   std::atomic<int> queued{0};
   std::vector<std::thread> callers;
@@ -459,7 +472,7 @@ TEST_P(StoreConformance, ARefusedWriteLeavesNothingBesideGoodOnesOfItsGroup) {
       const std::string name = (i % 2 == 0 ? "good/" : "refused/") + std::to_string(i);
       const Status answered = store_->Write([&](Txn& txn) -> Status {
         WEIR_TRY(txn.Put({"Tenant", name, "body", {}, ""}));
-        WEIR_TRY(txn.CreateNode("n" + name, ngac::NodeType::kObjectAttribute, {"pc"}));
+        WEIR_TRY(txn.PutInstallationRole("admin", name));
         WEIR_TRY(txn.PutCredential({name, "hash", {}}));
         WEIR_TRY(txn.PutCaMaterial(name, "key"));
         FactsChange facts;
@@ -482,12 +495,13 @@ TEST_P(StoreConformance, ARefusedWriteLeavesNothingBesideGoodOnesOfItsGroup) {
     EXPECT_EQ(view->revision(), 6);
     EXPECT_EQ(view->resource_count(), 6u);
     EXPECT_EQ(view->credential_count(), 6u);
-    EXPECT_EQ(view->graph().node_count(), 7u);
+    EXPECT_EQ(view->graph().node_count(), 13u);
     for (int i = 0; i < 12; ++i) {
       const std::string name = (i % 2 == 0 ? "good/" : "refused/") + std::to_string(i);
       const bool good = i % 2 == 0;
       EXPECT_EQ(view->Get(name) != nullptr, good) << name;
       EXPECT_EQ(view->FindCaMaterial(name) != nullptr, good) << name;
+      EXPECT_EQ(view->HasInstallationRole("admin", name), good) << name;
       EXPECT_EQ(view->Facts(name) != nullptr, good) << name;
     }
     EXPECT_TRUE(store_->History("refused/1")->empty());
@@ -577,7 +591,7 @@ TEST(Sqlite, AcknowledgesNothingIntoFilesThatAreGone) {
       SCOPED_TRACE(suffix + (replaced ? " replaced" : " deleted"));
       const fs::path folder = fs::temp_directory_path() / ("weir-store-" + RandomHex(6));
       fs::create_directories(folder);
-      auto store = OpenSqlite({.path = folder / "weir.db"});
+      auto store = OpenSqlite({.path = folder / "weir.db"}, ShelfPolicy::Get());
       ASSERT_TRUE(store.ok());
       const auto put = [&](const std::string& name) {
         return Reason((*store)->Write([&](Txn& txn) { return txn.Put({"Tenant", name, "1", {}, ""}); }));
@@ -604,7 +618,7 @@ TEST(Sqlite, KeepsTheLogShortWithoutAWriterThatWaits) {
   namespace fs = std::filesystem;
   const fs::path folder = fs::temp_directory_path() / ("weir-store-" + RandomHex(6));
   fs::create_directories(folder);
-  auto store = OpenSqlite({.path = folder / "weir.db", .checkpoint_pages = 20});
+  auto store = OpenSqlite({.path = folder / "weir.db", .checkpoint_pages = 20}, ShelfPolicy::Get());
   ASSERT_TRUE(store.ok());
   for (int i = 0; i < 2000; ++i) {
     ASSERT_TRUE((*store)

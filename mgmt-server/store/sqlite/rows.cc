@@ -9,14 +9,8 @@ Status SqliteRows::Prepare(Database& database) {
       {kPutVersion,
        "INSERT INTO versions(id, uid, fqn, kind, etag, body, owners, deleted, create_time, update_time) "
        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
-      {kPutNode, "INSERT INTO nodes(name, type) VALUES(?, ?)"},
-      {kDeleteNode, "DELETE FROM nodes WHERE name = ?"},
-      {kPutAssignment, "INSERT OR IGNORE INTO assignments(member, container) VALUES(?, ?)"},
-      {kDeleteAssignment, "DELETE FROM assignments WHERE member = ? AND container = ?"},
-      {kPutAssociation,
-       "INSERT INTO associations(source, target, rights) VALUES(?, ?, ?) "
-       "ON CONFLICT(source, target) DO UPDATE SET rights = excluded.rights"},
-      {kDeleteAssociation, "DELETE FROM associations WHERE source = ? AND target = ?"},
+      {kPutInstallationRole, "INSERT OR IGNORE INTO installation_roles(role, user_uid) VALUES(?, ?)"},
+      {kDeleteInstallationRole, "DELETE FROM installation_roles WHERE role = ? AND user_uid = ?"},
       {kPutCredential, "INSERT OR REPLACE INTO credentials(user_uid, hash, changed) VALUES(?, ?, ?)"},
       {kDeleteCredential, "DELETE FROM credentials WHERE user_uid = ?"},
       {kPutSession, "INSERT OR REPLACE INTO sessions(token_hash, user_uid, created, expires) VALUES(?, ?, ?, ?)"},
@@ -73,21 +67,11 @@ Status SqliteRows::PutVersion(const StoredResource& resource) {
                  .Int(ToMicros(resource.update_time)));
 }
 
-Status SqliteRows::PutNode(std::string_view name, ngac::NodeType type) {
-  return Run(sql_[kPutNode].Text(name).Int(static_cast<int64_t>(type)));
+Status SqliteRows::PutInstallationRole(std::string_view role, std::string_view user_uid) {
+  return Run(sql_[kPutInstallationRole].Text(role).Text(user_uid));
 }
-Status SqliteRows::DeleteNode(std::string_view name) { return Run(sql_[kDeleteNode].Text(name)); }
-Status SqliteRows::PutAssignment(std::string_view member, std::string_view container) {
-  return Run(sql_[kPutAssignment].Text(member).Text(container));
-}
-Status SqliteRows::DeleteAssignment(std::string_view member, std::string_view container) {
-  return Run(sql_[kDeleteAssignment].Text(member).Text(container));
-}
-Status SqliteRows::PutAssociation(std::string_view source, std::string_view target, std::string_view rights) {
-  return Run(sql_[kPutAssociation].Text(source).Text(target).Text(rights));
-}
-Status SqliteRows::DeleteAssociation(std::string_view source, std::string_view target) {
-  return Run(sql_[kDeleteAssociation].Text(source).Text(target));
+Status SqliteRows::DeleteInstallationRole(std::string_view role, std::string_view user_uid) {
+  return Run(sql_[kDeleteInstallationRole].Text(role).Text(user_uid));
 }
 Status SqliteRows::PutCredential(const Credential& credential) {
   return Run(sql_[kPutCredential].Text(credential.user_uid).Text(credential.hash).Int(ToMicros(credential.changed)));

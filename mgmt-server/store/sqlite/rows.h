@@ -16,12 +16,8 @@ class SqliteRows : public RowWriter {
   Status TakeError();
 
   Status PutVersion(const StoredResource& resource) override;
-  Status PutNode(std::string_view name, ngac::NodeType type) override;
-  Status DeleteNode(std::string_view name) override;
-  Status PutAssignment(std::string_view member, std::string_view container) override;
-  Status DeleteAssignment(std::string_view member, std::string_view container) override;
-  Status PutAssociation(std::string_view source, std::string_view target, std::string_view rights) override;
-  Status DeleteAssociation(std::string_view source, std::string_view target) override;
+  Status PutInstallationRole(std::string_view role, std::string_view user_uid) override;
+  Status DeleteInstallationRole(std::string_view role, std::string_view user_uid) override;
   Status PutCredential(const Credential& credential) override;
   Status DeleteCredential(std::string_view user_uid) override;
   Status PutSession(const Session& session) override;
@@ -41,12 +37,8 @@ class SqliteRows : public RowWriter {
  private:
   enum Sql : size_t {
     kPutVersion,
-    kPutNode,
-    kDeleteNode,
-    kPutAssignment,
-    kDeleteAssignment,
-    kPutAssociation,
-    kDeleteAssociation,
+    kPutInstallationRole,
+    kDeleteInstallationRole,
     kPutCredential,
     kDeleteCredential,
     kPutSession,

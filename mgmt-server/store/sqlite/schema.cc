@@ -1,7 +1,6 @@
 #include "mgmt-server/store/sqlite/schema.h"
 
 #include <iterator>
-#include <sstream>
 
 namespace weir::store {
 namespace {
@@ -50,13 +49,20 @@ CREATE TABLE audit(
 CREATE TABLE lineages(place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE) STRICT;
 INSERT INTO lineages(id) VALUES(lower(hex(randomblob(16))));
 )sql",
+    // 3: the permission graph is derived. All of it follows from the resources but the installation's roles.
+    R"sql(
+CREATE TABLE installation_roles(
+  role TEXT NOT NULL, user_uid TEXT NOT NULL, PRIMARY KEY(role, user_uid)) STRICT, WITHOUT ROWID;
+INSERT INTO installation_roles
+  SELECT substr(container, length('b:root:') + 1), substr(member, length('u:') + 1) FROM assignments
+  WHERE container >= 'b:root:' AND container < 'b:root;' AND member >= 'u:' AND member < 'u;';
+DROP TABLE associations;
+DROP TABLE assignments;
+DROP TABLE nodes;
+)sql",
 };
 constexpr int64_t kNewest = std::size(kMigrations);
 static_assert(kLineageSchema <= kNewest);
-
-Error Damaged(const Error& error) {
-  return DataLoss("STORE_DAMAGED", "the stored policy graph contradicts itself: {}", error.message);
-}
 
 // Runs a query and calls `row` on each.
 template <typename Row>
@@ -79,49 +85,6 @@ std::map<std::string, std::string> UnpackOwners(std::string_view packed) {
     packed = end == std::string_view::npos ? std::string_view() : packed.substr(end + 1);
   }
   return owners;
-}
-
-// Members come after their containers: a container has to exist before what is in it.
-Status LoadGraph(Database& database, ngac::Graph& graph) {
-  std::map<std::string, ngac::NodeType> types;
-  std::map<std::string, std::vector<std::string>> containers;
-  std::map<std::string, std::vector<std::string>> members;
-  WEIR_TRY(ForRows(database, "SELECT name, type FROM nodes", [&](const Statement& row) {
-    types.emplace(row.String(0), static_cast<ngac::NodeType>(row.Number(1)));
-  }));
-  WEIR_TRY(ForRows(database, "SELECT member, container FROM assignments", [&](const Statement& row) {
-    containers[row.String(0)].push_back(row.String(1));
-    members[row.String(1)].push_back(row.String(0));
-  }));
-  std::map<std::string, size_t> waiting;
-  std::vector<std::string> ready;
-  for (const auto& [name, type] : types) {
-    const auto found = containers.find(name);
-    if (found == containers.end()) {
-      ready.push_back(name);
-    } else {
-      waiting[name] = found->second.size();
-    }
-  }
-  while (!ready.empty()) {
-    const std::string name = std::move(ready.back());
-    ready.pop_back();
-    const Status created = graph.CreateNode(name, types[name], containers[name]);
-    if (!created.ok()) return Damaged(created.error());
-    for (const std::string& member : members[name]) {
-      if (--waiting[member] == 0) ready.push_back(member);
-    }
-  }
-  if (graph.node_count() != types.size()) return DataLoss("STORE_DAMAGED", "the stored policy graph has a cycle");
-  Status failed;
-  WEIR_TRY(ForRows(database, "SELECT source, target, rights FROM associations", [&](const Statement& row) {
-    std::vector<std::string> rights;
-    std::stringstream names(row.String(2));
-    for (std::string name; std::getline(names, name, ',');) rights.push_back(name);
-    const Status added = graph.Associate(row.String(0), row.String(1), rights);
-    if (!added.ok()) failed = Damaged(added.error());
-  }));
-  return failed;
 }
 
 Status LoadFacts(Database& database, ViewLoader& loader) {
@@ -211,7 +174,7 @@ Status Migrate(Database& database) {
   return {};
 }
 
-Status Load(Database& database, View& view) {
+Status Load(Database& database, const Policy& policy, View& view) {
   ViewLoader loader(view);
   WEIR_TRY(ForRows(database,
                    "SELECT id >> 20, etag FROM versions WHERE id >= (SELECT max(id) >> 20 << 20 FROM versions) "
@@ -224,7 +187,9 @@ Status Load(Database& database, View& view) {
                    "SELECT " WEIR_VERSION_COLUMNS " FROM versions "
                    "WHERE id IN (SELECT max(id) FROM versions GROUP BY fqn) AND deleted = 0",
                    [&](const Statement& row) { loader.Add(ReadVersion(row)); }));
-  WEIR_TRY(LoadGraph(database, loader.graph()));
+  WEIR_TRY(ForRows(database, "SELECT role, user_uid FROM installation_roles",
+                   [&](const Statement& row) { loader.AddInstallationRole(row.String(0), row.String(1)); }));
+  WEIR_TRY(policy.Derive(view, loader.graph()));
   WEIR_TRY(ForRows(database, "SELECT user_uid, hash, changed FROM credentials", [&](const Statement& row) {
     loader.Add(Credential{row.String(0), row.String(1), FromMicros(row.Number(2))});
   }));

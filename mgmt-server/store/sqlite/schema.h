@@ -1,6 +1,7 @@
 #pragma once
 
 #include "libs/base/result.h"
+#include "mgmt-server/store/policy.h"
 #include "mgmt-server/store/sqlite/database.h"
 #include "mgmt-server/store/view.h"
 
@@ -16,8 +17,9 @@ inline constexpr int64_t kLineageSchema = 2;  // The first that has lineages.
 // versions.id carries the revision, so the feed and `asOf` need no index of their own: revision << 20 | place in it.
 inline constexpr int kPlaceBits = 20;
 
-// Everything present, into an empty view. DATA_LOSS STORE_DAMAGED when rows contradict each other.
-Status Load(Database& database, View& view);
+// Everything present, into an empty view, and the permission graph that follows from it. DATA_LOSS STORE_DAMAGED when
+// rows contradict each other.
+Status Load(Database& database, const Policy& policy, View& view);
 
 // Columns of a version, in the order ReadVersion takes them.
 #define WEIR_VERSION_COLUMNS "uid, id >> 20, fqn, kind, etag, body, owners, deleted, create_time, update_time"

@@ -30,9 +30,16 @@ struct Call {
   std::binary_semaphore done{0};
 };
 
+// True of changes that reach no gateway: nobody waits for what follows from them.
+bool MayWait(const ChangeEvent& event) {
+  return std::all_of(event.changes.begin(), event.changes.end(), [](const ResourceChange& change) {
+    return change.kind == "Tenant" || change.kind == "User" || change.kind == "AccessBindings";
+  });
+}
+
 class SqliteStore : public Store {
  public:
-  explicit SqliteStore(SqliteOptions options) : options_(std::move(options)) {}
+  SqliteStore(SqliteOptions options, const Policy& policy) : options_(std::move(options)), policy_(policy) {}
 
   ~SqliteStore() override {
     {
@@ -67,7 +74,7 @@ class SqliteStore : public Store {
     WEIR_TRY(checkpointer_.Start(db_, options_.path, options_.vfs, options_.checkpoint_pages));
     changes_ = std::make_unique<Feed<ChangeEvent>>(
         Read()->revision(), [](const ChangeEvent& event) { return event.revision; },
-        [this](int64_t after) { return OlderChanges(after); });
+        [this](int64_t after) { return OlderChanges(after); }, MayWait);
     facts_ = std::make_unique<Feed<FactsEvent>>(
         static_cast<int64_t>(Read()->facts_sequence()),
         [](const FactsEvent& event) { return static_cast<int64_t>(event.sequence); },
@@ -89,7 +96,7 @@ class SqliteStore : public Store {
     if (revision < 0 || revision > Read()->revision()) {
       return OutOfRange("REVISION_UNKNOWN", "there is no revision {} yet", revision);
     }
-    auto view = std::make_shared<View>(options_.rights);
+    auto view = std::make_shared<View>(policy_.Rights());
     ViewLoader loader(*view);
     loader.SetRevision(revision);
     std::lock_guard lock(reader_mutex_);
@@ -200,7 +207,7 @@ class SqliteStore : public Store {
   void RunGroup(const std::vector<Call*>& group) {
     const Status trusted = Fence();
     if (!trusted.ok()) return FailAll(group, CommitFailed(trusted.error()));
-    const Status begun = db_.Execute("BEGIN IMMEDIATE");
+    const Status begun = begin_.Run();
     if (!begun.ok()) return FailAll(group, CommitFailed(begun.error()));
     View working = *Read();
     const uint64_t facts_before = working.facts_sequence();
@@ -209,7 +216,7 @@ class SqliteStore : public Store {
     Status failed;
     bool dirty = false;
     for (Call* call : group) {
-      failed = RunCall(*call, working, changes, facts);
+      failed = RunCall(*call, group.size() == 1, working, changes, facts);
       if (!failed.ok()) break;
       dirty |= call->changed;
     }
@@ -220,7 +227,7 @@ class SqliteStore : public Store {
       (void)db_.Execute("ROLLBACK");
       return;
     }
-    if (failed.ok()) failed = db_.Execute("COMMIT");
+    if (failed.ok()) failed = commit_.Run();
     if (!failed.ok()) {
       trusted_ = false;
       (void)rows_.TakeError();
@@ -239,11 +246,13 @@ class SqliteStore : public Store {
     facts_->Publish(facts);
   }
 
-  // One caller inside its own savepoint. An error of the caller stays with it; what is returned fails the group.
-  Status RunCall(Call& call, View& working, std::vector<ChangeEvent>& changes, std::vector<FactsEvent>& facts) {
+  // One caller inside its own savepoint, or `alone` in its transaction, which is rolled back when nothing was changed.
+  // An error of the caller stays with it; what is returned fails the group.
+  Status RunCall(Call& call, bool alone, View& working, std::vector<ChangeEvent>& changes,
+                 std::vector<FactsEvent>& facts) {
     const View before = working;
-    WEIR_TRY(savepoint_.Run());
-    Txn txn(working, rows_, options_.clock->Wall());
+    if (!alone) WEIR_TRY(savepoint_.Run());
+    Txn txn(working, rows_, policy_, options_.clock->Wall());
     try {
       call.status = (*call.fn)(txn);
     } catch (const std::exception& thrown) {
@@ -256,10 +265,11 @@ class SqliteStore : public Store {
     if (call.status.ok() && !overlooked.ok()) call.status = overlooked;
     if (!call.status.ok() || call.dry_run) {
       working = before;
+      if (alone) return {};
       if (txn.changed() || !overlooked.ok()) WEIR_TRY(rollback_.Run());
       return release_.Run();
     }
-    WEIR_TRY(release_.Run());
+    if (!alone) WEIR_TRY(release_.Run());
     call.changed = txn.changed();
     txn.Finish();
     if (txn.event()) changes.push_back(*txn.event());
@@ -305,8 +315,10 @@ class SqliteStore : public Store {
   }
 
   Status LoadPublished() {
-    auto view = std::make_shared<View>(options_.rights);
-    WEIR_TRY(Load(db_, *view));
+    auto view = std::make_shared<View>(policy_.Rights());
+    WEIR_TRY(Load(db_, policy_, *view));
+    WEIR_ASSIGN(begin_, db_.Prepare("BEGIN IMMEDIATE"));
+    WEIR_ASSIGN(commit_, db_.Prepare("COMMIT"));
     WEIR_ASSIGN(savepoint_, db_.Prepare("SAVEPOINT caller"));
     WEIR_ASSIGN(rollback_, db_.Prepare("ROLLBACK TO caller"));
     WEIR_ASSIGN(release_, db_.Prepare("RELEASE caller"));
@@ -354,12 +366,13 @@ class SqliteStore : public Store {
   }
 
   const SqliteOptions options_;
+  const Policy& policy_;
   StoreLock lock_;
   FileWatch files_;
   Database db_;  // The leader's only, once started.
   Checkpointer checkpointer_;
   SqliteRows rows_;
-  Statement savepoint_, rollback_, release_;
+  Statement begin_, commit_, savepoint_, rollback_, release_;
   bool trusted_ = true;  // False after a failed COMMIT, until Fence.
   mutable std::mutex reader_mutex_;
   mutable Database reader_;
@@ -377,8 +390,8 @@ class SqliteStore : public Store {
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> OpenSqlite(SqliteOptions options) {
-  auto store = std::make_unique<SqliteStore>(std::move(options));
+Result<std::unique_ptr<Store>> OpenSqlite(SqliteOptions options, const Policy& policy) {
+  auto store = std::make_unique<SqliteStore>(std::move(options), policy);
   WEIR_TRY(store->Start());
   return std::unique_ptr<Store>(std::move(store));
 }

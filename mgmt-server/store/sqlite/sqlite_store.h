@@ -6,14 +6,13 @@
 
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
+#include "mgmt-server/store/policy.h"
 #include "mgmt-server/store/store.h"
 
 namespace weir::store {
 
 struct SqliteOptions {
   std::string path;  // Created when it does not exist (mode 0600); its folder must exist.
-  std::vector<std::string> rights = {"read",   "write",      "create",
-                                     "delete", "set-policy", "cluster.join"};  // Of the policy graph.
   const Clock* clock = &Clock::Real();
   size_t max_group = 256;  // Callers per COMMIT.
   // Log pages (4 KiB) before a thread of its own copies them into the database file. A writer does it itself, before
@@ -25,7 +24,8 @@ struct SqliteOptions {
 // Opens, migrates and loads everything into memory. WAL, synchronous=FULL: an answered write survives power loss.
 // One process per file: FAILED_PRECONDITION STORE_LOCKED. FAILED_PRECONDITION STORE_TOO_NEW when a newer program
 // migrated it; DATA_LOSS STORE_DAMAGED when rows contradict each other; UNAVAILABLE STORE_IO otherwise.
-Result<std::unique_ptr<Store>> OpenSqlite(SqliteOptions options);
+// `policy` outlives the store.
+Result<std::unique_ptr<Store>> OpenSqlite(SqliteOptions options, const Policy& policy);
 
 struct StoreFacts {
   int64_t revision = 0;

@@ -1,0 +1,168 @@
+#include "libs/resource/kinds.h"
+#include "mgmt-server/authz/authz.h"
+#include "mgmt-server/authz/bindings.h"
+#include "mgmt-server/authz/nodes.h"
+#include "mgmt-server/store/view.h"
+
+namespace weir::authz {
+namespace {
+
+using ngac::Graph;
+using ngac::NodeType;
+using store::ResourcePtr;
+using store::StoredResource;
+using store::View;
+
+bool IsBindings(const StoredResource& resource) { return resource.kind == kBindingsKind; }
+std::string BindingsOf(const StoredResource& resource) { return resource.fqn + std::string(kBindingsSuffix); }
+std::string_view OwnerOf(const StoredResource& bindings) {
+  return std::string_view(bindings.fqn).substr(0, bindings.fqn.size() - kBindingsSuffix.size());
+}
+
+std::vector<std::string> NamesOf(const std::vector<Right>& rights) {
+  std::vector<std::string> names;
+  for (const Right right : rights) names.emplace_back(RightName(right));
+  return names;
+}
+
+// The user joins the binding, which is made when it is not there yet; both by uid.
+Status Join(Graph& graph, const std::string& owner_node, std::string_view owner_uid, const Role& role,
+            std::string_view user_uid) {
+  const std::string binding = BindingNode(owner_uid, role.name);
+  if (graph.Find(binding) == ngac::kNoNode) {
+    WEIR_TRY(graph.CreateNode(binding, NodeType::kUserAttribute, {std::string(kUsersNode)}));
+    WEIR_TRY(graph.Associate(binding, owner_node, NamesOf(role.rights)));
+  }
+  return graph.Assign(UserNode(user_uid), binding);
+}
+
+Status Leave(Graph& graph, std::string_view owner_uid, std::string_view role, std::string_view user_uid) {
+  const std::string binding = BindingNode(owner_uid, role);
+  WEIR_TRY(graph.Deassign(UserNode(user_uid), binding));
+  const ngac::Node* node = graph.Get(binding);
+  return node == nullptr || node->HasMembers() ? Status() : graph.DeleteNode(binding);
+}
+
+// From the bindings `before` of `owner` to those `after`.
+Status Rebind(const View& view, const StoredResource& owner, const Bindings& before, const Bindings& after,
+              Graph& graph) {
+  static const std::set<std::string> kNone;
+  const auto users_of = [](const Bindings& bindings, const std::string& role) -> const std::set<std::string>& {
+    const auto found = bindings.find(role);
+    return found == bindings.end() ? kNone : found->second;
+  };
+  const std::string node = ObjectNode(owner.uid);
+  for (const Role& role : Roles()) {
+    const auto& old_users = users_of(before, role.name);
+    const auto& new_users = users_of(after, role.name);
+    const auto each = [&](const std::set<std::string>& users, const std::set<std::string>& but,
+                          const auto& move) -> Status {
+      for (const std::string& fqn : users) {
+        if (but.contains(fqn)) continue;
+        const ResourcePtr user = view.Get(fqn);
+        if (!user || user->kind != "User") {
+          return DataLoss("STORE_DAMAGED", "{} is bound on {} and does not exist", fqn, owner.fqn);
+        }
+        WEIR_TRY(move(user->uid));
+      }
+      return {};
+    };
+    WEIR_TRY(
+        each(new_users, old_users, [&](const std::string& uid) { return Join(graph, node, owner.uid, role, uid); }));
+    WEIR_TRY(
+        each(old_users, new_users, [&](const std::string& uid) { return Leave(graph, owner.uid, role.name, uid); }));
+  }
+  return {};
+}
+
+Status FollowBindings(const View& view, const StoredResource* before, const StoredResource* after, Graph& graph) {
+  const StoredResource& bindings = after != nullptr ? *after : *before;
+  const ResourcePtr owner = view.Get(OwnerOf(bindings));
+  if (!owner) {
+    if (after == nullptr) return {};  // They ended with their owner.
+    return DataLoss("STORE_DAMAGED", "{} belongs to nothing", bindings.fqn);
+  }
+  WEIR_ASSIGN(const Bindings old_bindings, ParseBindings(before));
+  WEIR_ASSIGN(const Bindings new_bindings, ParseBindings(after));
+  return Rebind(view, *owner, old_bindings, new_bindings, graph);
+}
+
+Status Add(const View& view, const StoredResource& resource, Graph& graph) {
+  const std::string parent_fqn = resource::ParentFqn(resource.fqn);
+  const ResourcePtr parent = view.Get(parent_fqn);
+  if (!parent_fqn.empty() && !parent) return Missing(parent_fqn);
+  WEIR_TRY(graph.CreateNode(ObjectNode(resource.uid), NodeType::kObjectAttribute,
+                            {parent ? ObjectNode(parent->uid) : std::string(kRootNode)}));
+  if (resource.kind != "User") return {};
+  return graph.CreateNode(UserNode(resource.uid), NodeType::kUser, {std::string(kUsersNode)});
+}
+
+Status Remove(const View& view, const StoredResource& resource, Graph& graph) {
+  WEIR_ASSIGN(const Bindings bindings, ParseBindings(view.Get(BindingsOf(resource)).get()));
+  WEIR_TRY(Rebind(view, resource, bindings, {}, graph));
+  if (resource.kind == "User") {
+    const ngac::Node* user = graph.Get(UserNode(resource.uid));
+    if (user != nullptr && user->containers.size() > 1) {
+      // Documents name users: whoever got the name next would find the roles that stand there.
+      return FailedPrecondition("USER_HAS_ROLES", "{} still has roles; they go first", resource.fqn);
+    }
+    WEIR_TRY(graph.DeleteNode(UserNode(resource.uid)));
+  }
+  return graph.DeleteNode(ObjectNode(resource.uid));
+}
+
+class Tenancy : public store::Policy {
+ public:
+  std::vector<std::string> Rights() const override { return NamesOf(Roles().front().rights); }
+
+  Status Derive(const View& view, Graph& graph) const override {
+    WEIR_TRY(graph.CreateNode(kTenancy, NodeType::kPolicyClass));
+    WEIR_TRY(graph.CreateNode(kUsersNode, NodeType::kUserAttribute, {std::string(kTenancy)}));
+    WEIR_TRY(graph.CreateNode(kRootNode, NodeType::kObjectAttribute, {std::string(kTenancy)}));
+    Status made;
+    view.ForEach("", "", [&](const ResourcePtr& resource) {  // Parents come before what is in them.
+      if (!IsBindings(*resource)) made = Add(view, *resource, graph);
+      return made.ok();
+    });
+    if (made.ok()) {
+      view.ForEach("", kBindingsKind, [&](const ResourcePtr& bindings) {
+        made = FollowBindings(view, nullptr, bindings.get(), graph);
+        return made.ok();
+      });
+    }
+    if (made.ok()) {
+      view.ForEachInstallationRole([&](const std::string& role, const std::string& user_uid) {
+        made = FollowRole(role, user_uid, true, graph);
+        return made.ok();
+      });
+    }
+    if (made.ok() || made.error().code == Code::kDataLoss) return made;
+    return DataLoss("STORE_DAMAGED", "what is stored contradicts itself: {}", made.error().message);
+  }
+
+  Status Follow(const View& view, const StoredResource* before, const StoredResource* after,
+                Graph& graph) const override {
+    if (IsBindings(after != nullptr ? *after : *before)) return FollowBindings(view, before, after, graph);
+    if (after == nullptr) return Remove(view, *before, graph);
+    if (before != nullptr) return {};
+    if (view.Get(BindingsOf(*after))) {
+      return DataLoss("STORE_DAMAGED", "{} is new, and there are bindings for it", after->fqn);
+    }
+    return Add(view, *after, graph);
+  }
+
+  Status FollowRole(std::string_view role, std::string_view user_uid, bool given, Graph& graph) const override {
+    WEIR_ASSIGN(const Role* known, FindRole(role));
+    if (!given) return Leave(graph, kRootNode, known->name, user_uid);
+    return Join(graph, std::string(kRootNode), kRootNode, *known, user_uid);
+  }
+};
+
+}  // namespace
+
+const store::Policy& TenancyPolicy() {
+  static const Tenancy policy;
+  return policy;
+}
+
+}  // namespace weir::authz
