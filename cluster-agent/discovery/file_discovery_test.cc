@@ -176,6 +176,25 @@ TEST_F(FileDiscoveryTest, RemembersTheSealAcrossARestart) {
   EXPECT_EQ(readings_[0].services.size(), 2u);
 }
 
+// The facts are the same, but from now on a file without the seal may be cut.
+TEST_F(FileDiscoveryTest, RemembersASealThatCameWithoutAChange) {
+  const FileDiscoveryOptions options{path_, std::chrono::milliseconds(20), folder_ + "/facts", "edge.test"};
+  ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());
+  {
+    FileDiscovery discovery(options);
+    Start(&discovery);
+    ASSERT_TRUE(WriteFileAtomic(path_, std::string(kGood) + "...\n").ok());
+    for (int i = 0; i < 500 && discovery.State().accepted < 2; ++i) usleep(10'000);
+    ASSERT_EQ(discovery.State().accepted, 2u);
+  }
+  ASSERT_EQ(readings_.size(), 1u);
+  ASSERT_TRUE(WriteFileAtomic(path_, std::string(kGood) + "- {name: more, namespace: shop, ports: [81]}\n").ok());
+  FileDiscovery discovery(options);
+  Start(&discovery);
+  for (int i = 0; i < 500 && discovery.State().refused == 0; ++i) usleep(10'000);
+  EXPECT_EQ(discovery.State().last_refusal.reason, "DISCOVERY_CUT");
+}
+
 TEST_F(FileDiscoveryTest, ForgetsARefusedKeptReadingOnceAGoodOneIsKept) {
   ASSERT_TRUE(WriteFileAtomic(folder_ + "/facts.1", "weir-facts 1\nsha").ok());
   FileDiscovery discovery({path_, std::chrono::milliseconds(20), folder_ + "/facts", "edge.test"});

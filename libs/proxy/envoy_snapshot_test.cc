@@ -481,6 +481,12 @@ TEST(EnvoySnapshot, ReadsOrRefusesEveryFormOfTlsValidation) {
                                       context + "} } }");
   };
   const auto common = [](const std::string& inside) { return "common_tls_context { " + inside + " } "; };
+  const auto callers = [&](const std::string& inside) {
+    return listener(require + common(own + combined(inside, trust)));
+  };
+  const auto uri = [](const std::string& matcher) {
+    return "match_typed_subject_alt_names { san_type: URI matcher { " + matcher + " } }";
+  };
   struct Case {
     const char* what;
     EnvoyResource resource;
@@ -498,24 +504,15 @@ TEST(EnvoySnapshot, ReadsOrRefusesEveryFormOfTlsValidation) {
       {"another own certificate", listener(common(R"(tls_certificate_sds_secret_configs { name: "x" })")), "identity"},
       {"roots inline", listener(require + common(own + combined("trusted_ca { inline_string: 'x' }", trust))),
        "trusted_ca"},
+      {"a validator of its own", callers("custom_validator_config { name: 'x' }"), "custom_validator_config: it comes"},
+      {"SAN that says nothing", callers(uri("exact: ''")), "an exact URI"},
+      {"SAN by no matcher", callers(uri("")), "an exact URI"},
+      {"SAN by an empty prefix", callers(uri("prefix: ''")), "an exact URI"},
       {"roots inline alone", listener(require + common(own + "validation_context { }")), "validation_context is not"},
-      {"a hash of a certificate", listener(require + common(own + combined("verify_certificate_hash: 'ab'", trust))),
-       "verify_certificate_hash"},
-      {"trust of unverified ones",
-       listener(require + common(own + combined("trust_chain_verification: ACCEPT_UNTRUSTED", trust))),
-       "trust_chain_verification"},
-      {"SAN by suffix",
-       listener(
-           require +
-           common(own + combined("match_typed_subject_alt_names { san_type: URI matcher { suffix: 'x' } }", trust))),
-       "suffix"},
-      {"SAN that ignores case",
-       listener(
-           require +
-           common(own +
-                  combined("match_typed_subject_alt_names { san_type: URI matcher { exact: 'x' ignore_case: true } }",
-                           trust))),
-       "ignore_case"},
+      {"a hash of a certificate", callers("verify_certificate_hash: 'ab'"), "verify_certificate_hash"},
+      {"trust of unverified ones", callers("trust_chain_verification: ACCEPT_UNTRUSTED"), "trust_chain_verification"},
+      {"SAN by suffix", callers(uri("suffix: 'x'")), "suffix"},
+      {"SAN that ignores case", callers(uri("exact: 'x' ignore_case: true")), "ignore_case"},
       {"second SAN is no URI",
        listener(require +
                 common(own + combined(std::string(kCaller) +

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <latch>
 #include <thread>
 
 #include "libs/base/file.h"
@@ -132,12 +133,15 @@ TEST_F(AuthnTest, TenFailuresOfAUserFromOneSourceWithinAMinuteAreEnough) {
 TEST_F(AuthnTest, ManyAtOnceGetExactlyTheAllowedTries) {
   Options options = Cheap(clock_);
   options.hashing = {.parallel = 8, .waiting = 64, .per_source = 64};
+  options.cost = {16'384, 2};  // So long that all have begun before the first is over.
   Authn authn(*store_, options);
   std::atomic<int> tried{0}, refused{0};
+  std::latch begin(40);
   std::vector<std::thread> threads;
   for (int i = 0; i < 40; ++i) {
     threads.emplace_back([&] {
-      const auto login = authn.LogIn("demo-org", "admin", "wrong", kHere);
+      begin.arrive_and_wait();
+      const auto login = authn.LogIn("demo-org", "nobody", "wrong", kHere);
       if (login.error().reason == "BAD_CREDENTIALS") ++tried;
       if (login.error().reason == "TOO_MANY_ATTEMPTS") ++refused;
     });
