@@ -194,5 +194,109 @@ TEST(Certificates, SignedByAClockThatIsAheadAreValidNowHoweverShortTheirLife) {
   }
 }
 
+// ---- What an authority does not sign
+
+TEST(SignLeaf, RefusesWhatIsNoName) {
+  Org org;
+  const auto sign = [&](LeafRequest request) {
+    request.csr_pem = MakeCsr(NewKey().value()).value();
+    const auto leaf = SignLeaf(org.root, request, org.clock);
+    return leaf.ok() ? "" : leaf.error().reason;
+  };
+  EXPECT_EQ(sign({}), "LEAF_NAMELESS");
+  for (const std::string& good :
+       {std::string("a"), std::string("az09-_.x"), std::string("*.a"), std::string("z.0"), std::string(253, 'a')}) {
+    EXPECT_EQ(sign(Named("", {good})), "") << good;
+  }
+  for (const std::string& bad :
+       {std::string(), std::string("A"), std::string("a,DNS:b"), std::string("a b"), std::string("a{"),
+        std::string("a`"), std::string("a/"), std::string("a:"), std::string("a\n"), std::string(254, 'a')}) {
+    EXPECT_EQ(sign(Named("", {"ok", bad})), "DNS_NAME_MALFORMED") << bad;
+  }
+  for (const char* bad : {"", "1.2.3", "1.2.3.4.5", "1.2.3.4,URI:spiffe://x/y", "::g"}) {
+    LeafRequest request = Named("", {"ok"});
+    request.ip_addresses = {bad};
+    EXPECT_EQ(sign(request), "IP_ADDRESS_MALFORMED") << bad;
+  }
+}
+
+TEST(SignLeaf, LivesTenSecondsTo397Days) {
+  Org org;
+  const auto sign = [&](Duration lifetime) {
+    LeafRequest request = Named("spiffe://a/b");
+    request.csr_pem = MakeCsr(NewKey().value()).value();
+    request.lifetime = lifetime;
+    const auto leaf = SignLeaf(org.root, request, org.clock);
+    return leaf.ok() ? "" : leaf.error().reason;
+  };
+  EXPECT_EQ(sign(std::chrono::seconds(10)), "");
+  EXPECT_EQ(sign(std::chrono::hours(24 * 397)), "");
+  EXPECT_EQ(sign(std::chrono::seconds(10) - Duration(1)), "LEAF_LIFETIME");
+  EXPECT_EQ(sign(std::chrono::hours(24 * 397) + Duration(1)), "LEAF_LIFETIME");
+}
+
+TEST(SignIntermediate, RefusesWhatIsNoTrustDomain) {
+  Org org;
+  const std::string csr = MakeCsr(NewKey().value()).value();
+  for (const std::string& bad : {std::string(), std::string(".a"), std::string("*.a"), std::string("a.*"),
+                                 std::string("A"), std::string("a,DNS:b"), std::string(254, 'a')}) {
+    const auto signed_ca = SignIntermediate(org.root, {csr, bad, {"u", 1}, std::chrono::hours(1)}, org.clock);
+    ASSERT_FALSE(signed_ca.ok()) << bad;
+    EXPECT_EQ(signed_ca.error().reason, "TRUST_DOMAIN_MALFORMED") << bad;
+  }
+}
+
+// Who asks for a certificate of a key must have that key.
+TEST(ParseCsr, ProvesThatItsKeyIsHeld) {
+  const std::string pem = MakeCsr(NewKey().value()).value();
+  const RequestPtr request = std::move(ParseCsr(pem).value());
+  const KeyPtr others = std::move(ParseKey(NewKey().value()).value());
+  ASSERT_EQ(X509_REQ_set_pubkey(request.get(), others.get()), 1);  // The signature stays.
+  const BioPtr out(BIO_new(BIO_s_mem()));
+  ASSERT_EQ(PEM_write_bio_X509_REQ(out.get(), request.get()), 1);
+  const std::string stolen = BioText(out.get());
+  EXPECT_EQ(ParseCsr(stolen).error().reason, "CSR_MALFORMED");
+  Org org;
+  LeafRequest leaf = Named("spiffe://a/b");
+  leaf.csr_pem = stolen;
+  EXPECT_EQ(SignLeaf(org.root, leaf, org.clock).error().reason, "CSR_MALFORMED");
+  EXPECT_EQ(SignIntermediate(org.root, {stolen, "a", {"u", 1}, std::chrono::hours(1)}, org.clock).error().reason,
+            "CSR_MALFORMED");
+}
+
+TEST(Certificates, ALeafIsForHandshakesOnly) {
+  Org org;
+  LeafRequest request = Named("spiffe://a/b");
+  request.csr_pem = MakeCsr(NewKey().value()).value();
+  const CertPtr leaf = std::move(ParseCertificates(SignLeaf(org.root, request, org.clock).value())->front());
+  EXPECT_EQ(X509_get_key_usage(leaf.get()), static_cast<uint32_t>(KU_DIGITAL_SIGNATURE));
+  EXPECT_EQ(X509_get_extended_key_usage(leaf.get()), static_cast<uint32_t>(XKU_SSL_SERVER | XKU_SSL_CLIENT));
+  EXPECT_EQ(X509_check_ca(leaf.get()), 0);
+  EXPECT_EQ(X509_get_version(leaf.get()), X509_VERSION_3);
+}
+
+TEST(Certificates, TellWhatStandsInThem) {
+  Org org;
+  LeafRequest request = Named("spiffe://a/b", {"a", "b"});
+  request.csr_pem = MakeCsr(NewKey().value()).value();
+  request.ip_addresses = {"10.0.0.1", "2001:db8::1"};
+  request.lifetime = std::chrono::hours(2);
+  const auto leaf = ReadCertificate(SignLeaf(org.root, request, org.clock).value());
+  ASSERT_TRUE(leaf.ok());
+  EXPECT_EQ(leaf->ip_addresses, request.ip_addresses);
+  EXPECT_EQ(leaf->dns_names, request.dns_names);
+  EXPECT_EQ(leaf->other_names, 0);
+  EXPECT_LE(leaf->not_before, org.clock.Wall());
+  EXPECT_GT(leaf->not_before, org.clock.Wall() - std::chrono::hours(25));
+  EXPECT_LE(leaf->not_after, org.clock.Wall() + std::chrono::hours(2));
+  EXPECT_GT(leaf->not_after, org.clock.Wall() + std::chrono::hours(1));
+  for (int i = 0; i < 16; ++i) {  // Positive and of one length (RFC 5280 4.1.2.2), whatever the dice say.
+    const auto serial = ReadCertificate(SignLeaf(org.root, request, org.clock).value())->serial;
+    EXPECT_EQ(serial.size(), 32u);
+    EXPECT_TRUE(serial[0] >= '4' && serial[0] <= '7') << serial;
+  }
+  EXPECT_NE(ReadCertificate(org.root.certificate_pem)->subject.find("acme"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace weir::identity

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "libs/identity/certificates.h"
+#include "libs/identity/openssl.h"
 
 namespace weir::identity {
 namespace {
@@ -66,8 +67,10 @@ TEST(Generation, CannotBeClaimedByTheClusterItself) {
 
 TEST(Generation, IsRefusedWhenMalformed) {
   Mesh mesh;
-  for (const ClusterGeneration& bad : {ClusterGeneration{"", 1}, ClusterGeneration{"u", 0}, ClusterGeneration{"u v", 1},
-                                       ClusterGeneration{"U", 1}, ClusterGeneration{std::string(65, 'a'), 1}}) {
+  for (const ClusterGeneration& bad :
+       {ClusterGeneration{"", 1}, ClusterGeneration{"u", 0}, ClusterGeneration{"u v", 1}, ClusterGeneration{"U", 1},
+        ClusterGeneration{std::string(65, 'a'), 1}, ClusterGeneration{"u{", 1}, ClusterGeneration{"u`", 1},
+        ClusterGeneration{"u/", 1}, ClusterGeneration{"u:", 1}}) {
     const auto pem =
         SignIntermediate(mesh.root, {MakeCsr(NewKey().value()).value(), kDomain, bad, std::chrono::hours(1)});
     ASSERT_FALSE(pem.ok()) << bad.uid;
@@ -78,6 +81,32 @@ TEST(Generation, IsRefusedWhenMalformed) {
     EXPECT_EQ(ParseGeneration(text), std::nullopt) << text;
   }
   EXPECT_EQ(ParseGeneration("u 7"), (ClusterGeneration{"u", 7}));
+  const std::string longest(64, 'z');
+  EXPECT_EQ(ParseGeneration(longest + " 7"), (ClusterGeneration{longest, 7}));
+  EXPECT_EQ(ParseGeneration("a-0z9 7"), (ClusterGeneration{"a-0z9", 7}));
+}
+
+// A certificate with this extension as it is.
+CertPtr With(const std::string& der, int times = 1) {
+  CertPtr certificate(X509_new());
+  const std::unique_ptr<ASN1_OBJECT, Freer<ASN1_OBJECT_free>> oid(OBJ_txt2obj(kGenerationOid, 1));
+  const std::unique_ptr<ASN1_OCTET_STRING, Freer<ASN1_OCTET_STRING_free>> octets(ASN1_OCTET_STRING_new());
+  ASN1_OCTET_STRING_set(octets.get(), reinterpret_cast<const unsigned char*>(der.data()), static_cast<int>(der.size()));
+  for (int i = 0; i < times; ++i) {
+    const ExtensionPtr extension(X509_EXTENSION_create_by_OBJ(nullptr, oid.get(), 0, octets.get()));
+    EXPECT_EQ(X509_add_ext(certificate.get(), extension.get(), -1), 1);
+  }
+  return certificate;
+}
+
+TEST(Generation, IsReadFromOneWholeTextOnly) {
+  EXPECT_EQ(ReadGeneration(With("\x0c\x03u 7").get()), (ClusterGeneration{"u", 7}));
+  EXPECT_EQ(ReadGeneration(With("\x0c\x03u 7", 2).get()), std::nullopt);  // Which of the two?
+  EXPECT_EQ(ReadGeneration(With("\x0c\x03u 7x").get()), std::nullopt);    // Something lies behind it.
+  EXPECT_EQ(ReadGeneration(With("\x0c\x04u 7").get()), std::nullopt);     // It ends too early.
+  EXPECT_EQ(ReadGeneration(With("\x13\x03u 7").get()), std::nullopt);     // A text of another kind.
+  EXPECT_EQ(ReadGeneration(With("").get()), std::nullopt);
+  EXPECT_EQ(ReadGeneration(CertPtr(X509_new()).get()), std::nullopt);
 }
 
 TEST(ValidGenerations, AdmitWhoIsListedFromTheLowestOn) {

@@ -1,7 +1,9 @@
 #include "libs/identity/peer.h"
 
 #include <gtest/gtest.h>
+#include <openssl/x509v3.h>
 
+#include "libs/identity/openssl.h"
 #include "libs/identity/spiffe_id.h"
 
 namespace weir::identity {
@@ -35,6 +37,47 @@ TEST(ServerPeer, IsNoOtherCertificate) {
   for (const std::string& pem : {root.certificate_pem, leaf, anchor.certificate_pem + root.certificate_pem,
                                  root.certificate_pem + anchor.certificate_pem, std::string("PEM"), std::string()}) {
     EXPECT_EQ(ServerPeer(pem).error().reason, "ANCHOR_MALFORMED") << pem;
+  }
+}
+
+// The certificate with other names, signed anew by `issuer`.
+std::string Renamed(const std::string& pem, const std::string& names, const Authority& issuer) {
+  const CertPtr certificate = std::move(ParseCertificates(pem)->front());
+  const KeyPtr key = std::move(ParseKey(issuer.key_pem).value());
+  X509_EXTENSION_free(
+      X509_delete_ext(certificate.get(), X509_get_ext_by_NID(certificate.get(), NID_subject_alt_name, -1)));
+  const ExtensionPtr extension(X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, names.c_str()));
+  EXPECT_EQ(X509_add_ext(certificate.get(), extension.get(), -1), 1);
+  EXPECT_GT(X509_sign(certificate.get(), key.get(), EVP_sha256()), 0);
+  return ToPem(certificate.get());
+}
+
+TEST(ServerPeer, IsATrustDomainOfServersAsAWhole) {
+  ManualClock clock;
+  const Authority anchor = *NewServerAnchor(clock);
+  EXPECT_TRUE(ServerPeer(Renamed(anchor.certificate_pem, "URI:spiffe://x.weir-server", anchor)).ok());
+  for (const char* names :
+       {"URI:spiffe://x.weir-server/y", "URI:spiffe://x.weir-servers", "URI:spiffe://weir-server",
+        "URI:https://x.weir-server", "DNS:x.weir-server", "URI:spiffe://x.weir-server,URI:spiffe://y.weir-server"}) {
+    EXPECT_EQ(ServerPeer(Renamed(anchor.certificate_pem, names, anchor)).error().reason, "ANCHOR_MALFORMED") << names;
+  }
+}
+
+// Whoever has a name of another kind beside its id is none of ours.
+TEST(VerifyPeer, TakesNobodyWithNamesOfOtherKinds) {
+  ManualClock clock;
+  const Authority root = *NewRoot("acme", clock);
+  LeafRequest request;
+  request.csr_pem = *MakeCsr(*NewKey());
+  request.spiffe_id = "spiffe://a/b";
+  const std::string leaf = *SignLeaf(root, request, clock);
+  const PeerRule rule{root.certificate_pem, request.spiffe_id};
+  EXPECT_TRUE(VerifyPeer(Renamed(leaf, "URI:spiffe://a/b,DNS:c", root), rule, clock).ok());
+  for (const char* names :
+       {"URI:spiffe://a/b,email:a@b.c", "URI:spiffe://a/b,RID:1.2.3", "URI:spiffe://a/b,otherName:1.2.3.4;UTF8:x"}) {
+    const auto refused = VerifyPeer(Renamed(leaf, names, root), rule, clock);
+    ASSERT_FALSE(refused.ok()) << names;
+    EXPECT_EQ(refused.error().reason, "PEER_REFUSED") << names;
   }
 }
 

@@ -28,6 +28,27 @@ TEST(JoinToken, RefusesWhatIsNotAToken) {
   }
 }
 
+TEST(JoinToken, RefusesNearMisses) {
+  const std::string secret(64, 'b'), anchor(64, 'a'), cluster = "organizations/a/clusters/b";
+  const auto text = [](const std::string& body, const std::string& prefix = "weir-join-1.") {
+    return prefix + Base64Url(body);
+  };
+  const std::string good = secret + "\n" + anchor + "\n" + cluster;
+  ASSERT_TRUE(JoinToken::Parse(text(good)).ok());
+  EXPECT_FALSE(JoinToken::Parse(text(good, "weir-join-2.")).ok());
+  EXPECT_FALSE(JoinToken::Parse(text(good, "weir-join_1.")).ok());
+  for (const std::string& bad :
+       {std::string(64, 'B') + "\n" + anchor + "\n" + cluster, std::string(64, 'g') + "\n" + anchor + "\n" + cluster,
+        secret + "\n" + std::string(64, 'A') + "\n" + cluster, secret + "\n" + anchor + "\norganizations/a/clusters/",
+        secret + "\n" + anchor + "\n", secret + " " + anchor + "\n" + cluster, secret + "\n" + anchor + " " + cluster,
+        secret + "\n" + anchor}) {
+    EXPECT_FALSE(JoinToken::Parse(text(bad)).ok()) << bad;
+  }
+  const std::string token = text(good);
+  EXPECT_TRUE(JoinToken::Parse(token + std::string(4096 - token.size(), ' ')).ok());
+  EXPECT_FALSE(JoinToken::Parse(token + std::string(4097 - token.size(), ' ')).ok());
+}
+
 TEST(Base64Url, EveryLengthSurvives) {
   for (size_t size = 0; size < 40; ++size) {
     const std::string bytes = RandomBytes(size);
@@ -35,6 +56,7 @@ TEST(Base64Url, EveryLengthSurvives) {
   }
   EXPECT_EQ(Base64Url("\xff\xfe"), "__4");
   EXPECT_FALSE(FromBase64Url("__5").ok());  // Bits beyond the last byte.
+  for (const char* bad : {"A", "AAAAA", "AA=", "AA+", "A A"}) EXPECT_FALSE(FromBase64Url(bad).ok()) << bad;
 }
 
 TEST(SecretFile, IsPrivateAndMustStayPrivate) {
@@ -59,6 +81,15 @@ TEST(SpiffeId, RefusesEverythingElse) {
                           "spiffe://td/a?b", "spiffe://td/a#b", "spiffe://td/a%20b", "SPIFFE://td/a"}) {
     EXPECT_FALSE(SpiffeId::Parse(bad).ok()) << bad;
   }
+  EXPECT_TRUE(SpiffeId::Parse("spiffe://" + std::string(255, 'z') + "/a").ok());
+  EXPECT_FALSE(SpiffeId::Parse("spiffe://" + std::string(256, 'z') + "/a").ok());
+  EXPECT_TRUE(SpiffeId::Parse("spiffe://td/" + std::string(2048 - 12, 'z')).ok());
+  EXPECT_FALSE(SpiffeId::Parse("spiffe://td/" + std::string(2049 - 12, 'z')).ok());
+  for (const char c : {'{', '`', ':', '[', '@', ',', '\0', '\x7f', '\xe9'}) {
+    EXPECT_FALSE(SpiffeId::Parse("spiffe://td" + std::string(1, c) + "/a").ok()) << c;
+    EXPECT_FALSE(SpiffeId::Parse("spiffe://td/a" + std::string(1, c)).ok()) << c;
+  }
+  EXPECT_TRUE(SpiffeId::Parse("spiffe://az09.-_/azAZ09.-_").ok());
 }
 
 }  // namespace
