@@ -1,6 +1,4 @@
 #include <fcntl.h>
-#include <openssl/pem.h>
-#include <openssl/ssl.h>
 #include <sys/ioctl.h>
 
 #include <ctime>
@@ -9,6 +7,7 @@
 
 #include "libs/proxy/engine.h"
 #include "libs/proxy/engine_test_peers.h"
+#include "libs/proxy/engine_test_tls_peer.h"
 
 // How an exchange ends: when its bytes have left, how a cut shows, who is blamed for a delay, what is answered here.
 
@@ -209,70 +208,6 @@ TEST_F(TlsTest, ABodyThatBreaksOffBehindTheNextTierIsCutHereToo) {
   EXPECT_FALSE(conn.ToEnd().ends_with("0\r\n\r\n"));
 }
 
-// A next tier that speaks TLS byte by byte as the test likes. Accepts one connection.
-class TlsPeer {
- public:
-  explicit TlsPeer(const Identity& identity) : context_(SSL_CTX_new(TLS_server_method()), SSL_CTX_free) {
-    BIO* chain = BIO_new_mem_buf(identity.certificate_chain.data(), -1);
-    X509* leaf = PEM_read_bio_X509(chain, nullptr, nullptr, nullptr);
-    BIO* key_bio = BIO_new_mem_buf(identity.private_key.data(), -1);
-    EVP_PKEY* key = PEM_read_bio_PrivateKey(key_bio, nullptr, nullptr, nullptr);
-    EXPECT_EQ(SSL_CTX_use_certificate(context_.get(), leaf), 1);
-    EXPECT_EQ(SSL_CTX_use_PrivateKey(context_.get(), key), 1);
-    X509_free(leaf);
-    EVP_PKEY_free(key);
-    BIO_free(chain);
-    BIO_free(key_bio);
-  }
-  bool Accept(Conn& conn) {
-    ssl_.reset(SSL_new(context_.get()));
-    SSL_set_fd(ssl_.get(), conn.fd());
-    return SSL_accept(ssl_.get()) == 1;
-  }
-  std::string TakeHead() {
-    std::string head;
-    char buffer[4096];
-    while (head.find("\r\n\r\n") == std::string::npos) {
-      const int got = SSL_read(ssl_.get(), buffer, sizeof buffer);
-      if (got <= 0) return "";
-      head.append(buffer, static_cast<size_t>(got));
-    }
-    return head;
-  }
-  void Goodbye() { SSL_shutdown(ssl_.get()); }
-  void Send(std::string_view bytes) { SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size())); }
-  // True when the other end closes within `limit`.
-  bool Closed(const Conn& conn, std::chrono::milliseconds limit) {
-    pollfd wait{conn.fd(), POLLIN, 0};
-    char byte;
-    return poll(&wait, 1, static_cast<int>(limit.count())) == 1 && SSL_read(ssl_.get(), &byte, 1) <= 0;
-  }
-
- private:
-  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_;
-  std::unique_ptr<SSL, decltype(&SSL_free)> ssl_{nullptr, SSL_free};
-};
-
-class PeerTest : public TlsTest {
- protected:
-  // T1 in front of one endpoint that speaks as `serve` does.
-  void Start(const std::function<void(TlsPeer&, Conn&)>& serve, std::vector<Locality> others = {}) {
-    root_ = *identity::NewRoot("test root");
-    const Identity identity = IdentityOf(root_, kT2);
-    peer = std::make_unique<Backend>([identity, serve](Conn& conn) {
-      TlsPeer tls(identity);
-      if (tls.Accept(conn)) serve(tls, conn);
-    });
-    others.insert(others.begin(), At("peer", 1, {peer->port}, kT2));
-    Config first(std::move(others));
-    first.cluster->tls = UpstreamTls{"a.example", {}};
-    ASSERT_TRUE(t1.Start({}).ok());
-    ASSERT_TRUE(t1.SetIdentity(IdentityOf(root_, kT1)).ok());
-    ASSERT_TRUE(ApplyAndWait(t1, first.Build()).ok());
-  }
-  std::unique_ptr<Backend> peer;
-};
-
 // The body of the refusal is still on its way: its connection serves nobody else.
 TEST_F(PeerTest, AConnectionWithARestOfAnAnswerIsNotUsedAgain) {
   auto closed = std::make_shared<std::promise<bool>>();
@@ -291,95 +226,6 @@ TEST_F(PeerTest, AConnectionWithARestOfAnAnswerIsNotUsedAgain) {
   auto result = closed->get_future();
   ASSERT_EQ(result.wait_for(10s), std::future_status::ready);
   EXPECT_TRUE(result.get());
-}
-
-// ---- A connection is used again only where both ends agree that nothing is under way on it
-
-class ReuseTest : public ExchangeTest {
- protected:
-  // What a second request meets after `first` was answered so: how many connections the endpoint saw.
-  int Connections(const std::string& answer, const std::string& first = kGet) {
-    std::atomic<int> asked{0};
-    Backend backend([&](Conn& conn) {
-      while (!conn.TakeHead().empty())
-        conn.Send(asked++ == 0 ? answer : "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnext");
-    });
-    Engine one;
-    EXPECT_TRUE(one.Start({}).ok());
-    EXPECT_TRUE(ApplyAndWait(one, Config({At("c1", 1, {backend.port})}).Build()).ok());
-    {
-      Conn conn = Conn::To(one.Port("public"));
-      conn.Send(first);
-      EXPECT_TRUE(conn.TakeHead().starts_with("HTTP/1.1 200 "));
-      if (first != kGet) conn.ToEnd();
-    }
-    Conn conn = Conn::To(one.Port("public"));
-    conn.Send(kGet);
-    EXPECT_EQ(Response(conn).second, "next");
-    return backend.connections;
-  }
-};
-
-TEST_F(ReuseTest, AfterAWholeAnswer) {
-  EXPECT_EQ(Connections("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"), 1);
-  EXPECT_EQ(Connections("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"), 1);
-}
-
-TEST_F(ReuseTest, NotWhereMoreLiesBehindTheAnswer) {
-  const std::string evil = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
-  EXPECT_EQ(Connections("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" + evil), 2);
-  EXPECT_EQ(Connections("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n" + evil), 2);
-  EXPECT_EQ(Connections("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok\n"), 2);
-}
-
-TEST_F(ReuseTest, NotWhereTheEndpointSaysThatItCloses) {
-  EXPECT_EQ(Connections("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"), 2);
-  EXPECT_EQ(Connections("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok"), 2);
-}
-
-// The rest of its body would be read as the next request.
-TEST_F(ReuseTest, NotWhereTheRequestIsNotWhole) {
-  EXPECT_EQ(Connections("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
-                        "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100\r\n\r\n"),
-            2);
-}
-
-// The same of a refusal after which the request goes elsewhere.
-TEST_F(PeerTest, AConnectionIsNotUsedAgainAfterARefusalThatEndsIt) {
-  const std::string refusal = "HTTP/1.1 503 Service Unavailable\r\nx-weir-reason: no_cluster_can_serve\r\n";
-  const std::string half = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100\r\n\r\nhalf";
-  const std::string repeatable = std::string(half).insert(17, "Idempotency-Key: k\r\n");
-  struct Case {
-    std::string answer, request;
-    bool closed;
-  };
-  for (const Case& one : {Case{refusal + "content-length: 1\r\n\r\nx", kGet, false},
-                          Case{refusal + "connection: close\r\ncontent-length: 1\r\n\r\nx", kGet, true},
-                          Case{refusal + "content-length: 1\r\n\r\nx", half, true},
-                          Case{refusal + "content-length: 1\r\n\r\nx", repeatable, true}}) {
-    SCOPED_TRACE(one.answer + one.request);
-    root_ = *identity::NewRoot("test root");
-    const Identity identity = IdentityOf(root_, kT2);
-    std::promise<bool> closed;
-    Backend backend([&](Conn& conn) {
-      TlsPeer tls(identity);
-      if (!tls.Accept(conn) || tls.TakeHead().empty()) return;
-      tls.Send(one.answer);
-      closed.set_value(tls.Closed(conn, one.closed ? 5'000ms : 300ms));
-    });
-    Engine engine;
-    Config first({At("peer", 1, {backend.port}, kT2), At("none", 0, {ClosedPort()}, kT2)});
-    first.cluster->tls = UpstreamTls{"a.example", {}};
-    ASSERT_TRUE(engine.Start({}).ok());
-    ASSERT_TRUE(engine.SetIdentity(IdentityOf(root_, kT1)).ok());
-    ASSERT_TRUE(ApplyAndWait(engine, first.Build()).ok());
-    Conn conn = Conn::To(engine.Port("public"));
-    conn.Send(one.request);
-    EXPECT_TRUE(conn.TakeHead().starts_with("HTTP/1.1 503 "));
-    auto result = closed.get_future();
-    ASSERT_EQ(result.wait_for(10s), std::future_status::ready);
-    EXPECT_EQ(result.get(), one.closed);
-  }
 }
 
 // RFC 9112 section 8: without close_notify nobody knows whether this was all.

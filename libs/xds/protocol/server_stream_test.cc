@@ -516,29 +516,6 @@ TEST_F(StreamTest, T12ARefusedRemovalIsNotDone) {
   EXPECT_TRUE(stream_->Acknowledged(kCluster).contains("b"));
 }
 
-TEST_F(StreamTest, T12OfRemovalsOnlyTheNamedOnesAreRefused) {
-  stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}, {"b", "1"}, {"c", "1"}}}}));
-  ASSERT_TRUE(Delta(kCluster).ok());
-  Drain();
-  stream_->SetSnapshot(Make({{kCluster, {{"c", "1"}}}}));
-  NextDelta();
-  ASSERT_EQ(delta_.removed_resources_size(), 2);
-  events_.clear();
-  DeltaDiscoveryRequest request;
-  request.set_type_url(std::string(kCluster));
-  request.set_response_nonce(delta_.nonce());
-  request.mutable_error_detail()->set_message("b is needed");
-  google::protobuf::StringValue name;
-  name.set_value("b");
-  request.mutable_error_detail()->add_details()->PackFrom(name);
-  ASSERT_TRUE(stream_->OnRequest(request).ok());
-  ASSERT_EQ(events_.size(), 1u);
-  EXPECT_THAT(events_[0].removed, ElementsAre("a"));
-  const auto held = stream_->Acknowledged(kCluster);
-  EXPECT_TRUE(held.contains("b"));
-  EXPECT_FALSE(held.contains("a"));
-}
-
 TEST_F(StreamTest, APeersWordsAreCutAndEscapedWhereTheyEnter) {
   stream_->SetSnapshot(Make({{kCluster, {{"a", "1"}}}}));
   DeltaDiscoveryRequest first;
