@@ -224,6 +224,14 @@ TEST(DigestReader, AHostThatIsServedAgainMakesPlaceForAnother) {
   EXPECT_EQ(Feed(reader, Chunked("down h1 x\n")), State::kGarbage);
 }
 
+TEST(AppendChunk, EndsNothingWithAnEmptyText) {
+  std::string out;
+  AppendChunk("", out);
+  EXPECT_EQ(out, "");  // An empty chunk would be the end.
+  AppendChunk("hello", out);
+  EXPECT_EQ(out, "5\r\nhello\r\n");
+}
+
 TEST(DigestReader, WaitsForNoInterimAnswer) {
   DigestReader reader;
   EXPECT_EQ(Feed(reader, "HTTP/1.1 100 Continue\r\n\r\n"), State::kGarbage);

@@ -64,6 +64,9 @@ TEST(HealthBoard, AHostStandsForItsOwnSetsOnly) {
   EXPECT_THAT(*HealthBoard::SetsOf(chains[0]), ElementsAre("a"));
   EXPECT_THAT(*HealthBoard::SetsOf(chains[1]), ElementsAre("b1", "b2"));
   EXPECT_FALSE(HealthBoard::SetsOf(chains[2]).has_value());  // Its routes do not know it yet.
+  FilterChain all = chains[0];
+  all.server_names.clear();
+  EXPECT_THAT(*HealthBoard::SetsOf(all), ElementsAre("a", "b1", "b2"));
 }
 
 TEST(HealthBoard, TellsOfTheHostsBehindWhichNobodyServesAndOfNoOthers) {

@@ -105,6 +105,18 @@ TEST_F(ClusterStateTest, WhoReturnsTakesItsTenths) {
   EXPECT_EQ(Pick(60), (Count{{kA, 10}, {kB, 50}}));
 }
 
+// Without weights the nearest that can serve take all, equally.
+TEST_F(ClusterStateTest, WithoutWeightsTheLowestPriorityServes) {
+  std::vector<Locality> places = {Place("far", {}, {kA}), Place("near", {}, {kB}), Place("near too", {}, {kC})};
+  places[0].priority = 1;
+  Take(places);
+  EXPECT_EQ(Pick(8), (Count{{kB, 4}, {kC, 4}}));
+  Judge([](SetHealth& health) { health.localities[1].can_serve = false; });
+  EXPECT_EQ(Pick(8), (Count{{kC, 8}}));
+  Judge([](SetHealth& health) { health.localities[1].can_serve = health.localities[2].can_serve = false; });
+  EXPECT_EQ(Pick(8), (Count{{kA, 8}}));
+}
+
 // The judge's list is of another configuration for a moment.
 TEST(CandidatesOf, FindsHealthByName) {
   const auto cluster = Set({Place("c1", 1, {kA}), Place("c2", 1, {kB}), Place("c3", 1, {kC})});
