@@ -198,5 +198,54 @@ TEST_F(DeltaTtlTest, SaysASubscriptionOnce) {
   EXPECT_FALSE(client_.Next(&request));
 }
 
+TEST_F(DeltaTtlTest, AnUnsubscriptionBeforeItsStreamIsNotSaid) {
+  client_.Subscribe(std::string(kListener), {"a", "b"});
+  client_.Unsubscribe(std::string(kListener), {"b", "never asked for"});
+  client_.OnConnected();
+  DeltaDiscoveryRequest request;
+  ASSERT_TRUE(client_.Next(&request));
+  EXPECT_THAT(request.resource_names_subscribe(), ElementsAre("*", "a"));
+  EXPECT_FALSE(client_.Next(&request));
+  // Asked for and not any more, before it was said: nothing is left of it but that.
+  client_.Subscribe(std::string(kListener), {"c"});
+  client_.Unsubscribe(std::string(kListener), {"c"});
+  ASSERT_TRUE(client_.Next(&request));
+  EXPECT_THAT(request.resource_names_subscribe(), IsEmpty());
+  EXPECT_THAT(request.resource_names_unsubscribe(), ElementsAre("c"));
+  EXPECT_FALSE(client_.Next(&request));
+}
+
+TEST_F(DeltaTtlTest, RefusesAResponseThatCannotBeAnswered) {
+  client_.OnConnected();
+  response_.set_type_url(std::string(kListener));
+  EXPECT_EQ(client_.OnResponse(response_).error().reason, "NONCE_MISSING");
+  response_.Clear();
+  response_.set_nonce("1");
+  EXPECT_EQ(client_.OnResponse(response_).error().reason, "TYPE_MISSING");
+  response_.set_type_url("type.googleapis.com/never.asked.For");  // T27
+  EXPECT_TRUE(client_.OnResponse(response_).ok());
+  EXPECT_FALSE(client_.TakeUpdate());
+}
+
+// A decision is about the update that was taken, not about whichever waits.
+TEST_F(DeltaTtlTest, NoDecisionHitsAnotherUpdate) {
+  client_.OnConnected();
+  EXPECT_EQ(client_.Accept(0).error().reason, "UPDATE_UNKNOWN");
+  EXPECT_EQ(client_.Reject(0, "no").error().reason, "UPDATE_UNKNOWN");
+  Add("a", "v");
+  response_.set_type_url(std::string(kListener));
+  response_.set_nonce("1");
+  ASSERT_TRUE(client_.OnResponse(response_).ok());
+  const auto update = client_.TakeUpdate();
+  ASSERT_TRUE(update);
+  EXPECT_EQ(client_.Accept(update->id + 1).error().reason, "UPDATE_UNKNOWN");
+  EXPECT_EQ(client_.Reject(update->id + 1, "no").error().reason, "UPDATE_UNKNOWN");
+  EXPECT_FALSE(Has("a"));
+  EXPECT_FALSE(client_.TakeUpdate());  // It waits for its decision.
+  ASSERT_TRUE(client_.Accept(update->id).ok());
+  EXPECT_TRUE(Has("a"));
+  EXPECT_EQ(client_.Accept(update->id).error().reason, "UPDATE_UNKNOWN");
+}
+
 }  // namespace
 }  // namespace weir::xds
