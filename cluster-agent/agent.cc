@@ -20,6 +20,7 @@
 #include "libs/admin/door.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/wait.h"
 #include "libs/document/document.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
@@ -97,8 +98,9 @@ Result<StoredMembership> Belong(const bootstrap::v1::Agent& bootstrap, const std
     }
     obs::Log(obs::Level::kWarn, "the server cannot be reached; trying again", {{"error", joined.error().ToString()}});
     const Duration pause(std::uniform_int_distribution<int64_t>(ceiling.count() / 4, ceiling.count())(random));
-    for (Duration waited{0}; waited < pause && !stop; waited += std::chrono::milliseconds(50)) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    // A signal's handler sets `stop` and cannot wake us.
+    for (const MonoTime until = clock.Now() + pause; clock.Now() < until && !stop;) {
+      std::this_thread::sleep_for(clock.Nap(std::chrono::milliseconds(50)));
     }
     if (stop) return Cancelled("STOPPED", "stopped before the agent had joined");
   }
@@ -150,7 +152,7 @@ struct Agent::Core {
     const auto renewal = [&] { return clock.Now() + identity::RenewIn(*intermediate, clock.Wall()); };
     MonoTime renew_intermediate = intermediate.ok() ? renewal() : clock.Now();
     std::unique_lock lock(mutex);
-    while (!wake.wait_for(lock, std::chrono::milliseconds(500), [&] { return stopping; })) {
+    while (!WaitFor(clock, wake, lock, std::chrono::milliseconds(500), [&] { return stopping; })) {
       const MonoTime now = clock.Now();
       if (now >= renew_intermediate) {
         const Membership current = membership;
@@ -345,6 +347,7 @@ struct Agent::Core {
     facts.path = bootstrap.discovery_file();
     facts.last_good_path = bootstrap.state_dir() + "/facts";
     facts.owner = trust_domain;
+    facts.clock = &clock;
     discovery = std::make_unique<FileDiscovery>(std::move(facts));
 
     WEIR_TRY(discovery->Start([this](const Facts& facts) {

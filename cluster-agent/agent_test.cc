@@ -28,6 +28,7 @@
 #include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_client.h"
 #include "libs/xds/grpc/ads_service.h"
+#include "tests/support/real_time.h"
 
 // The real agent against a server of a few lines: real certificates, real gRPC on loopback, a real xDS client as data
 // plane.
@@ -35,15 +36,6 @@ namespace weir::agent {
 namespace {
 
 using std::chrono::seconds;
-
-template <typename Condition>
-bool Eventually(Condition condition) {
-  for (int i = 0; i < 1000; ++i) {
-    if (condition()) return true;
-    usleep(10'000);
-  }
-  return false;
-}
 
 // Issues both anchors and answers join, reports and mesh ADS for one cluster.
 class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Service {
@@ -90,7 +82,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   void Stop() {
     if (server_ == nullptr) return;
     ads_->Shutdown();
-    server_->Shutdown(std::chrono::system_clock::now());
+    server_->Shutdown(rpc::DeadlineIn({}));
     server_->Wait();
     server_.reset();
     ads_.reset();
@@ -167,7 +159,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
       }
       if (in.has_heartbeat()) {
         out.mutable_heartbeat()->set_sequence(in.heartbeat().sequence());
-        *out.mutable_heartbeat()->mutable_time() = rpc::ToTimestamp(Clock::Real().Wall() + clock_ahead);
+        *out.mutable_heartbeat()->mutable_time() = rpc::ToTimestamp(clock->Wall() + clock_ahead);
       }
       if (in.has_problems()) problems = in.problems();
       lock.unlock();
@@ -188,6 +180,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   std::map<std::string, bool> connected;
   v1::Problems problems;
   std::chrono::seconds clock_ahead{0};
+  const Clock* clock = &Clock::Real();
   Duration intermediate_lifetime = std::chrono::hours(24);
 
  private:
@@ -260,6 +253,17 @@ workloads:
     server_->Publish("edge");
   }
 
+  // From now on time passes only as the test says, for the agent and in what the server says of it; it is the real one
+  // now, because gRPC judges certificates by that.
+  void StopClock() {
+    SetToPresent(manual_);
+    clock_ = &manual_;
+    server_->With([&] {
+      server_->clock = &manual_;
+      return 0;
+    });
+  }
+
   Status StartAgent(bool with_token = true) {
     bootstrap::v1::Agent bootstrap;
     bootstrap.set_state_dir(folder_ + "/state");
@@ -271,7 +275,7 @@ workloads:
       bootstrap.set_join_token_file(folder_ + "/token");
     }
     Agent::FillDefaults(bootstrap);
-    auto started = Agent::Start(bootstrap, "test", stop_);
+    auto started = Agent::Start(bootstrap, "test", stop_, *clock_);
     if (!started.ok()) return started.error();
     agent_ = std::move(*started);
     return {};
@@ -319,6 +323,8 @@ workloads:
 
   std::string folder_;
   std::string server_address_;
+  ManualClock manual_;
+  const Clock* clock_ = &Clock::Real();
   std::unique_ptr<SmallServer> server_;
   std::atomic<bool> stop_{false};
   std::unique_ptr<Agent> agent_;
@@ -467,7 +473,7 @@ TEST_F(AgentTest, DecidesByTheTokenWhoAWorkloadIs) {
     v1::SignRequest request;
     request.set_csr_pem(*identity::MakeCsr(*identity::NewKey()));
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + seconds(10));
+    context.set_deadline(rpc::DeadlineIn(seconds(10)));
     return v1::WorkloadIdentity::NewStub(*channel)->Sign(&context, request, response);
   };
   v1::SignResponse response;
@@ -492,9 +498,13 @@ TEST_F(AgentTest, GivesAStockEnvoyItsIdentityBySds) {
 }
 
 TEST_F(AgentTest, RenewsTheIntermediateAtAboutHalfOfItsLife) {
-  server_->intermediate_lifetime = seconds(6);
+  StopClock();
   ASSERT_TRUE(StartAgent().ok());
-  EXPECT_TRUE(Eventually([&] { return server_->With([&] { return server_->renewals > 0; }); }));
+  const auto renewals = [&] { return server_->With([&] { return server_->renewals; }); };
+  manual_.Advance(server_->intermediate_lifetime * 2 / 5 - seconds(1));
+  EXPECT_EQ(renewals(), 0);
+  manual_.Advance(server_->intermediate_lifetime / 5 + seconds(2));
+  EXPECT_TRUE(Eventually([&] { return renewals() > 0; }));
 }
 
 TEST_F(AgentTest, SaysThatItsClockDiffersFromTheServers) {
@@ -502,15 +512,22 @@ TEST_F(AgentTest, SaysThatItsClockDiffersFromTheServers) {
     server_->clock_ahead = seconds(200);
     return 0;
   });
+  StopClock();
   ASSERT_TRUE(StartAgent().ok());
   const auto told = [&] { return server_->With([&] { return server_->problems.ShortDebugString(); }); };
-  ASSERT_TRUE(Eventually([&] { return told().find("clock") != std::string::npos; }));
+  ASSERT_TRUE(Eventually([&] {
+    manual_.Advance(std::chrono::milliseconds(50));
+    return told().find("clock") != std::string::npos;
+  }));
   EXPECT_NE(told().find("s behind the server"), std::string::npos) << told();
   server_->With([&] {
     server_->clock_ahead = seconds(0);
     return 0;
   });
-  EXPECT_TRUE(Eventually([&] { return told().find("clock") == std::string::npos; }));
+  EXPECT_TRUE(Eventually([&] {
+    manual_.Advance(std::chrono::milliseconds(50));
+    return told().find("clock") == std::string::npos;
+  }));
 }
 
 TEST_F(AgentTest, RefusesAServerWhoseAnchorTheTokenDoesNotName) {

@@ -85,7 +85,7 @@ struct FileDiscovery::Core {
   bool Fresh() const {
     std::error_code failed;
     const auto written = std::filesystem::last_write_time(options.path, failed);
-    return !failed && std::filesystem::file_time_type::clock::now() - written < kRest;
+    return !failed && options.clock->Wall() - std::chrono::file_clock::to_sys(written) < kRest;
   }
 
   // Only a finished write or rename (`told`) is read at once; the periodic look takes files that have rested.
@@ -183,7 +183,7 @@ struct FileDiscovery::Core {
 
   void Run() {
     for (;;) {
-      const Duration wait = soon ? std::min<Duration>(options.poll, kRest) : options.poll;
+      const Duration wait = options.clock->Nap(soon ? std::min<Duration>(options.poll, kRest) : options.poll);
       pollfd fds[2] = {{stop, POLLIN, 0}, {inotify, POLLIN, 0}};
       ::poll(fds, inotify >= 0 ? 2 : 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count()));
       if ((fds[0].revents & POLLIN) != 0) return;

@@ -27,6 +27,7 @@ struct FileDiscoveryOptions {
   Duration poll = std::chrono::seconds(5);
   std::string last_good_path;  // Where the last good reading is kept, see StoredFacts; "" = nowhere.
   std::string owner;           // The cluster's trust domain.
+  const Clock* clock = &Clock::Real();
 };
 
 // The facts of a YAML file, read again when its folder says that it changed (inotify, so that a rename over it counts,

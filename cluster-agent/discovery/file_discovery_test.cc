@@ -11,6 +11,7 @@
 #include "cluster-agent/discovery/stored_facts.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "tests/support/real_time.h"
 
 namespace weir::agent {
 namespace {
@@ -77,9 +78,19 @@ class FileDiscoveryTest : public testing::Test {
   FileDiscoveryTest()
       : folder_(testing::TempDir() + "weir-discovery-" + RandomHex(4)), path_(folder_ + "/discovery.yaml") {
     EXPECT_TRUE(MakeFolders(folder_).ok());
+    SetToPresent(clock_);
   }
   ~FileDiscoveryTest() override { std::filesystem::remove_all(folder_); }
 
+  FileDiscoveryOptions Options(Duration poll, bool keeps = true) const {
+    FileDiscoveryOptions options;
+    options.path = path_;
+    options.poll = poll;
+    if (keeps) options.last_good_path = folder_ + "/facts";
+    options.owner = "edge.test";
+    options.clock = &clock_;
+    return options;
+  }
   void Start(FileDiscovery* discovery) {
     ASSERT_TRUE(discovery
                     ->Start([this](const Facts& facts) {
@@ -95,13 +106,14 @@ class FileDiscoveryTest : public testing::Test {
   }
 
   std::string folder_, path_;
+  ManualClock clock_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Facts> readings_;
 };
 
 TEST_F(FileDiscoveryTest, SeesARenameOverTheFileAtOnce) {
-  FileDiscovery discovery({path_, std::chrono::hours(1), "", ""});
+  FileDiscovery discovery(Options(std::chrono::hours(1), false));
   Start(&discovery);
   EXPECT_FALSE(discovery.State().has_reading);
   ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());
@@ -111,14 +123,13 @@ TEST_F(FileDiscoveryTest, SeesARenameOverTheFileAtOnce) {
 
 TEST_F(FileDiscoveryTest, NeverLetsABrokenOrEmptyFileReplaceAGoodOne) {
   ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());
-  FileDiscovery discovery({path_, std::chrono::milliseconds(20), "", ""});
+  FileDiscovery discovery(Options(std::chrono::milliseconds(20), false));
   Start(&discovery);
   ASSERT_TRUE(WaitFor(1));
   for (const char* bad : {"workloads: [", "", "workloads:\n- name: x\n"}) {
     const uint64_t refused = discovery.State().refused;
     ASSERT_TRUE(WriteFileAtomic(path_, bad).ok());
-    for (int i = 0; i < 500 && discovery.State().refused == refused; ++i) usleep(10'000);
-    EXPECT_GT(discovery.State().refused, refused) << bad;
+    EXPECT_TRUE(Eventually([&] { return discovery.State().refused > refused; })) << bad;
   }
   EXPECT_EQ(readings_.size(), 1u);
   ASSERT_TRUE(WriteFileAtomic(path_, "workloads: []\nservices: []\n").ok());
@@ -127,7 +138,7 @@ TEST_F(FileDiscoveryTest, NeverLetsABrokenOrEmptyFileReplaceAGoodOne) {
 }
 
 TEST_F(FileDiscoveryTest, KeepsTheGoodReadingAcrossARestart) {
-  const FileDiscoveryOptions options{path_, std::chrono::milliseconds(20), folder_ + "/facts", "edge.test"};
+  const FileDiscoveryOptions options = Options(std::chrono::milliseconds(20));
   ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());
   {
     FileDiscovery discovery(options);
@@ -136,6 +147,7 @@ TEST_F(FileDiscoveryTest, KeepsTheGoodReadingAcrossARestart) {
   }
   for (const char* bad : {"workloads: [\n", "", "workloads:\n- name: x\n"}) {
     readings_.clear();
+    SetToPresent(clock_);
     ASSERT_TRUE(WriteFileAtomic(path_, bad).ok());
     FileDiscovery discovery(options);
     Start(&discovery);
@@ -143,8 +155,9 @@ TEST_F(FileDiscoveryTest, KeepsTheGoodReadingAcrossARestart) {
     EXPECT_EQ(readings_[0].services.size(), 1u);
     EXPECT_EQ(readings_[0].workloads.at("shop/web")->addresses(0), "127.0.2.21");
     EXPECT_EQ(discovery.State().started_from, "generation 1 of last-good");
-    for (int i = 0; i < 500 && discovery.State().refused == 0; ++i) usleep(10'000);
-    EXPECT_EQ(discovery.State().refused, 1u) << bad;  // After it has rested.
+    EXPECT_EQ(discovery.State().refused, 0u) << bad;
+    clock_.Advance(std::chrono::seconds(2));  // It has rested.
+    EXPECT_TRUE(Eventually([&] { return discovery.State().refused == 1; })) << bad;
     EXPECT_EQ(readings_.size(), 1u);
   }
   std::filesystem::remove(path_);
@@ -156,7 +169,7 @@ TEST_F(FileDiscoveryTest, KeepsTheGoodReadingAcrossARestart) {
 }
 
 TEST_F(FileDiscoveryTest, RemembersTheSealAcrossARestart) {
-  const FileDiscoveryOptions options{path_, std::chrono::milliseconds(20), folder_ + "/facts", "edge.test"};
+  const FileDiscoveryOptions options = Options(std::chrono::milliseconds(20));
   const std::string whole =
       std::string(kGood) + "- name: second\n  namespace: shop\n  ports: [81]\n  selector: {app: web}\n";
   ASSERT_TRUE(WriteFileAtomic(path_, whole + "...\n").ok());
@@ -170,7 +183,8 @@ TEST_F(FileDiscoveryTest, RemembersTheSealAcrossARestart) {
   ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());  // Cut between two lines: valid, and shorter.
   FileDiscovery discovery(options);
   Start(&discovery);
-  for (int i = 0; i < 500 && discovery.State().refused == 0; ++i) usleep(10'000);
+  clock_.Advance(std::chrono::seconds(2));
+  ASSERT_TRUE(Eventually([&] { return discovery.State().refused > 0; }));
   EXPECT_EQ(discovery.State().last_refusal.reason, "DISCOVERY_CUT");
   ASSERT_EQ(readings_.size(), 1u);
   EXPECT_EQ(readings_[0].services.size(), 2u);
@@ -197,13 +211,12 @@ TEST_F(FileDiscoveryTest, RemembersASealThatCameWithoutAChange) {
 
 TEST_F(FileDiscoveryTest, ForgetsARefusedKeptReadingOnceAGoodOneIsKept) {
   ASSERT_TRUE(WriteFileAtomic(folder_ + "/facts.1", "weir-facts 1\nsha").ok());
-  FileDiscovery discovery({path_, std::chrono::milliseconds(20), folder_ + "/facts", "edge.test"});
+  FileDiscovery discovery(Options(std::chrono::milliseconds(20)));
   Start(&discovery);
   ASSERT_EQ(discovery.State().kept_refused.size(), 1u);
   ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());
   ASSERT_TRUE(WaitFor(1));
-  for (int i = 0; i < 500 && !discovery.State().kept_refused.empty(); ++i) usleep(10'000);
-  EXPECT_TRUE(discovery.State().kept_refused.empty());
+  EXPECT_TRUE(Eventually([&] { return discovery.State().kept_refused.empty(); }));
 }
 
 TEST_F(FileDiscoveryTest, RefusesDamagedKeptFactsAndThoseOfAnotherCluster) {
@@ -211,7 +224,7 @@ TEST_F(FileDiscoveryTest, RefusesDamagedKeptFactsAndThoseOfAnotherCluster) {
   EXPECT_EQ(LoadFacts(folder_ + "/facts", "other.test").error().reason, "LAST_GOOD_OWNER");
   ASSERT_TRUE(SaveFacts(folder_ + "/facts", Facts{}, false, "edge.test").ok());
   ASSERT_TRUE(WriteFileAtomic(folder_ + "/facts.1", "weir-facts 1\nsha").ok());
-  FileDiscovery discovery({path_, std::chrono::hours(1), folder_ + "/facts", "edge.test"});
+  FileDiscovery discovery(Options(std::chrono::hours(1)));
   Start(&discovery);
   ASSERT_EQ(readings_.size(), 1u);
   EXPECT_EQ(readings_[0].workloads.size(), 1u);

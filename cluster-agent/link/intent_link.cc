@@ -4,6 +4,7 @@
 #include <mutex>
 #include <thread>
 
+#include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/xds/grpc/ads_client.h"
 #include "libs/xds/protocol/last_good.h"
@@ -122,7 +123,7 @@ struct IntentLink::Core {
     std::unique_lock lock(mutex);
     for (;;) {
       wake.wait(lock, [&] { return stopping || dirty; });
-      if (dirty && !stopping) wake.wait_for(lock, kWriteDelay, [&] { return stopping; });
+      if (dirty && !stopping) WaitFor(*options.clock, wake, lock, kWriteDelay, [&] { return stopping; });
       if (dirty) {
         dirty = false;
         lock.unlock();
@@ -154,6 +155,7 @@ IntentLink::~IntentLink() { Stop(); }
 void IntentLink::Start() {
   Core* core = core_.get();
   xds::AdsClientOptions client;
+  client.clock = core->options.clock;
   client.channel = core->options.channel;
   client.node.id = core->options.instance;
   client.node.cluster = core->options.cluster;

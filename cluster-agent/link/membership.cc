@@ -10,6 +10,7 @@
 #include "libs/identity/token.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/status.h"
+#include "libs/rpc/time.h"
 
 namespace weir::agent {
 namespace {
@@ -42,10 +43,7 @@ Result<Membership> Accept(const v1::JoinResponse& response, std::string key_pem,
   return membership;
 }
 
-void SetDeadline(grpc::ClientContext* context, Duration timeout) {
-  context->set_deadline(std::chrono::system_clock::now() +
-                        std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout));
-}
+void SetDeadline(grpc::ClientContext* context, Duration timeout) { context->set_deadline(rpc::DeadlineIn(timeout)); }
 
 }  // namespace
 

@@ -12,6 +12,7 @@
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/agent/v1/agent.pb.h"
+#include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/stream_writer.h"
@@ -100,7 +101,7 @@ struct Reports::Core {
       const Duration pause(
           std::uniform_int_distribution<int64_t>(options.backoff_min.count(), ceiling.count())(random));
       reconnect = false;
-      wake.wait_for(lock, pause, [&] { return stopping || reconnect; });
+      WaitFor(*options.clock, wake, lock, pause, [&] { return stopping || reconnect; });
       reconnect = false;
       if (stopping) return;
     }
@@ -163,7 +164,7 @@ struct Reports::Core {
     std::unique_lock lock(mutex);
     for (;;) {
       const MonoTime look = std::min({next_beat, next_traffic, heard + options.heartbeat * options.misses});
-      wake.wait_for(lock, std::max<Duration>(look - options.clock->Now(), Duration(0)), [&] {
+      WaitUntil(*options.clock, wake, lock, look, [&] {
         return stopping || reconnect || ended.has_value() || !inbox.empty() ||
                (answered && (applied_changed || (facts_changed && told.has_value())));
       });

@@ -22,11 +22,13 @@
 #include "cluster-agent/translate/bytes.h"
 #include "cluster-agent/translate/xds/translator.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "libs/base/wait.h"
 #include "libs/document/document.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
+#include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_service.h"
 
 namespace weir::agent {
@@ -216,7 +218,7 @@ struct DataPlane::Core {
   void Run() {
     std::unique_lock lock(mutex);
     while (!stopping) {
-      wake.wait_for(lock, std::chrono::seconds(1), [&] { return stopping || dirty; });
+      WaitFor(*options.clock, wake, lock, std::chrono::seconds(1), [&] { return stopping || dirty; });
       if (stopping) return;
       const bool renew = LeavesDue() || lingering.Due(options.clock->Now());
       if (!dirty && !renew) continue;
@@ -329,7 +331,7 @@ struct DataPlane::Core {
   // A pod lets a gateway in before the gateway turns to it. Who is slow holds nobody up for long.
   void AwaitPods(const std::vector<Offer>& pods) {
     std::unique_lock lock(mutex);
-    answered.wait_for(lock, kPodsFirst, [&] {
+    WaitFor(*options.clock, answered, lock, kPodsFirst, [&] {
       return stopping || std::all_of(pods.begin(), pods.end(), [&](const Offer& pod) {
                return pod.snapshot == nullptr || ledger.Answered(pod.workload, xds::kListener, kMeshListener);
              });
@@ -422,7 +424,7 @@ void DataPlane::Stop() {
   core_->worker.join();
   core_->ads->Shutdown();
   core_->telemetry.Shutdown();
-  core_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  core_->server->Shutdown(rpc::DeadlineIn(std::chrono::seconds(2)));
   core_->server->Wait();
   core_->pool.Stop();
   core_->server.reset();

@@ -16,6 +16,7 @@
 #include "libs/identity/spiffe_id.h"
 #include "libs/rpc/channel.h"
 #include "libs/xds/protocol/types.h"
+#include "tests/support/real_time.h"
 
 namespace weir::agent {
 namespace {
@@ -78,15 +79,6 @@ class DataPlaneTest : public testing::Test {
     options.bearer_token = token;
     return rpc::MakeChannel(options).value();
   }
-  template <typename Condition>
-  static bool Until(const Condition& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!condition() && std::chrono::steady_clock::now() < deadline) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return condition();
-  }
-
   const Clock& clock_ = Clock::Real();  // gRPC looks at the time of certificates by itself.
   std::string folder_;
   Membership membership_;
@@ -128,7 +120,7 @@ TEST_F(DataPlaneTest, WhatANodeOwnedGoesWithTheNode) {
   EXPECT_THAT(plane_->Dump(), HasSubstr("edge/t1|envoy"));
   context.TryCancel();
   stream->Finish();
-  EXPECT_TRUE(Until([&] { return plane_->Identities() == 0; }));
+  EXPECT_TRUE(Eventually([&] { return plane_->Identities() == 0; }));
   EXPECT_THAT(plane_->Dump(), Not(HasSubstr("edge/t1|envoy")));
 }
 

@@ -7,6 +7,7 @@
 
 #include "api/weir/agent/v1/traffic.grpc.pb.h"
 #include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
+#include "libs/rpc/time.h"
 
 namespace weir::agent {
 namespace {
@@ -239,12 +240,12 @@ class TelemetryTest : public testing::Test {
   }
   ~TelemetryTest() override {
     telemetry_.Shutdown();
-    server_->Shutdown(std::chrono::system_clock::now() + seconds(5));
+    server_->Shutdown(rpc::DeadlineIn(seconds(5)));
     server_->Wait();
   }
   static void SetUp(grpc::ClientContext& context, const std::string& token) {
     context.AddMetadata("authorization", "Bearer " + token);
-    context.set_deadline(std::chrono::system_clock::now() + seconds(20));
+    context.set_deadline(rpc::DeadlineIn(seconds(20)));
   }
 
   TrafficLedger ledger_{Clock::Real()};

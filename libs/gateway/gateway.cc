@@ -12,6 +12,7 @@
 #include "libs/admin/door.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/wait.h"
 #include "libs/gateway/handover.h"
 #include "libs/gateway/load_reports.h"
 #include "libs/gateway/report.h"
@@ -48,11 +49,12 @@ std::string ReasonOf(const std::vector<proxy::Refusal>& refused) {
 
 class Gateway::State {
  public:
-  State(Settings settings, Role role)
+  State(Settings settings, Role role, const Clock& clock)
       : settings_(std::move(settings)),
         role_(std::move(role)),
+        clock_(clock),
         configurator_(role_, engine_),
-        keeper_(settings_, [this](const Leaf& leaf) { return OnLeaf(leaf); }) {}
+        keeper_(settings_, [this](const Leaf& leaf) { return OnLeaf(leaf); }, clock_) {}
 
   ~State() { Stop(); }
 
@@ -65,6 +67,7 @@ class Gateway::State {
     options.drain = std::chrono::duration_cast<std::chrono::milliseconds>(settings_.drain);
     WEIR_TRY(FindPredecessor());
     options.hold = predecessor_ != nullptr;
+    options.clock = &clock_;
     WEIR_TRY(engine_.Start(std::move(options), InheritedListeners()));
     if (!predecessor_) WEIR_TRY(OpenDoors());
     RestoreIdentity();
@@ -177,9 +180,9 @@ class Gateway::State {
 
   // Ready, and up to date: last-good may know less than the predecessor serves, so the agent is waited for a while.
   Status AwaitReady() {
-    const auto begun = std::chrono::steady_clock::now();
+    const auto begun = clock_.Now();
     while (true) {
-      const auto waited = std::chrono::steady_clock::now() - begun;
+      const auto waited = clock_.Now() - begun;
       const Status ready = Ready();
       const auto client = Client();
       if (ready.ok() && ((client && client->Complete()) || waited > kPatienceWithAgent)) return {};
@@ -187,7 +190,7 @@ class Gateway::State {
         return Unavailable("TAKE_OVER_NOT_READY", "not ready within {} s ({}); the running gateway serves on",
                            kReadyWithin.count(), ready.ok() ? "" : ready.error().message);
       }
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      std::this_thread::sleep_for(clock_.Nap(std::chrono::milliseconds(10)));
     }
   }
 
@@ -374,6 +377,7 @@ class Gateway::State {
       options.types.emplace_back(type);
     }
     if (preload_) options.preload = *preload_;
+    options.clock = &clock_;
     options.on_update = [this](const xds::Update& update) { OnUpdate(update); };
     options.on_state = [this](bool connected, const std::string& reason) { OnState(connected, reason); };
     ads_ = std::make_shared<xds::AdsClient>(std::move(options));
@@ -487,7 +491,7 @@ class Gateway::State {
       if (engine_.Unbound().empty()) {
         retry = kFirstRetry;
         wake_.wait(lock, [&] { return news() || !engine_.Unbound().empty(); });
-      } else if (!wake_.wait_for(lock, retry, news)) {
+      } else if (!WaitFor(clock_, wake_, lock, retry, news)) {
         retry = std::min(2 * retry, kLongestRetry);
         lock.unlock();
         RetryPorts();
@@ -498,13 +502,14 @@ class Gateway::State {
       if (!ads_ && identified_ && !stopped_) Connect();
       if (!due()) continue;
       // A large one takes its time: at most a tenth of ours goes there, and what is coming right behind goes first.
-      if (!stopped_) wake_.wait_for(lock, std::min<Duration>(10 * took, kLastGoodPause), [this] { return stopped_; });
+      const Duration pause = std::min<Duration>(10 * took, kLastGoodPause);
+      if (!stopped_) WaitFor(clock_, wake_, lock, pause, [this] { return stopped_; });
       dirty_ = false;
       const auto client = ads_;
       lock.unlock();
-      const MonoTime begun = Clock::Real().Now();
+      const MonoTime begun = clock_.Now();
       const Status written = WriteLastGood(*client);
-      took = Clock::Real().Now() - begun;
+      took = clock_.Now() - begun;
       lock.lock();
       if (!written.ok()) obs::Log(Level::kError, "last-good is not written", {{"error", written.error().ToString()}});
     }
@@ -513,7 +518,7 @@ class Gateway::State {
   Status WriteLastGood(const xds::AdsClient& client) {
     const xds::SnapshotPtr accepted = client.Accepted();
     if (accepted == nullptr || accepted->Count() == 0) return {};
-    return xds::WriteLastGood(LastGoodPath(), *accepted, settings_.node_id, Clock::Real().Wall());
+    return xds::WriteLastGood(LastGoodPath(), *accepted, settings_.node_id, clock_.Wall());
   }
 
   std::string LastGoodPath() const { return settings_.state_dir + "/last-good"; }
@@ -543,6 +548,7 @@ class Gateway::State {
 
   const Settings settings_;
   const Role role_;
+  const Clock& clock_;
   proxy::Engine engine_;
   Configurator configurator_;
   obs::Metrics metrics_;
@@ -570,14 +576,15 @@ class Gateway::State {
   IdentityKeeper keeper_;
   LoadReports load_reports_{settings_,
                             {[this] { return engine_.Shares(); }, [this](bool whole) { return engine_.News(whole); },
-                             [this] { return Problems(); }}};
+                             [this] { return Problems(); }},
+                            clock_};
 };
 
 Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Gateway::~Gateway() = default;
 
-Result<std::unique_ptr<Gateway>> Gateway::Start(Settings settings, Role role) {
-  auto state = std::make_unique<State>(std::move(settings), std::move(role));
+Result<std::unique_ptr<Gateway>> Gateway::Start(Settings settings, Role role, const Clock& clock) {
+  auto state = std::make_unique<State>(std::move(settings), std::move(role), clock);
   WEIR_TRY(state->Start());
   return std::unique_ptr<Gateway>(new Gateway(std::move(state)));
 }

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "libs/gateway/configurator.h"
 #include "libs/gateway/settings.h"
@@ -16,7 +17,7 @@ class Gateway {
   // Starts serving what it can. FAILED_PRECONDITION for a state_dir, a door or an engine that cannot be had; an
   // agent that is not there is no error. With Settings::take_over and a gateway that runs: returns after that one has
   // stopped accepting; an Error (UNAVAILABLE TAKE_OVER_NOT_READY too) leaves it as it was.
-  static Result<std::unique_ptr<Gateway>> Start(Settings settings, Role role);
+  static Result<std::unique_ptr<Gateway>> Start(Settings settings, Role role, const Clock& clock = Clock::Real());
   ~Gateway();  // Stops at once.
 
   // OK = everything that is wanted is served, or handed over: an identity, every kind of resource answered (or

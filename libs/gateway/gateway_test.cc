@@ -26,25 +26,16 @@
 #include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
 #include "libs/rpc/server.h"
+#include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_service.h"
 #include "libs/xds/protocol/last_good.h"
+#include "tests/support/real_time.h"
 
 namespace weir::gateway {
 namespace {
 
 constexpr const char* kDomain = "edge.acme.weir.internal";
 constexpr const char* kNode = "edge/ingress/t1";
-const auto kPatience = std::chrono::seconds(20);
-
-template <typename Condition>
-bool Eventually(const Condition& condition) {
-  const auto end = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return true;
-}
 
 template <typename Message>
 std::string Bytes(const std::string& text) {
@@ -118,7 +109,7 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
   void Stop() {
     if (!server_) return;
     ads_->Shutdown();
-    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+    server_->Shutdown(rpc::DeadlineIn(std::chrono::seconds(1)));
     server_.reset();
     ads_.reset();
   }

@@ -13,6 +13,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "libs/base/clock.h"
 #include "libs/obs/log.h"
 #include "libs/process/state_lock.h"
 
@@ -87,9 +88,9 @@ Status Send(int fd, char kind, std::string_view text, const std::vector<int>& fd
 Result<Message> Receive(int fd, milliseconds within, int wake = -1) {
   pollfd wait[2] = {{fd, POLLIN, 0}, {wake, POLLIN, 0}};
   int ready;
-  const auto until = std::chrono::steady_clock::now() + within;
+  const auto until = Clock::Real().Now() + within;
   do {
-    const auto left = std::chrono::ceil<milliseconds>(until - std::chrono::steady_clock::now()).count();
+    const auto left = std::chrono::ceil<milliseconds>(until - Clock::Real().Now()).count();
     ready = poll(wait, 2, static_cast<int>(std::max<int64_t>(0, left)));
   } while (ready < 0 && errno == EINTR);
   if (wait[1].revents != 0) return Cancelled("STOPPING", "stopping");

@@ -7,8 +7,10 @@
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "libs/base/ids.h"
 #include "libs/base/last_good_file.h"
+#include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/status.h"
+#include "libs/rpc/time.h"
 
 namespace weir::gateway {
 namespace {
@@ -92,7 +94,7 @@ void IdentityKeeper::Run() {
       const MonoTime due = current_->renew_at;
       if (clock_.Now() < due) {
         const auto wait = std::min<Duration>(due - clock_.Now(), std::chrono::minutes(1));
-        wake_.wait_for(lock, wait, [this] { return stopped_ || hurry_; });
+        WaitFor(clock_, wake_, lock, wait, [this] { return stopped_ || hurry_; });
         hurry_ = false;
         continue;
       }
@@ -118,7 +120,7 @@ void IdentityKeeper::Run() {
     obs::Log(obs::Level::kWarn, "no identity from the agent",
              {{"agent", settings_.agent}, {"error", taken.error().ToString()}});
     pause = std::min(pause * 2, kLongestPause);
-    wake_.wait_for(lock, wait, [this] { return stopped_; });
+    WaitFor(clock_, wake_, lock, wait, [this] { return stopped_; });
   }
 }
 
@@ -137,7 +139,7 @@ Result<Leaf> IdentityKeeper::Ask() {
   WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));
   const auto stub = agent::v1::WorkloadIdentity::NewStub(channel);
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kAnswerWithin);
+  context.set_deadline(rpc::DeadlineIn(kAnswerWithin));
   {
     std::lock_guard lock(mutex_);
     if (stopped_) return Cancelled("STOPPING", "stopping");

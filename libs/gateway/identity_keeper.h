@@ -36,7 +36,7 @@ class IdentityKeeper {
 
   // `on_leaf` runs on the caller's thread inside Restore and on the keeper's thread later; a leaf it refuses is not
   // kept and asked for again.
-  IdentityKeeper(const Settings& settings, OnLeaf on_leaf, const Clock& clock = Clock::Real());
+  IdentityKeeper(const Settings& settings, OnLeaf on_leaf, const Clock& clock);
   ~IdentityKeeper();
 
   // Takes the newest kept leaf that is whole and still verifies; answers why newer ones were refused. NOT_FOUND when

@@ -10,6 +10,7 @@
 #include "api/weir/agent/v1/traffic.grpc.pb.h"
 #include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
 #include "libs/base/ids.h"
+#include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
@@ -164,12 +165,12 @@ agent::v1::GatewayHealthReport HealthDifference::Same() const {
   return report;
 }
 
-LoadReports::LoadReports(const Settings& settings, Sources sources)
-    : settings_(settings), sources_(std::move(sources)) {}
+LoadReports::LoadReports(const Settings& settings, Sources sources, const Clock& clock)
+    : settings_(settings), sources_(std::move(sources)), clock_(clock) {}
 LoadReports::~LoadReports() { Stop(); }
 
 void LoadReports::Start() {
-  loads_said_ = Clock::Real().Now();
+  loads_said_ = clock_.Now();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -185,7 +186,7 @@ void LoadReports::Stop() {
 
 bool LoadReports::Wait(Duration time) {
   std::unique_lock lock(mutex_);
-  return !wake_.wait_for(lock, time, [this] { return stopped_; });
+  return !WaitFor(clock_, wake_, lock, time, [this] { return stopped_; });
 }
 
 bool LoadReports::Enter(grpc::ClientContext* context) {
@@ -222,7 +223,7 @@ Status LoadReports::Serve() {
   health_.Restart();
   Status told;
   while (alive && told.ok()) {
-    const MonoTime now = Clock::Real().Now();
+    const MonoTime now = clock_.Now();
     const auto shares = sources_.shares();
     for (const LoadStatsRequest& report : difference_.Take(shares, now - loads_said_)) {
       alive = alive && stream->Write(report);
@@ -247,7 +248,7 @@ Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel) {
     WEIR_TRY(SendHealth(channel, std::move(*report)));
     said = true;
   }
-  if (said || Clock::Real().Now() - health_time_ < kHealthAtLeast) return {};
+  if (said || clock_.Now() - health_time_ < kHealthAtLeast) return {};
   return SendHealth(channel, health_.Same());
 }
 
@@ -255,13 +256,13 @@ Status LoadReports::SendHealth(const std::shared_ptr<grpc::Channel>& channel, ag
   for (std::string& problem : sources_.problems()) report.add_problems(std::move(problem));
   agent::v1::GatewayHealthAck ack;
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kAnswerWithin);
+  context.set_deadline(rpc::DeadlineIn(kAnswerWithin));
   if (!Enter(&context)) return Cancelled("STOPPED", "stopped");
   const grpc::Status status = agent::v1::GatewayHealth::NewStub(channel)->Report(&context, report, &ack);
   Leave(&context);
   if (!status.ok()) return rpc::FromGrpc(status);  // The connection begins anew, and with it everything.
   if (ack.resend()) return Aborted("HEALTH_MISSED", "the agent has missed a report");
-  health_time_ = Clock::Real().Now();
+  health_time_ = clock_.Now();
   return {};
 }
 

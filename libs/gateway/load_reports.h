@@ -83,7 +83,7 @@ class LoadReports {
     std::function<std::vector<std::string>()> problems;
   };
 
-  LoadReports(const Settings& settings, Sources sources);
+  LoadReports(const Settings& settings, Sources sources, const Clock& clock);
   ~LoadReports();  // Stop.
   void Start();
   void Stop();
@@ -101,6 +101,7 @@ class LoadReports {
 
   const Settings& settings_;
   const Sources sources_;
+  const Clock& clock_;
   LoadDifference difference_;
   MonoTime loads_said_;
   HealthDifference health_;

@@ -12,6 +12,7 @@
 #include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
 #include "libs/rpc/server.h"
+#include "tests/support/real_time.h"
 
 namespace weir::gateway {
 namespace {
@@ -88,7 +89,7 @@ proxy::SetHealthReport HealthOf(const std::string& set, bool can_serve) {
   proxy::SetHealthReport report{set, {}};
   report.localities.emplace_back().cluster = "c1";
   report.localities[0].can_serve = can_serve;
-  report.localities[0].since = std::chrono::system_clock::now();
+  report.localities[0].since = ManualClock().Wall();
   return report;
 }
 
@@ -221,20 +222,19 @@ TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
   settings.node_id = "edge/ingress/t1";
   std::atomic<uint64_t> count = 5;
   std::atomic<bool> can_serve = true;
-  LoadReports reports(settings, {[&] { return std::vector{Share("set", "c1", 1, count)}; },
-                                 [&](bool whole) { return News(whole, {HealthOf("set", can_serve)}); },
-                                 [] { return std::vector<std::string>{"a file is cut"}; }});
+  ManualClock clock;
+  LoadReports reports(settings,
+                      {[&] { return std::vector{Share("set", "c1", 1, count)}; },
+                       [&](bool whole) { return News(whole, {HealthOf("set", can_serve)}); },
+                       [] { return std::vector<std::string>{"a file is cut"}; }},
+                      clock);
   reports.Start();
   const auto eventually = [&](const std::function<bool()>& condition) {
-    const auto end = std::chrono::steady_clock::now() + seconds(20);
-    while (std::chrono::steady_clock::now() < end) {
-      {
-        std::lock_guard lock(listener.mutex);
-        if (condition()) return true;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    return false;
+    return Eventually([&] {
+      clock.Advance(std::chrono::milliseconds(100));
+      std::lock_guard lock(listener.mutex);
+      return condition();
+    });
   };
   EXPECT_TRUE(eventually([&] { return listener.requests == 5 && listener.healths == 1; }));
   EXPECT_EQ(listener.token, "secret");

@@ -48,7 +48,7 @@ struct Client::State {
   }
 
   Status Dial() {
-    const MonoTime deadline = std::chrono::steady_clock::now() + options.connect_timeout;
+    const MonoTime deadline = Clock::Real().Now() + options.connect_timeout;
     buffer.clear();
     stream.emplace(io, ssl);
     ErrorCode error;
@@ -112,7 +112,7 @@ struct Client::State {
   }
 
   Result<Response> Exchange(const std::string& bytes, bool head) {
-    const MonoTime deadline = std::chrono::steady_clock::now() + options.request_timeout;
+    const MonoTime deadline = Clock::Real().Now() + options.request_timeout;
     std::optional<ErrorCode> done;
     asio::async_write(*stream, asio::buffer(bytes), [&](const ErrorCode& result, size_t) { done = result; });
     if (!Run(deadline, done)) return DeadlineExceeded("TIMEOUT", "the request could not be sent in time");

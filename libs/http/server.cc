@@ -68,17 +68,17 @@ Result<std::shared_ptr<SslContext>> MakeContext(const std::string& chain, const 
 }
 
 // IMF-fixdate, RFC 9110 section 5.6.7.
-std::string HttpDate() {
-  const std::time_t now = std::time(nullptr);
+std::string HttpDate(const Clock& clock) {
+  const std::time_t now = std::chrono::system_clock::to_time_t(clock.Wall());
   std::tm parts{};
   gmtime_r(&now, &parts);
   char text[40];
   return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts)};
 }
 
-void AppendHead(const Response& response, bool close, std::string& out) {
+void AppendHead(const Response& response, bool close, const Clock& clock, std::string& out) {
   fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Length: {}\r\n", response.status,
-                 StatusText(response.status), HttpDate(), response.body.size());
+                 StatusText(response.status), HttpDate(clock), response.body.size());
   for (const auto& [name, value] : response.headers) {
     out.append(name).append(": ").append(value).append("\r\n");
   }
@@ -183,7 +183,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
  private:
   using Parser = beast::http::request_parser<beast::http::string_body>;
 
-  void Deadline(Duration timeout) { deadline_ = std::chrono::steady_clock::now() + timeout; }
+  void Deadline(Duration timeout) { deadline_ = server_.options.clock->Now() + timeout; }
 
   void ReadHead() {
     if (server_.stopping) return Close();  // Nothing is under way; every answer is with the kernel.
@@ -344,7 +344,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (server_.stopping) keep_alive_ = false;
     Deadline(server_.options.request_timeout);
     out_.clear();
-    AppendHead(response, !keep_alive_, out_);
+    AppendHead(response, !keep_alive_, *server_.options.clock, out_);
     if (!head_only_) out_ += response.body;
     asio::async_write(stream_, asio::buffer(out_), [self = shared_from_this()](const ErrorCode& error, size_t) {
       if (error) return self->Close();
@@ -434,12 +434,12 @@ void Server::State::Admit(Loop& loop, Tcp::socket socket) {
 }
 
 void Server::State::Sweep(Loop& loop) {
-  const MonoTime now = std::chrono::steady_clock::now();
+  const MonoTime now = options.clock->Now();
   const auto connections_now = loop.connections;  // Close() changes the set.
   for (const auto& connection : connections_now) {
     if (connection->Overdue(now) || connection->Abandoned() || (stopping && connection->Idle())) connection->Close();
   }
-  loop.sweep.expires_after(kSweep);
+  loop.sweep.expires_after(options.clock->Nap(kSweep));
   loop.sweep.async_wait([this, &loop](const ErrorCode& error) {
     if (!error) Sweep(loop);
   });
@@ -486,6 +486,7 @@ Result<std::unique_ptr<Server>> Server::Start(ServerOptions options, Handler han
 Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Server::~Server() { Stop(); }
 uint16_t Server::port() const { return state_->port; }
+size_t Server::connections() const { return state_->admission->size(); }
 
 Status Server::SetCertificate(const std::string& chain_pem, const std::string& key_pem) {
   WEIR_ASSIGN(auto context, MakeContext(chain_pem, key_pem));
@@ -505,8 +506,8 @@ void Server::Stop(Duration grace) {
   for (auto& loop : state_->loops) {
     asio::post(loop->context, [state = state_.get(), raw = loop.get()] { state->Sweep(*raw); });
   }
-  const MonoTime until = std::chrono::steady_clock::now() + grace;
-  while (state_->admission->size() > 0 && std::chrono::steady_clock::now() < until) {
+  const MonoTime until = Clock::Real().Now() + grace;
+  while (state_->admission->size() > 0 && Clock::Real().Now() < until) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   state_->pool->Stop();  // A handler that still runs is waited for; its answer goes nowhere.

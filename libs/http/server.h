@@ -43,6 +43,7 @@ struct ServerOptions {
   Duration head_timeout = std::chrono::seconds(10);       // From the handshake, then a head's first byte, to its end.
   Duration request_timeout = std::chrono::seconds(30);    // Reading one body; writing one answer.
   Duration idle_timeout = std::chrono::seconds(120);      // Between requests.
+  const Clock* clock = &Clock::Real();                    // Of the timeouts and of Date; it outlives the server.
   Screen screen;  // None: the head is only checked for its form, and every body may have body_limit.
   // What the server itself answers to a request that never reached the handler; default: plain text.
   std::function<Response(int status, const Error&)> render_error;
@@ -58,6 +59,7 @@ class Server {
   ~Server();
 
   uint16_t port() const;
+  size_t connections() const;  // That hold a place.
 
   // For connections accepted from now on.
   Status SetCertificate(const std::string& chain_pem, const std::string& key_pem);

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <list>
 #include <mutex>
@@ -15,6 +16,7 @@
 #include "libs/http/client.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/peer.h"
+#include "tests/support/real_time.h"
 
 namespace weir::http {
 namespace {
@@ -22,6 +24,7 @@ namespace {
 class HttpServer : public ::testing::Test {
  protected:
   void SetUp() override {
+    options_.clock = &clock_;
     auto root = identity::NewServerAnchor();
     ASSERT_TRUE(root.ok());
     root_pem_ = root->certificate_pem;
@@ -58,6 +61,7 @@ class HttpServer : public ::testing::Test {
   }
 
   std::string root_pem_;
+  ManualClock clock_;
   ServerOptions options_;
   std::unique_ptr<Server> server_;
 };
@@ -172,11 +176,16 @@ TEST_F(HttpServer, ServesManyClientsAtOnce) {
 }
 
 TEST_F(HttpServer, ClosesAConnectionThatSaysNothing) {
-  options_.idle_timeout = std::chrono::milliseconds(1);
   Start(Echo);
   Client client = NewClient();
   ASSERT_TRUE(client.Do({}).ok());
-  std::this_thread::sleep_for(std::chrono::milliseconds(1200));  // Longer than the sweep.
+  clock_.Advance(options_.idle_timeout - std::chrono::seconds(1));
+  EXPECT_TRUE(client.Do({}).ok());
+  EXPECT_EQ(server_->connections(), 1u);
+  ASSERT_TRUE(Eventually([&] {  // When the time of silence began is known to the server alone.
+    clock_.Advance(std::chrono::seconds(10));
+    return server_->connections() == 0;
+  }));
   auto lost = client.Do({.method = "POST", .target = "/", .headers = {}, .body = "", .peer = ""});
   ASSERT_FALSE(lost.ok());
   EXPECT_EQ(lost.error().reason, "CONNECTION_LOST");
@@ -216,18 +225,21 @@ TEST_F(HttpServer, SilentConnectionsCostNobodyElseAPlace) {
   for (int i = 0; i < 20; ++i) silent.emplace_back(server_->port());
   Client client = NewClient();
   EXPECT_TRUE(client.Do({}).ok());
-  int closed = 0;
-  for (const Silent& each : silent) closed += each.Closed(2000) ? 1 : 0;
-  EXPECT_GE(closed, 17) << "four places, one of them the client's";
+  const auto closed = [&] {
+    return std::count_if(silent.begin(), silent.end(), [](const Silent& each) { return each.Closed(0); });
+  };
+  EXPECT_TRUE(Eventually([&] { return closed() >= 17; })) << "four places, one of them the client's: " << closed();
   EXPECT_TRUE(first.Do({}).ok()) << "it dials again";
 }
 
 TEST_F(HttpServer, ClosesWhoDoesNotSpeakInTime) {
-  options_.handshake_timeout = std::chrono::milliseconds(1);
-  options_.head_timeout = std::chrono::milliseconds(1);
   Start(Echo);
   const Silent silent(server_->port());
-  EXPECT_TRUE(silent.Closed(10'000));
+  ASSERT_TRUE(Eventually([&] { return server_->connections() == 1; }));
+  EXPECT_TRUE(Eventually([&] {  // When its time began is known to the server alone.
+    clock_.Advance(std::chrono::seconds(1));
+    return silent.Closed(0);
+  }));
 }
 
 TEST_F(HttpServer, AsksTheJudgeOncePerLineAndObeysIt) {

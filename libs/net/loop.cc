@@ -87,10 +87,10 @@ void Wheel::Advance(uint64_t now_ms) {
   }
 }
 
-Loop::Loop() = default;
+Loop::Loop(const Clock& clock) : clock_(clock) {}
 
-Result<std::unique_ptr<Loop>> Loop::New() {
-  std::unique_ptr<Loop> loop(new Loop());
+Result<std::unique_ptr<Loop>> Loop::New(const Clock& clock) {
+  std::unique_ptr<Loop> loop(new Loop(clock));
   loop->epoll_ = epoll_create1(EPOLL_CLOEXEC);
   if (loop->epoll_ < 0) return Internal("EPOLL", "cannot create an epoll set: {}", strerror(errno));
   try {
@@ -99,7 +99,7 @@ Result<std::unique_ptr<Loop>> Loop::New() {
     return Internal("EPOLL", "cannot set up an event loop: {}", error.what());
   }
   loop->buffer_ = std::make_unique_for_overwrite<char[]>(kBufferSize);
-  loop->now_ms_ = ClockMs();
+  loop->ReadClock();
   loop->wheel_ = std::make_unique<Wheel>(loop->now_ms_);
   return loop;
 }
@@ -109,10 +109,9 @@ Loop::~Loop() {
   if (host_ != nullptr) host_->context.stop();
 }
 
-uint64_t Loop::ClockMs() {
+uint64_t MonoMs(const Clock& clock) {
   return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
-          .count());
+      std::chrono::duration_cast<std::chrono::milliseconds>(clock.Now().time_since_epoch()).count());
 }
 
 void Loop::Run() {
@@ -133,7 +132,8 @@ void Loop::Stop() { host_->context.stop(); }
 
 void Loop::Post(std::function<void()> work) {
   asio::post(host_->context, [this, work = std::move(work)] {
-    now_ms_ = ClockMs();
+    ReadClock();
+    wheel_->Advance(now_ms_);
     work();
     RunDeferred();
     FreeRetired();
@@ -167,10 +167,11 @@ void Loop::SetTimer(Timer& timer, uint64_t in_ms) {
 
 void Loop::Tick() {
   ticking_ = true;
-  host_->timer.expires_after(std::chrono::milliseconds(Wheel::kTickMs));
+  const Duration nap = clock_.Nap(std::chrono::milliseconds(Wheel::kTickMs));
+  host_->timer.expires_after(std::chrono::duration_cast<asio::steady_timer::duration>(nap));
   host_->timer.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
-    now_ms_ = ClockMs();
+    ReadClock();
     wheel_->Advance(now_ms_);
     RunDeferred();
     FreeRetired();
@@ -182,7 +183,7 @@ void Loop::Tick() {
 void Loop::Turn() {
   epoll_event events[kEventsPerTurn];
   const int count = epoll_wait(epoll_, events, kEventsPerTurn, 0);
-  now_ms_ = ClockMs();
+  ReadClock();
   for (int i = 0; i < count; ++i) static_cast<Watcher*>(events[i].data.ptr)->OnEvents(events[i].events);
   RunDeferred();
   FreeRetired();

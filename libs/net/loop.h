@@ -7,11 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "libs/base/clock.h"
 #include "libs/base/result.h"
 
 namespace weir::net {
 
 class Loop;
+
+uint64_t MonoMs(const Clock& clock);  // As Loop::now_ms counts, from any thread.
 
 // Receives what epoll says about one socket. Freed only through Loop::Retire, so events of the same turn find it alive.
 class Watcher {
@@ -76,12 +79,13 @@ class Loop {
   static constexpr size_t kBufferSize = 128 * 1024;
   static constexpr int kEventsPerTurn = 256;
 
-  static Result<std::unique_ptr<Loop>> New();
+  // `clock`: what timers and now_ms() go by; it outlives the loop.
+  static Result<std::unique_ptr<Loop>> New(const Clock& clock);
   ~Loop();
 
   void Run();                             // Until Stop.
   void Stop();                            // Any thread.
-  void Post(std::function<void()> work);  // Any thread; dropped after Stop.
+  void Post(std::function<void()> work);  // Any thread; dropped after Stop. Timers that are due ring before it.
 
   // INTERNAL EPOLL when the kernel refuses.
   Status Add(int fd, Watcher* watcher);
@@ -91,7 +95,7 @@ class Loop {
   void Retire(std::unique_ptr<Watcher> watcher);  // Freed when the turn ends.
 
   uint64_t now_ms() const { return now_ms_; }  // Monotonic, read once per turn.
-  static uint64_t ClockMs();
+  const Clock& clock() const { return clock_; }
   Wheel& wheel() { return *wheel_; }
   void SetTimer(Timer& timer, uint64_t in_ms);
 
@@ -102,12 +106,14 @@ class Loop {
  private:
   friend class Deferred;
   struct Host;  // The Asio side.
-  Loop();
+  explicit Loop(const Clock& clock);
+  void ReadClock() { now_ms_ = MonoMs(clock_); }
   void Turn();
   void Tick();
   void RunDeferred();
   void FreeRetired();
 
+  const Clock& clock_;
   std::unique_ptr<Host> host_;
   int epoll_ = -1;
   std::unique_ptr<char[]> buffer_;

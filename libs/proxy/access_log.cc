@@ -7,15 +7,13 @@
 #include <chrono>
 #include <cstring>
 
-#include "libs/base/clock.h"
 #include "libs/obs/json.h"
 
 namespace weir::proxy {
 
-uint64_t MonotonicUs() {
+uint64_t MonotonicUs(const Clock& clock) {
   return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
-          .count());
+      std::chrono::duration_cast<std::chrono::microseconds>(clock.Now().time_since_epoch()).count());
 }
 
 AccessLog::~AccessLog() {
@@ -39,13 +37,13 @@ void AccessLog::Write(net::Loop& loop, const LogEntry& entry) {
     obs::AppendJsonString(buffer_, value);
   };
   buffer_ += "{\"time\":\"";
-  buffer_ += Rfc3339(Clock::Real().Wall());
+  buffer_ += Rfc3339(loop.clock().Wall());
   buffer_ += '"';
   text("method", entry.method);
   text("host", entry.host);
   text("path", entry.target);
   fmt::format_to(std::back_inserter(buffer_), ",\"status\":{},\"durationUs\":{},\"bytesIn\":{},\"bytesOut\":{}",
-                 entry.status, MonotonicUs() - entry.started_us, entry.bytes_in, entry.bytes_out);
+                 entry.status, MonotonicUs(loop.clock()) - entry.started_us, entry.bytes_in, entry.bytes_out);
   text("cluster", entry.cluster);
   text("endpoint", entry.endpoint);
   text("reason", entry.reason);

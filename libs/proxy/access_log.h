@@ -41,6 +41,6 @@ class AccessLog : public net::Timer {
   std::string buffer_;
 };
 
-uint64_t MonotonicUs();
+uint64_t MonotonicUs(const Clock& clock);
 
 }  // namespace weir::proxy

@@ -349,7 +349,7 @@ std::vector<ShareReport> Engine::Core::Shares(const Gathered& gathered) {
   if (now == nullptr) return {};
   auto shares = SharesOf(*now->snapshot, gathered.shares, gathered.health);
   std::lock_guard lock(watch_mutex);
-  watch.Look(shares, net::Loop::ClockMs());
+  watch.Look(shares, net::MonoMs(*options.clock));
   return shares;
 }
 

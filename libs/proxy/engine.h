@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "libs/identity/generation.h"
 #include "libs/net/socket.h"
@@ -43,6 +44,7 @@ struct Options {
   std::chrono::milliseconds drain_idle{3'000};
   bool hold = false;  // Nobody is accepted before Open.
   Limits limits;
+  const Clock* clock = &Clock::Real();  // What all times of the engine go by; it outlives the engine.
 };
 
 // PEM texts. The key stays in memory and never in a log.

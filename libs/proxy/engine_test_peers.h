@@ -18,8 +18,10 @@
 #include <vector>
 
 #include "libs/identity/certificates.h"
+#include "libs/net/loop.h"
 #include "libs/net/socket.h"
 #include "libs/proxy/engine.h"
+#include "tests/support/real_time.h"
 
 // For tests of the engine over real sockets: callers, backends, one-host configurations.
 
@@ -241,8 +243,26 @@ inline Status ApplyAndWait(Engine& engine, std::shared_ptr<const Snapshot> snaps
   return arrived.get();
 }
 
+// Lets `time` pass for engines that go by `clock`, in ticks of their timers: each has seen every tick, and done what
+// was due at it, before the next one.
+inline void Pass(ManualClock& clock, const std::vector<const Engine*>& engines, std::chrono::milliseconds time) {
+  constexpr std::chrono::milliseconds kTick(net::Wheel::kTickMs);
+  for (; time > 0ms; time -= kTick) {
+    clock.Advance(std::min(time, kTick));
+    for (int round = 0; round < 2; ++round) {  // The second one comes behind what had arrived.
+      for (const Engine* engine : engines) (void)engine->GetStats();
+    }
+  }
+}
+
 class EngineTest : public testing::Test {
  protected:
+  // As Start, but time stands still unless the test lets it Pass.
+  void StartByHand(const Config& setup, Options options = {}) {
+    options.clock = &clock;
+    Start(setup, options);
+  }
+  void Pass(std::chrono::milliseconds time) { weir::proxy::Pass(clock, {&engine}, time); }
   void Start(const Config& setup, Options options = {}) {
     ASSERT_TRUE(engine.Start(options).ok());
     const Status status = ApplyAndWait(engine, setup.Build());
@@ -250,6 +270,7 @@ class EngineTest : public testing::Test {
     port = engine.Port(setup.listener);
     ASSERT_NE(port, 0);
   }
+  ManualClock clock;
   Engine engine;
   uint16_t port = 0;
 };

@@ -17,14 +17,6 @@ std::shared_ptr<const identity::ValidGenerations> Valid(Lowest lowest) {
   return std::make_shared<const identity::ValidGenerations>(identity::ValidGenerations{std::move(lowest)});
 }
 
-void WaitFor(const std::function<bool()>& holds) {
-  const auto deadline = std::chrono::steady_clock::now() + 10s;
-  while (!holds()) {
-    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    std::this_thread::sleep_for(1ms);
-  }
-}
-
 // T1 of cluster "edge" in front of T2 of cluster "c1", whose backend answers when it is let.
 class GenerationTest : public testing::Test {
  protected:
@@ -34,7 +26,7 @@ class GenerationTest : public testing::Test {
       : backend([this](Conn& conn) {
           while (!conn.TakeHead().empty()) {
             ++asked;
-            while (held && !over) std::this_thread::sleep_for(1ms);
+            Eventually([this] { return !held || over; });
             if (!conn.Send("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret")) return;
           }
         }) {}
@@ -136,7 +128,7 @@ TEST_F(GenerationTest, AnIdleConnectionOfAnEndedCallerIsClosedAtOnce) {
   Identity next = second;
   next.generations = Valid({{"uid-edge", 2}});
   ASSERT_TRUE(t2.SetIdentity(next).ok());
-  WaitFor([&] { return t2.GetStats().connections_open == 0; });
+  ASSERT_TRUE(Eventually([&] { return t2.GetStats().connections_open == 0; }));
   EXPECT_THAT(Ask(), StartsWith("50"));
   EXPECT_EQ(asked, 1);
 }
@@ -147,7 +139,7 @@ TEST_F(GenerationTest, ABusyConnectionOfAnEndedCallerIsClosedAtOnce) {
   held = true;
   Conn conn = Conn::To(t1.Port("public"));
   conn.Send(kGet);
-  WaitFor([&] { return asked == 1; });
+  ASSERT_TRUE(Eventually([&] { return asked == 1; }));
   Identity next = second;
   next.generations = Valid({{"uid-edge", 2}});
   ASSERT_TRUE(t2.SetIdentity(next).ok());
@@ -161,17 +153,17 @@ TEST_F(GenerationTest, ABusyConnectionToAnEndedUpstreamIsClosedAtOnceAndAnIdleOn
   held = true;
   Conn conn = Conn::To(t1.Port("public"));
   conn.Send(kGet);
-  WaitFor([&] { return asked == 1; });
+  ASSERT_TRUE(Eventually([&] { return asked == 1; }));
   Identity next = first;
   next.generations = Valid({{"uid-c1", 2}});
   ASSERT_TRUE(t1.SetIdentity(next).ok());
   EXPECT_TRUE(Response(conn).first.starts_with("HTTP/1.1 50"));  // While the backend still holds its answer back.
   held = false;
-  WaitFor([&] { return t2.GetStats().connections_open == 0; });
+  ASSERT_TRUE(Eventually([&] { return t2.GetStats().connections_open == 0; }));
   ASSERT_TRUE(t1.SetIdentity(first).ok());
-  WaitFor([&] { return Ask() == "200"; });
+  ASSERT_TRUE(Eventually([&] { return Ask() == "200"; }));
   ASSERT_TRUE(t1.SetIdentity(next).ok());
-  WaitFor([&] { return t2.GetStats().connections_open == 0; });
+  ASSERT_TRUE(Eventually([&] { return t2.GetStats().connections_open == 0; }));
 }
 
 // ---- Resumption: a ticket must not be a way around.
@@ -257,7 +249,7 @@ TEST_P(Resumption, AResumedConnectionEndsWithItsMembershipAndItsTicketOpensNothi
   ASSERT_EQ(caller.Again(), "200");
   next.generations = Valid({{"uid-edge", 2}, {"uid-c1", 2}});
   ASSERT_TRUE(t2.SetIdentity(next).ok());
-  WaitFor([&] { return t2.GetStats().connections_open == 0; });
+  ASSERT_TRUE(Eventually([&] { return t2.GetStats().connections_open == 0; }));
   EXPECT_EQ(caller.Again(), "");
   EXPECT_EQ(caller.Ask(t2.Port("public"), GetParam()), "");
 }

@@ -10,9 +10,9 @@ namespace {
 
 using traffic::Evidence;
 
-std::chrono::system_clock::time_point WallOf(uint64_t at_ms, uint64_t now_ms) {
+WallTime WallOf(uint64_t at_ms, uint64_t now_ms, const Clock& clock) {
   if (at_ms == 0) return {};
-  return std::chrono::system_clock::now() - std::chrono::milliseconds(now_ms - std::min(at_ms, now_ms));
+  return clock.Wall() - std::chrono::milliseconds(now_ms - std::min(at_ms, now_ms));
 }
 
 }  // namespace
@@ -151,7 +151,7 @@ std::string Dead(const traffic::RuleHealths& rules) {
 
 }  // namespace
 
-EvidenceReport HealthEndpoint::Report(const std::string& sni, uint64_t now_ms) const {
+EvidenceReport HealthEndpoint::Report(const std::string& sni, uint64_t now_ms, const Clock& clock) const {
   EvidenceReport report;
   report.endpoint = fmt::format("{}:{}", endpoint_.address, endpoint_.port);
   const Verdict verdict = Judge(sni, now_ms);
@@ -161,12 +161,12 @@ EvidenceReport HealthEndpoint::Report(const std::string& sni, uint64_t now_ms) c
     report.text = verdict.behind             ? "nobody behind it can serve"
                   : verdict.rules != nullptr ? Dead(*verdict.rules)
                                              : peer_->text();
-    report.time = WallOf(peer_->at_ms(), now_ms);
+    report.time = WallOf(peer_->at_ms(), now_ms, clock);
     return report;
   }
   report.source = source_;
   report.text = text_;
-  report.time = WallOf(at_ms_, now_ms);
+  report.time = WallOf(at_ms_, now_ms, clock);
   return report;
 }
 
@@ -383,6 +383,7 @@ void HealthSet::LogChange(const SetHealth& before, const SetHealth& after) const
 
 SetHealthReport HealthSet::Report() const {
   const uint64_t now = services_.worker().loop().now_ms();
+  const Clock& clock = services_.worker().loop().clock();
   SetHealthReport report;
   report.set = name_;
   for (size_t i = 0; i < localities_.size(); ++i) {
@@ -394,8 +395,8 @@ SetHealthReport HealthSet::Report() const {
       one.reason = Word(health_->localities[i].reason);
     }
     one.returning = state.judge.returning();
-    one.since = WallOf(state.judge.since_ms(), now);
-    for (const HealthEndpoint* endpoint : state.endpoints) one.evidence.push_back(endpoint->Report(host_, now));
+    one.since = WallOf(state.judge.since_ms(), now, clock);
+    for (const HealthEndpoint* endpoint : state.endpoints) one.evidence.push_back(endpoint->Report(host_, now, clock));
     report.localities.push_back(std::move(one));
   }
   return report;

@@ -63,7 +63,7 @@ class HealthEndpoint : public ActiveCheck::Owner {
   uint64_t deadline_ms(uint64_t now_ms) const { return requests_.deadline_ms(now_ms); }
   const std::string& key() const { return key_; }
   DigestPeer* peer() { return peer_; }
-  EvidenceReport Report(const std::string& sni, uint64_t now_ms) const;
+  EvidenceReport Report(const std::string& sni, uint64_t now_ms, const Clock& clock) const;
 
   void OnChecked(ActiveCheck::Outcome outcome, std::string_view text) override;
   bool MayCheck() override { return services_.MayCheck(); }

@@ -100,10 +100,17 @@ class HealthTest : public testing::Test {
   void StartAll(Digest digest = Digest::kOffered) {
     StartTier2(0, {pod[0].backend.port}, digest);
     StartTier2(1, {pod[1].backend.port}, digest);
+    // Who was never seen able has nothing to be held for.
+    ASSERT_TRUE(Eventually(3s, [&] { return Checked(*t2[0]) && Checked(*t2[1]); }));
     StartTier1();
     ASSERT_TRUE(Eventually(3s, [&] { return Proven("c1") && Proven("c2"); }));
   }
 
+  // Its pod has answered a check well.
+  static bool Checked(const Engine& tier2) {
+    const std::vector<SetHealthReport> sets = tier2.Health();
+    return !sets.empty() && sets[0].localities.at(0).evidence.at(0).text == "status 200";
+  }
   LocalityHealthReport Of(const std::string& cluster) {
     for (const SetHealthReport& set : t1.Health()) {
       for (const LocalityHealthReport& one : set.localities) {
@@ -122,12 +129,7 @@ class HealthTest : public testing::Test {
     return !report.can_serve && report.reason == reason;
   }
   static bool Eventually(std::chrono::milliseconds within, const std::function<bool()>& holds) {
-    const auto until = std::chrono::steady_clock::now() + within;
-    while (!holds()) {
-      if (std::chrono::steady_clock::now() > until) return false;
-      std::this_thread::sleep_for(5ms);
-    }
-    return true;
+    return weir::Eventually(holds, within);
   }
   // Asks `n` times; how often each answered. A failed request is counted under its status line.
   std::map<std::string, int> Ask(int n) {
@@ -148,7 +150,7 @@ class HealthTest : public testing::Test {
         callers.emplace_back([this, port] {
           Conn conn = Conn::To(port);
           while (!stop) {
-            const auto began = std::chrono::steady_clock::now();
+            const Stopwatch watch;
             conn.Send(kGet);
             const auto [head, body] = Response(conn);
             if (!head.starts_with("HTTP/1.1 200")) {
@@ -156,8 +158,7 @@ class HealthTest : public testing::Test {
               conn = Conn::To(port);
             }
             ++asked;
-            const auto took =
-                std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
+            const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(watch.Elapsed());
             int64_t before = slowest;
             while (before < took.count() && !slowest.compare_exchange_weak(before, took.count())) {
             }
@@ -177,6 +178,7 @@ class HealthTest : public testing::Test {
     std::vector<std::thread> callers;
   };
 
+  ManualClock clock;  // Of who is given it.
   identity::Authority root = *identity::NewRoot("test root");
   std::chrono::milliseconds hold{10'000}, slow_return{10'000};
   Pod pod[2] = {Pod("1"), Pod("2")};

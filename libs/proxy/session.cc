@@ -347,7 +347,7 @@ void Session::BeginLog() {
   exchange_.log = std::make_unique<LogEntry>();
   exchange_.log->peer.assign(peer_.data(), peer_size_);
   if (transport_.tls() != nullptr) exchange_.log->identity = transport_.tls()->peer_uri();
-  exchange_.log->started_us = MonotonicUs();
+  exchange_.log->started_us = MonotonicUs(worker_.loop().clock());
 }
 
 void Session::StartExchange(const codec::RequestHead& head, const char* rest, size_t rest_size) {

@@ -87,7 +87,7 @@ TEST_F(EngineTest, ReportsIntendedAndDeliveredShares) {
   Echo one("1"), two("2");
   Options options;
   options.workers = 2;
-  Start(Config({At("c1", 75, {one.backend.port}), At("c2", 25, {two.backend.port})}), options);
+  StartByHand(Config({At("c1", 75, {one.backend.port}), At("c2", 25, {two.backend.port})}), options);
   for (int connection = 0; connection < 4; ++connection) {
     Conn conn = Conn::To(port);
     for (int i = 0; i < 100; ++i) {
@@ -95,7 +95,7 @@ TEST_F(EngineTest, ReportsIntendedAndDeliveredShares) {
       Response(conn);
     }
   }
-  std::this_thread::sleep_for(1100ms);  // The present second does not count.
+  Pass(1s);  // The present second does not count.
   const auto shares = engine.Shares();
   ASSERT_EQ(shares.size(), 2u);
   EXPECT_EQ(shares[0].host, "a.example");

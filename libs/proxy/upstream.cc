@@ -46,7 +46,7 @@ std::vector<traffic::Candidate> CandidatesOf(const Cluster& cluster, const SetHe
 
 // ---- ClusterState
 
-void ClusterState::Update(std::shared_ptr<const Cluster> cluster) {
+void ClusterState::Update(std::shared_ptr<const Cluster> cluster, uint64_t now_ms) {
   for (LocalityState& locality : localities_) locality.counters.clear();  // Keyed by pointers of the last plan.
   if (cluster == source_) return;
   const bool same_tls = source_ != nullptr && source_->tls == cluster->tls;
@@ -95,7 +95,7 @@ void ClusterState::Update(std::shared_ptr<const Cluster> cluster) {
   pools_ = std::move(pools);
   localities_ = std::move(localities);
   source_ = std::move(cluster);
-  ApplyHealth();
+  ApplyHealth(now_ms);
 }
 
 void ClusterState::Retire() {
@@ -121,13 +121,14 @@ std::vector<traffic::Candidate> ClusterState::Candidates() const {
   return candidates;
 }
 
-std::vector<std::shared_ptr<Pool>> ClusterState::SetHealth(std::shared_ptr<const proxy::SetHealth> health) {
+std::vector<std::shared_ptr<Pool>> ClusterState::SetHealth(std::shared_ptr<const proxy::SetHealth> health,
+                                                           uint64_t now_ms) {
   std::vector<std::shared_ptr<Pool>> alive, died;
   for (const auto& [key, pool] : pools_) {
     if (!pool->dead) alive.push_back(pool);
   }
   health_ = std::move(health);
-  ApplyHealth();
+  ApplyHealth(now_ms);
   for (auto& pool : alive) {
     if (pool->dead) died.push_back(std::move(pool));
   }
@@ -135,7 +136,7 @@ std::vector<std::shared_ptr<Pool>> ClusterState::SetHealth(std::shared_ptr<const
 }
 
 // Worker 0 knows better than what an exchange here has taught.
-void ClusterState::ApplyHealth() {
+void ClusterState::ApplyHealth(uint64_t now_ms) {
   for (const auto& [key, pool] : pools_) {
     static const EndpointHealth kWell;
     const EndpointHealth* known = &kWell;
@@ -151,7 +152,7 @@ void ClusterState::ApplyHealth() {
     pool->on_trial = known->on_trial;
     pool->rules = known->rules;
     pool->unreachable = false;
-    if (was_out && !pool->out && !pool->on_trial) pool->returned_ms = net::Loop::ClockMs();
+    if (was_out && !pool->out && !pool->on_trial) pool->returned_ms = now_ms;
   }
   rules_differ_ = false;
   for (LocalityState& locality : localities_) locality.suspect = false;

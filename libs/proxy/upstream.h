@@ -87,10 +87,10 @@ struct Seeking {
 class ClusterState {
  public:
   // Takes over pools and health of endpoints that stay; shares restart counting only when they changed.
-  void Update(std::shared_ptr<const Cluster> cluster);
+  void Update(std::shared_ptr<const Cluster> cluster, uint64_t now_ms);
   const Cluster* source() const { return source_.get(); }
   // What worker 0 knows now; null = nothing. Returns the pools that were judged dead just now.
-  std::vector<std::shared_ptr<Pool>> SetHealth(std::shared_ptr<const proxy::SetHealth> health);
+  std::vector<std::shared_ptr<Pool>> SetHealth(std::shared_ptr<const proxy::SetHealth> health, uint64_t now_ms);
   const proxy::SetHealth* health() const { return health_.get(); }
 
   // The next choice by shares, and in the cluster the less busy of two endpoints; pool is null when none can serve.
@@ -135,7 +135,7 @@ class ClusterState {
   const traffic::RuleHealth* RuleIn(size_t locality, std::string_view target) const;
   traffic::ShareSchedule& ScheduleFor(std::string_view target);
   std::vector<traffic::Candidate> CandidatesFor(std::string_view target) const;
-  void ApplyHealth();
+  void ApplyHealth(uint64_t now_ms);
   void Reschedule();
   std::vector<traffic::Candidate> Candidates() const;
 

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <ctime>
 
-#include "libs/base/clock.h"
 #include "libs/base/ids.h"
 #include "libs/net/descriptors.h"
 #include "libs/obs/log.h"
@@ -24,7 +23,7 @@ constexpr uint64_t kScarceMs = 100;
 
 Result<std::unique_ptr<Worker>> Worker::New(const Options& options) {
   std::unique_ptr<Worker> worker(new Worker(options));
-  WEIR_ASSIGN(worker->loop_, net::Loop::New());
+  WEIR_ASSIGN(worker->loop_, net::Loop::New(*options.clock));
   if (!options.source_address.empty()) {
     WEIR_ASSIGN(worker->source_, net::Address::Parse(options.source_address, 0));
   }
@@ -105,9 +104,10 @@ std::shared_ptr<ClusterState> Worker::ClusterNamed(const std::string& name) {
   }
   if (state == nullptr) state = std::make_shared<ClusterState>();
   const bool fresh = state->source() == nullptr;
-  state->Update(source->second);
+  state->Update(source->second, loop_->now_ms());
   state->epoch = epoch_;
-  if (const auto health = health_.find(name); fresh && health != health_.end()) state->SetHealth(health->second);
+  if (const auto health = health_.find(name); fresh && health != health_.end())
+    state->SetHealth(health->second, loop_->now_ms());
   return state;
 }
 
@@ -142,7 +142,7 @@ void Worker::TakeHealth(const std::shared_ptr<const HealthUpdate>& update) {
     const auto found = clusters_.find(name);
     if (found == clusters_.end() || found->second == nullptr) continue;
     const std::shared_ptr<ClusterState> cluster = found->second;
-    for (const auto& pool : cluster->SetHealth(health)) FreeWhatWaitsFor(pool);
+    for (const auto& pool : cluster->SetHealth(health, loop_->now_ms())) FreeWhatWaitsFor(pool);
   }
 }
 
@@ -233,7 +233,7 @@ std::string_view Worker::Date() {
   const uint64_t now_s = loop_->now_ms() / 1'000;
   if (now_s != date_s_) {
     date_s_ = now_s;
-    const std::time_t wall = std::chrono::system_clock::to_time_t(Clock::Real().Wall());
+    const std::time_t wall = std::chrono::system_clock::to_time_t(loop_->clock().Wall());
     std::tm utc{};
     gmtime_r(&wall, &utc);
     fmt::format_to_n(date_.data(), date_.size(), "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT", kDays[utc.tm_wday],

@@ -10,6 +10,8 @@
 #include <memory>
 #include <mutex>
 
+#include "libs/rpc/time.h"
+
 namespace weir::rpc {
 namespace {
 
@@ -34,6 +36,10 @@ class Heart {
     std::lock_guard lock(mutex_);
     return holders_;
   }
+  bool beating() {
+    std::lock_guard lock(mutex_);
+    return round_ != nullptr;
+  }
   uint64_t beats() {
     std::lock_guard lock(mutex_);
     return beats_;
@@ -53,7 +59,7 @@ class Heart {
   void Next() {
     round_ = std::make_shared<Round>();
     // The alarm keeps its callback as long as it lives: a callback that held the round would keep it for ever.
-    round_->alarm.Set(std::chrono::system_clock::now() + kInterval, [this](bool) { Beat(); });
+    round_->alarm.Set(DeadlineIn(kInterval), [this](bool) { Beat(); });
   }
 
   void Beat() {
@@ -85,6 +91,7 @@ class Heart {
 Awake::Awake() { Heart::Of().Hold(); }
 Awake::~Awake() { Heart::Of().Release(); }
 size_t Awake::Holders() { return Heart::Of().holders(); }
+bool Awake::Beating() { return Heart::Of().beating(); }
 uint64_t Awake::Beats() { return Heart::Of().beats(); }
 
 }  // namespace weir::rpc

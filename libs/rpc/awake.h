@@ -20,6 +20,7 @@ class Awake {
   Awake& operator=(const Awake&) = delete;
 
   static size_t Holders();
+  static bool Beating();    // A beat is to come; false soon after the last holder has gone.
   static uint64_t Beats();  // Events so far; stands still while nobody holds one.
 };
 

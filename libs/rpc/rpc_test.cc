@@ -17,6 +17,8 @@
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/stream_writer.h"
+#include "libs/rpc/time.h"
+#include "tests/support/real_time.h"
 
 namespace weir::rpc {
 namespace {
@@ -124,7 +126,7 @@ class Rpc : public testing::Test {
     WEIR_ASSIGN(const auto channel, MakeChannel(options));
     const auto stub = agent::v1::WorkloadIdentity::NewStub(channel);
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    context.set_deadline(DeadlineIn(std::chrono::seconds(10)));
     context.AddMetadata("x-request-id", "abc-1");
     agent::v1::SignResponse response;
     const grpc::Status status = stub->Sign(&context, {}, &response);
@@ -185,7 +187,7 @@ TEST_F(Rpc, ATokenIsJudgedBeforeTheMessageIsThere) {
   options.bearer_token = "refused";
   grpc::GenericStub stub(MakeChannel(options).value());
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  context.set_deadline(DeadlineIn(std::chrono::seconds(20)));
   grpc::CompletionQueue queue;
   const auto call = stub.PrepareCall(&context, "/weir.agent.v1.WorkloadIdentity/Sign", &queue);
   call->StartCall(nullptr);  // The headers alone: no message ever follows.
@@ -212,34 +214,23 @@ TEST(BearerTokens, TheSchemeIsFoundInAnyCase) {
   }
 }
 
-template <typename Condition>
-bool Until(const Condition& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!condition() && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return condition();
-}
-
 TEST(AwakeTest, BeatsWhileAnybodyHoldsItAndStopsWithTheLast) {
   ASSERT_EQ(Awake::Holders(), 0u);
   auto first = std::make_unique<Awake>();
   auto second = std::make_unique<Awake>();
   const uint64_t before = Awake::Beats();
-  EXPECT_TRUE(Until([&] { return Awake::Beats() >= before + 3; }));
+  EXPECT_TRUE(Eventually([&] { return Awake::Beats() >= before + 2; }));
   first.reset();
   const uint64_t one_left = Awake::Beats();
-  EXPECT_TRUE(Until([&] { return Awake::Beats() >= one_left + 2; }));
+  EXPECT_TRUE(Eventually([&] { return Awake::Beats() >= one_left + 2; }));
   second.reset();
   EXPECT_EQ(Awake::Holders(), 0u);
-  // One that was on its way may still arrive; then it stands still.
-  uint64_t last = Awake::Beats();
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  last = Awake::Beats();
-  std::this_thread::sleep_for(std::chrono::milliseconds(600));
-  EXPECT_EQ(Awake::Beats(), last);
+  // The one that was on its way still arrives; no other is to come.
+  EXPECT_TRUE(Eventually([] { return !Awake::Beating(); }));
+  const uint64_t last = Awake::Beats();
   const Awake again;
-  EXPECT_TRUE(Until([&] { return Awake::Beats() > last; }));
+  EXPECT_TRUE(Awake::Beating());
+  EXPECT_TRUE(Eventually([&] { return Awake::Beats() > last; }));
 }
 
 TEST(AwakeTest, ComesAndGoesQuicklyWithoutHarm) {
@@ -249,7 +240,7 @@ TEST(AwakeTest, ComesAndGoesQuicklyWithoutHarm) {
   }
   const uint64_t before = Awake::Beats();
   const Awake again;
-  EXPECT_TRUE(Until([&] { return Awake::Beats() > before; }));
+  EXPECT_TRUE(Eventually([&] { return Awake::Beats() > before; }));
 }
 
 TEST_F(Rpc, AnErrorArrivesWithItsReason) {
@@ -292,11 +283,7 @@ TEST_F(Rpc, ANewCertificateIsServedWithoutARestart) {
   options.peer.spiffe_id += "-renamed";
   ASSERT_TRUE(tls_->Replace(Tls(Leaf(anchor_, options.peer.spiffe_id, {}))).ok());
   options.bearer_token = "t";
-  for (int i = 0; i < 50; ++i) {
-    if (Ask(options).ok()) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
-  FAIL() << "the new certificate was never served";
+  EXPECT_TRUE(Eventually([&] { return Ask(options).ok(); })) << "the new certificate was never served";
 }
 
 TEST(RotatingServerTls, SaysWhatToDoWithAFolderThatWasCopiedWithoutItsLinks) {

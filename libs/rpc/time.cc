@@ -9,6 +9,10 @@ google::protobuf::Timestamp ToTimestamp(WallTime time) {
       std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count());
 }
 
+std::chrono::system_clock::time_point DeadlineIn(Duration time) {
+  return Clock::Real().Wall() + std::chrono::duration_cast<WallTime::duration>(time);
+}
+
 WallTime FromTimestamp(const google::protobuf::Timestamp& time) {
   return WallTime(std::chrono::duration_cast<WallTime::duration>(std::chrono::seconds(time.seconds()) +
                                                                  std::chrono::nanoseconds(time.nanos())));

@@ -146,15 +146,17 @@ void ReceiveConfiguration(const World& world, Thief& thief) {
 }
 
 void KeepIdentity(const World& world, Thief& thief) {
-  gateway::IdentityKeeper keeper(world.Gateway(thief.target()), [](const gateway::Leaf&) { return Status(); });
+  gateway::IdentityKeeper keeper(
+      world.Gateway(thief.target()), [](const gateway::Leaf&) { return Status(); }, Clock::Real());
   RunUntilItKnocked(keeper, thief);
 }
 
 void ReportLoad(const World& world, Thief& thief) {
   const gateway::Settings settings = world.Gateway(thief.target());
-  gateway::LoadReports reports(
-      settings, {[] { return std::vector<proxy::ShareReport>(); }, [](bool) { return proxy::HealthNews(); },
-                 [] { return std::vector<std::string>(); }});
+  gateway::LoadReports reports(settings,
+                               {[] { return std::vector<proxy::ShareReport>(); },
+                                [](bool) { return proxy::HealthNews(); }, [] { return std::vector<std::string>(); }},
+                               Clock::Real());
   RunUntilItKnocked(reports, thief);
 }
 

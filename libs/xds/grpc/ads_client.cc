@@ -14,6 +14,7 @@
 
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
 #include "libs/base/text.h"
+#include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/awake.h"
 
@@ -36,7 +37,7 @@ Node WithFeatures(Node node) {
 
 struct AdsClient::Core {
   explicit Core(AdsClientOptions o)
-      : options(std::move(o)), client(WithFeatures(options.node), Clock::Real()), random(std::random_device{}()) {
+      : options(std::move(o)), client(WithFeatures(options.node), *options.clock), random(std::random_device{}()) {
     if (options.preload.Count() > 0) client.Preload(options.preload);
     for (const std::string& type : options.types) client.SubscribeAll(type);
     client.SubscribeAll(std::string(kHeartbeat));
@@ -143,11 +144,12 @@ void AdsClient::Core::Run() {
     ceiling = std::min(ceiling * 2, options.backoff_max);
     const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(pause).count();
     Report(lock, false, fmt::format("{}; next try in {} ms", reason, milliseconds));
-    const auto until = Clock::Real().Now() + pause;
-    while (!stopped && !redial && Clock::Real().Now() < until) {
+    const auto until = options.clock->Now() + pause;
+    while (!stopped && !redial && options.clock->Now() < until) {
       client.Tick();
       Offer(lock);
-      wake.wait_until(lock, std::min(until, Clock::Real().Now() + kLongest));
+      WaitUntil(*options.clock, wake, lock, std::min(until, options.clock->Now() + kLongest),
+                [&] { return stopped || redial || std::exchange(changed, false); });
     }
   }
 }
@@ -174,7 +176,7 @@ std::string AdsClient::Core::RunCall(std::unique_lock<std::mutex>& lock, const s
 
 // Until the stream ends; "" = the server's status says why.
 std::string AdsClient::Core::Converse(std::unique_lock<std::mutex>& lock, Call& call, bool* answered) {
-  const MonoTime began = Clock::Real().Now();
+  const MonoTime began = options.clock->Now();
   bool heartbeats = false;
   while (true) {
     if (stopped) return "stopped";
@@ -200,7 +202,7 @@ std::string AdsClient::Core::Converse(std::unique_lock<std::mutex>& lock, Call& 
       lock.lock();
       continue;
     }
-    const MonoTime now = Clock::Real().Now();
+    const MonoTime now = options.clock->Now();
     const auto heard = client.LastHeard();
     MonoTime until = now + kLongest;
     if (heartbeats || !heard) {
@@ -209,7 +211,8 @@ std::string AdsClient::Core::Converse(std::unique_lock<std::mutex>& lock, Call& 
       until = std::min(until, stalled);
     }
     if (const auto deadline = client.NextDeadline()) until = std::min(until, *deadline);
-    wake.wait_until(lock, until, [&] { return stopped || redial || changed || call.broken || call.read_ready; });
+    WaitUntil(*options.clock, wake, lock, until,
+              [&] { return stopped || redial || changed || call.broken || call.read_ready; });
   }
 }
 

@@ -14,6 +14,7 @@
 namespace weir::xds {
 
 struct AdsClientOptions {
+  const Clock* clock = &Clock::Real();
   // Asked at every dial, so that a renewed certificate or token is used. rpc::MakeChannel is given it.
   std::function<rpc::ChannelOptions()> channel;
   Node node;                       // kFeatureHeartbeat is added.

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/awake.h"
 #include "libs/rpc/server.h"
@@ -112,7 +113,7 @@ struct AdsService::Core : std::enable_shared_from_this<Core> {
   void TickLoop() {
     std::unique_lock lock(mutex);
     while (!stopped) {
-      wake.wait_for(lock, kTick, [&] { return stopped; });
+      WaitFor(*options.clock, wake, lock, kTick, [&] { return stopped; });
       lock.unlock();
       for (const auto& session : All()) session->Tick();
       lock.lock();

@@ -10,8 +10,10 @@
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
 #include "libs/identity/certificates.h"
 #include "libs/rpc/server.h"
+#include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_client.h"
 #include "libs/xds/grpc/ads_service.h"
+#include "tests/support/real_time.h"
 
 namespace weir::xds {
 namespace {
@@ -96,7 +98,7 @@ class AdsTest : public testing::Test {
   }
   void StopServer() {
     if (service_) service_->Shutdown();
-    if (server_) server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+    if (server_) server_->Shutdown(rpc::DeadlineIn(std::chrono::seconds(2)));
     server_.reset();
     service_.reset();
   }
@@ -184,7 +186,7 @@ class AdsTest : public testing::Test {
     raw->stub = envoy::service::discovery::v3::AggregatedDiscoveryService::NewStub(
         grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port_), grpc::SslCredentials(tls), arguments));
     if (!token.empty()) raw->context.AddMetadata("authorization", "Bearer " + token);
-    raw->context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    raw->context.set_deadline(rpc::DeadlineIn(std::chrono::seconds(30)));
     raw->stream = raw->stub->DeltaAggregatedResources(&raw->context);
     return raw;
   }
@@ -214,9 +216,7 @@ TEST_F(AdsTest, CarriesChangesAndTheirAcknowledgements) {
   ASSERT_TRUE(watch_.Until(
       [&] { return !acks_.empty() && acks_.back().accepted && acks_.back().accepted_resources.size() == 2; }));
   // The empty answer about listeners may still be on its way: nobody is told of its end.
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!client_->Complete() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-  EXPECT_TRUE(client_->Complete());
+  EXPECT_TRUE(Eventually([&] { return client_->Complete(); }));
   EXPECT_TRUE(client_->Connected());
 }
 
@@ -337,19 +337,8 @@ TEST_F(AdsTest, DialsAnewWhenTheStreamIsOpenButSilent) {
   ASSERT_TRUE(watch_.Until([&] { return losses_ >= 2; }));
   EXPECT_NE(reason_.find("stalled"), std::string::npos) << reason_;
   StopClient();
-  server->Shutdown(std::chrono::system_clock::now());
+  server->Shutdown(rpc::DeadlineIn({}));
 }
-
-// A clock that a test moves while others read it.
-class SharedClock : public Clock {
- public:
-  MonoTime Now() const override { return MonoTime(std::chrono::hours(1) + std::chrono::seconds(seconds_.load())); }
-  WallTime Wall() const override { return WallTime(Now().time_since_epoch()); }
-  void Advance(int seconds) { seconds_ += seconds; }
-
- private:
-  std::atomic<int> seconds_ = 0;
-};
 
 class ManualTimeTest : public AdsTest {
  protected:
@@ -357,7 +346,7 @@ class ManualTimeTest : public AdsTest {
     clock_ = &manual_;
     AdsTest::SetUp();
   }
-  SharedClock manual_;
+  ManualClock manual_;
 };
 
 TEST_F(ManualTimeTest, AStreamThatNeverReadsIsEndedWhenItsTimeToReadIsOver) {
@@ -366,21 +355,18 @@ TEST_F(ManualTimeTest, AStreamThatNeverReadsIsEndedWhenItsTimeToReadIsOver) {
   ASSERT_TRUE(raw->Ask(kCluster));
   ASSERT_TRUE(watch_.Until([&] { return opened_ == 1; }));
   // Its clock goes on until the write is late: when it began is known to the service alone.
-  for (int i = 0; i < 2'000 && service_->StreamCount() > 0; ++i) {
-    manual_.Advance(1);
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  EXPECT_TRUE(Eventually([&] {
+    manual_.Advance(std::chrono::seconds(1));
+    return service_->StreamCount() == 0;
+  }));
   ASSERT_TRUE(watch_.Until([&] { return closed_ == 1; }));
   EXPECT_EQ(service_->StreamCount(), 0u);
 }
 
 TEST_F(ManualTimeTest, AStreamThatSaysNothingIsEnded) {
   const auto raw = Open("secret");
-  for (int i = 0; i < 2'000 && service_->StreamCount() == 0; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  ASSERT_EQ(service_->StreamCount(), 1u);
-  manual_.Advance(11);
+  ASSERT_TRUE(Eventually([&] { return service_->StreamCount() == 1; }));
+  manual_.Advance(std::chrono::seconds(11));
   EXPECT_FALSE(raw->Answered());
   EXPECT_EQ(raw->stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
 }
