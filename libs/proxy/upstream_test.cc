@@ -42,13 +42,13 @@ RulesPtr WithoutBeta(bool held = false) {
 
 class ClusterStateTest : public testing::Test {
  protected:
-  void Take(std::vector<Locality> localities) { state.Update(Set(std::move(localities))); }
+  void Take(std::vector<Locality> localities) { state.Update(Set(std::move(localities)), kNow); }
   // All localities as `change` leaves them.
   std::vector<std::shared_ptr<Pool>> Judge(const std::function<void(SetHealth&)>& change) {
     auto health = std::make_shared<SetHealth>();
     for (const Locality& locality : state.source()->localities) health->localities.push_back({locality.cluster});
     change(*health);
-    return state.SetHealth(health);
+    return state.SetHealth(health, kNow);
   }
   static uint16_t PortOf(const Choice& choice) { return choice.pool == nullptr ? 0 : choice.pool->endpoint.port; }
   // How often each endpoint was chosen; 0 = nobody.
@@ -84,7 +84,7 @@ TEST_F(ClusterStateTest, SharesAreTheWeightsOfThoseThatCanServe) {
   EXPECT_EQ(Pick(8), (Count{{kA, 8}}));
   Judge([](SetHealth& health) { health.localities[0].can_serve = health.localities[1].can_serve = false; });
   EXPECT_EQ(Pick(8), (Count{{0, 8}}));
-  state.SetHealth(nullptr);
+  state.SetHealth(nullptr, kNow);
   EXPECT_EQ(Pick(40), (Count{{kA, 30}, {kB, 10}}));
 }
 
@@ -356,7 +356,7 @@ TEST_F(ClusterStateTest, NoPoolOutlivesAChangeOfItsTls) {
     cluster->tls = std::move(tls);
     cluster->connect_timeout = std::chrono::milliseconds(0);
     cluster->localities[0].endpoints[0].spiffe_id = std::move(id);
-    state.Update(cluster);
+    state.Update(cluster, kNow);
     return PoolOf(kA);
   };
   const UriMatch one{"spiffe://a/x/", true}, exact{"spiffe://a/x/", false}, other{"spiffe://a/y/", true};
