@@ -130,6 +130,21 @@ TEST_F(AuthnTest, TenFailuresOfAUserFromOneSourceWithinAMinuteAreEnough) {
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Try("admin", "wrong"), "BAD_CREDENTIALS") << "a success forgives";
 }
 
+// What no password can be costs no hash, and so no try.
+TEST_F(AuthnTest, WhatIsTooLongIsNeitherHashedNorCounted) {
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_EQ(Try("admin", std::string(1025, 'x')), "BAD_CREDENTIALS");
+    EXPECT_EQ(Try(std::string(600, 'u'), "wrong"), "BAD_CREDENTIALS");
+  }
+  EXPECT_EQ(Try("admin", password_), "");
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Try("admin", std::string(1024, 'x')), "BAD_CREDENTIALS");
+  EXPECT_EQ(Try("admin", std::string(1024, 'x')), "TOO_MANY_ATTEMPTS");
+  EXPECT_EQ(authn_.HashPassword(std::string(11, 'x'), kHere).error().reason, "PASSWORD_LENGTH");
+  EXPECT_EQ(authn_.HashPassword(std::string(1025, 'x'), kHere).error().reason, "PASSWORD_LENGTH");
+  EXPECT_TRUE(authn_.HashPassword(std::string(12, 'x'), kHere).ok());
+  EXPECT_TRUE(authn_.HashPassword(std::string(1024, 'x'), kHere).ok());
+}
+
 TEST_F(AuthnTest, ManyAtOnceGetExactlyTheAllowedTries) {
   Options options = Cheap(clock_);
   options.hashing = {.parallel = 8, .waiting = 64, .per_source = 64};
