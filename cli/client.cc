@@ -18,6 +18,7 @@
 #include "libs/document/document.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/status.h"
+#include "libs/rpc/time.h"
 
 namespace weir::cli {
 namespace {
@@ -143,7 +144,7 @@ Status Client::Call(const std::string& method, const google::protobuf::Message& 
   const grpc::ByteBuffer sent(&slice, 1);
   grpc::ByteBuffer received;
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(seconds));
+  context.set_deadline(rpc::DeadlineIn(std::chrono::seconds(seconds)));
   std::promise<grpc::Status> done;
   stub_->generic.UnaryCall(&context, "/weir.v2." + method, {}, &sent, &received,
                            [&](grpc::Status result) { done.set_value(std::move(result)); });

@@ -16,6 +16,7 @@
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 #include "mgmt-server/fleet/small_agent.h"
+#include "tests/support/real_time.h"
 
 namespace weir::cli {
 namespace {
@@ -111,13 +112,6 @@ class CommandLine : public ::testing::Test {
     output_ = out.str();
     error_ = error.str();
     return code;
-  }
-  bool Eventually(const std::function<bool()>& condition) {
-    for (int i = 0; i < 400; ++i) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(25));
-    }
-    return false;
   }
   // The edge's agent, with two tier-1 gateways.
   void StartAgent() {

@@ -22,6 +22,7 @@
 #include "libs/admin/door.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/wait.h"
 #include "libs/http/server.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
@@ -30,6 +31,7 @@
 #include "libs/resource/validate.h"
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
+#include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_service.h"
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authn/administrator.h"
@@ -125,10 +127,10 @@ Status EnsureOrganization(store::Store& store, const Bootstrap& bootstrap) {
 // Runs `task` now and then until stopped.
 class Repeating {
  public:
-  void Start(Duration interval, std::function<void()> task) {
-    thread_ = std::thread([this, interval, task = std::move(task)] {
+  void Start(const Clock& clock, Duration interval, std::function<void()> task) {
+    thread_ = std::thread([this, &clock, interval, task = std::move(task)] {
       std::unique_lock lock(mutex_);
-      while (!wake_.wait_for(lock, interval, [this] { return stopped_; })) task();
+      while (!WaitFor(clock, wake_, lock, interval, [this] { return stopped_; })) task();
     });
   }
   void Stop() {
@@ -544,8 +546,8 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   WEIR_TRY(raw->StartRest());
   WEIR_TRY(raw->StartDoor());
   WEIR_TRY(raw->WritePorts());
-  raw->history_keeping.Start(kHistoryInterval, [raw] { (void)raw->KeepHistory(); });
-  raw->certificate_check.Start(kCertificateCheck, [raw] { raw->RenewCertificate(); });
+  raw->history_keeping.Start(clock, kHistoryInterval, [raw] { (void)raw->KeepHistory(); });
+  raw->certificate_check.Start(clock, kCertificateCheck, [raw] { raw->RenewCertificate(); });
   return server;
 }
 
@@ -563,8 +565,7 @@ void Server::Stop(Duration grace) {
   s.door.reset();
   if (s.waits) s.waits->Stop();  // Their callers get what is known now, and the doors below have nobody left to serve.
   if (s.rest_server) s.rest_server->Stop(grace);
-  const auto deadline =
-      std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(grace);
+  const auto deadline = rpc::DeadlineIn(grace);
   if (s.grpc_server) s.grpc_server->Shutdown(deadline);
   if (s.ads) s.ads->Shutdown();
   if (s.fleet) s.fleet->Stop();

@@ -18,6 +18,7 @@
 #include "libs/http/client.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/status.h"
+#include "libs/rpc/time.h"
 
 namespace weir::server {
 namespace {
@@ -52,7 +53,7 @@ class WeirServer : public ::testing::Test {
     options.bearer_token = token;
     auto channel = rpc::MakeChannel(options);
     EXPECT_TRUE(channel.ok());
-    EXPECT_TRUE((*channel)->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20)));
+    EXPECT_TRUE((*channel)->WaitForConnected(rpc::DeadlineIn(std::chrono::seconds(20))));
     return std::move(channel).value();
   }
   std::string LogIn() {

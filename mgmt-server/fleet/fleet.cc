@@ -8,6 +8,7 @@
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "libs/base/text.h"
+#include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
@@ -339,7 +340,8 @@ void Fleet::Core::Beat() {
   constexpr uint64_t kLooksPerBeat = 6;                   // Silence shows within half a second of its limit.
   constexpr uint64_t kLooksPerSeen = 10 * kLooksPerBeat;  // So old may be what is stored of when an agent was heard of.
   std::unique_lock lock(mutex);
-  for (uint64_t turn = 1; !news.wait_for(lock, options.heartbeat / kLooksPerBeat, [&] { return stopped; }); ++turn) {
+  for (uint64_t turn = 1;
+       !WaitFor(*options.clock, news, lock, options.heartbeat / kLooksPerBeat, [&] { return stopped; }); ++turn) {
     const bool beat_now = turn % kLooksPerBeat == 0;
     std::vector<AgentStreamPtr> alive, silent;
     for (const auto& [cluster, entry] : live) {

@@ -83,8 +83,7 @@ class Fleet {
   // is then (status::LacksSomething tells whether waiting longer may help). Deleted: READY as soon as the push is out.
   // Kinds that reach no gateway themselves are waited for by the gateways they touch (effect.h), so that a drained
   // cluster is drained when the wait ends.
-  v2::ResourceStatus WaitApplied(std::string_view fqn, int64_t revision,
-                                 std::chrono::steady_clock::time_point deadline) const;
+  v2::ResourceStatus WaitApplied(std::string_view fqn, int64_t revision, MonoTime deadline) const;
 
   // What the gateways do with requests, and why; see traffic.h.
   std::vector<v2::HostTraffic> TrafficOf(const TrafficQuery& query) const;

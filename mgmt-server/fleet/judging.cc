@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "libs/base/wait.h"
 #include "libs/rpc/time.h"
 #include "mgmt-server/ca/generations.h"
 #include "mgmt-server/fleet/core.h"
@@ -110,10 +111,9 @@ Result<std::vector<v2::ResourceStatus>> Fleet::ListStatuses(std::string_view par
   return items;
 }
 
-v2::ResourceStatus Fleet::WaitApplied(std::string_view fqn, int64_t revision,
-                                      std::chrono::steady_clock::time_point deadline) const {
+v2::ResourceStatus Fleet::WaitApplied(std::string_view fqn, int64_t revision, MonoTime deadline) const {
   Core& core = *core_;
-  if (core.pusher != nullptr) core.pusher->WaitFor(revision, deadline);
+  if (core.pusher != nullptr) core.pusher->WaitFor(revision, *core.options.clock, deadline);
   while (true) {
     uint64_t seen;
     {
@@ -126,7 +126,8 @@ v2::ResourceStatus Fleet::WaitApplied(std::string_view fqn, int64_t revision,
     v2::ResourceStatus status = core.JudgeEffect(*resource);
     if (status.state() == v2::ResourceStatus::READY || status.state() == v2::ResourceStatus::FAILED) return status;
     std::unique_lock lock(core.mutex);
-    if (!core.news.wait_until(lock, deadline, [&] { return core.changes != seen || core.stopped; })) return status;
+    const auto news = [&] { return core.changes != seen || core.stopped; };
+    if (!WaitUntil(*core.options.clock, core.news, lock, deadline, news)) return status;
   }
 }
 

@@ -18,6 +18,7 @@
 #include "libs/identity/spiffe_id.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/status.h"
+#include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_client.h"
 
 namespace weir::fleet {
@@ -38,7 +39,7 @@ class SmallAgent {
     WEIR_ASSIGN(options.peer, identity::ServerPeer(anchor_pem));
     WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    context.set_deadline(rpc::DeadlineIn(std::chrono::seconds(20)));
     agent::v1::JoinResponse response;
     const grpc::Status joined = agent::v1::ClusterJoin::NewStub(channel)->Join(&context, request, &response);
     if (!joined.ok()) return rpc::FromGrpc(joined);
@@ -147,7 +148,7 @@ class SmallAgent {
     WEIR_ASSIGN(const std::string key, identity::NewKey());
     WEIR_ASSIGN(*request.mutable_csr_pem(), identity::MakeCsr(key));
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    context.set_deadline(rpc::DeadlineIn(std::chrono::seconds(20)));
     agent::v1::JoinResponse response;
     const grpc::Status renewed = agent::v1::ClusterJoin::NewStub(channel_)->Renew(&context, request, &response);
     return renewed.ok() ? Status() : Status(rpc::FromGrpc(renewed));

@@ -5,6 +5,7 @@
 
 #include "libs/base/text.h"
 #include "mgmt-server/http/rest_fixture.h"
+#include "tests/support/real_time.h"
 
 // What anybody may send to the REST door, byte by byte, and what it costs.
 namespace weir::edge {
@@ -33,11 +34,11 @@ class Wire {
     char buffer[4096];
     int fd = -1;
     BIO_get_fd(bio_, &fd);
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+    const Stopwatch watch;
     while (true) {
       pollfd polled{fd, POLLIN, 0};
       if (BIO_pending(bio_) == 0 && poll(&polled, 1, 100) == 0) {
-        if (std::chrono::steady_clock::now() > end) return heard + "TIMEOUT";
+        if (watch.Elapsed() > std::chrono::seconds(seconds)) return heard + "TIMEOUT";
         continue;
       }
       const int got = BIO_read(bio_, buffer, sizeof buffer);
@@ -236,13 +237,6 @@ class RestWaits : public StrictRest {
     wire->Say("GET /v2/organizations/demo-org/clusters/cluster1/status?wait=applied&waitSeconds=" + seconds +
               " HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: Bearer " + token + "\r\n\r\n");
     return wire;
-  }
-  bool Eventually(const std::function<bool()>& condition) {
-    for (int i = 0; i < 400; ++i) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(25));
-    }
-    return false;
   }
   std::atomic<bool> settled_{false};
 };

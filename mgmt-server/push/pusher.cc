@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/xds/grpc/ads_service.h"
 #include "mgmt-server/push/world_feed.h"
@@ -66,7 +67,7 @@ struct Pusher::Core {
   const PusherOptions options;
   std::function<void()> on_pushed;
 
-  WorldFeed feed;  // Has its own lock.
+  WorldFeed feed{*options.clock};  // Has its own lock.
 
   mutable std::mutex compile_mutex;  // Held while compiling and reading; never together with `mutex`.
   compile::Compilation compilation;
@@ -88,7 +89,7 @@ struct Pusher::Core {
 };
 
 void Pusher::Core::Noted() {
-  const MonoTime now = Clock::Real().Now();
+  const MonoTime now = options.clock->Now();
   std::lock_guard lock(mutex);
   if (!std::exchange(pending, true)) first_pending = now;
   wake.notify_all();
@@ -104,8 +105,8 @@ void Pusher::Core::Run() {
       const MonoTime limit = first_pending + options.max_delay;
       while (!stopped) {
         const MonoTime calm = feed.LastEvent() + options.quiet;
-        if (Clock::Real().Now() >= std::min(calm, limit)) break;
-        wake.wait_until(lock, std::min(calm, limit));
+        if (options.clock->Now() >= std::min(calm, limit)) break;
+        WaitUntil(*options.clock, wake, lock, std::min(calm, limit), [&] { return stopped; });
       }
     }
     if (stopped) return;
@@ -216,9 +217,9 @@ uint64_t Pusher::facts_sequence() const {
   return core_->facts_sequence;
 }
 
-bool Pusher::WaitFor(int64_t revision, std::chrono::steady_clock::time_point deadline) const {
+bool Pusher::WaitFor(int64_t revision, const Clock& clock, MonoTime deadline) const {
   std::unique_lock lock(core_->mutex);
-  core_->wake.wait_until(lock, deadline, [&] { return core_->stopped || core_->revision >= revision; });
+  WaitUntil(clock, core_->wake, lock, deadline, [&] { return core_->stopped || core_->revision >= revision; });
   return core_->revision >= revision;
 }
 

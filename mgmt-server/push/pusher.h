@@ -25,6 +25,7 @@ struct PusherOptions {
   Duration quiet = std::chrono::milliseconds(10);
   Duration max_delay = std::chrono::milliseconds(200);
   std::string roots_pem;  // What every cluster trusts.
+  const Clock* clock = &Clock::Real();
 };
 
 // Store's two feeds -> World -> compile -> one xDS snapshot per cluster. The key of a snapshot is the cluster's FQN.
@@ -46,8 +47,8 @@ class Pusher {
   // Revision up to which every change is compiled and handed to the streams. Facts likewise.
   int64_t revision() const;
   uint64_t facts_sequence() const;
-  // Blocks until revision() >= revision. False: the deadline passed or Stop was called.
-  bool WaitFor(int64_t revision, std::chrono::steady_clock::time_point deadline) const;
+  // Blocks until revision() >= revision. False: `deadline` of `clock` passed or Stop was called.
+  bool WaitFor(int64_t revision, const Clock& clock, MonoTime deadline) const;
 
   // Called after each push on the pusher's thread, no lock held. Set before Start.
   void OnPushed(std::function<void()> callback);

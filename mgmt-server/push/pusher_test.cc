@@ -19,6 +19,7 @@
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/xds/grpc/ads_service.h"
 #include "mgmt-server/store/temp_store.h"
+#include "tests/support/real_time.h"
 
 namespace weir::push {
 namespace {
@@ -96,12 +97,8 @@ class Pushing : public testing::Test {
 
   // Waits until everything stored is pushed, and remembers it.
   void Settle() {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    ASSERT_TRUE(pusher_->WaitFor(store_->Read()->revision(), deadline));
-    while (pusher_->facts_sequence() < store_->Read()->facts_sequence()) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-      std::this_thread::yield();
-    }
+    ASSERT_TRUE(Eventually([this] { return pusher_->revision() >= store_->Read()->revision(); }));
+    ASSERT_TRUE(Eventually([this] { return pusher_->facts_sequence() >= store_->Read()->facts_sequence(); }));
     for (const char* name : {"edge", "c1", "c2"}) before_[name] = ads_.GetSnapshot(ClusterName(name));
     compiled_ = Compiled();
   }
@@ -201,8 +198,7 @@ TEST_F(Pushing, ANewGatewayOfTheEdgeIsLetInByTheOthers) {
 TEST_F(Pushing, TakesTheSnapshotOfADeletedClusterAway) {
   Start();
   ASSERT_TRUE(store_->Write([&](store::Txn& txn) { return txn.Delete(ClusterName("c2")); }).ok());
-  ASSERT_TRUE(
-      pusher_->WaitFor(store_->Read()->revision(), std::chrono::steady_clock::now() + std::chrono::seconds(20)));
+  ASSERT_TRUE(Eventually([this] { return pusher_->revision() >= store_->Read()->revision(); }));
   EXPECT_EQ(ads_.GetSnapshot(ClusterName("c2")), nullptr);
 }
 

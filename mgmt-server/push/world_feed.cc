@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/weir/agent/v1/discovery.pb.h"
+#include "libs/base/wait.h"
 
 namespace weir::push {
 namespace {
@@ -49,14 +50,14 @@ void WorldFeed::Note(const store::ChangeEvent& event) {
   std::lock_guard lock(mutex_);
   for (const auto& change : event.changes) fqns_[change.fqn] = event.revision;
   revision_ = event.revision;
-  last_event_ = Clock::Real().Now();
+  last_event_ = clock_.Now();
   noted_.notify_all();
 }
 
 void WorldFeed::Note(const store::FactsEvent& event) {
   std::lock_guard lock(mutex_);
   sequence_ = event.sequence;
-  last_event_ = Clock::Real().Now();
+  last_event_ = clock_.Now();
   if (event.resync) {
     resync_ = true;
   } else {
@@ -76,8 +77,8 @@ MonoTime WorldFeed::LastEvent() const {
 
 void WorldFeed::AwaitEventsOf(const store::View& view, Duration limit) {
   std::unique_lock lock(mutex_);
-  noted_.wait_for(lock, limit,
-                  [&] { return stopped_ || (revision_ >= view.revision() && sequence_ >= view.facts_sequence()); });
+  WaitFor(clock_, noted_, lock, limit,
+          [&] { return stopped_ || (revision_ >= view.revision() && sequence_ >= view.facts_sequence()); });
 }
 
 void WorldFeed::Stop() {

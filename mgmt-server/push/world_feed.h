@@ -16,6 +16,8 @@ namespace weir::push {
 // Events of both feeds -> a World that equals a view of the store. Load, Apply: one thread. Note: the feeds' threads.
 class WorldFeed {
  public:
+  explicit WorldFeed(const Clock& clock) : clock_(clock) {}
+
   compile::World Load(const store::View& view, const std::string& roots_pem);
 
   void Note(const store::ChangeEvent& event);
@@ -41,6 +43,7 @@ class WorldFeed {
   void ReplaceFacts(const store::View& view, const std::string& uid, const std::string& cluster, compile::World* world,
                     compile::Change* change);
 
+  const Clock& clock_;
   mutable std::mutex mutex_;
   std::condition_variable noted_;
   bool stopped_ = false;

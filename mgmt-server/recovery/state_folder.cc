@@ -92,7 +92,7 @@ Result<bool> CheckStateFolder(const std::string& state_dir) {
   return false;
 }
 
-Result<History> Restore(const std::string& state_dir, const std::string& backup, bool replace) {
+Result<History> Restore(const std::string& state_dir, const std::string& backup, bool replace, const Clock& clock) {
   WEIR_ASSIGN(const store::StoreFacts found, store::InspectSqlite(backup, true));
   WEIR_TRY(MakeFolders(state_dir, 0700));
   const std::string path = StorePath(state_dir);
@@ -107,7 +107,7 @@ Result<History> Restore(const std::string& state_dir, const std::string& backup,
   fs::remove(next);
   WEIR_TRY(store::BackupSqlite(backup, next));
   if (present) {
-    const std::string kept = fmt::format("{}.before-{}", path, Rfc3339(Clock::Real().Wall()));
+    const std::string kept = fmt::format("{}.before-{}", path, Rfc3339(clock.Wall()));
     for (const char* suffix : {"", "-wal", "-shm"}) {
       std::error_code failed;
       if (fs::exists(path + suffix)) fs::rename(path + suffix, kept + suffix, failed);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "libs/base/clock.h"
 #include "libs/base/result.h"
 
 namespace weir::recovery {
@@ -28,6 +29,6 @@ Result<bool> CheckStateFolder(const std::string& state_dir);
 // weir-server restore: puts `backup` in the place of the store. What was there is kept beside it as
 // weir.db.before-<time> (only with `replace`; FAILED_PRECONDITION STATE_PRESENT otherwise). The backup is read whole
 // first: DATA_LOSS STORE_DAMAGED, NOT_FOUND STORE_MISSING. FAILED_PRECONDITION STORE_LOCKED: a server runs on it.
-Result<History> Restore(const std::string& state_dir, const std::string& backup, bool replace);
+Result<History> Restore(const std::string& state_dir, const std::string& backup, bool replace, const Clock& clock);
 
 }  // namespace weir::recovery

@@ -132,14 +132,14 @@ TEST_F(StateFolder, BacksUpWhileTheStoreIsWrittenAndRestoresIt) {
   EXPECT_EQ(fs::status(backup).permissions(), fs::perms::owner_read | fs::perms::owner_write);
   EXPECT_EQ(store::BackupSqlite(StorePath(folder_), backup).error().reason, "BACKUP_EXISTS");
   Grow(*running, 2);
-  EXPECT_EQ(Restore(folder_, backup, true).error().reason, "STORE_LOCKED");
+  EXPECT_EQ(Restore(folder_, backup, true, Clock::Real()).error().reason, "STORE_LOCKED");
   const History now = Of(*running);
   running.reset();
   ASSERT_TRUE(WriteHistory(folder_, now).ok());
 
-  EXPECT_EQ(Restore(folder_, backup, false).error().reason, "STATE_PRESENT");
+  EXPECT_EQ(Restore(folder_, backup, false, Clock::Real()).error().reason, "STATE_PRESENT");
   EXPECT_EQ(Of(*Open()), now);
-  const auto restored = Restore(folder_, backup, true);
+  const auto restored = Restore(folder_, backup, true, Clock::Real());
   ASSERT_TRUE(restored.ok()) << restored.error().ToString();
   EXPECT_EQ(*restored, then);
   EXPECT_EQ(Reason(), "go on");
@@ -161,8 +161,8 @@ TEST_F(StateFolder, RestoresNothingThatIsDamaged) {
     file.seekp(3 * 4096);
     file << std::string(8 * 4096, '\x5a');
   }
-  EXPECT_EQ(Restore(folder_, backup, true).error().reason, "STORE_DAMAGED");
-  EXPECT_EQ(Restore(folder_, Path("nowhere"), true).error().reason, "STORE_MISSING");
+  EXPECT_EQ(Restore(folder_, backup, true, Clock::Real()).error().reason, "STORE_DAMAGED");
+  EXPECT_EQ(Restore(folder_, Path("nowhere"), true, Clock::Real()).error().reason, "STORE_MISSING");
   EXPECT_EQ(Of(*Open()), now);
 }
 

@@ -76,7 +76,7 @@ std::optional<int> RunVerb(int argc, const char* const* argv) {
                 static_cast<long long>(made->revision));
     return 0;
   }
-  const auto restored = Restore(state_dir, flags.values["--from"], flags.values.contains("--replace"));
+  const auto restored = Restore(state_dir, flags.values["--from"], flags.values.contains("--replace"), Clock::Real());
   if (!restored.ok()) return Fail(restored.error());
   std::printf("%s holds the state of the backup, revision %lld\n", state_dir.c_str(),
               static_cast<long long>(restored->revision));

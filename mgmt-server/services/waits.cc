@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "libs/base/wait.h"
 #include "mgmt-server/status/judgement.h"
 
 namespace weir::services {
@@ -63,7 +64,7 @@ Status Waits::Start(CallContext& call, Order order, std::function<MessagePtr(std
                              "the status instead",
                              of_one);
   }
-  wait.begun = std::chrono::steady_clock::now();
+  wait.begun = backends_.clock->Now();
   wait.deadline = wait.begun + std::chrono::seconds(order.seconds == 0 ? kDefaultSeconds : order.seconds);
   wait.order = std::move(order);
   wait.gone = call.gone;
@@ -93,7 +94,7 @@ void Waits::Add(Wait wait) {
 
 bool Waits::Advance(Wait& wait, bool ending) {
   const bool left = wait.gone != nullptr && *wait.gone;
-  const MonoTime now = std::chrono::steady_clock::now();
+  const MonoTime now = backends_.clock->Now();
   const bool late = ending || left || now >= wait.deadline;
   // A later revision may be judged only once it was compiled; before, everything still looks as it was.
   const bool compiled = !backends_.compiled || backends_.compiled(wait.order.revision);
@@ -117,14 +118,14 @@ void Waits::Run() {
     if (waits.empty()) {
       wake_.wait(lock, [this] { return stopped_ || !fresh_.empty(); });
     } else {
-      wake_.wait_for(lock, pause, [this] { return stopped_ || !fresh_.empty(); });
+      WaitFor(*backends_.clock, wake_, lock, pause, [this] { return stopped_ || !fresh_.empty(); });
     }
     waits.splice(waits.end(), fresh_);
     const bool ending = stopped_ || (backends_.stopping != nullptr && *backends_.stopping);
     lock.unlock();
-    const MonoTime begin = std::chrono::steady_clock::now();
+    const MonoTime begin = backends_.clock->Now();
     waits.remove_if([&](Wait& wait) { return Advance(wait, ending); });
-    pause = std::clamp<Duration>(10 * (std::chrono::steady_clock::now() - begin), kOften, kSeldom);
+    pause = std::clamp<Duration>(10 * (backends_.clock->Now() - begin), kOften, kSeldom);
     lock.lock();
     if (stopped_ && waits.empty() && fresh_.empty()) return;
   }
