@@ -18,6 +18,7 @@
 #include "cluster-agent/translate/bytes.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/dialect/dialect.h"
 #include "libs/document/document.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
@@ -303,7 +304,7 @@ workloads:
     auto options = std::make_shared<xds::AdsClientOptions>();
     options->channel = [channel = Channel(workload)] { return channel; };
     options->node.id = "edge/edge/liar";  // What a node says of itself counts for nothing.
-    if (vhds) options->node.features.insert(std::string(xds::kFeatureVhds));
+    if (vhds) options->node.features.insert(std::string(dialect::kFeatureVhds));
     for (const std::string_view type :
          {xds::kCluster, xds::kEndpoints, xds::kListener, xds::kRoute, xds::kVirtualHost, xds::kSecret}) {
       options->types.emplace_back(type);

@@ -2,12 +2,11 @@
 
 #include <map>
 
+#include "libs/dialect/dialect.h"
 #include "libs/proxy/snapshot.h"
 
 namespace weir::tier1 {
 namespace {
-
-constexpr const char* kReserved = "/.weir";
 
 using proxy::FilterChain;
 using proxy::RouteAction;
@@ -101,8 +100,8 @@ class ReservedPaths {
                                                      Seen& seen) {
     return Once(HostKey{original, actions}, seen_.hosts, seen.hosts, [&] {
       auto host = std::make_shared<traffic::VirtualHost>(*original);
-      host->rules.insert(host->rules.begin(),
-                         {traffic::PathKind::kPathSeparated, kReserved, static_cast<uint32_t>(actions->size())});
+      host->rules.insert(host->rules.begin(), {traffic::PathKind::kPathSeparated, std::string(dialect::kOwnPaths),
+                                               static_cast<uint32_t>(actions->size())});
       return host;
     });
   }

@@ -1,15 +1,14 @@
 #include "tier2-gateway/role.h"
 
+#include "libs/dialect/dialect.h"
 #include "libs/proxy/snapshot.h"
 
 namespace weir::tier2 {
 namespace {
 
-constexpr uint16_t kMeshPort = 15443;
-
 Status CheckListener(const proxy::Listener& listener) {
   for (const proxy::FilterChain& chain : listener.chains) {
-    if ((chain.tls && chain.tls->demands()) || listener.port != kMeshPort) continue;
+    if ((chain.tls && chain.tls->demands()) || listener.port != dialect::kMeshPort) continue;
     return InvalidArgument("PEER_IDENTITY",
                            "Listener {}: filter chain {} must require a client certificate and name the identities "
                            "that may call",

@@ -13,8 +13,6 @@
 namespace weir::agent {
 namespace {
 
-constexpr std::string_view kMeshTypes[] = {xds::kMeshTrustBundle, xds::kMeshServiceEndpoints, xds::kMeshDestinationSet,
-                                           xds::kMeshHost, xds::kMeshListener};
 // A burst of changes is one write of last-good, this long after its first.
 constexpr Duration kWriteDelay = std::chrono::milliseconds(100);
 
@@ -160,7 +158,7 @@ void IntentLink::Start() {
   client.node.id = core->options.instance;
   client.node.cluster = core->options.cluster;
   client.node.user_agent = "weir-agent";
-  for (const std::string_view type : kMeshTypes) client.types.emplace_back(type);
+  for (const std::string_view type : xds::kMeshTypes) client.types.emplace_back(type);
   client.preload = core->ReadDisk();
   if (core->options.joined_anew) client.preload.origin.clear();
   core->intent = IntentFrom(client.preload);

@@ -36,9 +36,9 @@ void Compare(const Named& before, const Named& after, Gone gone, Come come) {
 
 void AppliedLedger::SetConfig(const std::string& workload, std::shared_ptr<const NodeConfig> config) {
   Gateway& gateway = gateways_[workload];
-  for (size_t type = 0; type < std::size(kEnvoyTypes); ++type) {
+  for (size_t type = 0; type < std::size(xds::kEnvoyTypes); ++type) {
     Compare(
-        NamedOf(gateway.config.get(), kEnvoyTypes[type]), NamedOf(config.get(), kEnvoyTypes[type]),
+        NamedOf(gateway.config.get(), xds::kEnvoyTypes[type]), NamedOf(config.get(), xds::kEnvoyTypes[type]),
         [&](const std::string& name, const EnvoyResource& resource) {
           for (const IntentRef& origin : resource.origins) {
             IntentKey key{origin.type, origin.name};
@@ -83,7 +83,7 @@ void AppliedLedger::Touch(Gateway* gateway, const xds::AckEvent& event) {
     if (!IsNeeded(event.type_url)) return;
     const auto found = gateway->needed_by.find(name);
     if (found == gateway->needed_by.end()) return;
-    for (const auto& [type, dependent] : found->second) touch_one(kEnvoyTypes[type], dependent);
+    for (const auto& [type, dependent] : found->second) touch_one(xds::kEnvoyTypes[type], dependent);
   };
   for (const xds::NamedVersion& resource : event.accepted_resources) touch(resource.name);
   for (const xds::NamedVersion& resource : event.rejected_resources) touch(resource.name);
@@ -194,7 +194,7 @@ std::optional<AppliedLedger::Said> AppliedLedger::Judge(Gateway* gateway, const 
   bool runs = true;
   const Rejection* rejection = nullptr;
   for (const auto& [type, name] : piece.parts) {
-    const std::string url(kEnvoyTypes[type]);
+    const std::string url(xds::kEnvoyTypes[type]);
     const EnvoyResource& resource = *NamedOf(gateway->config.get(), url).at(name);
     for (const IntentRef& origin : resource.origins) {
       if (origin.type == key.first && origin.name == key.second) wanted = origin.version;

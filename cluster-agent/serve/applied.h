@@ -48,7 +48,7 @@ class AppliedLedger {
     std::string version;
     std::string error;
   };
-  using Part = std::pair<size_t, std::string>;  // A resource: place of its type in kEnvoyTypes, name.
+  using Part = std::pair<size_t, std::string>;  // A resource: place of its type in xds::kEnvoyTypes, name.
   // One piece of intent, as this gateway runs it.
   struct Piece {
     std::set<Part> parts;      // The resources made of it.

@@ -9,7 +9,7 @@ namespace {
 
 std::shared_ptr<NodeConfig> Config(const std::string& host_version, const std::string& value) {
   auto config = std::make_shared<NodeConfig>();
-  for (const std::string_view url : kEnvoyTypes) config->types[std::string(url)];
+  for (const std::string_view url : xds::kEnvoyTypes) config->types[std::string(url)];
   const auto add = [&](std::string_view url, const std::string& name, std::vector<IntentRef> origins,
                        const std::string& bytes) {
     config->types[std::string(url)][name] =

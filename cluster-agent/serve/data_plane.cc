@@ -23,6 +23,7 @@
 #include "cluster-agent/translate/xds/translator.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "libs/base/wait.h"
+#include "libs/dialect/dialect.h"
 #include "libs/document/document.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/pool.h"
@@ -37,7 +38,7 @@ namespace {
 constexpr std::string_view kOurs = "|weir";
 constexpr std::string_view kStock = "|envoy";
 constexpr std::chrono::milliseconds kPodsFirst{500};
-const std::string kMeshListener = std::to_string(kMeshPort);
+const std::string kMeshListener = std::to_string(dialect::kMeshPort);
 
 std::string WorkloadOfKey(const std::string& key) { return key.substr(0, key.rfind('|')); }
 
@@ -52,10 +53,10 @@ std::string BearerOf(const std::multimap<std::string, std::string>& metadata) {
 
 xds::ResourcePtr IdentitySecret(const Leaf& leaf) {
   envoy::extensions::transport_sockets::tls::v3::Secret secret;
-  secret.set_name("identity");
+  secret.set_name(std::string(dialect::kIdentitySecret));
   secret.mutable_tls_certificate()->mutable_certificate_chain()->set_inline_string(leaf.chain_pem);
   secret.mutable_tls_certificate()->mutable_private_key()->set_inline_string(leaf.key_pem);
-  return xds::MakeResource("identity", Bytes(secret));
+  return xds::MakeResource(std::string(dialect::kIdentitySecret), Bytes(secret));
 }
 
 // Shares every type that did not change with the snapshot before; nullptr when nothing changed at all.
@@ -381,7 +382,7 @@ Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Me
   Core* raw = core.get();
   ads.authenticate = [raw](const xds::AdsPeer& peer) { return raw->Authenticate(peer); };
   ads.key = [](const std::string& workload, const xds::Node& node) -> Result<std::string> {
-    return workload + std::string(node.Has(xds::kFeatureVhds) ? kOurs : kStock);
+    return workload + std::string(node.Has(dialect::kFeatureVhds) ? kOurs : kStock);
   };
   ads.on_stream = [raw](const xds::AdsStreamEvent& event) { raw->OnStream(event); };
   ads.on_ack = [raw](const std::string& key, uint64_t stream, const xds::AckEvent& event) {

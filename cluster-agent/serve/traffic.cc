@@ -4,11 +4,10 @@
 
 #include "cluster-agent/link/problems.h"
 #include "envoy/service/load_stats/v3/lrs.pb.h"
+#include "libs/dialect/dialect.h"
 
 namespace weir::agent {
 namespace {
-
-constexpr std::string_view kIntended = "dev.weir.intended";
 
 double Seconds(const google::protobuf::Duration& duration) {
   return static_cast<double>(duration.seconds()) + duration.nanos() / 1e9;
@@ -52,7 +51,7 @@ void TrafficLedger::OnLoad(const std::string& workload,
       counts.errors += locality.total_error_requests();
       const auto before = counts.intended;
       for (const auto& metric : locality.load_metric_stats()) {
-        if (metric.metric_name() == kIntended) counts.intended = metric.total_metric_value();
+        if (metric.metric_name() == dialect::kIntendedShare) counts.intended = metric.total_metric_value();
       }
       if (finished > 0 || counts.intended != before) gateway.changed.insert(set->first);
     }

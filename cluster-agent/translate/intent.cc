@@ -4,6 +4,7 @@
 #include "libs/base/text.h"
 #include "libs/facts/check.h"
 #include "libs/identity/spiffe_id.h"
+#include "libs/xds/protocol/types.h"
 
 namespace weir::agent {
 namespace {
@@ -66,8 +67,8 @@ Status Upsert(const std::string& name, const std::string& version, std::string_v
 // Calls `use` with the map that holds resources of this type, if there is one.
 template <typename Use>
 void WithPieces(std::string_view type_url, Intent* intent, Use use) {
-  if (!type_url.starts_with(kMeshTypePrefix)) return;
-  const std::string_view type = type_url.substr(kMeshTypePrefix.size());
+  if (!type_url.starts_with(xds::kMeshTypePrefix)) return;
+  const std::string_view type = type_url.substr(xds::kMeshTypePrefix.size());
   if (type == "Listener")
     use(&intent->listeners);
   else if (type == "Host")

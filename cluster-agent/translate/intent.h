@@ -18,8 +18,6 @@ class TrustBundle;
 
 namespace weir::agent {
 
-inline constexpr std::string_view kMeshTypePrefix = "type.googleapis.com/weir.mesh.v1.";
-
 // One piece of intent by short type name ("Host"), resource name and the version the server gave it.
 struct IntentRef {
   std::string type;

@@ -5,13 +5,14 @@
 
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "cluster-agent/translate/bytes.h"
+#include "libs/xds/protocol/types.h"
 
 namespace weir::agent {
 namespace {
 
 using ::testing::HasSubstr;
 
-const std::string kType = std::string(kMeshTypePrefix) + "ServiceEndpoints";
+const std::string kType = std::string(xds::kMeshTypePrefix) + "ServiceEndpoints";
 
 void Add(mesh::v1::ServiceEndpoints* set, const std::string& address, uint32_t port, const std::string& id) {
   auto* endpoint = set->add_endpoints();

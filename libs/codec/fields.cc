@@ -1,6 +1,7 @@
 #include <array>
 
 #include "libs/codec/http1_bytes.h"
+#include "libs/dialect/dialect.h"
 
 // Which header is what.
 
@@ -24,7 +25,7 @@ Field ClassifyX(std::string_view name) {
   if (name.size() < 6) return Field::kOther;
   switch (name[2] | 0x20) {
     case 'w':
-      return Begins(name, "x-weir-") ? Field::kInternal : Field::kOther;
+      return Begins(name, dialect::kOwnHeaders) ? Field::kInternal : Field::kOther;
     case 'e':
       return Begins(name, "x-envoy-") ? Field::kInternal : Field::kOther;
     case 'f':

@@ -7,12 +7,10 @@
 #include <utility>
 
 #include "libs/base/walk.h"
+#include "libs/dialect/dialect.h"
 
 namespace weir::gateway {
 namespace {
-
-constexpr std::string_view kTypes[] = {xds::kCluster, xds::kEndpoints,   xds::kListener,
-                                       xds::kRoute,   xds::kVirtualHost, xds::kSecret};
 
 struct Difference {
   std::vector<proxy::EnvoyResource> upserts;
@@ -21,7 +19,7 @@ struct Difference {
 
 Difference Between(const xds::Snapshot& from, const xds::Snapshot& to) {
   Difference difference;
-  for (const std::string_view type : kTypes) {
+  for (const std::string_view type : xds::kEnvoyTypes) {
     const xds::Resources& before = from.Of(type);
     const xds::Resources& after = to.Of(type);
     if (&before == &after) continue;  // Unchanged types share their map.
@@ -88,7 +86,7 @@ void Configurator::Apply(xds::SnapshotPtr view, Done done) {
       outcome.status = std::move(adapted).error();
   }
   if (const Status trust = ServeIdentity(built); !trust.ok()) {
-    outcome.refused.push_back({std::string(xds::kSecret), "trust", trust.error(), true});
+    outcome.refused.push_back({std::string(xds::kSecret), std::string(dialect::kTrustSecret), trust.error(), true});
   }
   if (outcome.status.ok()) {
     waiting_ = built.waiting;

@@ -13,6 +13,7 @@
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 #include "libs/base/wait.h"
+#include "libs/dialect/dialect.h"
 #include "libs/gateway/handover.h"
 #include "libs/gateway/load_reports.h"
 #include "libs/gateway/report.h"
@@ -371,7 +372,7 @@ class Gateway::State {
     options.node.user_agent = role_.program + "/" + std::string(kVersion);
     options.node.region = settings_.region;
     options.node.zone = settings_.zone;
-    options.node.features = {std::string(xds::kFeatureVhds), std::string(xds::kFeatureHeartbeat)};
+    options.node.features = {std::string(dialect::kFeatureVhds), std::string(xds::kFeatureHeartbeat)};
     for (const std::string_view type :
          {xds::kCluster, xds::kEndpoints, xds::kListener, xds::kRoute, xds::kVirtualHost, xds::kSecret}) {
       options.types.emplace_back(type);

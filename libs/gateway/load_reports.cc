@@ -11,6 +11,7 @@
 #include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
 #include "libs/base/ids.h"
 #include "libs/base/wait.h"
+#include "libs/dialect/dialect.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
@@ -93,7 +94,7 @@ std::vector<LoadStatsRequest> LoadDifference::Take(const std::vector<proxy::Shar
       locality->set_total_successful_requests(requests - errors);
       locality->set_total_error_requests(errors);
       auto* intended = locality->add_load_metric_stats();
-      intended->set_metric_name("dev.weir.intended");
+      intended->set_metric_name(std::string(dialect::kIntendedShare));
       intended->set_num_requests_finished_with_metric(1);
       intended->set_total_metric_value(total.intended);
       next[{set, cluster}] = total;

@@ -8,7 +8,7 @@
 namespace weir::proxy {
 namespace {
 
-constexpr std::string_view kHello = "weir-health 1";
+constexpr std::string_view kHello = "weir-health 1\n";
 constexpr size_t kMaxChanged = 65'536;
 
 // A host name as it stands in a certificate or an SNI: nothing that could be a line or a word of its own.
@@ -66,10 +66,11 @@ size_t PathBytes(const traffic::RuleHealths& rules) {
 
 }  // namespace
 
-std::string_view DigestHello() { return "weir-health 1\n"; }
+std::string_view DigestHello() { return kHello; }
 
 void AppendDown(std::string_view host, std::string_view reason, std::string& out) {
-  fmt::format_to(std::back_inserter(out), "down {} {}\n", host, reason.empty() ? "no_endpoint" : reason);
+  fmt::format_to(std::back_inserter(out), "down {} {}\n", host,
+                 reason.empty() ? Word(traffic::Reason::kNoEndpoint) : reason);
 }
 void AppendPartial(std::string_view host, const traffic::RuleHealths& rules, std::string& out) {
   const size_t begin = out.size();
@@ -84,7 +85,7 @@ void AppendPartial(std::string_view host, const traffic::RuleHealths& rules, std
     out.push_back('\n');
   }
   if (!fits) out.resize(begin);
-  AppendDown(host, "partial", out);
+  AppendDown(host, Word(traffic::Reason::kPartial), out);
 }
 void AppendUp(std::string_view host, std::string& out) { fmt::format_to(std::back_inserter(out), "up {}\n", host); }
 void AppendUnsure(std::string_view host, std::string& out) {
@@ -148,7 +149,7 @@ bool DigestReader::Text(std::string_view text) {
 
 bool DigestReader::Line(std::string_view line) {
   if (!greeted_) {
-    greeted_ = line == kHello;
+    greeted_ = line == kHello.substr(0, kHello.size() - 1);
     return greeted_;
   }
   const std::string_view word = NextWord(line);
@@ -168,7 +169,7 @@ bool DigestReader::Line(std::string_view line) {
   if (!IsHost(host)) return false;
   if (up) return Set(host, nullptr);
   Host state{down ? traffic::Evidence::kBad : traffic::Evidence::kNone, nullptr};
-  if (down && line == "partial") {
+  if (down && line == Word(traffic::Reason::kPartial)) {
     state.evidence = traffic::Evidence::kGood;
     if (rules_host_ == host && !rules_.empty()) state.rules = std::make_shared<const traffic::RuleHealths>(rules_);
   }

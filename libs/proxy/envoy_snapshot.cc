@@ -5,6 +5,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "libs/dialect/dialect.h"
 #include "libs/net/socket.h"
 #include "libs/proxy/envoy_snapshot_pieces.h"
 
@@ -228,7 +229,7 @@ class SnapshotBuilder::State {
       if (auto cluster = MakeCluster(name, piece, next, &out->refused)) snapshot->clusters.emplace(name, cluster);
     }
     AddListeners(next, snapshot.get(), out);
-    if (const auto trust = resources_.trust.find("trust"); trust != resources_.trust.end()) {
+    if (const auto trust = resources_.trust.find(std::string(dialect::kTrustSecret)); trust != resources_.trust.end()) {
       out->trust_pem = trust->second->roots_pem;
       out->generations = trust->second->generations;
     }

@@ -1,3 +1,4 @@
+#include "libs/dialect/dialect.h"
 #include "libs/proxy/envoy_snapshot_values.h"
 
 namespace weir::proxy::envoy_v3 {
@@ -49,35 +50,35 @@ Result<milliseconds> Milliseconds(const google::protobuf::Duration& duration, co
 }
 
 WeirMetadata::WeirMetadata(const core::Metadata& metadata, std::string path) : path_(std::move(path)) {
-  const auto found = metadata.filter_metadata().find("dev.weir");
+  const auto found = metadata.filter_metadata().find(std::string(dialect::kMetadata));
   if (found != metadata.filter_metadata().end()) ours_ = &found->second;
 }
 
-const google::protobuf::Value* WeirMetadata::Find(const std::string& key) const {
+const google::protobuf::Value* WeirMetadata::Find(std::string_view key) const {
   if (ours_ == nullptr) return nullptr;
-  const auto found = ours_->fields().find(key);
+  const auto found = ours_->fields().find(std::string(key));
   return found == ours_->fields().end() ? nullptr : &found->second;
 }
 
-Error WeirMetadata::Wrong(const std::string& key, std::string_view wanted) const {
-  return Refuse("{} dev.weir.{} must be {}", path_, key, wanted);
+Error WeirMetadata::Wrong(std::string_view key, std::string_view wanted) const {
+  return Refuse("{} {}.{} must be {}", path_, dialect::kMetadata, key, wanted);
 }
 
-Result<std::string> WeirMetadata::Text(const std::string& key) const {
+Result<std::string> WeirMetadata::Text(std::string_view key) const {
   const auto* value = Find(key);
   if (value == nullptr) return std::string();
   if (!value->has_string_value()) return Wrong(key, "a text");
   return value->string_value();
 }
 
-Result<bool> WeirMetadata::Flag(const std::string& key) const {
+Result<bool> WeirMetadata::Flag(std::string_view key) const {
   const auto* value = Find(key);
   if (value == nullptr) return false;
   if (!value->has_bool_value()) return Wrong(key, "true or false");
   return value->bool_value();
 }
 
-Result<std::optional<std::vector<std::string>>> WeirMetadata::Texts(const std::string& key) const {
+Result<std::optional<std::vector<std::string>>> WeirMetadata::Texts(std::string_view key) const {
   std::optional<std::vector<std::string>> texts;
   const auto* value = Find(key);
   if (value == nullptr) return texts;
@@ -90,7 +91,7 @@ Result<std::optional<std::vector<std::string>>> WeirMetadata::Texts(const std::s
   return texts;
 }
 
-Result<milliseconds> WeirMetadata::Milliseconds(const std::string& key, milliseconds otherwise) const {
+Result<milliseconds> WeirMetadata::Milliseconds(std::string_view key, milliseconds otherwise) const {
   const auto* value = Find(key);
   if (value == nullptr) return otherwise;
   const double number = value->has_number_value() ? value->number_value() : -1;

@@ -16,6 +16,7 @@
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "libs/base/text.h"
+#include "libs/dialect/dialect.h"
 #include "libs/obs/log.h"
 #include "libs/proxy/envoy_snapshot_pieces.h"
 #include "libs/proxy/envoy_snapshot_values.h"
@@ -56,9 +57,6 @@ Status CheckName(const std::string& resource, const std::string& inside) {
   return InvalidArgument("BAD_RESOURCE", "name is '{}' inside", inside);
 }
 
-// The chain on which tier-1 gateways keep the health digest open; its name is the contract.
-constexpr std::string_view kHealthChain = "weir.health";
-
 struct IpPort {
   std::string address;
   uint16_t port = 0;
@@ -98,25 +96,26 @@ Result<Peers> ReadPeers(const tls::CommonTlsContext& context, const std::string&
     return Refuse("{}.alpn_protocols: http/1.1 is served and does not stand there", path);
   }
   for (int i = 0; i < context.tls_certificate_sds_secret_configs_size(); ++i) {
-    WEIR_TRY(CheckSds(context.tls_certificate_sds_secret_configs(i), "identity",
+    WEIR_TRY(CheckSds(context.tls_certificate_sds_secret_configs(i), dialect::kIdentitySecret,
                       fmt::format("{}.tls_certificate_sds_secret_configs[{}]", path, i)));
   }
   if (context.has_validation_context_sds_secret_config()) {
-    WEIR_TRY(CheckSds(context.validation_context_sds_secret_config(), "trust",
+    WEIR_TRY(CheckSds(context.validation_context_sds_secret_config(), dialect::kTrustSecret,
                       path + ".validation_context_sds_secret_config"));
     peers.validated = true;
   }
   if (!context.has_combined_validation_context()) return peers;
   const std::string at = path + ".combined_validation_context";
   const auto& combined = context.combined_validation_context();
-  WEIR_TRY(
-      CheckSds(combined.validation_context_sds_secret_config(), "trust", at + ".validation_context_sds_secret_config"));
+  WEIR_TRY(CheckSds(combined.validation_context_sds_secret_config(), dialect::kTrustSecret,
+                    at + ".validation_context_sds_secret_config"));
   peers.validated = true;
   if (combined.default_validation_context().has_custom_validator_config()) {
-    return Refuse("{}.default_validation_context.custom_validator_config: it comes by the secret 'trust'", at);
+    return Refuse("{}.default_validation_context.custom_validator_config: it comes by the secret '{}'", at,
+                  dialect::kTrustSecret);
   }
   if (combined.default_validation_context().has_trusted_ca()) {
-    return Refuse("{}.default_validation_context.trusted_ca: roots come by the secret 'trust'", at);
+    return Refuse("{}.default_validation_context.trusted_ca: roots come by the secret '{}'", at, dialect::kTrustSecret);
   }
   for (const auto& san : combined.default_validation_context().match_typed_subject_alt_names()) {
     const std::string where = at + ".default_validation_context.match_typed_subject_alt_names";
@@ -227,7 +226,7 @@ Result<RouteAction> ReadAction(const route::Route& from, const std::string& path
   } else {
     return InvalidArgument("BAD_RESOURCE", "{}: one of route, redirect, direct_response is required", path);
   }
-  WEIR_ASSIGN(out.idempotent, WeirMetadata(from.metadata(), path + ".metadata").Flag("idempotent"));
+  WEIR_ASSIGN(out.idempotent, WeirMetadata(from.metadata(), path + ".metadata").Flag(dialect::key::kIdempotent));
   return out;
 }
 
@@ -243,13 +242,14 @@ Status CheckPorts(const route::VirtualHost& from, const std::string& path) {
   return {};
 }
 
-// metadata dev.weir.callers: who may call this host where SNI chooses the host.
+// Who may call this host where SNI chooses the host.
 Result<std::shared_ptr<const Callers>> ReadCallers(const route::VirtualHost& from, const std::string& path) {
-  WEIR_ASSIGN(const auto ids, WeirMetadata(from.metadata(), path + "metadata").Texts("callers"));
+  WEIR_ASSIGN(const auto ids, WeirMetadata(from.metadata(), path + "metadata").Texts(dialect::key::kCallers));
   if (!ids) return std::shared_ptr<const Callers>();
   auto callers = std::make_shared<Callers>();
   for (const std::string& id : *ids) {
-    if (id.empty()) return Refuse("{}metadata dev.weir.callers holds an empty identity", path);
+    if (id.empty())
+      return Refuse("{}metadata {}.{} holds an empty identity", path, dialect::kMetadata, dialect::key::kCallers);
     callers->push_back({id, false});
   }
   return std::shared_ptr<const Callers>(std::move(callers));
@@ -358,10 +358,11 @@ Result<ChainRoutes> ReadHttp(const hcm::HttpConnectionManager& from, bool from_m
   return out;
 }
 
-// Its matchers name nobody, so that who does not know `by_host` lets nobody in.
+// The chain's matchers name nobody, so that an engine which does not know dialect::key::kByHost lets nobody in.
 Status SetByHost(const std::string& path, FilterChain* chain) {
   if (!chain->tls || !chain->tls->require_client_certificate || !chain->server_names.empty()) {
-    return Refuse("{}.metadata dev.weir.by_host needs a required client certificate and no server_names", path);
+    return Refuse("{}.metadata {}.{} needs a required client certificate and no server_names", path, dialect::kMetadata,
+                  dialect::key::kByHost);
   }
   chain->tls->allowed_uris.clear();
   chain->tls->by_host = true;
@@ -388,15 +389,16 @@ Status ReadChain(const ::envoy::config::listener::v3::FilterChain& from, const s
   if (from.filters_size() != 1) return Refuse("{}.filters: exactly one http_connection_manager is served", path);
   const std::string at = path + ".filters[0].typed_config";
   WEIR_ASSIGN(const auto http, Unpack<hcm::HttpConnectionManager>(from.filters(0).typed_config(), at));
-  WEIR_ASSIGN(const bool by_host, WeirMetadata(from.metadata(), path + ".metadata").Flag("by_host"));
+  WEIR_ASSIGN(const bool by_host, WeirMetadata(from.metadata(), path + ".metadata").Flag(dialect::key::kByHost));
   if (by_host) WEIR_TRY(SetByHost(path, chain));
   const bool from_mesh = chain->tls && chain->tls->demands();
   WEIR_ASSIGN(*routes, ReadHttp(http, from_mesh, at));
   if (http.has_stream_idle_timeout()) {
     WEIR_ASSIGN(chain->idle, Milliseconds(http.stream_idle_timeout(), at + ".stream_idle_timeout"));
   }
-  chain->health_digest = from.name() == kHealthChain;
-  if (chain->health_digest && !chain->tls) return Refuse("{}.transport_socket: '{}' needs TLS", path, kHealthChain);
+  chain->health_digest = from.name() == dialect::kHealthChain;
+  if (chain->health_digest && !chain->tls)
+    return Refuse("{}.transport_socket: '{}' needs TLS", path, dialect::kHealthChain);
   return {};
 }
 
@@ -438,8 +440,8 @@ Result<Locality> ReadLocality(const ::envoy::config::endpoint::v3::LocalityLbEnd
   if (from.priority() > 128) return Refuse("{}.priority must be 0 to 128", path);
   out.priority = from.priority();
   const WeirMetadata ours(from.metadata(), path + ".metadata");
-  WEIR_ASSIGN(out.drained, ours.Flag("drained"));
-  WEIR_ASSIGN(const bool standby, ours.Flag("standby"));
+  WEIR_ASSIGN(out.drained, ours.Flag(dialect::key::kDrained));
+  WEIR_ASSIGN(const bool standby, ours.Flag(dialect::key::kStandby));
   if (standby) out.weight = 0;  // Envoy has no weight of 0.
   return out;
 }
@@ -449,9 +451,9 @@ Status TakeEndpoint(const ::envoy::config::endpoint::v3::LbEndpoint& from, const
   WEIR_ASSIGN(IpPort address, ReadAddress(from.endpoint().address(), at + ".endpoint.address"));
   if (address.port == 0) return Refuse("{}.endpoint.address.socket_address.port_value is required", at);
   const WeirMetadata ours(from.metadata(), at + ".metadata");
-  WEIR_ASSIGN(std::string spiffe_id, ours.Text("spiffe_id"));
+  WEIR_ASSIGN(std::string spiffe_id, ours.Text(dialect::key::kSpiffeId));
   if (locality->cluster.empty()) {
-    WEIR_ASSIGN(locality->cluster, ours.Text("cluster"));
+    WEIR_ASSIGN(locality->cluster, ours.Text(dialect::key::kCluster));
   }
   locality->endpoints.push_back({std::move(address.address), address.port, std::move(spiffe_id)});
   return {};
@@ -493,13 +495,14 @@ Status ReadJudgement(const ::envoy::config::cluster::v3::Cluster& from, Cluster*
     WEIR_ASSIGN(out->check, ReadHealthCheck(from.health_checks(0), "health_checks[0]"));
   }
   const WeirMetadata ours(from.metadata(), "metadata");
-  WEIR_ASSIGN(const std::string mode, ours.Text("mode"));
-  if (!mode.empty() && mode != "PROPORTIONAL" && mode != "ORDERED")
-    return Refuse("metadata dev.weir.mode '{}' is not known", mode);
-  out->mode = mode == "ORDERED" ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
-  WEIR_ASSIGN(out->digest, ours.Flag("digest"));
-  WEIR_ASSIGN(out->hold, ours.Milliseconds("hold_ms", out->hold));
-  WEIR_ASSIGN(out->slow_return, ours.Milliseconds("slow_return_ms", out->slow_return));
+  WEIR_ASSIGN(const std::string mode, ours.Text(dialect::key::kMode));
+  if (!mode.empty() && mode != dialect::kProportional && mode != dialect::kOrdered) {
+    return Refuse("metadata {}.{} '{}' is not known", dialect::kMetadata, dialect::key::kMode, mode);
+  }
+  out->mode = mode == dialect::kOrdered ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
+  WEIR_ASSIGN(out->digest, ours.Flag(dialect::key::kDigest));
+  WEIR_ASSIGN(out->hold, ours.Milliseconds(dialect::key::kHoldMs, out->hold));
+  WEIR_ASSIGN(out->slow_return, ours.Milliseconds(dialect::key::kSlowReturnMs, out->slow_return));
   return {};
 }
 
@@ -598,7 +601,7 @@ namespace {
 // Envoy's place for validators of one's own; nobody else is told of it.
 Result<std::shared_ptr<const identity::ValidGenerations>> ReadGenerations(const core::TypedExtensionConfig& from) {
   const std::string at = "validation_context.custom_validator_config";
-  if (from.name() != "dev.weir.generations") return Refuse("{}.name '{}' is not served", at, from.name());
+  if (from.name() != dialect::kGenerations) return Refuse("{}.name '{}' is not served", at, from.name());
   WEIR_ASSIGN(const auto lowest, Unpack<google::protobuf::Struct>(from.typed_config(), at + ".typed_config"));
   // A Struct holds doubles: above 2^53 - 1 two generations would read as one.
   constexpr double kLargestExact = 9007199254740991;
@@ -618,8 +621,9 @@ Result<std::shared_ptr<const identity::ValidGenerations>> ReadGenerations(const 
 Result<std::shared_ptr<const TrustPiece>> ReadTrust(const std::string& name, const std::string& bytes) {
   WEIR_ASSIGN(const auto from, Parse<tls::Secret>(bytes));
   WEIR_TRY(CheckName(name, from.name()));
-  if (from.name() != "trust" || !from.has_validation_context()) {
-    return Refuse("only the secret 'trust' with a validation_context is served; keys are made by the gateway itself");
+  if (from.name() != dialect::kTrustSecret || !from.has_validation_context()) {
+    return Refuse("only the secret '{}' with a validation_context is served; keys are made by the gateway itself",
+                  dialect::kTrustSecret);
   }
   const auto& context = from.validation_context();
   auto out = std::make_shared<TrustPiece>();

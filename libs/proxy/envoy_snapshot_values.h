@@ -29,15 +29,15 @@ class WeirMetadata {
  public:
   WeirMetadata(const ::envoy::config::core::v3::Metadata& metadata, std::string path);
 
-  Result<std::string> Text(const std::string& key) const;                               // "" = not there.
-  Result<bool> Flag(const std::string& key) const;                                      // false = not there.
-  Result<std::optional<std::vector<std::string>>> Texts(const std::string& key) const;  // Nullopt = not there.
+  Result<std::string> Text(std::string_view key) const;                               // "" = not there.
+  Result<bool> Flag(std::string_view key) const;                                      // false = not there.
+  Result<std::optional<std::vector<std::string>>> Texts(std::string_view key) const;  // Nullopt = not there.
   // 0 to 1 h.
-  Result<std::chrono::milliseconds> Milliseconds(const std::string& key, std::chrono::milliseconds otherwise) const;
+  Result<std::chrono::milliseconds> Milliseconds(std::string_view key, std::chrono::milliseconds otherwise) const;
 
  private:
-  const google::protobuf::Value* Find(const std::string& key) const;
-  Error Wrong(const std::string& key, std::string_view wanted) const;
+  const google::protobuf::Value* Find(std::string_view key) const;
+  Error Wrong(std::string_view key, std::string_view wanted) const;
 
   const google::protobuf::Struct* ours_ = nullptr;
   const std::string path_;

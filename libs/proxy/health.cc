@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libs/dialect/dialect.h"
 #include "libs/proxy/worker.h"
 
 namespace weir::proxy {
@@ -97,7 +98,7 @@ DigestPeer* Health::Join(const Cluster& cluster, const Endpoint& endpoint, Healt
   std::unique_ptr<PeerUse>& use = peers_[key];
   if (use == nullptr) {
     use = std::make_unique<PeerUse>();
-    HealthTarget target{*address, WireTo(cluster, endpoint), fmt::format("health.{}", domain)};
+    HealthTarget target{*address, WireTo(cluster, endpoint), dialect::HealthSni(domain)};
     use->peer =
         std::make_unique<DigestPeer>(worker_, *this, key, std::move(target),
                                      static_cast<uint64_t>(std::max<int64_t>(1, cluster.connect_timeout.count())));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libs/dialect/dialect.h"
 #include "libs/proxy/worker.h"
 
 namespace weir::proxy {
@@ -62,7 +63,7 @@ void DigestPeer::Connect() {
 
 void DigestPeer::OnUp() {
   connection_->Send(
-      fmt::format("GET /.weir/health HTTP/1.1\r\nhost: {}\r\nuser-agent: weir-health\r\n\r\n", target_.sni));
+      fmt::format("GET {} HTTP/1.1\r\nhost: {}\r\nuser-agent: weir-health\r\n\r\n", dialect::kHealthPath, target_.sni));
 }
 
 void DigestPeer::OnBytes(const char* data, size_t size) {
@@ -76,11 +77,11 @@ void DigestPeer::OnBytes(const char* data, size_t size) {
     case DigestReader::State::kGarbage:
       return Mute("no digest: its answer cannot be understood");
     case DigestReader::State::kEnded:
-      return Lost(reader.draining() ? "draining" : "the digest ended");
+      return Lost(reader.draining() ? Word(traffic::Reason::kDraining) : "the digest ended");
   }
   if (reader_ != nullptr && reader_->ready()) known_ = std::move(reader_);
   const std::vector<std::string> changed = reader.TakeChanged();
-  if (reader.draining()) return Lost("draining");
+  if (reader.draining()) return Lost(Word(traffic::Reason::kDraining));
   if (reader.beats() > beats_) Heard(reader.beats());
   if (!changed.empty()) owner_.OnPeerHosts(*this, changed);
 }

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 
+#include "libs/dialect/dialect.h"
 #include "libs/proxy/engine.h"
 #include "libs/proxy/engine_test_peers.h"
 
@@ -65,8 +66,8 @@ class HealthTest : public testing::Test {
     Config none({});
     none.actions[0].cluster.clear();
     none.actions[0].direct_response = DirectResponse{404, ""};
-    listener->chains.push_back({"weir.health",
-                                {fmt::format("health.c{}.acme", i + 1)},
+    listener->chains.push_back({std::string(dialect::kHealthChain),
+                                {dialect::HealthSni(fmt::format("c{}.acme", i + 1))},
                                 config.tls,
                                 none.BuildRoutes(),
                                 digest == Digest::kOffered});
@@ -85,7 +86,7 @@ class HealthTest : public testing::Test {
     Config config({At("c1", 1, {port_of[0]}, kT2[0]), At("c2", 1, {port_of[1]}, kT2[1])});
     config.cluster->tls = UpstreamTls{"a.example", {}};
     config.cluster->digest = true;
-    config.cluster->check = Check("/.weir/health");
+    config.cluster->check = Check(std::string(dialect::kHealthPath));
     config.cluster->hold = hold;
     config.cluster->slow_return = slow_return;
     return config.Build();

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "libs/dialect/dialect.h"
+
 namespace weir::proxy {
 namespace {
 
@@ -87,7 +89,7 @@ std::string_view ReasonOf(const codec::ResponseHead& head) {
     const codec::HeaderLine& line = head.lines[i];
     if (line.field != codec::Field::kInternal) continue;
     const std::string_view name = head.Name(line);
-    constexpr std::string_view kName = "x-weir-reason";
+    constexpr std::string_view kName = dialect::kReasonHeader;
     if (name.size() == kName.size() &&
         std::equal(name.begin(), name.end(), kName.begin(), [](char a, char b) { return (a | 0x20) == (b | 0x20); })) {
       return head.Value(line);
@@ -158,7 +160,7 @@ void WriteResponseHead(const codec::ResponseHead& head, const ResponseOptions& o
             return false;
           case Field::kTransferEncoding:
             return !options.unchunk;
-          // "x-envoy-…" is nobody's business outside, "x-weir-reason" is.
+          // "x-envoy-…" is nobody's business outside, our own headers are.
           case Field::kInternal:
             return options.from_mesh && (options.trusted || (head.data[line.begin + 2] | 0x20) == 'w');
           default:
@@ -182,7 +184,7 @@ void WriteReply(int status, std::string_view reason, std::string_view body, std:
   const bool may_have_body = status >= 200 && status != 204 && status != 304;
   if (may_have_body) fmt::format_to(to, "content-length: {}\r\n", text.size());
   if (may_have_body && !text.empty()) out += "content-type: text/plain; charset=utf-8\r\n";
-  if (!reason.empty()) fmt::format_to(to, "x-weir-reason: {}\r\n", reason);
+  if (!reason.empty()) fmt::format_to(to, "{}: {}\r\n", dialect::kReasonHeader, reason);
   if (!options.date.empty()) out.append("date: ").append(options.date).append("\r\n");
   out += extra;
   if (options.close) out += "connection: close\r\n";

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "libs/dialect/dialect.h"
 #include "libs/obs/log.h"
 #include "libs/proxy/message.h"
 #include "libs/proxy/worker.h"
@@ -172,12 +173,13 @@ bool Session::CallerHoldsUp() const {
 }
 
 void Session::OnExchangeTimer(uint64_t now) {
-  if (exchange_.deadline_ms != 0 && now >= exchange_.deadline_ms) return Abort(504, "request_timeout");
+  if (exchange_.deadline_ms != 0 && now >= exchange_.deadline_ms)
+    return Abort(504, Word(traffic::Reason::kRequestTimeout));
   const bool caller = CallerHoldsUp();
   const uint64_t stalled = Ms(worker_.limits().stalled_body);
   const uint64_t quiet = caller ? stalled : exchange_.idle_ms;
   if (quiet != 0 && now >= moved_ms_ + quiet) {
-    return caller ? Abort(408, "stalled") : Abort(504, "upstream_stalled");
+    return caller ? Abort(408, "stalled") : Abort(504, Word(traffic::Reason::kUpstreamStalled));
   }
   // Whom it waits for may change at any time: looked at again before the shorter of the two is over.
   uint64_t look = std::min(kLookMs, stalled);
@@ -381,7 +383,7 @@ void Session::StartExchange(const codec::RequestHead& head, const char* rest, si
   exchange_.safe = head.SafeToRepeat() || action->idempotent;
   SetTimes(*action);
   exchange_.cluster = worker_.ClusterNamed(action->cluster);
-  if (exchange_.cluster == nullptr) return Reply(503, "no_such_cluster", {}, "retry-after: 1\r\n");
+  if (exchange_.cluster == nullptr) return Reply(503, Word(traffic::Reason::kNoSuchCluster), {}, "retry-after: 1\r\n");
   Dispatch(target, head);
 }
 
@@ -398,7 +400,7 @@ void Session::SetTimes(const RouteAction& action) {
 }
 
 bool Session::Route(const codec::RequestHead& head, std::string_view target, const RouteAction** action) {
-  if (!exchange_.trusted && target.starts_with("/.weir/")) {
+  if (!exchange_.trusted && dialect::IsOwnPath(target)) {
     Reply(404, "no_such_route");
     return false;
   }
@@ -423,7 +425,7 @@ bool Session::Route(const codec::RequestHead& head, std::string_view target, con
     return false;
   }
   if (found.rule == nullptr) {
-    Reply(404, found.host == nullptr ? "no_such_host" : "no_such_route");
+    Reply(404, found.host == nullptr ? Word(traffic::Reason::kNoSuchHost) : "no_such_route");
     return false;
   }
   const auto& actions = *routes.actions[found.host_index];
@@ -439,7 +441,8 @@ bool Session::Route(const codec::RequestHead& head, std::string_view target, con
 void Session::Dispatch(std::string_view target, const codec::RequestHead& head) {
   exchange_.cluster->budget.Request(worker_.loop().now_ms());
   exchange_.choice = exchange_.cluster->Pick({.target = target, .now_ms = worker_.loop().now_ms()});
-  if (exchange_.choice.pool == nullptr) return Reply(503, "no_cluster_can_serve", {}, "retry-after: 1\r\n");
+  if (exchange_.choice.pool == nullptr)
+    return Reply(503, Word(traffic::Reason::kNoClusterCanServe), {}, "retry-after: 1\r\n");
   Chosen();
   exchange_.upstream = Upstream::TakeIdle(*exchange_.choice.pool, this);
   BuildRequestHead(head, target, RequestHead());

@@ -1,17 +1,19 @@
 #include <algorithm>
 
+#include "libs/dialect/dialect.h"
 #include "libs/proxy/digest.h"
 #include "libs/proxy/digest_streams.h"
 #include "libs/proxy/health_board.h"
 #include "libs/proxy/session.h"
 #include "libs/proxy/worker.h"
 
-// `GET /.weir/health` from inside the mesh: can what stands behind this chain serve? And the digest of all of them.
+// GET dialect::kHealthPath from inside the mesh: can what stands behind this chain serve? And the digest of all of
+// them.
 
 namespace weir::proxy {
 
 bool Session::AsksForHealth(std::string_view target) const {
-  constexpr std::string_view kPath = "/.weir/health";
+  constexpr std::string_view kPath = dialect::kHealthPath;
   return exchange_.trusted && target.starts_with(kPath) &&
          (target.size() == kPath.size() || target[kPath.size()] == '?');
 }

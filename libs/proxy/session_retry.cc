@@ -98,7 +98,8 @@ void Session::OnUpstreamLost(std::string_view why) {
     exchange_.upstream = nullptr;
     return;
   }
-  if (exchange_.response_started && why == "upstream_closed" && exchange_.response.kind == codec::BodyKind::kToClose) {
+  if (exchange_.response_started && why == Word(traffic::Reason::kUpstreamClosed) &&
+      exchange_.response.kind == codec::BodyKind::kToClose) {
     return EndWithUpstream();
   }
   // Who breaks off an answer has begun one: a gateway passes on what an application did.
@@ -122,8 +123,8 @@ void Session::OnEndpointDead(const Pool& pool) {
   ++worker_.stats.upstream_failures;
   if ((unsent || exchange_.safe) && Move(Why::kJudgedDead, RequestHead())) return;
   DropUpstream(false);
-  if (unsent) return Reply(503, "no_cluster_can_serve", {}, kRetryAfter);
-  Reply(502, "cluster_down");
+  if (unsent) return Reply(503, Word(traffic::Reason::kNoClusterCanServe), {}, kRetryAfter);
+  Reply(502, Word(traffic::Reason::kClusterDown));
 }
 
 // Looks at the status before anything of the answer goes on: when the next tier says for itself that it could not

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "libs/dialect/dialect.h"
 #include "libs/traffic/route_table.h"
 #include "libs/traffic/share.h"
 
@@ -82,8 +83,8 @@ struct FilterChain {
   std::vector<std::string> server_names;
   std::optional<DownstreamTls> tls;  // Unset = plain; all chains of a listener agree.
   std::shared_ptr<const Routes> routes;
-  // The chain on which tier-1 gateways keep the health digest open (`GET /.weir/health`); else that path answers for
-  // what stands behind this chain alone.
+  // The chain on which tier-1 gateways keep the health digest open (GET dialect::kHealthPath); else that path answers
+  // for what stands behind this chain alone.
   bool health_digest = false;
   // RouteAction::idle of routes without; unset = Limits::stalled_body.
   std::optional<std::chrono::milliseconds> idle = std::nullopt;
@@ -117,7 +118,7 @@ struct Locality {
 struct HealthCheck {
   enum class Kind : uint8_t { kHttp, kTcp };
   Kind kind = Kind::kHttp;
-  std::string path = "/.weir/health";         // kHttp: GET; 200 to 299 is healthy.
+  std::string path{dialect::kHealthPath};     // kHttp: GET; 200 to 299 is healthy.
   std::string host;                           // kHttp: Host header; empty = the cluster's name.
   uint16_t port = 0;                          // 0 = the endpoint's.
   std::chrono::milliseconds interval{1'000};  // 100 ms to 1 h.

@@ -485,7 +485,7 @@ void Upstream::Distrust() {
   if (!peer_known()) return;
   Session* owner = session;
   Close();
-  if (owner != nullptr) owner->OnUpstreamLost("upstream_lost");
+  if (owner != nullptr) owner->OnUpstreamLost(Word(traffic::Reason::kUpstreamLost));
 }
 
 void Upstream::Fail(const std::string& why, Cause cause) {
@@ -619,7 +619,7 @@ void Upstream::Readable() {
     Session* owner = session;
     const bool clean = got == net::Transport::kEof;
     Close();
-    owner->OnUpstreamLost(clean ? "upstream_closed" : "upstream_lost");
+    owner->OnUpstreamLost(Word(clean ? traffic::Reason::kUpstreamClosed : traffic::Reason::kUpstreamLost));
     return;
   }
   worker_.loop().Defer(*this);

@@ -70,7 +70,7 @@ struct HostConflict {
   uint32_t other_port = 0;
 };
 // The hosts and ports of `gateway` that `other` serves too on workloads that both may select: GATEWAY_HOST_TAKEN. The
-// same host on another port is taken too when both go to services: between the tiers (15443) a host has no port.
+// same host on another port is taken too when both go to services: between the tiers a host has no port.
 // A gateway never conflicts with itself (same FQN).
 std::vector<HostConflict> HostConflicts(const GatewayInScope& gateway, const GatewayInScope& other);
 

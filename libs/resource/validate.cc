@@ -16,6 +16,7 @@
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/user.pb.h"
 #include "api/weir/v2/workspace.pb.h"
+#include "libs/dialect/dialect.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/texts.h"
@@ -187,7 +188,7 @@ class Checker {
     const auto [has, first] = mesh_hosts_.emplace(hostname, port);
     if (first || has->second == port) return;
     Add(at + ".hostname",
-        fmt::format("goes to services on port {} already: between the tiers (15443) a host has no port, so only one "
+        fmt::format("goes to services on port {} already: between the tiers a host has no port, so only one "
                     "port of it may; the others may redirect or answer directly",
                     has->second));
   }
@@ -212,7 +213,8 @@ class Checker {
     Require(name.empty() || names_.insert(name).second, at + ".name", "must be unique in the list");
     Require(IsHostPattern(hostname), at + ".hostname", hostname.empty() ? "required" : kHostRule);
     Require(port >= 1 && port <= 65535, at + ".port", port == 0 ? "required: 1 to 65535" : "must be 1 to 65535");
-    Require(port != 15443, at + ".port", "15443 is what gateways use between tiers");
+    Require(port != dialect::kMeshPort, at + ".port",
+            fmt::format("{} is what gateways use between tiers", dialect::kMeshPort));
     Require(hosts_.insert(fmt::format("{}:{}", hostname, port)).second, at + ".hostname",
             "the same host and port stands there twice");
     if (tls.mode() == v2::ServerTls::DISABLED) return;

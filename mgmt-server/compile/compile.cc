@@ -7,17 +7,17 @@
 
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "libs/base/sha256.h"
+#include "libs/dialect/dialect.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/references.h"
 #include "libs/rpc/time.h"
+#include "libs/xds/protocol/types.h"
 #include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/keys.h"
 #include "mgmt-server/compile/spread.h"
 
 namespace weir::compile {
 namespace {
-
-constexpr uint32_t kTierPort = 15443;
 
 Resource Finish(std::string_view type, const std::string& name, const google::protobuf::Message& message,
                 const Sources& sources) {
@@ -250,7 +250,7 @@ std::optional<Resource> CompileEndpoints(const World& world, std::string_view im
     if (workload->addresses_size() == 0) continue;
     auto* endpoint = endpoints.add_endpoints();
     endpoint->set_address(workload->addresses(0));
-    endpoint->set_port(kTierPort);
+    endpoint->set_port(dialect::kMeshPort);
     endpoint->set_spiffe_id(SpiffeId(endpoints.trust_domain(), *workload));
     endpoint->set_workload(workload_name);
   }
@@ -281,7 +281,7 @@ std::optional<Resource> CompileTrustBundle(const World& world, std::string_view 
 
 }  // namespace
 
-std::string TypeUrl(std::string_view type) { return "type.googleapis.com/weir.mesh.v1." + std::string(type); }
+std::string TypeUrl(std::string_view type) { return std::string(xds::kMeshTypePrefix) + std::string(type); }
 
 std::optional<Resource> CompileKey(const World& world, std::string_view cluster, const Key& key) {
   if (world.cluster(cluster) == nullptr) return std::nullopt;

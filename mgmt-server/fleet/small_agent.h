@@ -170,10 +170,7 @@ class SmallAgent {
     xds::AdsClientOptions options;
     options.channel = [channel = options_] { return channel; };
     options.node.id = instance_;
-    for (const std::string_view type : {xds::kMeshListener, xds::kMeshHost, xds::kMeshDestinationSet,
-                                        xds::kMeshServiceEndpoints, xds::kMeshTrustBundle}) {
-      options.types.emplace_back(type);
-    }
+    for (const std::string_view type : xds::kMeshTypes) options.types.emplace_back(type);
     options.on_update = std::move(on_update);
     options.on_state = [this](bool connected, const std::string& reason) {
       std::lock_guard lock(mutex_);

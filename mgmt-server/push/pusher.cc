@@ -24,13 +24,10 @@ xds::ResourcePtr ToXds(const compile::Resource& resource) {
   return out;
 }
 
-constexpr std::string_view kTypes[] = {xds::kMeshTrustBundle, xds::kMeshServiceEndpoints, xds::kMeshDestinationSet,
-                                       xds::kMeshHost, xds::kMeshListener};
-
 // Every type present: the World is loaded, what is not there does not exist.
 xds::SnapshotPtr FullSnapshot(const compile::ClusterIntent& intent) {
   std::map<std::string, std::shared_ptr<xds::Resources>> types;
-  for (const auto url : kTypes) types[std::string(url)] = std::make_shared<xds::Resources>();
+  for (const auto url : xds::kMeshTypes) types[std::string(url)] = std::make_shared<xds::Resources>();
   for (const auto& [key, resource] : intent) {
     auto& resources = types[compile::TypeUrl(key.type)];
     if (resources == nullptr) resources = std::make_shared<xds::Resources>();

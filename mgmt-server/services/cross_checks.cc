@@ -253,7 +253,7 @@ void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, 
                 same_workspace ? other_fqn : "another gateway",
                 conflict.port == conflict.other_port
                     ? ""
-                    : "; between the tiers (15443) a host has no port, so only one port of it may go to services")}});
+                    : "; between the tiers a host has no port, so only one port of it may go to services")}});
     }
   }
 }

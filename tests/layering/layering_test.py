@@ -55,6 +55,13 @@ class Layering(unittest.TestCase):
     def test_a_module_that_the_table_does_not_know(self):
         self.refuses("codec may not include net", {"libs/codec/a.cc": '#include "libs/net/tls.h"'})
 
+    def test_a_word_of_the_dialect_that_is_spelled_elsewhere(self):
+        for line in ('find("dev.weir");', "constexpr uint16_t kPort = 15443;", 'set_name("trust");', 'Begins("x-weir-");',
+                     'constexpr auto kUrl = "type.googleapis.com/weir.mesh.v1.Host";'):
+            self.refuses("this stands in libs/dialect", {"libs/net/a.cc": line})
+            self.assertEqual(self.found({"libs/net/a.cc": "int a;  // " + line}), [])
+            self.assertEqual(self.found({"libs/net/a_test.cc": line}), [])
+
     def test_an_edge_of_a_module_that_nobody_uses(self):
         self.refuses("rpc includes nothing of identity", {"libs/rpc/pool.cc": ""})
 

@@ -7,13 +7,13 @@
 #include <filesystem>
 
 #include "libs/base/file.h"
+#include "libs/dialect/dialect.h"
 #include "tests/support/http_client.h"
 
 namespace weir::test {
 namespace {
 
 constexpr uint16_t kAgentPort = 15012;
-constexpr uint16_t kMeshPort = 15443;
 constexpr uint16_t kProbePort = 15021;
 constexpr uint16_t kAdminPort = 15000;
 constexpr Milliseconds kStart{30'000};  // A loaded machine with two cores starts slowly.
@@ -95,7 +95,7 @@ Status Fleet::CheckPorts() const {
       for (const auto& [declared, bound] : workload.ports) check(workload.address, static_cast<uint16_t>(bound), who);
       check(workload.address, static_cast<uint16_t>(workload.app_port), who);
       if (workload.program.empty()) continue;
-      for (const uint16_t port : {kMeshPort, kProbePort, kAdminPort})
+      for (const uint16_t port : {dialect::kMeshPort, kProbePort, kAdminPort})
         check(workload.address, Bound(workload, port), who);
     }
   }
@@ -340,7 +340,7 @@ Status Fleet::WaitForMesh() {
     for (const WorkloadSpec& workload : cluster.workloads) {
       Process* gateway = Find("gateway/" + cluster.name + "/" + workload.Key());
       if (gateway == nullptr || !workload.mesh || workload.program == "weir-tier1") continue;
-      WEIR_TRY(WaitForPort(gateway, workload.address, Bound(workload, kMeshPort), kStart));
+      WEIR_TRY(WaitForPort(gateway, workload.address, Bound(workload, dialect::kMeshPort), kStart));
     }
   }
   return {};

@@ -6,6 +6,7 @@
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "cluster-agent/translate/bytes.h"
 #include "cluster-agent/translate/xds/envoy.h"
+#include "libs/dialect/dialect.h"
 
 namespace weir::agent {
 namespace {
@@ -174,7 +175,7 @@ PodsPtr Catalog::PodsOf(const mesh::v1::LocalService& wanted) {
   for (const std::string& key : candidates == pods_.end() ? std::set<std::string>() : candidates->second) {
     const v1::Workload& pod = *workloads_.at(key);
     if (!Selects(*service.message, pod) || pod.addresses().empty()) continue;
-    pods->push_back({pod.addresses(0), BoundPort(pod, kMeshPort), SpiffeIdOf(trust_domain_, pod)});
+    pods->push_back({pod.addresses(0), BoundPort(pod, dialect::kMeshPort), SpiffeIdOf(trust_domain_, pod)});
   }
   service.pods = std::move(pods);
   return service.pods;

@@ -5,6 +5,7 @@
 
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "cluster-agent/translate/xds/envoy.h"
+#include "libs/dialect/dialect.h"
 
 namespace weir::agent::envoy_v3 {
 namespace {
@@ -55,9 +56,8 @@ endpoint::LbEndpoint* AddEndpoint(const std::string& address, uint32_t port, con
                                   const std::string& cluster, endpoint::LocalityLbEndpoints* locality) {
   auto* added = locality->add_lb_endpoints();
   SetAddress(address, port, added->mutable_endpoint()->mutable_address());
-  auto* fields = WeirMetadata(added->mutable_metadata());
-  (*fields)["spiffe_id"].set_string_value(spiffe_id);
-  (*fields)["cluster"].set_string_value(cluster);
+  OwnValue(dialect::key::kSpiffeId, added->mutable_metadata()).set_string_value(spiffe_id);
+  OwnValue(dialect::key::kCluster, added->mutable_metadata()).set_string_value(cluster);
   return added;
 }
 
@@ -111,9 +111,10 @@ void MakeSpread(const SpreadInput& input, cluster::Cluster* out, endpoint::Clust
   const mesh::v1::DestinationSet& set = *input.set.message;
   const NodeProfile& profile = input.profile;
   Start(set.name(), out);
-  auto* metadata = WeirMetadata(out->mutable_metadata());
-  (*metadata)["host"].set_string_value(set.hostname());
-  (*metadata)["mode"].set_string_value(set.mode() == mesh::v1::DestinationSet::ORDERED ? "ORDERED" : "PROPORTIONAL");
+  const bool ordered = set.mode() == mesh::v1::DestinationSet::ORDERED;
+  OwnValue(dialect::key::kHost, out->mutable_metadata()).set_string_value(set.hostname());
+  OwnValue(dialect::key::kMode, out->mutable_metadata())
+      .set_string_value(std::string(ordered ? dialect::kOrdered : dialect::kProportional));
   SayJudgement(true, profile, out);
   AddMeshCheck(set.hostname(), input.interval_ms, profile, out);
 
@@ -129,10 +130,10 @@ void MakeSpread(const SpreadInput& input, cluster::Cluster* out, endpoint::Clust
     locality->mutable_load_balancing_weight()->set_value(std::max(share.weight(), 1u));  // Envoy knows no weight of 0.
     locality->set_priority(place.priority);
     if (!profile.hardened && place.standby) {
-      (*WeirMetadata(locality->mutable_metadata()))["standby"].set_bool_value(true);
+      OwnValue(dialect::key::kStandby, locality->mutable_metadata()).set_bool_value(true);
     }
     if (!profile.hardened && share.drained()) {
-      (*WeirMetadata(locality->mutable_metadata()))["drained"].set_bool_value(true);
+      OwnValue(dialect::key::kDrained, locality->mutable_metadata()).set_bool_value(true);
     }
     const auto& imported = input.endpoints[static_cast<size_t>(place.share)].message;
     if (imported == nullptr) continue;  // The place stays: its share is intended, it cannot serve.
@@ -160,7 +161,7 @@ void MakeLocal(const LocalInput& input, cluster::Cluster* out, endpoint::Cluster
     AddEndpoint(pod.address, pod.port, pod.spiffe_id, input.cluster, locality);
     peers.insert(pod.spiffe_id);
   }
-  AddUpstreamTls(ServiceSni(input.port, input.host), peers, out);
+  AddUpstreamTls(dialect::ServiceSni(input.port, input.host), peers, out);
   if (input.profile.hardened) HardenCluster(out);
 }
 

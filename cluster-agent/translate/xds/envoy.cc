@@ -2,6 +2,8 @@
 
 #include "envoy/config/accesslog/v3/accesslog.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
+#include "libs/dialect/dialect.h"
+#include "libs/traffic/reason.h"
 
 namespace weir::agent::envoy_v3 {
 
@@ -21,8 +23,6 @@ void SetMilliseconds(int64_t milliseconds, google::protobuf::Duration* duration)
   duration->set_nanos(static_cast<int32_t>(milliseconds % 1000) * 1'000'000);
 }
 
-std::string ServiceSni(uint32_t port, std::string_view host) { return fmt::format("outbound_.{}_._.{}", port, host); }
-
 std::string ClusterName(const mesh::v1::DestinationSet& set) {
   if (!set.has_service()) return set.name();
   return ServiceCluster(set.service().namespace_(), set.service().host(), set.service().port());
@@ -30,13 +30,14 @@ std::string ClusterName(const mesh::v1::DestinationSet& set) {
 std::string ServiceCluster(std::string_view name_space, std::string_view host, uint32_t port) {
   return fmt::format("service/{}/{}:{}", name_space, host, port);
 }
+std::string AppSet(uint32_t port) { return fmt::format("app/{}", port); }
 
 void MeshTls(const std::set<std::string>& peers, tls::CommonTlsContext* context) {
   auto* own = context->add_tls_certificate_sds_secret_configs();
-  own->set_name("identity");
+  own->set_name(std::string(dialect::kIdentitySecret));
   FromAds(own->mutable_sds_config());
   auto* validation = context->mutable_combined_validation_context();
-  validation->mutable_validation_context_sds_secret_config()->set_name("trust");
+  validation->mutable_validation_context_sds_secret_config()->set_name(std::string(dialect::kTrustSecret));
   FromAds(validation->mutable_validation_context_sds_secret_config()->mutable_sds_config());
   const auto add = [&]() {
     auto* san = validation->mutable_default_validation_context()->add_match_typed_subject_alt_names();
@@ -53,24 +54,27 @@ namespace {
 // before, whatever it is; one that was lost on its way, which is looked at first, only if it is safe.
 void SayWhy(hcm::HttpConnectionManager* http) {
   struct Why {
-    const char *flag, *reason;
+    const char* flag;
+    traffic::Reason reason;
     bool sent;
   };
-  constexpr Why kWhy[] = {{"UC", "upstream_lost", true},
-                          {"UR", "upstream_lost", true},
-                          {"UH", "no_cluster_can_serve", false},
-                          {"UF", "connect_failed", false}};
+  using traffic::Reason;
+  constexpr Why kWhy[] = {{"UC", Reason::kUpstreamLost, true},
+                          {"UR", Reason::kUpstreamLost, true},
+                          {"UH", Reason::kNoClusterCanServe, false},
+                          {"UF", Reason::kConnectFailed, false}};
   for (const auto& [flag, reason, sent] : kWhy) {
     auto* mapper = http->mutable_local_reply_config()->add_mappers();
     mapper->mutable_filter()->mutable_response_flag_filter()->add_flags(flag);
     if (sent) mapper->mutable_status_code()->set_value(502);  // As ours: nobody repeats by himself what may have run.
-    for (const auto& [key, value] : {std::pair("x-weir-reason", reason), std::pair("retry-after", "1")}) {
-      if (sent && std::string_view(key) == "retry-after") continue;
+    const auto say = [mapper](std::string_view key, std::string_view value) {
       auto* header = mapper->add_headers_to_add();
-      header->mutable_header()->set_key(key);
-      header->mutable_header()->set_value(value);
+      header->mutable_header()->set_key(std::string(key));
+      header->mutable_header()->set_value(std::string(value));
       header->set_append_action(core::HeaderValueOption::OVERWRITE_IF_EXISTS_OR_ADD);
-    }
+    };
+    say(dialect::kReasonHeader, Word(reason));
+    if (!sent) say("retry-after", "1");
   }
 }
 
@@ -115,7 +119,7 @@ namespace {
 // The application beside a pod proxy.
 route::RouteConfiguration AppRoutes(uint32_t port) {
   route::RouteConfiguration routes;
-  routes.set_name(fmt::format("app/{}", port));
+  routes.set_name(AppSet(port));
   auto* host = routes.add_virtual_hosts();
   host->set_name("app");
   host->add_domains("*");
@@ -129,7 +133,7 @@ route::RouteConfiguration AppRoutes(uint32_t port) {
 
 void AddMeshTls(const MeshChain& chain, listener::FilterChain* out) {
   if (chain.server_name.empty()) {
-    (*WeirMetadata(out->mutable_metadata()))["by_host"].set_bool_value(true);
+    OwnValue(dialect::key::kByHost, out->mutable_metadata()).set_bool_value(true);
   } else if (chain.server_name != "*") {
     out->mutable_filter_chain_match()->add_server_names(chain.server_name);
   }

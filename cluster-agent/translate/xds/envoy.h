@@ -40,15 +40,14 @@ void FromAds(core::ConfigSource* source);
 void SetAddress(const std::string& ip, uint32_t port, core::Address* address);
 void SetMilliseconds(int64_t milliseconds, google::protobuf::Duration* duration);
 
-// SNI "outbound_.<port>_._.<host>" names one port of a service at the pod proxies.
-std::string ServiceSni(uint32_t port, std::string_view host);
-
 // Name of the Envoy cluster that serves a set. A set that leads to a service is served by the cluster of that service,
 // whatever its host: ten thousand hosts on one service share its connections and its checks, and when a route turns to
 // another service, the old cluster serves until the new one is whole and the routes point there (make before break).
 std::string ClusterName(const mesh::v1::DestinationSet& set);
 // The same of a service.
 std::string ServiceCluster(std::string_view name_space, std::string_view host, uint32_t port);
+// Of the application beside a pod proxy, by the port that its service declares.
+std::string AppSet(uint32_t port);
 
 // Own certificate by SDS `identity`, peers against SDS `trust`. An empty list of ids means nobody, never anybody.
 void MeshTls(const std::set<std::string>& peers, tls::CommonTlsContext* context);
@@ -62,7 +61,7 @@ struct HttpOptions {
   std::string route_config;                                  // By RDS...
   const route::RouteConfiguration* inline_routes = nullptr;  // ...or, when set, these.
   bool edge = false;                                         // Clients are strangers.
-  // Set: stock Envoy answers kHealthPath itself, 200 when each of these clusters has a healthy endpoint.
+  // Set: stock Envoy answers dialect::kHealthPath itself, 200 when each of these clusters has a healthy endpoint.
   const std::set<std::string>* answers_for = nullptr;
 };
 void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterChain* chain);
@@ -73,7 +72,7 @@ struct MeshChain {
   std::set<std::string> peers;     // SPIFFE ids that may call.
   std::string route_config;        // Tier 2,
   uint32_t app_port = 0;           // or a pod; neither: the health digest.
-  std::set<std::string> clusters;  // What stands behind it, for stock Envoy's answer to kHealthPath.
+  std::set<std::string> clusters;  // What stands behind it, for stock Envoy's answer to dialect::kHealthPath.
   std::string name;                // "" = the server name.
 
   bool operator==(const MeshChain&) const = default;
@@ -123,12 +122,10 @@ void MakeLocal(const LocalInput& input, cluster::Cluster* out, endpoint::Cluster
 
 // --- Health
 
-inline constexpr std::string_view kHealthPath = "/.weir/health";
-inline constexpr std::string_view kHealthChain = "weir.health";  // Name of the chain that has the digest.
 inline constexpr int64_t kCheckIntervalMs = 1'000;
 
-// filter_metadata["dev.weir"]: what Envoy has no field for.
-google::protobuf::Map<std::string, google::protobuf::Value>* WeirMetadata(core::Metadata* metadata);
+// What Envoy has no field for: the value of one of dialect::key, made when it is not there.
+google::protobuf::Value& OwnValue(std::string_view key, core::Metadata* metadata);
 
 // How often to check when one endpoint is checked `checks_per_round` times at each turn: at most 200 a second.
 int64_t StretchedInterval(uint64_t checks_per_round);
@@ -140,9 +137,9 @@ void AddAppCheck(const v1::Service& service, const v1::Workload& workload, NodeP
 void SayJudgement(bool spread, NodeProfile profile, cluster::Cluster* out);
 // Our engine judges health itself; Envoy is told to set aside at once what cannot be reached.
 void AddOutlierDetection(cluster::Cluster* out);
-// Stock Envoy's answer to kHealthPath.
+// Stock Envoy's answer to dialect::kHealthPath.
 void AddHealthAnswer(const std::set<std::string>& clusters, hcm::HttpConnectionManager* http);
-// What stands on kHealthChain for those that have no digest.
+// What stands on dialect::kHealthChain for those that have no digest.
 route::RouteConfiguration DigestRoutes();
 
 }  // namespace weir::agent::envoy_v3

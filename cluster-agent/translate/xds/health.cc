@@ -3,6 +3,7 @@
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "cluster-agent/translate/xds/envoy.h"
 #include "envoy/extensions/filters/http/health_check/v3/health_check.pb.h"
+#include "libs/dialect/dialect.h"
 
 namespace weir::agent::envoy_v3 {
 namespace {
@@ -33,8 +34,9 @@ void SetHttp(const std::string& host, const std::string& path, core::HealthCheck
 
 }  // namespace
 
-google::protobuf::Map<std::string, google::protobuf::Value>* WeirMetadata(core::Metadata* metadata) {
-  return (*metadata->mutable_filter_metadata())["dev.weir"].mutable_fields();
+google::protobuf::Value& OwnValue(std::string_view key, core::Metadata* metadata) {
+  auto& ours = (*metadata->mutable_filter_metadata())[std::string(dialect::kMetadata)];
+  return (*ours.mutable_fields())[std::string(key)];
 }
 
 int64_t StretchedInterval(uint64_t checks_per_round) {
@@ -45,7 +47,7 @@ int64_t StretchedInterval(uint64_t checks_per_round) {
 }
 
 void AddMeshCheck(const std::string& host, int64_t interval_ms, NodeProfile profile, cluster::Cluster* out) {
-  SetHttp(host, std::string(kHealthPath), AddCheck(interval_ms, profile, out));
+  SetHttp(host, std::string(dialect::kHealthPath), AddCheck(interval_ms, profile, out));
 }
 
 void AddAppCheck(const v1::Service& service, const v1::Workload& workload, NodeProfile profile, cluster::Cluster* out) {
@@ -68,11 +70,13 @@ void AddAppCheck(const v1::Service& service, const v1::Workload& workload, NodeP
 }
 
 void SayJudgement(bool spread, NodeProfile profile, cluster::Cluster* out) {
-  auto* metadata = WeirMetadata(out->mutable_metadata());
+  const auto value = [out](std::string_view key) -> google::protobuf::Value& {
+    return OwnValue(key, out->mutable_metadata());
+  };
   // Inside a cluster nothing is gained by keeping out what answers again.
-  (*metadata)["hold_ms"].set_number_value(static_cast<double>(spread ? profile.hold_ms : 0));
-  (*metadata)["slow_return_ms"].set_number_value(static_cast<double>(spread ? profile.slow_return_ms : 0));
-  if (spread) (*metadata)["digest"].set_bool_value(true);
+  value(dialect::key::kHoldMs).set_number_value(static_cast<double>(spread ? profile.hold_ms : 0));
+  value(dialect::key::kSlowReturnMs).set_number_value(static_cast<double>(spread ? profile.slow_return_ms : 0));
+  if (spread) value(dialect::key::kDigest).set_bool_value(true);
 }
 
 void AddOutlierDetection(cluster::Cluster* out) {
@@ -96,7 +100,7 @@ void AddHealthAnswer(const std::set<std::string>& clusters, hcm::HttpConnectionM
   check.mutable_pass_through_mode()->set_value(false);
   auto* path = check.add_headers();
   path->set_name(":path");
-  path->mutable_string_match()->set_exact(std::string(kHealthPath));
+  path->mutable_string_match()->set_exact(std::string(dialect::kHealthPath));
   for (const std::string& cluster : clusters) {
     (*check.mutable_cluster_min_healthy_percentages())[cluster].set_value(1);
   }
@@ -107,7 +111,7 @@ void AddHealthAnswer(const std::set<std::string>& clusters, hcm::HttpConnectionM
 
 route::RouteConfiguration DigestRoutes() {
   route::RouteConfiguration routes;
-  routes.set_name(std::string(kHealthChain));
+  routes.set_name(std::string(dialect::kHealthChain));
   auto* host = routes.add_virtual_hosts();
   host->set_name(routes.name());
   host->add_domains("*");

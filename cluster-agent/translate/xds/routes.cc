@@ -1,6 +1,7 @@
 #include "cluster-agent/translate/xds/envoy.h"
 #include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
 #include "envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.pb.h"
+#include "libs/dialect/dialect.h"
 #include "libs/traffic/reason.h"
 
 namespace weir::agent::envoy_v3 {
@@ -36,7 +37,7 @@ void AddRetry(std::string_view retry_on, const mesh::v1::DestinationSet& set, ro
   // What the next tier says reached nobody is repeated whatever it does.
   for (const traffic::Reason reason : {traffic::Reason::kNoClusterCanServe, traffic::Reason::kConnectFailed}) {
     auto* header = retry->add_retriable_headers();
-    header->set_name("x-weir-reason");
+    header->set_name(std::string(dialect::kReasonHeader));
     header->mutable_string_match()->set_exact(std::string(Word(reason)));
   }
   auto* predicate = retry->add_retry_host_predicate();
@@ -77,7 +78,7 @@ void AddRepeatable(const route::Route& plain, const mesh::v1::Route& from, const
 // From outside nothing below this path is answered.
 void HideOwnPaths(route::VirtualHost* out) {
   auto* to = out->add_routes();
-  to->mutable_match()->set_path_separated_prefix("/.weir");
+  to->mutable_match()->set_path_separated_prefix(std::string(dialect::kOwnPaths));
   to->mutable_direct_response()->set_status(404);
 }
 
@@ -116,7 +117,7 @@ void SetAction(const mesh::v1::Route& from, const mesh::v1::DestinationSet* set,
   auto* action = to->mutable_route();
   action->set_cluster(ClusterName(*set));
   SetTimes(from, action);
-  if (from.idempotent()) (*WeirMetadata(to->mutable_metadata()))["idempotent"].set_bool_value(true);
+  if (from.idempotent()) OwnValue(dialect::key::kIdempotent, to->mutable_metadata()).set_bool_value(true);
 }
 
 }  // namespace
@@ -127,7 +128,7 @@ void MakeVirtualHost(const HostInput& input, route::VirtualHost* out) {
   out->set_name(input.name);
   out->add_domains(host.hostname());
   if (host.on_mesh() && !profile.hardened) {
-    auto* callers = (*WeirMetadata(out->mutable_metadata()))["callers"].mutable_list_value();
+    auto* callers = OwnValue(dialect::key::kCallers, out->mutable_metadata()).mutable_list_value();
     for (const std::string& caller : host.allowed_callers()) callers->add_values()->set_string_value(caller);
   }
   if (profile.hardened) HideOwnPaths(out);

@@ -9,6 +9,7 @@
 #include "cluster-agent/translate/xds/envoy.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
 #include "libs/base/sha256.h"
+#include "libs/dialect/dialect.h"
 
 namespace weir::agent {
 
@@ -161,7 +162,7 @@ void MakeTrust(const TrustInput& input, tls::Secret* out) {
     (*generations.mutable_fields())[uid].set_number_value(static_cast<double>(lowest));
   }
   auto* validator = out->mutable_validation_context()->mutable_custom_validator_config();
-  validator->set_name("dev.weir.generations");
+  validator->set_name(std::string(dialect::kGenerations));
   Pack(generations, validator->mutable_typed_config());
 }
 Sources SourcesOf(const TrustInput& input) { return {input.origins, {}}; }
@@ -197,7 +198,7 @@ class NodeTranslation {
         also_(also) {}
 
   std::shared_ptr<const NodeConfig> Run() {
-    for (const std::string_view url : kEnvoyTypes) config_->types[std::string(url)];
+    for (const std::string_view url : xds::kEnvoyTypes) config_->types[std::string(url)];
     const std::vector<Port> ports = CollectPorts();
     for (const Port& port : ports) {
       AddPublicListener(port);
@@ -396,8 +397,12 @@ class NodeTranslation {
       }
     }
     if (callers.empty()) return;
-    input->chains.push_back(
-        {"health." + identity_.trust_domain, std::move(callers), "", 0, {}, std::string(kHealthChain)});
+    input->chains.push_back({dialect::HealthSni(identity_.trust_domain),
+                             std::move(callers),
+                             "",
+                             0,
+                             {},
+                             std::string(dialect::kHealthChain)});
   }
 
   // Stock Envoy chooses by the names of its chains: one for each host, with the routes of those hosts only that have
@@ -429,20 +434,20 @@ class NodeTranslation {
     for (const auto& service : Serving()) {
       for (const uint32_t port : service->ports()) {
         const std::string host = HostOf(*service);
-        const std::string sni = ServiceSni(port, host);
+        const std::string sni = dialect::ServiceSni(port, host);
         if (!taken.insert(sni).second) continue;
         std::set<std::string> callers = catalog_.CallersOf(ServiceCluster(service->namespace_(), host, port)).ids;
         config_->admits[sni] = callers;
         if (const auto also = also_.find(sni); also != also_.end()) {
           callers.insert(also->second.begin(), also->second.end());
         }
-        input->chains.push_back({sni, std::move(callers), "", port, {fmt::format("app/{}", port)}, ""});
+        input->chains.push_back({sni, std::move(callers), "", port, {AppSet(port)}, ""});
       }
     }
   }
 
   void AddMeshListener(const std::vector<Port>& ports) {
-    ListenerInput input = Listener(std::to_string(kMeshPort), kMeshPort);
+    ListenerInput input = Listener(std::to_string(dialect::kMeshPort), dialect::kMeshPort);
     AddTier2Chains(ports, &input);
     AddPodChains(&input);
     if (input.chains.empty()) return;
@@ -461,7 +466,7 @@ class NodeTranslation {
       }
     }
     for (const auto& [port, service] : ports) {
-      Add(xds::kCluster, AppInput{fmt::format("app/{}", port), port, workload_, service, profile_}, MakeApp);
+      Add(xds::kCluster, AppInput{AppSet(port), port, workload_, service, profile_}, MakeApp);
     }
   }
 
@@ -472,7 +477,7 @@ class NodeTranslation {
   }
 
   void AddTrust() {
-    TrustInput input{"trust", "", {}, {}};
+    TrustInput input{std::string(dialect::kTrustSecret), "", {}, {}};
     for (const auto& [name, bundle] : catalog_.intent().trust_bundles) {
       input.roots += bundle.message->root_pem();
       input.origins.push_back(Ref(bundle));
@@ -522,7 +527,7 @@ std::shared_ptr<const NodeConfig> Translator::Translate(std::shared_ptr<const In
   const auto found = catalog_->facts().workloads.find(workload);
   if (found == catalog_->facts().workloads.end() || found->second->addresses().empty()) {
     auto nothing = std::make_shared<NodeConfig>();
-    for (const std::string_view url : kEnvoyTypes) nothing->types[std::string(url)];
+    for (const std::string_view url : xds::kEnvoyTypes) nothing->types[std::string(url)];
     return nothing;
   }
   return NodeTranslation(*this, found->second, profile, also).Run();

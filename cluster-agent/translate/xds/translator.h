@@ -15,8 +15,6 @@
 
 namespace weir::agent {
 
-inline constexpr uint32_t kMeshPort = 15443;
-
 // One Envoy resource, ready to send, and the intent it is made of (sorted): what an ACK or NACK of it means. Never
 // changes.
 struct EnvoyResource {
@@ -32,7 +30,7 @@ using Admitted = std::map<std::string, std::set<std::string>>;
 
 // Everything one node is to run: type URL -> name -> resource.
 struct NodeConfig {
-  std::map<std::string, std::map<std::string, EnvoyResourcePtr>, std::less<>> types;  // All types of kEnvoyTypes.
+  std::map<std::string, std::map<std::string, EnvoyResourcePtr>, std::less<>> types;  // All of xds::kEnvoyTypes.
 
   const EnvoyResource* Find(std::string_view type_url, const std::string& name) const;  // nullptr = no such resource.
   // Of a pod: who may call each server name of its mesh port.
@@ -41,13 +39,9 @@ struct NodeConfig {
   std::vector<std::string> problems;
 };
 
-// What every node is told, in make order; a type that has nothing is told to be empty.
-inline constexpr std::string_view kEnvoyTypes[] = {xds::kCluster, xds::kEndpoints,   xds::kListener,
-                                                   xds::kRoute,   xds::kVirtualHost, xds::kSecret};
-
 // How a kind of data plane wants it said.
 struct NodeProfile {
-  bool vhds = true;      // Virtual hosts as resources of their own (node feature dev.weir.vhds), else inline.
+  bool vhds = true;      // Virtual hosts as resources of their own (dialect::kFeatureVhds), else inline.
   bool hardened = true;  // The engine guards itself (limits, path rules, retries); stock Envoy is told each of them.
   // How long a cluster that was judged down stays out at least; over how long it comes back (10 steps).
   int64_t hold_ms = 10'000;

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "cluster-agent/translate/xds/samples.h"
+#include "libs/dialect/dialect.h"
 
 namespace weir::agent {
 namespace {
@@ -332,7 +333,7 @@ TEST(Translator, GivesTheSameBytesWhateverItTranslatedBefore) {
   const auto warm = used.Translate(EdgeIntent(), Edge(), "edge/t1", kOurs);
   Translator fresh(Identity("edge"));
   const auto cold = fresh.Translate(EdgeIntent(), Edge(), "edge/t1", kOurs);
-  for (const std::string_view url : kEnvoyTypes) {
+  for (const std::string_view url : xds::kEnvoyTypes) {
     ASSERT_EQ(Names(*warm, url), Names(*cold, url));
     for (const std::string& name : Names(*cold, url)) {
       EXPECT_EQ(warm->Find(url, name)->resource->value, cold->Find(url, name)->resource->value) << url << " " << name;
@@ -429,7 +430,7 @@ class History {
     workload->add_addresses(fmt::format("127.0.2.{}", 20 + Any(4)));
     (*workload->mutable_labels())["app"] = pod ? "web" : "t2";
     if (Any(2) == 0) (*workload->mutable_labels())["v"] = "1";
-    if (Any(2) == 0) (*workload->mutable_ports())[kMeshPort] = 20'000 + static_cast<uint32_t>(Any(2));
+    if (Any(2) == 0) (*workload->mutable_ports())[dialect::kMeshPort] = 20'000 + static_cast<uint32_t>(Any(2));
     facts.workloads[key] = workload;
   }
 
@@ -451,7 +452,7 @@ TEST(Translator, GivesTheSameAfterAnyHistory) {
       const auto cold = fresh.Translate(history.intent, history.facts, workload, profile);
       ASSERT_EQ(warm->problems, cold->problems);
       ASSERT_EQ(warm->admits, cold->admits);
-      for (const std::string_view url : kEnvoyTypes) {
+      for (const std::string_view url : xds::kEnvoyTypes) {
         ASSERT_EQ(Names(*warm, url), Names(*cold, url)) << turn;
         for (const std::string& one : Names(*cold, url)) {
           const EnvoyResource &is = *warm->Find(url, one), &should = *cold->Find(url, one);
@@ -554,7 +555,7 @@ TEST(Translator, GivesStockEnvoyOnlyRoutesOfHostsWithTheSameCallers) {
   const auto mesh = Get<envoy_v3::listener::Listener>(*config, xds::kListener, "15443");
   std::map<std::string, std::vector<std::string>> domains;
   for (const auto& chain : mesh.filter_chains()) {
-    if (chain.name() == kHealthChain) continue;
+    if (chain.name() == dialect::kHealthChain) continue;
     const std::string& sni = chain.filter_chain_match().server_names(0);
     const auto routes = Get<route::RouteConfiguration>(*config, xds::kRoute, RoutesOf(chain));
     for (const auto& host : routes.virtual_hosts()) domains[sni].push_back(host.domains(0));

@@ -52,11 +52,12 @@ struct Reply {
 };
 
 size_t MakeRank(std::string_view url) {
-  static constexpr std::string_view kOrder[] = {kHeartbeat,          kSecret,          kCluster,
-                                                kEndpoints,          kListener,        kRoute,
-                                                kVirtualHost,        kMeshTrustBundle, kMeshServiceEndpoints,
-                                                kMeshDestinationSet, kMeshHost,        kMeshListener};
-  return static_cast<size_t>(std::find(std::begin(kOrder), std::end(kOrder), url) - std::begin(kOrder));
+  if (url == kHeartbeat) return 0;
+  const auto place = [url](const auto& types) {
+    return static_cast<size_t>(std::find(std::begin(types), std::end(types), url) - std::begin(types));
+  };
+  const size_t rank = place(kEnvoyTypes);
+  return 1 + (rank < std::size(kEnvoyTypes) ? rank : rank + place(kMeshTypes));
 }
 
 void FillNode(const Node& node, envoy::config::core::v3::Node* out) {

@@ -46,9 +46,7 @@ ServerRules EnvoyRules() {
 ServerRules MeshRules() {
   ServerRules rules;
   rules.control_plane = "weir-server";
-  for (const auto url : {kMeshTrustBundle, kMeshServiceEndpoints, kMeshDestinationSet, kMeshHost, kMeshListener}) {
-    rules.types.push_back(Rule(url, true));
-  }
+  for (const auto url : kMeshTypes) rules.types.push_back(Rule(url, true));
   return rules;
 }
 

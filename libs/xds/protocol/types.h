@@ -25,15 +25,22 @@ inline constexpr std::string_view kMeshHost = "type.googleapis.com/weir.mesh.v1.
 inline constexpr std::string_view kMeshDestinationSet = "type.googleapis.com/weir.mesh.v1.DestinationSet";
 inline constexpr std::string_view kMeshServiceEndpoints = "type.googleapis.com/weir.mesh.v1.ServiceEndpoints";
 inline constexpr std::string_view kMeshTrustBundle = "type.googleapis.com/weir.mesh.v1.TrustBundle";
+inline constexpr std::string_view kMeshTypePrefix = "type.googleapis.com/weir.mesh.v1.";
+
+// All types of a hop, in make order: what is pointed at before what points at it. A server says all of them; one that
+// has nothing is said to be empty.
+inline constexpr std::string_view kEnvoyTypes[] = {kSecret, kCluster, kEndpoints, kListener, kRoute, kVirtualHost};
+inline constexpr std::string_view kMeshTypes[] = {kMeshTrustBundle, kMeshServiceEndpoints, kMeshDestinationSet,
+                                                  kMeshHost, kMeshListener};
+
 // Both hops: sent anew every 3 s, its ACK is the sign of life.
 inline constexpr std::string_view kHeartbeat = "type.googleapis.com/weir.mesh.v1.Heartbeat";
 
 // Key in Node.metadata of a client's Snapshot::origin.
 inline constexpr std::string_view kOriginKey = "dev.weir.origin";
 
-// Node features (Node.client_features) of our own clients.
+// Node feature (Node.client_features) of our own clients: they subscribe to kHeartbeat.
 inline constexpr std::string_view kFeatureHeartbeat = "dev.weir.heartbeat";
-inline constexpr std::string_view kFeatureVhds = "dev.weir.vhds";
 
 // One xDS resource. `value` is the serialized message without its Any wrapper; `version` is a hash of the content, so
 // that it survives a restart of the server (T9). `ttl` 0 = lives until removed.
