@@ -5,73 +5,12 @@
 #include <map>
 #include <set>
 
+#include "libs/ngac/closure.h"
+
 namespace weir::ngac {
 namespace {
 
 bool IsLeaf(NodeType type) { return type == NodeType::kUser || type == NodeType::kObject; }
-
-// The node itself and everything that contains it, each once, containers after the first member that led to them.
-// A set beside it would cost more than the scan while closures are as small as they are in practice.
-class Closure {
- public:
-  Closure(const Graph& graph, NodeId start) {
-    Add(graph, start, -1);
-    for (size_t i = 0; i < items_.size(); ++i) {
-      items_[i].node->containers.VisitAll([&](NodeId container, Nothing) {
-        Add(graph, container, static_cast<int>(i));
-        return true;
-      });
-    }
-  }
-  struct Item {
-    NodeId id;
-    const Node* node;
-    int member;  // Index of the item that led here; -1 = the start.
-    bool covered = false;
-  };
-  std::vector<Item>& items() { return items_; }
-  int IndexOf(NodeId id) const {
-    if (items_.size() > kScan) {
-      const auto at = index_.find(id);
-      return at == index_.end() ? -1 : at->second;
-    }
-    for (size_t i = 0; i < items_.size(); ++i) {
-      if (items_[i].id == id) return static_cast<int>(i);
-    }
-    return -1;
-  }
-
-  // Marks everything that contains item `from`, and itself.
-  void Cover(size_t from) {
-    std::vector<size_t> todo{from};
-    while (!todo.empty()) {
-      Item& item = items_[todo.back()];
-      todo.pop_back();
-      if (item.covered) continue;
-      item.covered = true;
-      item.node->containers.VisitAll([&](NodeId container, Nothing) {
-        todo.push_back(static_cast<size_t>(IndexOf(container)));
-        return true;
-      });
-    }
-  }
-
- private:
-  static constexpr size_t kScan = 32;
-  void Add(const Graph& graph, NodeId id, int member) {
-    if (IndexOf(id) >= 0) return;
-    const Node* node = graph.Get(id);
-    if (node == nullptr) return;
-    items_.push_back({id, node, member});
-    if (items_.size() == kScan + 1) {
-      for (size_t i = 0; i < items_.size(); ++i) index_[items_[i].id] = static_cast<int>(i);
-    } else if (items_.size() > kScan) {
-      index_[id] = static_cast<int>(items_.size() - 1);
-    }
-  }
-  std::vector<Item> items_;
-  std::map<NodeId, int> index_;  // Once there are more than kScan.
-};
 
 }  // namespace
 
@@ -401,10 +340,7 @@ Explanation Graph::Explain(std::string_view user, std::string_view right, std::s
       Witness witness;
       witness.rights = rights;
       for (const NodeId step : user_path) witness.user_path.push_back(Get(step)->name);
-      for (int at = static_cast<int>(i); at >= 0; at = items[at].member) {
-        witness.target_path.push_back(items[at].node->name);
-      }
-      std::reverse(witness.target_path.begin(), witness.target_path.end());
+      witness.target_path = closure.PathTo(i);
       Closure above(*this, items[i].id);
       for (const auto& item : above.items()) {
         if (item.node->type != NodeType::kPolicyClass || item.id == target) continue;
@@ -414,10 +350,8 @@ Explanation Graph::Explain(std::string_view user, std::string_view right, std::s
       return false;
     });
   }
-  bool any = false;
   for (const auto& item : items) {
     if (item.node->type != NodeType::kPolicyClass || item.id == target) continue;
-    any = true;
     const auto found = by_class.find(item.id);
     if (found == by_class.end()) {
       answer.missing.push_back(item.node->name);
@@ -425,8 +359,8 @@ Explanation Graph::Explain(std::string_view user, std::string_view right, std::s
       answer.satisfied.push_back(found->second);
     }
   }
-  answer.allowed = any && answer.missing.empty();
-  if (!any) {
+  answer.allowed = classes > 0 && answer.missing.empty();
+  if (classes == 0) {
     answer.reason = fmt::format("'{}' reaches no policy class", node);
   } else if (!answer.allowed) {
     answer.reason = fmt::format("no association of '{}' gives '{}' on '{}' in policy class '{}'", user, right, node,

@@ -89,50 +89,53 @@ class TenancyPolicyTest : public testing::Test {
   Principal root_;
 };
 
-// Whatever is created, granted, revoked and deleted, by whom ever, refused or not: the graph that followed every change
-// is the one that the stored resources give, and its quick decisions are those of the plain search.
-TEST_F(TenancyPolicyTest, TheGraphThatFollowedIsTheGraphThatIsDerived) {
-  std::mt19937 random(7);
-  const auto pick = [&](size_t n) { return random() % n; };
-  std::vector<std::string> places = {kOrg};
-  std::vector<std::string> users = {root_.fqn};
-  size_t refused = 0, done = 0;
-  for (int step = 0; step < 1200; ++step) {
-    const auto count = [&](const Status& status) { ++(status.ok() ? done : refused); };
-    const std::string& place = places[pick(places.size())];
-    const std::string user = users[pick(users.size())];
-    const ResourcePtr stored_user = store_->Read()->Get(user);
-    const Principal by{user, stored_user ? stored_user->uid : ""};
-    switch (pick(8)) {
+// Random creations, grants, revocations and deletions, by whom ever; many are refused.
+class RandomChanges : public TenancyPolicyTest {
+ protected:
+  RandomChanges() { users_.push_back(root_.fqn); }
+
+  size_t Pick(size_t n) { return random_() % n; }
+  Status Step() {
+    const std::string place = places_[Pick(places_.size())];
+    const std::string user = users_[Pick(users_.size())];
+    const ResourcePtr stored = store_->Read()->Get(user);
+    const Principal by{user, stored ? stored->uid : ""};
+    switch (Pick(8)) {
       case 0: {
-        const std::string made = place + (place == kOrg ? "/tenants/t" : "/workspaces/w") + std::to_string(pick(6));
-        count(Create(place == kOrg ? "Tenant" : "Workspace", made, by));
-        if (made.size() < 60) places.push_back(made);
-        break;
+        const std::string made = place + (place == kOrg ? "/tenants/t" : "/workspaces/w") + std::to_string(Pick(6));
+        if (made.size() < 60) places_.push_back(made);
+        return Create(place == kOrg ? "Tenant" : "Workspace", made, by);
       }
       case 1:
-        users.push_back(std::string(kOrg) + "/users/u" + std::to_string(pick(12)));
-        count(Create("User", users.back(), by));
-        break;
+        users_.push_back(std::string(kOrg) + "/users/u" + std::to_string(Pick(12)));
+        return Create("User", users_.back(), by);
       case 2:
-        count(Delete(pick(3) == 0 ? user : place));
-        break;
-      case 3:
-      case 4: {
-        const auto revoked = store_->Write([&](Txn& txn) {
-          return Revoke(txn, by, place, Roles()[pick(Roles().size())].name, SubjectOf(users[pick(users.size())]));
-        });
-        count(revoked.ok() ? Status() : Status(revoked.error()));
-        break;
-      }
-      default: {
-        const auto granted = store_->Write([&](Txn& txn) {
-          return Grant(txn, pick(2) == 0 ? root_ : by, place, Roles()[pick(Roles().size())].name,
-                       SubjectOf(users[pick(users.size())]));
-        });
-        count(granted.ok() ? Status() : Status(granted.error()));
-      }
+        return Delete(Pick(3) == 0 ? user : place);
+      default:
+        return Rebind(place, by, Pick(3) == 0);
     }
+  }
+  Status Rebind(const std::string& place, const Principal& by, bool revoke) {
+    const std::string& role = Roles()[Pick(Roles().size())].name;
+    const v2::Subject subject = SubjectOf(users_[Pick(users_.size())]);
+    const Principal& grantor = Pick(2) == 0 ? root_ : by;
+    return store_->Write([&](Txn& txn) -> Status {
+      if (revoke) WEIR_TRY(Revoke(txn, by, place, role, subject));
+      if (!revoke) WEIR_TRY(Grant(txn, grantor, place, role, subject));
+      return {};
+    });
+  }
+
+  std::mt19937 random_{7};
+  std::vector<std::string> places_ = {kOrg};
+  std::vector<std::string> users_;
+};
+
+// The graph that followed every change is the one that the stored resources give.
+TEST_F(RandomChanges, TheGraphThatFollowedIsTheGraphThatIsDerived) {
+  size_t refused = 0, done = 0;
+  for (int step = 0; step < 1200; ++step) {
+    ++(Step().ok() ? done : refused);
     if (step % 20 == 0) {
       ASSERT_EQ(Followed(), Derived()) << step;
     }
@@ -144,14 +147,18 @@ TEST_F(TenancyPolicyTest, TheGraphThatFollowedIsTheGraphThatIsDerived) {
   }
   EXPECT_GT(done, 300u);
   EXPECT_GT(refused, 100u);
+}
+
+TEST_F(RandomChanges, ItsQuickDecisionsAreThoseOfThePlainSearch) {
+  for (int step = 0; step < 400; ++step) (void)Step();
   const store::ViewPtr view = store_->Read();
-  std::vector<std::string> user_nodes, nodes;
+  std::vector<std::string> users, nodes;
   view->graph().ForEachNode([&](ngac::NodeId, const ngac::Node& node) {
     nodes.push_back(node.name);
-    if (node.type == ngac::NodeType::kUser) user_nodes.push_back(node.name);
+    if (node.type == ngac::NodeType::kUser) users.push_back(node.name);
   });
   size_t allowed = 0;
-  for (const std::string& user : user_nodes) {
+  for (const std::string& user : users) {
     for (const std::string& node : nodes) {
       for (const std::string& right : TenancyPolicy().Rights()) {
         const bool judged = ngac::DecideBySearch(view->graph(), user, right, node);
@@ -213,6 +220,20 @@ TEST_F(TenancyPolicyTest, AStoreWhoseBindingsNameNobodyIsNotOpened) {
   EXPECT_EQ(TryOpen(), "STORE_DAMAGED");
 }
 
+// What schema 2 had in place of the installation's roles.
+constexpr const char* kSchema2 = R"sql(
+  DROP TABLE installation_roles;
+  CREATE TABLE nodes(name TEXT PRIMARY KEY, type INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE assignments(
+    member TEXT NOT NULL REFERENCES nodes ON DELETE CASCADE, container TEXT NOT NULL REFERENCES nodes,
+    PRIMARY KEY(member, container)) STRICT, WITHOUT ROWID;
+  CREATE INDEX assignments_by_container ON assignments(container);
+  CREATE TABLE associations(
+    source TEXT NOT NULL REFERENCES nodes ON DELETE CASCADE, target TEXT NOT NULL REFERENCES nodes ON DELETE CASCADE,
+    rights TEXT NOT NULL, PRIMARY KEY(source, target)) STRICT, WITHOUT ROWID;
+  CREATE INDEX associations_by_target ON associations(target);
+  PRAGMA user_version = 2)sql";
+
 // Schema 2 kept the graph in tables. The resources say all of it but who has a role on the installation.
 TEST_F(TenancyPolicyTest, TheGraphOfAnOlderFileIsTheSameOneDerived) {
   const Principal ann = CreateUser("ann");
@@ -223,19 +244,7 @@ TEST_F(TenancyPolicyTest, TheGraphOfAnOlderFileIsTheSameOneDerived) {
   {
     auto database = store::Database::Open(Path(), "", false);
     ASSERT_TRUE(database.ok());
-    const Status older = database->Execute(R"sql(
-      DROP TABLE installation_roles;
-      CREATE TABLE nodes(name TEXT PRIMARY KEY, type INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-      CREATE TABLE assignments(
-        member TEXT NOT NULL REFERENCES nodes ON DELETE CASCADE, container TEXT NOT NULL REFERENCES nodes,
-        PRIMARY KEY(member, container)) STRICT, WITHOUT ROWID;
-      CREATE INDEX assignments_by_container ON assignments(container);
-      CREATE TABLE associations(
-        source TEXT NOT NULL REFERENCES nodes ON DELETE CASCADE, target TEXT NOT NULL REFERENCES nodes ON DELETE CASCADE,
-        rights TEXT NOT NULL, PRIMARY KEY(source, target)) STRICT, WITHOUT ROWID;
-      CREATE INDEX associations_by_target ON associations(target);
-      PRAGMA user_version = 2)sql");
-    ASSERT_TRUE(older.ok()) << older.error().ToString();
+    ASSERT_TRUE(database->Execute(kSchema2).ok());
     const auto insert = [&](const char* sql, std::initializer_list<std::string> values) {
       auto statement = database->Prepare(sql);
       ASSERT_TRUE(statement.ok());

@@ -392,26 +392,6 @@ TEST_P(StoreConformance, ThePermissionGraphIsThatOfWhatIsStored) {
   }
 }
 
-// What the policy refuses is not there, even when the caller goes on.
-TEST_P(StoreConformance, AChangeThatThePolicyRefusesIsNone) {
-  EXPECT_EQ(Reason(Put("a", "refused")), "POLICY_REFUSES");
-  ASSERT_TRUE(store_
-                  ->Write([&](Txn& txn) -> Status {
-                    EXPECT_EQ(Reason(txn.Put({"Tenant", "b", "refused", {}, {}})), "POLICY_REFUSES");
-                    WEIR_TRY(txn.Put({"Tenant", "c", "1", {}, {}}));
-                    return {};
-                  })
-                  .ok());
-  for (const bool reopened : {false, true}) {
-    SCOPED_TRACE(reopened);
-    if (reopened) Reopen();
-    const ViewPtr view = store_->Read();
-    EXPECT_EQ(view->resource_count(), 1u);
-    EXPECT_EQ(view->graph().node_count(), 2u);
-    EXPECT_NE(view->graph().Find("c"), ngac::kNoNode);
-  }
-}
-
 TEST_P(StoreConformance, ManyWritersGetOneRevisionEachAndReadTheirOwnWrites) {
   std::mutex mutex;
   std::vector<int64_t> revisions;
