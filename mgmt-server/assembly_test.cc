@@ -83,7 +83,7 @@ class Assembly : public ::testing::Test {
   }
 
   void Start() {
-    auto server = Server::Start(bootstrap_, *clock_);
+    auto server = Server::Start(bootstrap_, *clock_, std::chrono::milliseconds(300));
     ASSERT_TRUE(server.ok()) << server.error().ToString() << server.error().cause;
     server_ = std::move(server).value();
     rpc::ChannelOptions options;

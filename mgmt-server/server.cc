@@ -152,6 +152,43 @@ class Repeating {
 
 }  // namespace
 
+// What the handlers ask of the fleet, whose parts come from three rooms.
+class FleetAnswers final : public services::FleetView {
+ public:
+  FleetAnswers(fleet::Fleet& fleet, xds::AdsService& ads, const push::Pusher& pusher)
+      : fleet_(fleet), ads_(ads), pusher_(pusher) {}
+
+  Result<v2::ResourceStatus> Status(const std::string& fqn) const override { return fleet_.GetStatus(fqn); }
+  Result<std::vector<v2::ResourceStatus>> Statuses(const std::string& parent) const override {
+    return fleet_.ListStatuses(parent);
+  }
+  bool IsCompiled(int64_t revision) const override { return pusher_.revision() >= revision; }
+  v2::ResourceStatus WaitApplied(const std::string& fqn, int64_t revision, MonoTime deadline) const override {
+    return fleet_.WaitApplied(fqn, revision, deadline);
+  }
+  v2::ClusterState ClusterState(const std::string& cluster) const override { return fleet_.ClusterStateOf(cluster); }
+  std::vector<v2::HostTraffic> Traffic(const std::string& parent, const std::string& host) const override {
+    return fleet_.TrafficOf({parent, host});
+  }
+  std::vector<v2::HostHealth> Health(const std::string& parent, const std::string& host) const override {
+    return fleet_.HealthOf({parent, host});
+  }
+  std::vector<std::string> Serving(const std::string& parent, const std::string& host) const override {
+    return fleet_.SourcesOf({parent, host});
+  }
+  std::vector<v2::FailoverPlan> Failover(const std::string& parent, const std::string& host,
+                                         const std::set<std::string>& without) const override {
+    return fleet_.PlanFailover({parent, host, without});
+  }
+  std::vector<v2::HeldCluster> HeldClusters() const override { return fleet_.HeldClusters(ads_); }
+  void ReleaseHeldClusters() override { fleet_.ReleaseHeldClusters(ads_); }
+
+ private:
+  fleet::Fleet& fleet_;
+  xds::AdsService& ads_;
+  const push::Pusher& pusher_;
+};
+
 // In the order of construction; torn down the other way round.
 struct Server::State {
   Info info;
@@ -169,7 +206,8 @@ struct Server::State {
   std::unique_ptr<xds::AdsService> ads;
   std::unique_ptr<push::Pusher> pusher;
   std::atomic<bool> stopping{false};
-  services::Backends backends;
+  std::unique_ptr<FleetAnswers> fleet_answers;
+  std::unique_ptr<services::Backends> backends;
   std::unique_ptr<services::Writes> writes;
   std::unique_ptr<services::MethodTable> methods;
   std::shared_ptr<services::Waits> waits;
@@ -188,7 +226,7 @@ struct Server::State {
   Status OpenState();
   Status OpenStore();
   Status OpenCa();
-  void MakeServices();
+  void MakeServices(Duration wait_grace);
   Status StartAgentSide();
   Status StartGrpc();
   Status StartRest();
@@ -319,7 +357,7 @@ Status Server::State::OpenCa() {
   return {};
 }
 
-void Server::State::MakeServices() {
+void Server::State::MakeServices(Duration wait_grace) {
   grpc_pool = std::make_unique<rpc::Pool>(kGrpcThreads, kQueue);
   agent_pool = std::make_unique<rpc::Pool>(kAgentThreads, kQueue);
   fleet = std::make_unique<fleet::Fleet>(*store, *ca, *agent_pool, fleet::FleetOptions{.clock = clock});
@@ -329,36 +367,14 @@ void Server::State::MakeServices() {
   pusher = std::make_unique<push::Pusher>(*store, *ads, push_options);
   fleet->Attach(*pusher, *ads);
 
-  backends.store = store.get();
-  backends.authn = authn.get();
-  backends.clock = clock;
-  backends.anchor_sha256 = ca->anchor_sha256();
-  backends.stopping = &stopping;
-  backends.status = [this](const std::string& fqn) { return fleet->GetStatus(fqn); };
-  backends.statuses = [this](const std::string& parent) { return fleet->ListStatuses(parent); };
-  backends.compiled = [this](int64_t revision) { return pusher->revision() >= revision; };
-  backends.wait_applied = [this](const std::string& fqn, int64_t revision, MonoTime deadline) {
-    return fleet->WaitApplied(fqn, revision, deadline);
-  };
-  backends.cluster_state = [this](const std::string& cluster) { return fleet->ClusterStateOf(cluster); };
-  backends.held_clusters = [this] { return fleet->HeldClusters(*ads); };
-  backends.release_held_clusters = [this] { fleet->ReleaseHeldClusters(*ads); };
-  backends.traffic = [this](const std::string& parent, const std::string& host) {
-    return fleet->TrafficOf({parent, host});
-  };
-  backends.health = [this](const std::string& parent, const std::string& host) {
-    return fleet->HealthOf({parent, host});
-  };
-  backends.serving = [this](const std::string& parent, const std::string& host) {
-    return fleet->SourcesOf({parent, host});
-  };
-  backends.failover = [this](const std::string& parent, const std::string& host, const std::set<std::string>& without) {
-    return fleet->PlanFailover({parent, host, without});
-  };
+  fleet_answers = std::make_unique<FleetAnswers>(*fleet, *ads, *pusher);
+  backends =
+      std::make_unique<services::Backends>(*store, *authn, *fleet_answers, stopping, ca->anchor_sha256(), *clock);
+  backends->grace = wait_grace;
   writes = std::make_unique<services::Writes>(*store);
   methods =
       std::make_unique<services::MethodTable>([this](const std::string& token) { return authn->Authenticate(token); });
-  waits = services::AddAll(*methods, backends, *writes);
+  waits = services::AddAll(*methods, *backends, *writes);
 }
 
 Status Server::State::StartAgentSide() {
@@ -441,12 +457,6 @@ Status Server::State::StartDoor() {
   handlers.ready = []() -> Status { return {}; };
   handlers.metrics = [this] { return metrics.Render(); };
   handlers.version = std::string(process::kVersion);
-  handlers.get_log_level = [] { return std::string(obs::LevelName(obs::CurrentLevel())); };
-  handlers.set_log_level = [](std::string_view text) -> Status {
-    WEIR_ASSIGN(const obs::Level level, obs::ParseLevel(text));
-    obs::SetLevel(level);
-    return {};
-  };
   admin::Register(*door, std::move(handlers));
   info.admin = door->address();
   metrics.AddSource([this](std::string& out) {
@@ -524,7 +534,7 @@ void Server::State::RenewCertificate() {
            {{"error", replaced.ok() ? "" : replaced.error().ToString()}});
 }
 
-Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const Clock& clock) {
+Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const Clock& clock, Duration wait_grace) {
   WEIR_TRY(Check(bootstrap));
   auto state = std::make_unique<State>();
   state->bootstrap = bootstrap;
@@ -539,7 +549,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   WEIR_TRY(raw->OpenCa());
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  raw->MakeServices();
+  raw->MakeServices(wait_grace);
   WEIR_TRY(raw->ApplyFirstDocuments());
   WEIR_TRY(raw->StartAgentSide());
   WEIR_TRY(raw->StartGrpc());

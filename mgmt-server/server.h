@@ -22,9 +22,11 @@ Status Check(const bootstrap::v1::Server& bootstrap);
 class Server {
  public:
   // Locks the state folder (FAILED_PRECONDITION STATE_IN_USE), opens the store, creates what a first start needs, and
-  // listens. UNAVAILABLE PORT_IN_USE names the flag that chooses another port.
+  // listens. `wait_grace`: see services::Backends::grace. UNAVAILABLE PORT_IN_USE names the flag that chooses another
+  // port.
   static Result<std::unique_ptr<Server>> Start(const bootstrap::v1::Server& bootstrap,
-                                               const Clock& clock = Clock::Real());
+                                               const Clock& clock = Clock::Real(),
+                                               Duration wait_grace = std::chrono::seconds(3));
   ~Server();  // Stop().
 
   // Stops accepting, finishes what runs (at most `grace`), closes the store. Idempotent.

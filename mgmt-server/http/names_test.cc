@@ -175,7 +175,7 @@ TEST_F(RestNames, WhoHasARoleBelowSeesThatPartOfTheWhole) {
                  R"({"role":"admin","subject":{"user":"organizations/demo-org/users/ann"}})")
                 .status,
             200);
-  backends_.statuses = [&](const std::string& parent) -> Result<std::vector<v2::ResourceStatus>> {
+  fleet_.statuses = [&](const std::string& parent) -> Result<std::vector<v2::ResourceStatus>> {
     std::vector<v2::ResourceStatus> all;
     store_->Read()->ForEach(parent, "", [&](const store::ResourcePtr& resource) {
       all.emplace_back().set_fqn(resource->fqn);
@@ -183,7 +183,6 @@ TEST_F(RestNames, WhoHasARoleBelowSeesThatPartOfTheWhole) {
     });
     return all;
   };
-  backends_.traffic = [](const std::string&, const std::string&) { return std::vector<v2::HostTraffic>(); };
   const std::string root = "/v2/organizations/demo-org";
   const Answer statuses = Send("GET", root + "/statuses", "", ann);
   EXPECT_EQ(statuses.status, 200) << statuses.text;

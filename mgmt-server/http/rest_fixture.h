@@ -99,6 +99,48 @@ struct Answer {
   std::string reason() const { return Text({"reason"}); }
 };
 
+// A fleet without agents: nothing was reported, nobody waits in vain. A test says what it wants otherwise.
+struct NoFleet final : services::FleetView {
+  template <typename Answer>
+  using ByHost = std::function<std::vector<Answer>(const std::string& parent, const std::string& host)>;
+  std::function<Result<std::vector<v2::ResourceStatus>>(const std::string& parent)> statuses = [](const auto&) {
+    return std::vector<v2::ResourceStatus>();
+  };
+  std::function<v2::ResourceStatus(const std::string& fqn, int64_t revision)> applied = [](const auto& fqn, int64_t) {
+    v2::ResourceStatus status;
+    status.set_fqn(fqn);
+    return status;
+  };
+  ByHost<v2::HostTraffic> traffic = [](const auto&, const auto&) { return std::vector<v2::HostTraffic>(); };
+  ByHost<v2::HostHealth> health = [](const auto&, const auto&) { return std::vector<v2::HostHealth>(); };
+  ByHost<std::string> serving = [](const auto&, const auto&) { return std::vector<std::string>(); };
+
+  Result<v2::ResourceStatus> Status(const std::string& fqn) const override { return applied(fqn, 0); }
+  Result<std::vector<v2::ResourceStatus>> Statuses(const std::string& parent) const override {
+    return statuses(parent);
+  }
+  bool IsCompiled(int64_t) const override { return true; }
+  v2::ResourceStatus WaitApplied(const std::string& fqn, int64_t revision, MonoTime) const override {
+    return applied(fqn, revision);
+  }
+  v2::ClusterState ClusterState(const std::string&) const override { return {}; }
+  std::vector<v2::HostTraffic> Traffic(const std::string& parent, const std::string& host) const override {
+    return traffic(parent, host);
+  }
+  std::vector<v2::HostHealth> Health(const std::string& parent, const std::string& host) const override {
+    return health(parent, host);
+  }
+  std::vector<std::string> Serving(const std::string& parent, const std::string& host) const override {
+    return serving(parent, host);
+  }
+  std::vector<v2::FailoverPlan> Failover(const std::string&, const std::string&,
+                                         const std::set<std::string>&) const override {
+    return {};
+  }
+  std::vector<v2::HeldCluster> HeldClusters() const override { return {}; }
+  void ReleaseHeldClusters() override {}
+};
+
 // The whole way from a TLS client to the store in a temporary folder; only gateways are missing.
 class RestApi : public ::testing::Test {
  protected:
@@ -121,16 +163,11 @@ class RestApi : public ::testing::Test {
     ASSERT_TRUE(ca.ok()) << ca.error().ToString();
     ca_ = std::move(ca).value();
 
-    backends_.store = store_.get();
-    backends_.failover = [](const std::string&, const std::string&, const std::set<std::string>&) {
-      return std::vector<v2::FailoverPlan>();
-    };
-    backends_.authn = authn_.get();
-    backends_.anchor_sha256 = ca_->anchor_sha256();
+    backends_ = std::make_unique<services::Backends>(*store_, *authn_, fleet_, stopping_, ca_->anchor_sha256());
     writes_ = std::make_unique<services::Writes>(*store_);
     methods_ = std::make_unique<services::MethodTable>(
         [this](const std::string& token) { return authn_->Authenticate(token); });
-    waits_ = services::AddAll(*methods_, backends_, *writes_);
+    waits_ = services::AddAll(*methods_, *backends_, *writes_);
     rest_ = std::make_unique<Rest>(*methods_);
     http::ServerOptions options;
     options.certificate_chain_pem = ca_->server_certificate().chain_pem;
@@ -207,7 +244,9 @@ class RestApi : public ::testing::Test {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<authn::Authn> authn_;
   std::unique_ptr<ca::ServerCa> ca_;
-  services::Backends backends_;
+  NoFleet fleet_;
+  std::atomic<bool> stopping_{false};
+  std::unique_ptr<services::Backends> backends_;
   std::unique_ptr<services::Writes> writes_;
   std::unique_ptr<services::MethodTable> methods_;
   std::shared_ptr<services::Waits> waits_;

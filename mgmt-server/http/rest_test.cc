@@ -395,7 +395,7 @@ TEST_F(RestApi, WaitsForTheRevisionThatIsStored) {
   ASSERT_EQ(Apply(kSurroundings).status, 200);
   std::string asked;
   int64_t at = 0;
-  backends_.wait_applied = [&](const std::string& fqn, int64_t revision, MonoTime) {
+  fleet_.applied = [&](const std::string& fqn, int64_t revision) {
     asked = fqn;
     at = revision;
     v2::ResourceStatus status;
@@ -419,19 +419,19 @@ TEST_F(RestApi, ShowsTrafficOnlyOfGatewaysThatTheCallerMayRead) {
   const std::string source =
       "organizations/demo-org/tenants/demo-tenant/workspaces/demo-ws/gatewaygroups/demo-gw-group/tier1gateways/"
       "service1-tier1";
-  backends_.traffic = [&](const std::string&, const std::string& host) {
+  fleet_.traffic = [&](const std::string&, const std::string& host) {
     std::vector<v2::HostTraffic> items(host.empty() || host == "servicea.example.com" ? 2 : 0);
     for (auto& item : items) item.set_host("servicea.example.com");
     if (!items.empty()) items[0].set_source(source);
     if (!items.empty()) items[1].set_source("organizations/demo-org/tenants/demo-tenant/deleted");
     return items;
   };
-  backends_.health = [&](const std::string&, const std::string& host) {
+  fleet_.health = [&](const std::string&, const std::string& host) {
     std::vector<v2::HostHealth> items(host == "servicea.example.com" ? 1 : 0);
     for (auto& item : items) item.set_source(source);
     return items;
   };
-  backends_.serving = [&](const std::string&, const std::string& host) {
+  fleet_.serving = [&](const std::string&, const std::string& host) {
     return host == "silent.example.com" ? std::vector<std::string>{source} : std::vector<std::string>{};
   };
   const std::string all = "/v2/organizations/demo-org/traffic";

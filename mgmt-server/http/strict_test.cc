@@ -224,7 +224,7 @@ class RestWaits : public StrictRest {
   void SetUp() override {
     StrictRest::SetUp();
     ASSERT_EQ(Apply(kSurroundings).status, 200);
-    backends_.wait_applied = [this](const std::string& fqn, int64_t, MonoTime) {
+    fleet_.applied = [this](const std::string& fqn, int64_t) {
       v2::ResourceStatus status;
       status.set_fqn(fqn);
       status.set_state(settled_ ? v2::ResourceStatus::READY : v2::ResourceStatus::ACCEPTED);

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,38 +22,56 @@ class Store;
 
 namespace weir::services {
 
-// What the handlers stand on. The functions come from fleet; services know neither push nor agents.
-struct Backends {
-  store::Store* store = nullptr;
-  authn::Authn* authn = nullptr;
-  const Clock* clock = &Clock::Real();
-  std::string anchor_sha256;  // Of the server anchor: what a join token pins.
+// What agents and gateways have made of the intent, as the handlers ask for it; services know neither push nor agents.
+// Thread-safe. FQNs as in the store; `parent` is an organization; `host` "" = all.
+class FleetView {
+ public:
+  virtual ~FleetView() = default;
 
-  std::function<Result<v2::ResourceStatus>(const std::string& fqn)> status;
-  std::function<Result<std::vector<v2::ResourceStatus>>(const std::string& parent)> statuses;
-  // Whether everything up to that revision is compiled and handed to the streams; unset = always.
-  std::function<bool(int64_t revision)> compiled;
-  // What the gateways have made of it by then; with a deadline that is over: what they have made of it now.
-  std::function<v2::ResourceStatus(const std::string& fqn, int64_t revision,
-                                   std::chrono::steady_clock::time_point deadline)>
-      wait_applied;
-  std::function<v2::ClusterState(const std::string& cluster)> cluster_state;
+  // NOT_FOUND RESOURCE_NOT_FOUND.
+  virtual Result<v2::ResourceStatus> Status(const std::string& fqn) const = 0;
+  // Of everything at and below `parent`, sorted by FQN.
+  virtual Result<std::vector<v2::ResourceStatus>> Statuses(const std::string& parent) const = 0;
+  // Whether everything up to that revision is compiled and handed to the streams.
+  virtual bool IsCompiled(int64_t revision) const = 0;
+  // What the gateways have made of that revision by `deadline` (blocks until then at most); now, when it is over.
+  virtual v2::ResourceStatus WaitApplied(const std::string& fqn, int64_t revision, MonoTime deadline) const = 0;
+  virtual v2::ClusterState ClusterState(const std::string& cluster) const = 0;
 
-  // Traffic and health as the gateways report them; host "" = all. Who may see an item is decided by its `source`.
-  std::function<std::vector<v2::HostTraffic>(const std::string& parent, const std::string& host)> traffic;
-  std::function<std::vector<v2::HostHealth>(const std::string& parent, const std::string& host)> health;
+  // Traffic and health as the gateways report them. Who may see an item is decided by its `source`.
+  virtual std::vector<v2::HostTraffic> Traffic(const std::string& parent, const std::string& host) const = 0;
+  virtual std::vector<v2::HostHealth> Health(const std::string& parent, const std::string& host) const = 0;
   // FQNs of the tier-1 objects of that organization which serve the host.
-  std::function<std::vector<std::string>(const std::string& parent, const std::string& host)> serving;
+  virtual std::vector<std::string> Serving(const std::string& parent, const std::string& host) const = 0;
+  // What happens when the clusters of these names are lost.
+  virtual std::vector<v2::FailoverPlan> Failover(const std::string& parent, const std::string& host,
+                                                 const std::set<std::string>& without) const = 0;
 
   // Clusters whose agents keep another state than this server's; and the end of it, after the state was adopted.
-  std::function<std::vector<v2::HeldCluster>()> held_clusters;
-  std::function<void()> release_held_clusters;
-  // What happens when the clusters of these names are lost; host "" = every host.
-  std::function<std::vector<v2::FailoverPlan>(const std::string& parent, const std::string& host,
-                                              const std::set<std::string>& without)>
-      failover;
+  virtual std::vector<v2::HeldCluster> HeldClusters() const = 0;
+  virtual void ReleaseHeldClusters() = 0;
+};
 
-  const std::atomic<bool>* stopping = nullptr;  // Ends waits early.
+// What the handlers stand on; all of it outlives them.
+struct Backends {
+  Backends(store::Store& the_store, authn::Authn& the_authn, FleetView& the_fleet,
+           const std::atomic<bool>& server_stopping, std::string anchor, const Clock& the_clock = Clock::Real())
+      : store(&the_store),
+        authn(&the_authn),
+        fleet(&the_fleet),
+        stopping(&server_stopping),
+        anchor_sha256(std::move(anchor)),
+        clock(&the_clock) {}
+
+  // None of these is null.
+  store::Store* const store;
+  authn::Authn* const authn;
+  FleetView* const fleet;
+  const std::atomic<bool>* const stopping;  // Ends waits early.
+  const std::string anchor_sha256;          // Of the server anchor: what a join token pins.
+  const Clock* const clock;
+  // How long a wait for gateways goes on when only something from outside is missing (a workload, a service).
+  Duration grace = std::chrono::seconds(3);
 };
 
 }  // namespace weir::services

@@ -50,7 +50,7 @@ Status CheckSomebodyIsLeft(const Backends& backends, const resource::Fqn& cluste
   const std::string organization = resource::ParentFqn(cluster.text);
   std::set<std::string> left_alone;
   for (const v2::FailoverPlan& plan :
-       backends.failover(organization, "", {std::string(resource::LastName(cluster.text))})) {
+       backends.fleet->Failover(organization, "", {std::string(resource::LastName(cluster.text))})) {
     if (plan.served_now() && !plan.served_then()) left_alone.insert(plan.host());
   }
   if (left_alone.empty()) return {};

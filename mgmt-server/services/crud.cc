@@ -254,8 +254,8 @@ Result<resource::Fqn> ParseFqnOf(resource::Kind kind, const std::string& text) {
 
 Result<MessagePtr> Render(const Backends& backends, const store::StoredResource& resource) {
   WEIR_ASSIGN(MessagePtr message, ToMessage(resource));
-  if (resource.kind == "Cluster" && backends.cluster_state) {
-    *static_cast<v2::Cluster&>(*message).mutable_state() = backends.cluster_state(resource.fqn);
+  if (resource.kind == "Cluster") {
+    *static_cast<v2::Cluster&>(*message).mutable_state() = backends.fleet->ClusterState(resource.fqn);
   }
   return message;
 }

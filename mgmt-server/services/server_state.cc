@@ -10,7 +10,7 @@ namespace {
 Result<v2::AdoptStateResponse> AdoptState(const Backends& backends, CallContext& call,
                                           const v2::AdoptStateRequest& request) {
   v2::AdoptStateResponse response;
-  const auto held = backends.held_clusters();
+  const auto held = backends.fleet->HeldClusters();
   *response.mutable_held() = {held.begin(), held.end()};
   const auto decide = [&](store::Txn& txn) -> Status {
     WEIR_ASSIGN(const authz::Decision decision,
@@ -34,7 +34,7 @@ Result<v2::AdoptStateResponse> AdoptState(const Backends& backends, CallContext&
   };
   WEIR_TRY(backends.store->Write(decide));
   if (request.confirm()) {
-    backends.release_held_clusters();
+    backends.fleet->ReleaseHeldClusters();
     response.set_adopted(true);
   }
   return response;

@@ -16,7 +16,7 @@ Result<MessagePtr> GetStatus(const Backends& backends, Waits& waits, CallContext
   const store::ViewPtr view = backends.store->Read();
   WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, request.fqn()));
   if (request.wait().empty()) {
-    WEIR_ASSIGN(v2::ResourceStatus status, backends.status(request.fqn()));
+    WEIR_ASSIGN(v2::ResourceStatus status, backends.fleet->Status(request.fqn()));
     return MessagePtr(new v2::ResourceStatus(std::move(status)));
   }
   const store::ResourcePtr resource = view->Get(request.fqn());
@@ -44,7 +44,7 @@ void AddStatuses(MethodTable& table, const Backends& backends, std::shared_ptr<W
         if (!authz::SeesBelow(*view, call.principal, request.parent())) {
           WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, request.parent()));
         }
-        WEIR_ASSIGN(std::vector<v2::ResourceStatus> statuses, backends.statuses(request.parent()));
+        WEIR_ASSIGN(std::vector<v2::ResourceStatus> statuses, backends.fleet->Statuses(request.parent()));
         v2::ListStatusesResponse response;
         for (v2::ResourceStatus& status : statuses) {
           const store::ResourcePtr resource = view->Get(status.fqn());

@@ -42,7 +42,7 @@ Result<v2::TrafficReport> GetTraffic(const Backends& backends, const CallContext
   const store::ViewPtr view = backends.store->Read();
   Readable readable(*view, call.principal);
   v2::TrafficReport report;
-  for (v2::HostTraffic& item : backends.traffic(request.parent(), Lower(request.host()))) {
+  for (v2::HostTraffic& item : backends.fleet->Traffic(request.parent(), Lower(request.host()))) {
     if (readable(item.source())) *report.add_items() = std::move(item);
   }
   // A parent that the caller may not read shows what below it the caller may; where that is nothing, as if it did not
@@ -64,12 +64,12 @@ Result<v2::ExplainHealthResponse> ExplainHealth(const Backends& backends, const 
   const store::ViewPtr view = backends.store->Read();
   Readable readable(*view, call.principal);
   v2::ExplainHealthResponse response;
-  for (v2::HostHealth& item : backends.health(request.parent(), host)) {
+  for (v2::HostHealth& item : backends.fleet->Health(request.parent(), host)) {
     if (readable(item.source())) *response.add_items() = std::move(item);
   }
   if (!response.items().empty()) return response;
   // Nothing reported: for a host that is there, an empty answer; else as if it did not exist, whoever has it.
-  const std::vector<std::string> serving = backends.serving(request.parent(), host);
+  const std::vector<std::string> serving = backends.fleet->Serving(request.parent(), host);
   if (std::none_of(serving.begin(), serving.end(), [&](const std::string& source) { return readable(source); })) {
     return NotFound("HOST_UNKNOWN", "no tier-1 gateway that you may read about serves {} in {}", host,
                     request.parent());
@@ -103,7 +103,7 @@ Result<v2::ExplainFailoverResponse> ExplainFailover(const Backends& backends, co
     return error;
   }
   v2::ExplainFailoverResponse response;
-  for (v2::FailoverPlan& plan : backends.failover(request.parent(), host, without)) {
+  for (v2::FailoverPlan& plan : backends.fleet->Failover(request.parent(), host, without)) {
     if (readable(plan.source())) *response.add_items() = std::move(plan);
   }
   if (response.items().empty()) {

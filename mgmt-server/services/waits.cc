@@ -17,10 +17,7 @@ constexpr int kDefaultSeconds = 60;
 constexpr Duration kOften = std::chrono::milliseconds(5);
 constexpr Duration kSeldom = std::chrono::milliseconds(500);
 
-// A workload or service that is missing may be on its way, but a wait that began this long ago says what is missing.
-constexpr std::chrono::seconds kGrace(3);
-
-// Waiting longer changes nothing.
+// Waiting longer changes nothing. A workload or service that is missing may be on its way, until the wait is `graced`.
 bool Settled(const v2::ResourceStatus& status, bool graced) {
   return status.state() == v2::ResourceStatus::READY || status.state() == v2::ResourceStatus::FAILED ||
          (graced && status::LacksSomething(status));
@@ -97,10 +94,11 @@ bool Waits::Advance(Wait& wait, bool ending) {
   const MonoTime now = backends_.clock->Now();
   const bool late = ending || left || now >= wait.deadline;
   // A later revision may be judged only once it was compiled; before, everything still looks as it was.
-  const bool compiled = !backends_.compiled || backends_.compiled(wait.order.revision);
+  const bool compiled = backends_.fleet->IsCompiled(wait.order.revision);
   while (!left && wait.states.size() < wait.order.fqns.size() && (compiled || late)) {
-    v2::ResourceStatus status = backends_.wait_applied(wait.order.fqns[wait.states.size()], wait.order.revision, now);
-    if (!late && !Settled(status, now - wait.begun >= kGrace)) return false;
+    v2::ResourceStatus status =
+        backends_.fleet->WaitApplied(wait.order.fqns[wait.states.size()], wait.order.revision, now);
+    if (!late && !Settled(status, now - wait.begun >= backends_.grace)) return false;
     if (!compiled) status = status::NotPushed(std::move(status));
     wait.states.push_back(std::move(status));
   }
@@ -121,7 +119,7 @@ void Waits::Run() {
       WaitFor(*backends_.clock, wake_, lock, pause, [this] { return stopped_ || !fresh_.empty(); });
     }
     waits.splice(waits.end(), fresh_);
-    const bool ending = stopped_ || (backends_.stopping != nullptr && *backends_.stopping);
+    const bool ending = stopped_ || *backends_.stopping;
     lock.unlock();
     const MonoTime begin = backends_.clock->Now();
     waits.remove_if([&](Wait& wait) { return Advance(wait, ending); });

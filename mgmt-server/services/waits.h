@@ -17,9 +17,9 @@
 namespace weir::services {
 
 // Calls that wait for gateways. They hold no thread: one thread looks after all of them. A wait ends when all that its
-// revision touches has acknowledged it and is served, after 3 s when something from outside is missing (a workload, a
-// service, a cluster that is not drained), when its time is up, when its caller has left, or when the server stops.
-// Bounds: 1024 in all, 32 of one principal.
+// revision touches has acknowledged it and is served, after Backends::grace when something from outside is missing (a
+// workload, a service, a cluster that is not drained), when its time is up, when its caller has left, or when the
+// server stops. Bounds: 1024 in all, 32 of one principal.
 class Waits {
  public:
   using Done = std::function<void(std::vector<v2::ResourceStatus>)>;
