@@ -1,5 +1,7 @@
 #include "libs/base/text.h"
 
+#include <limits>
+
 namespace weir {
 namespace {
 
@@ -54,27 +56,6 @@ std::string_view Shortened(std::string_view text, size_t size) {
   return text.substr(0, size);
 }
 
-std::string CleanText(std::string_view text, size_t size) {
-  std::string out;
-  size_t fits = 0;  // How much of `out` may stay when it must be cut.
-  while (!text.empty()) {
-    const size_t length = CharacterSize(text);
-    const std::string_view character = text.substr(0, length == 0 ? 1 : length);
-    if (length == 0 || Controls(character))
-      AppendEscaped(out, character);
-    else
-      out += character;
-    if (out.size() > size) {
-      out.resize(fits);
-      if (size >= kCut.size()) out += kCut;
-      return out;
-    }
-    if (out.size() + kCut.size() <= size) fits = out.size();
-    text.remove_prefix(character.size());
-  }
-  return out;
-}
-
 namespace {
 
 Next Take(std::string_view& text, bool multiline) {
@@ -84,6 +65,26 @@ Next Take(std::string_view& text, bool multiline) {
   next.shown = next.good && (passes || !Controls(next.bytes));
   text.remove_prefix(next.bytes.size());
   return next;
+}
+
+// At most `size` bytes, with kCut at the end where there were more.
+std::string Escaped(std::string_view text, size_t size, bool multiline) {
+  std::string out;
+  size_t fits = 0;  // How much of `out` may stay when it must be cut.
+  while (!text.empty()) {
+    const Next next = Take(text, multiline);
+    if (next.shown)
+      out += next.bytes;
+    else
+      AppendEscaped(out, next.bytes);
+    if (out.size() > size) {
+      out.resize(fits);
+      if (size >= kCut.size()) out += kCut;
+      return out;
+    }
+    if (out.size() + kCut.size() <= size) fits = out.size();
+  }
+  return out;
 }
 
 }  // namespace
@@ -112,17 +113,10 @@ bool HasControl(std::string_view text, bool multiline) {
   return false;
 }
 
+std::string CleanText(std::string_view text, size_t size) { return Escaped(text, size, false); }
+
 std::string Printable(std::string_view text, bool multiline) {
-  std::string out;
-  out.reserve(text.size());
-  while (!text.empty()) {
-    const Next next = Take(text, multiline);
-    if (next.shown)
-      out += next.bytes;
-    else
-      AppendEscaped(out, next.bytes);
-  }
-  return out;
+  return Escaped(text, std::numeric_limits<size_t>::max() - kCut.size(), multiline);
 }
 
 }  // namespace weir
