@@ -6,11 +6,10 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "libs/base/text.h"
+#include "libs/process/version.h"
 
 namespace weir::cli {
 namespace {
-
-constexpr std::string_view kVersion = "0.1.0";
 
 constexpr std::string_view kIntroduction = R"(weir: steer requests between clusters
 
@@ -113,7 +112,7 @@ int Dispatch(const std::vector<std::string>& arguments) {
     return kExitUsage;
   }
   if (arguments[0] == "version" || arguments[0] == "--version") {
-    std::cout << "weir " << kVersion << "\n";
+    std::cout << "weir " << process::kVersion << "\n";
     return kExitOk;
   }
   size_t words = 0;

@@ -6,7 +6,6 @@
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
-#include <random>
 #include <thread>
 
 #include "api/weir/agent/v1/agent.pb.h"
@@ -24,6 +23,7 @@
 #include "libs/document/document.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
+#include "libs/process/backoff.h"
 #include "libs/process/state_lock.h"
 
 namespace weir::agent {
@@ -82,9 +82,8 @@ Result<StoredMembership> Belong(const bootstrap::v1::Agent& bootstrap, const std
     return FailedPrecondition("NOT_JOINED", "this agent has not joined yet; give it a join token (--join-token-file)");
   }
   WEIR_ASSIGN(const std::string token, ReadFile(bootstrap.join_token_file(), 64 << 10));
-  std::minstd_rand random(std::random_device{}());
-  for (Duration ceiling = std::chrono::milliseconds(200);;
-       ceiling = std::min<Duration>(ceiling * 2, std::chrono::seconds(5))) {
+  process::Backoff backoff({.first = std::chrono::milliseconds(200), .most = std::chrono::seconds(5)});
+  for (;;) {
     auto joined = Join(bootstrap.server(), token, clock);
     if (joined.ok()) {
       WEIR_TRY(SaveMembership(MembershipPath(bootstrap), *joined));
@@ -97,9 +96,8 @@ Result<StoredMembership> Belong(const bootstrap::v1::Agent& bootstrap, const std
       return std::move(stored.error()).WithCause("joining again: " + joined.error().ToString());
     }
     obs::Log(obs::Level::kWarn, "the server cannot be reached; trying again", {{"error", joined.error().ToString()}});
-    const Duration pause(std::uniform_int_distribution<int64_t>(ceiling.count() / 4, ceiling.count())(random));
     // A signal's handler sets `stop` and cannot wake us.
-    for (const MonoTime until = clock.Now() + pause; clock.Now() < until && !stop;) {
+    for (const MonoTime until = clock.Now() + backoff.Next(); clock.Now() < until && !stop;) {
       std::this_thread::sleep_for(clock.Nap(std::chrono::milliseconds(50)));
     }
     if (stop) return Cancelled("STOPPED", "stopped before the agent had joined");
@@ -233,12 +231,6 @@ struct Agent::Core {
     handlers.metrics = [this] { return metrics.Render(); };
     handlers.config_dump = [this] { return data_plane->Dump(); };
     handlers.version = version;
-    handlers.get_log_level = [] { return std::string(obs::LevelName(obs::CurrentLevel())); };
-    handlers.set_log_level = [](std::string_view text) -> Status {
-      WEIR_ASSIGN(const obs::Level level, obs::ParseLevel(text));
-      obs::SetLevel(level);
-      return {};
-    };
     admin::Register(*door, std::move(handlers));
     door->Handle("GET", "/discovery", [this](const admin::Request&) {
       const DiscoveryState state = discovery->State();
@@ -416,7 +408,6 @@ Status Agent::Check(const bootstrap::v1::Agent& bootstrap) {
 
 Result<std::unique_ptr<Agent>> Agent::Start(const bootstrap::v1::Agent& bootstrap, std::string version,
                                             const std::atomic<bool>& stop, const Clock& clock) {
-  WEIR_TRY(MakeFolders(bootstrap.state_dir(), 0700));
   // Before anything else: a second agent must not touch what the first one works with.
   WEIR_ASSIGN(
       process::StateLock lock,

@@ -18,7 +18,6 @@
 #include "cluster-agent/translate/bytes.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
-#include "libs/dialect/dialect.h"
 #include "libs/document/document.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
@@ -304,7 +303,7 @@ workloads:
     auto options = std::make_shared<xds::AdsClientOptions>();
     options->channel = [channel = Channel(workload)] { return channel; };
     options->node.id = "edge/edge/liar";  // What a node says of itself counts for nothing.
-    if (vhds) options->node.features.insert(std::string(dialect::kFeatureVhds));
+    if (vhds) options->node.features.insert("dev.weir.vhds");
     for (const std::string_view type :
          {xds::kCluster, xds::kEndpoints, xds::kListener, xds::kRoute, xds::kVirtualHost, xds::kSecret}) {
       options->types.emplace_back(type);

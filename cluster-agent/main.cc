@@ -6,6 +6,7 @@
 #include "cluster-agent/agent.h"
 #include "libs/bootstrap/load.h"
 #include "libs/obs/log.h"
+#include "libs/process/start.h"
 #include "libs/process/stop_signals.h"
 #include "libs/process/version.h"
 
@@ -21,7 +22,7 @@ int main(int argc, char** argv) {
       });
   if (!outcome.run) return outcome.exit_code;
   agent::Agent::FillDefaults(config);
-  if (const auto level = obs::ParseLevel(config.log().level()); level.ok()) obs::SetLevel(*level);
+  process::SetLogLevel(config.log().level());
 
   std::atomic<bool> stop{false};
   std::thread([&stop, &signals] {
@@ -32,10 +33,7 @@ int main(int argc, char** argv) {
 
   auto started = agent::Agent::Start(config, version, stop);
   if (!started.ok()) {
-    if (stop) return 0;
-    obs::Log(obs::Level::kError, "the agent could not start",
-             {{"error", started.error().ToString()}, {"cause", started.error().cause}});
-    return 1;
+    return stop ? 0 : process::CannotStart(program.name, started.error());
   }
   stop.wait(false);
   obs::Log(obs::Level::kInfo, "stopping");

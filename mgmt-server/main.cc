@@ -3,6 +3,7 @@
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "libs/bootstrap/load.h"
 #include "libs/obs/log.h"
+#include "libs/process/start.h"
 #include "libs/process/stop_signals.h"
 #include "libs/process/version.h"
 #include "mgmt-server/recovery/verbs.h"
@@ -39,17 +40,10 @@ int main(int argc, char** argv) {
                               return weir::server::Check(static_cast<const weir::bootstrap::v1::Server&>(message));
                             });
   if (!outcome.run) return outcome.exit_code;
-  if (!bootstrap.log().level().empty()) {
-    const auto level = weir::obs::ParseLevel(bootstrap.log().level());
-    if (level.ok()) weir::obs::SetLevel(*level);
-  }
+  weir::process::SetLogLevel(bootstrap.log().level());
 
   auto server = weir::server::Server::Start(bootstrap);
-  if (!server.ok()) {
-    std::fprintf(stderr, "weir-server: %s\n", server.error().ToString().c_str());
-    if (!server.error().cause.empty()) std::fprintf(stderr, "  cause: %s\n", server.error().cause.c_str());
-    return 1;
-  }
+  if (!server.ok()) return weir::process::CannotStart("weir-server", server.error());
   PrintSummary((*server)->info());
   const int signal_number = signals.Wait();
   weir::obs::Log(weir::obs::Level::kInfo, "stopping", {{"signal", std::to_string(signal_number)}});

@@ -39,7 +39,7 @@
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/ca/ca.h"
 #include "mgmt-server/fleet/fleet.h"
-#include "mgmt-server/fleet/traffic.h"
+#include "mgmt-server/fleet_answers.h"
 #include "mgmt-server/http/rest.h"
 #include "mgmt-server/http/routes.h"
 #include "mgmt-server/push/pusher.h"
@@ -47,7 +47,6 @@
 #include "mgmt-server/services/grpc_service.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/services/waits.h"
-#include "mgmt-server/status/failover.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 
 namespace weir::server {
@@ -151,43 +150,6 @@ class Repeating {
 };
 
 }  // namespace
-
-// What the handlers ask of the fleet, whose parts come from three rooms.
-class FleetAnswers final : public services::FleetView {
- public:
-  FleetAnswers(fleet::Fleet& fleet, xds::AdsService& ads, const push::Pusher& pusher)
-      : fleet_(fleet), ads_(ads), pusher_(pusher) {}
-
-  Result<v2::ResourceStatus> Status(const std::string& fqn) const override { return fleet_.GetStatus(fqn); }
-  Result<std::vector<v2::ResourceStatus>> Statuses(const std::string& parent) const override {
-    return fleet_.ListStatuses(parent);
-  }
-  bool IsCompiled(int64_t revision) const override { return pusher_.revision() >= revision; }
-  v2::ResourceStatus WaitApplied(const std::string& fqn, int64_t revision, MonoTime deadline) const override {
-    return fleet_.WaitApplied(fqn, revision, deadline);
-  }
-  v2::ClusterState ClusterState(const std::string& cluster) const override { return fleet_.ClusterStateOf(cluster); }
-  std::vector<v2::HostTraffic> Traffic(const std::string& parent, const std::string& host) const override {
-    return fleet_.TrafficOf({parent, host});
-  }
-  std::vector<v2::HostHealth> Health(const std::string& parent, const std::string& host) const override {
-    return fleet_.HealthOf({parent, host});
-  }
-  std::vector<std::string> Serving(const std::string& parent, const std::string& host) const override {
-    return fleet_.SourcesOf({parent, host});
-  }
-  std::vector<v2::FailoverPlan> Failover(const std::string& parent, const std::string& host,
-                                         const std::set<std::string>& without) const override {
-    return fleet_.PlanFailover({parent, host, without});
-  }
-  std::vector<v2::HeldCluster> HeldClusters() const override { return fleet_.HeldClusters(ads_); }
-  void ReleaseHeldClusters() override { fleet_.ReleaseHeldClusters(ads_); }
-
- private:
-  fleet::Fleet& fleet_;
-  xds::AdsService& ads_;
-  const push::Pusher& pusher_;
-};
 
 // In the order of construction; torn down the other way round.
 struct Server::State {

@@ -7,13 +7,13 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
-#include <random>
 #include <thread>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/agent/v1/agent.pb.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
+#include "libs/process/backoff.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/stream_writer.h"
 #include "libs/rpc/time.h"
@@ -89,19 +89,14 @@ struct Reports::Core {
   }
 
   void Run() {
-    std::minstd_rand random(std::random_device{}());
-    int failures = 0;
+    process::Backoff backoff({options.backoff_min, options.backoff_max});
     for (;;) {
       const bool was_connected = Serve();
       std::unique_lock lock(mutex);
       if (stopping) return;
-      failures = was_connected ? 0 : failures + 1;
-      const Duration ceiling =
-          std::min<Duration>(options.backoff_max, options.backoff_min * (1LL << std::min(failures, 20)));
-      const Duration pause(
-          std::uniform_int_distribution<int64_t>(options.backoff_min.count(), ceiling.count())(random));
+      if (was_connected) backoff.Reset();
       reconnect = false;
-      WaitFor(*options.clock, wake, lock, pause, [&] { return stopping || reconnect; });
+      WaitFor(*options.clock, wake, lock, backoff.Next(), [&] { return stopping || reconnect; });
       reconnect = false;
       if (stopping) return;
     }

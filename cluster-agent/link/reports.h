@@ -35,7 +35,7 @@ struct ReportsOptions {
   Duration heartbeat = std::chrono::seconds(3);
   int misses = 3;  // So many intervals of silence: dial anew.
   Duration backoff_min = std::chrono::milliseconds(100);
-  Duration backoff_max = std::chrono::seconds(10);  // Full jitter below it.
+  Duration backoff_max = std::chrono::seconds(10);  // Full jitter below it: process::Backoff.
   const Clock* clock = &Clock::Real();
 };
 

@@ -35,8 +35,7 @@
 namespace weir::agent {
 namespace {
 
-constexpr std::string_view kOurs = "|weir";
-constexpr std::string_view kStock = "|envoy";
+constexpr std::string_view kOurs = "|weir", kStock = "|envoy";
 constexpr std::chrono::milliseconds kPodsFirst{500};
 const std::string kMeshListener = std::to_string(dialect::kMeshPort);
 

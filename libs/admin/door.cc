@@ -24,6 +24,7 @@
 
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/obs/log.h"
 
 namespace weir::admin {
 namespace {
@@ -486,19 +487,17 @@ void Register(Door& door, StandardHandlers handlers) {
     door.Handle("GET", "/version",
                 [version = std::move(handlers.version)](const Request&) { return Response{200, version + "\n"}; });
   }
-  if (handlers.get_log_level) {
-    door.Handle("GET", "/log-level",
-                [get = std::move(handlers.get_log_level)](const Request&) { return Response{200, get() + "\n"}; });
-  }
-  if (handlers.set_log_level) {
-    door.Handle("POST", "/log-level", [set = std::move(handlers.set_log_level)](const Request& request) {
-      std::string_view level = request.query.starts_with("level=") ? std::string_view(request.query).substr(6)
-                                                                   : std::string_view(request.body);
-      while (!level.empty() && (level.back() == '\n' || level.back() == '\r' || level.back() == ' '))
-        level.remove_suffix(1);
-      return FromStatus(set(level), level);
-    });
-  }
+  door.Handle("GET", "/log-level",
+              [](const Request&) { return Response{200, std::string(obs::LevelName(obs::CurrentLevel())) + "\n"}; });
+  door.Handle("POST", "/log-level", [](const Request& request) {
+    std::string_view level =
+        request.query.starts_with("level=") ? std::string_view(request.query).substr(6) : request.body;
+    while (!level.empty() && (level.back() == '\n' || level.back() == '\r' || level.back() == ' '))
+      level.remove_suffix(1);
+    const auto parsed = obs::ParseLevel(level);
+    if (parsed.ok()) obs::SetLevel(*parsed);
+    return FromStatus(parsed.ok() ? Status() : Status(parsed.error()), level);
+  });
   if (handlers.drain) {
     door.Handle("POST", "/drain", [drain = std::move(handlers.drain)](const Request&) {
       drain();

@@ -65,8 +65,6 @@ struct StandardHandlers {
   std::function<std::string()> metrics;      // Prometheus text.
   std::function<std::string()> config_dump;  // JSON, secrets masked.
   std::string version;
-  std::function<std::string()> get_log_level;
-  std::function<Status(std::string_view)> set_log_level;
   std::function<void()> drain;  // Must return at once; the answer is 202.
 };
 void Register(Door& door, StandardHandlers handlers);

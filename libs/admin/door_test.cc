@@ -12,6 +12,7 @@
 #include <random>
 
 #include "libs/base/file.h"
+#include "libs/obs/log.h"
 
 namespace weir::admin {
 namespace {
@@ -60,7 +61,7 @@ TEST(Door, AnswersWhatWasRegistered) {
   const std::string secret = *ReadFile(file, 100);
   const std::string token = "Host: 127.0.0.1\r\nAuthorization: Bearer " + secret.substr(0, secret.size() - 1) + "\r\n";
   bool drained = false;
-  std::string level = "info";
+  obs::SetLevel(obs::Level::kInfo);
   bool is_ready = false;
   Register(*door, {.ready = [&]() -> Status {
                      return is_ready ? Status() : Status(Unavailable("WAITING", "no configuration yet"));
@@ -68,12 +69,6 @@ TEST(Door, AnswersWhatWasRegistered) {
                    .metrics = [] { return std::string("weir_up 1\n"); },
                    .config_dump = [] { return std::string("{}"); },
                    .version = "1.2.3",
-                   .get_log_level = [&] { return level; },
-                   .set_log_level = [&](std::string_view to) -> Status {
-                     if (to != "debug") return InvalidArgument("BAD_LEVEL", "no level {}", to);
-                     level = to;
-                     return {};
-                   },
                    .drain = [&] { drained = true; }});
   EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 200);
   const std::string waiting = Ask(*door, "GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
@@ -85,8 +80,10 @@ TEST(Door, AnswersWhatWasRegistered) {
   EXPECT_EQ(Ask(*door, "HEAD /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").find("weir_up 1"), std::string::npos);
   EXPECT_NE(Ask(*door, "GET /version HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").find("1.2.3"), std::string::npos);
   EXPECT_EQ(StatusOf(Ask(*door, "POST /log-level?level=debug HTTP/1.1\r\n" + token + "\r\n")), 200);
-  EXPECT_EQ(level, "debug");
+  EXPECT_EQ(obs::CurrentLevel(), obs::Level::kDebug);
+  EXPECT_NE(Ask(*door, "GET /log-level HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").find("debug\n"), std::string::npos);
   EXPECT_EQ(StatusOf(Ask(*door, "POST /log-level HTTP/1.1\r\n" + token + "Content-Length: 4\r\n\r\nloud")), 400);
+  obs::SetLevel(obs::Level::kInfo);
   EXPECT_EQ(StatusOf(Ask(*door, "GET /drain HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 405);
   EXPECT_FALSE(drained);
   EXPECT_EQ(StatusOf(Ask(*door, "POST /drain HTTP/1.1\r\n" + token + "\r\n")), 202);

@@ -275,12 +275,6 @@ class Gateway::State {
     handlers.metrics = [this] { return Metrics(); };
     handlers.config_dump = [this] { return ReportNow(); };
     handlers.version = std::string(kVersion);
-    handlers.get_log_level = [] { return std::string(obs::LevelName(obs::CurrentLevel())); };
-    handlers.set_log_level = [](std::string_view text) -> Status {
-      WEIR_ASSIGN(const auto level, obs::ParseLevel(text));
-      obs::SetLevel(level);
-      return {};
-    };
     handlers.drain = [this] { drain_asked_ = true; };
     WEIR_ASSIGN(admin_, admin::Door::Start({.address = settings_.admin,
                                             .listening = InheritedDoor(kAdmin, settings_.admin),

@@ -9,6 +9,7 @@
 #include "libs/base/last_good_file.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
+#include "libs/process/backoff.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
 
@@ -20,12 +21,6 @@ constexpr Duration kFirstPause = std::chrono::milliseconds(100);
 constexpr Duration kLongestPause = std::chrono::seconds(10);
 constexpr Duration kRenewalsApart = std::chrono::seconds(1);  // At least: near the issuer's end leaves get short.
 constexpr LastGoodKind kKind{"weir-identity", 1, true, 1u << 20};
-
-Duration Jittered(Duration most) {
-  const std::string raw = RandomBytes(2);
-  const auto number = static_cast<unsigned char>(raw[0]) * 256 + static_cast<unsigned char>(raw[1]);
-  return kFirstPause / 2 + std::chrono::duration_cast<Duration>(most * (number / 65536.0));
-}
 
 }  // namespace
 
@@ -87,7 +82,7 @@ std::string IdentityKeeper::Overdue() const {
 }
 
 void IdentityKeeper::Run() {
-  Duration pause = kFirstPause;
+  process::Backoff backoff({kFirstPause, kLongestPause});
   std::unique_lock lock(mutex_);
   while (!stopped_) {
     if (current_) {
@@ -110,16 +105,15 @@ void IdentityKeeper::Run() {
                {{"spiffe_id", leaf->facts.spiffe_id}, {"not_after", Rfc3339(leaf->facts.not_after)}});
       current_ = std::move(*leaf);
       if (hurry_) current_->renew_at = clock_.Now();  // Asked for meanwhile: this one may be older.
-      pause = kFirstPause;
+      backoff.Reset();
       continue;
     }
     if (stopped_) return;
     // While a leaf lives, there is time for several tries before it ends, however short its life is.
     const Duration left = current_ ? Duration(current_->facts.not_after - clock_.Wall()) : kLongestPause;
-    const Duration wait = Jittered(std::min(pause, std::max<Duration>(left / 8, kFirstPause)));
+    const Duration wait = backoff.Next(left / 8);
     obs::Log(obs::Level::kWarn, "no identity from the agent",
              {{"agent", settings_.agent}, {"error", taken.error().ToString()}});
-    pause = std::min(pause * 2, kLongestPause);
     WaitFor(clock_, wake_, lock, wait, [this] { return stopped_; });
   }
 }

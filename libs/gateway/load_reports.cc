@@ -13,6 +13,7 @@
 #include "libs/base/wait.h"
 #include "libs/dialect/dialect.h"
 #include "libs/obs/log.h"
+#include "libs/process/backoff.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
 
@@ -25,7 +26,7 @@ using envoy::service::load_stats::v3::LoadStatsResponse;
 
 constexpr Duration kInterval = std::chrono::seconds(1);
 constexpr Duration kHealthAtLeast = std::chrono::seconds(10);
-constexpr Duration kPause = std::chrono::seconds(3);  // After a loss.
+constexpr process::Backoff::Bounds kPause{std::chrono::seconds(1), std::chrono::seconds(3)};  // After a loss.
 constexpr std::chrono::seconds kAnswerWithin{5};
 
 bool IsKnown(std::chrono::system_clock::time_point time) { return time.time_since_epoch().count() > 0; }
@@ -202,13 +203,14 @@ void LoadReports::Leave(grpc::ClientContext* context) {
 }
 
 void LoadReports::Run() {
+  process::Backoff backoff(kPause);
   do {
-    const Status ended = Serve();
+    const Status ended = Serve(backoff);
     obs::Log(obs::Level::kDebug, "no load reports to the agent", {{"reason", ended.error().ToString()}});
-  } while (Wait(kPause));
+  } while (Wait(backoff.Next()));
 }
 
-Status LoadReports::Serve() {
+Status LoadReports::Serve(process::Backoff& backoff) {
   WEIR_ASSIGN(const auto options, settings_.AgentChannel());
   WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));
   const auto stub = LoadReportingService::NewStub(channel);
@@ -220,6 +222,7 @@ Status LoadReports::Serve() {
   hello.mutable_node()->set_cluster(settings_.cluster);
   LoadStatsResponse answer;  // It may ask for other intervals; ours is the one it uses.
   bool alive = stream->Write(hello) && stream->Read(&answer);
+  if (alive) backoff.Reset();
   difference_.Restart();
   health_.Restart();
   Status told;

@@ -27,6 +27,10 @@ namespace envoy::service::load_stats::v3 {
 class LoadStatsRequest;
 }
 
+namespace weir::process {
+class Backoff;
+}
+
 namespace weir::gateway {
 
 // What counts since the last report say: the difference of totals, and shares as they are.
@@ -91,7 +95,7 @@ class LoadReports {
  private:
   void Run();
   // One connection, from dial to loss.
-  Status Serve();
+  Status Serve(process::Backoff& backoff);
   Status TellHealth(const std::shared_ptr<grpc::Channel>& channel);
   Status SendHealth(const std::shared_ptr<grpc::Channel>& channel, agent::v1::GatewayHealthReport report);
   bool Wait(Duration time);  // False = stopped.

@@ -15,6 +15,7 @@
 #include "libs/gateway/report.h"
 #include "libs/net/socket.h"
 #include "libs/obs/log.h"
+#include "libs/process/start.h"
 #include "libs/process/stop_signals.h"
 
 namespace weir::gateway {
@@ -62,13 +63,10 @@ int Main(const Role& role, int argc, const char* const* argv) {
         return settings.ok() ? Status() : Status(settings.error());
       });
   if (!outcome.run) return outcome.exit_code;
-  obs::SetLevel(obs::ParseLevel(settings->log_level).value());
+  process::SetLogLevel(settings->log_level);
 
   auto gateway = Gateway::Start(*settings, role);
-  if (!gateway.ok()) {
-    obs::Log(obs::Level::kError, "cannot start", {{"error", gateway.error().ToString()}});
-    return 1;
-  }
+  if (!gateway.ok()) return process::CannotStart(role.program, gateway.error());
   obs::Log(obs::Level::kInfo, "started",
            {{"program", role.program},
             {"version", std::string(kVersion)},

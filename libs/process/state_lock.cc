@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "libs/base/file.h"
+
 namespace weir::process {
 
 StateLock::~StateLock() {
@@ -14,6 +16,9 @@ StateLock::~StateLock() {
 }
 
 Result<StateLock> StateLock::Take(const std::string& folder, std::string_view program, std::string_view remedy) {
+  if (const Status made = MakeFolders(folder, 0700); !made.ok()) {
+    return FailedPrecondition("STATE_FOLDER", "the state folder {} cannot be made: {}", folder, made.error().message);
+  }
   const std::string path = folder + "/lock";
   StateLock lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   const auto unwritable = [&] {

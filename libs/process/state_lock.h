@@ -20,8 +20,8 @@ class StateLock {
   }
   ~StateLock();
 
-  // `folder` exists. `remedy` ends the sentence "another weir-agent (process 17) runs on FOLDER; ...".
-  // FAILED_PRECONDITION STATE_IN_USE, STATE_FOLDER (it cannot be written to).
+  // Makes `folder` (0700) when it is not there. `remedy` ends the sentence "another weir-agent (process 17) runs on
+  // FOLDER; ...". FAILED_PRECONDITION STATE_IN_USE, STATE_FOLDER (it cannot be made or written to).
   static Result<StateLock> Take(const std::string& folder, std::string_view program, std::string_view remedy);
 
   // The descriptor, which the caller keeps or hands to its successor.

@@ -49,8 +49,14 @@ TEST_F(Folder, IsFreeAgainHoweverTheProcessEnded) {
   EXPECT_TRUE(StateLock::Take(path_, "weir-agent", "stop it").ok());
 }
 
-TEST(StateLockOf, AFolderThatIsNotThereSaysSo) {
-  EXPECT_EQ(StateLock::Take("/nowhere/at/all", "weir-agent", "stop it").error().reason, "STATE_FOLDER");
+TEST_F(Folder, IsMadeWhenItIsNotThereForItsOwnerOnly) {
+  const std::string path = path_ + "/a/b";
+  ASSERT_TRUE(StateLock::Take(path, "weir-agent", "stop it").ok());
+  EXPECT_EQ(std::filesystem::status(path).permissions(), std::filesystem::perms::owner_all);
+}
+
+TEST(StateLockOf, AFolderThatCannotBeMadeSaysSo) {
+  EXPECT_EQ(StateLock::Take("/dev/null/at/all", "weir-agent", "stop it").error().reason, "STATE_FOLDER");
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 #include <optional>
 #include <unordered_map>
 
-#include "libs/dialect/dialect.h"
 #include "libs/net/socket.h"
 #include "libs/proxy/envoy_snapshot_pieces.h"
 

@@ -16,7 +16,6 @@
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "libs/base/text.h"
-#include "libs/dialect/dialect.h"
 #include "libs/obs/log.h"
 #include "libs/proxy/envoy_snapshot_pieces.h"
 #include "libs/proxy/envoy_snapshot_values.h"
@@ -111,11 +110,10 @@ Result<Peers> ReadPeers(const tls::CommonTlsContext& context, const std::string&
                     at + ".validation_context_sds_secret_config"));
   peers.validated = true;
   if (combined.default_validation_context().has_custom_validator_config()) {
-    return Refuse("{}.default_validation_context.custom_validator_config: it comes by the secret '{}'", at,
-                  dialect::kTrustSecret);
+    return Refuse("{}.default_validation_context.custom_validator_config: it comes by the secret 'trust'", at);
   }
   if (combined.default_validation_context().has_trusted_ca()) {
-    return Refuse("{}.default_validation_context.trusted_ca: roots come by the secret '{}'", at, dialect::kTrustSecret);
+    return Refuse("{}.default_validation_context.trusted_ca: roots come by the secret 'trust'", at);
   }
   for (const auto& san : combined.default_validation_context().match_typed_subject_alt_names()) {
     const std::string where = at + ".default_validation_context.match_typed_subject_alt_names";
@@ -496,9 +494,8 @@ Status ReadJudgement(const ::envoy::config::cluster::v3::Cluster& from, Cluster*
   }
   const WeirMetadata ours(from.metadata(), "metadata");
   WEIR_ASSIGN(const std::string mode, ours.Text(dialect::key::kMode));
-  if (!mode.empty() && mode != dialect::kProportional && mode != dialect::kOrdered) {
+  if (!mode.empty() && mode != dialect::kProportional && mode != dialect::kOrdered)
     return Refuse("metadata {}.{} '{}' is not known", dialect::kMetadata, dialect::key::kMode, mode);
-  }
   out->mode = mode == dialect::kOrdered ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
   WEIR_ASSIGN(out->digest, ours.Flag(dialect::key::kDigest));
   WEIR_ASSIGN(out->hold, ours.Milliseconds(dialect::key::kHoldMs, out->hold));
@@ -622,8 +619,7 @@ Result<std::shared_ptr<const TrustPiece>> ReadTrust(const std::string& name, con
   WEIR_ASSIGN(const auto from, Parse<tls::Secret>(bytes));
   WEIR_TRY(CheckName(name, from.name()));
   if (from.name() != dialect::kTrustSecret || !from.has_validation_context()) {
-    return Refuse("only the secret '{}' with a validation_context is served; keys are made by the gateway itself",
-                  dialect::kTrustSecret);
+    return Refuse("only the secret 'trust' with a validation_context is served; keys are made by the gateway itself");
   }
   const auto& context = from.validation_context();
   auto out = std::make_shared<TrustPiece>();

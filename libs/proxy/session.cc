@@ -6,18 +6,17 @@
 #include <algorithm>
 #include <cstring>
 
-#include "libs/dialect/dialect.h"
 #include "libs/obs/log.h"
 #include "libs/proxy/message.h"
 #include "libs/proxy/worker.h"
 
 namespace weir::proxy {
 namespace {
+using traffic::Reason;
 constexpr uint64_t kLookMs = 5'000;  // A timer looks at least this often; deadlines that move on cost nothing.
 constexpr int kReadsPerTurn = 8;
 constexpr size_t kHeldBody = 256 * 1024;   // Bound of body bytes that wait for a connection.
 constexpr uint64_t kIdleLingerMs = 1'000;  // Of a connection on which nothing was under way.
-
 uint64_t Ms(std::chrono::milliseconds time) { return static_cast<uint64_t>(time.count()); }
 }  // namespace
 
@@ -173,13 +172,12 @@ bool Session::CallerHoldsUp() const {
 }
 
 void Session::OnExchangeTimer(uint64_t now) {
-  if (exchange_.deadline_ms != 0 && now >= exchange_.deadline_ms)
-    return Abort(504, Word(traffic::Reason::kRequestTimeout));
+  if (exchange_.deadline_ms != 0 && now >= exchange_.deadline_ms) return Abort(504, Word(Reason::kRequestTimeout));
   const bool caller = CallerHoldsUp();
   const uint64_t stalled = Ms(worker_.limits().stalled_body);
   const uint64_t quiet = caller ? stalled : exchange_.idle_ms;
   if (quiet != 0 && now >= moved_ms_ + quiet) {
-    return caller ? Abort(408, "stalled") : Abort(504, Word(traffic::Reason::kUpstreamStalled));
+    return caller ? Abort(408, "stalled") : Abort(504, Word(Reason::kUpstreamStalled));
   }
   // Whom it waits for may change at any time: looked at again before the shorter of the two is over.
   uint64_t look = std::min(kLookMs, stalled);
@@ -383,7 +381,7 @@ void Session::StartExchange(const codec::RequestHead& head, const char* rest, si
   exchange_.safe = head.SafeToRepeat() || action->idempotent;
   SetTimes(*action);
   exchange_.cluster = worker_.ClusterNamed(action->cluster);
-  if (exchange_.cluster == nullptr) return Reply(503, Word(traffic::Reason::kNoSuchCluster), {}, "retry-after: 1\r\n");
+  if (exchange_.cluster == nullptr) return Reply(503, Word(Reason::kNoSuchCluster), {}, "retry-after: 1\r\n");
   Dispatch(target, head);
 }
 
@@ -425,7 +423,7 @@ bool Session::Route(const codec::RequestHead& head, std::string_view target, con
     return false;
   }
   if (found.rule == nullptr) {
-    Reply(404, found.host == nullptr ? Word(traffic::Reason::kNoSuchHost) : "no_such_route");
+    Reply(404, found.host == nullptr ? Word(Reason::kNoSuchHost) : "no_such_route");
     return false;
   }
   const auto& actions = *routes.actions[found.host_index];
@@ -441,8 +439,7 @@ bool Session::Route(const codec::RequestHead& head, std::string_view target, con
 void Session::Dispatch(std::string_view target, const codec::RequestHead& head) {
   exchange_.cluster->budget.Request(worker_.loop().now_ms());
   exchange_.choice = exchange_.cluster->Pick({.target = target, .now_ms = worker_.loop().now_ms()});
-  if (exchange_.choice.pool == nullptr)
-    return Reply(503, Word(traffic::Reason::kNoClusterCanServe), {}, "retry-after: 1\r\n");
+  if (exchange_.choice.pool == nullptr) return Reply(503, Word(Reason::kNoClusterCanServe), {}, "retry-after: 1\r\n");
   Chosen();
   exchange_.upstream = Upstream::TakeIdle(*exchange_.choice.pool, this);
   BuildRequestHead(head, target, RequestHead());

@@ -185,12 +185,11 @@ class Checker {
   }
   // Tier-1 gateways name the host only, so one port of it can answer them.
   void MeshHost(const std::string& hostname, uint32_t port, const std::string& at) {
-    const auto [has, first] = mesh_hosts_.emplace(hostname, port);
-    if (first || has->second == port) return;
-    Add(at + ".hostname",
-        fmt::format("goes to services on port {} already: between the tiers a host has no port, so only one "
-                    "port of it may; the others may redirect or answer directly",
-                    has->second));
+    if (const uint32_t taken = mesh_hosts_.emplace(hostname, port).first->second; taken != port)
+      Add(at + ".hostname",
+          fmt::format("goes to services on port {} already: between the tiers a host has no port, so only one "
+                      "port of it may; the others may redirect or answer directly",
+                      taken));
   }
   void Namespaces(const v2::NamespaceSelector& selector) {
     std::set<std::string> seen;
@@ -213,8 +212,7 @@ class Checker {
     Require(name.empty() || names_.insert(name).second, at + ".name", "must be unique in the list");
     Require(IsHostPattern(hostname), at + ".hostname", hostname.empty() ? "required" : kHostRule);
     Require(port >= 1 && port <= 65535, at + ".port", port == 0 ? "required: 1 to 65535" : "must be 1 to 65535");
-    Require(port != dialect::kMeshPort, at + ".port",
-            fmt::format("{} is what gateways use between tiers", dialect::kMeshPort));
+    Require(port != dialect::kMeshPort, at + ".port", "is what gateways use between tiers");
     Require(hosts_.insert(fmt::format("{}:{}", hostname, port)).second, at + ".hostname",
             "the same host and port stands there twice");
     if (tls.mode() == v2::ServerTls::DISABLED) return;

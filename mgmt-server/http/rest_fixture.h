@@ -101,6 +101,7 @@ struct Answer {
 
 // A fleet without agents: nothing was reported, nobody waits in vain. A test says what it wants otherwise.
 struct NoFleet final : services::FleetView {
+  store::Store* store = nullptr;
   template <typename Answer>
   using ByHost = std::function<std::vector<Answer>(const std::string& parent, const std::string& host)>;
   std::function<Result<std::vector<v2::ResourceStatus>>(const std::string& parent)> statuses = [](const auto&) {
@@ -123,7 +124,12 @@ struct NoFleet final : services::FleetView {
   v2::ResourceStatus WaitApplied(const std::string& fqn, int64_t revision, MonoTime) const override {
     return applied(fqn, revision);
   }
-  v2::ClusterState ClusterState(const std::string&) const override { return {}; }
+  v2::ClusterState ClusterState(const std::string& fqn) const override {  // As it is stored.
+    v2::Cluster cluster;
+    const store::ResourcePtr stored = store->Read()->Get(fqn);
+    if (stored != nullptr) cluster.ParseFromString(stored->body);
+    return cluster.state();
+  }
   std::vector<v2::HostTraffic> Traffic(const std::string& parent, const std::string& host) const override {
     return traffic(parent, host);
   }
@@ -163,6 +169,7 @@ class RestApi : public ::testing::Test {
     ASSERT_TRUE(ca.ok()) << ca.error().ToString();
     ca_ = std::move(ca).value();
 
+    fleet_.store = store_.get();
     backends_ = std::make_unique<services::Backends>(*store_, *authn_, fleet_, stopping_, ca_->anchor_sha256());
     writes_ = std::make_unique<services::Writes>(*store_);
     methods_ = std::make_unique<services::MethodTable>(

@@ -16,7 +16,6 @@ namespace weir::agent {
 using namespace envoy_v3;  // NOLINT: the vocabulary of this file.
 
 namespace {
-
 using Origins = std::vector<IntentRef>;
 // Of a resource: see EnvoyResource.
 struct Sources {
@@ -397,12 +396,8 @@ class NodeTranslation {
       }
     }
     if (callers.empty()) return;
-    input->chains.push_back({dialect::HealthSni(identity_.trust_domain),
-                             std::move(callers),
-                             "",
-                             0,
-                             {},
-                             std::string(dialect::kHealthChain)});
+    const std::string sni = dialect::HealthSni(identity_.trust_domain);
+    input->chains.emplace_back(sni, std::move(callers)).name = dialect::kHealthChain;
   }
 
   // Stock Envoy chooses by the names of its chains: one for each host, with the routes of those hosts only that have

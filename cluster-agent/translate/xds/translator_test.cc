@@ -8,7 +8,6 @@
 #include <set>
 
 #include "cluster-agent/translate/xds/samples.h"
-#include "libs/dialect/dialect.h"
 
 namespace weir::agent {
 namespace {
@@ -430,7 +429,7 @@ class History {
     workload->add_addresses(fmt::format("127.0.2.{}", 20 + Any(4)));
     (*workload->mutable_labels())["app"] = pod ? "web" : "t2";
     if (Any(2) == 0) (*workload->mutable_labels())["v"] = "1";
-    if (Any(2) == 0) (*workload->mutable_ports())[dialect::kMeshPort] = 20'000 + static_cast<uint32_t>(Any(2));
+    if (Any(2) == 0) (*workload->mutable_ports())[15443] = 20'000 + static_cast<uint32_t>(Any(2));
     facts.workloads[key] = workload;
   }
 
@@ -555,7 +554,7 @@ TEST(Translator, GivesStockEnvoyOnlyRoutesOfHostsWithTheSameCallers) {
   const auto mesh = Get<envoy_v3::listener::Listener>(*config, xds::kListener, "15443");
   std::map<std::string, std::vector<std::string>> domains;
   for (const auto& chain : mesh.filter_chains()) {
-    if (chain.name() == dialect::kHealthChain) continue;
+    if (chain.name() == "weir.health") continue;
     const std::string& sni = chain.filter_chain_match().server_names(0);
     const auto routes = Get<route::RouteConfiguration>(*config, xds::kRoute, RoutesOf(chain));
     for (const auto& host : routes.virtual_hosts()) domains[sni].push_back(host.domains(0));

@@ -8,7 +8,6 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <random>
 #include <thread>
 #include <utility>
 
@@ -16,6 +15,7 @@
 #include "libs/base/text.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
+#include "libs/process/backoff.h"
 #include "libs/rpc/awake.h"
 
 namespace weir::xds {
@@ -36,8 +36,7 @@ Node WithFeatures(Node node) {
 }  // namespace
 
 struct AdsClient::Core {
-  explicit Core(AdsClientOptions o)
-      : options(std::move(o)), client(WithFeatures(options.node), *options.clock), random(std::random_device{}()) {
+  explicit Core(AdsClientOptions o) : options(std::move(o)), client(WithFeatures(options.node), *options.clock) {
     if (options.preload.Count() > 0) client.Preload(options.preload);
     for (const std::string& type : options.types) client.SubscribeAll(type);
     client.SubscribeAll(std::string(kHeartbeat));
@@ -97,7 +96,6 @@ struct AdsClient::Core {
   bool redial = false;
   bool changed = false;  // Something was decided: requests or offers may be due.
   bool connected = false;
-  std::mt19937_64 random;
   std::thread thread;
 
   void Run();
@@ -129,7 +127,7 @@ void AdsClient::Core::Report(std::unique_lock<std::mutex>& lock, bool up, const 
 
 void AdsClient::Core::Run() {
   std::unique_lock lock(mutex);
-  Duration ceiling = options.backoff_min;
+  process::Backoff backoff({options.backoff_min, options.backoff_max});
   while (!stopped) {
     redial = false;
     lock.unlock();
@@ -138,10 +136,8 @@ void AdsClient::Core::Run() {
     bool answered = false;
     const std::string reason = channel.ok() ? RunCall(lock, *channel, &answered) : channel.error().ToString();
     if (stopped) return;
-    if (answered) ceiling = options.backoff_min;  // T46: a stream that worked and ended is no error.
-    const auto low = options.backoff_min.count() / 2;
-    const Duration pause(std::uniform_int_distribution<int64_t>(low, std::max(ceiling.count(), low))(random));
-    ceiling = std::min(ceiling * 2, options.backoff_max);
+    if (answered) backoff.Reset();  // T46: a stream that worked and ended is no error.
+    const Duration pause = backoff.Next();
     const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(pause).count();
     Report(lock, false, fmt::format("{}; next try in {} ms", reason, milliseconds));
     const auto until = options.clock->Now() + pause;

@@ -29,7 +29,7 @@ struct AdsClientOptions {
   std::function<void(bool connected, const std::string& reason)> on_state;
 
   Duration backoff_min = std::chrono::milliseconds(100);
-  Duration backoff_max = std::chrono::seconds(10);  // Full jitter below it.
+  Duration backoff_max = std::chrono::seconds(10);  // Full jitter below it: process::Backoff.
   // No response, heartbeats included, for this long: the stream is stalled, dial again. Only once the server has sent a
   // heartbeat or while nothing was heard at all on a new stream (a server without heartbeats may be silent for ever).
   Duration stall_timeout = std::chrono::seconds(9);

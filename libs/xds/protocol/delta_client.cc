@@ -53,9 +53,7 @@ struct Reply {
 
 size_t MakeRank(std::string_view url) {
   if (url == kHeartbeat) return 0;
-  const auto place = [url](const auto& types) {
-    return static_cast<size_t>(std::find(std::begin(types), std::end(types), url) - std::begin(types));
-  };
+  const auto place = [url](const auto& types) { return static_cast<size_t>(std::ranges::find(types, url) - types); };
   const size_t rank = place(kEnvoyTypes);
   return 1 + (rank < std::size(kEnvoyTypes) ? rank : rank + place(kMeshTypes));
 }
