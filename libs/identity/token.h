@@ -7,8 +7,8 @@
 
 namespace weir::identity {
 
-// What a person carries from the server to a new agent: used once, lives 15 minutes (house.md 5b). It also tells the
-// agent which anchor to believe, so the first connection is authenticated both ways.
+// What a person carries from the server to a new agent: used once, lives 15 minutes (docs/life-of-an-identity.md). It
+// also tells the agent which anchor to believe, so the first connection is authenticated both ways.
 struct JoinToken {
   std::string secret;         // 64 hex characters, random.
   std::string cluster_fqn;    // "organizations/acme/clusters/edge"

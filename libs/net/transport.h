@@ -32,7 +32,7 @@ class Transport {
   // Says goodbye and ends our direction, as soon as what is unsent has left.
   void ShutdownWrite();
 
-  // Remembers what the events mean for reading. Call first in Watcher::OnEvents.
+  // Remembers what the events say about reading and hanging up. Called first in Watcher::OnEvents.
   void Noted(uint32_t events);
   // > 0 bytes into `buffer`, or kAgain, kEof, kBroken. After kAgain the next event brings more.
   ssize_t Read(char* buffer, size_t size);

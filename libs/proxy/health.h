@@ -18,7 +18,7 @@ namespace weir::proxy {
 
 class Worker;
 
-// Finds out who can serve, for the whole engine (traffic.md section 1): the digests of the next tier, checks of its
+// Finds out who can serve, for the whole engine (docs/operating/health.md): the digests of the next tier, checks of its
 // own, and what requests have taught. Lives on worker 0 and tells the others what changed. Keeps what it knows over new
 // snapshots. Before the first word everybody counts as able.
 class Health : public HealthServices, public DigestPeer::Owner, public net::Deferred {

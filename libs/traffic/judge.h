@@ -27,11 +27,11 @@ class Streak {
   bool proven_ = false;   // Seen good at some time.
 };
 
-// Times in milliseconds of any monotonic clock (traffic.md section 1, house.md section 9).
+// Milliseconds of any monotonic clock; how they are set: docs/operating/health.md.
 struct JudgeTimes {
   uint64_t hold_ms = 10'000;  // Out at least this long after it was judged down.
-  uint64_t slow_return_ms =
-      10'000;  // Then its share grows in Candidate::kFull equal steps over this time; 0 = at once.
+  // Then its share grows in Candidate::kFull equal steps over this time; 0 = at once.
+  uint64_t slow_return_ms = 10'000;
 
   bool operator==(const JudgeTimes&) const = default;
 };

@@ -5,8 +5,8 @@
 
 namespace weir::traffic {
 
-// Retries must not multiply an outage: at most 20 % of the requests of the last 10 s, but always 3 (house.md section
-// 9). A request's one move off a cluster whose connection failed or that is judged dead does not ask. Times in
+// Retries must not multiply an outage: at most 20 % of the requests of the last 10 s, but always 3.
+// A request's one move off a cluster whose connection failed or that is judged dead does not ask. Times in
 // milliseconds of a monotonic clock. Not thread-safe: each worker has its own per destination set.
 class RetryBudget {
  public:

@@ -20,7 +20,8 @@ enum class FactsVerdict {
   kGap,            // A delta is missing: the agent must send everything.
   kUnprovenEmpty,  // "Nothing runs any more" without proof: more likely a broken reading than the truth.
 };
-// `last_sequence`: of the last delta on this stream, 0 = none yet (then only the agent's hash tells; house.md 4b).
+// `last_sequence`: of the last delta on this stream, 0 = none yet (then only the agent's hash tells;
+// docs/life-of-a-fact.md).
 FactsVerdict JudgeDelta(const store::View& view, const std::string& cluster, uint64_t last_sequence,
                         const agent::v1::FactsDelta& delta);
 
