@@ -27,7 +27,7 @@ class Streak {
   bool proven_ = false;   // Seen good at some time.
 };
 
-// Milliseconds of any monotonic clock; how they are set: docs/operating/health.md.
+// Milliseconds of any monotonic clock; an agent sets them for its gateways (weir/bootstrap/v1, minimum_hold).
 struct JudgeTimes {
   uint64_t hold_ms = 10'000;  // Out at least this long after it was judged down.
   // Then its share grows in Candidate::kFull equal steps over this time; 0 = at once.
