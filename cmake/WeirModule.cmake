@@ -137,10 +137,19 @@ function(weir_module)
   endif()
 endfunction()
 
-# weir_program(NAME weir-server DIR mgmt-server [MAIN main.cc] [LINK …]): DIR/MAIN with the module of its folder, into
-# build/<preset>/bin. A program that cmake/edges.txt has a line of its own for (DIR/MAIN) has the modules of that line instead.
+# jemalloc in place of libc's malloc, in what ships (docs/adr/0015); sanitizers bring their own.
+function(weir_jemalloc target)
+  if(NOT CMAKE_BUILD_TYPE STREQUAL "Release" OR WEIR_SANITIZE)
+    return()
+  endif()
+  find_library(WEIR_JEMALLOC jemalloc REQUIRED)
+  target_link_libraries(${target} PRIVATE ${WEIR_JEMALLOC})  # Before libc, which has a malloc too.
+endfunction()
+
+# weir_program(NAME weir-server DIR mgmt-server [MAIN main.cc] [LINK …] [JEMALLOC]): DIR/MAIN with the module of its folder,
+# into build/<preset>/bin. A program that cmake/edges.txt has a line of its own for (DIR/MAIN) has the modules of that line instead.
 function(weir_program)
-  cmake_parse_arguments(P "" "NAME;DIR;MAIN" "LINK" ${ARGN})
+  cmake_parse_arguments(P "JEMALLOC" "NAME;DIR;MAIN" "LINK" ${ARGN})
   if(NOT P_MAIN)
     set(P_MAIN main.cc)
   endif()
@@ -155,6 +164,9 @@ function(weir_program)
   target_compile_options(${P_NAME} PRIVATE ${WEIR_WARNINGS})
   target_link_libraries(${P_NAME} PRIVATE ${exposed} ${hidden} ${P_LINK})
   set_target_properties(${P_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+  if(P_JEMALLOC)
+    weir_jemalloc(${P_NAME})
+  endif()
   if(CMAKE_BUILD_TYPE STREQUAL "Release")
     weir_split_debug(${P_NAME})
   endif()
