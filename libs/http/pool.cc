@@ -10,12 +10,15 @@ Pool::~Pool() { Stop(); }
 bool Pool::Post(std::function<void()> task) {
   std::lock_guard lock(mutex_);
   if (stopping_ || queue_.size() >= queue_limit_) return false;
-  queue_.push_back(std::move(task));
-  if (queue_.size() > idle_ && threads_.size() < thread_limit_) {
-    threads_.emplace_back([this] { Run(); });
-  } else {
-    wake_.notify_one();
+  if (!idle_.empty()) {
+    Sleeper* last = idle_.back();
+    idle_.pop_back();
+    last->task = std::move(task);
+    last->wake.notify_one();
+    return true;
   }
+  queue_.push_back(std::move(task));
+  if (threads_.size() < thread_limit_) threads_.emplace_back([this] { Run(); });
   return true;
 }
 
@@ -25,26 +28,27 @@ void Pool::Stop() {
     std::lock_guard lock(mutex_);
     stopping_ = true;
     threads.swap(threads_);
+    for (Sleeper* sleeper : idle_) sleeper->wake.notify_one();
+    idle_.clear();  // They end with their threads; Stop may be called again.
   }
-  wake_.notify_all();
   for (std::thread& thread : threads) thread.join();
 }
 
 void Pool::Run() {
+  Sleeper self;
   std::unique_lock lock(mutex_);
   while (true) {
-    if (queue_.empty()) {
-      if (stopping_) return;
-      ++idle_;
-      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-      --idle_;
-      continue;
+    if (!queue_.empty()) {
+      self.task = std::move(queue_.front());
+      queue_.pop_front();
+    } else if (!stopping_) {
+      idle_.push_back(&self);
+      self.wake.wait(lock, [&] { return stopping_ || self.task; });
     }
-    std::function<void()> task = std::move(queue_.front());
-    queue_.pop_front();
+    if (!self.task) return;
     lock.unlock();
-    task();
-    task = nullptr;  // What it captured dies outside the lock.
+    self.task();
+    self.task = nullptr;  // What it captured dies outside the lock.
     lock.lock();
   }
 }

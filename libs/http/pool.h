@@ -9,7 +9,8 @@
 
 namespace weir::http {
 
-// Threads for handlers that block: started on demand up to `threads`, fed from a bounded queue.
+// Threads for handlers that block: started on demand up to `threads`, fed from a bounded queue. Of the idle ones the
+// last that worked works next: its memory is warm, and what more threads than needed have touched is left alone.
 class Pool {
  public:
   Pool(int threads, size_t queue_limit);
@@ -19,14 +20,17 @@ class Pool {
   void Stop();                            // Runs what is queued, then joins.
 
  private:
+  struct Sleeper {
+    std::condition_variable wake;
+    std::function<void()> task;
+  };
   void Run();
 
   const size_t thread_limit_;
   const size_t queue_limit_;
   std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::function<void()>> queue_;
-  size_t idle_ = 0;
+  std::deque<std::function<void()>> queue_;  // Only while nobody is idle.
+  std::vector<Sleeper*> idle_;
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };
