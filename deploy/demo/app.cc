@@ -1,5 +1,13 @@
 // weir-demo-app: the smallest service one can put behind a pod proxy. Answers every request with the cluster and pod
 // that served it. One thread, epoll, plain HTTP/1.1 with keep-alive; pod proxies are its only callers.
+//
+// The query says what else a test wants to see:
+//   delay=MS    the answer begins so many milliseconds after the request is complete (default 0)
+//   bytes=N     the body is N bytes of lines that number themselves, 0 to 4095 in 15 digits and again (default: the
+//               JSON of cluster and pod)
+//   rate=B      of which B are sent a second (default: as fast as they are taken)
+// A request with `X-Demo-Id: ID` is written down on standard output, so that a test can count how often it arrived,
+// also when this program was killed afterwards: "request ID" with its head, "body ID LENGTH" when its body was whole.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -12,11 +20,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "libs/base/result.h"
 
@@ -26,12 +36,25 @@ namespace {
 constexpr size_t kMaxHead = 64 * 1024;
 constexpr size_t kMaxConnections = 4096;
 constexpr size_t kMaxUnsent = 256 * 1024;
+constexpr int kTick = 10;  // Milliseconds between two looks at answers that wait for their time.
+
+using Clock = std::chrono::steady_clock;
 
 struct Connection {
+  enum class Phase { kHead, kBody, kWait, kStream };
+
+  Phase phase = Phase::kHead;
   std::string in;
   std::string out;
+  std::string head;        // Of the current request, in lower case.
   uint64_t body_left = 0;  // Of the current request: read and forgotten.
-  bool closing = false;    // After `out` is sent.
+  Clock::time_point due;   // kWait: when the answer begins; kStream: when it began.
+  uint64_t size = 0;       // kStream: of the body, of which `sent` are in `out` or gone.
+  uint64_t sent = 0;
+  uint64_t rate = 0;     // Bytes a second; 0 = as fast as they are taken.
+  bool closing = false;  // After `out` is sent.
+
+  bool Reads() const { return !closing && (phase == Phase::kHead || phase == Phase::kBody); }
 };
 
 struct App {
@@ -45,55 +68,136 @@ struct App {
 
 volatile sig_atomic_t stopping = 0;
 
-bool HasToken(std::string_view head, std::string_view name, std::string_view token) {
-  // `head` is in lower case.
+// Of a head in lower case; "" = absent.
+std::string_view Header(std::string_view head, std::string_view name) {
   for (size_t at = head.find("\r\n"); at != std::string_view::npos; at = head.find("\r\n", at + 2)) {
-    const std::string_view line = head.substr(at + 2, head.find("\r\n", at + 2) - at - 2);
-    if (line.starts_with(name) && line.substr(name.size()).starts_with(":"))
-      return line.find(token, name.size()) != std::string_view::npos;
+    std::string_view line = head.substr(at + 2, head.find("\r\n", at + 2) - at - 2);
+    if (!line.starts_with(name) || !line.substr(name.size()).starts_with(":")) continue;
+    line.remove_prefix(name.size() + 1);
+    while (line.starts_with(' ')) line.remove_prefix(1);
+    return line;
   }
-  return false;
+  return {};
 }
 
-uint64_t ContentLength(std::string_view head) {
-  const size_t at = head.find("\r\ncontent-length:");
-  if (at == std::string_view::npos) return 0;
-  size_t begin = at + 17;
-  while (begin < head.size() && head[begin] == ' ') ++begin;
-  uint64_t length = 0;
-  std::from_chars(head.data() + begin, head.data() + head.size(), length);
-  return length;
+uint64_t Number(std::string_view text) {
+  uint64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
 }
 
-void Answer(const App& app, std::string head, Connection& connection) {
+// Of the query of the request line; 0 = absent.
+uint64_t Asked(std::string_view head, std::string_view name) {
+  const std::string_view line = head.substr(0, head.find("\r\n"));
+  for (size_t at = line.find('?'); at != std::string_view::npos; at = line.find('&', at + 1)) {
+    const std::string_view rest = line.substr(at + 1);
+    if (rest.starts_with(name) && rest.substr(name.size()).starts_with("="))
+      return Number(rest.substr(name.size() + 1));
+  }
+  return 0;
+}
+
+void Note(const Connection& connection, std::string_view what, std::string_view more) {
+  const std::string_view id = Header(connection.head, "x-demo-id").substr(0, 128);
+  if (id.empty()) return;
+  const std::string line = fmt::format("{} {}{}\n", what, id, more);
+  [[maybe_unused]] const ssize_t written = write(STDOUT_FILENO, line.data(), line.size());
+}
+
+void BeginRequest(std::string head, Connection& connection) {
   std::transform(head.begin(), head.end(), head.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  connection.body_left = ContentLength(head);
-  // A chunked body is not read: the answer says that the connection ends here.
-  connection.closing = HasToken(head, "connection", "close") || HasToken(head, "transfer-encoding", "") ||
-                       head.find(" http/1.0\r\n") != std::string::npos;
-  if (HasToken(head, "expect", "100-continue") && connection.body_left > 0)
+  connection.head = std::move(head);
+  connection.body_left = Number(Header(connection.head, "content-length"));
+  connection.phase = Connection::Phase::kBody;
+  Note(connection, "request", "");
+  if (Header(connection.head, "expect") == "100-continue" && connection.body_left > 0)
     connection.out += "HTTP/1.1 100 Continue\r\n\r\n";
-  connection.out += fmt::format(
-      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nX-Served-By: {}\r\n{}\r\n",
-      app.body.size(), app.cluster, connection.closing ? "Connection: close\r\n" : "");
-  if (!head.starts_with("head ")) connection.out += app.body;
 }
 
-void Consume(const App& app, Connection& connection) {
-  while (!connection.closing && !connection.in.empty()) {
-    const uint64_t skipped = std::min<uint64_t>(connection.body_left, connection.in.size());
-    connection.in.erase(0, skipped);
-    connection.body_left -= skipped;
-    if (connection.body_left > 0 || connection.in.empty()) return;
-    const size_t end = connection.in.find("\r\n\r\n");
-    if (end == std::string::npos) {
-      if (connection.in.size() > kMaxHead) connection.closing = true;
-      return;
+void EndRequest(Connection& connection) {
+  Note(connection, "body", fmt::format(" {}", Number(Header(connection.head, "content-length"))));
+  connection.due = Clock::now() + std::chrono::milliseconds(Asked(connection.head, "delay"));
+  connection.phase = Connection::Phase::kWait;
+}
+
+void BeginAnswer(const App& app, Connection& connection) {
+  const std::string& head = connection.head;
+  // A chunked body is not read: the answer says that the connection ends here.
+  const bool last = Header(head, "connection").find("close") != std::string_view::npos ||
+                    !Header(head, "transfer-encoding").empty() || head.find(" http/1.0\r\n") != std::string::npos;
+  connection.size = Asked(head, "bytes");
+  connection.rate = Asked(head, "rate");
+  connection.sent = 0;
+  const bool numbered = connection.size > 0;
+  connection.out +=
+      fmt::format("HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: {}\r\nX-Served-By: {}\r\nX-Pod: {}\r\n{}\r\n",
+                  numbered ? "text/plain" : "application/json", numbered ? connection.size : app.body.size(),
+                  app.cluster, app.pod, last ? "Connection: close\r\n" : "");
+  if (head.starts_with("head ")) {
+    connection.size = 0;
+  } else if (!numbered) {
+    connection.out += app.body;
+  }
+  connection.phase = Connection::Phase::kStream;
+  if (last) connection.in.clear();
+  connection.head = last ? "close" : "";
+}
+
+// 4096 lines, each its own number in 15 digits; a body repeats them.
+const std::string& Lines() {
+  static const std::string lines = [] {
+    std::string out;
+    for (int line = 0; line < 4096; ++line) out += fmt::format("{:015}\n", line);
+    return out;
+  }();
+  return lines;
+}
+
+// The next of the body, as far as time and the bound of what is unsent allow.
+void Stream(Connection& connection) {
+  uint64_t until = connection.size;
+  if (connection.rate > 0) {
+    const std::chrono::duration<double> since = Clock::now() - connection.due;
+    until = std::min(until, static_cast<uint64_t>(since.count() * static_cast<double>(connection.rate)));
+  }
+  while (connection.sent < until && connection.out.size() < kMaxUnsent) {
+    const uint64_t from = connection.sent % Lines().size();
+    const uint64_t size = std::min(Lines().size() - from, until - connection.sent);
+    connection.out.append(Lines(), from, size);
+    connection.sent += size;
+  }
+  if (connection.sent < connection.size) return;
+  connection.closing = connection.head == "close";
+  connection.phase = Connection::Phase::kHead;
+}
+
+// Goes on with what is there until it must wait: for bytes, for time, or for the peer to take what it has got.
+void Advance(const App& app, Connection& connection) {
+  using Phase = Connection::Phase;
+  while (!connection.closing) {
+    if (connection.phase == Phase::kHead) {
+      const size_t end = connection.in.find("\r\n\r\n");
+      if (end == std::string::npos) {
+        connection.closing = connection.in.size() > kMaxHead;
+        return;
+      }
+      std::string head = connection.in.substr(0, end + 2);
+      connection.in.erase(0, end + 4);
+      BeginRequest(std::move(head), connection);
+    } else if (connection.phase == Phase::kBody) {
+      const uint64_t skipped = std::min<uint64_t>(connection.body_left, connection.in.size());
+      connection.in.erase(0, skipped);
+      connection.body_left -= skipped;
+      if (connection.body_left > 0) return;
+      EndRequest(connection);
+    } else if (connection.phase == Phase::kWait) {
+      if (Clock::now() < connection.due) return;
+      BeginAnswer(app, connection);
+    } else {
+      Stream(connection);
+      if (connection.phase == Phase::kStream) return;
     }
-    std::string head = connection.in.substr(0, end + 2);
-    connection.in.erase(0, end + 4);
-    Answer(app, std::move(head), connection);
   }
 }
 
@@ -107,14 +211,15 @@ void Watch(const App& app, int fd, uint32_t events, int operation) {
 // False: the connection is over.
 bool Serve(App& app, int fd, Connection& connection) {
   char buffer[16384];
-  while (!connection.closing && connection.out.size() < kMaxUnsent) {
+  Advance(app, connection);
+  while (connection.Reads() && connection.out.size() < kMaxUnsent) {
     const ssize_t got = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
     if (got == 0) return false;
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return false;
     if (got < 0) break;
     connection.in.append(buffer, static_cast<size_t>(got));
-    Consume(app, connection);
+    Advance(app, connection);
   }
   while (!connection.out.empty()) {
     const ssize_t sent = send(fd, connection.out.data(), connection.out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -124,7 +229,10 @@ bool Serve(App& app, int fd, Connection& connection) {
     connection.out.erase(0, static_cast<size_t>(sent));
   }
   if (connection.closing && connection.out.empty()) return false;
-  Watch(app, fd, EPOLLIN | (connection.out.empty() ? 0u : static_cast<uint32_t>(EPOLLOUT)), EPOLL_CTL_MOD);
+  Watch(app, fd,
+        (connection.Reads() ? static_cast<uint32_t>(EPOLLIN) : 0u) |
+            (connection.out.empty() ? 0u : static_cast<uint32_t>(EPOLLOUT)),
+        EPOLL_CTL_MOD);
   return true;
 }
 
@@ -139,20 +247,30 @@ void Accept(App& app) {
   }
 }
 
+void ServeOrEnd(App& app, int fd, uint32_t events) {
+  const auto connection = app.connections.find(fd);
+  if (connection == app.connections.end()) return;
+  if ((events & EPOLLERR) == 0 && Serve(app, fd, connection->second)) return;
+  close(fd);
+  app.connections.erase(connection);
+}
+
 void Run(App& app) {
   epoll_event events[64];
+  std::vector<int> waiting;  // For time, not for bytes.
   while (!stopping) {
-    const int ready = epoll_wait(app.epoll, events, 64, 1000);
+    const int ready = epoll_wait(app.epoll, events, 64, waiting.empty() ? 1000 : kTick);
     for (int i = 0; i < ready; ++i) {
       const int fd = events[i].data.fd;
-      if (fd == app.listener) {
+      if (fd == app.listener)
         Accept(app);
-        continue;
-      }
-      const auto connection = app.connections.find(fd);
-      if (connection == app.connections.end() || Serve(app, fd, connection->second)) continue;
-      close(fd);
-      app.connections.erase(connection);
+      else
+        ServeOrEnd(app, fd, events[i].events);
+    }
+    for (const int fd : waiting) ServeOrEnd(app, fd, 0);
+    waiting.clear();
+    for (const auto& [fd, connection] : app.connections) {
+      if (!connection.closing && !connection.Reads() && connection.out.empty()) waiting.push_back(fd);
     }
   }
 }

@@ -28,12 +28,13 @@ bool Session::FromMesh() const {
   return pool != nullptr && pool->wire.proves_identity();
 }
 
-// Body bytes that were just sent. What may be repeated is kept within a bound.
+// Body bytes that were just sent. What may be repeated is kept within a bound, and so is what the next tier may still
+// say to have sent to nobody, whatever it is.
 void Session::KeepForReplay(const iovec* parts, int count) {
   if (exchange_.body_gone) return;
   size_t size = held_.size();
   for (int i = 0; i < count; ++i) size += parts[i].iov_len;
-  if (!exchange_.safe || size > kReplayBody) {
+  if ((!exchange_.safe && !FromMesh()) || size > kReplayBody) {
     exchange_.body_gone = true;
     std::string().swap(held_);
     return;

@@ -68,6 +68,24 @@ TEST_F(MoveTest, MovesWhateverReachedNobody) {
   }
 }
 
+// Its body was sent to the next tier, and by that to nobody: it goes on with it as long as it is kept.
+TEST_F(MoveTest, MovesABodyThatReachedNobody) {
+  Run(Config({At("pods", 1, {ClosedPort()})}));
+  const std::string kept(60'000, 'k');
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(Ask(Post("hello")).second, "goodhello");
+    EXPECT_EQ(Ask(Post(kept)).second, "good" + kept);
+  }
+  int refused = 0;
+  for (int i = 0; i < 6; ++i) {
+    if (Ask(Post(std::string(200'000, 'l'))).first == "200") continue;
+    ++refused;
+    EXPECT_EQ(Header(last_head, "x-weir-reason"), "connect_failed");
+    EXPECT_EQ(Header(last_head, "retry-after"), "1") << "nobody got it";
+  }
+  EXPECT_GE(refused, 1);
+}
+
 TEST_F(MoveTest, RepeatsABodyThatMayBeRepeatedAndNoOther) {
   Backend dying([](Conn& conn) {
     conn.TakeHead();

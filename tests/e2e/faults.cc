@@ -12,7 +12,8 @@ Status FaultTest::BringUp(SceneOptions options) {
   options.agent_flags = {"--minimum-hold", "1s", "--slow-return", "1s"};
   scene_ = new Scene(std::move(options));
   WEIR_TRY(scene_->BringUp());
-  return scene_->SetWeights({75, 25});
+  WEIR_TRY(scene_->SetWeights({75, 25}));
+  return AddOrders(*scene_);
 }
 
 void FaultTest::TearDownTestSuite() {
@@ -32,6 +33,12 @@ void FaultTest::SetUp() {
   ASSERT_FALSE(HasFailure());
   what_.clear();
   mark_ = traffic_->Now();
+  const std::vector<test::Target> tier1{{scene_->Tier1(2), kPort}};
+  posts_ = std::make_unique<Posts>(*scene_, tier1);
+  downloads_ = std::make_unique<test::Downloads>(
+      test::DownloadOptions{.targets = tier1, .host = kOrders, .bytes = 400'000, .served_rate = 250'000});
+  slow_readers_ = std::make_unique<test::Downloads>(test::DownloadOptions{
+      .targets = tier1, .host = kOrders, .connections = 2, .bytes = 64'000'000, .read_rate = 64'000});
 }
 
 void FaultTest::TearDown() {
@@ -39,6 +46,30 @@ void FaultTest::TearDown() {
   traffic_->Stop();
   if (!what_.empty()) fmt::print("  {}: {}\n", what_, Since().ToString());
   traffic_.reset();
+  if (posts_ == nullptr) return;
+  const PostVerdict posts = posts_->Judge(
+      {.failed = harm_.clusters.empty() ? 0 : harm_.times * Posts::Connections(), .nobody = harm_.nobody});
+  fmt::print("  {}\n", posts.ToString());
+  EXPECT_EQ(posts.wrong, "");
+  EXPECT_GT(posts.sent, 0u);
+  ExpectWhole(downloads_->Finish(), "download");
+  ExpectWhole(slow_readers_->Abandon(), "slow reader");
+  posts_.reset();
+  downloads_.reset();
+  slow_readers_.reset();
+}
+
+// An answer is cut only when whoever gave it has died.
+void FaultTest::ExpectWhole(const std::vector<test::Download>& downloads, const char* which) const {
+  EXPECT_FALSE(downloads.empty());
+  uint64_t cut = 0;
+  for (const test::Download& download : downloads) {
+    if (download.error.empty()) continue;
+    ++cut;
+    const bool may = harm_.nobody || harm_.clusters.contains(download.backend);
+    EXPECT_TRUE(may) << which << " from '" << download.backend << "': " << download.error;
+  }
+  fmt::print("  {} {}s, {} cut\n", downloads.size(), which, cut);
 }
 
 test::Process& FaultTest::Program(const std::string& name) {
@@ -67,8 +98,9 @@ void FaultTest::Restart(const std::vector<std::string>& names) {
   }
 }
 
-void FaultTest::Mark(const std::string& what) {
+void FaultTest::Mark(const std::string& what, Harm harm) {
   what_ = what;
+  harm_ = std::move(harm);
   mark_ = traffic_->Now();
 }
 

@@ -59,7 +59,7 @@ test::DelayRelay* NetworkFaults::relay_ = nullptr;
 std::string NetworkFaults::edge_, NetworkFaults::tier2_;
 
 TEST_F(NetworkFaults, ABlackHoleLosesNoGet) {
-  Mark("black hole between the T1s and c1's T2");
+  Mark("black hole between the T1s and c1's T2", {.clusters = {"c1"}});
   Drop(edge_, tier2_);
   Drop(tier2_, edge_);
   ExpectOnly("c2");
@@ -70,7 +70,7 @@ TEST_F(NetworkFaults, ABlackHoleLosesNoGet) {
 }
 
 TEST_F(NetworkFaults, RequestsThatVanishLoseNoGet) {
-  Mark("one way: nothing from the T1s reaches c1's T2");
+  Mark("one way: nothing from the T1s reaches c1's T2", {.clusters = {"c1"}});
   Drop(edge_, tier2_);
   ExpectOnly("c2");
   ExpectNothingLost();
@@ -80,7 +80,7 @@ TEST_F(NetworkFaults, RequestsThatVanishLoseNoGet) {
 }
 
 TEST_F(NetworkFaults, AnswersThatVanishLoseNoGet) {
-  Mark("one way: nothing from c1's T2 reaches the T1s");
+  Mark("one way: nothing from c1's T2 reaches the T1s", {.clusters = {"c1"}});
   Drop(tier2_, edge_);
   ExpectOnly("c2");
   ExpectNothingLost();
@@ -91,7 +91,7 @@ TEST_F(NetworkFaults, AnswersThatVanishLoseNoGet) {
 
 TEST_F(NetworkFaults, DelayMovesNoShareAndLossLosesNoGet) {
   ASSERT_GT(relay_->connections(), 0u);  // Else there would be nothing to delay.
-  Mark("100 ms each way to c2, then 1 % of the packets to and from c1 lost too");
+  Mark("100 ms each way to c2, then 1 % of the packets to and from c1 lost too", {.clusters = {"c1"}});
   relay_->SetDelay(test::Milliseconds(100));
   traffic_->RunFor(0.5);  // c2's first answers are still on their way, c1's are counted already.
   const double steady = traffic_->Now();
@@ -113,7 +113,7 @@ TEST_F(NetworkFaults, DelayMovesNoShareAndLossLosesNoGet) {
 }
 
 TEST_F(NetworkFaults, FlappingIsHeldOut) {
-  Mark("c1 unreachable for 3 s, back for half a second, and again");
+  Mark("c1 unreachable for 3 s, back for half a second, and again", {.clusters = {"c1"}, .times = 2});
   for (int i = 0; i < 2; ++i) {
     Drop(edge_, tier2_);
     Drop(tier2_, edge_);

@@ -8,6 +8,8 @@
 #include "libs/base/file.h"
 #include "tests/e2e/doors.h"
 #include "tests/e2e/mesh_client.h"
+#include "tests/e2e/posts.h"
+#include "tests/support/downloads.h"
 
 // The management server is gone for much longer than a leaf lives, and meanwhile everything else happens: agents and
 // gateways restart, a cluster's entry dies and comes back, a new pod starts. Not one request is lost.
@@ -50,7 +52,8 @@ class ServerGone : public testing::Test {
 };
 
 TEST_F(ServerGone, NoRequestIsLost) {
-  const Status up = scene_.BringUp();
+  Status up = scene_.BringUp();
+  if (up.ok()) up = AddOrders(scene_);
   ASSERT_TRUE(up.ok()) << up.error().message;
   const std::string t1_state = GatewayState(scene_, "edge", "t1/t1-1");
   const std::string roots = *ReadFile(scene_.fleet().ServerState() + "/mesh-root.pem");
@@ -65,6 +68,10 @@ TEST_F(ServerGone, NoRequestIsLost) {
   began_ = Steady::now();
   scene_.fleet().Find("server")->Kill();
   std::thread client([&] { report = test::RunLoad(load); });
+  const std::vector<test::Target> staying{{scene_.Tier1(1), kPort}};
+  Posts posts(scene_, staying);
+  test::Downloads downloads(
+      {.targets = staying, .host = kOrders, .connections = 2, .bytes = 1'000'000, .served_rate = 250'000});
   std::set<std::string> leaves;
   std::atomic<bool> count{true};
   std::thread counter([&] {
@@ -117,6 +124,12 @@ TEST_F(ServerGone, NoRequestIsLost) {
   fmt::print("server gone for {} s with leaves of {} s: {} requests, {} failed, {} leaves of one T1\n", seconds_, leaf_,
              report.requests, report.failed, leaves.size());
   EXPECT_EQ(report.failed, 0u) << report.first_error;
+  // c2's T2 died with what it had under way.
+  const PostVerdict posted = posts.Judge({.failed = Posts::Connections()});
+  fmt::print("{}\n", posted.ToString());
+  EXPECT_EQ(posted.wrong, "");
+  for (const test::Download& download : downloads.Finish())
+    EXPECT_TRUE(download.error.empty() || download.backend == "c2") << download.backend << ": " << download.error;
   EXPECT_GT(report.by_backend["c1"], 0u);
   EXPECT_GT(report.by_backend["c2"], 0u);
   EXPECT_GE(leaves.size(), seconds_ / leaf_);

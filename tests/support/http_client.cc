@@ -74,6 +74,7 @@ Status HttpClient::Connect() {
   setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   const int on = 1;
   setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (receive_buffer_ > 0) setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_, sizeof receive_buffer_);
   if (connect(fd_, reinterpret_cast<sockaddr*>(&storage), length) != 0) {
     const int why = errno;
     Close();
@@ -122,7 +123,32 @@ Result<HttpAnswer> HttpClient::Do(std::string_view method, std::string_view host
   return answer;
 }
 
-Result<HttpAnswer> HttpClient::ReadAnswer(bool head) {
+Result<HttpAnswer> HttpClient::Open(std::string_view host, std::string_view path) {
+  WEIR_TRY(Connect());
+  auto answer = [&]() -> Result<HttpAnswer> {
+    WEIR_TRY(Send(fmt::format("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", path, host)));
+    return ReadHead();
+  }();
+  if (!answer.ok()) {
+    Close();
+    return answer;
+  }
+  const auto length = answer->headers.find("content-length");
+  if (length == answer->headers.end()) return Internal("BAD_RESPONSE", "no Content-Length");
+  std::from_chars(length->second.data(), length->second.data() + length->second.size(), left_);
+  return answer;
+}
+
+Result<std::string> HttpClient::More() {
+  if (left_ == 0) return std::string();
+  if (buffer_.empty()) WEIR_TRY(Receive());
+  std::string piece = buffer_.substr(0, left_);
+  buffer_.erase(0, piece.size());
+  left_ -= piece.size();
+  return piece;
+}
+
+Result<HttpAnswer> HttpClient::ReadHead() {
   size_t end;
   HttpAnswer answer;
   do {
@@ -142,6 +168,11 @@ Result<HttpAnswer> HttpClient::ReadAnswer(bool head) {
     }
     buffer_.erase(0, end + 4);
   } while (answer.status >= 100 && answer.status < 200 && answer.status != 101);
+  return answer;
+}
+
+Result<HttpAnswer> HttpClient::ReadAnswer(bool head) {
+  WEIR_ASSIGN(HttpAnswer answer, ReadHead());
   const bool no_body = head || answer.status == 204 || answer.status == 304;
   const auto length = answer.headers.find("content-length");
   bool close_after = Lower(answer.headers["connection"]).find("close") != std::string::npos;

@@ -30,6 +30,12 @@ class HttpClient {
   Result<HttpAnswer> Get(std::string_view host, std::string_view path) { return Do("GET", host, path); }
   Result<HttpAnswer> Do(std::string_view method, std::string_view host, std::string_view path,
                         std::string_view body = "", std::string_view more_headers = "");
+  // A GET whose body is read piece by piece, for as long as the caller likes: the head of the answer, then More() until
+  // it gives "". Only with Content-Length (else INTERNAL BAD_RESPONSE).
+  Result<HttpAnswer> Open(std::string_view host, std::string_view path);
+  Result<std::string> More();
+  // Of the kernel, in bytes, from the next connection on: who reads slowly is felt by the sender sooner.
+  void SetReceiveBuffer(int bytes) { receive_buffer_ = bytes; }
   // Sends `bytes` as they are and reads until the other side closes.
   Result<std::string> Raw(std::string_view bytes);
   void Close();
@@ -38,12 +44,15 @@ class HttpClient {
   Status Connect();
   Status Send(std::string_view bytes);
   Status Receive();  // Appends to buffer_; UNAVAILABLE at the end of the stream.
+  Result<HttpAnswer> ReadHead();
   Result<HttpAnswer> ReadAnswer(bool head);
 
   std::string address_;
   uint16_t port_;
   std::chrono::milliseconds timeout_;
   int fd_ = -1;
+  int receive_buffer_ = 0;  // 0 = as the kernel will have it.
+  uint64_t left_ = 0;       // Of the body that Open began.
   std::string buffer_;
 };
 

@@ -43,7 +43,10 @@ void Drive(Shared& shared, const Target& target, LoadReport& report, std::vector
                                std::chrono::duration<double>(static_cast<double>(number) / options.rate));
       std::this_thread::sleep_until(due);
     }
-    const auto answer = client.Do(options.method, options.host, options.path);
+    std::string id = options.ids.empty() ? "" : fmt::format("{}-{}", options.ids, number);
+    std::string headers = options.headers;
+    if (!id.empty()) headers += fmt::format("X-Demo-Id: {}\r\n", id);
+    const auto answer = client.Do(options.method, options.host, options.path, options.body, headers);
     if (options.new_connections) client.Close();
     const auto end = Steady::now();
     latencies.push_back(std::chrono::duration<float, std::milli>(end - due).count());
@@ -66,7 +69,8 @@ void Drive(Shared& shared, const Target& target, LoadReport& report, std::vector
     const auto since = [&](Steady::time_point time) {
       return std::chrono::duration<double>(time - options.timeline->start()).count();
     };
-    options.timeline->Add({since(due), since(end), answer.ok() ? answer->status : 0, std::move(backend), error});
+    options.timeline->Add(
+        {since(due), since(end), answer.ok() ? answer->status : 0, std::move(backend), error, std::move(id)});
   }
 }
 

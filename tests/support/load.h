@@ -21,6 +21,9 @@ struct LoadOptions {
   std::string host;             // Host header.
   std::string method = "GET";
   std::string path = "/";
+  std::string body;            // Of each request.
+  std::string headers;         // More lines, each with its CRLF.
+  std::string ids;             // Each request is numbered: `X-Demo-Id: <ids>-<number>`; "" = it is not.
   unsigned connections = 8;    // One thread each.
   uint64_t requests = 10'000;  // Exactly so many; 0 = until `stop` says true.
   double rate = 0;             // Open loop: requests per second over all; 0 = closed loop.

@@ -53,6 +53,11 @@ Span Timeline::Between(double from, double to) const {
   return span;
 }
 
+std::vector<Sample> Timeline::Samples() const {
+  const std::lock_guard lock(mutex_);
+  return samples_;
+}
+
 std::optional<double> Timeline::LastFailure(double from) const {
   std::optional<double> last;
   const std::lock_guard lock(mutex_);

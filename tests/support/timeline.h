@@ -20,6 +20,7 @@ struct Sample {
   int status = 0;  // 0 = no answer.
   std::string backend;
   std::string error;  // Why it failed; "" = it did not.
+  std::string id;     // Of LoadOptions::ids; may be "".
 
   bool failed() const { return !error.empty(); }
 };
@@ -47,6 +48,7 @@ class Timeline {
 
   static constexpr double kEnd = 1e9;
   Span Between(double from, double to = kEnd) const;
+  std::vector<Sample> Samples() const;  // All so far.
   // When the last request that failed and ended after `from` ended; unset = none failed.
   std::optional<double> LastFailure(double from) const;
   // End of the first window of `window` seconds that begins at or after `from` and in which every share is within
