@@ -489,15 +489,16 @@ void Session::OnConnection(Upstream& upstream) {
   exchange_.upstream = &upstream;
   upstream.head = std::exchange(exchange_.head, {});
   SendHeld();
-  if (state_ == State::kExchange && !exchange_.request.done) worker_.loop().Defer(*this);
 }
 
-// The head, and the body bytes that waited for the connection.
+// The head, and the body bytes that waited for the connection. The caller was not read meanwhile, and may have nothing
+// more to send than what is here already: what is left of the body must be looked for.
 void Session::SendHeld() {
   Upstream& upstream = *exchange_.upstream;
   const iovec pieces[2] = {{upstream.head.data(), upstream.head.size()}, {held_.data(), held_.size()}};
   if (!upstream.transport.Send(pieces, held_.empty() ? 1 : 2)) upstream.SendFailed();
   if (!held_.empty()) KeepForReplay(nullptr, 0);
+  if (state_ == State::kExchange && !exchange_.request.done) worker_.loop().Defer(*this);
 }
 
 void Session::BuildRequestHead(const codec::RequestHead& head, std::string_view target, std::string& out) {

@@ -62,7 +62,7 @@ std::string WrongWith(const PostKind& kind, const test::Sample& sample, const Ar
 
 const std::vector<PostKind>& PostKinds() {
   static const std::vector<PostKind> kinds{
-      {"small", 2'000, false, 20, 150, 8}, {"keyed", 8'000, true, 20, 150, 8}, {"large", 150'000, false, 4, 150, 2}};
+      {"small", 2'000, false, 20, 600, 16}, {"keyed", 8'000, true, 20, 600, 16}, {"large", 150'000, false, 4, 600, 4}};
   return kinds;
 }
 

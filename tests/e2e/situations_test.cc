@@ -99,8 +99,12 @@ TEST_F(Situations, ARuleThatOneClusterCannotServeLeavesItsShareOfTheOthers) {
       "{{name: c2, weight: 10}}]}}]\n",
       meta);
   Mark("a host with a rule that c1 cannot serve");
-  const auto applied = fleet().Weir({"apply", "--wait", "-f", "-"}, yaml);
-  ASSERT_TRUE(applied.ok() && applied->exit_code == 0) << (applied.ok() ? applied->out + applied->err : "");
+  // Until the server has heard of the service, it says that it is missing.
+  const Status applied = test::WaitUntil("READY", Milliseconds(30'000), nullptr, [&] {
+    const auto done = fleet().Weir({"apply", "--wait", "-f", "-"}, yaml);
+    return done.ok() && done->exit_code == 0;
+  });
+  ASSERT_TRUE(applied.ok()) << applied.error().message;
   const auto drive = [&](const char* path) {
     test::LoadOptions load = scene_->Load(200);
     load.host = "rules.example.com";

@@ -41,6 +41,8 @@ Downloads::Downloads(DownloadOptions options) : options_(std::move(options)), be
 void Downloads::Drive(unsigned number) {
   do {
     Download one = One(options_.targets[number % options_.targets.size()], begun_[number]);
+    // Who is refused at once does not ask again at once.
+    if (!one.error.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
     const std::lock_guard lock(mutex_);
     ended_.push_back(std::move(one));
   } while (!stop_ && !options_.once);
