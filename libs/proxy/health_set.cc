@@ -194,6 +194,8 @@ void HealthSet::Update(std::shared_ptr<const Cluster> source) {
       LocalityState& old = localities_[static_cast<size_t>(before - names_.begin())];
       localities[i].judge = old.judge;
       localities[i].rules = old.rules;
+      localities[i].could_serve = old.could_serve;
+      localities[i].since_ms = old.since_ms;
     }
     localities[i].judge.SetTimes(Times(), now);
     for (const Endpoint& endpoint : locality.endpoints) {
@@ -352,6 +354,10 @@ std::shared_ptr<const SetHealth> HealthSet::Judge() {
     for (const RuleState& rule : state.rules) deadline = std::min(deadline, rule.judge.deadline_ms());
   }
   Decide(*health);
+  for (size_t i = 0; i < localities_.size(); ++i) {
+    if (localities_[i].could_serve != health->localities[i].can_serve) localities_[i].since_ms = now;
+    localities_[i].could_serve = health->localities[i].can_serve;
+  }
   health->judged |= !health->can_serve;
   std::sort(health->endpoints.begin(), health->endpoints.end(),
             [](const auto& a, const auto& b) { return a.key < b.key; });
@@ -395,7 +401,7 @@ SetHealthReport HealthSet::Report() const {
       one.reason = Word(health_->localities[i].reason);
     }
     one.returning = state.judge.returning();
-    one.since = WallOf(state.judge.since_ms(), now, clock);
+    one.since = WallOf(state.since_ms, now, clock);
     for (const HealthEndpoint* endpoint : state.endpoints) one.evidence.push_back(endpoint->Report(host_, now, clock));
     report.localities.push_back(std::move(one));
   }

@@ -122,6 +122,9 @@ class HealthSet : public net::Timer {
     std::vector<HealthEndpoint*> endpoints;
     std::vector<RuleState> rules;  // In their order; empty while all are alike.
     traffic::Availability availability;
+    // What was decided of it, health or not, and when that was last another; 0 = never.
+    bool could_serve = true;
+    uint64_t since_ms = 0;
   };
   using Verdicts = std::vector<HealthEndpoint::Verdict>;  // As LocalityState::endpoints.
   traffic::JudgeTimes Times() const;

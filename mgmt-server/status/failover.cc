@@ -11,8 +11,11 @@ using traffic::Standing;
 
 v2::FailoverPlan PlanOf(const RouteReach& route, const std::string& source, const std::set<std::string>& without) {
   std::vector<traffic::Destination> left = route.destinations;
-  for (traffic::Destination& one : left) {
-    if (without.contains(one.cluster)) one.availability = {Standing::kOut, Reason::kDrained};
+  std::vector<Shortfall> why = route.details;  // Of those that are left.
+  for (size_t i = 0; i < left.size(); ++i) {
+    if (!without.contains(left[i].cluster)) continue;
+    left[i].availability = {Standing::kOut, Reason::kDrained};
+    why[i] = {};
   }
   const Spread now = traffic::SpreadOf(route.mode, route.destinations);
   const Spread then = traffic::SpreadOf(route.mode, left);
@@ -36,7 +39,7 @@ v2::FailoverPlan PlanOf(const RouteReach& route, const std::string& source, cons
   }
   plan.set_served_now(now.nobody == Reason::kNone);
   plan.set_served_then(then.nobody == Reason::kNone);
-  if (then.nobody != Reason::kNone) plan.set_nobody(ReasonName(then.nobody));
+  if (then.nobody != Reason::kNone) plan.set_nobody(WhyNobody(why, then.nobody));
   return plan;
 }
 

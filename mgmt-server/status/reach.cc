@@ -182,14 +182,6 @@ std::string Joined(const std::vector<Shortfall>& details) {
   return text;
 }
 
-// The most telling: what is wrong with those that are not drained, and of that what is closest to the application.
-std::string ReasonOf(const std::vector<Shortfall>& details, Reason nobody) {
-  for (const Shortfall& detail : details) {
-    if (detail.reason == "SERVICE_MISSING" || detail.reason == "PORT_MISSING") return detail.reason;
-  }
-  return ReasonName(nobody);
-}
-
 Reach OfTier1(const compile::Compilation& compilation, const compile::GatewayShape& tier1, const ReportedHealth& health,
               ServiceIndex& services) {
   Reach reach;
@@ -197,7 +189,7 @@ Reach OfTier1(const compile::Compilation& compilation, const compile::GatewaySha
     ++reach.routes;
     const traffic::Spread spread = traffic::SpreadOf(route.mode, route.destinations);
     if (spread.nobody == Reason::kNone) continue;
-    Note({ReasonOf(route.details, spread.nobody),
+    Note({WhyNobody(route.details, spread.nobody),
           fmt::format("nobody serves {} (route {}): {}", route.host, route.route, Joined(route.details))},
          reach);
   }
@@ -257,6 +249,13 @@ std::string ReasonName(Reason reason) {
   std::transform(name.begin(), name.end(), name.begin(),
                  [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
   return name;
+}
+
+std::string WhyNobody(const std::vector<Shortfall>& details, Reason nobody) {
+  for (const Shortfall& detail : details) {
+    if (detail.reason == "SERVICE_MISSING" || detail.reason == "PORT_MISSING") return detail.reason;
+  }
+  return ReasonName(nobody);
 }
 
 std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const compile::GatewayShape& tier1,

@@ -83,5 +83,8 @@ Reach ReachOf(const compile::Compilation& compilation, std::string_view fqn, con
 
 // The status reason of a word of libs/traffic: "NO_RECEIVER" for kNoGateway, "ALL_DRAINED" for kDrained.
 std::string ReasonName(traffic::Reason reason);
+// The status reason of a route that nobody serves, from what is wrong with its destinations: of that the most telling,
+// which is what is closest to the application.
+std::string WhyNobody(const std::vector<Shortfall>& details, traffic::Reason nobody);
 
 }  // namespace weir::status

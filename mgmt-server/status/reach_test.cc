@@ -4,6 +4,7 @@
 
 #include "api/weir/agent/v1/traffic.pb.h"
 #include "mgmt-server/compile/test_world.h"
+#include "mgmt-server/status/failover.h"
 #include "mgmt-server/status/judgement.h"
 
 namespace weir::status {
@@ -106,6 +107,11 @@ TEST(Reach, NamesWhatIsMissing) {
       if (reason.empty()) continue;
       EXPECT_EQ(reach.shortfalls[0].reason, reason) << c.what << " " << fqn << ": " << reach.shortfalls[0].message;
       EXPECT_THAT(reach.shortfalls[0].message, HasSubstr("x.test")) << c.what;
+    }
+    // And `weir explain failover` says the same word.
+    for (const v2::FailoverPlan& plan : PlanFailover(compile::Compilation(world), {kTier1, "", {}}, Reported())) {
+      EXPECT_EQ(plan.nobody(), c.tier1) << c.what;
+      EXPECT_EQ(plan.served_now(), c.tier1.empty()) << c.what;
     }
   }
 }
