@@ -124,6 +124,9 @@ void AppliedLedger::OnAck(const std::string& workload, uint64_t stream, const xd
   }
   for (const xds::NamedVersion& resource : event.rejected_resources) {
     rejected[resource.name] = {resource.version, event.error};
+    // What it had taken it may refuse when it comes to serving it: a listener whose port is found to be taken.
+    const auto had = acknowledged.find(resource.name);
+    if (had != acknowledged.end() && had->second == resource.version) had->second.clear();
   }
   for (const std::string& name : event.removed) {
     acknowledged.erase(name);

@@ -121,6 +121,31 @@ TEST_F(AppliedLedgerTest, ReportsARejectionUntilALaterVersionIsTaken) {
   EXPECT_EQ(Find(report, "Host")->rejected_version(), "");
 }
 
+// A listener that is taken before its routes are there is opened with them: only then is its port found to be taken.
+TEST_F(AppliedLedgerTest, BelievesALaterRefusalOfWhatWasTaken) {
+  const auto config = Config("1", "a");
+  ledger_.OnOpened("ns/w", 1);
+  ledger_.SetConfig("ns/w", config);
+  AckAll(*config);
+  const auto reported = [this] {
+    v1::Applied report;
+    ledger_.Report(true, &report);
+    return *Find(report, "Listener");
+  };
+  EXPECT_EQ(reported().version(), "1");
+  xds::AckEvent nack;
+  nack.type_url = xds::kListener;
+  nack.accepted = false;
+  nack.error = "127.0.0.1:80 is in use by another process";
+  nack.rejected_resources = Ack(*config, xds::kListener).accepted_resources;
+  ledger_.OnAck("ns/w", 1, nack);
+  EXPECT_EQ(reported().rejected_version(), "1");
+  EXPECT_EQ(reported().error(), nack.error);
+  ledger_.OnAck("ns/w", 1, Ack(*config, xds::kListener));
+  EXPECT_EQ(reported().version(), "1");
+  EXPECT_EQ(reported().rejected_version(), "");
+}
+
 TEST_F(AppliedLedgerTest, KeepsWhatAGatewayAcknowledgedWhenItsStreamEndsAndForgetsItWhenANewOneBegins) {
   const auto config = Config("1", "a");
   ledger_.OnOpened("ns/w", 1);

@@ -30,6 +30,8 @@ Status ReadHttp(const core::HealthCheck::HttpHealthCheck& from, const std::strin
     const bool clean = text->find_first_of(std::string_view("\0\r\n \t", 5)) == std::string::npos;
     if (!clean) return Refuse("{}: host and path must be free of spaces and control characters", path);
   }
+  // As in Envoy: where nothing is said only 200 is.
+  out->unhealthy_from = from.expected_statuses().empty() ? 201 : 300;
   for (const auto& range : from.expected_statuses()) {
     if (range.start() != 200 || range.end() != 300) return Refuse("{}.expected_statuses: [200, 300) is served", path);
   }

@@ -123,7 +123,7 @@ void ActiveCheck::OnBytes(const char* data, size_t size) {
       head.body == codec::BodyKind::kNone || (head.body == codec::BodyKind::kLength && rest == head.content_length);
   if (!whole && head.body == codec::BodyKind::kLength && head.content_length <= 4096 && rest < head.content_length)
     return;
-  const bool good = head.status < 300;
+  const bool good = head.status < spec_.unhealthy_from;
   const std::string_view reason = ReasonOf(head).substr(0, 64);
   const std::string text =
       reason.empty() ? fmt::format("status {}", head.status) : fmt::format("status {} {}", head.status, reason);

@@ -192,10 +192,7 @@ void HealthSet::Update(std::shared_ptr<const Cluster> source) {
     const auto before = std::find(names_.begin(), names_.end(), locality.cluster);
     if (before != names_.end()) {
       LocalityState& old = localities_[static_cast<size_t>(before - names_.begin())];
-      localities[i].judge = old.judge;
-      localities[i].rules = old.rules;
-      localities[i].could_serve = old.could_serve;
-      localities[i].since_ms = old.since_ms;
+      localities[i] = {old.judge, {}, old.rules, {}, old.could_serve, old.since_ms};
     }
     localities[i].judge.SetTimes(Times(), now);
     for (const Endpoint& endpoint : locality.endpoints) {
@@ -316,13 +313,14 @@ RulesPtr HealthSet::Differing(const LocalityState& state) {
 }
 
 // Who may serve: the best standing there is.
-void HealthSet::Decide(SetHealth& health) const {
+void HealthSet::Decide(SetHealth& health, uint64_t now_ms) {
   std::vector<traffic::Availability> all;
   for (const LocalityState& state : localities_) all.push_back(state.availability);
   const traffic::Standing needed = traffic::NeededToServe(all);
   health.can_serve = needed != traffic::Standing::kOut;
   for (size_t i = 0; i < all.size(); ++i) {
-    health.localities[i].can_serve = health.can_serve && all[i].standing == needed;
+    const bool serves = health.localities[i].can_serve = health.can_serve && all[i].standing == needed;
+    if (std::exchange(localities_[i].could_serve, serves) != serves) localities_[i].since_ms = now_ms;
   }
   for (const auto& [key, endpoint] : endpoints_) endpoint->Hurry(needed > traffic::Standing::kCautious);
   if (health.can_serve) return;
@@ -353,11 +351,7 @@ std::shared_ptr<const SetHealth> HealthSet::Judge() {
     deadline = std::min(deadline, state.judge.deadline_ms());
     for (const RuleState& rule : state.rules) deadline = std::min(deadline, rule.judge.deadline_ms());
   }
-  Decide(*health);
-  for (size_t i = 0; i < localities_.size(); ++i) {
-    if (localities_[i].could_serve != health->localities[i].can_serve) localities_[i].since_ms = now;
-    localities_[i].could_serve = health->localities[i].can_serve;
-  }
+  Decide(*health, now);
   health->judged |= !health->can_serve;
   std::sort(health->endpoints.begin(), health->endpoints.end(),
             [](const auto& a, const auto& b) { return a.key < b.key; });

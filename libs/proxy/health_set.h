@@ -131,7 +131,7 @@ class HealthSet : public net::Timer {
   void JudgeLocality(LocalityState& state, const Locality& locality, const Verdicts& verdicts, uint64_t now_ms);
   void JudgeRules(LocalityState& state, const Verdicts& verdicts, uint64_t now_ms);
   static RulesPtr Differing(const LocalityState& state);
-  void Decide(SetHealth& health) const;
+  void Decide(SetHealth& health, uint64_t now_ms);
   void LogChange(const SetHealth& before, const SetHealth& after) const;
 
   HealthServices& services_;

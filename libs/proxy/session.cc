@@ -491,8 +491,7 @@ void Session::OnConnection(Upstream& upstream) {
   SendHeld();
 }
 
-// The head, and the body bytes that waited for the connection. The caller was not read meanwhile, and may have nothing
-// more to send than what is here already: what is left of the body must be looked for.
+// The head, and the body that waited. The caller was not read meanwhile: the rest of it may be here already.
 void Session::SendHeld() {
   Upstream& upstream = *exchange_.upstream;
   const iovec pieces[2] = {{upstream.head.data(), upstream.head.size()}, {held_.data(), held_.size()}};

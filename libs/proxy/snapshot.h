@@ -118,7 +118,8 @@ struct Locality {
 struct HealthCheck {
   enum class Kind : uint8_t { kHttp, kTcp };
   Kind kind = Kind::kHttp;
-  std::string path{dialect::kHealthPath};     // kHttp: GET; 200 to 299 is healthy.
+  std::string path{dialect::kHealthPath};     // kHttp: GET; a status from 200 on is healthy,
+  int unhealthy_from = 300;                   // up to here. 201 or 300.
   std::string host;                           // kHttp: Host header; empty = the cluster's name.
   uint16_t port = 0;                          // 0 = the endpoint's.
   std::chrono::milliseconds interval{1'000};  // 100 ms to 1 h.

@@ -46,13 +46,11 @@ void ClusterJudge::Observe(Evidence evidence, uint64_t now_ms) {
   evidence_ = evidence;
   if (evidence == Evidence::kBad) {
     judged_ms_ = now_ms;
-    if (state_ != State::kOut) since_ms_ = now_ms;
     state_ = State::kOut;
     return;
   }
   if (state_ == State::kOut && !proven_) {
     state_ = State::kUp;
-    since_ms_ = now_ms;
   }
   if (evidence == Evidence::kGood) proven_ = true;
   Advance(now_ms);
@@ -61,7 +59,7 @@ void ClusterJudge::Observe(Evidence evidence, uint64_t now_ms) {
 void ClusterJudge::Advance(uint64_t now_ms) {
   if (state_ == State::kOut && evidence_ == Evidence::kGood && now_ms >= HoldEnds()) {
     state_ = State::kReturning;
-    since_ms_ = began_ms_ = now_ms;
+    began_ms_ = now_ms;
   }
   if (state_ != State::kReturning) return;
   const uint64_t passed = now_ms - std::min(now_ms, began_ms_);

@@ -54,8 +54,7 @@ class ClusterJudge {
   bool held() const { return state_ == State::kOut && evidence_ != Evidence::kBad; }
   bool proven() const { return proven_; }  // Seen able at some time.
   uint32_t returning() const { return state_ == State::kReturning ? step_ : Candidate::kFull; }
-  uint64_t since_ms() const { return since_ms_; }  // When can_serve last changed; 0 = never.
-  uint64_t deadline_ms() const;                    // When Advance changes something; kNever.
+  uint64_t deadline_ms() const;  // When Advance changes something; kNever.
 
  private:
   enum class State : uint8_t { kUp, kOut, kReturning };
@@ -66,7 +65,6 @@ class ClusterJudge {
   Evidence evidence_ = Evidence::kNone;
   bool proven_ = false;  // Seen able at some time.
   uint32_t step_ = Candidate::kFull;
-  uint64_t since_ms_ = 0;
   uint64_t judged_ms_ = 0;  // The last turn to bad: the hold counts from here.
   uint64_t began_ms_ = 0;   // Of the slow return.
 };

@@ -82,7 +82,6 @@ TEST(ClusterJudge, HoldsAndThenReturnsInTenSteps) {
   }
   judge.Advance(judge.deadline_ms());
   EXPECT_EQ(judge.deadline_ms(), ClusterJudge::kNever);
-  EXPECT_EQ(judge.since_ms(), 11'000u);
 }
 
 TEST(ClusterJudge, BeginsTheHoldAnewWithEachRelapse) {

@@ -61,6 +61,20 @@ TEST(Reach, IsWholeWhereEveryRuleIsServed) {
   }
 }
 
+compile::World After(const std::function<void(compile::World&)>& spoil) {
+  compile::World world = Whole();
+  spoil(world);
+  return world;
+}
+
+// `weir explain failover` says the same word as the status.
+void ExpectExplained(const compile::World& world, const std::string& reason, const char* what) {
+  for (const v2::FailoverPlan& plan : PlanFailover(compile::Compilation(world), {kTier1, "", {}}, Reported())) {
+    EXPECT_EQ(plan.nobody(), reason) << what;
+    EXPECT_EQ(plan.served_now(), reason.empty()) << what;
+  }
+}
+
 TEST(Reach, NamesWhatIsMissing) {
   using Spoil = std::function<void(compile::World&)>;
   const auto both = [](auto change) {
@@ -99,8 +113,7 @@ TEST(Reach, NamesWhatIsMissing) {
        "SERVICE_MISSING", ""},
   };
   for (const auto& c : cases) {
-    compile::World world = Whole();
-    c.spoil(world);
+    const compile::World world = After(c.spoil);
     for (const auto& [fqn, reason] : {std::pair(kTier1, c.tier1), std::pair(kTier2, c.tier2)}) {
       const Reach reach = Of(world, fqn);
       ASSERT_EQ(reach.unserved > 0, !reason.empty()) << c.what << " " << fqn;
@@ -108,11 +121,7 @@ TEST(Reach, NamesWhatIsMissing) {
       EXPECT_EQ(reach.shortfalls[0].reason, reason) << c.what << " " << fqn << ": " << reach.shortfalls[0].message;
       EXPECT_THAT(reach.shortfalls[0].message, HasSubstr("x.test")) << c.what;
     }
-    // And `weir explain failover` says the same word.
-    for (const v2::FailoverPlan& plan : PlanFailover(compile::Compilation(world), {kTier1, "", {}}, Reported())) {
-      EXPECT_EQ(plan.nobody(), c.tier1) << c.what;
-      EXPECT_EQ(plan.served_now(), c.tier1.empty()) << c.what;
-    }
+    ExpectExplained(world, c.tier1, c.what);
   }
 }
 

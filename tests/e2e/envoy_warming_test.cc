@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <mutex>
 #include <thread>
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -101,8 +102,10 @@ class EnvoyWarming : public testing::TestWithParam<const char*> {
     xds::AdsServiceOptions options;
     options.rules = std::make_shared<xds::ServerRules>(xds::EnvoyRules());
     options.authenticate = [](const xds::AdsPeer&) -> Result<xds::AdsGrant> { return xds::AdsGrant{"envoy"}; };
-    options.on_ack = [](const std::string&, uint64_t, const xds::AckEvent& event) {
-      if (!event.accepted) ADD_FAILURE() << event.type_url << ": " << event.error;
+    options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
+      const std::lock_guard lock(mutex_);
+      if (!event.accepted && event.rejected_resources.empty()) ADD_FAILURE() << event.type_url << ": " << event.error;
+      for (const auto& resource : event.rejected_resources) refused_[resource.name] = event.error;
     };
     ads_ = std::make_unique<xds::AdsService>(std::move(options));
     grpc::ServerBuilder builder;
@@ -120,6 +123,11 @@ class EnvoyWarming : public testing::TestWithParam<const char*> {
     envoy_.reset();
     if (ads_) ads_->Shutdown();
     if (server_) server_->Shutdown(std::chrono::system_clock::now() + 1s);
+    for (const auto& [name, why] : refused_) EXPECT_EQ(name, may_be_refused_) << why;
+  }
+  std::string WhyRefused(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    return refused_[name];
   }
 
   std::string Bootstrap(int port) {
@@ -163,15 +171,22 @@ static_resources:
   }
   // Cluster `name` with `endpoints` backends, and what it is when it changes.
   void SetCluster(const std::string& name, int timeout_ms = 1000) {
+    Put(xds::kCluster, name, ClusterOf(name, timeout_ms));
+  }
+  void SetEndpoints(const std::string& name, const std::vector<uint16_t>& ports) {
+    Put(xds::kEndpoints, name, EndpointsOf(name, ports));
+  }
+  static ::envoy::config::cluster::v3::Cluster ClusterOf(const std::string& name, int timeout_ms = 1000) {
     ::envoy::config::cluster::v3::Cluster cluster;
     cluster.set_name(name);
     cluster.set_type(::envoy::config::cluster::v3::Cluster::EDS);
     FromAds(cluster.mutable_eds_cluster_config()->mutable_eds_config());
     cluster.mutable_connect_timeout()->set_nanos(timeout_ms * 1'000'000 % 1'000'000'000);
     cluster.mutable_connect_timeout()->set_seconds(timeout_ms / 1000);
-    Put(xds::kCluster, name, cluster);
+    return cluster;
   }
-  void SetEndpoints(const std::string& name, const std::vector<uint16_t>& ports) {
+  static ::envoy::config::endpoint::v3::ClusterLoadAssignment EndpointsOf(const std::string& name,
+                                                                          const std::vector<uint16_t>& ports) {
     ::envoy::config::endpoint::v3::ClusterLoadAssignment assignment;
     assignment.set_cluster_name(name);
     for (const uint16_t port : ports) {
@@ -181,7 +196,11 @@ static_resources:
       socket->set_address("127.0.0.1");
       socket->set_port_value(port);
     }
-    Put(xds::kEndpoints, name, assignment);
+    return assignment;
+  }
+  static void Add(const std::string& key, const std::string& value, core::HeaderValueOption* to) {
+    to->mutable_header()->set_key(key);
+    to->mutable_header()->set_value(value);
   }
   void RouteTo(const std::string& cluster) {
     ::envoy::config::route::v3::RouteConfiguration routes;
@@ -192,20 +211,18 @@ static_resources:
     auto* route = host->add_routes();
     route->mutable_match()->set_prefix("/");
     route->mutable_route()->set_cluster(cluster);
-    auto* header = route->add_response_headers_to_add()->mutable_header();
-    header->set_key("x-cluster");
-    header->set_value(cluster);
+    Add("x-cluster", cluster, route->add_response_headers_to_add());
     Put(xds::kRoute, "routes", routes);
   }
-  void Listen() {
+  void Listen(const std::string& name = "l", const std::string& routes = "routes", uint16_t port = 0) {
     ::envoy::config::listener::v3::Listener listener;
-    listener.set_name("l");
+    listener.set_name(name);
     auto* address = listener.mutable_address()->mutable_socket_address();
     address->set_address("127.0.0.1");
-    address->set_port_value(port_);
+    address->set_port_value(port == 0 ? port_ : port);
     hcm::HttpConnectionManager http;
-    http.set_stat_prefix("l");
-    http.mutable_rds()->set_route_config_name("routes");
+    http.set_stat_prefix(name);
+    http.mutable_rds()->set_route_config_name(routes);
     FromAds(http.mutable_rds()->mutable_config_source());
     auto* router = http.add_http_filters();
     router->set_name("envoy.filters.http.router");
@@ -213,7 +230,31 @@ static_resources:
     auto* filter = listener.add_filter_chains()->add_filters();
     filter->set_name("envoy.filters.network.http_connection_manager");
     filter->mutable_typed_config()->PackFrom(http);
-    Put(xds::kListener, "l", listener);
+    Put(xds::kListener, name, listener);
+  }
+  // Hosts "h<i>.example" to clusters of their own, of the size that an agent gives them: three routes each.
+  void SetHosts(int count) {
+    ::envoy::config::route::v3::RouteConfiguration routes;
+    routes.set_name("routes");
+    auto clusters = std::make_shared<xds::Resources>(), endpoints = std::make_shared<xds::Resources>();
+    for (int i = 0; i < count; ++i) {
+      const std::string name = fmt::format("h{}.example", i);
+      auto* host = routes.add_virtual_hosts();
+      host->set_name(name);
+      host->add_domains(name);
+      for (const char* prefix : {"/a", "/b", "/"}) {
+        auto* route = host->add_routes();
+        route->mutable_match()->set_prefix(prefix);
+        route->mutable_route()->set_cluster(name);
+        Add("x-cluster", name, route->add_response_headers_to_add());
+        Add("x-size", std::string(700, 's'), route->add_request_headers_to_add());
+      }
+      (*clusters)[name] = xds::MakeResource(name, ClusterOf(name).SerializeAsString());
+      (*endpoints)[name] = xds::MakeResource(name, EndpointsOf(name, {backend_.port}).SerializeAsString());
+    }
+    content_.types[std::string(xds::kCluster)] = clusters;
+    content_.types[std::string(xds::kEndpoints)] = endpoints;
+    Put(xds::kRoute, "routes", routes);
   }
   template <typename Message>
   void Put(std::string_view type, const std::string& name, const Message& message) {
@@ -230,15 +271,15 @@ static_resources:
   void Publish() { ads_->SetSnapshot("envoy", std::make_shared<const xds::Snapshot>(content_)); }
 
   // "200 by <cluster>", "503", ... or "" when nobody answers.
-  std::string Ask() {
-    const auto answer = client_.Get("h", "/");
+  std::string Ask(const std::string& host = "h") {
+    const auto answer = client_.Get(host, "/");
     if (!answer.ok()) return "";
     const auto by = answer->headers.find("x-cluster");
     return std::to_string(answer->status) + (by == answer->headers.end() ? "" : " by " + by->second);
   }
-  bool Becomes(const std::string& wanted, std::chrono::milliseconds limit) {
+  bool Becomes(const std::string& wanted, std::chrono::milliseconds limit, const std::string& host = "h") {
     const auto end = std::chrono::steady_clock::now() + limit;
-    while (Ask() != wanted) {
+    while (Ask(host) != wanted) {
       if (std::chrono::steady_clock::now() > end) return false;
       std::this_thread::sleep_for(5ms);
     }
@@ -246,6 +287,9 @@ static_resources:
   }
 
   std::string folder_;
+  std::string may_be_refused_;  // Name of a resource.
+  std::mutex mutex_;
+  std::map<std::string, std::string> refused_;  // Name -> why.
   std::unique_ptr<xds::AdsService> ads_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<test::Process> envoy_;
@@ -320,6 +364,34 @@ TEST_P(EnvoyWarming, AStreamOfRenamesLosesNoRequestAndStarvesNobody) {
   }
   EXPECT_TRUE(Becomes("200 by n100", kAtOnce)) << Ask();
   EXPECT_EQ(answers["200"], 300) << "503: " << answers["503"] << ", 404: " << answers["404"];
+}
+
+// Far above what one message of gRPC may hold by default.
+TEST_P(EnvoyWarming, ManyHostsArriveAndWhatCannotBeSentIsRefusedWithAReason) {
+  constexpr int kHosts = 4'500;
+  SetHosts(kHosts);
+  Listen();
+  Publish();
+  StartEnvoy();
+  for (const int host : {0, kHosts / 2, kHosts - 1}) {
+    const std::string name = fmt::format("h{}.example", host);
+    EXPECT_TRUE(Becomes("200 by " + name, 60s, name)) << name << ": " << Ask(name);
+  }
+
+  // More than anybody takes: named, and nothing else waits for it.
+  ::envoy::config::route::v3::RouteConfiguration large;
+  large.set_name("large");
+  large.add_virtual_hosts()->set_name("large");
+  large.mutable_virtual_hosts(0)->add_domains(std::string(xds::EnvoyRules().max_large_response_bytes, 'l'));
+  Put(xds::kRoute, may_be_refused_ = "large", large);
+  Listen("large", "large", FreePort());
+  Publish();
+  EXPECT_TRUE(test::WaitUntil("a refusal", 20'000ms, nullptr, [&] { return !WhyRefused("large").empty(); }).ok());
+  EXPECT_NE(WhyRefused("large").find("bytes"), std::string::npos) << WhyRefused("large");
+  SetHosts(kHosts + 1);
+  Publish();
+  const std::string last = fmt::format("h{}.example", kHosts);
+  EXPECT_TRUE(Becomes("200 by " + last, 20s, last)) << Ask(last);
 }
 
 INSTANTIATE_TEST_SUITE_P(Protocols, EnvoyWarming, testing::Values("DELTA_GRPC", "GRPC"));

@@ -40,6 +40,27 @@ class ServerGone : public testing::Test {
                                           [&] { return test::RunLoad(load).failed == 0; });
     EXPECT_TRUE(serves.ok()) << serves.error().message;
   }
+  Status BringUp() {
+    WEIR_TRY(scene_.BringUp());
+    return AddOrders(scene_);
+  }
+  // Through the T1 that stays; the other one restarts.
+  test::LoadOptions Load(const std::atomic<bool>& stop) {
+    test::LoadOptions load = scene_.Load(0);
+    load.targets = {{scene_.Tier1(1), kPort}};
+    load.connections = 4;
+    load.rate = 30;
+    load.stop = [&stop] { return stop.load(); };
+    return load;
+  }
+  // Its T2 died with what it had under way.
+  static void ExpectOnlyLostWithC2(Posts& posts, test::Downloads& downloads) {
+    const PostVerdict posted = posts.Judge({.failed = Posts::Connections()});
+    fmt::print("{}\n", posted.ToString());
+    EXPECT_EQ(posted.wrong, "");
+    for (const test::Download& download : downloads.Finish())
+      EXPECT_TRUE(download.error.empty() || download.backend == "c2") << download.backend << ": " << download.error;
+  }
   void Restart(const std::string& name) {
     scene_.fleet().Find(name)->Kill();
     EXPECT_TRUE(scene_.fleet().Restart(name).ok()) << name;
@@ -52,26 +73,17 @@ class ServerGone : public testing::Test {
 };
 
 TEST_F(ServerGone, NoRequestIsLost) {
-  Status up = scene_.BringUp();
-  if (up.ok()) up = AddOrders(scene_);
+  const Status up = BringUp();
   ASSERT_TRUE(up.ok()) << up.error().message;
   const std::string t1_state = GatewayState(scene_, "edge", "t1/t1-1");
   const std::string roots = *ReadFile(scene_.fleet().ServerState() + "/mesh-root.pem");
   std::atomic<bool> stop{false};
-  // Through the T1 that stays; the other one restarts below.
-  test::LoadOptions load = scene_.Load(0);
-  load.targets = {{scene_.Tier1(1), kPort}};
-  load.connections = 4;
-  load.rate = 30;
-  load.stop = [&] { return stop.load(); };
   test::LoadReport report;
   began_ = Steady::now();
   scene_.fleet().Find("server")->Kill();
-  std::thread client([&] { report = test::RunLoad(load); });
-  const std::vector<test::Target> staying{{scene_.Tier1(1), kPort}};
-  Posts posts(scene_, staying);
-  test::Downloads downloads(
-      {.targets = staying, .host = kOrders, .connections = 2, .bytes = 1'000'000, .served_rate = 250'000});
+  std::thread client([&] { report = test::RunLoad(Load(stop)); });
+  Posts posts(scene_, Load(stop).targets);
+  test::Downloads downloads({Load(stop).targets, kOrders, 2, 1'000'000, 250'000});
   std::set<std::string> leaves;
   std::atomic<bool> count{true};
   std::thread counter([&] {
@@ -124,12 +136,7 @@ TEST_F(ServerGone, NoRequestIsLost) {
   fmt::print("server gone for {} s with leaves of {} s: {} requests, {} failed, {} leaves of one T1\n", seconds_, leaf_,
              report.requests, report.failed, leaves.size());
   EXPECT_EQ(report.failed, 0u) << report.first_error;
-  // c2's T2 died with what it had under way.
-  const PostVerdict posted = posts.Judge({.failed = Posts::Connections()});
-  fmt::print("{}\n", posted.ToString());
-  EXPECT_EQ(posted.wrong, "");
-  for (const test::Download& download : downloads.Finish())
-    EXPECT_TRUE(download.error.empty() || download.backend == "c2") << download.backend << ": " << download.error;
+  ExpectOnlyLostWithC2(posts, downloads);
   EXPECT_GT(report.by_backend["c1"], 0u);
   EXPECT_GT(report.by_backend["c2"], 0u);
   EXPECT_GE(leaves.size(), seconds_ / leaf_);

@@ -76,17 +76,10 @@ TEST_F(Situations, WhenEverythingWasDownWhoIsBackFirstServesAtOnce) {
   ExpectSharesBack();
 }
 
-// A rule whose service exists in c2 only is served by c2 alone, and takes nothing of the host's other rules with it.
-TEST_F(Situations, ARuleThatOneClusterCannotServeLeavesItsShareOfTheOthers) {
-  const std::string discovery = fleet().AgentState("c2") + "/discovery.yaml";
-  const auto before = ReadFile(discovery);
-  ASSERT_TRUE(before.ok());
-  ASSERT_TRUE(WriteFileAtomic(discovery, *before +
-                                             "- name: beta\n  namespace: shop\n  host: beta.shop.svc.cluster.local\n"
-                                             "  ports: [8080]\n  selector: {app: servicea}\n")
-                  .ok());
+// rules.example.com, of which /beta goes to a service of its own.
+std::string RulesYaml() {
   const std::string meta = "organization: e2e-org, tenant: t, workspace: w, group: g";
-  const std::string yaml = fmt::format(
+  return fmt::format(
       "apiVersion: gateway.weir.dev/v2\nkind: Gateway\nmetadata: {{name: rules, {0}}}\nspec:\n"
       "  workloadSelector: {{namespace: shop, labels: {{app: gateway-t2}}}}\n"
       "  http: [{{name: r, hostname: rules.example.com, port: 80, routing: {{rules: [{{match: [{{uri: {{prefix: "
@@ -98,10 +91,21 @@ TEST_F(Situations, ARuleThatOneClusterCannotServeLeavesItsShareOfTheOthers) {
       "  externalServers: [{{name: r, hostname: rules.example.com, port: 80, clusters: [{{name: c1, weight: 90}}, "
       "{{name: c2, weight: 10}}]}}]\n",
       meta);
+}
+
+// A rule whose service exists in c2 only is served by c2 alone, and takes nothing of the host's other rules with it.
+TEST_F(Situations, ARuleThatOneClusterCannotServeLeavesItsShareOfTheOthers) {
+  const std::string discovery = fleet().AgentState("c2") + "/discovery.yaml";
+  const auto before = ReadFile(discovery);
+  ASSERT_TRUE(before.ok());
+  ASSERT_TRUE(WriteFileAtomic(discovery, *before +
+                                             "- name: beta\n  namespace: shop\n  host: beta.shop.svc.cluster.local\n"
+                                             "  ports: [8080]\n  selector: {app: servicea}\n")
+                  .ok());
   Mark("a host with a rule that c1 cannot serve");
   // Until the server has heard of the service, it says that it is missing.
   const Status applied = test::WaitUntil("READY", Milliseconds(30'000), nullptr, [&] {
-    const auto done = fleet().Weir({"apply", "--wait", "-f", "-"}, yaml);
+    const auto done = fleet().Weir({"apply", "--wait", "-f", "-"}, RulesYaml());
     return done.ok() && done->exit_code == 0;
   });
   ASSERT_TRUE(applied.ok()) << applied.error().message;

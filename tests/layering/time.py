@@ -44,6 +44,7 @@ EXCEPTIONS = {
     "cli/status.cc": {"sleeps": (1, "--watch draws each so many seconds")},
     "tests/support/timeline.cc": {"sleeps": (1, "a fleet serves for so long before the next thing is done to it")},
     "tests/support/load.cc": {"sleeps": (1, "the pace of a load")},
+    "tests/support/downloads.cc": {"sleeps": (2, "the pace of a reader, and of who is refused")},
     "tests/support/process.cc": {"sleeps": (1, "polls with a deadline")},
     "tests/conformance/power_loss_disk.cc": {"sleeps": (1, "a disk that is slow, as asked for")},
     "tests/e2e/bad_input_test.cc": {"sleeps": (1, "the life of a token, of a real server")},

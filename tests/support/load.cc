@@ -29,6 +29,14 @@ std::string ErrorOf(const Result<HttpAnswer>& answer) {
   return fmt::format("status {}{}", answer->status, reason == answer->headers.end() ? "" : " (" + reason->second + ")");
 }
 
+Result<HttpAnswer> Send(HttpClient& client, const LoadOptions& options, const std::string& id) {
+  std::string headers = options.headers;
+  if (!id.empty()) headers += fmt::format("X-Demo-Id: {}\r\n", id);
+  auto answer = client.Do(options.method, options.host, options.path, options.body, headers);
+  if (options.new_connections) client.Close();
+  return answer;
+}
+
 // One connection's work.
 void Drive(Shared& shared, const Target& target, LoadReport& report, std::vector<float>& latencies) {
   const LoadOptions& options = shared.options;
@@ -44,10 +52,7 @@ void Drive(Shared& shared, const Target& target, LoadReport& report, std::vector
       std::this_thread::sleep_until(due);
     }
     std::string id = options.ids.empty() ? "" : fmt::format("{}-{}", options.ids, number);
-    std::string headers = options.headers;
-    if (!id.empty()) headers += fmt::format("X-Demo-Id: {}\r\n", id);
-    const auto answer = client.Do(options.method, options.host, options.path, options.body, headers);
-    if (options.new_connections) client.Close();
+    const auto answer = Send(client, options, id);
     const auto end = Steady::now();
     latencies.push_back(std::chrono::duration<float, std::milli>(end - due).count());
     ++report.requests;
