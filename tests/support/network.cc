@@ -62,12 +62,41 @@ sockaddr_in AddressOf(const std::string& address, uint16_t port) {
   return out;
 }
 
-// One direction of a relayed connection.
+// One direction of a relayed connection. Who takes slowly holds up no other.
 struct Lane {
+  static constexpr size_t kMostHeld = 1 << 20;
+
   int from = -1;
   int to = -1;
   std::deque<std::pair<Steady::time_point, std::string>> bytes;  // Due; "" = the end.
   bool ended = false;                                            // Nothing more is read.
+  bool full = false;                                             // `to` takes nothing for now.
+  size_t held = 0;
+
+  bool MayTake() const { return !ended && held < kMostHeld; }
+  void Take(Steady::time_point now, Milliseconds delay) {
+    char buffer[65536];
+    while (MayTake()) {
+      const ssize_t got = recv(from, buffer, sizeof buffer, MSG_DONTWAIT);
+      if (got < 0 && errno == EAGAIN) return;
+      ended = got <= 0;
+      bytes.emplace_back(got < 0 ? now : now + delay,
+                         std::string(buffer, static_cast<size_t>(std::max<ssize_t>(got, 0))));
+      held += bytes.back().second.size();
+    }
+  }
+  void Give(Steady::time_point now) {
+    for (full = false; !bytes.empty() && bytes.front().first <= now; bytes.pop_front()) {
+      std::string& front = bytes.front().second;
+      if (front.empty()) shutdown(to, SHUT_WR);
+      const ssize_t sent = front.empty() ? 0 : send(to, front.data(), front.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      full = sent < 0 ? errno == EAGAIN : static_cast<size_t>(sent) < front.size();
+      const size_t gone = full ? static_cast<size_t>(std::max<ssize_t>(sent, 0)) : front.size();
+      held -= gone;
+      front.erase(0, gone);
+      if (full) return;
+    }
+  }
 };
 
 }  // namespace
@@ -147,8 +176,9 @@ void DelayRelay::Run() {
     std::vector<pollfd> polled{{listener_, POLLIN, 0}};
     auto wake = Steady::now() + Milliseconds(20);
     for (const auto& lane : lanes) {
-      if (!lane->ended) polled.push_back({lane->from, POLLIN, 0});
-      if (!lane->bytes.empty()) wake = std::min(wake, lane->bytes.front().first);
+      if (lane->MayTake()) polled.push_back({lane->from, POLLIN, 0});
+      if (lane->full) polled.push_back({lane->to, POLLOUT, 0});
+      if (!lane->full && !lane->bytes.empty()) wake = std::min(wake, lane->bytes.front().first);
     }
     const auto left = std::chrono::ceil<Milliseconds>(wake - Steady::now()).count();
     (void)poll(polled.data(), polled.size(), static_cast<int>(std::max<int64_t>(left, 0)));
@@ -166,20 +196,8 @@ void DelayRelay::Run() {
     }
     const auto now = Steady::now();
     for (const auto& lane : lanes) {
-      char buffer[65536];
-      for (ssize_t got; !lane->ended && (got = recv(lane->from, buffer, sizeof buffer, MSG_DONTWAIT)) != -1;) {
-        lane->bytes.emplace_back(now + delay_.load(), std::string(buffer, static_cast<size_t>(got)));
-        lane->ended = got == 0;
-      }
-      if (!lane->ended && errno != EAGAIN) {
-        lane->bytes.emplace_back(now, "");
-        lane->ended = true;
-      }
-      for (; !lane->bytes.empty() && lane->bytes.front().first <= now; lane->bytes.pop_front()) {
-        const std::string& bytes = lane->bytes.front().second;
-        if (bytes.empty()) shutdown(lane->to, SHUT_WR);
-        if (!bytes.empty()) (void)!send(lane->to, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      }
+      lane->Take(now, delay_);
+      lane->Give(now);
     }
     for (size_t i = 0; i < lanes.size();) {
       const bool over =
