@@ -105,6 +105,15 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     (*next)[message.name()] = xds::MakeResource(message.name(), Bytes(message));
     intent_[url] = std::move(next);
   }
+  // The same bytes by another version, as when what was replaced has come back.
+  void Rename(std::string_view url, const std::string& name, const std::string& version) {
+    std::lock_guard lock(mutex_);
+    auto next = std::make_shared<xds::Resources>(*intent_[std::string(url)]);
+    xds::Resource resource = *next->at(name);
+    resource.version = version;
+    (*next)[name] = std::make_shared<const xds::Resource>(std::move(resource));
+    intent_[std::string(url)] = std::move(next);
+  }
   // A type that is not loaded yet: the server does not answer for it.
   void Withhold(std::string_view url) {
     std::lock_guard lock(mutex_);
@@ -117,9 +126,11 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   }
   void Publish(const std::string& cluster) {
     auto snapshot = std::make_shared<xds::Snapshot>();
-    std::lock_guard lock(mutex_);
-    for (const auto& [url, resources] : intent_) {
-      if (url != withheld_) snapshot->types[url] = resources;
+    {
+      std::lock_guard lock(mutex_);  // Not below: who hands out a snapshot may be the one who is told of it.
+      for (const auto& [url, resources] : intent_) {
+        if (url != withheld_) snapshot->types[url] = resources;
+      }
     }
     ads_->SetSnapshot(identity::AgentSpiffeId(cluster + ".test"), snapshot);
   }
@@ -391,6 +402,28 @@ TEST_F(AgentTest, TellsTheServerWhyAGatewayRejected) {
     return server_->With([&] { return server_->applied["Host edge/app=t1/80/shop.example"].error() == refuse_; });
   }));
   client->Stop();
+}
+
+// Whether its links stand or were lost meanwhile: the server waits for the version that it wants now.
+TEST_F(AgentTest, ReportsWhatGatewaysRunByTheVersionThatTheServerSaysNow) {
+  ASSERT_TRUE(StartAgent().ok());
+  ASSERT_TRUE(Eventually([&] { return agent_->Ready().ok(); }));
+  auto client = Connect("edge/t1");
+  const std::string name = "edge/app=t1/80/shop.example";
+  const auto reported = [&](const std::string& version) {
+    return Eventually(
+        [&] { return server_->With([&] { return server_->applied["Host " + name].version() == version; }); });
+  };
+  ASSERT_TRUE(Eventually([&] { return client->Accepted()->Find(xds::kVirtualHost, name) != nullptr; }));
+  server_->Rename(xds::kMeshHost, name, "come-back.1");
+  server_->Publish("edge");
+  EXPECT_TRUE(reported("come-back.1"));
+  const int port = server_->port();
+  server_->Stop();
+  server_->Rename(xds::kMeshHost, name, "come-back.2");
+  server_->Start(folder_, port);
+  server_->Publish("edge");
+  EXPECT_TRUE(reported("come-back.2"));
 }
 
 TEST_F(AgentTest, ServesTheLastGoodIntentWithoutTheServer) {

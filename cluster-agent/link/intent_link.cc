@@ -97,14 +97,16 @@ struct IntentLink::Core {
     if (Refuse(update)) return;
     std::vector<std::string> bad;
     std::string reason;
-    for (const std::string& name : update.changed) {
+    const auto take = [&](const std::string& name) {
       const xds::Resource* resource = update.view->Find(update.type_url, name);
-      if (resource == nullptr) continue;
+      if (resource == nullptr) return;
       const Status status = UpsertIntent(update.type_url, name, resource->version, resource->value, &intent);
-      if (status.ok()) continue;
+      if (status.ok()) return;
       bad.push_back(name);
       reason += (reason.empty() ? "" : "; ") + status.error().message;
-    }
+    };
+    for (const std::string& name : update.changed) take(name);
+    for (const std::string& name : update.renamed) take(name);  // What gateways run is reported by these versions.
     for (const std::string& name : update.removed) RemoveIntent(update.type_url, name, &intent);
     if (bad.empty())
       client->Accept(update.id);
@@ -159,6 +161,7 @@ void IntentLink::Start() {
   client.node.cluster = core->options.cluster;
   client.node.user_agent = "weir-agent";
   for (const std::string_view type : xds::kMeshTypes) client.types.emplace_back(type);
+  client.offer_renamed = true;
   client.preload = core->ReadDisk();
   if (core->options.joined_anew) client.preload.origin.clear();
   core->intent = IntentFrom(client.preload);

@@ -85,6 +85,10 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   }
   bool IsLive(const AgentStream& stream) const {
     std::lock_guard lock(mutex);
+    return Counts(stream);
+  }
+  // With the lock held: its word counts, no newer one has its place.
+  bool Counts(const AgentStream& stream) const {
     const auto found = live.find(stream.cluster());
     return found != live.end() && found->second.stream.get() == &stream;
   }

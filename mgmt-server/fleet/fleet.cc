@@ -127,13 +127,15 @@ Status Fleet::Core::Handle(const AgentStreamPtr& stream) {
   if (!stream->greeted) return FailedPrecondition("HELLO_MISSING", "the first message must be Hello");
   if (!IsLive(*stream)) return Aborted("REPLACED", "a newer stream of this cluster is open");
   if (stream->in.has_facts()) return TakeFacts(*stream);
+  if (stream->in.has_problems()) TakeProblems(*stream);
+  std::lock_guard lock(mutex);
+  // Asked under the lock that the report is taken with: what an older stream said late must not replace what the newer
+  // one has said.
+  if (!Counts(*stream)) return Aborted("REPLACED", "a newer stream of this cluster is open");
   if (stream->in.has_traffic()) {
-    std::lock_guard lock(mutex);
     traffic.Report(stream->cluster(), stream->in.traffic(), options.clock->Wall(), options.clock->Now());
   }
-  if (stream->in.has_problems()) TakeProblems(*stream);
   if (stream->in.has_applied()) {
-    std::lock_guard lock(mutex);
     applied.Report(stream->cluster(), stream->in.applied(), options.clock->Wall());
     ++changes;
     news.notify_all();
@@ -269,7 +271,7 @@ void Fleet::Core::TakeProblems(AgentStream& stream) {
              {{"cluster", stream.cluster()}, {"source", problem.source()}, {"problem", problem.text()}});
   }
   std::lock_guard lock(mutex);
-  live[stream.cluster()].problems = std::move(problems);
+  if (Counts(stream)) live[stream.cluster()].problems = std::move(problems);
 }
 
 void Fleet::Core::Left(AgentStream& stream) {

@@ -37,6 +37,7 @@ Node WithFeatures(Node node) {
 
 struct AdsClient::Core {
   explicit Core(AdsClientOptions o) : options(std::move(o)), client(WithFeatures(options.node), *options.clock) {
+    if (options.offer_renamed) client.OfferRenamed();
     if (options.preload.Count() > 0) client.Preload(options.preload);
     for (const std::string& type : options.types) client.SubscribeAll(type);
     client.SubscribeAll(std::string(kHeartbeat));

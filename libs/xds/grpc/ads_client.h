@@ -20,6 +20,7 @@ struct AdsClientOptions {
   Node node;                       // kFeatureHeartbeat is added.
   std::vector<std::string> types;  // All resources of each are subscribed ("*").
   Snapshot preload;                // Last-good.
+  bool offer_renamed = false;      // See DeltaClient::OfferRenamed.
 
   // One offer at a time, on the client's own thread. Decide with Accept/Reject here or later from any thread; the next
   // offer comes after that.

@@ -312,13 +312,16 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     if (core_->options.on_stream) {
       core_->options.on_stream({AdsStreamEvent::Kind::kOpened, id_, key_, node, ""});
     }
+    std::lock_guard lock(mutex_);
+    introduced_ = true;
     return {};
   }
 
-  // Observers run without our lock, in order: one thread at a time delivers.
+  // Observers run without our lock, in order: one thread at a time delivers. The ticker may have written already, but
+  // nobody hears an answer of a stream before he has heard of the stream.
   void Deliver() {
     std::unique_lock lock(mutex_);
-    if (delivering_ || !named_) return;
+    if (delivering_ || !introduced_) return;
     delivering_ = true;
     while (!events_.empty()) {
       std::vector<AckEvent> batch;
@@ -367,6 +370,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   std::string key_;
   std::function<Status()> still_valid_;
   bool named_ = false;
+  bool introduced_ = false;  // on_stream has been told of it.
   bool writing_ = false;
   int reading_ = 0;        // Requests being dealt with: Finish waits, or the next read would be started on a dead call.
   bool finished_ = false;  // Finish was called: nothing may be started any more.

@@ -82,10 +82,12 @@ class AdsTest : public testing::Test {
     options.on_ack = [this](const std::string& key, uint64_t, const AckEvent& event) {
       watch_.Do([&] {
         EXPECT_TRUE(key == "key" || key == "other") << key;
+        if (opened_ == 0) ++early_acks_;
         acks_.push_back(event);
       });
     };
     options.on_stream = [this](const AdsStreamEvent& event) {
+      if (event.kind == AdsStreamEvent::Kind::kOpened && while_opening_) while_opening_();
       watch_.Do([&] { (event.kind == AdsStreamEvent::Kind::kOpened ? opened_ : closed_)++; });
     };
     service_ = std::make_unique<AdsService>(std::move(options));
@@ -163,12 +165,13 @@ class AdsTest : public testing::Test {
                                              envoy::service::discovery::v3::DeltaDiscoveryResponse>>
         stream;
 
-    bool Ask(std::string_view type) {
+    bool Ask(std::string_view type, const std::map<std::string, std::string>& has = {}) {
       envoy::service::discovery::v3::DeltaDiscoveryRequest request;
       request.mutable_node()->set_id("n");
       request.mutable_node()->set_user_agent_name("envoy");
       request.set_type_url(std::string(type));
       request.add_resource_names_subscribe("*");
+      for (const auto& [name, version] : has) (*request.mutable_initial_resource_versions())[name] = version;
       return stream->Write(request);
     }
     bool Answered() {
@@ -191,6 +194,7 @@ class AdsTest : public testing::Test {
     return raw;
   }
 
+  std::function<void()> while_opening_;
   const Clock* clock_ = &Clock::Real();
   Duration heartbeat_ = std::chrono::seconds(3);
   identity::PeerRule peer_;
@@ -204,6 +208,7 @@ class AdsTest : public testing::Test {
   std::vector<SnapshotPtr> views_;
   std::string reject_, reason_;
   bool up_ = false;
+  int early_acks_ = 0;
   int opened_ = 0, closed_ = 0, losses_ = 0;
 };
 
@@ -238,6 +243,16 @@ TEST_F(AdsTest, ARejectionReachesTheObserverWithItsReason) {
     }
     return false;
   }));
+}
+
+// Somebody who counts answers by stream would forget them.
+TEST_F(AdsTest, NoAnswerIsToldBeforeItsStream) {
+  while_opening_ = [this] { service_->SetSnapshot("key", Make({{"a", "1"}, {"b", "1"}})); };
+  const auto raw = Open("secret");
+  ASSERT_TRUE(raw->Ask(kCluster, {{"a", ContentVersion("1")}}) && raw->Answered());
+  ASSERT_TRUE(watch_.Until([&] { return opened_ == 1 && !acks_.empty(); }));
+  EXPECT_EQ(early_acks_, 0);
+  EXPECT_EQ(acks_.front().accepted_resources, (std::vector<NamedVersion>{{"a", ContentVersion("1")}}));
 }
 
 TEST_F(AdsTest, AWrongTokenIsRefused) {

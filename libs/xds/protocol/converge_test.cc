@@ -1,4 +1,5 @@
 // Property tests: a server and a client, anything may happen in between, and the rules hold at every step.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -18,6 +19,8 @@ using envoy::service::discovery::v3::DeltaDiscoveryResponse;
 struct World {
   std::map<std::string, std::string> clusters;  // name -> config
   std::map<std::string, std::string> routes;    // name -> cluster
+  // A version may change without the bytes, as when what was replaced comes back: by name of a cluster.
+  std::map<std::string, int> turns;
   SnapshotPtr Snap() const {
     auto snapshot = std::make_shared<Snapshot>();
     const auto put = [&](std::string_view type, const std::map<std::string, std::string>& from) {
@@ -25,7 +28,13 @@ struct World {
       for (const auto& [name, value] : from) (*map)[name] = MakeResource(name, value);
       snapshot->types[std::string(type)] = std::move(map);
     };
-    put(kCluster, clusters);
+    auto versioned = std::make_shared<Resources>();
+    for (const auto& [name, value] : clusters) {
+      Resource resource = *MakeResource(name, value);
+      if (const auto turn = turns.find(name); turn != turns.end()) resource.version += fmt::format(".{}", turn->second);
+      (*versioned)[name] = std::make_shared<const Resource>(std::move(resource));
+    }
+    snapshot->types[std::string(kCluster)] = std::move(versioned);
     std::map<std::string, std::string> endpoints;
     for (const auto& [name, value] : clusters) endpoints[name] = "e" + value;
     put(kEndpoints, endpoints);
@@ -53,6 +62,7 @@ class Pair {
     for (const auto type : {kRoute, kCluster, kVirtualHost, kListener, kEndpoints, kSecret, kHeartbeat}) {
       client_.SubscribeAll(std::string(type));
     }
+    client_.OfferRenamed();
     Connect();
   }
 
@@ -71,7 +81,7 @@ class Pair {
   }
 
   void Change() {
-    const int what = Pick(4);
+    const int what = Pick(5);
     const std::string name = "c" + std::to_string(Pick(6));
     if (what == 0) {
       world_.clusters[name] = std::to_string(Pick(1000));
@@ -84,6 +94,8 @@ class Pair {
       auto cluster = world_.clusters.begin();
       std::advance(cluster, Pick(static_cast<int>(world_.clusters.size())));
       world_.routes["r" + std::to_string(Pick(5))] = cluster->first;
+    } else if (what == 3) {
+      ++world_.turns[name];
     } else {
       world_.routes.erase("r" + std::to_string(Pick(5)));
     }
@@ -136,12 +148,29 @@ class Pair {
             EXPECT_TRUE(client_.Reject(taken_->id, "no", bad).ok());
           } else {
             EXPECT_TRUE(client_.Accept(taken_->id).ok());
+            Follow(*taken_);
           }
           taken_.reset();
           return true;
       }
     }
     return false;
+  }
+
+  // What somebody knows who hears of updates alone.
+  void Follow(const Update& update) {
+    auto& versions = followed_[update.type_url];
+    for (const auto* names : {&update.changed, &update.renamed}) {
+      for (const std::string& name : *names) versions[name] = update.view->Find(update.type_url, name)->version;
+    }
+    for (const std::string& name : update.removed) versions.erase(name);
+  }
+  void CheckFollowed() {
+    for (const auto& [type, resources] : snapshot_->types) {
+      std::map<std::string, std::string> versions;
+      for (const auto& [name, resource] : *resources) versions[name] = resource->version;
+      EXPECT_EQ(followed_[type], versions) << type;
+    }
   }
 
   // T29: at no instant does a route reference a cluster that the client does not have.
@@ -179,6 +208,7 @@ class Pair {
   std::deque<DeltaDiscoveryRequest> up_;
   std::deque<DeltaDiscoveryResponse> down_;
   std::optional<Update> taken_;
+  std::map<std::string, std::map<std::string, std::string>> followed_;  // Type -> name -> version.
 };
 
 TEST(ServerAndClient, ConvergeAndNeverShowARouteWithoutItsClusterWhateverHappens) {
@@ -196,6 +226,7 @@ TEST(ServerAndClient, ConvergeAndNeverShowARouteWithoutItsClusterWhateverHappens
       if (testing::Test::HasFatalFailure()) return;
     }
     pair.CheckConverged();
+    pair.CheckFollowed();
     if (testing::Test::HasFailure()) return;
   }
 }

@@ -80,6 +80,7 @@ struct DeltaClient::State {
   const Clock& clock;
   std::vector<ClientType> types;  // In the order of subscription.
   std::shared_ptr<const Snapshot> accepted = std::make_shared<Snapshot>();
+  bool offer_renamed = false;
   bool connected = false;
   bool node_sent = false;
   uint64_t stream = 0;
@@ -148,6 +149,8 @@ void DeltaClient::Unsubscribe(const std::string& type_url, const std::vector<std
   if (next->types.contains(type_url)) next->types[type_url] = std::move(resources);
   s.accepted = std::move(next);
 }
+
+void DeltaClient::OfferRenamed() { state_->offer_renamed = true; }
 
 void DeltaClient::Preload(const Snapshot& snapshot) { state_->accepted = std::make_shared<Snapshot>(snapshot); }
 
@@ -327,7 +330,8 @@ std::optional<Update> DeltaClient::TakeUpdate() {
       if (offer.expired && type->expires.contains(name)) continue;  // Renewed meanwhile.
       if (now.contains(name)) offer.gone.push_back(std::move(name));
     }
-    if (offer.changed.empty() && offer.gone.empty() && (type->answered || offer.expired)) {
+    const bool only_renamed = !offer.renamed.empty() && s.offer_renamed;
+    if (offer.changed.empty() && offer.gone.empty() && !only_renamed && (type->answered || offer.expired)) {
       if (!offer.renamed.empty()) s.accepted = s.Apply(offer, {});
       if (!offer.expired && offer.stream == s.stream) {
         s.replies.push_back({offer.type_url, offer.nonce, false, "", {}});
@@ -338,6 +342,7 @@ std::optional<Update> DeltaClient::TakeUpdate() {
     update.id = offer.id;
     update.type_url = offer.type_url;
     for (const ResourcePtr& resource : offer.changed) update.changed.push_back(resource->name);
+    for (const ResourcePtr& resource : offer.renamed) update.renamed.push_back(resource->name);
     update.removed = offer.gone;
     update.origin = offer.origin;
     update.expired = offer.expired;

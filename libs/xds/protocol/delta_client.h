@@ -22,6 +22,7 @@ struct Update {
   uint64_t id = 0;
   std::string type_url;
   std::vector<std::string> changed;  // Names that are new or have other bytes; versions are never compared.
+  std::vector<std::string> renamed;  // Names with the bytes of before by another version: nothing runs differently.
   std::vector<std::string> removed;  // Names that are gone (removed by the server, or their TTL ran out).
   std::string origin;                // See Snapshot::origin; of the response.
   bool expired = false;              // By TTL: not a response, Reject only keeps the resources once more.
@@ -42,6 +43,10 @@ class DeltaClient {
   void Subscribe(const std::string& type_url, const std::vector<std::string>& names);
   // Drops the resources too (unless a wildcard still covers them); no offer is made of it.
   void Unsubscribe(const std::string& type_url, const std::vector<std::string>& names);
+
+  // From now on an update is offered even if nothing but versions differs in it (Update::renamed): for whoever says on
+  // which versions it runs. Else such a response is acknowledged unseen.
+  void OfferRenamed();
 
   // What was last known good, before the first connection. Versions go out as initial_resource_versions.
   void Preload(const Snapshot& snapshot);

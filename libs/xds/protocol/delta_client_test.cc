@@ -98,6 +98,32 @@ TEST_F(DeltaClientTest, TheSameBytesByAnotherVersionAreAcknowledgedAndNotOffered
   EXPECT_EQ(first_.initial_resource_versions().at("l"), "v2");
 }
 
+// Who says on which versions it runs must hear of each of them, alone or beside a change.
+TEST_F(DeltaClientTest, AnotherVersionOfTheSameBytesIsOfferedToWhoAsksForIt) {
+  client_.OfferRenamed();
+  Connect();
+  Respond({{"l", "1", "v1"}, {"m", "1", "v1"}});
+  ASSERT_TRUE(client_.Accept(client_.TakeUpdate()->id).ok());
+  Request();
+  Respond({{"l", "1", "v2"}});
+  auto update = client_.TakeUpdate();
+  ASSERT_TRUE(update);
+  EXPECT_THAT(update->changed, IsEmpty());
+  EXPECT_THAT(update->renamed, ElementsAre("l"));
+  EXPECT_EQ(update->view->Find(kListener, "l")->version, "v2");
+  ASSERT_TRUE(client_.Accept(update->id).ok());
+  EXPECT_FALSE(Request().has_error_detail());
+  Respond({{"l", "1", "v3"}, {"m", "2", "v3"}});
+  update = client_.TakeUpdate();
+  ASSERT_TRUE(update);
+  EXPECT_THAT(update->changed, ElementsAre("m"));
+  EXPECT_THAT(update->renamed, ElementsAre("l"));
+  ASSERT_TRUE(client_.Accept(update->id).ok());
+  EXPECT_FALSE(Request().has_error_detail());
+  Respond({{"l", "1", "v3"}});  // The same again, as after a question: nothing differs.
+  EXPECT_FALSE(client_.TakeUpdate());
+}
+
 TEST_F(DeltaClientTest, AnOfferOfABrokenStreamIsNeverAppliedLater) {
   Connect();
   Respond({{"l", "1", "v1"}});

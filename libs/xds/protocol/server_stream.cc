@@ -111,7 +111,7 @@ Status ServerStream::OnRequest(const DeltaDiscoveryRequest& request) {
     AckEvent event{.type_url = type->rule->url};
     for (const auto& [name, version] : request.initial_resource_versions()) {
       if (!type->wants.Covers(name)) continue;
-      type->told[name] = Told{version, nullptr, false};
+      type->told[name] = Told{version, nullptr, false, true};
       type->acknowledged[name] = version;
       event.accepted_resources.push_back({name, version});
     }
@@ -332,7 +332,7 @@ Generation ServerStream::State::BreakLimit(const TypeState& type, Generation own
   const bool young = !grace_over;
   const bool brought = young && std::any_of(type.removals.begin(), type.removals.end(), [&](const auto& removal) {
                          const auto told = type.told.find(removal.first);
-                         return told != type.told.end() && told->second.resource == nullptr;
+                         return told != type.told.end() && told->second.brought;
                        });
   Generation limit = own;
   for (const TypeState& other : types) {

@@ -59,7 +59,8 @@ Generation OldestWish(const TypeState& type) {
 void ServerStream::State::MarkSent(TypeState& type, const ResourcePtr& resource, Flight* flight) {
   const auto told = type.told.find(resource->name);
   const bool changed = told == type.told.end() || told->second.version != resource->version;
-  type.told[resource->name] = Told{resource->version, resource, false};
+  const bool brought = told != type.told.end() && told->second.brought;
+  type.told[resource->name] = Told{resource->version, resource, false, brought};
   type.forced.erase(resource->name);
   Generation since = kNever;
   if (const auto wish = type.upserts.find(resource->name); wish != type.upserts.end()) {

@@ -29,6 +29,7 @@ struct Told {
   std::string version;
   ResourcePtr resource;  // Null when the client brought it from an earlier stream.
   bool gone = false;     // It was told that there is no such resource.
+  bool brought = false;  // The client brought one of this name from an earlier stream, whatever it was told since.
 };
 
 // Snapshots are counted: a wish is as old as the snapshot it came with. Nothing waits for what was wished later, so a

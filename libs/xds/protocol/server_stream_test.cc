@@ -313,6 +313,19 @@ TEST_F(StreamTest, T24SendsOnlyTheDifferenceToWhatTheClientBringsAlong) {
   EXPECT_EQ(events_[0].accepted_resources.size(), 3u) << "what it has counts as acknowledged";
 }
 
+// That it was sent anew meanwhile changes nothing: a route of before may still name it.
+TEST_F(StreamTest, T24WhatAClientBroughtIsNotTakenAwayBeforeItHasAskedForAllTypes) {
+  stream_->SetSnapshot(Make({{kCluster, {{"c", "2"}}}}));
+  ASSERT_TRUE(Delta(kCluster, {}, {}, "", "", {{"c", ContentVersion("1")}}).ok());
+  EXPECT_EQ(NextDelta(), "Cluster +c");
+  ASSERT_TRUE(Ack().ok());
+  stream_->SetSnapshot(Make({{kCluster, {}}}));
+  EXPECT_EQ(NextDelta(), "");
+  clock_.Advance(std::chrono::seconds(5));
+  ASSERT_TRUE(stream_->Tick().ok());
+  EXPECT_EQ(NextDelta(), "Cluster -c");
+}
+
 TEST_F(StreamTest, T25AnswersTheFirstWildcardEvenWithNothing) {
   stream_->SetSnapshot(Make({{kCluster, {}}}));
   ASSERT_TRUE(Delta(kCluster).ok());
