@@ -234,6 +234,17 @@ void Renew(Wish& wish, Generation generation, const std::string& version) {
   wish.version = version;
   wish.as_of = generation;
 }
+using Wishes = std::map<std::string, Wish, std::less<>>;
+// Since when something is wished of this name. Whether it is to be replaced or removed by now does not matter to those
+// who wait until the client has it no more.
+std::optional<Generation> OldestOf(const Wishes& upserts, const Wishes& removals, const std::string& name) {
+  if (const auto wish = upserts.find(name); wish != upserts.end()) return wish->second.since;
+  if (const auto wish = removals.find(name); wish != removals.end()) return wish->second.since;
+  return std::nullopt;
+}
+std::optional<Generation> OldestOf(const TypeState& type, const std::string& name) {
+  return OldestOf(type.upserts, type.removals, name);
+}
 }  // namespace
 
 void ServerStream::State::Compare(TypeState& type, const Resources& target, const std::string& name, bool named) {
@@ -247,12 +258,13 @@ void ServerStream::State::Compare(TypeState& type, const Resources& target, cons
     upsert = (large == type.too_large.end() || large->second != version) &&
              (!has || told->second.version != version || type.forced.contains(name));
   }
+  const Generation since = OldestOf(type, name).value_or(generation);
   if (upsert)
-    Renew(type.upserts.try_emplace(name, Wish{generation, 0, ""}).first->second, generation, wanted->second->version);
+    Renew(type.upserts.try_emplace(name, Wish{since, 0, ""}).first->second, generation, wanted->second->version);
   else
     type.upserts.erase(name);
   if (wanted == target.end() && has)
-    type.removals.try_emplace(name, generation);
+    type.removals.try_emplace(name, Wish{since, generation, ""});
   else
     type.removals.erase(name);
   if (wanted == target.end() && told == type.told.end() && named && Delta())
@@ -269,11 +281,12 @@ void ServerStream::State::Update(TypeState& type) {
   const auto differs = [&](const std::string& name) {
     const bool named = type.wants.names().contains(name);
     if (named || type.wants.all()) return Compare(type, *target, name, named);
+    const Generation since = OldestOf(type, name).value_or(generation);
     type.upserts.erase(name);
     type.notices.erase(name);
     const auto told = type.told.find(name);
     if (told != type.told.end() && !told->second.gone && !target->contains(name))
-      type.removals.try_emplace(name, generation);
+      type.removals.try_emplace(name, Wish{since, generation, ""});
     else
       type.removals.erase(name);
   };
@@ -296,18 +309,19 @@ void ServerStream::State::Recompute(TypeState& type, Generation since_now) {
   }
   for (const std::string& name : type.wants.names()) Compare(type, *target, name, true);
   for (const auto& [name, told] : type.told) {
-    if (!told.gone && !target->contains(name)) type.removals.try_emplace(name, generation);
+    if (!told.gone && !target->contains(name)) type.removals.try_emplace(name, Wish{since_now, generation, ""});
   }
   for (auto& [name, wish] : type.upserts) {
     const auto old = upserts.find(name);
-    wish.since = old == upserts.end() ? since_now : old->second.since;
+    wish.since = OldestOf(upserts, removals, name).value_or(since_now);
     if (old != upserts.end() && old->second.version == wish.version) wish.as_of = old->second.as_of;
   }
-  for (auto& [name, since] : type.removals) {
-    if (const auto old = removals.find(name); old != removals.end()) since = old->second;
+  for (auto& [name, wish] : type.removals) {
+    wish.since = OldestOf(upserts, removals, name).value_or(since_now);
+    if (const auto old = removals.find(name); old != removals.end()) wish.as_of = old->second.as_of;
   }
   if (!Delta() && !type.rule->complete) {  // T19: here deletion is implied by the parent, nothing is sent.
-    for (const auto& [name, since] : type.removals) {
+    for (const auto& [name, wish] : type.removals) {
       type.told.erase(name);
       type.acknowledged.erase(name);
     }

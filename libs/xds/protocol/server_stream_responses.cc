@@ -174,11 +174,11 @@ bool ServerStream::State::Fill(TypeState& type, DeltaDiscoveryResponse* out) {
   if (!type.removals.empty()) {
     const Generation limit = BreakLimit(type, OldestWish(type));
     std::erase_if(type.removals, [&](const auto& removal) {
-      const auto& [name, since] = removal;
-      if (since >= limit) return false;
+      const auto& [name, wish] = removal;
+      if (wish.as_of >= limit) return false;
       out->add_removed_resources(name);
       flight.removed.push_back(name);
-      flight.since = std::min(flight.since, since);
+      flight.since = std::min(flight.since, wish.since);
       // A name that was asked for stays known as gone; of a wildcard nothing is left.
       if (type.wants.names().contains(name))
         type.told[name] = Told{"", nullptr, true};
@@ -264,7 +264,7 @@ bool ServerStream::State::FillComplete(TypeState& type, DiscoveryResponse* out) 
       own = std::min(own, wish.since);
   }
   const Generation breaks = type.removals.empty() ? kNever : BreakLimit(type, own);
-  for (const auto& [name, since] : type.removals) news = news || since < breaks;
+  for (const auto& [name, wish] : type.removals) news = news || wish.as_of < breaks;
   if (!news && !(type.answer_due && own == kNever)) return false;
 
   const ResourcesPtr target = Target(type);
@@ -284,13 +284,13 @@ bool ServerStream::State::FillComplete(TypeState& type, DiscoveryResponse* out) 
     }
   }
   Flight flight;
-  for (const auto& [name, since] : type.removals) {
+  for (const auto& [name, wish] : type.removals) {
     const auto told = type.told.find(name);
-    if (since >= breaks && told != type.told.end() && told->second.resource) {
+    if (wish.as_of >= breaks && told != type.told.end() && told->second.resource) {
       content[name] = told->second.resource;
     } else {
       flight.removed.push_back(name);
-      flight.since = std::min(flight.since, since);
+      flight.since = std::min(flight.since, wish.since);
     }
   }
   // T49: it cannot be split. What does not fit any more stays as it was, and that is said.

@@ -37,11 +37,12 @@ struct Told {
 using Generation = uint64_t;
 constexpr Generation kNever = std::numeric_limits<Generation>::max();
 
-// A resource that is to be sent.
+// A resource that is to be sent, or taken away.
 struct Wish {
-  Generation since = 0;  // Wished in any version: who came with it or later waits for it.
-  Generation as_of = 0;  // Wished as it is now: what it may refer to has come by then.
-  std::string version;
+  Generation since =
+      0;  // The client runs something else than is wished, since then: who came then or later waits for it.
+  Generation as_of = 0;  // Wished as it is now: what it may refer to, or what may refer to it, was wished by then.
+  std::string version;   // Of a removal "".
 };
 
 // The one un-acknowledged response of a type.
@@ -65,10 +66,10 @@ struct TypeState {
   ResourcesPtr compared;                                      // What the sets below were computed from.
 
   std::map<std::string, Wish, std::less<>> upserts;
-  std::map<std::string, Generation, std::less<>> removals;  // The client has these; they wait for their turn.
-  NameSet notices;                                          // Asked for by name and unknown: answered at once (T23).
-  NameSet refreshes;                                        // TTL.
-  bool answer_due = false;                                  // A first wildcard answer, even an empty one (T25).
+  std::map<std::string, Wish, std::less<>> removals;  // The client has these; they wait for their turn.
+  NameSet notices;                                    // Asked for by name and unknown: answered at once (T23).
+  NameSet refreshes;                                  // TTL.
+  bool answer_due = false;                            // A first wildcard answer, even an empty one (T25).
 
   std::string last_nonce;
   std::optional<Flight> flight;
@@ -90,7 +91,7 @@ struct TypeState {
   Generation BreakSince() const {
     Generation oldest = MakeSince();
     if (Stuck()) return oldest;
-    for (const auto& [name, since] : removals) oldest = std::min(oldest, since);
+    for (const auto& [name, wish] : removals) oldest = std::min(oldest, wish.since);
     return oldest;
   }
 };

@@ -313,6 +313,21 @@ TEST_F(StreamTest, T24SendsOnlyTheDifferenceToWhatTheClientBringsAlong) {
   EXPECT_EQ(events_[0].accepted_resources.size(), 3u) << "what it has counts as acknowledged";
 }
 
+// A route of before may name a cluster that is gone, whenever the client asks for routes and whatever became of them
+// since.
+TEST_F(StreamTest, T24WhatAClientBroughtGoesInBreakOrderThoughItWasWishedInAnother) {
+  stream_->SetSnapshot(
+      Make({{kCluster, {{"new", "1"}}}, {kRoute, {{"r", "new"}}}, {kListener, {}}, {kVirtualHost, {}}}));
+  ASSERT_TRUE(Delta(kCluster, {}, {}, "", "", {{"new", ContentVersion("1")}, {"old", "x"}}).ok());
+  stream_->SetSnapshot(Make({{kCluster, {{"new", "1"}}}, {kRoute, {}}, {kListener, {}}, {kVirtualHost, {}}}));
+  for (const auto type : {kEndpoints, kListener, kVirtualHost}) ASSERT_TRUE(Delta(type, {"*"}).ok());
+  ASSERT_TRUE(Delta(kRoute, {"*"}, {}, "", "", {{"r", "names old"}}).ok());
+  std::string sent;
+  for (std::string next = NextDelta(); !next.empty(); next = NextDelta()) sent += next + ";";
+  EXPECT_NE(sent.find("RouteConfiguration -r"), std::string::npos) << sent;
+  EXPECT_EQ(sent.find("Cluster -old"), std::string::npos) << sent;
+}
+
 // That it was sent anew meanwhile changes nothing: a route of before may still name it.
 TEST_F(StreamTest, T24WhatAClientBroughtIsNotTakenAwayBeforeItHasAskedForAllTypes) {
   stream_->SetSnapshot(Make({{kCluster, {{"c", "2"}}}}));
