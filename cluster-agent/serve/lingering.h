@@ -10,13 +10,14 @@
 
 namespace weir::agent {
 
-// Make before break for pods: who routed to a pod until now is let in for a while longer, because its gateway may not
-// have turned away yet. Who begins to route there is let in at once. Not thread-safe.
+// Make before break for who is called on 15443, pods and tier-2 hosts: who routed there until now is let in for a while
+// longer, because its gateway may not have turned away yet and has requests under way. Who begins to route there is let
+// in at once. Not thread-safe.
 class Lingering {
  public:
   static constexpr std::chrono::seconds kFor{10};
 
-  // A node's pod admits `after` from now on; before it was `before`.
+  // A node admits `after` from now on; before it was `before`.
   void Note(const std::string& node, const Admitted& before, const Admitted& after, MonoTime now);
   // Who is let in besides those that route there.
   Admitted Of(const std::string& node, MonoTime now);

@@ -85,6 +85,7 @@ struct HostInput {
   Piece<mesh::v1::Host> host;
   std::vector<Piece<mesh::v1::DestinationSet>> sets;  // Of routes that lead to one; null: not here yet.
   NodeProfile profile;
+  std::set<std::string> also = {};  // SPIFFE ids that may call beside those that the host names.
 
   bool operator==(const HostInput&) const = default;
 };

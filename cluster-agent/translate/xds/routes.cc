@@ -129,7 +129,9 @@ void MakeVirtualHost(const HostInput& input, route::VirtualHost* out) {
   out->add_domains(host.hostname());
   if (host.on_mesh() && !profile.hardened) {
     auto* callers = OwnValue(dialect::key::kCallers, out->mutable_metadata()).mutable_list_value();
-    for (const std::string& caller : host.allowed_callers()) callers->add_values()->set_string_value(caller);
+    std::set<std::string> ids(host.allowed_callers().begin(), host.allowed_callers().end());
+    ids.insert(input.also.begin(), input.also.end());
+    for (const std::string& caller : ids) callers->add_values()->set_string_value(caller);
   }
   if (profile.hardened) HideOwnPaths(out);
   size_t next = 0;

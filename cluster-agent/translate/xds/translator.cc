@@ -177,6 +177,8 @@ struct Port {
 
 const std::string& NameOf(const Catalog::Host& host) { return host.piece.message->hostname(); }
 bool OnMesh(const Catalog::Host& host) { return host.piece.message->on_mesh(); }
+// Of a tier-2 host in NodeConfig::admits; no server name has a slash.
+std::string AdmitsKey(const Catalog::Host& host) { return "host/" + host.piece.message->name(); }
 std::set<std::string> CallersOf(const Catalog::Host& host) {
   const auto& callers = host.piece.message->allowed_callers();
   return {callers.begin(), callers.end()};
@@ -310,8 +312,13 @@ class NodeTranslation {
     Add(xds::kListener, std::move(input), MakeListener);
   }
 
+  // Who is let in to a host of the mesh port for a while longer.
+  std::set<std::string> AlsoOf(const Catalog::Host& host) const {
+    const auto found = also_.find(AdmitsKey(host));
+    return found == also_.end() || !OnMesh(host) ? std::set<std::string>() : found->second;
+  }
   HostInput Input(const std::string& route_config, const Catalog::Host& host) const {
-    HostInput input{route_config + "/" + NameOf(host), host.piece, {}, profile_};
+    HostInput input{route_config + "/" + NameOf(host), host.piece, {}, profile_, AlsoOf(host)};
     for (const Catalog::Set* set : host.sets) input.sets.push_back(set->piece);
     return input;
   }
@@ -387,7 +394,11 @@ class NodeTranslation {
       for (const IntentRef& ref : ListenerOrigins(port)) input->origins.push_back(ref);
       for (const Catalog::Host* host : port.hosts) {
         if (!OnMesh(*host)) continue;
-        callers.insert(host->piece.message->allowed_callers().begin(), host->piece.message->allowed_callers().end());
+        std::set<std::string> own = CallersOf(*host);
+        const std::set<std::string> also = AlsoOf(*host);
+        callers.insert(own.begin(), own.end());
+        callers.insert(also.begin(), also.end());
+        config_->admits[AdmitsKey(*host)] = std::move(own);
       }
       if (profile_.hardened) {
         AddHostChains(port, input);
@@ -407,7 +418,8 @@ class NodeTranslation {
     for (const Catalog::Host* host : port.hosts) {
       // By port: the lowest that serves a host has its name on the mesh port.
       if (!OnMesh(*host) || !mesh_names_.insert(NameOf(*host)).second) continue;
-      std::set<std::string> callers = CallersOf(*host);
+      std::set<std::string> callers = CallersOf(*host), also = AlsoOf(*host);
+      callers.merge(also);
       std::string all;
       for (const std::string& caller : callers) all += caller + "\n";
       const std::string name = fmt::format("{}/mesh/{}", port.route_config, Sha256Hex(all).substr(0, 16));

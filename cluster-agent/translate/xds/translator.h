@@ -25,7 +25,8 @@ struct EnvoyResource {
 };
 using EnvoyResourcePtr = std::shared_ptr<const EnvoyResource>;
 
-// SPIFFE ids by server name of the mesh port.
+// SPIFFE ids by what they may call on the mesh port: a pod by server name, a tier-2 host by "host/<name of its
+// intent>".
 using Admitted = std::map<std::string, std::set<std::string>>;
 
 // Everything one node is to run: type URL -> name -> resource.
@@ -33,7 +34,7 @@ struct NodeConfig {
   std::map<std::string, std::map<std::string, EnvoyResourcePtr>, std::less<>> types;  // All of xds::kEnvoyTypes.
 
   const EnvoyResource* Find(std::string_view type_url, const std::string& name) const;  // nullptr = no such resource.
-  // Of a pod: who may call each server name of its mesh port.
+  // Who may call what on its mesh port.
   Admitted admits;
   // What could not be said as asked ("host a.example on port 80 is named by two listeners"), for log and status.
   std::vector<std::string> problems;

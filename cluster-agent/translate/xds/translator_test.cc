@@ -135,6 +135,28 @@ TEST(Translator, ClusterNamesWithDotsHaveANameForMetricsWithout) {
   }
 }
 
+// Make before break: a gateway that has not turned away yet is let in beside those that route here now.
+TEST(Translator, LetsACallerOfATier2HostLinger) {
+  const std::string key = "host/in/app=t2/80/shop.example", before = "spiffe://edge.weir/ns/edge/sa/before";
+  const std::string now = "spiffe://edge.weir/ns/edge/sa/default";
+  Translator translator(Identity("c1"));
+  const auto intent = std::make_shared<const Intent>(InClusterIntent());
+  const auto facts = std::make_shared<const Facts>(InCluster());
+  const auto plain = translator.Translate(intent, facts, "in/t2", {.hardened = false});
+  EXPECT_EQ(plain->admits, (Admitted{{key, {now}}}));
+  const auto also = translator.Translate(intent, facts, "in/t2", {.hardened = false}, {{key, {before}}});
+  EXPECT_EQ(also->admits, plain->admits) << "who lingers is not admitted anew";
+  const auto host = Get<envoy::config::route::v3::VirtualHost>(*also, xds::kVirtualHost, "in/app=t2/80/shop.example");
+  std::vector<std::string> callers;
+  for (const auto& one :
+       host.metadata().filter_metadata().at("dev.weir").fields().at("callers").list_value().values()) {
+    callers.push_back(one.string_value());
+  }
+  EXPECT_EQ(callers, (std::vector<std::string>{before, now}));
+  const auto listener = Get<envoy::config::listener::v3::Listener>(*also, xds::kListener, "15443");
+  EXPECT_NE(listener.DebugString().find(before), std::string::npos) << "the health digest is open to it too";
+}
+
 TEST(Translator, ServesEachTier2HostOnTheMeshPortToItsCallersOnly) {
   Translator translator(Identity("c1"));
   const auto config = translator.Translate(InClusterIntent(), InCluster(), "in/t2", kOurs);
