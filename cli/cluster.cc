@@ -10,8 +10,7 @@
 namespace weir::cli {
 namespace {
 
-Result<int> ClusterToken(const Flags& flags) {
-  if (flags.words.size() != 1) return Usage("cluster token wants one NAME");
+Result<std::string> NewToken(const Flags& flags) {
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   v2::CreateJoinTokenRequest request;
   WEIR_ASSIGN(*request.mutable_fqn(), FqnArgument(session, flags.words[0], resource::Kind::kCluster));
@@ -22,7 +21,28 @@ Result<int> ClusterToken(const Flags& flags) {
   WEIR_ASSIGN(Client client, Client::Connect(session));
   v2::JoinToken token;
   WEIR_TRY(client.Call("JoinTokens/CreateJoinToken", request, token));
-  std::cout << token.token() << "\n";  // Alone on standard output, for "> token-file".
+  return token.token();
+}
+
+Result<int> ClusterToken(const Flags& flags) {
+  if (flags.words.size() != 1) return Usage("cluster token wants one NAME");
+  WEIR_ASSIGN(const std::string token, NewToken(flags));
+  std::cout << token << "\n";  // Alone on standard output, for "> token-file".
+  return kExitOk;
+}
+
+Result<int> Rejoin(const Flags& flags) {
+  if (flags.words.size() != 1) return Usage("cluster rejoin wants one NAME");
+  // libs/identity/token.h: the same token, whose first word tells a member to use it.
+  constexpr std::string_view kJoin = "weir-join-", kRejoin = "weir-rejoin-";
+  WEIR_ASSIGN(const std::string token, NewToken(flags));
+  if (!token.starts_with(kJoin)) return FailedPrecondition("TOKEN_UNKNOWN", "the server makes tokens of another kind");
+  std::cout << kRejoin << token.substr(kJoin.size()) << "\n";
+  std::cerr << fmt::format(
+      "put it into a file on the machine of the agent of {0} and start the agent again with it:\n"
+      "  weir-agent --join-token-file FILE ...   (everything else as before)\n"
+      "the membership that it has ends when it joins; until then, and if it cannot, the agent goes on with that one\n",
+      flags.words[0]);
   return kExitOk;
 }
 
@@ -96,6 +116,21 @@ Needs the right cluster.join (rbac/admin).
 )",
           {{"ttl"}, {}, {}},
           ClusterToken};
+}
+Command ClusterRejoinCommand() {
+  return {"cluster rejoin",
+          "make the token with which a member joins anew",
+          R"(Usage: weir cluster rejoin NAME [--ttl SECONDS]
+
+Like `weir cluster token`, for an agent that is a member already: of another server, or of this one. An agent uses a
+token of `weir cluster token` only while it is nobody's member, and says so otherwise; a token of this command tells it
+to give up the membership that it has. Used once, valid for 900 seconds or --ttl. Needs the right cluster.join.
+
+  weir cluster rejoin cluster1 > rejoin-token
+  weir-agent --join-token-file rejoin-token ...
+)",
+          {{"ttl"}, {}, {}},
+          Rejoin};
 }
 Command ClusterDrainCommand() {
   return {"cluster drain",

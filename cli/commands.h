@@ -31,9 +31,11 @@ Command ExplainFailoverCommand();
 Command ClusterTokenCommand();
 Command ClusterDrainCommand();
 Command ClusterActivateCommand();
+Command ClusterRejoinCommand();
 Command ClusterRevokeCommand();
 Command UserPasswordCommand();
 Command ServerAdoptStateCommand();
+Command ServerReplaceRootCommand();
 
 // argv without the program's name -> exit code.
 int Main(const std::vector<std::string>& arguments);

@@ -37,12 +37,14 @@ and WEIR_TOKEN instead of `weir login`, WEIR_HOME instead of ~/.config/weir.
 Exit codes: 0 done, 1 the server refused, 2 wrong usage, 3 the server cannot be reached, 4 --wait ran out of time.
 )";
 
+constexpr size_t kNameColumn = 21;  // Longer than any command's name.
+
 void PrintHelp(std::ostream& out) {
   out << kIntroduction;
   for (const Command& command : Commands()) {
-    out << "  " << command.name << std::string(18 - command.name.size(), ' ') << command.summary << "\n";
+    out << "  " << command.name << std::string(kNameColumn - command.name.size(), ' ') << command.summary << "\n";
   }
-  out << "  version           which weir this is\n" << kClosing;
+  out << "  version              which weir this is\n" << kClosing;
 }
 
 // The command whose name is the first words; the longest wins.
@@ -65,7 +67,7 @@ bool PrintGroup(const std::string& group) {
   for (const Command& command : Commands()) {
     if (!command.name.starts_with(group + " ")) continue;
     if (!any) std::cerr << "Usage: weir " << group << " COMMAND\n\n";
-    std::cerr << "  " << command.name << std::string(18 - command.name.size(), ' ') << command.summary << "\n";
+    std::cerr << "  " << command.name << std::string(kNameColumn - command.name.size(), ' ') << command.summary << "\n";
     any = true;
   }
   if (any) std::cerr << "\n`weir " << group << " COMMAND --help` tells more.\n";
@@ -95,12 +97,22 @@ int Fail(const Error& error, std::string_view command) {
 }  // namespace
 
 const std::vector<Command>& Commands() {
-  static const std::vector<Command> kCommands = {
-      LoginCommand(),           ApplyCommand(),           GetCommand(),
-      GetTrafficCommand(),      StatusCommand(),          ExplainHealthCommand(),
-      ExplainFailoverCommand(), DeleteCommand(),          ClusterTokenCommand(),
-      ClusterDrainCommand(),    ClusterActivateCommand(), ClusterRevokeCommand(),
-      UserPasswordCommand(),    ServerAdoptStateCommand()};
+  static const std::vector<Command> kCommands = {LoginCommand(),
+                                                 ApplyCommand(),
+                                                 GetCommand(),
+                                                 GetTrafficCommand(),
+                                                 StatusCommand(),
+                                                 ExplainHealthCommand(),
+                                                 ExplainFailoverCommand(),
+                                                 DeleteCommand(),
+                                                 ClusterTokenCommand(),
+                                                 ClusterDrainCommand(),
+                                                 ClusterActivateCommand(),
+                                                 ClusterRejoinCommand(),
+                                                 ClusterRevokeCommand(),
+                                                 UserPasswordCommand(),
+                                                 ServerAdoptStateCommand(),
+                                                 ServerReplaceRootCommand()};
   return kCommands;
 }
 

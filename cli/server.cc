@@ -1,4 +1,7 @@
+#include <google/protobuf/util/time_util.h>
+
 #include <iostream>
+#include <utility>
 
 #include "api/weir/v2/server_state.pb.h"
 #include "cli/client.h"
@@ -39,8 +42,63 @@ Result<int> AdoptState(const Flags& flags) {
   return kExitOk;
 }
 
+const char* NextStep(const v2::ReplaceRootResponse& now) {
+  if (now.phase() == v2::ReplaceRootResponse::ONE) return "to replace it: weir server replace-root --introduce";
+  if (now.phase() == v2::ReplaceRootResponse::INTRODUCED) {
+    return "the first signs, the second is trusted already; next: --use (or --finish gives the second up)";
+  }
+  return "the first signs, the second is still trusted; next: --finish";
+}
+
+Result<int> ReplaceRoot(const Flags& flags) {
+  if (!flags.words.empty()) return Usage("server replace-root wants no NAME");
+  v2::ReplaceRootRequest request;
+  request.set_force(flags.Has("force"));
+  int steps = 0;
+  for (const auto& [name, step] :
+       {std::pair("introduce", v2::ReplaceRootRequest::INTRODUCE), std::pair("use", v2::ReplaceRootRequest::USE),
+        std::pair("finish", v2::ReplaceRootRequest::FINISH)}) {
+    if (!flags.Has(name)) continue;
+    request.set_step(step);
+    ++steps;
+  }
+  if (steps > 1) return Usage("server replace-root takes one step at a time");
+  WEIR_ASSIGN(const Session session, LoadSession(flags));
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  v2::ReplaceRootResponse now;
+  WEIR_TRY(client.Call("ServerState/ReplaceRoot", request, now));
+  for (const v2::MeshRoot& root : now.roots()) {
+    std::cout << "mesh root " << root.sha256() << " until "
+              << google::protobuf::util::TimeUtil::ToString(root.not_after()) << "\n";
+  }
+  std::cout << NextStep(now) << "\n";
+  for (const v2::RootAwaited& one : now.waiting()) {
+    std::cout << "waits for " << one.cluster() << (one.cluster().empty() ? "" : ": ") << one.reason() << "\n";
+  }
+  return kExitOk;
+}
+
 }  // namespace
 
+Command ServerReplaceRootCommand() {
+  return {"server replace-root",
+          "replace the mesh root while requests run",
+          R"(Usage: weir server replace-root [--introduce | --use | --finish] [--force]
+
+For a mesh root whose key may be in other hands, or that is to be replaced before it ends. Three steps; without one it says
+how far it is and whom the next step waits for:
+
+  --introduce   makes the next root; every gateway and agent trusts both from now on
+  --use         the next root signs; agents renew at once, their gateways after them
+  --finish      the old root is trusted no more (after --introduce: the next one is given up)
+  --force       goes on although somebody is waited for; who is named there loses traffic until he has caught up
+
+A step that comes too early is refused with ROOT_AWAITED. Wants the right set-policy on the installation.
+docs/operating/memberships.md tells the whole way.
+)",
+          {{}, {"introduce", "use", "finish", "force"}, {}},
+          ReplaceRoot};
+}
 Command ServerAdoptStateCommand() {
   return {"server adopt-state",
           "let the server's state count where clusters keep a newer or another one",

@@ -10,8 +10,10 @@
 
 #include "api/weir/agent/v1/agent.pb.h"
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "api/weir/mesh/v1/intent.pb.h"
 #include "cluster-agent/discovery/file_discovery.h"
 #include "cluster-agent/link/intent_link.h"
+#include "cluster-agent/link/joining.h"
 #include "cluster-agent/link/membership.h"
 #include "cluster-agent/link/problems.h"
 #include "cluster-agent/link/reports.h"
@@ -52,58 +54,6 @@ bool IsHostPort(const std::string& text) {
   return port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos && std::stoi(port) <= 65535;
 }
 
-// Reads the membership, or joins with the token.
-Result<StoredMembership> Belong(const bootstrap::v1::Agent& bootstrap, const std::atomic<bool>& stop,
-                                const Clock& clock) {
-  auto stored = LoadMembership(MembershipPath(bootstrap), clock);
-  if (stored.ok()) {
-    for (const std::string& reason : stored->refused) {
-      obs::Log(obs::Level::kError, "a generation of the membership is refused; the older one is used",
-               {{"reason", reason}});
-    }
-    if (!bootstrap.join_token_file().empty()) {
-      obs::Log(obs::Level::kInfo, "a member already; the join token is not used",
-               {{"cluster", stored->membership.cluster},
-                {"to_join_anew", "stop, remove " + MembershipPath(bootstrap) + ".1 and .2, start with a new token"}});
-    }
-    return stored;
-  }
-  if (stored.error().code != Code::kNotFound) {
-    if (bootstrap.join_token_file().empty()) {
-      if (stored.error().reason == "LAST_GOOD_VERSION") {
-        stored.error().message += "; join the cluster anew (weir cluster token NAME, --join-token-file)";
-      }
-      return std::move(stored).error();
-    }
-    obs::Log(obs::Level::kError, "the stored membership cannot be used; joining again",
-             {{"reason", stored.error().ToString()}});
-  }
-  if (bootstrap.join_token_file().empty()) {
-    return FailedPrecondition("NOT_JOINED", "this agent has not joined yet; give it a join token (--join-token-file)");
-  }
-  WEIR_ASSIGN(const std::string token, ReadFile(bootstrap.join_token_file(), 64 << 10));
-  process::Backoff backoff({.first = std::chrono::milliseconds(200), .most = std::chrono::seconds(5)});
-  for (;;) {
-    auto joined = Join(bootstrap.server(), token, clock);
-    if (joined.ok()) {
-      WEIR_TRY(SaveMembership(MembershipPath(bootstrap), *joined));
-      obs::Log(obs::Level::kInfo, "joined", {{"cluster", joined->cluster}, {"trust_domain", joined->trust_domain}});
-      return StoredMembership{std::move(*joined), 1, {}, true};
-    }
-    const Code code = joined.error().code;
-    if (code != Code::kUnavailable && code != Code::kDeadlineExceeded && code != Code::kResourceExhausted) {
-      if (stored.error().code == Code::kNotFound) return std::move(joined).error();
-      return std::move(stored.error()).WithCause("joining again: " + joined.error().ToString());
-    }
-    obs::Log(obs::Level::kWarn, "the server cannot be reached; trying again", {{"error", joined.error().ToString()}});
-    // A signal's handler sets `stop` and cannot wake us.
-    for (const MonoTime until = clock.Now() + backoff.Next(); clock.Now() < until && !stop;) {
-      std::this_thread::sleep_for(clock.Nap(std::chrono::milliseconds(50)));
-    }
-    if (stop) return Cancelled("STOPPED", "stopped before the agent had joined");
-  }
-}
-
 }  // namespace
 
 struct Agent::Core {
@@ -124,6 +74,8 @@ struct Agent::Core {
   int membership_generation = 1;
   bool joined_now = false;
   std::vector<std::string> membership_refused;
+  std::string unused_token;  // Why a join token that was given is not used; "" = there is none.
+  std::string intent_roots;  // What the server's newest intent says to trust.
 
   std::unique_ptr<DataPlane> data_plane;
   std::unique_ptr<Discovery> discovery;
@@ -143,46 +95,79 @@ struct Agent::Core {
     return options;
   }
 
-  // Keeps the agent's leaf and the cluster's intermediate young: both are renewed at about half of their life.
-  void RenewLoop() {
-    auto intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
-    // On the clock that does not jump: a wall clock that is set must not end or postpone what is due.
-    const auto renewal = [&] { return clock.Now() + identity::RenewIn(*intermediate, clock.Wall()); };
-    MonoTime renew_intermediate = intermediate.ok() ? renewal() : clock.Now();
-    std::unique_lock lock(mutex);
-    while (!WaitFor(clock, wake, lock, std::chrono::milliseconds(500), [&] { return stopping; })) {
-      const MonoTime now = clock.Now();
-      if (now >= renew_intermediate) {
-        const Membership current = membership;
-        const Leaf own = leaf;
-        bool stored = false;
-        lock.unlock();
-        auto renewed = Renew(bootstrap.server(), current, own, clock);
-        if (renewed.ok()) {
-          const Status saved = SaveMembership(MembershipPath(bootstrap), *renewed);
-          stored = saved.ok();
-          if (!stored)
-            obs::Log(obs::Level::kError, "membership could not be stored", {{"error", saved.error().ToString()}});
-          obs::Log(obs::Level::kInfo, "intermediate renewed", {{"trust_domain", renewed->trust_domain}});
-        } else {
-          obs::Log(obs::Level::kWarn, "intermediate not renewed; trying again",
-                   {{"error", renewed.error().ToString()}});
-        }
-        lock.lock();
-        if (renewed.ok()) {
-          membership = std::move(*renewed);
-          if (stored) membership_refused.clear();
-          intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
-          renew_intermediate = intermediate.ok() ? renewal() : now;
-          RenewLeaf();
-        } else {  // A twentieth of what is left, at most a minute, at least a second.
-          const Duration left = intermediate.ok() ? Duration(intermediate->not_after - clock.Wall()) : Duration(0);
-          renew_intermediate = now + std::clamp<Duration>(left / 20, std::chrono::seconds(1), std::chrono::minutes(1));
-        }
-      } else if (now >= leaf.renew_at) {
-        RenewLeaf();
-      }
+  // Another set of mesh roots is a reason to renew: the next intermediate is signed by the one that signs now.
+  void TakeIntent(const Intent& intent) {
+    std::string roots;
+    for (const auto& [name, bundle] : intent.trust_bundles) roots += bundle.message->root_pem();
+    {
+      std::lock_guard lock(mutex);
+      intent_roots = std::move(roots);
     }
+    data_plane->SetIntent(intent);
+  }
+  // Not all clusters at the same moment.
+  static Duration SoonForAll() {
+    constexpr Duration kSpread = std::chrono::seconds(2);
+    return Duration(static_cast<int64_t>(process::Backoff::RealRandom()() * static_cast<double>(kSpread.count())));
+  }
+  bool UnderSigningRoot(const std::string& chain_pem, const std::string& roots_pem) const {
+    const auto roots = identity::SplitBundle(roots_pem);
+    return roots.ok() && !roots->empty() && identity::VerifyChain(chain_pem, roots->front(), clock).ok();
+  }
+
+  // With the lock held at both ends; false: it is to be tried again.
+  bool RenewIntermediate(std::unique_lock<std::mutex>& lock) {
+    const Membership current = membership;
+    const Leaf own = leaf;
+    lock.unlock();
+    auto renewed = Renew(bootstrap.server(), current, own, clock);
+    if (!renewed.ok()) {
+      obs::Log(obs::Level::kWarn, "intermediate not renewed; trying again", {{"error", renewed.error().ToString()}});
+      lock.lock();
+      return false;
+    }
+    const Status saved = SaveMembership(MembershipPath(bootstrap), *renewed);
+    if (!saved.ok())
+      obs::Log(obs::Level::kError, "membership could not be stored", {{"error", saved.error().ToString()}});
+    obs::Log(obs::Level::kInfo, "intermediate renewed", {{"trust_domain", renewed->trust_domain}});
+    const bool other_root = !UnderSigningRoot(own.chain_pem, renewed->root_pem);
+    lock.lock();
+    membership = std::move(*renewed);
+    if (saved.ok()) membership_refused.clear();
+    RenewLeaf();
+    if (!other_root) return true;
+    lock.unlock();
+    reports->Reconnect();  // The server is to see whose it is now.
+    intents->Reconnect();
+    lock.lock();
+    return true;
+  }
+
+  // On the clock that does not jump: a wall clock that is set must not end or postpone what is due.
+  MonoTime RenewalOf(const Result<identity::CertificateFacts>& intermediate) const {
+    return intermediate.ok() ? clock.Now() + identity::RenewIn(*intermediate, clock.Wall()) : clock.Now();
+  }
+
+  // Keeps the agent's leaf and the cluster's intermediate young: both are renewed at about half of their life.
+  void RenewLoop(Result<identity::CertificateFacts> intermediate, MonoTime renew_intermediate) {
+    std::string roots_seen = membership.root_pem;  // The last ones that were a reason to renew.
+    std::unique_lock lock(mutex);
+    do {
+      const MonoTime now = clock.Now();
+      if (!intent_roots.empty() && intent_roots != roots_seen) {
+        roots_seen = intent_roots;
+        if (roots_seen != membership.root_pem) renew_intermediate = std::min(renew_intermediate, now + SoonForAll());
+      }
+      if (now < renew_intermediate) {
+        if (now >= leaf.renew_at) RenewLeaf();
+      } else if (RenewIntermediate(lock)) {
+        intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
+        renew_intermediate = RenewalOf(intermediate);
+      } else {  // A twentieth of what is left, at most a minute, at least a second.
+        const Duration left = intermediate.ok() ? Duration(intermediate->not_after - clock.Wall()) : Duration(0);
+        renew_intermediate = now + std::clamp<Duration>(left / 20, std::chrono::seconds(1), std::chrono::minutes(1));
+      }
+    } while (!WaitFor(clock, wake, lock, std::chrono::milliseconds(500), [&] { return stopping; }));
   }
 
   // With the lock held.
@@ -258,6 +243,7 @@ struct Agent::Core {
     const Error refusal = discovery->State().last_refusal;
     if (refusal.code != Code::kOk) AddProblem("discovery", refusal.ToString(), out);
     for (const std::string& refused : LastGoodRefused()) AddProblem("last-good", refused, out);
+    if (!unused_token.empty()) AddProblem("membership", unused_token, out);
     if (const std::string why = intents->Refusing(); !why.empty()) AddProblem("state", why, out);
     data_plane->AddProblems(out);
   }
@@ -332,7 +318,7 @@ struct Agent::Core {
     link.last_good_path = bootstrap.state_dir() + "/last-good";
     link.owner = trust_domain;
     link.joined_anew = joined_now;
-    link.on_intent = [this](const Intent& intent) { data_plane->SetIntent(intent); };
+    link.on_intent = [this](const Intent& intent) { TakeIntent(intent); };
     link.clock = &clock;
     intents = std::make_unique<IntentLink>(std::move(link));
     FileDiscoveryOptions facts;
@@ -349,7 +335,8 @@ struct Agent::Core {
     intents->Start();
     reports->Start();
     WEIR_TRY(OpenDoor());
-    renewer = std::thread([this] { RenewLoop(); });
+    const auto intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
+    renewer = std::thread([this, intermediate, due = RenewalOf(intermediate)] { RenewLoop(intermediate, due); });
     obs::Log(obs::Level::kInfo, "serving the data plane",
              {{"address", data_plane->address()}, {"cluster", membership.cluster}, {"trust_domain", trust_domain}});
     return {};
@@ -414,12 +401,14 @@ Result<std::unique_ptr<Agent>> Agent::Start(const bootstrap::v1::Agent& bootstra
       process::StateLock::Take(bootstrap.state_dir(), "weir-agent",
                                "stop it, or choose another folder with --state-dir: an agent for each cluster"));
   auto core = std::make_unique<Core>(bootstrap, std::move(version), clock);
-  WEIR_ASSIGN(StoredMembership stored, Belong(bootstrap, stop, clock));
+  WEIR_ASSIGN(StoredMembership stored,
+              Belong({bootstrap.server(), MembershipPath(bootstrap), bootstrap.join_token_file()}, stop, clock));
   core->lock = std::move(lock);
   core->membership = std::move(stored.membership);
   core->membership_generation = stored.generation;
   core->joined_now = stored.joined_now;
   core->membership_refused = std::move(stored.refused);
+  core->unused_token = std::move(stored.unused_token);
   std::unique_ptr<Agent> agent(new Agent(std::move(core)));
   WEIR_TRY(agent->core_->Begin());
   return agent;

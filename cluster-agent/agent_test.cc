@@ -57,6 +57,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     tls.key_pem = key;
     tls.client_roots_pem = root_.certificate_pem;
     tls.client_certificate = rpc::ClientCertificate::kOptional;
+    tls_now_ = tls;
     tls_ = *rpc::RotatingServerTls::Open(folder + "/server-tls", tls);
     xds::AdsServiceOptions options;
     options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
@@ -90,12 +91,32 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
 
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   int port() const { return port_; }
-  std::string Token(const std::string& cluster) const {
-    return identity::JoinToken::New("organizations/o/clusters/" + cluster,
-                                    *identity::CertificateSha256(anchor_.certificate_pem))
-        .ToText();
+  std::string Token(const std::string& cluster, bool rejoin = false) const {
+    auto token = identity::JoinToken::New("organizations/o/clusters/" + cluster,
+                                          *identity::CertificateSha256(anchor_.certificate_pem));
+    token.rejoin = rejoin;
+    return token.ToText();
   }
   const std::string& root_pem() const { return root_.certificate_pem; }
+  void SignWith(const identity::Authority& root) {
+    std::lock_guard lock(mutex_);
+    root_ = root;
+  }
+  // What is trusted from now on, said to everybody.
+  void Trust(const std::string& roots_pem) {
+    rpc::ServerTls next = tls_now_;
+    next.client_roots_pem = roots_pem;
+    ASSERT_TRUE(tls_->Replace(next).ok());
+    {
+      std::lock_guard lock(mutex_);
+      roots_pem_ = roots_pem;
+    }
+    mesh::v1::TrustBundle trust;
+    trust.set_name("test");
+    trust.set_root_pem(roots_pem);
+    Tell(trust);
+    Publish("edge");
+  }
 
   template <typename Message>
   void Tell(const Message& message) {
@@ -140,6 +161,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     std::lock_guard lock(mutex_);
     if (!used_.insert(token->secret).second) return rpc::ToGrpc(Unauthenticated("JOIN_TOKEN_USED", "used"));
     ++joins;
+    last_token = request->token();
     return Sign(token->cluster(), request->csr_pem(), response);
   }
   grpc::Status Renew(grpc::ServerContext* context, const v1::RenewRequest* request,
@@ -185,6 +207,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     return get();
   }
 
+  std::string last_token;
   int joins = 0, renewals = 0, deltas = 0;
   v1::FactsDelta facts;
   std::map<std::string, v1::AppliedIntent> applied;
@@ -203,12 +226,14 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     response->set_organization("o");
     response->set_trust_domain(cluster + ".test");
     response->set_intermediate_pem(*signed_ca);
-    response->set_root_pem(root_.certificate_pem);
+    response->set_root_pem(roots_pem_.empty() ? root_.certificate_pem : roots_pem_);
     return grpc::Status::OK;
   }
 
   std::mutex mutex_;
   identity::Authority anchor_, root_;
+  std::string roots_pem_;  // "" = root_ alone.
+  rpc::ServerTls tls_now_;
   std::unique_ptr<rpc::RotatingServerTls> tls_;
   std::unique_ptr<xds::AdsService> ads_;
   std::unique_ptr<grpc::Server> server_;
@@ -275,14 +300,15 @@ workloads:
     });
   }
 
-  Status StartAgent(bool with_token = true) {
+  Status StartAgent(bool with_token = true) { return StartWith(with_token ? server_->Token("edge") : std::string()); }
+  Status StartWith(const std::string& token) {
     bootstrap::v1::Agent bootstrap;
     bootstrap.set_state_dir(folder_ + "/state");
     bootstrap.set_server(server_address_.empty() ? server_->address() : server_address_);
     bootstrap.set_discovery_file(folder_ + "/discovery.yaml");
     bootstrap.set_listen("127.0.0.1:0");
-    if (with_token) {
-      EXPECT_TRUE(identity::WriteSecretFile(folder_ + "/token", server_->Token("edge")).ok());
+    if (!token.empty()) {
+      EXPECT_TRUE(identity::WriteSecretFile(folder_ + "/token", token).ok());
       bootstrap.set_join_token_file(folder_ + "/token");
     }
     Agent::FillDefaults(bootstrap);
@@ -392,6 +418,69 @@ TEST_F(AgentTest, ASecondOneInTheSameFolderIsRefusedBeforeItTouchesAnything) {
   EXPECT_EQ(second.error().reason, "STATE_IN_USE");
   EXPECT_EQ(files(), before);
   EXPECT_EQ(server_->joins, 1);
+}
+
+TEST_F(AgentTest, AMemberUsesAnotherTokenOnlyWhenTheTokenSaysSoAndSaysWhatItDoesNotUse) {
+  const auto problem = [&] {
+    return server_->With([&] {
+      for (const auto& one : server_->problems.problems()) {
+        if (one.source() == "membership") return one.text();
+      }
+      return std::string();
+    });
+  };
+  ASSERT_TRUE(StartAgent().ok());
+  ASSERT_EQ(server_->joins, 1);
+  agent_.reset();
+  // The same token stays in its file: nothing to say.
+  ASSERT_TRUE(StartWith(server_->last_token).ok());
+  ASSERT_TRUE(Eventually([&] { return agent_->ServerConnected(); }));
+  EXPECT_EQ(server_->joins, 1);
+  EXPECT_EQ(problem(), "");
+  agent_.reset();
+  ASSERT_TRUE(StartWith(server_->Token("edge")).ok());
+  EXPECT_TRUE(Eventually([&] { return problem().find("is not used") != std::string::npos; })) << problem();
+  EXPECT_NE(problem().find("weir cluster rejoin edge"), std::string::npos) << problem();
+  EXPECT_EQ(server_->joins, 1);
+  agent_.reset();
+  ASSERT_TRUE(StartWith(server_->Token("edge", true)).ok());
+  EXPECT_EQ(server_->joins, 2);
+  const std::string used = server_->last_token;
+  agent_.reset();
+  // A used one that this agent does not remember is refused by the server; what is held goes on.
+  std::filesystem::remove(folder_ + "/state/membership.token");
+  ASSERT_TRUE(StartWith(used).ok());
+  EXPECT_TRUE(Eventually([&] { return problem().find("JOIN_TOKEN_USED") != std::string::npos; })) << problem();
+}
+
+// Both trusted, then the other one signs, then the first is trusted no more: without a restart, at the agent and at
+// what it hands to gateways.
+TEST_F(AgentTest, FollowsTheReplacementOfTheMeshRoot) {
+  ASSERT_TRUE(StartAgent().ok());
+  auto client = Connect("edge/t1");
+  const auto trusted = [&](const std::string& roots) {
+    return Eventually([&] {
+      const xds::Resource* secret = client->Accepted()->Find(xds::kSecret, "trust");
+      return secret != nullptr && secret->value.find(roots) != std::string::npos;
+    });
+  };
+  const std::string first = server_->root_pem();
+  const identity::Authority second = *identity::NewRoot("second root");
+  ASSERT_TRUE(trusted(first));
+  const auto files_say = [&](const std::string& roots) {
+    return Eventually([&] { return ReadBootstrap("edge/t1").root_pem() == roots; });
+  };
+  server_->Trust(first + second.certificate_pem);
+  EXPECT_TRUE(trusted(first + second.certificate_pem));
+  EXPECT_TRUE(files_say(first + second.certificate_pem)) << "renewed once, for the roots alone";
+  server_->SignWith(second);
+  server_->Trust(second.certificate_pem + first);
+  EXPECT_TRUE(trusted(second.certificate_pem + first));
+  EXPECT_TRUE(files_say(second.certificate_pem + first));
+  EXPECT_EQ(server_->With([&] { return server_->renewals; }), 2);
+  server_->Trust(second.certificate_pem);
+  EXPECT_TRUE(files_say(second.certificate_pem));
+  client->Stop();
 }
 
 TEST_F(AgentTest, TellsTheServerWhyAGatewayRejected) {

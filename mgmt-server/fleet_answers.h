@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "libs/xds/grpc/ads_service.h"
@@ -17,8 +19,9 @@ namespace weir::server {
 // What the handlers ask of the fleet, whose parts come from three rooms.
 class FleetAnswers final : public services::FleetView {
  public:
-  FleetAnswers(fleet::Fleet& fleet, xds::AdsService& ads, const push::Pusher& pusher)
-      : fleet_(fleet), ads_(ads), pusher_(pusher) {}
+  FleetAnswers(fleet::Fleet& fleet, xds::AdsService& ads, const push::Pusher& pusher,
+               std::function<weir::Status(v2::ReplaceRootRequest::Step)> replace_root)
+      : fleet_(fleet), ads_(ads), pusher_(pusher), replace_root_(std::move(replace_root)) {}
 
   Result<v2::ResourceStatus> Status(const std::string& fqn) const override { return fleet_.GetStatus(fqn); }
   Result<std::vector<v2::ResourceStatus>> Statuses(const std::string& parent) const override {
@@ -44,11 +47,14 @@ class FleetAnswers final : public services::FleetView {
   }
   std::vector<v2::HeldCluster> HeldClusters() const override { return fleet_.HeldClusters(ads_); }
   void ReleaseHeldClusters() override { fleet_.ReleaseHeldClusters(ads_); }
+  Result<v2::ReplaceRootResponse> Roots() const override { return fleet_.Roots(); }
+  weir::Status ReplaceRoot(v2::ReplaceRootRequest::Step step) override { return replace_root_(step); }
 
  private:
   fleet::Fleet& fleet_;
   xds::AdsService& ads_;
   const push::Pusher& pusher_;
+  const std::function<weir::Status(v2::ReplaceRootRequest::Step)> replace_root_;
 };
 
 }  // namespace weir::server

@@ -19,6 +19,7 @@
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "api/weir/v2/documents.pb.h"
 #include "api/weir/v2/organization.pb.h"
+#include "api/weir/v2/server_state.pb.h"
 #include "libs/admin/door.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
@@ -180,6 +181,7 @@ struct Server::State {
   std::unique_ptr<http::Server> rest_server;
   obs::Metrics metrics;
   std::unique_ptr<admin::Door> door;
+  std::mutex certificates_mutex;  // One at a time reads what is to be served and hands it out.
   Repeating certificate_check;
   recovery::History kept_history;
   Repeating history_keeping;
@@ -196,6 +198,8 @@ struct Server::State {
   Status ApplyFirstDocuments();
   Status WritePorts();
   void RenewCertificate();
+  Status ServeCertificates();
+  Status ReplaceRoot(v2::ReplaceRootRequest::Step step);
   Status KeepHistory();
   std::string Path(const char* name) const { return bootstrap.state_dir() + "/" + name; }
   std::string Listen(uint32_t port) const { return fmt::format("{}:{}", bootstrap.address(), port); }
@@ -295,9 +299,9 @@ Status Server::State::OpenCa() {
   WEIR_ASSIGN(ca, ca::ServerCa::Open(StoreBlobs(*store), options, *clock));
   info.anchor_pem = ca->anchor_pem();
   info.anchor_path = Path("server-anchor.pem");
-  info.mesh_root_pem = ca->mesh_root_pem();
+  info.mesh_root_pem = ca->mesh_roots_pem();
   WEIR_TRY(WriteFileAtomic(info.anchor_path, ca->anchor_pem(), 0644));
-  WEIR_TRY(WriteFileAtomic(Path("mesh-root.pem"), ca->mesh_root_pem(), 0644));
+  WEIR_TRY(WriteFileAtomic(Path("mesh-root.pem"), ca->mesh_roots_pem(), 0644));
   if (ca->made_anchor_for_old_state()) {
     obs::Log(
         obs::Level::kWarn,
@@ -313,7 +317,7 @@ Status Server::State::OpenCa() {
                      .client_roots_pem = "",
                      .client_certificate = rpc::ClientCertificate::kNone};
   WEIR_ASSIGN(grpc_tls, rpc::RotatingServerTls::Open(Path("tls-grpc"), tls));
-  tls.client_roots_pem = ca->mesh_root_pem();
+  tls.client_roots_pem = ca->mesh_roots_pem();
   tls.client_certificate = rpc::ClientCertificate::kOptional;
   WEIR_ASSIGN(agent_tls, rpc::RotatingServerTls::Open(Path("tls-agents"), tls));
   return {};
@@ -325,11 +329,12 @@ void Server::State::MakeServices(Duration wait_grace) {
   fleet = std::make_unique<fleet::Fleet>(*store, *ca, *agent_pool, fleet::FleetOptions{.clock = clock});
   ads = fleet->NewIntentService();
   push::PusherOptions push_options;
-  push_options.roots_pem = ca->mesh_root_pem();
+  push_options.roots_pem = ca->mesh_roots_pem();
   pusher = std::make_unique<push::Pusher>(*store, *ads, push_options);
   fleet->Attach(*pusher, *ads);
 
-  fleet_answers = std::make_unique<FleetAnswers>(*fleet, *ads, *pusher);
+  fleet_answers = std::make_unique<FleetAnswers>(
+      *fleet, *ads, *pusher, [this](v2::ReplaceRootRequest::Step step) { return ReplaceRoot(step); });
   backends =
       std::make_unique<services::Backends>(*store, *authn, *fleet_answers, stopping, ca->anchor_sha256(), *clock);
   backends->grace = wait_grace;
@@ -482,18 +487,40 @@ void Server::State::RenewCertificate() {
     if (!renewed.ok()) obs::Log(obs::Level::kError, "certificate not renewed", {{"error", renewed.error().ToString()}});
     return;
   }
+  const Status served = ServeCertificates();
+  obs::Log(served.ok() ? obs::Level::kInfo : obs::Level::kError, "server certificate renewed",
+           {{"error", served.ok() ? "" : served.error().ToString()}});
+}
+
+// The present certificate and roots, on every door.
+Status Server::State::ServeCertificates() {
+  std::lock_guard lock(certificates_mutex);
   const auto certificate = ca->server_certificate();
   rpc::ServerTls tls{.chain_pem = certificate.chain_pem,
                      .key_pem = certificate.key_pem,
                      .client_roots_pem = "",
                      .client_certificate = rpc::ClientCertificate::kNone};
-  Status replaced = grpc_tls->Replace(tls);
-  tls.client_roots_pem = ca->mesh_root_pem();
+  WEIR_TRY(grpc_tls->Replace(tls));
+  tls.client_roots_pem = ca->mesh_roots_pem();
   tls.client_certificate = rpc::ClientCertificate::kOptional;
-  if (replaced.ok()) replaced = agent_tls->Replace(tls);
-  if (replaced.ok()) replaced = rest_server->SetCertificate(certificate.chain_pem, certificate.key_pem);
-  obs::Log(replaced.ok() ? obs::Level::kInfo : obs::Level::kError, "server certificate renewed",
-           {{"error", replaced.ok() ? "" : replaced.error().ToString()}});
+  WEIR_TRY(agent_tls->Replace(tls));
+  WEIR_TRY(WriteFileAtomic(Path("mesh-root.pem"), tls.client_roots_pem, 0644));
+  return rest_server->SetCertificate(certificate.chain_pem, certificate.key_pem);
+}
+
+// First everybody who is told by this server, then those whom it tells.
+Status Server::State::ReplaceRoot(v2::ReplaceRootRequest::Step step) {
+  if (step == v2::ReplaceRootRequest::INTRODUCE) {
+    WEIR_TRY(ca->IntroduceRoot());
+  } else if (step == v2::ReplaceRootRequest::USE) {
+    WEIR_TRY(ca->UseNextRoot());
+  } else {
+    WEIR_TRY(ca->DropOldRoot());
+  }
+  obs::Log(obs::Level::kWarn, "the mesh root is being replaced", {{"step", v2::ReplaceRootRequest::Step_Name(step)}});
+  const Status served = ServeCertificates();
+  pusher->SetRoots(ca->mesh_roots_pem());
+  return served;
 }
 
 Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const Clock& clock, Duration wait_grace) {

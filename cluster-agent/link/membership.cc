@@ -183,7 +183,7 @@ Result<Membership> Renew(const std::string& server, const Membership& current, c
     return FailedPrecondition("MEMBERSHIP_FOREIGN", "renewal of {} was answered for {}", current.trust_domain,
                               response.trust_domain());
   }
-  return Accept(response, std::move(key_pem), current.anchor_pem, current.root_pem, clock);
+  return Accept(response, std::move(key_pem), current.anchor_pem, response.root_pem(), clock);
 }
 
 }  // namespace weir::agent

@@ -21,7 +21,7 @@ struct Membership {
   std::string trust_domain;
   identity::Authority intermediate;
   std::string anchor_pem;  // The server anchor: who weir-server is, as the join token said.
-  std::string root_pem;    // One or more mesh roots.
+  std::string root_pem;    // One or more mesh roots, the one that signs first.
 
   // Who answers at the server's address.
   identity::PeerRule Server() const;
@@ -54,6 +54,7 @@ struct StoredMembership {
   int generation = 1;                // 1 newest, 2 older.
   std::vector<std::string> refused;  // Why the newer one was passed over.
   bool joined_now = false;           // By a token, in this start.
+  std::string unused_token;          // Why a join token that was given is not used.
 };
 // The newest of `<path>.1` and `<path>.2` that is whole and passes CheckMembership; files: docs/formats/last-good.md.
 // NOT_FOUND LAST_GOOD_MISSING when there is none yet, else why the newest was refused.
@@ -67,7 +68,7 @@ Status SaveMembership(const std::string& path, const Membership& membership);
 Result<Membership> Join(const std::string& server, const std::string& token_text, const Clock& clock,
                         Duration timeout = std::chrono::seconds(10));
 
-// The next intermediate, with a new key, asked for over mTLS by the agent's leaf.
+// The next intermediate, with a new key, asked for over mTLS by the agent's leaf; and the mesh roots as they are now.
 Result<Membership> Renew(const std::string& server, const Membership& current, const Leaf& agent_leaf,
                          const Clock& clock, Duration timeout = std::chrono::seconds(10));
 

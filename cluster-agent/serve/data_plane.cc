@@ -108,6 +108,8 @@ struct DataPlane::Core {
 
   DataPlaneOptions options;
   WorkloadRegistry registry;
+  std::mutex
+      files_mutex;  // Taken before `mutex`: discovery and renewals write files of workloads, one after the other.
   rpc::Pool pool{2, 256};
   IdentityService identity_service{this};
   TrafficLedger traffic{*options.clock};
@@ -136,6 +138,7 @@ struct DataPlane::Core {
   Translator translator;  // Worker only, as is what follows.
   struct OwnLeaf {
     std::string spiffe_id;
+    std::string issuer_pem;
     Leaf leaf;
   };
   std::map<std::string, OwnLeaf> envoy_leaves;  // By key, of stock Envoys with a stream: goes with the node.
@@ -225,6 +228,19 @@ struct DataPlane::Core {
       dirty = false;
       if (intent == nullptr || facts == nullptr) continue;
       Publish(&lock);
+    }
+  }
+
+  // With files_mutex held.
+  void WriteFiles(const Facts& of) {
+    Membership now;
+    {
+      std::lock_guard lock(mutex);
+      now = membership;
+    }
+    const Status written = registry.Update(of, now, address);
+    if (!written.ok()) {
+      obs::Log(obs::Level::kError, "files for workloads could not be written", {{"error", written.error().ToString()}});
     }
   }
 
@@ -352,14 +368,16 @@ struct DataPlane::Core {
     const std::string id = SpiffeIdOf(member.trust_domain, workload);
     auto found = envoy_leaves.find(key);
     const bool ours = found != envoy_leaves.end() && found->second.spiffe_id == id;
-    if (!ours || found->second.leaf.renew_at <= options.clock->Now()) {
+    const bool current = ours && found->second.issuer_pem == member.intermediate.certificate_pem;
+    if (!current || found->second.leaf.renew_at <= options.clock->Now()) {
       auto leaf = NewLeaf(member, id, "", options.leaf_lifetime, *options.clock);
       if (!leaf.ok()) {
         obs::Log(obs::Level::kError, "no identity for a workload",
                  {{"workload", WorkloadOfKey(key)}, {"error", leaf.error().ToString()}});
         return ours ? IdentitySecret(found->second.leaf) : nullptr;
       }
-      found = envoy_leaves.insert_or_assign(key, OwnLeaf{id, std::move(*leaf)}).first;
+      found =
+          envoy_leaves.insert_or_assign(key, OwnLeaf{id, member.intermediate.certificate_pem, std::move(*leaf)}).first;
       leaves = envoy_leaves.size();
     }
     return IdentitySecret(found->second.leaf);
@@ -442,15 +460,8 @@ void DataPlane::SetIntent(Intent intent) {
 }
 
 void DataPlane::SetFacts(Facts facts) {
-  Membership membership;
-  {
-    std::lock_guard lock(core_->mutex);
-    membership = core_->membership;
-  }
-  const Status written = core_->registry.Update(facts, membership, core_->address);
-  if (!written.ok()) {
-    obs::Log(obs::Level::kError, "files for workloads could not be written", {{"error", written.error().ToString()}});
-  }
+  std::lock_guard writing(core_->files_mutex);
+  core_->WriteFiles(facts);
   std::lock_guard lock(core_->mutex);
   if (core_->facts != nullptr) {
     for (const auto& [key, workload] : core_->facts->workloads) {
@@ -470,10 +481,16 @@ Status DataPlane::SetMembership(Membership membership, const Leaf& agent_leaf) {
   tls.chain_pem = agent_leaf.chain_pem;
   tls.key_pem = agent_leaf.key_pem;
   WEIR_TRY(core_->tls->Replace(tls));
-  std::lock_guard lock(core_->mutex);
-  core_->membership = std::move(membership);
-  core_->dirty = true;
-  core_->wake.notify_all();
+  std::lock_guard writing(core_->files_mutex);
+  std::shared_ptr<const Facts> facts;
+  {
+    std::lock_guard lock(core_->mutex);
+    core_->membership = std::move(membership);
+    core_->dirty = true;
+    core_->wake.notify_all();
+    facts = core_->facts;
+  }
+  if (facts != nullptr) core_->WriteFiles(*facts);  // What a gateway that starts believes may be another root now.
   return {};
 }
 

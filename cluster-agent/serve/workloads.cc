@@ -207,6 +207,7 @@ Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership
     by_token_hash[Sha256Hex(*token)] = key;
     spiffe_ids[key] = SpiffeIdOf(membership.trust_domain, *workload);
     write(folder + "/gateway.json", GatewayBootstrap(*workload, membership, agent_address, folder));
+    write(folder + "/roots.pem", membership.root_pem);
     write(folder + "/authorization", "Bearer " + *token);
     write(folder + "/envoy.yaml", EnvoyBootstrap(*workload, membership, agent_address, folder));
   }

@@ -176,6 +176,11 @@ Status Configurator::ServeIdentity(const proxy::BuiltSnapshot& built) {
   return status;
 }
 
+std::string Configurator::Trust() const {
+  std::lock_guard lock(mutex_);
+  return trust_pem_;
+}
+
 bool Configurator::LeafEnded() const {
   std::lock_guard lock(mutex_);
   return leaf_ && generations_ != nullptr && !generations_->Admits(leaf_->facts.cluster);

@@ -314,6 +314,7 @@ class Gateway::State {
       }
       std::lock_guard lock(mutex_);
       if (outcome.status.ok()) {
+        settings_.said_roots->Set(configurator_.Trust());
         preload_ = outcome.taken;
         facts_.last_good = fmt::format("generation {} of {}", read->generation, Rfc3339(read->written));
         obs::Log(Level::kInfo, "serving the last good configuration", {{"from", facts_.last_good}});
@@ -346,7 +347,7 @@ class Gateway::State {
   }
 
   Status OnLeaf(const Leaf& leaf) {
-    WEIR_TRY(configurator_.SetLeaf(leaf, settings_.root_pem));
+    WEIR_TRY(configurator_.SetLeaf(leaf, settings_.Roots()));
     std::lock_guard lock(mutex_);
     facts_.spiffe_id = leaf.facts.spiffe_id;
     facts_.identity_until = leaf.facts.not_after;
@@ -411,6 +412,7 @@ class Gateway::State {
     obs::Log(reason.empty() ? Level::kDebug : Level::kError,
              reason.empty() ? "configuration served" : "configuration refused",
              {{"type", update.type_url}, {"reason", reason}});
+    if (settings_.said_roots->Set(configurator_.Trust())) keeper_.RootsChanged();
     if (configurator_.LeafEnded()) keeper_.RenewNow();
     std::lock_guard lock(mutex_);
     ++(reason.empty() ? facts_.updates_served : facts_.updates_refused);

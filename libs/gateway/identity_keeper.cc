@@ -20,6 +20,7 @@ constexpr std::chrono::seconds kAnswerWithin{5};
 constexpr Duration kFirstPause = std::chrono::milliseconds(100);
 constexpr Duration kLongestPause = std::chrono::seconds(10);
 constexpr Duration kRenewalsApart = std::chrono::seconds(1);  // At least: near the issuer's end leaves get short.
+constexpr Duration kOldRootPause = std::chrono::seconds(5);
 constexpr LastGoodKind kKind{"weir-identity", 1, true, 1u << 20};
 
 }  // namespace
@@ -64,6 +65,11 @@ void IdentityKeeper::RenewNow() {
     hurry_ = true;
   }
   wake_.notify_all();
+}
+
+void IdentityKeeper::RootsChanged() {
+  const auto leaf = Current();
+  if (leaf && !UnderSigningRoot(leaf->chain_pem)) RenewNow();
 }
 
 std::optional<Leaf> IdentityKeeper::Current() const {
@@ -149,11 +155,18 @@ Result<Leaf> IdentityKeeper::Ask() {
   return Check(std::move(key), response.chain_pem());
 }
 
+// The roots are in the order of the server: the first one signs, another is on its way out.
+bool IdentityKeeper::UnderSigningRoot(const std::string& chain_pem) const {
+  const auto roots = identity::SplitBundle(settings_.Roots());
+  return roots.ok() && !roots->empty() && identity::VerifyChain(chain_pem, roots->front(), clock_).ok();
+}
+
 Result<Leaf> IdentityKeeper::Check(std::string key_pem, std::string chain_pem) const {
   WEIR_TRY(identity::CheckKeyMatches(chain_pem, key_pem));
-  WEIR_ASSIGN(auto facts, identity::VerifyChain(chain_pem, settings_.root_pem, clock_));
+  WEIR_ASSIGN(auto facts, identity::VerifyChain(chain_pem, settings_.Agent().anchors_pem, clock_));
   if (facts.spiffe_id.empty()) return Unauthenticated("CERTIFICATE_NAMELESS", "the certificate has no SPIFFE id");
-  const Duration renew_in = std::max<Duration>(identity::RenewIn(facts, clock_.Wall()), kRenewalsApart);
+  Duration renew_in = std::max<Duration>(identity::RenewIn(facts, clock_.Wall()), kRenewalsApart);
+  if (!UnderSigningRoot(chain_pem)) renew_in = std::min(renew_in, kOldRootPause);
   const MonoTime renew_at = clock_.Now() + std::chrono::duration_cast<MonoTime::duration>(renew_in);
   return Leaf{std::move(key_pem), std::move(chain_pem), std::move(facts), renew_at};
 }

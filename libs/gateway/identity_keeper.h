@@ -47,6 +47,9 @@ class IdentityKeeper {
 
   // Asks now, whatever is left of the leaf's life.
   void RenewNow();
+  // Settings::Roots says others now: asks at once if another one signs than signed the leaf, and then each 5 s until
+  // the agent has turned to it too.
+  void RootsChanged();
 
   std::optional<Leaf> Current() const;
   // "" unless renewal is overdue: half of what was left when it was due is over, and when it runs out.
@@ -56,6 +59,7 @@ class IdentityKeeper {
   void Run();
   void Keep(const Leaf& leaf) const;
   Result<Leaf> Ask();
+  bool UnderSigningRoot(const std::string& chain_pem) const;
   Result<Leaf> Check(std::string key_pem, std::string chain_pem) const;
 
   const Settings settings_;

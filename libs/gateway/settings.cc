@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "libs/base/file.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
@@ -20,6 +21,12 @@ bool IsNodeId(const std::string& id) {
 }
 
 }  // namespace
+
+identity::PeerRule Settings::Agent() const {
+  constexpr size_t kMostRoots = 64 << 10;
+  auto beside = ReadFile(token_file.substr(0, token_file.rfind('/') + 1) + "roots.pem", kMostRoots);
+  return {Roots() + (beside.ok() ? *beside : ""), agent_id};
+}
 
 Result<rpc::ChannelOptions> Settings::AgentChannel() const {
   rpc::ChannelOptions options;

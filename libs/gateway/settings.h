@@ -1,5 +1,7 @@
 #pragma once
 
+#include <memory>
+#include <mutex>
 #include <string>
 
 #include "libs/base/clock.h"
@@ -12,12 +14,32 @@ class Gateway;
 
 namespace weir::gateway {
 
+// The mesh roots that the agent has said last. Thread-safe.
+class TrustedRoots {
+ public:
+  std::string Get() const {
+    std::lock_guard lock(mutex_);
+    return pem_;
+  }
+  // Whether they are others than before; nothing said ("") changes nothing.
+  bool Set(const std::string& pem) {
+    std::lock_guard lock(mutex_);
+    if (pem.empty() || pem == pem_) return false;
+    pem_ = pem;
+    return true;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string pem_;
+};
+
 // The checked bootstrap of a gateway, defaults filled in.
 struct Settings {
   std::string state_dir;
   std::string agent;     // "host:15012"
   std::string agent_id;  // SPIFFE id its certificate must carry.
-  std::string root_pem;  // The mesh root.
+  std::string root_pem;  // The mesh root; one or more.
   std::string token_file;
   std::string node_id;  // "<cluster>/<namespace>/<workload>"
   std::string cluster;
@@ -32,8 +54,17 @@ struct Settings {
   std::string source_address;
   bool take_over = false;  // From the gateway that runs in the same state_dir, if there is one.
 
-  // Who the agent is.
-  identity::PeerRule Agent() const { return {root_pem, agent_id}; }
+  // Shared by all copies.
+  std::shared_ptr<TrustedRoots> said_roots = std::make_shared<TrustedRoots>();
+
+  // What certificates lead to: what the agent has said last, before that the bootstrap's root. The first one signs.
+  std::string Roots() const {
+    std::string said = said_roots->Get();
+    return said.empty() ? root_pem : said;
+  }
+  // Who the agent is. roots.pem beside the token file counts too, read anew each time: the agent writes it, and one
+  // that has joined another installation can say its roots by no other way.
+  identity::PeerRule Agent() const;
   // How to reach the agent; reads the token file anew, so that a replaced token is used.
   Result<rpc::ChannelOptions> AgentChannel() const;
 };

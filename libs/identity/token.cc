@@ -13,6 +13,7 @@ namespace weir::identity {
 namespace {
 
 constexpr std::string_view kPrefix = "weir-join-1.";
+constexpr std::string_view kRejoinPrefix = "weir-rejoin-1.";
 constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 bool IsHex64(std::string_view text) {
@@ -55,11 +56,11 @@ Result<std::string> FromBase64Url(std::string_view text) {
 }
 
 JoinToken JoinToken::New(std::string cluster_fqn, std::string anchor_sha256) {
-  return {RandomHex(32), std::move(cluster_fqn), std::move(anchor_sha256)};
+  return {RandomHex(32), std::move(cluster_fqn), std::move(anchor_sha256), false};
 }
 
 std::string JoinToken::ToText() const {
-  return std::string(kPrefix) + Base64Url(secret + "\n" + anchor_sha256 + "\n" + cluster_fqn);
+  return std::string(rejoin ? kRejoinPrefix : kPrefix) + Base64Url(secret + "\n" + anchor_sha256 + "\n" + cluster_fqn);
 }
 
 Result<JoinToken> JoinToken::Parse(std::string_view text) {
@@ -68,10 +69,11 @@ Result<JoinToken> JoinToken::Parse(std::string_view text) {
   const size_t begin = text.find_first_not_of(kSpace);
   if (begin == std::string_view::npos || text.size() > 4096) return malformed;
   text = text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
-  if (!text.starts_with(kPrefix)) return malformed;
-  const Result<std::string> body = FromBase64Url(text.substr(kPrefix.size()));
+  const bool rejoin = text.starts_with(kRejoinPrefix);
+  if (!rejoin && !text.starts_with(kPrefix)) return malformed;
+  const Result<std::string> body = FromBase64Url(text.substr(rejoin ? kRejoinPrefix.size() : kPrefix.size()));
   if (!body.ok() || body->size() < 131 || (*body)[64] != '\n' || (*body)[129] != '\n') return malformed;
-  JoinToken token{body->substr(0, 64), body->substr(130), body->substr(65, 64)};
+  JoinToken token{body->substr(0, 64), body->substr(130), body->substr(65, 64), rejoin};
   if (!IsHex64(token.secret) || !IsHex64(token.anchor_sha256) || token.cluster().empty()) return malformed;
   return token;
 }

@@ -13,9 +13,12 @@ struct JoinToken {
   std::string secret;         // 64 hex characters, random.
   std::string cluster_fqn;    // "organizations/acme/clusters/edge"
   std::string anchor_sha256;  // identity::CertificateSha256 of the server anchor.
+  // Says to an agent that is a member already: give that membership up and use this token. Without it such an agent
+  // uses none.
+  bool rejoin = false;
 
   static JoinToken New(std::string cluster_fqn, std::string anchor_sha256);
-  // "weir-join-1.<base64url>", one line.
+  // "weir-join-1.<base64url>" or "weir-rejoin-1.<base64url>", one line.
   std::string ToText() const;
   // Surrounding white space is allowed. INVALID_ARGUMENT JOIN_TOKEN_MALFORMED.
   static Result<JoinToken> Parse(std::string_view text);

@@ -20,6 +20,16 @@ TEST(JoinToken, SurvivesBeingPrintedAndPasted) {
   EXPECT_EQ(back->SecretHash(), token.SecretHash());
 }
 
+TEST(JoinToken, SaysWhetherAMemberMayUseIt) {
+  JoinToken token = JoinToken::New("organizations/acme/clusters/edge", std::string(64, 'a'));
+  EXPECT_FALSE(JoinToken::Parse(token.ToText())->rejoin);
+  token.rejoin = true;
+  const auto read = JoinToken::Parse(token.ToText());
+  ASSERT_TRUE(read.ok());
+  EXPECT_TRUE(read->rejoin);
+  EXPECT_EQ(read->SecretHash(), token.SecretHash()) << "to the server it is the same token";
+}
+
 TEST(JoinToken, RefusesWhatIsNotAToken) {
   const std::string good = JoinToken::New("organizations/a/clusters/b", std::string(64, 'a')).ToText();
   for (const std::string& bad : {std::string(), std::string("weir-join-1."), good.substr(0, 60), "x" + good, good + "=",

@@ -114,12 +114,84 @@ Status ServerCa::OpenAuthorities() {
     WEIR_ASSIGN(root_, identity::NewRoot("Weir mesh root " + options_.organization_domain, clock_));
     WEIR_TRY(blobs_.save("root", Join(root_.key_pem, root_.certificate_pem)));
   }
+  WEIR_TRY(OpenReplacement());
   if (anchor) {
     anchor_ = std::move(*anchor);
     return {};
   }
   WEIR_ASSIGN(anchor_, identity::NewServerAnchor(clock_));
   return blobs_.save("anchor", Join(anchor_.key_pem, anchor_.certificate_pem));
+}
+
+// UseNextRoot saves "root.old", "root", "root.next" in this order; what a crash left of it says how far it came.
+Status ServerCa::OpenReplacement() {
+  WEIR_ASSIGN(const auto kept, blobs_.load("root.next"));
+  std::optional<identity::Authority> next;  // "" = there is none; of "root" and "anchor" it would be damage.
+  if (kept && !kept->empty()) {
+    WEIR_ASSIGN(next, LoadAuthority(blobs_, "root.next", "CA_ROOT_CORRUPT"));
+  }
+  WEIR_ASSIGN(const auto old, blobs_.load("root.old"));
+  old_pem_ = old.value_or("");
+  if (old_pem_ == root_.certificate_pem) {  // Before "root": not begun.
+    old_pem_.clear();
+    WEIR_TRY(blobs_.save("root.old", ""));
+  }
+  if (next && next->certificate_pem == root_.certificate_pem) {  // Before "root.next": done.
+    next.reset();
+    WEIR_TRY(blobs_.save("root.next", ""));
+  }
+  if (next) next_ = std::move(*next);
+  return {};
+}
+
+RootPhase ServerCa::PhaseLocked() const {
+  if (!next_.certificate_pem.empty()) return RootPhase::kIntroduced;
+  return old_pem_.empty() ? RootPhase::kOne : RootPhase::kRetiring;
+}
+
+RootPhase ServerCa::root_phase() const {
+  std::lock_guard lock(mutex_);
+  return PhaseLocked();
+}
+
+std::string ServerCa::mesh_roots_pem() const {
+  std::lock_guard lock(mutex_);
+  return root_.certificate_pem + next_.certificate_pem + old_pem_;
+}
+
+Status ServerCa::IntroduceRoot() {
+  std::lock_guard lock(mutex_);
+  if (PhaseLocked() != RootPhase::kOne) {
+    return FailedPrecondition("ROOT_PHASE", "the mesh root is being replaced already");
+  }
+  WEIR_ASSIGN(auto next, identity::NewRoot("Weir mesh root " + options_.organization_domain, clock_));
+  WEIR_TRY(blobs_.save("root.next", Join(next.key_pem, next.certificate_pem)));
+  next_ = std::move(next);
+  return {};
+}
+
+Status ServerCa::UseNextRoot() {
+  std::lock_guard lock(mutex_);
+  if (PhaseLocked() != RootPhase::kIntroduced) {
+    return FailedPrecondition("ROOT_PHASE", "there is no introduced mesh root that could be used");
+  }
+  WEIR_TRY(blobs_.save("root.old", root_.certificate_pem));
+  WEIR_TRY(blobs_.save("root", Join(next_.key_pem, next_.certificate_pem)));
+  old_pem_ = root_.certificate_pem;
+  root_ = std::exchange(next_, {});
+  return blobs_.save("root.next", "");
+}
+
+Status ServerCa::DropOldRoot() {
+  std::lock_guard lock(mutex_);
+  if (PhaseLocked() == RootPhase::kOne) {
+    return FailedPrecondition("ROOT_PHASE", "there is one mesh root; nothing can be dropped");
+  }
+  const bool given_up = PhaseLocked() == RootPhase::kIntroduced;
+  WEIR_TRY(blobs_.save(given_up ? "root.next" : "root.old", ""));
+  (given_up ? next_.certificate_pem : old_pem_).clear();
+  next_ = {};
+  return {};
 }
 
 ServerCa::ServerCertificate ServerCa::server_certificate() const {
@@ -166,6 +238,7 @@ Result<std::string> ServerCa::SignIntermediate(std::string_view csr_pem, std::st
   request.trust_domain = trust_domain;
   request.cluster = cluster;
   request.lifetime = options_.intermediate_lifetime;
+  std::lock_guard lock(mutex_);
   return identity::SignIntermediate(root_, request, clock_);
 }
 

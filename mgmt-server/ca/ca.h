@@ -14,13 +14,21 @@
 
 namespace weir::ca {
 
-// Where the authority keeps its secrets ("anchor", "root", "server"). Several replicas share one store.
+// Where the authority keeps its secrets ("anchor", "root", "server"; while the mesh root is being replaced "root.next"
+// and "root.old", "" = none). Several replicas share one store.
 struct Blobs {
   std::function<Result<std::optional<std::string>>(const std::string& name)> load;
   std::function<Status(const std::string& name, const std::string& content)> save;
 };
 // Files <folder>/<name>.pem, 0600.
 Blobs FileBlobs(std::string folder);
+
+// How far the replacement of the mesh root has come.
+enum class RootPhase {
+  kOne,         // There is one root.
+  kIntroduced,  // The next one is trusted beside it and signs nothing yet.
+  kRetiring,    // The next one signs; the one before is still trusted, its key is gone.
+};
 
 // The server anchor with the server's own TLS certificate below it, and the mesh root with the intermediates of
 // clusters. Neither signs for the other, so no cluster can speak for the server. Thread-safe.
@@ -40,8 +48,15 @@ class ServerCa {
   // What users and agents trust to be weir-server.
   const std::string& anchor_pem() const { return anchor_.certificate_pem; }
   const std::string& anchor_sha256() const { return anchor_sha256_; }
-  // What clusters' workloads and agents are verified against.
-  const std::string& mesh_root_pem() const { return root_.certificate_pem; }
+  // What clusters' workloads and agents are verified against: one root or two, the one that signs first.
+  std::string mesh_roots_pem() const;
+
+  // Replaces the mesh root in three steps; between them everybody learns what is trusted. A step that was cut by a
+  // crash is found done or not begun. FAILED_PRECONDITION ROOT_PHASE: it is not this step's turn.
+  RootPhase root_phase() const;
+  Status IntroduceRoot();  // kOne -> kIntroduced
+  Status UseNextRoot();    // kIntroduced -> kRetiring
+  Status DropOldRoot();    // kRetiring -> kOne; kIntroduced -> kOne too: the next one is given up.
   // Nobody trusts this server yet: agents have to join anew by token, users need the anchor.
   bool made_anchor_for_old_state() const { return made_anchor_for_old_state_; }
 
@@ -64,16 +79,21 @@ class ServerCa {
  private:
   ServerCa(Blobs blobs, Options options, const Clock& clock);
   Status OpenAuthorities();
+  Status OpenReplacement();
+  RootPhase PhaseLocked() const;
   Status MakeServerCertificate();
 
   Blobs blobs_;
   const Options options_;
   const Clock& clock_;
-  identity::Authority anchor_, root_;
+  identity::Authority anchor_;
   std::string anchor_sha256_;
   identity::PeerRule self_;  // What every client demands of the certificate.
   bool made_anchor_for_old_state_ = false;
   mutable std::mutex mutex_;
+  identity::Authority root_;
+  identity::Authority next_;  // Empty unless kIntroduced.
+  std::string old_pem_;       // Empty unless kRetiring.
   ServerCertificate server_;
 };
 

@@ -34,7 +34,7 @@ TEST(ServerCa, KeepsItsRootAndCertificateAcrossRestarts) {
   const auto first = kept.Open();
   const auto second = kept.Open();
   EXPECT_EQ(first->anchor_pem(), second->anchor_pem());
-  EXPECT_EQ(first->mesh_root_pem(), second->mesh_root_pem());
+  EXPECT_EQ(first->mesh_roots_pem(), second->mesh_roots_pem());
   EXPECT_EQ(first->server_certificate().chain_pem, second->server_certificate().chain_pem);
 }
 
@@ -47,7 +47,7 @@ TEST(ServerCa, TheServersCertificateCarriesItsNamesAndEndsWithItsAnchor) {
   EXPECT_EQ(facts->dns_names, (std::vector<std::string>{"localhost", "weir.example.com"}));
   EXPECT_EQ(facts->ip_addresses, (std::vector<std::string>{"127.0.0.1", "10.1.2.3"}));
   EXPECT_EQ(identity::SplitBundle(chain)->back(), ca->anchor_pem());
-  EXPECT_FALSE(identity::VerifyChain(chain, ca->mesh_root_pem(), kept.clock).ok());
+  EXPECT_FALSE(identity::VerifyChain(chain, ca->mesh_roots_pem(), kept.clock).ok());
 }
 
 TEST(ServerCa, RenewsItsCertificateAtHalfItsLifeAndWhenNamesChange) {
@@ -100,11 +100,78 @@ TEST(ServerCa, AStateWithOneRootKeepsItForTheMeshAndGetsAnAnchor) {
   kept.clock.Advance(std::chrono::hours(24 * 200));  // That certificate has run out long ago.
   const auto ca = kept.Open();
   EXPECT_TRUE(ca->made_anchor_for_old_state());
-  EXPECT_EQ(ca->mesh_root_pem(), root.certificate_pem);
+  EXPECT_EQ(ca->mesh_roots_pem(), root.certificate_pem);
   EXPECT_FALSE(identity::VerifyChain(ca->server_certificate().chain_pem, root.certificate_pem, kept.clock).ok());
   const auto again = kept.Open();
   EXPECT_FALSE(again->made_anchor_for_old_state());
   EXPECT_EQ(again->anchor_pem(), ca->anchor_pem());
+}
+
+std::string IntermediateOf(const ServerCa& ca) {
+  return ca.SignIntermediate(*identity::MakeCsr(*identity::NewKey()), "edge.acme.weir.internal", {"uid-edge", 1})
+      .value();
+}
+
+TEST(ServerCa, ItsRootIsReplacedInThreeStepsThatSurviveARestart) {
+  Kept kept;
+  auto ca = kept.Open();
+  const std::string first = ca->mesh_roots_pem();
+  EXPECT_EQ(ca->UseNextRoot().error().reason, "ROOT_PHASE");
+  EXPECT_EQ(ca->DropOldRoot().error().reason, "ROOT_PHASE");
+  ASSERT_TRUE(ca->IntroduceRoot().ok());
+  EXPECT_EQ(ca->IntroduceRoot().error().reason, "ROOT_PHASE");
+  ca = kept.Open();
+  ASSERT_EQ(ca->root_phase(), RootPhase::kIntroduced);
+  ASSERT_TRUE(ca->mesh_roots_pem().starts_with(first));
+  const std::string second = ca->mesh_roots_pem().substr(first.size());
+  EXPECT_TRUE(identity::VerifyChain(IntermediateOf(*ca), first, kept.clock).ok()) << "the next one signs nothing yet";
+  ASSERT_TRUE(ca->UseNextRoot().ok());
+  ca = kept.Open();
+  ASSERT_EQ(ca->root_phase(), RootPhase::kRetiring);
+  EXPECT_EQ(ca->mesh_roots_pem(), second + first);
+  EXPECT_TRUE(identity::VerifyChain(IntermediateOf(*ca), second, kept.clock).ok());
+  ASSERT_TRUE(ca->DropOldRoot().ok());
+  ca = kept.Open();
+  EXPECT_EQ(ca->root_phase(), RootPhase::kOne);
+  EXPECT_EQ(ca->mesh_roots_pem(), second);
+}
+
+TEST(ServerCa, AnIntroducedRootMayBeGivenUp) {
+  Kept kept;
+  auto ca = kept.Open();
+  const std::string first = ca->mesh_roots_pem();
+  ASSERT_TRUE(ca->IntroduceRoot().ok() && ca->DropOldRoot().ok());
+  EXPECT_EQ(ca->mesh_roots_pem(), first);
+  EXPECT_EQ(kept.Open()->mesh_roots_pem(), first);
+}
+
+// Wherever the disk ends it, the next start finds the step done or not begun, and a key for what signs.
+TEST(ServerCa, AStepThatIsCutIsDoneOrNotBegun) {
+  for (int writes = 0; writes <= 3; ++writes) {
+    SCOPED_TRACE(writes);
+    Kept kept;
+    Blobs blobs = FileBlobs(kept.folder);
+    int left = 1000;
+    const auto save = blobs.save;
+    blobs.save = [&](const std::string& name, const std::string& content) -> Status {
+      if (left-- <= 0) return Unavailable("CUT", "cut");
+      return save(name, content);
+    };
+    ServerCa::Options options;
+    options.organization_domain = "acme.weir.internal";
+    const auto ca = ServerCa::Open(blobs, options, kept.clock).value();
+    const std::string first = ca->mesh_roots_pem();
+    ASSERT_TRUE(ca->IntroduceRoot().ok());
+    const std::string second = ca->mesh_roots_pem().substr(first.size());
+    left = writes;
+    EXPECT_EQ(ca->UseNextRoot().ok(), writes == 3);
+    const auto after = kept.Open();
+    const bool done = after->root_phase() == RootPhase::kRetiring;
+    EXPECT_EQ(done, writes >= 2);
+    EXPECT_EQ(after->mesh_roots_pem(), done ? second + first : first + second);
+    EXPECT_TRUE(identity::VerifyChain(IntermediateOf(*after), done ? second : first, kept.clock).ok());
+    EXPECT_TRUE(done ? after->DropOldRoot().ok() : after->UseNextRoot().ok());
+  }
 }
 
 TEST(ServerCa, SignsAClustersIntermediate) {
@@ -119,7 +186,7 @@ TEST(ServerCa, SignsAClustersIntermediate) {
   request.spiffe_id = identity::AgentSpiffeId("edge.acme.weir.internal");
   const auto leaf = identity::SignLeaf({*pem, key}, request, kept.clock);
   EXPECT_FALSE(identity::VerifyChain(*leaf + *pem, ca->anchor_pem(), kept.clock).ok());
-  const auto facts = identity::VerifyChain(*leaf + *pem, ca->mesh_root_pem(), kept.clock);
+  const auto facts = identity::VerifyChain(*leaf + *pem, ca->mesh_roots_pem(), kept.clock);
   ASSERT_TRUE(facts.ok()) << facts.error().ToString();
   EXPECT_EQ(facts->cluster, (identity::ClusterGeneration{"uid-edge", 1}));
 }

@@ -107,6 +107,12 @@ const GatewayState* AppliedTable::Find(const std::string& cluster, const std::st
   return gateway == table->second.gateways.end() ? nullptr : &gateway->second;
 }
 
+const std::map<std::string, GatewayState>& AppliedTable::GatewaysOf(const std::string& cluster) const {
+  static const std::map<std::string, GatewayState> kNone;
+  const auto table = clusters_.find(cluster);
+  return table == clusters_.end() ? kNone : table->second.gateways;
+}
+
 const AppliedVersion* AppliedTable::RefusedByAgent(const std::string& cluster, const compile::Key& key) const {
   const auto table = clusters_.find(cluster);
   if (table == clusters_.end()) return nullptr;

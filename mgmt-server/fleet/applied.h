@@ -53,6 +53,8 @@ class AppliedTable {
   void Forget(const std::string& cluster);
 
   const GatewayState* Find(const std::string& cluster, const std::string& workload) const;  // nullptr = never reported.
+  // Those that run something, by workload.
+  const std::map<std::string, GatewayState>& GatewaysOf(const std::string& cluster) const;
   // What the agent refused and why; nullptr = nothing of this key.
   const AppliedVersion* RefusedByAgent(const std::string& cluster, const compile::Key& key) const;
 

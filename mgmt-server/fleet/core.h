@@ -37,9 +37,10 @@ inline constexpr Duration kDuplicateShown = std::chrono::seconds(30);
 
 struct Fleet::Core : std::enable_shared_from_this<Core> {
   Core(store::Store& s, const ca::ServerCa& c, rpc::Pool& p, FleetOptions o)
-      : store(s), pool(p), options(o), memberships(s, c, *o.clock) {}
+      : store(s), ca(c), pool(p), options(o), memberships(s, c, *o.clock) {}
 
   store::Store& store;
+  const ca::ServerCa& ca;
   rpc::Pool& pool;
   const FleetOptions options;
   Memberships memberships;
@@ -50,6 +51,7 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   struct Live {
     AgentStreamPtr stream;
     WallTime last_seen{};
+    MonoTime since{};  // The present stream's Hello.
     std::string version;
     std::string uid;            // Of the cluster when its agent said Hello.
     Duration leaf_lifetime{0};  // Of the leaves that the agent signs; 0 = it does not say.
@@ -116,6 +118,8 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   void TakeStreamEvent(const xds::AdsStreamEvent& event);
   void TakeAck(const std::string& cluster, const xds::AckEvent& event);
 
+  std::string AwaitedOf(const compile::Compilation& compilation, const std::string& cluster, const std::string& root,
+                        bool retiring) const;
   v2::ResourceStatus Judge(const store::StoredResource& resource) const;
   v2::ResourceStatus JudgeEffect(const store::StoredResource& resource) const;
   v2::ResourceStatus JudgeCluster(const store::StoredResource& resource) const;

@@ -161,6 +161,7 @@ Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
     entry.uid = uid;
     before = std::exchange(entry.stream, stream);
     entry.last_seen = options.clock->Wall();
+    entry.since = options.clock->Now();
     entry.version = CleanText(stream->in.hello().version(), kMostVersion);
     entry.leaf_lifetime =
         std::chrono::seconds(std::clamp<int64_t>(stream->in.hello().leaf_lifetime_seconds(), 0, kLongestLeaf.count()));

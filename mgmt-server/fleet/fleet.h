@@ -75,6 +75,10 @@ class Fleet {
   std::vector<v2::HeldCluster> HeldClusters(const xds::AdsService& ads) const;
   void ReleaseHeldClusters(xds::AdsService& ads);
 
+  // How far the replacement of the mesh root is. Its next step waits for a cluster whose agent is away, whose gateways
+  // do not run the present trust bundle, or, while the old root retires, that still shows certificates of it.
+  Result<v2::ReplaceRootResponse> Roots() const;
+
   // Statuses. NOT_FOUND RESOURCE_NOT_FOUND.
   Result<v2::ResourceStatus> GetStatus(std::string_view fqn) const;
   // Everything at and below `parent`, sorted by FQN.

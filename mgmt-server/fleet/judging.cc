@@ -3,6 +3,7 @@
 
 #include "libs/base/wait.h"
 #include "libs/rpc/time.h"
+#include "mgmt-server/ca/ca.h"
 #include "mgmt-server/ca/generations.h"
 #include "mgmt-server/fleet/core.h"
 #include "mgmt-server/fleet/effect.h"
@@ -59,6 +60,11 @@ v2::ResourceStatus Fleet::Core::JudgeCluster(const store::StoredResource& resour
 v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) const {
   if (resource.kind == "Cluster") return JudgeCluster(resource);
   v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
+  if (resource.kind == "Organization" && ca.root_phase() != ca::RootPhase::kOne) {
+    status.set_reason("ROOT_REPLACED");
+    status.set_message(
+        "two mesh roots are trusted while one replaces the other; `weir server replace-root` says how far");
+  }
   if (!compile::ReachesGateways(resource.fqn)) return status;
   if (pusher == nullptr || pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
   pusher->Read([&](const compile::Compilation& compilation) {

@@ -67,7 +67,7 @@ Result<agent::v1::JoinResponse> Memberships::Sign(const store::View& view, const
   response.set_trust_domain(TrustDomainOf(view, cluster.fqn));
   WEIR_ASSIGN(*response.mutable_intermediate_pem(),
               ca_.SignIntermediate(csr_pem, response.trust_domain(), {cluster.uid, generation}));
-  response.set_root_pem(ca_.mesh_root_pem());
+  response.set_root_pem(ca_.mesh_roots_pem());
   return response;
 }
 
@@ -154,7 +154,12 @@ Result<Member> Memberships::MemberOf(const std::string& chain_pem) const {
   if (chain_pem.empty()) {
     return Unauthenticated("PEER_IDENTITY_MISSING", "an agent's client certificate is required");
   }
-  WEIR_ASSIGN(const identity::CertificateFacts facts, identity::VerifyChain(chain_pem, ca_.mesh_root_pem(), clock_));
+  WEIR_ASSIGN(const std::vector<std::string> roots, identity::SplitBundle(ca_.mesh_roots_pem()));
+  auto verified = identity::VerifyChain(chain_pem, roots.front(), clock_);
+  size_t root = 0;
+  while (!verified.ok() && ++root < roots.size()) verified = identity::VerifyChain(chain_pem, roots[root], clock_);
+  if (!verified.ok()) return std::move(verified).error();
+  const identity::CertificateFacts& facts = *verified;
   const store::ViewPtr view = store_.Read();
   if (!facts.cluster) {
     return PermissionDenied("CLUSTER_UNKNOWN",
@@ -166,7 +171,8 @@ Result<Member> Memberships::MemberOf(const std::string& chain_pem) const {
     return PermissionDenied("CLUSTER_UNKNOWN", "{} is not the identity of the agent of {}", facts.spiffe_id,
                             cluster->fqn);
   }
-  return Member{cluster->fqn, *facts.cluster};
+  WEIR_ASSIGN(std::string root_sha256, identity::CertificateSha256(roots[root]));
+  return Member{cluster->fqn, *facts.cluster, std::move(root_sha256)};
 }
 
 Status Memberships::NoteSeen(const Member& member) {

@@ -24,6 +24,7 @@ std::string TrustDomainOf(const store::View& view, std::string_view cluster);
 struct Member {
   std::string cluster;  // FQN, when it was looked at.
   identity::ClusterGeneration generation;
+  std::string root_sha256;  // Of the mesh root that its chain leads to.
 };
 
 // Who belongs to the fleet: joins, renewals, and whether a certificate still counts. All of them, refusals too, stand

@@ -145,6 +145,8 @@ struct NoFleet final : services::FleetView {
   }
   std::vector<v2::HeldCluster> HeldClusters() const override { return {}; }
   void ReleaseHeldClusters() override {}
+  Result<v2::ReplaceRootResponse> Roots() const override { return v2::ReplaceRootResponse(); }
+  weir::Status ReplaceRoot(v2::ReplaceRootRequest::Step) override { return {}; }
 };
 
 // The whole way from a TLS client to the store in a temporary folder; only gateways are missing.

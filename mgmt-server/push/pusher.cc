@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
 #include <utility>
@@ -73,6 +74,7 @@ struct Pusher::Core {
   mutable std::condition_variable wake;
   bool stopped = false;
   bool pending = false;
+  std::optional<std::string> roots;  // To be pushed.
   MonoTime first_pending{}, last_event{};
   int64_t revision = -1;
   uint64_t facts_sequence = 0;
@@ -83,6 +85,7 @@ struct Pusher::Core {
   void Noted();
   void Run();
   void PushOnce();
+  std::optional<std::string> TakeRoots();
 };
 
 void Pusher::Core::Noted() {
@@ -115,17 +118,24 @@ void Pusher::Core::Run() {
   }
 }
 
+std::optional<std::string> Pusher::Core::TakeRoots() {
+  std::lock_guard lock(mutex);
+  return std::exchange(roots, std::nullopt);
+}
+
 void Pusher::Core::PushOnce() {
   const store::ViewPtr view = store.Read();
   feed.AwaitEventsOf(*view);  // A view is applied whole: not one of its changes without the others.
   std::set<std::string> gone;
   std::map<std::string, compile::Delta> deltas;
   std::map<std::string, xds::SnapshotPtr> fresh;
+  const std::optional<std::string> new_roots = TakeRoots();
   {
     std::lock_guard lock(compile_mutex);
     compile::World world = compilation.world();
     const auto clusters_before = world.clusters();
-    const compile::Change change = feed.Apply(*view, &world);
+    compile::Change change = feed.Apply(*view, &world);
+    if ((change.roots = new_roots.has_value())) world.SetRoots(*new_roots);
     world.revision = view->revision();
     world.facts_sequence = view->facts_sequence();
     deltas = compilation.Update(std::move(world), change);
@@ -197,6 +207,14 @@ void Pusher::Stop() {
   }
   core_->feed.Stop();
   if (core_->thread.joinable()) core_->thread.join();
+}
+
+void Pusher::SetRoots(std::string roots_pem) {
+  {
+    std::lock_guard lock(core_->mutex);
+    core_->roots = std::move(roots_pem);
+  }
+  core_->Noted();
 }
 
 void Pusher::Read(const std::function<void(const compile::Compilation&)>& read) const {

@@ -40,6 +40,8 @@ class Pusher {
   // Loads, compiles everything, sets every snapshot, then follows the feeds.
   Status Start();
   void Stop();
+  // What every cluster trusts from now on.
+  void SetRoots(std::string roots_pem);
 
   // The compilation as pushed; held still (and the pusher with it) while `read` runs: short work only.
   void Read(const std::function<void(const compile::Compilation&)>& read) const;

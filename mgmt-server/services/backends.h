@@ -50,6 +50,10 @@ class FleetView {
   // Clusters whose agents keep another state than this server's; and the end of it, after the state was adopted.
   virtual std::vector<v2::HeldCluster> HeldClusters() const = 0;
   virtual void ReleaseHeldClusters() = 0;
+
+  // How far the replacement of the mesh root is, and its next step (ServerState.ReplaceRoot).
+  virtual Result<v2::ReplaceRootResponse> Roots() const = 0;
+  virtual weir::Status ReplaceRoot(v2::ReplaceRootRequest::Step step) = 0;
 };
 
 // What the handlers stand on; all of it outlives them.

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "api/weir/v2/server_state.pb.h"
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authz/authz.h"
@@ -40,12 +42,55 @@ Result<v2::AdoptStateResponse> AdoptState(const Backends& backends, CallContext&
   return response;
 }
 
+Status MayReplace(const v2::ReplaceRootRequest& request, const v2::ReplaceRootResponse& now) {
+  const bool gives_up =
+      request.step() == v2::ReplaceRootRequest::FINISH && now.phase() != v2::ReplaceRootResponse::RETIRING;
+  if (request.step() == v2::ReplaceRootRequest::INTRODUCE || gives_up || request.force() || now.waiting().empty()) {
+    return {};
+  }
+  const v2::RootAwaited& first = now.waiting(0);
+  return FailedPrecondition("ROOT_AWAITED", "{}{}{}{}; wait, or go on without them by force", first.cluster(),
+                            first.cluster().empty() ? "" : ": ", first.reason(),
+                            now.waiting_size() > 1 ? fmt::format(" (and {} more)", now.waiting_size() - 1) : "");
+}
+
+Result<v2::ReplaceRootResponse> ReplaceRoot(const Backends& backends, CallContext& call,
+                                            const v2::ReplaceRootRequest& request) {
+  authz::Decision decision;
+  WEIR_TRY(backends.store->Write([&](store::Txn& txn) -> Status {
+    WEIR_ASSIGN(decision, authz::Authorize(txn.view(), call.principal, authz::Right::kSetPolicy, ""));
+    return {};
+  }));
+  WEIR_ASSIGN(v2::ReplaceRootResponse now, backends.fleet->Roots());
+  if (request.step() == v2::ReplaceRootRequest::LOOK) return now;
+  WEIR_TRY(MayReplace(request, now));
+  WEIR_TRY(backends.fleet->ReplaceRoot(request.step()));
+  WEIR_TRY(backends.store->Write([&](store::Txn& txn) -> Status {
+    return audit::Append(txn, {.principal = call.principal.fqn,
+                               .principal_uid = call.principal.uid,
+                               .action = "replace-root",
+                               .fqn = "",
+                               .uid = "",
+                               .before_etag = "",
+                               .after_etag = "",
+                               .path = fmt::format("{}{}; {}", v2::ReplaceRootRequest::Step_Name(request.step()),
+                                                   request.force() ? " by force" : "", decision.path),
+                               .peer = call.peer,
+                               .request_id = call.request_id});
+  }));
+  return backends.fleet->Roots();
+}
+
 }  // namespace
 
 void AddServerState(MethodTable& table, const Backends& backends) {
   table.Add<v2::AdoptStateRequest, v2::AdoptStateResponse>(
       "weir.v2.ServerState.AdoptState", [&backends](CallContext& call, const v2::AdoptStateRequest& request) {
         return AdoptState(backends, call, request);
+      });
+  table.Add<v2::ReplaceRootRequest, v2::ReplaceRootResponse>(
+      "weir.v2.ServerState.ReplaceRoot", [&backends](CallContext& call, const v2::ReplaceRootRequest& request) {
+        return ReplaceRoot(backends, call, request);
       });
 }
 

@@ -5,6 +5,7 @@
 #include "libs/base/ids.h"
 #include "libs/base/sha256.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
+#include "mgmt-server/store/temp_store.h"
 
 namespace weir::store {
 namespace {
@@ -13,7 +14,7 @@ std::unique_ptr<Store> OpenIn(const std::filesystem::path& folder, const Clock& 
   SqliteOptions options;
   options.path = folder / "weir.db";
   options.clock = &clock;
-  auto opened = OpenSqlite(std::move(options));
+  auto opened = OpenSqlite(std::move(options), NoPolicy::Get());
   EXPECT_TRUE(opened.ok());
   return std::move(opened).value();
 }

@@ -30,8 +30,8 @@ class MembershipScene : public testing::Test {
     ASSERT_TRUE(up.ok()) << up.error().message;
     roots_ = *ReadFile(scene_.fleet().ServerState() + "/mesh-root.pem");
   }
-  std::string Token(const std::string& cluster) {
-    const auto token = scene_.fleet().WeirOk({"cluster", "token", cluster});
+  std::string Token(const std::string& cluster, const char* kind = "token") {
+    const auto token = scene_.fleet().WeirOk({"cluster", kind, cluster});
     EXPECT_TRUE(token.ok()) << token.error().message;
     return token.ok() ? *token : "";
   }
@@ -71,12 +71,11 @@ class MembershipScene : public testing::Test {
     EXPECT_TRUE(process.ok());
     return process.ok() ? std::move(*process) : nullptr;
   }
-  // Stops the agent, takes its membership away, and lets it join again with a new token.
+  // Stops the agent and lets it give up its membership for another one.
   void JoinAgain(const std::string& cluster) {
     auto& fleet = scene_.fleet();
     ASSERT_TRUE(fleet.Find("agent/" + cluster)->Terminate().ok());
-    for (const char* name : {"/membership.1", "/membership.2"}) fs::remove(fleet.AgentState(cluster) + name);
-    ASSERT_TRUE(WriteFileAtomic(fleet.AgentState(cluster) + "/join-token", Token(cluster), 0600).ok());
+    ASSERT_TRUE(WriteFileAtomic(fleet.AgentState(cluster) + "/join-token", Token(cluster, "rejoin"), 0600).ok());
     const Status back = fleet.Restart("agent/" + cluster);
     ASSERT_TRUE(back.ok()) << back.error().message;
   }
@@ -164,6 +163,29 @@ TEST_F(MembershipScene, EndWithTheNextJoinARevocationAndADeletion) {
   EXPECT_TRUE(seen.ok()) << seen.error().message;
   const Status alive = fleet.CheckRunning();
   EXPECT_TRUE(alive.ok()) << alive.error().message;
+}
+
+// The server's state is lost without a backup: a new one, the documents again, and each agent rejoins. Nothing is
+// deleted by hand, and no gateway is restarted.
+TEST_F(MembershipScene, FollowANewServerWhenTheOldStateIsLost) {
+  auto& fleet = scene_.fleet();
+  fleet.Find("server")->Kill();
+  fs::remove_all(fleet.ServerState());
+  EXPECT_EQ(scene_.Drive(50).failed, 0u) << "nobody needs the server";
+  Status done = fleet.Restart("server");
+  ASSERT_TRUE(done.ok()) << done.error().message;
+  done = test::WaitUntil("the new server", kSoon, nullptr, [&] { return fleet.Login().ok(); });
+  ASSERT_TRUE(done.ok()) << done.error().message;
+  done = scene_.ApplyBase();
+  ASSERT_TRUE(done.ok()) << done.error().message;
+  const auto applied = fleet.WeirOk({"apply", "-f", "-"}, scene_.Tier1Yaml({50, 50}));
+  ASSERT_TRUE(applied.ok()) << applied.error().message;
+  EXPECT_EQ(scene_.Drive(50).failed, 0u) << "a server that an agent does not know changes nothing";
+  for (const char* cluster : {"c1", "c2", "edge"}) JoinAgain(cluster);
+  done = scene_.WaitState("READY", Milliseconds(60'000));
+  EXPECT_TRUE(done.ok()) << done.error().message;
+  done = AwaitShares({{"c1", 1}, {"c2", 1}});
+  EXPECT_TRUE(done.ok()) << done.error().message;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <set>
@@ -122,6 +123,79 @@ TEST(Rotation, NoHandshakeFailsWhileLeavesAndIntermediatesAreRenewed) {
   for (const auto& [address, before] : failures_before) {
     EXPECT_EQ(GatewayMetric(address, "weir_proxy_tls_failures_total").value_or(-1), before) << address;
   }
+}
+
+Status Step(const Scene& scene, const std::string& step, Milliseconds within) {
+  std::string last;
+  const Status taken = test::WaitUntil("replace-root " + step, within, nullptr, [&] {
+    const auto answer = scene.fleet().WeirOk({"server", "replace-root", step});
+    last = answer.ok() ? *answer : answer.error().message;
+    return answer.ok();
+  });
+  if (taken.ok()) return {};
+  return DeadlineExceeded("STEP", "{}: {}", step, last);
+}
+
+// The identities that a gateway keeps now, as somebody has them who was once on that machine.
+std::string CopyIdentity(const Scene& scene, const std::string& state) {
+  const std::string copy = scene.fleet().options().folder + "/stolen";
+  std::filesystem::create_directories(copy);
+  for (const char* name : {"/identity.1", "/identity.2"}) {
+    if (std::filesystem::exists(state + name)) std::filesystem::copy_file(state + name, copy + name);
+  }
+  return copy;
+}
+
+void ReplaceRoot(const Scene& scene) {
+  const auto early = scene.fleet().Weir({"server", "replace-root", "--use"});
+  EXPECT_NE(early.ok() ? early->exit_code : 0, 0) << "nothing was introduced";
+  for (const auto& [step, seconds] :
+       {std::pair("--introduce", 10), std::pair("--use", 30), std::pair("--finish", 90)}) {
+    const Status taken = Step(scene, step, std::chrono::seconds(seconds));
+    ASSERT_TRUE(taken.ok()) << taken.error().message;
+  }
+}
+
+// New connections: both ends are of the new root; what was signed under the old one is nobody's.
+void ExpectNewRootOnly(const Scene& scene, const std::string& state, const std::string& stolen,
+                       const std::string& old_root, const std::string& new_root) {
+  EXPECT_EQ(new_root.find(old_root), std::string::npos);
+  const auto peer = MeshHandshake(scene.Tier2(1), kHost, state, new_root, kHost);
+  EXPECT_TRUE(peer.ok()) << peer.error().message;
+  EXPECT_FALSE(MeshHandshake(scene.Tier2(1), kHost, stolen, new_root, kHost).ok());
+  EXPECT_FALSE(MeshHandshake(scene.Tier2(1), kHost, state, old_root, kHost).ok());
+}
+
+// What a platform team does whose mesh root's key may be in other hands.
+TEST(Rotation, TheMeshRootIsReplacedAndNoRequestFails) {
+  Scene scene({.net = 62, .tier1s = 1, .clusters = 2, .workers = 1});
+  const Status up = scene.BringUp();
+  ASSERT_TRUE(up.ok()) << up.error().message;
+  const std::string path = scene.fleet().ServerState() + "/mesh-root.pem", old_root = *ReadFile(path);
+  const std::string t1 = GatewayState(scene, "edge", "t1/t1-1"), stolen = CopyIdentity(scene, t1);
+  ASSERT_TRUE(MeshHandshake(scene.Tier2(1), kHost, stolen, old_root, kHost).ok());
+
+  std::atomic<bool> stop{false};
+  test::LoadOptions load = scene.Load(0);
+  load.rate = 100;
+  load.connections = 4;
+  load.stop = [&] { return stop.load(); };
+  test::LoadReport report;
+  std::thread client([&] { report = test::RunLoad(load); });
+  ReplaceRoot(scene);
+  const Status ready = scene.WaitState("READY");
+  EXPECT_TRUE(ready.ok()) << ready.error().message;
+  ExpectNewRootOnly(scene, t1, stolen, old_root, *ReadFile(path));
+  stop = true;
+  client.join();
+  EXPECT_EQ(report.failed, 0u) << report.first_error;
+  EXPECT_GT(report.requests, 500u);
+  for (const char* name : {"server", "agent/c1", "gateway/c1/shop/t2"}) {  // Nothing of it is held in memory alone.
+    EXPECT_TRUE(scene.fleet().Restart(name).ok()) << name;
+  }
+  const Status again = scene.WaitState("READY");
+  EXPECT_TRUE(again.ok()) << again.error().message;
+  EXPECT_EQ(scene.Drive(50).failed, 0u);
 }
 
 }  // namespace

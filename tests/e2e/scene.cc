@@ -148,7 +148,7 @@ Status Scene::Start() {
   WEIR_TRY(fleet_.CheckPorts());
   WEIR_TRY(fleet_.StartServer());
   WEIR_TRY(fleet_.Login());
-  WEIR_ASSIGN(const std::string unused, fleet_.WeirOk({"apply", "-f", "-"}, BaseYaml(options_.clusters)));
+  WEIR_TRY(ApplyBase());
   WEIR_TRY(fleet_.StartAgents());
   WEIR_TRY(fleet_.StartWorkloads());
   WEIR_TRY(SetWeights(std::vector<unsigned>(options_.clusters, 50)));
@@ -161,6 +161,11 @@ Status Scene::Start() {
     const test::LoadReport load = Drive(100 * options_.clusters);
     return load.failed == 0 && ShareError(load, equal, options_.tier1s * options_.workers).empty();
   });
+}
+
+Status Scene::ApplyBase() {
+  WEIR_ASSIGN(const std::string unused, fleet_.WeirOk({"apply", "-f", "-"}, BaseYaml(options_.clusters)));
+  return {};
 }
 
 Status Scene::WaitState(const std::string& state, test::Milliseconds deadline) const {

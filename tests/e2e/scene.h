@@ -36,6 +36,8 @@ class Scene {
 
   // From nothing to READY with equal weights.
   Status BringUp();
+  // What every scene's organization holds, but for the tier 1: into a server that knows nothing of it.
+  Status ApplyBase();
   // One Tier1Gateway with these weights, cluster by cluster, applied; waits until every gateway acknowledged it.
   Status SetWeights(const std::vector<unsigned>& weights);
   std::string Tier1Yaml(const std::vector<unsigned>& weights) const;

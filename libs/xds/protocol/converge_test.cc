@@ -147,7 +147,6 @@ class Pair {
                                                                      : std::vector<std::string>{taken_->changed[0]};
             EXPECT_TRUE(client_.Reject(taken_->id, "no", bad).ok());
           } else {
-            EXPECT_TRUE(client_.Accept(taken_->id).ok());
             Follow(*taken_);
           }
           taken_.reset();
@@ -157,8 +156,9 @@ class Pair {
     return false;
   }
 
-  // What somebody knows who hears of updates alone.
+  // Accepts it, and keeps what somebody knows who hears of updates alone.
   void Follow(const Update& update) {
+    EXPECT_TRUE(client_.Accept(update.id).ok());
     auto& versions = followed_[update.type_url];
     for (const auto* names : {&update.changed, &update.renamed}) {
       for (const std::string& name : *names) versions[name] = update.view->Find(update.type_url, name)->version;

@@ -330,8 +330,8 @@ std::optional<Update> DeltaClient::TakeUpdate() {
       if (offer.expired && type->expires.contains(name)) continue;  // Renewed meanwhile.
       if (now.contains(name)) offer.gone.push_back(std::move(name));
     }
-    const bool only_renamed = !offer.renamed.empty() && s.offer_renamed;
-    if (offer.changed.empty() && offer.gone.empty() && !only_renamed && (type->answered || offer.expired)) {
+    const bool nothing = offer.changed.empty() && offer.gone.empty() && (offer.renamed.empty() || !s.offer_renamed);
+    if (nothing && (type->answered || offer.expired)) {
       if (!offer.renamed.empty()) s.accepted = s.Apply(offer, {});
       if (!offer.expired && offer.stream == s.stream) {
         s.replies.push_back({offer.type_url, offer.nonce, false, "", {}});
