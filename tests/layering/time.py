@@ -39,7 +39,7 @@ EXCEPTIONS = {
     },
     "libs/proxy/engine.cc": {"waits": (3, "a worker's thread answers within real time or does not")},
     "mgmt-server/store/feed.h": {"waits": (1, "the disk did not answer; asked again, not at once")},
-    "cluster-agent/agent.cc": {"sleeps": (1, "a signal cannot wake it; naps by the clock")},
+    "cluster-agent/link/joining.cc": {"sleeps": (1, "a signal cannot wake it; naps by the clock")},
     "cli/traffic.cc": {"reads": (1, "a table for people says how old its rows are")},
     "cli/status.cc": {"sleeps": (1, "--watch draws each so many seconds")},
     "tests/support/timeline.cc": {"sleeps": (1, "a fleet serves for so long before the next thing is done to it")},
