@@ -186,9 +186,9 @@ TEST(Timeline, FindsWhenTheSharesWereReached) {
   // Ten answers a second for eight seconds that are over: first all from b, from -4 s on three of four from a.
   for (int i = 0; i < 80; ++i) {
     const double end = -8.0 + i * 0.1;
-    timeline.Add({end - 0.01, end, 200, end > -4.01 && i % 4 != 0 ? "a" : "b", ""});
+    timeline.Add({end - 0.01, end, 200, end > -4.01 && i % 4 != 0 ? "a" : "b", "", ""});
   }
-  timeline.Add({-6, -5.5, 503, "", "status 503"});
+  timeline.Add({-6, -5.5, 503, "", "status 503", ""});
   const auto reached = timeline.SharesReached({{"a", 0.75}, {"b", 0.25}}, -8, 0.02, 2, 15);
   ASSERT_TRUE(reached.has_value());
   EXPECT_NEAR(*reached, -2, 0.2);
