@@ -121,11 +121,12 @@ class Backend {
     port = *net::BoundPort(listener_.get());
     acceptor_ = std::thread([this] {
       while (true) {
-        const int fd = accept(listener_.get(), nullptr, nullptr);
+        const int fd = Patiently([&] { return accept(listener_.get(), nullptr, nullptr); });
         if (fd < 0) return;
+        const int copy = Patiently([&] { return dup(fd); });
         std::lock_guard lock(mutex_);
         ++connections;
-        open_.push_back(dup(fd));
+        open_.push_back(copy);
         threads_.emplace_back([this, fd] {
           Conn conn(fd);
           serve_(conn);
@@ -135,6 +136,7 @@ class Backend {
     });
   }
   ~Backend() {
+    over_ = true;
     shutdown(listener_.get(), SHUT_RDWR);
     acceptor_.join();
     for (const int fd : open_) {
@@ -147,8 +149,20 @@ class Backend {
   std::atomic<int> connections{0};
 
  private:
+  // The backend shares its process, and so a shortage of descriptors, with the engine that is tested: it waits for one.
+  template <typename Open>
+  int Patiently(const Open& open) {
+    int fd = -1;
+    Eventually([&] {
+      fd = open();
+      return fd >= 0 || errno != EMFILE || over_;
+    });
+    return fd;
+  }
+
   Serve serve_;
   net::Fd listener_;
+  std::atomic<bool> over_{false};
   std::thread acceptor_;
   std::mutex mutex_;
   std::vector<int> open_;
