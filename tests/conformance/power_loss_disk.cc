@@ -38,6 +38,7 @@ struct Node {
   bool durable_name = false;  // Its folder entry was synced.
   bool syncs_folder = false;  // As unix: the first sync of a new journal or log syncs the folder too.
   bool gone = false;          // Deleted, but the folder was not synced.
+  bool database = false;      // Neither a journal nor a log.
   int shared = 0;             // File locks.
   void* reserved = nullptr;
   void* exclusive = nullptr;
@@ -49,6 +50,13 @@ struct Node {
   std::array<Slot, SQLITE_SHM_NLOCK> slots;
 };
 
+// What fails next, and how often.
+struct Failing {
+  int code = 0, times = 0;
+  int Next() { return times > 0 ? (--times, code) : SQLITE_OK; }
+};
+thread_local int64_t database_writes = 0;
+
 }  // namespace
 
 struct PowerLossDisk::State {
@@ -57,14 +65,11 @@ struct PowerLossDisk::State {
   sqlite3_vfs vfs{};
   std::map<std::string, std::shared_ptr<Node>> files;
   int64_t left = -1;  // Operations until the cut; -1 = no cut planned.
-  bool cut = false;
-  int fail_sync_code = 0, fail_syncs = 0;
-  int fail_write_code = 0, fail_writes = 0;
+  bool cut = false;   // The power is off; the operation that met the cut has still reached the disk's queue.
+  Failing failing_syncs, failing_writes;
   int slow_sync = 0;
   std::atomic<int64_t> syncs{0};
 
-  // True when the power is off now; the operation that meets the cut still reaches the disk's queue.
-  bool Off() const { return cut; }
   void SyncFolder() {
     std::erase_if(files, [](const auto& file) { return file.second->gone; });
     for (auto& [path, node] : files) node->durable_name = true;
@@ -100,7 +105,7 @@ int Close(sqlite3_file* base) {
 int Read(sqlite3_file* base, void* to, int amount, sqlite3_int64 offset) {
   File& file = *Of(base);
   std::lock_guard lock(file.state->mutex);
-  if (file.state->Off()) return SQLITE_IOERR_READ;
+  if (file.state->cut) return SQLITE_IOERR_READ;
   const std::string& content = (*file.node)->current;
   const auto size = static_cast<sqlite3_int64>(content.size());
   const auto have = std::clamp<sqlite3_int64>(size - offset, 0, amount);
@@ -113,12 +118,10 @@ int Read(sqlite3_file* base, void* to, int amount, sqlite3_int64 offset) {
 int Change(File& file, Pending change) {
   State& state = *file.state;
   std::lock_guard lock(state.mutex);
-  if (!change.truncate && state.fail_writes > 0) {
-    --state.fail_writes;
-    return state.fail_write_code;
-  }
+  if (const int failure = change.truncate ? 0 : state.failing_writes.Next(); failure != 0) return failure;
   if (!state.Step()) return SQLITE_IOERR_WRITE;
   Node& node = **file.node;
+  database_writes += node.database ? 1 : 0;
   Apply(node.current, change, change.bytes.size());
   node.pending.push_back(std::move(change));
   return state.cut ? SQLITE_IOERR_WRITE : SQLITE_OK;
@@ -136,10 +139,7 @@ int Sync(sqlite3_file* base, int) {
   int slow = 0;
   {
     std::lock_guard lock(state.mutex);
-    if (state.fail_syncs > 0) {
-      --state.fail_syncs;
-      return state.fail_sync_code;
-    }
+    if (const int failure = state.failing_syncs.Next(); failure != SQLITE_OK) return failure;
     if (!state.Step() || state.cut) return SQLITE_IOERR_FSYNC;  // Cut in the middle of it: the pending may be torn.
     Node& node = **file.node;
     node.durable = node.current;
@@ -273,7 +273,7 @@ int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* base, int flags, int*
   State& state = Of(vfs);
   std::lock_guard lock(state.mutex);
   base->pMethods = nullptr;
-  if (state.Off()) return SQLITE_CANTOPEN;
+  if (state.cut) return SQLITE_CANTOPEN;
   File& file = *Of(base);
   auto node = std::make_shared<Node>();
   if (name != nullptr) {
@@ -291,6 +291,7 @@ int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* base, int flags, int*
     }
     node = stored;
   }
+  node->database = (flags & SQLITE_OPEN_MAIN_DB) != 0;
   file.state = &state;
   file.node = new std::shared_ptr<Node>(std::move(node));
   file.level = SQLITE_LOCK_NONE;
@@ -387,23 +388,22 @@ void PowerLossDisk::Reboot(std::mt19937& random) {
   }
   state_->cut = false;
   state_->left = -1;
-  state_->fail_syncs = state_->fail_writes = 0;
+  state_->failing_syncs = state_->failing_writes = {};
 }
 
 void PowerLossDisk::FailSyncs(int code, int times) {
   std::lock_guard lock(state_->mutex);
-  state_->fail_sync_code = code;
-  state_->fail_syncs = times;
+  state_->failing_syncs = {code, times};
 }
 void PowerLossDisk::FailWrites(int code, int times) {
   std::lock_guard lock(state_->mutex);
-  state_->fail_write_code = code;
-  state_->fail_writes = times;
+  state_->failing_writes = {code, times};
 }
 void PowerLossDisk::SlowSyncs(int microseconds) {
   std::lock_guard lock(state_->mutex);
   state_->slow_sync = microseconds;
 }
 int64_t PowerLossDisk::syncs() const { return state_->syncs; }
+int64_t PowerLossDisk::DatabaseWritesOfThisThread() { return database_writes; }
 
 }  // namespace weir

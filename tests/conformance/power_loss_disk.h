@@ -26,6 +26,8 @@ class PowerLossDisk {
   void FailWrites(int code, int times);
   void SlowSyncs(int microseconds);
   int64_t syncs() const;
+  // How often this thread wrote into a database itself, not its log, on any such disk.
+  static int64_t DatabaseWritesOfThisThread();
 
   struct State;
 

@@ -11,6 +11,7 @@
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 #include "tests/conformance/power_loss_disk.h"
 #include "tests/conformance/shelf_policy.h"
+#include "tests/support/real_time.h"
 
 namespace weir::store {
 namespace {
@@ -212,6 +213,21 @@ TEST(FailedCommit, FailsEveryoneInTheGroup) {
   EXPECT_EQ(CheckWhole(**store), 1u);
   disk.FailSyncs(0, 0);
   EXPECT_TRUE(WritePair(**store, "after").ok());
+}
+
+// Whoever happens to fill the log would pay for all that wrote before.
+TEST(Checkpoint, IsMadeByAThreadOfItsOwnNotByWhoCommits) {
+  PowerLossDisk disk;
+  auto store = Open(disk, 200);
+  ASSERT_TRUE(store.ok());
+  ASSERT_TRUE(WritePair(**store, "first").ok());
+  const int64_t mine = PowerLossDisk::DatabaseWritesOfThisThread(), syncs = disk.syncs();
+  // More than 200 pages and less than 1600, at which a writer helps.
+  constexpr int kWrites = 60;
+  for (int i = 0; i < kWrites; ++i) ASSERT_TRUE(WritePair(**store, std::to_string(i)).ok());
+  // One for each commit, and the checkpoint's.
+  EXPECT_TRUE(Eventually([&] { return disk.syncs() > syncs + kWrites; }));
+  EXPECT_EQ(PowerLossDisk::DatabaseWritesOfThisThread(), mine);
 }
 
 TEST(GroupCommit, SharesOneSyncAmongManyWriters) {

@@ -9,6 +9,7 @@
 
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
 #include "libs/identity/certificates.h"
+#include "libs/rpc/awake.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_client.h"
@@ -151,8 +152,7 @@ class AdsTest : public testing::Test {
   }
   bool Seen(const std::string& name, const std::string& value) {
     return watch_.Until([&] {
-      if (views_.empty()) return false;
-      const Resource* found = views_.back()->Find(kCluster, name);
+      const Resource* found = views_.empty() ? nullptr : views_.back()->Find(kCluster, name);
       return found != nullptr && found->value == value;
     });
   }
@@ -180,8 +180,7 @@ class AdsTest : public testing::Test {
     }
   };
   std::unique_ptr<Raw> Open(const std::string& token) {
-    grpc::SslCredentialsOptions tls;
-    tls.pem_root_certs = peer_.anchors_pem;
+    const grpc::SslCredentialsOptions tls{peer_.anchors_pem, "", ""};
     grpc::ChannelArguments arguments;
     arguments.SetSslTargetNameOverride("localhost");
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -223,6 +222,7 @@ TEST_F(AdsTest, CarriesChangesAndTheirAcknowledgements) {
   // The empty answer about listeners may still be on its way: nobody is told of its end.
   EXPECT_TRUE(Eventually([&] { return client_->Complete(); }));
   EXPECT_TRUE(client_->Connected());
+  EXPECT_GE(rpc::Awake::Holders(), 2u) << "else a change after a quiet second waits until gRPC's threads have slept";
 }
 
 TEST_F(AdsTest, AClientThatComesBeforeTheSnapshotWaits) {
