@@ -3,9 +3,7 @@
 #include <arpa/inet.h>
 #include <google/protobuf/util/time_util.h>
 
-#include <condition_variable>
 #include <filesystem>
-#include <mutex>
 #include <thread>
 
 #include "api/weir/agent/v1/agent.pb.h"
@@ -21,6 +19,7 @@
 #include "libs/admin/door.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/document/document.h"
 #include "libs/obs/log.h"
@@ -57,25 +56,24 @@ bool IsHostPort(const std::string& text) {
 }  // namespace
 
 struct Agent::Core {
-  Core(const bootstrap::v1::Agent& b, std::string v, const Clock& c) : bootstrap(b), version(std::move(v)), clock(c) {}
+  Core(const bootstrap::v1::Agent& b, std::string v, StoredMembership s, const Clock& c)
+      : bootstrap(b), version(std::move(v)), clock(c), stored(std::move(s)) {}
 
   const bootstrap::v1::Agent bootstrap;
   process::StateLock lock;  // Of its state_dir.
   const std::string version;
   const Clock& clock;
   const std::string instance = RandomHex(16);
-  std::string trust_domain;
+  const StoredMembership stored;  // As this start found it.
+  const std::string trust_domain = stored.membership.trust_domain;
 
-  mutable std::mutex mutex;  // Guards membership and leaf.
-  std::condition_variable wake;
-  bool stopping = false;
-  Membership membership;
-  Leaf leaf;
-  int membership_generation = 1;
-  bool joined_now = false;
-  std::vector<std::string> membership_refused;
-  std::string unused_token;  // Why a join token that was given is not used; "" = there is none.
-  std::string intent_roots;  // What the server's newest intent says to trust.
+  mutable Mutex mutex;
+  CondVar wake;
+  bool stopping WEIR_GUARDED_BY(mutex) = false;
+  Membership membership WEIR_GUARDED_BY(mutex) = stored.membership;
+  Leaf leaf WEIR_GUARDED_BY(mutex);
+  std::vector<std::string> membership_refused WEIR_GUARDED_BY(mutex) = stored.refused;
+  std::string intent_roots WEIR_GUARDED_BY(mutex);  // What the server's newest intent says to trust.
 
   std::unique_ptr<DataPlane> data_plane;
   std::unique_ptr<Discovery> discovery;
@@ -86,7 +84,7 @@ struct Agent::Core {
   std::thread renewer;
 
   rpc::ChannelOptions Channel() {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     rpc::ChannelOptions options;
     options.target = bootstrap.server();
     options.peer = membership.Server();
@@ -100,7 +98,7 @@ struct Agent::Core {
     std::string roots;
     for (const auto& [name, bundle] : intent.trust_bundles) roots += bundle.message->root_pem();
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       intent_roots = std::move(roots);
     }
     data_plane->SetIntent(intent);
@@ -115,15 +113,15 @@ struct Agent::Core {
     return roots.ok() && !roots->empty() && identity::VerifyChain(chain_pem, roots->front(), clock).ok();
   }
 
-  // With the lock held at both ends; false: it is to be tried again.
-  bool RenewIntermediate(std::unique_lock<std::mutex>& lock) {
+  // Lets go of the lock while it asks; false: it is to be tried again.
+  bool RenewIntermediate() WEIR_REQUIRES(mutex) {
     const Membership current = membership;
     const Leaf own = leaf;
-    lock.unlock();
+    mutex.Unlock();
     auto renewed = Renew(bootstrap.server(), current, own, clock);
     if (!renewed.ok()) {
       obs::Log(obs::Level::kWarn, "intermediate not renewed; trying again", {{"error", renewed.error().ToString()}});
-      lock.lock();
+      mutex.Lock();
       return false;
     }
     const Status saved = SaveMembership(MembershipPath(bootstrap), *renewed);
@@ -131,15 +129,15 @@ struct Agent::Core {
       obs::Log(obs::Level::kError, "membership could not be stored", {{"error", saved.error().ToString()}});
     obs::Log(obs::Level::kInfo, "intermediate renewed", {{"trust_domain", renewed->trust_domain}});
     const bool other_root = !UnderSigningRoot(own.chain_pem, renewed->root_pem);
-    lock.lock();
+    mutex.Lock();
     membership = std::move(*renewed);
     if (saved.ok()) membership_refused.clear();
     RenewLeaf();
     if (!other_root) return true;
-    lock.unlock();
+    mutex.Unlock();
     reports->Reconnect();  // The server is to see whose it is now.
     intents->Reconnect();
-    lock.lock();
+    mutex.Lock();
     return true;
   }
 
@@ -149,9 +147,11 @@ struct Agent::Core {
   }
 
   // Keeps the agent's leaf and the cluster's intermediate young: both are renewed at about half of their life.
-  void RenewLoop(Result<identity::CertificateFacts> intermediate, MonoTime renew_intermediate) {
+  void RenewLoop() {
+    MutexLock lock(mutex);
+    auto intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
+    MonoTime renew_intermediate = RenewalOf(intermediate);
     std::string roots_seen = membership.root_pem;  // The last ones that were a reason to renew.
-    std::unique_lock lock(mutex);
     do {
       const MonoTime now = clock.Now();
       if (!intent_roots.empty() && intent_roots != roots_seen) {
@@ -160,18 +160,23 @@ struct Agent::Core {
       }
       if (now < renew_intermediate) {
         if (now >= leaf.renew_at) RenewLeaf();
-      } else if (RenewIntermediate(lock)) {
+      } else if (RenewIntermediate()) {
         intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
         renew_intermediate = RenewalOf(intermediate);
       } else {  // A twentieth of what is left, at most a minute, at least a second.
         const Duration left = intermediate.ok() ? Duration(intermediate->not_after - clock.Wall()) : Duration(0);
         renew_intermediate = now + std::clamp<Duration>(left / 20, std::chrono::seconds(1), std::chrono::minutes(1));
       }
-    } while (!WaitFor(clock, wake, lock, std::chrono::milliseconds(500), [&] { return stopping; }));
+    } while (
+        !WaitFor(clock, wake, mutex, std::chrono::milliseconds(500), [&]() WEIR_REQUIRES(mutex) { return stopping; }));
   }
 
-  // With the lock held.
-  void RenewLeaf() {
+  void SetLeaf(const Leaf& next) {
+    MutexLock lock(mutex);
+    leaf = next;
+  }
+
+  void RenewLeaf() WEIR_REQUIRES(mutex) {
     auto next = NewAgentLeaf(membership, LeafLifetime(bootstrap), clock);
     if (!next.ok()) {
       obs::Log(obs::Level::kError, "the agent's certificate could not be renewed",
@@ -243,7 +248,7 @@ struct Agent::Core {
     const Error refusal = discovery->State().last_refusal;
     if (refusal.code != Code::kOk) AddProblem("discovery", refusal.ToString(), out);
     for (const std::string& refused : LastGoodRefused()) AddProblem("last-good", refused, out);
-    if (!unused_token.empty()) AddProblem("membership", unused_token, out);
+    if (!stored.unused_token.empty()) AddProblem("membership", stored.unused_token, out);
     if (const std::string why = intents->Refusing(); !why.empty()) AddProblem("state", why, out);
     data_plane->AddProblems(out);
   }
@@ -251,7 +256,7 @@ struct Agent::Core {
   std::vector<std::string> LastGoodRefused() const {
     std::vector<std::string> refused;
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       refused = membership_refused;
     }
     for (const auto& more : {intents->LastGood().refused, discovery->State().kept_refused}) {
@@ -264,7 +269,7 @@ struct Agent::Core {
   std::string LastGoodReport() const {
     using document::Node;
     Node root = Node::Map();
-    root.Add("membership", Node::String(fmt::format("generation {}", membership_generation)));
+    root.Add("membership", Node::String(fmt::format("generation {}", stored.generation)));
     root.Add("intent", Node::String(intents->LastGood().from));
     root.Add("facts", Node::String(discovery->State().started_from));
     Node& refused = root.Add("refused", Node::Sequence());
@@ -281,8 +286,8 @@ struct Agent::Core {
   }
 
   Status Begin() {
-    WEIR_ASSIGN(leaf, NewAgentLeaf(membership, LeafLifetime(bootstrap), clock));
-    trust_domain = membership.trust_domain;
+    WEIR_ASSIGN(const Leaf first_leaf, NewAgentLeaf(stored.membership, LeafLifetime(bootstrap), clock));
+    SetLeaf(first_leaf);
     DataPlaneOptions serve;
     serve.listen = bootstrap.listen();
     serve.tls_dir = bootstrap.state_dir() + "/tls";
@@ -307,17 +312,17 @@ struct Agent::Core {
     };
     report.clock = &clock;
     reports = std::make_unique<Reports>(std::move(report));
-    WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), membership, leaf));
+    WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), stored.membership, first_leaf));
     WEIR_TRY(
         WriteFileAtomic(bootstrap.state_dir() + "/ports.json", fmt::format("{{\"ads\": {}}}\n", data_plane->port())));
 
     IntentLinkOptions link;
     link.channel = [this] { return Channel(); };
     link.instance = instance;
-    link.cluster = membership.cluster;
+    link.cluster = stored.membership.cluster;
     link.last_good_path = bootstrap.state_dir() + "/last-good";
     link.owner = trust_domain;
-    link.joined_anew = joined_now;
+    link.joined_anew = stored.joined_now;
     link.on_intent = [this](const Intent& intent) { TakeIntent(intent); };
     link.clock = &clock;
     intents = std::make_unique<IntentLink>(std::move(link));
@@ -335,19 +340,19 @@ struct Agent::Core {
     intents->Start();
     reports->Start();
     WEIR_TRY(OpenDoor());
-    const auto intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
-    renewer = std::thread([this, intermediate, due = RenewalOf(intermediate)] { RenewLoop(intermediate, due); });
-    obs::Log(obs::Level::kInfo, "serving the data plane",
-             {{"address", data_plane->address()}, {"cluster", membership.cluster}, {"trust_domain", trust_domain}});
+    renewer = std::thread([this] { RenewLoop(); });
+    obs::Log(
+        obs::Level::kInfo, "serving the data plane",
+        {{"address", data_plane->address()}, {"cluster", stored.membership.cluster}, {"trust_domain", trust_domain}});
     return {};
   }
 
   void End() {
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       stopping = true;
     }
-    wake.notify_all();
+    wake.NotifyAll();
     if (renewer.joinable()) renewer.join();
     door.reset();
     if (discovery != nullptr) discovery->Stop();
@@ -400,15 +405,10 @@ Result<std::unique_ptr<Agent>> Agent::Start(const bootstrap::v1::Agent& bootstra
       process::StateLock lock,
       process::StateLock::Take(bootstrap.state_dir(), "weir-agent",
                                "stop it, or choose another folder with --state-dir: an agent for each cluster"));
-  auto core = std::make_unique<Core>(bootstrap, std::move(version), clock);
   WEIR_ASSIGN(StoredMembership stored,
               Belong({bootstrap.server(), MembershipPath(bootstrap), bootstrap.join_token_file()}, stop, clock));
+  auto core = std::make_unique<Core>(bootstrap, std::move(version), std::move(stored), clock);
   core->lock = std::move(lock);
-  core->membership = std::move(stored.membership);
-  core->membership_generation = stored.generation;
-  core->joined_now = stored.joined_now;
-  core->membership_refused = std::move(stored.refused);
-  core->unused_token = std::move(stored.unused_token);
   std::unique_ptr<Agent> agent(new Agent(std::move(core)));
   WEIR_TRY(agent->core_->Begin());
   return agent;

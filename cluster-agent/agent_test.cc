@@ -7,9 +7,7 @@
 #include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <filesystem>
-#include <mutex>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
@@ -18,6 +16,7 @@
 #include "cluster-agent/translate/bytes.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/mutex.h"
 #include "libs/document/document.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
@@ -66,7 +65,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
       return xds::AdsGrant{peer.uris[0]};
     };
     options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       auto& names = acknowledged_[event.type_url];
       for (const auto& [name, version] : event.accepted_resources) names.insert(name);
     };
@@ -99,7 +98,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   }
   const std::string& root_pem() const { return root_.certificate_pem; }
   void SignWith(const identity::Authority& root) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     root_ = root;
   }
   // What is trusted from now on, said to everybody.
@@ -108,7 +107,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     next.client_roots_pem = roots_pem;
     ASSERT_TRUE(tls_->Replace(next).ok());
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       roots_pem_ = roots_pem;
     }
     mesh::v1::TrustBundle trust;
@@ -120,7 +119,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
 
   template <typename Message>
   void Tell(const Message& message) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const std::string url = "type.googleapis.com/" + Message::descriptor()->full_name();
     auto next = std::make_shared<xds::Resources>(*intent_[url]);
     (*next)[message.name()] = xds::MakeResource(message.name(), Bytes(message));
@@ -128,7 +127,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   }
   // The same bytes by another version, as when what was replaced has come back.
   void Rename(std::string_view url, const std::string& name, const std::string& version) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     auto next = std::make_shared<xds::Resources>(*intent_[std::string(url)]);
     xds::Resource resource = *next->at(name);
     resource.version = version;
@@ -137,18 +136,18 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   }
   // A type that is not loaded yet: the server does not answer for it.
   void Withhold(std::string_view url) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     withheld_ = url;
   }
   bool Acknowledged(std::string_view url, const std::string& name) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const auto type = acknowledged_.find(std::string(url));
     return type != acknowledged_.end() && type->second.contains(name);
   }
   void Publish(const std::string& cluster) {
     auto snapshot = std::make_shared<xds::Snapshot>();
     {
-      std::lock_guard lock(mutex_);  // Not below: who hands out a snapshot may be the one who is told of it.
+      MutexLock lock(mutex_);  // Not below: who hands out a snapshot may be the one who is told of it.
       for (const auto& [url, resources] : intent_) {
         if (url != withheld_) snapshot->types[url] = resources;
       }
@@ -158,7 +157,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
 
   grpc::Status Join(grpc::ServerContext*, const v1::JoinRequest* request, v1::JoinResponse* response) override {
     const auto token = identity::JoinToken::Parse(request->token());
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!used_.insert(token->secret).second) return rpc::ToGrpc(Unauthenticated("JOIN_TOKEN_USED", "used"));
     ++joins;
     last_token = request->token();
@@ -168,7 +167,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
                      v1::JoinResponse* response) override {
     const std::string id = rpc::PeerSpiffeId(*context);
     if (id != identity::AgentSpiffeId("edge.test")) return rpc::ToGrpc(PermissionDenied("NO", "{}", id));
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     ++renewals;
     return Sign("edge", request->csr_pem(), response);
   }
@@ -177,7 +176,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     v1::AgentMessage in;
     while (stream->Read(&in)) {
       v1::ServerMessage out;
-      std::unique_lock lock(mutex_);
+      MutexLock lock(mutex_);
       if (in.has_hello()) out.mutable_state()->set_hash(facts.hash());
       if (in.has_facts()) {
         facts = in.facts();
@@ -195,7 +194,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
         *out.mutable_heartbeat()->mutable_time() = rpc::ToTimestamp(clock->Wall() + clock_ahead);
       }
       if (in.has_problems()) problems = in.problems();
-      lock.unlock();
+      lock.Unlock();
       stream->Write(out);
     }
     return grpc::Status::OK;
@@ -203,7 +202,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
 
   template <typename Get>
   auto With(Get get) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return get();
   }
 
@@ -218,7 +217,8 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   Duration intermediate_lifetime = std::chrono::hours(24);
 
  private:
-  grpc::Status Sign(const std::string& cluster, const std::string& csr, v1::JoinResponse* response) {
+  grpc::Status Sign(const std::string& cluster, const std::string& csr, v1::JoinResponse* response)
+      WEIR_REQUIRES(mutex_) {
     const auto signed_ca =
         identity::SignIntermediate(root_, {csr, cluster + ".test", {"uid-" + cluster, 1}, intermediate_lifetime});
     if (!signed_ca.ok()) return rpc::ToGrpc(signed_ca.error());
@@ -230,18 +230,18 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     return grpc::Status::OK;
   }
 
-  std::mutex mutex_;
+  Mutex mutex_;
   identity::Authority anchor_, root_;
-  std::string roots_pem_;  // "" = root_ alone.
+  std::string roots_pem_ WEIR_GUARDED_BY(mutex_);  // "" = root_ alone.
   rpc::ServerTls tls_now_;
   std::unique_ptr<rpc::RotatingServerTls> tls_;
   std::unique_ptr<xds::AdsService> ads_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
-  std::set<std::string> used_;
-  std::string withheld_;
-  std::map<std::string, std::set<std::string>> acknowledged_;  // Type URL -> names.
-  std::map<std::string, xds::ResourcesPtr> intent_{
+  std::set<std::string> used_ WEIR_GUARDED_BY(mutex_);
+  std::string withheld_ WEIR_GUARDED_BY(mutex_);
+  std::map<std::string, std::set<std::string>> acknowledged_ WEIR_GUARDED_BY(mutex_);  // Type URL -> names.
+  std::map<std::string, xds::ResourcesPtr> intent_ WEIR_GUARDED_BY(mutex_){
       {std::string(xds::kMeshTrustBundle), std::make_shared<xds::Resources>()},
       {std::string(xds::kMeshServiceEndpoints), std::make_shared<xds::Resources>()},
       {std::string(xds::kMeshDestinationSet), std::make_shared<xds::Resources>()},

@@ -12,8 +12,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
@@ -23,6 +21,7 @@
 #include "libs/admin/door.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/http/server.h"
 #include "libs/obs/log.h"
@@ -129,24 +128,24 @@ class Repeating {
  public:
   void Start(const Clock& clock, Duration interval, std::function<void()> task) {
     thread_ = std::thread([this, &clock, interval, task = std::move(task)] {
-      std::unique_lock lock(mutex_);
-      while (!WaitFor(clock, wake_, lock, interval, [this] { return stopped_; })) task();
+      MutexLock lock(mutex_);
+      while (!WaitFor(clock, wake_, mutex_, interval, [this]() WEIR_REQUIRES(mutex_) { return stopped_; })) task();
     });
   }
   void Stop() {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       stopped_ = true;
     }
-    wake_.notify_all();
+    wake_.NotifyAll();
     if (thread_.joinable()) thread_.join();
   }
   ~Repeating() { Stop(); }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopped_ = false;
+  Mutex mutex_;
+  CondVar wake_;
+  bool stopped_ WEIR_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 
@@ -181,7 +180,7 @@ struct Server::State {
   std::unique_ptr<http::Server> rest_server;
   obs::Metrics metrics;
   std::unique_ptr<admin::Door> door;
-  std::mutex certificates_mutex;  // One at a time reads what is to be served and hands it out.
+  Mutex certificates_mutex;  // One at a time reads what is to be served and hands it out.
   Repeating certificate_check;
   recovery::History kept_history;
   Repeating history_keeping;
@@ -494,7 +493,7 @@ void Server::State::RenewCertificate() {
 
 // The present certificate and roots, on every door.
 Status Server::State::ServeCertificates() {
-  std::lock_guard lock(certificates_mutex);
+  MutexLock lock(certificates_mutex);
   const auto certificate = ca->server_certificate();
   rpc::ServerTls tls{.chain_pem = certificate.chain_pem,
                      .key_pem = certificate.key_pem,

@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <mutex>
 #include <optional>
 #include <thread>
 
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "cluster-agent/discovery/stored_facts.h"
 #include "libs/base/file.h"
+#include "libs/base/mutex.h"
 #include "libs/document/document.h"
 #include "libs/facts/check.h"
 #include "libs/obs/log.h"
@@ -78,9 +78,9 @@ struct FileDiscovery::Core {
   std::optional<std::string> last_text;  // Of the newest look, good or bad: the same text is not judged twice.
   std::string served_hash;               // "" = nothing was said yet.
   bool sealed = false;
-  bool soon = false;         // The file is too fresh; look again when it has rested.
-  mutable std::mutex mutex;  // Guards state.
-  DiscoveryState state;
+  bool soon = false;  // The file is too fresh; look again when it has rested.
+  mutable Mutex mutex;
+  DiscoveryState state WEIR_GUARDED_BY(mutex);
 
   bool Fresh() const {
     std::error_code failed;
@@ -99,13 +99,13 @@ struct FileDiscovery::Core {
     }
     bool has_good;
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       has_good = state.has_reading;
     }
     Result<Facts> facts = text.ok() ? ReadDiscovery(*text, has_good, sealed) : Result<Facts>(text.error());
     if (!facts.ok()) return Refuse(facts.error());
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       state.has_reading = true;
       ++state.accepted;
       state.last_refusal = Error{Code::kOk, "", "", {}, ""};
@@ -131,7 +131,7 @@ struct FileDiscovery::Core {
     if (options.last_good_path.empty()) return;
     const Status kept = SaveFacts(options.last_good_path, facts, sealed, options.owner);
     if (kept.ok()) {  // What was wrong with the files before is mended.
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       state.kept_refused.clear();
       return;
     }
@@ -150,7 +150,7 @@ struct FileDiscovery::Core {
     for (const std::string& reason : refused) {
       obs::Log(obs::Level::kError, "kept facts refused", {{"reason", reason}});
     }
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     state.kept_refused = refused;
     if (!stored.ok()) return std::nullopt;
     state.has_reading = true;
@@ -161,7 +161,7 @@ struct FileDiscovery::Core {
 
   void Refuse(const Error& error) {
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       if (state.last_refusal.code == error.code && state.last_refusal.message == error.message &&
           error.violations.empty() && state.last_refusal.violations.empty()) {
         return;  // Said already.
@@ -197,6 +197,7 @@ struct FileDiscovery::Core {
 
 FileDiscovery::FileDiscovery(FileDiscoveryOptions options) : core_(std::make_unique<Core>()) {
   core_->options = std::move(options);
+  MutexLock lock(core_->mutex);
   core_->state.last_refusal.code = Code::kOk;
 }
 
@@ -235,7 +236,7 @@ void FileDiscovery::Stop() {
 }
 
 DiscoveryState FileDiscovery::State() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->state;
 }
 

@@ -3,14 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <filesystem>
-#include <mutex>
 
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "cluster-agent/discovery/stored_facts.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/mutex.h"
 #include "tests/support/real_time.h"
 
 namespace weir::agent {
@@ -94,22 +93,31 @@ class FileDiscoveryTest : public testing::Test {
   void Start(FileDiscovery* discovery) {
     ASSERT_TRUE(discovery
                     ->Start([this](const Facts& facts) {
-                      std::lock_guard lock(mutex_);
+                      MutexLock lock(mutex_);
                       readings_.push_back(facts);
-                      wake_.notify_all();
+                      wake_.NotifyAll();
                     })
                     .ok());
   }
   bool WaitFor(size_t count) {
-    std::unique_lock lock(mutex_);
-    return wake_.wait_for(lock, std::chrono::seconds(10), [&] { return readings_.size() >= count; });
+    MutexLock lock(mutex_);
+    return wake_.WaitRealTime(mutex_, std::chrono::seconds(10),
+                              [&]() WEIR_REQUIRES(mutex_) { return readings_.size() >= count; });
+  }
+  std::vector<Facts> Readings() {
+    MutexLock lock(mutex_);
+    return readings_;
+  }
+  void Forget() {
+    MutexLock lock(mutex_);
+    readings_.clear();
   }
 
   std::string folder_, path_;
   ManualClock clock_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<Facts> readings_;
+  Mutex mutex_;
+  CondVar wake_;
+  std::vector<Facts> readings_ WEIR_GUARDED_BY(mutex_);
 };
 
 TEST_F(FileDiscoveryTest, SeesARenameOverTheFileAtOnce) {
@@ -131,7 +139,7 @@ TEST_F(FileDiscoveryTest, NeverLetsABrokenOrEmptyFileReplaceAGoodOne) {
     ASSERT_TRUE(WriteFileAtomic(path_, bad).ok());
     EXPECT_TRUE(Eventually([&] { return discovery.State().refused > refused; })) << bad;
   }
-  EXPECT_EQ(readings_.size(), 1u);
+  EXPECT_EQ(Readings().size(), 1u);
   ASSERT_TRUE(WriteFileAtomic(path_, "workloads: []\nservices: []\n").ok());
   ASSERT_TRUE(WaitFor(2));
   EXPECT_EQ(discovery.State().last_refusal.code, Code::kOk);
@@ -143,28 +151,28 @@ TEST_F(FileDiscoveryTest, KeepsTheGoodReadingAcrossARestart) {
   {
     FileDiscovery discovery(options);
     Start(&discovery);
-    ASSERT_EQ(readings_.size(), 1u);
+    ASSERT_EQ(Readings().size(), 1u);
   }
   for (const char* bad : {"workloads: [\n", "", "workloads:\n- name: x\n"}) {
-    readings_.clear();
+    Forget();
     SetToPresent(clock_);
     ASSERT_TRUE(WriteFileAtomic(path_, bad).ok());
     FileDiscovery discovery(options);
     Start(&discovery);
-    ASSERT_EQ(readings_.size(), 1u) << bad;
-    EXPECT_EQ(readings_[0].services.size(), 1u);
-    EXPECT_EQ(readings_[0].workloads.at("shop/web")->addresses(0), "127.0.2.21");
+    ASSERT_EQ(Readings().size(), 1u) << bad;
+    EXPECT_EQ(Readings()[0].services.size(), 1u);
+    EXPECT_EQ(Readings()[0].workloads.at("shop/web")->addresses(0), "127.0.2.21");
     EXPECT_EQ(discovery.State().started_from, "generation 1 of last-good");
     EXPECT_EQ(discovery.State().refused, 0u) << bad;
     clock_.Advance(std::chrono::seconds(2));  // It has rested.
     EXPECT_TRUE(Eventually([&] { return discovery.State().refused == 1; })) << bad;
-    EXPECT_EQ(readings_.size(), 1u);
+    EXPECT_EQ(Readings().size(), 1u);
   }
   std::filesystem::remove(path_);
-  readings_.clear();
+  Forget();
   FileDiscovery discovery(options);
   Start(&discovery);
-  EXPECT_EQ(readings_.size(), 1u);
+  EXPECT_EQ(Readings().size(), 1u);
   EXPECT_EQ(discovery.State().last_refusal.reason, "FILE_MISSING");
 }
 
@@ -176,18 +184,18 @@ TEST_F(FileDiscoveryTest, RemembersTheSealAcrossARestart) {
   {
     FileDiscovery discovery(options);
     Start(&discovery);
-    ASSERT_EQ(readings_.size(), 1u);
-    EXPECT_EQ(readings_[0].services.size(), 2u);
+    ASSERT_EQ(Readings().size(), 1u);
+    EXPECT_EQ(Readings()[0].services.size(), 2u);
   }
-  readings_.clear();
+  Forget();
   ASSERT_TRUE(WriteFileAtomic(path_, kGood).ok());  // Cut between two lines: valid, and shorter.
   FileDiscovery discovery(options);
   Start(&discovery);
   clock_.Advance(std::chrono::seconds(2));
   ASSERT_TRUE(Eventually([&] { return discovery.State().refused > 0; }));
   EXPECT_EQ(discovery.State().last_refusal.reason, "DISCOVERY_CUT");
-  ASSERT_EQ(readings_.size(), 1u);
-  EXPECT_EQ(readings_[0].services.size(), 2u);
+  ASSERT_EQ(Readings().size(), 1u);
+  EXPECT_EQ(Readings()[0].services.size(), 2u);
 }
 
 // The facts are the same, but from now on a file without the seal may be cut.
@@ -201,7 +209,7 @@ TEST_F(FileDiscoveryTest, RemembersASealThatCameWithoutAChange) {
     for (int i = 0; i < 500 && discovery.State().accepted < 2; ++i) usleep(10'000);
     ASSERT_EQ(discovery.State().accepted, 2u);
   }
-  ASSERT_EQ(readings_.size(), 1u);
+  ASSERT_EQ(Readings().size(), 1u);
   ASSERT_TRUE(WriteFileAtomic(path_, std::string(kGood) + "- {name: more, namespace: shop, ports: [81]}\n").ok());
   FileDiscovery discovery(options);
   Start(&discovery);
@@ -226,8 +234,8 @@ TEST_F(FileDiscoveryTest, RefusesDamagedKeptFactsAndThoseOfAnotherCluster) {
   ASSERT_TRUE(WriteFileAtomic(folder_ + "/facts.1", "weir-facts 1\nsha").ok());
   FileDiscovery discovery(Options(std::chrono::hours(1)));
   Start(&discovery);
-  ASSERT_EQ(readings_.size(), 1u);
-  EXPECT_EQ(readings_[0].workloads.size(), 1u);
+  ASSERT_EQ(Readings().size(), 1u);
+  EXPECT_EQ(Readings()[0].workloads.size(), 1u);
   EXPECT_EQ(discovery.State().started_from, "generation 2 of last-good");
   ASSERT_EQ(discovery.State().kept_refused.size(), 1u);
   EXPECT_NE(discovery.State().kept_refused[0].find("LAST_GOOD_CUT"), std::string::npos);

@@ -1,9 +1,8 @@
 #include "cluster-agent/link/intent_link.h"
 
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/xds/grpc/ads_client.h"
@@ -37,18 +36,19 @@ struct IntentLink::Core {
   std::unique_ptr<xds::AdsClient> client;
   Intent intent;  // The client's thread only, after Start.
   bool had_last_good = false;
-  IntentLink::LastGoodState last_good;  // Guarded by `mutex` after Start.
-  bool whole = false;                   // on_intent was called.
+  bool whole = false;  // on_intent was called.
 
-  std::mutex mutex;  // Guards what the writer needs, and:
-  std::string refusing;
-  std::condition_variable wake;
-  bool stopping = false;
-  bool dirty = false;
+  Mutex mutex;
+  IntentLink::LastGoodState last_good WEIR_GUARDED_BY(mutex);
+  std::string refusing WEIR_GUARDED_BY(mutex);
+  CondVar wake;
+  bool stopping WEIR_GUARDED_BY(mutex) = false;
+  bool dirty WEIR_GUARDED_BY(mutex) = false;
   std::thread writer;
 
   xds::Snapshot ReadDisk() {
     auto last = xds::ReadLastGood(options.last_good_path, options.owner);
+    MutexLock lock(mutex);
     if (!last.ok()) {
       const bool missing = last.error().code == Code::kNotFound;
       if (!missing) last_good.refused.push_back(last.error().ToString());
@@ -83,7 +83,7 @@ struct IntentLink::Core {
     const Status may = MayTake(update);
     const std::string reason = may.ok() ? "" : may.error().ToString();
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       if (!reason.empty() && refusing != reason) {
         obs::Log(obs::Level::kError, "intent refused; what is held goes on", {{"reason", reason}});
       }
@@ -114,21 +114,22 @@ struct IntentLink::Core {
       client->Reject(update.id, reason, bad);
     whole = whole || had_last_good || client->Complete();
     if (whole) options.on_intent(intent);
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     dirty = true;
-    wake.notify_all();
+    wake.NotifyAll();
   }
 
   void WriteLoop() {
-    std::unique_lock lock(mutex);
+    MutexLock lock(mutex);
     for (;;) {
-      wake.wait(lock, [&] { return stopping || dirty; });
-      if (dirty && !stopping) WaitFor(*options.clock, wake, lock, kWriteDelay, [&] { return stopping; });
+      wake.Wait(mutex, [&]() WEIR_REQUIRES(mutex) { return stopping || dirty; });
+      if (dirty && !stopping)
+        WaitFor(*options.clock, wake, mutex, kWriteDelay, [&]() WEIR_REQUIRES(mutex) { return stopping; });
       if (dirty) {
         dirty = false;
-        lock.unlock();
+        lock.Unlock();
         Write();
-        lock.lock();
+        lock.Lock();
       }
       if (stopping && !dirty) return;
     }
@@ -142,7 +143,7 @@ struct IntentLink::Core {
       obs::Log(obs::Level::kError, "last-good intent could not be written", {{"error", written.error().ToString()}});
     }
     if (!written.ok()) return;
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     last_good.refused.clear();
   }
 };
@@ -181,20 +182,20 @@ void IntentLink::Stop() {
   if (core_->client == nullptr || !core_->writer.joinable()) return;
   core_->client->Stop();
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->stopping = true;
   }
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
   core_->writer.join();
 }
 
 void IntentLink::Reconnect() { core_->client->Reconnect(); }
 IntentLink::LastGoodState IntentLink::LastGood() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->last_good;
 }
 std::string IntentLink::Refusing() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->refusing;
 }
 bool IntentLink::Connected() const { return core_->client != nullptr && core_->client->Connected(); }

@@ -4,13 +4,12 @@
 #include <grpcpp/client_context.h>
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <thread>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/agent/v1/agent.pb.h"
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/process/backoff.h"
@@ -40,9 +39,9 @@ struct Reports::Core {
     void OnWriteDone(bool ok) override { writer.OnWriteDone(ok); }
     void OnDone(const grpc::Status& status) override {
       Error over = status.ok() ? Unavailable("STREAM_CLOSED", "stream closed") : rpc::FromGrpc(status);
-      std::lock_guard lock(core_->mutex);
+      MutexLock lock(core_->mutex);
       core_->ended = std::move(over);
-      core_->wake.notify_all();
+      core_->wake.NotifyAll();
     }
     void Begin() {
       AddHold();
@@ -61,30 +60,31 @@ struct Reports::Core {
   ReportsOptions options;
   std::thread thread;
 
-  mutable std::mutex mutex;  // Guards everything below.
-  std::condition_variable wake;
-  bool stopping = false;
-  bool reconnect = false;
-  bool connected = false;
-  bool applied_changed = false;
-  std::optional<Facts> facts;  // As discovered now.
-  bool facts_changed = false;
-  std::optional<Error> ended;  // The stream is over, and why.
-  bool duplicate = false;      // The server refused this agent beside another one; said once.
-  std::vector<v1::ServerMessage> inbox;
-  MonoTime heard;
+  mutable Mutex mutex;
+  CondVar wake;
+  bool stopping WEIR_GUARDED_BY(mutex) = false;
+  bool reconnect WEIR_GUARDED_BY(mutex) = false;
+  bool connected WEIR_GUARDED_BY(mutex) = false;
+  bool applied_changed WEIR_GUARDED_BY(mutex) = false;
+  std::optional<Facts> facts WEIR_GUARDED_BY(mutex);  // As discovered now.
+  bool facts_changed WEIR_GUARDED_BY(mutex) = false;
+  std::optional<Error> ended WEIR_GUARDED_BY(mutex);  // The stream is over, and why.
+  bool duplicate WEIR_GUARDED_BY(mutex) = false;      // The server refused this agent beside another one; said once.
+  std::vector<v1::ServerMessage> inbox WEIR_GUARDED_BY(mutex);
+  MonoTime heard WEIR_GUARDED_BY(mutex);
   std::atomic<Duration> clock_ahead{Duration{0}};  // Asked for while the problems of this link are collected.
-  std::optional<std::string> server_hash;          // What the server has, while nothing was discovered yet.
+  std::optional<std::string> server_hash
+      WEIR_GUARDED_BY(mutex);  // What the server has, while nothing was discovered yet.
 
   void Take(v1::ServerMessage message) {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     heard = options.clock->Now();
     if (message.has_heartbeat() && message.heartbeat().has_time()) {
       clock_ahead = options.clock->Wall() - rpc::FromTimestamp(message.heartbeat().time());
     }
     if (message.has_state()) {  // Acknowledgements and heartbeats only prove life.
       inbox.push_back(std::move(message));
-      wake.notify_all();
+      wake.NotifyAll();
     }
   }
 
@@ -92,11 +92,12 @@ struct Reports::Core {
     process::Backoff backoff({options.backoff_min, options.backoff_max});
     for (;;) {
       const bool was_connected = Serve();
-      std::unique_lock lock(mutex);
+      MutexLock lock(mutex);
       if (stopping) return;
       if (was_connected) backoff.Reset();
       reconnect = false;
-      WaitFor(*options.clock, wake, lock, backoff.Next(), [&] { return stopping || reconnect; });
+      WaitFor(*options.clock, wake, mutex, backoff.Next(),
+              [&]() WEIR_REQUIRES(mutex) { return stopping || reconnect; });
       reconnect = false;
       if (stopping) return;
     }
@@ -110,7 +111,7 @@ struct Reports::Core {
       return false;
     }
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       ended.reset();
       inbox.clear();
       server_hash.reset();
@@ -130,8 +131,8 @@ struct Reports::Core {
     session.context.TryCancel();
     session.writer.Close([] {}, false);
     session.RemoveHold();
-    std::unique_lock lock(mutex);
-    wake.wait(lock, [&] { return ended.has_value(); });  // OnDone has run; the session may go.
+    MutexLock lock(mutex);
+    wake.Wait(mutex, [&]() WEIR_REQUIRES(mutex) { return ended.has_value(); });  // OnDone has run; the session may go.
     const bool was_duplicate = std::exchange(duplicate, ended->reason == "DUPLICATE_AGENT");
     if (duplicate && !was_duplicate) {
       obs::Log(obs::Level::kError, "the server refuses this agent beside another one", {{"reason", ended->message}});
@@ -141,7 +142,7 @@ struct Reports::Core {
     }
     connected = false;
     const bool fenced = duplicate;
-    lock.unlock();
+    lock.Unlock();
     if (fenced) options.on_duplicate();
     return answered;
   }
@@ -156,10 +157,10 @@ struct Reports::Core {
     MonoTime next_traffic = options.clock->Now();
     bool traffic_told = false;
     std::string problems_told;
-    std::unique_lock lock(mutex);
+    MutexLock lock(mutex);
     for (;;) {
       const MonoTime look = std::min({next_beat, next_traffic, heard + options.heartbeat * options.misses});
-      WaitUntil(*options.clock, wake, lock, look, [&] {
+      WaitUntil(*options.clock, wake, mutex, look, [&]() WEIR_REQUIRES(mutex) {
         return stopping || reconnect || ended.has_value() || !inbox.empty() ||
                (answered && (applied_changed || (facts_changed && told.has_value())));
       });
@@ -209,18 +210,18 @@ struct Reports::Core {
           told = facts;
         }
       }
-      lock.unlock();
+      lock.Unlock();
       if (std::exchange(taken_over, false)) options.on_duplicate();
       bool written = true;
       for (v1::AgentMessage& message : out) written = written && session->writer.Write(std::move(message));
-      lock.lock();
+      lock.Lock();
       if (!written) return answered;
     }
   }
 
-  // With the lock held. The server has facts with this hash: the same, or everything is sent.
+  // The server has facts with this hash: the same, or everything is sent.
   void Compare(const std::string& hash, std::optional<Facts>* told, uint64_t* sequence,
-               std::vector<v1::AgentMessage>* out) {
+               std::vector<v1::AgentMessage>* out) WEIR_REQUIRES(mutex) {
     facts_changed = false;
     *told = *facts;
     if (hash == HashFacts(*facts)) return;
@@ -230,7 +231,7 @@ struct Reports::Core {
     out->push_back(std::move(full));
   }
 
-  void AddApplied(bool full, std::vector<v1::AgentMessage>* out) {
+  void AddApplied(bool full, std::vector<v1::AgentMessage>* out) WEIR_REQUIRES(mutex) {
     applied_changed = false;
     v1::AgentMessage message;
     if (options.applied(full, message.mutable_applied())) out->push_back(std::move(message));
@@ -262,36 +263,36 @@ void Reports::Start() {
 
 void Reports::Stop() {
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->stopping = true;
   }
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
   if (core_->thread.joinable()) core_->thread.join();
 }
 
 void Reports::SetFacts(Facts facts) {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   core_->facts = std::move(facts);
   core_->facts_changed = true;
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
 }
 
 void Reports::AppliedChanged() {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   core_->applied_changed = true;
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
 }
 
 void Reports::Reconnect() {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   core_->reconnect = true;
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
 }
 
 Duration Reports::ClockAhead() const { return core_->clock_ahead; }
 
 bool Reports::Connected() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->connected;
 }
 

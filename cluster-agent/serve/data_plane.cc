@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <thread>
 
@@ -22,6 +20,7 @@
 #include "cluster-agent/translate/bytes.h"
 #include "cluster-agent/translate/xds/translator.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/dialect/dialect.h"
 #include "libs/document/document.h"
@@ -108,8 +107,7 @@ struct DataPlane::Core {
 
   DataPlaneOptions options;
   WorkloadRegistry registry;
-  std::mutex
-      files_mutex;  // Taken before `mutex`: discovery and renewals write files of workloads, one after the other.
+  Mutex files_mutex;  // Taken before `mutex`: discovery and renewals write files of workloads, one after the other.
   rpc::Pool pool{2, 256};
   IdentityService identity_service{this};
   TrafficLedger traffic{*options.clock};
@@ -121,17 +119,16 @@ struct DataPlane::Core {
   int port = 0;
   std::thread worker;
 
-  mutable std::mutex mutex;  // Guards what follows, up to the worker's own.
-  std::condition_variable wake;
-  std::condition_variable answered;  // A data plane has said yes or no.
-  bool stopping = false;
-  bool dirty = false;
-  bool ready = false;
-  Membership membership;
-  std::shared_ptr<const Intent> intent;  // Null: not known yet, as facts.
-  std::shared_ptr<const Facts> facts;
-  std::map<std::string, Node> nodes;  // By key: those with a stream.
-  AppliedLedger ledger;
+  mutable Mutex mutex;
+  CondVar wake;
+  CondVar answered;  // A data plane has said yes or no.
+  bool stopping WEIR_GUARDED_BY(mutex) = false;
+  bool dirty WEIR_GUARDED_BY(mutex) = false;
+  Membership membership WEIR_GUARDED_BY(mutex);
+  std::shared_ptr<const Intent> intent WEIR_GUARDED_BY(mutex);  // Null: not known yet, as facts.
+  std::shared_ptr<const Facts> facts WEIR_GUARDED_BY(mutex);
+  std::map<std::string, Node> nodes WEIR_GUARDED_BY(mutex);  // By key: those with a stream.
+  AppliedLedger ledger WEIR_GUARDED_BY(mutex);
 
   std::atomic<size_t> leaves = 0;  // envoy_leaves.size().
 
@@ -151,7 +148,7 @@ struct DataPlane::Core {
     WEIR_ASSIGN(const std::string spiffe_id, registry.SpiffeIdOfWorkload(workload));
     Membership issuer;
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       issuer = membership;
     }
     identity::LeafRequest request;
@@ -186,7 +183,7 @@ struct DataPlane::Core {
     const bool opened = event.kind == xds::AdsStreamEvent::Kind::kOpened;
     const std::string workload = WorkloadOfKey(event.key);
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       Node& node = nodes[event.key];
       if (opened) {
         ++node.streams;
@@ -198,7 +195,7 @@ struct DataPlane::Core {
       }
       dirty = true;
     }
-    wake.notify_all();
+    wake.NotifyAll();
     obs::Log(obs::Level::kInfo, opened ? "data plane connected" : "data plane gone",
              {{"workload", workload}, {"node", event.node.id}, {"reason", event.reason}});
     options.on_applied();
@@ -211,31 +208,31 @@ struct DataPlane::Core {
                {{"workload", workload}, {"type", event.type_url}, {"error", event.error}});
     }
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       ledger.OnAck(workload, stream, event);
     }
-    answered.notify_all();
+    answered.NotifyAll();
     options.on_applied();
   }
 
   void Run() {
-    std::unique_lock lock(mutex);
+    MutexLock lock(mutex);
     while (!stopping) {
-      WaitFor(*options.clock, wake, lock, std::chrono::seconds(1), [&] { return stopping || dirty; });
+      WaitFor(*options.clock, wake, mutex, std::chrono::seconds(1),
+              [&]() WEIR_REQUIRES(mutex) { return stopping || dirty; });
       if (stopping) return;
       const bool renew = LeavesDue() || lingering.Due(options.clock->Now());
       if (!dirty && !renew) continue;
       dirty = false;
       if (intent == nullptr || facts == nullptr) continue;
-      Publish(&lock);
+      Publish();
     }
   }
 
-  // With files_mutex held.
-  void WriteFiles(const Facts& of) {
+  void WriteFiles(const Facts& of) WEIR_REQUIRES(files_mutex) {
     Membership now;
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       now = membership;
     }
     const Status written = registry.Update(of, now, address);
@@ -250,7 +247,7 @@ struct DataPlane::Core {
   }
 
   // Translates for every node with a stream and hands out what changed. The lock is free while it translates.
-  void Publish(std::unique_lock<std::mutex>* lock) {
+  void Publish() WEIR_REQUIRES(mutex) {
     const std::shared_ptr<const Intent> now_intent = intent;
     const std::shared_ptr<const Facts> now_facts = facts;
     const Membership now_member = membership;
@@ -259,7 +256,7 @@ struct DataPlane::Core {
     for (const std::string& key : gone) nodes.erase(key);
     std::map<std::string, xds::SnapshotPtr> before;
     for (const std::string& key : keys) before[key] = nodes[key].snapshot;
-    lock->unlock();
+    mutex.Unlock();
 
     for (const std::string& key : gone) {
       ads->Remove(key);
@@ -277,8 +274,7 @@ struct DataPlane::Core {
     }
     for (const Offer& gateway : gateways) Hand(gateway);
     translator.Forget(4 * keys.size() + 16);
-    lock->lock();
-    ready = true;
+    mutex.Lock();
   }
 
   // What a node owned goes with it.
@@ -334,7 +330,7 @@ struct DataPlane::Core {
 
   void Hand(const Offer& offer) {
     {
-      std::lock_guard guard(mutex);
+      MutexLock guard(mutex);
       Node& node = nodes[offer.key];
       node.config = offer.config;
       if (offer.snapshot != nullptr) node.snapshot = offer.snapshot;
@@ -346,8 +342,8 @@ struct DataPlane::Core {
 
   // A pod lets a gateway in before the gateway turns to it. Who is slow holds nobody up for long.
   void AwaitPods(const std::vector<Offer>& pods) {
-    std::unique_lock lock(mutex);
-    WaitFor(*options.clock, answered, lock, kPodsFirst, [&] {
+    MutexLock lock(mutex);
+    WaitFor(*options.clock, answered, mutex, kPodsFirst, [&]() WEIR_REQUIRES(mutex) {
       return stopping || std::all_of(pods.begin(), pods.end(), [&](const Offer& pod) {
                return pod.snapshot == nullptr || ledger.Answered(pod.workload, xds::kListener, kMeshListener);
              });
@@ -433,11 +429,11 @@ DataPlane::~DataPlane() { Stop(); }
 
 void DataPlane::Stop() {
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->stopping = true;
   }
-  core_->wake.notify_all();
-  core_->answered.notify_all();
+  core_->wake.NotifyAll();
+  core_->answered.NotifyAll();
   if (!core_->worker.joinable()) return;
   core_->worker.join();
   core_->ads->Shutdown();
@@ -453,16 +449,16 @@ int DataPlane::port() const { return core_->port; }
 const std::string& DataPlane::address() const { return core_->address; }
 
 void DataPlane::SetIntent(Intent intent) {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   core_->intent = std::make_shared<const Intent>(std::move(intent));
   core_->dirty = true;
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
 }
 
 void DataPlane::SetFacts(Facts facts) {
-  std::lock_guard writing(core_->files_mutex);
+  MutexLock writing(core_->files_mutex);
   core_->WriteFiles(facts);
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   if (core_->facts != nullptr) {
     for (const auto& [key, workload] : core_->facts->workloads) {
       if (facts.workloads.contains(key)) continue;
@@ -473,7 +469,7 @@ void DataPlane::SetFacts(Facts facts) {
   }
   core_->facts = std::make_shared<const Facts>(std::move(facts));
   core_->dirty = true;
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
 }
 
 Status DataPlane::SetMembership(Membership membership, const Leaf& agent_leaf) {
@@ -481,13 +477,13 @@ Status DataPlane::SetMembership(Membership membership, const Leaf& agent_leaf) {
   tls.chain_pem = agent_leaf.chain_pem;
   tls.key_pem = agent_leaf.key_pem;
   WEIR_TRY(core_->tls->Replace(tls));
-  std::lock_guard writing(core_->files_mutex);
+  MutexLock writing(core_->files_mutex);
   std::shared_ptr<const Facts> facts;
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->membership = std::move(membership);
     core_->dirty = true;
-    core_->wake.notify_all();
+    core_->wake.NotifyAll();
     facts = core_->facts;
   }
   if (facts != nullptr) core_->WriteFiles(*facts);  // What a gateway that starts believes may be another root now.
@@ -495,14 +491,14 @@ Status DataPlane::SetMembership(Membership membership, const Leaf& agent_leaf) {
 }
 
 bool DataPlane::Applied(bool full, v1::Applied* out) {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->ledger.Report(full, out);
 }
 
 bool DataPlane::Traffic(bool full, std::vector<v1::GatewayTraffic>* out) { return core_->traffic.Report(full, out); }
 
 bool DataPlane::Ready() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->intent != nullptr && core_->facts != nullptr;
 }
 
@@ -512,7 +508,7 @@ size_t DataPlane::Streams() const { return core_->ads->StreamCount(); }
 
 void DataPlane::AddProblems(v1::Problems* out) const {
   core_->traffic.AddProblems(out);
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   if (core_->intent != nullptr) {
     for (const auto& [piece, problem] : core_->intent->problems) AddProblem("intent", problem, out);
   }
@@ -524,7 +520,7 @@ void DataPlane::AddProblems(v1::Problems* out) const {
 
 std::string DataPlane::Dump() const {
   using document::Node;
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   Node root = Node::Map();
   Node& nodes = root.Add("nodes", Node::Map());
   for (const auto& [key, node] : core_->nodes) {

@@ -4,11 +4,11 @@
 
 #include <deque>
 #include <map>
-#include <mutex>
 #include <set>
 
 #include "api/weir/agent/v1/traffic.grpc.pb.h"
 #include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
+#include "libs/base/mutex.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
@@ -61,10 +61,11 @@ struct Telemetry::Core {
   TrafficLedger* const ledger;
   Loads loads{this};
   Health health{this};
-  std::mutex mutex;
-  bool stopped = false;
-  std::set<Stream*> streams;
-  std::map<std::string, std::deque<Stream*>> by_workload;  // Oldest first; what is cancelled stands here no more.
+  Mutex mutex;
+  bool stopped WEIR_GUARDED_BY(mutex) = false;
+  std::set<Stream*> streams WEIR_GUARDED_BY(mutex);
+  std::map<std::string, std::deque<Stream*>> by_workload
+      WEIR_GUARDED_BY(mutex);  // Oldest first; what is cancelled stands here no more.
 };
 
 // One gateway's reports: the first message names the node, then counts come at the interval we ask for.
@@ -87,7 +88,7 @@ class Telemetry::Core::Stream : public grpc::ServerBidiReactor<LoadStatsRequest,
 
   void OnDone() override {
     {
-      std::lock_guard lock(core_->mutex);
+      MutexLock lock(core_->mutex);
       core_->streams.erase(this);
       const auto own = core_->by_workload.find(workload_);
       if (own != core_->by_workload.end()) {
@@ -102,7 +103,7 @@ class Telemetry::Core::Stream : public grpc::ServerBidiReactor<LoadStatsRequest,
   Status Begin(const std::string& token) {
     WEIR_ASSIGN(workload_, core_->authenticate(token));
     {
-      std::lock_guard lock(core_->mutex);
+      MutexLock lock(core_->mutex);
       if (core_->stopped || core_->streams.size() >= kMostStreams) {
         return ResourceExhausted("STREAM_LIMIT", "no more load report streams are taken");
       }
@@ -144,7 +145,7 @@ void Telemetry::Register(grpc::ServerBuilder& builder) {
 }
 
 void Telemetry::Shutdown() {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   core_->stopped = true;
   for (Core::Stream* stream : core_->streams) stream->Cancel();
 }

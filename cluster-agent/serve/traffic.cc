@@ -4,6 +4,7 @@
 
 #include "cluster-agent/link/problems.h"
 #include "envoy/service/load_stats/v3/lrs.pb.h"
+#include "libs/base/mutex.h"
 #include "libs/dialect/dialect.h"
 
 namespace weir::agent {
@@ -22,7 +23,7 @@ TrafficLedger::Gateway& TrafficLedger::Heard(const std::string& workload) {
 }
 
 void TrafficLedger::OnOpened(const std::string& workload) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Gateway& gateway = Heard(workload);
   gateway.sets.clear();
   gateway.changed.clear();
@@ -31,7 +32,7 @@ void TrafficLedger::OnOpened(const std::string& workload) {
 
 void TrafficLedger::OnLoad(const std::string& workload,
                            const envoy::service::load_stats::v3::LoadStatsRequest& report) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Gateway& gateway = Heard(workload);
   double seconds = 0;
   for (const auto& cluster : report.cluster_stats()) {
@@ -60,7 +61,7 @@ void TrafficLedger::OnLoad(const std::string& workload,
 }
 
 bool TrafficLedger::OnHealth(const std::string& workload, v1::GatewayHealthReport report) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Gateway& gateway = Heard(workload);
   if (!report.full() && (!gateway.health_known || gateway.health_state != report.follows())) return false;
   gateway.health_state = report.state();
@@ -96,7 +97,7 @@ bool TrafficLedger::OnHealth(const std::string& workload, v1::GatewayHealthRepor
 }
 
 void TrafficLedger::Forget(const std::string& workload) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   gateways_.erase(workload);
 }
 
@@ -138,14 +139,14 @@ void TrafficLedger::TellHealth(Gateway* gateway, v1::GatewayTraffic* out) {
 }
 
 void TrafficLedger::AddProblems(v1::Problems* out) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   for (const auto& [workload, gateway] : gateways_) {
     for (const std::string& problem : gateway.problems) AddProblem(workload, problem, out);
   }
 }
 
 bool TrafficLedger::Report(bool full, std::vector<v1::GatewayTraffic>* out) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const MonoTime now = clock_.Now();
   std::erase_if(gateways_, [&](const auto& gateway) { return now - gateway.second.heard > kSilent; });
   const size_t before = out->size();

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "api/weir/agent/v1/traffic.pb.h"
 #include "libs/base/clock.h"
+#include "libs/base/mutex.h"
 
 namespace envoy::service::load_stats::v3 {
 class LoadStatsRequest;
@@ -71,13 +71,13 @@ class TrafficLedger {
     std::set<std::string> health_removed;
   };
 
-  Gateway& Heard(const std::string& workload);  // Under mutex_, as are the next.
+  Gateway& Heard(const std::string& workload) WEIR_REQUIRES(mutex_);
   static void TellTraffic(Gateway* gateway, v1::GatewayTraffic* out);
   static void TellHealth(Gateway* gateway, v1::GatewayTraffic* out);
 
   const Clock& clock_;
-  mutable std::mutex mutex_;
-  std::map<std::string, Gateway> gateways_;
+  mutable Mutex mutex_;
+  std::map<std::string, Gateway> gateways_ WEIR_GUARDED_BY(mutex_);
 };
 
 }  // namespace weir::agent

@@ -7,6 +7,7 @@
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "libs/base/file.h"
+#include "libs/base/mutex.h"
 #include "libs/base/sha256.h"
 #include "libs/document/document.h"
 #include "libs/identity/certificates.h"
@@ -211,7 +212,7 @@ Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership
     write(folder + "/authorization", "Bearer " + *token);
     write(folder + "/envoy.yaml", EnvoyBootstrap(*workload, membership, agent_address, folder));
   }
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   known_ = true;
   by_token_hash_ = std::move(by_token_hash);
   spiffe_ids_ = std::move(spiffe_ids);
@@ -221,7 +222,7 @@ Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership
 Result<std::string> WorkloadRegistry::WorkloadOf(const std::string& bearer_token) const {
   if (bearer_token.empty()) return Unauthenticated("TOKEN_MISSING", "no workload token was sent");
   const std::string hash = Sha256Hex(bearer_token);
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!known_) return Unavailable("STARTING", "the agent does not know its workloads yet; try again");
   const auto found = by_token_hash_.find(hash);
   if (found == by_token_hash_.end()) {
@@ -231,7 +232,7 @@ Result<std::string> WorkloadRegistry::WorkloadOf(const std::string& bearer_token
 }
 
 Result<std::string> WorkloadRegistry::SpiffeIdOfWorkload(const std::string& workload) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto found = spiffe_ids_.find(workload);
   if (found == spiffe_ids_.end()) return NotFound("WORKLOAD_UNKNOWN", "{} is not declared here", workload);
   return found->second;

@@ -2,12 +2,12 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "cluster-agent/link/membership.h"
 #include "cluster-agent/translate/facts.h"
+#include "libs/base/mutex.h"
 
 namespace weir::agent {
 
@@ -34,11 +34,11 @@ class WorkloadRegistry {
   Result<std::string> TokenOf(const std::string& folder);
 
   const std::string dir_;
-  mutable std::mutex mutex_;
-  bool known_ = false;                                // What follows is complete.
-  std::map<std::string, std::string> by_token_hash_;  // SHA-256 of the token -> workload.
-  std::map<std::string, std::string> spiffe_ids_;     // Workload -> id.
-  std::map<std::string, std::string> written_;        // Path -> content.
+  std::map<std::string, std::string> written_;  // Path -> content; Update's, of which one runs at a time.
+  mutable Mutex mutex_;
+  bool known_ WEIR_GUARDED_BY(mutex_) = false;                                // What follows is complete.
+  std::map<std::string, std::string> by_token_hash_ WEIR_GUARDED_BY(mutex_);  // SHA-256 of the token -> workload.
+  std::map<std::string, std::string> spiffe_ids_ WEIR_GUARDED_BY(mutex_);     // Workload -> id.
 };
 
 }  // namespace weir::agent

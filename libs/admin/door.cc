@@ -18,12 +18,12 @@
 #include <cstring>
 #include <list>
 #include <map>
-#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/mutex.h"
 #include "libs/obs/log.h"
 
 namespace weir::admin {
@@ -297,7 +297,7 @@ class SocketDoor : public Door {
   }
 
   void Handle(std::string method, std::string path, Handler handler) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     handlers_[std::move(path)][std::move(method)] = std::move(handler);
   }
   const std::string& address() const override { return bound_.address; }
@@ -406,7 +406,7 @@ class SocketDoor : public Door {
     std::string allow;
     const bool head = request.method == "HEAD";
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       const auto found = handlers_.find(request.path);
       if (found == handlers_.end()) return Render({404, Index()}, "", head);
       const auto method = found->second.find(head ? "GET" : request.method);
@@ -421,7 +421,7 @@ class SocketDoor : public Door {
     }
   }
 
-  std::string Index() const {
+  std::string Index() const WEIR_REQUIRES(mutex_) {
     std::string out = "there is:\n";
     for (const auto& [path, methods] : handlers_) {
       for (const auto& [method, unused] : methods) out += fmt::format("  {} {}\n", method, path);
@@ -435,9 +435,9 @@ class SocketDoor : public Door {
   const int wake_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> handed_over_{false};
-  std::mutex mutex_;
-  std::map<std::string, std::map<std::string, Handler>> handlers_;
-  std::list<Connection> connections_;
+  Mutex mutex_;
+  std::map<std::string, std::map<std::string, Handler>> handlers_ WEIR_GUARDED_BY(mutex_);
+  std::list<Connection> connections_;  // Of thread_.
   std::thread thread_;
 };
 

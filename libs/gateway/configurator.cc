@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "libs/base/mutex.h"
 #include "libs/base/walk.h"
 #include "libs/dialect/dialect.h"
 
@@ -71,7 +72,7 @@ proxy::BuiltSnapshot Configurator::Build(const xds::Snapshot& view) {
 }
 
 void Configurator::Apply(xds::SnapshotPtr view, Done done) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   const xds::SnapshotPtr before = built_;
   proxy::BuiltSnapshot built = Build(*view);
   Outcome outcome;
@@ -94,7 +95,7 @@ void Configurator::Apply(xds::SnapshotPtr view, Done done) {
     std::copy_if(outcome.refused.begin(), outcome.refused.end(), std::back_inserter(held_),
                  [](const proxy::Refusal& refusal) { return refusal.held; });
   }
-  lock.unlock();
+  lock.Unlock();
   if (!outcome.status.ok()) return Finish(std::move(outcome), before, done);
   auto after = [this, before, done = std::move(done), outcome = std::move(outcome)](Status status) mutable {
     outcome.status = std::move(status);
@@ -108,7 +109,7 @@ void Configurator::Retry(Done done) {
   engine_.OpenMissing([this, done = std::move(done)](Status status) {
     Outcome outcome;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       outcome.refused = held_;
       outcome.taken = built_;
     }
@@ -121,7 +122,7 @@ void Configurator::Retry(Done done) {
 std::vector<std::string> Configurator::Unserved() const {
   std::vector<proxy::Refusal> held;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     held = held_;
   }
   AddUnbound(engine_, &held);
@@ -138,7 +139,7 @@ std::vector<std::string> Configurator::Unserved() const {
 // served.
 void Configurator::Finish(Outcome outcome, const xds::SnapshotPtr& before, const Done& done) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (outcome.status.ok()) {
       serving_ = true;
     } else {
@@ -150,7 +151,7 @@ void Configurator::Finish(Outcome outcome, const xds::SnapshotPtr& before, const
 }
 
 Status Configurator::SetLeaf(const Leaf& leaf, const std::string& fallback_roots) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto old = leaf_;
   leaf_ = leaf;
   fallback_roots_ = fallback_roots;
@@ -177,22 +178,22 @@ Status Configurator::ServeIdentity(const proxy::BuiltSnapshot& built) {
 }
 
 std::string Configurator::Trust() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return trust_pem_;
 }
 
 bool Configurator::LeafEnded() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return leaf_ && generations_ != nullptr && !generations_->Admits(leaf_->facts.cluster);
 }
 
 std::vector<std::string> Configurator::Waiting() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return waiting_;
 }
 
 bool Configurator::Serving() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return serving_;
 }
 

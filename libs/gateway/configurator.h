@@ -2,11 +2,11 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "libs/base/mutex.h"
 #include "libs/base/result.h"
 #include "libs/gateway/identity_keeper.h"
 #include "libs/proxy/engine.h"
@@ -59,24 +59,25 @@ class Configurator {
   bool Serving() const;  // One snapshot at least was served by every worker.
 
  private:
-  proxy::BuiltSnapshot Build(const xds::Snapshot& view);    // Under mutex_.
-  Status ServeIdentity(const proxy::BuiltSnapshot& built);  // Under mutex_.
-  proxy::Identity IdentityWith(const Leaf& leaf) const;     // Under mutex_.
+  proxy::BuiltSnapshot Build(const xds::Snapshot& view) WEIR_REQUIRES(mutex_);
+  Status ServeIdentity(const proxy::BuiltSnapshot& built) WEIR_REQUIRES(mutex_);
+  proxy::Identity IdentityWith(const Leaf& leaf) const WEIR_REQUIRES(mutex_);
   void Finish(Outcome outcome, const xds::SnapshotPtr& before, const Done& done);
 
   const Role role_;
   proxy::Engine& engine_;
-  mutable std::mutex mutex_;
-  proxy::SnapshotBuilder builder_;
-  xds::SnapshotPtr built_;  // What the builder holds.
-  uint64_t version_ = 0;
-  std::string trust_pem_;
-  std::shared_ptr<const identity::ValidGenerations> generations_;
-  std::string fallback_roots_;
-  std::optional<Leaf> leaf_;
-  std::vector<std::string> waiting_;
-  std::vector<proxy::Refusal> held_;  // By the builder and the identity; ports are the engine's to tell.
-  bool serving_ = false;
+  mutable Mutex mutex_;
+  proxy::SnapshotBuilder builder_ WEIR_GUARDED_BY(mutex_);
+  xds::SnapshotPtr built_ WEIR_GUARDED_BY(mutex_);  // What the builder holds.
+  uint64_t version_ WEIR_GUARDED_BY(mutex_) = 0;
+  std::string trust_pem_ WEIR_GUARDED_BY(mutex_);
+  std::shared_ptr<const identity::ValidGenerations> generations_ WEIR_GUARDED_BY(mutex_);
+  std::string fallback_roots_ WEIR_GUARDED_BY(mutex_);
+  std::optional<Leaf> leaf_ WEIR_GUARDED_BY(mutex_);
+  std::vector<std::string> waiting_ WEIR_GUARDED_BY(mutex_);
+  // By the builder and the identity; ports are the engine's to tell.
+  std::vector<proxy::Refusal> held_ WEIR_GUARDED_BY(mutex_);
+  bool serving_ WEIR_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace weir::gateway

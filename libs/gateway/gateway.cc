@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <future>
 #include <map>
-#include <mutex>
 #include <set>
 #include <thread>
 
 #include "libs/admin/door.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/dialect/dialect.h"
 #include "libs/gateway/handover.h"
@@ -91,7 +90,7 @@ class Gateway::State {
   }
 
   Status Ready() const {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     // Handed over: who still asks here asks about the address, and there the successor serves.
     if (handed_over_) return {};
     if (draining_) return Unavailable("DRAINING", "draining");
@@ -111,21 +110,21 @@ class Gateway::State {
 
   void Drain() {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (drain_waited_) return;
       draining_ = drain_waited_ = true;
     }
     obs::Log(Level::kInfo, "draining");
-    std::mutex mutex;
-    std::condition_variable done;
+    Mutex mutex;
+    CondVar done;
     bool drained = false;
     engine_.Drain([&] {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       drained = true;
-      done.notify_all();
+      done.NotifyAll();
     });
-    std::unique_lock lock(mutex);
-    done.wait(lock, [&] { return drained; });  // The engine bounds it by Options::drain.
+    MutexLock lock(mutex);
+    done.Wait(mutex, [&] { return drained; });  // The engine bounds it by Options::drain.
     obs::Log(Level::kInfo, "drained");
   }
 
@@ -172,9 +171,9 @@ class Gateway::State {
     // It has ended or hangs; we serve either way.
     if (!gone.ok()) obs::Log(Level::kWarn, "the predecessor did not answer", {{"error", gone.error().ToString()}});
     predecessor_.reset();
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     taking_over_ = false;
-    wake_.notify_all();
+    wake_.NotifyAll();
     obs::Log(Level::kInfo, "took over");
     return {};
   }
@@ -207,7 +206,7 @@ class Gateway::State {
 
   Result<std::vector<HandedSocket>> SocketsToHand() {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (draining_) return Unavailable("DRAINING", "it is draining");
     }
     std::vector<HandedSocket> sockets;
@@ -227,7 +226,7 @@ class Gateway::State {
   // The successor accepts: we do not any more, and leave the state_dir and the agent to it.
   void HandOver() {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       handed_over_ = draining_ = true;
     }
     std::promise<void> ended;
@@ -250,12 +249,12 @@ class Gateway::State {
     load_reports_.Stop();
     std::shared_ptr<xds::AdsClient> client;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       stopped_ = true;
       client = ads_;
     }
     if (client) client->Stop();
-    wake_.notify_all();
+    wake_.NotifyAll();
     if (writer_.joinable()) writer_.join();
   }
 
@@ -312,7 +311,7 @@ class Gateway::State {
       for (const proxy::Refusal& refusal : outcome.refused) {
         if (!refusal.held) RefuseLastGood(refusal.error.ToString());
       }
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (outcome.status.ok()) {
         settings_.said_roots->Set(configurator_.Trust());
         preload_ = outcome.taken;
@@ -321,22 +320,22 @@ class Gateway::State {
       }
       Remember(outcome.refused, {});
       decided = true;
-      wake_.notify_all();
+      wake_.NotifyAll();
     });
     // The client names to the agent what is served already, so the workers are waited for here; the engine always
     // answers.
-    std::unique_lock lock(mutex_);
-    wake_.wait(lock, [&] { return decided; });
+    MutexLock lock(mutex_);
+    wake_.Wait(mutex_, [&]() WEIR_REQUIRES(mutex_) { return decided; });
   }
 
   void RefuseLastGood(const std::string& reason) {
     obs::Log(Level::kError, "a last-good file is refused", {{"reason", reason}});
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     facts_.last_good_refused.push_back(reason);
   }
 
   std::vector<std::string> Refused() const {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return facts_.last_good_refused;
   }
 
@@ -348,15 +347,15 @@ class Gateway::State {
 
   Status OnLeaf(const Leaf& leaf) {
     WEIR_TRY(configurator_.SetLeaf(leaf, settings_.Roots()));
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     facts_.spiffe_id = leaf.facts.spiffe_id;
     facts_.identity_until = leaf.facts.not_after;
     identified_ = true;
-    wake_.notify_all();  // The writer's thread opens the stream; this may be the keeper's first call inside Start.
+    wake_.NotifyAll();  // The writer's thread opens the stream; this may be the keeper's first call inside Start.
     return {};
   }
 
-  void Connect() {  // Under mutex_; needs identity, so that what is acknowledged can be served.
+  void Connect() WEIR_REQUIRES(mutex_) {  // Needs identity, so that what is acknowledged can be served.
     xds::AdsClientOptions options;
     options.channel = [this] {
       auto channel = settings_.AgentChannel();
@@ -414,10 +413,10 @@ class Gateway::State {
              {{"type", update.type_url}, {"reason", reason}});
     if (settings_.said_roots->Set(configurator_.Trust())) keeper_.RootsChanged();
     if (configurator_.LeafEnded()) keeper_.RenewNow();
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     ++(reason.empty() ? facts_.updates_served : facts_.updates_refused);
     if (!reason.empty()) facts_.last_refusal = reason;
-    wake_.notify_all();  // A refusal may be the last answer that the writer waits for.
+    wake_.NotifyAll();  // A refusal may be the last answer that the writer waits for.
     if (!outcome.status.ok()) return;
     std::vector<std::string> answered = update.changed;
     answered.insert(answered.end(), update.removed.begin(), update.removed.end());
@@ -425,9 +424,10 @@ class Gateway::State {
     dirty_ = true;
   }
 
-  // Under mutex_. What is held now and what was before; the agent is asked again for what has changed sides, so that it
+  // What is held now and what was before; the agent is asked again for what has changed sides, so that it
   // hears an answer, but for `answered`, of which it just hears.
-  void Remember(const std::vector<proxy::Refusal>& refused, const std::vector<std::string>& answered) {
+  void Remember(const std::vector<proxy::Refusal>& refused, const std::vector<std::string>& answered)
+      WEIR_REQUIRES(mutex_) {
     std::set<std::pair<std::string, std::string>> now;
     for (const proxy::Refusal& refusal : refused) {
       if (refusal.held) now.emplace(refusal.type_url, refusal.name);
@@ -452,7 +452,7 @@ class Gateway::State {
     std::promise<void> tried;
     configurator_.Retry([&](const Configurator::Outcome& outcome) {
       {
-        std::lock_guard lock(mutex_);
+        MutexLock lock(mutex_);
         if (outcome.status.ok()) Remember(outcome.refused, {});
       }
       tried.set_value();
@@ -463,15 +463,15 @@ class Gateway::State {
   void OnState(bool connected, const std::string& reason) {
     obs::Log(connected ? Level::kInfo : Level::kWarn, connected ? "connected to the agent" : "agent lost",
              {{"agent", settings_.agent}, {"reason", reason}});
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     facts_.connected = connected;
   }
 
-  // Under mutex_. Last-good is whole; what comes from the agent is whole once it has answered every type.
-  bool Whole() const { return preload_ || (ads_ && ads_->Complete()); }
+  // Last-good is whole; what comes from the agent is whole once it has answered every type.
+  bool Whole() const WEIR_REQUIRES(mutex_) { return preload_ || (ads_ && ads_->Complete()); }
 
   std::shared_ptr<xds::AdsClient> Client() const {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return ads_;
   }
 
@@ -480,19 +480,19 @@ class Gateway::State {
     constexpr Duration kLastGoodPause = std::chrono::seconds(1);  // The longest that a change waits to be written.
     Duration took{};
     std::chrono::milliseconds retry = kFirstRetry;
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     while (true) {
       // The state_dir is the predecessor's until it has gone; and half of a first configuration is not good.
-      const auto due = [this] { return dirty_ && !taking_over_ && Whole(); };
-      const auto news = [&] { return stopped_ || due() || (identified_ && !ads_); };
+      const auto due = [this]() WEIR_REQUIRES(mutex_) { return dirty_ && !taking_over_ && Whole(); };
+      const auto news = [&]() WEIR_REQUIRES(mutex_) { return stopped_ || due() || (identified_ && !ads_); };
       if (engine_.Unbound().empty()) {
         retry = kFirstRetry;
-        wake_.wait(lock, [&] { return news() || !engine_.Unbound().empty(); });
-      } else if (!WaitFor(clock_, wake_, lock, retry, news)) {
+        wake_.Wait(mutex_, [&]() WEIR_REQUIRES(mutex_) { return news() || !engine_.Unbound().empty(); });
+      } else if (!WaitFor(clock_, wake_, mutex_, retry, news)) {
         retry = std::min(2 * retry, kLongestRetry);
-        lock.unlock();
+        lock.Unlock();
         RetryPorts();
-        lock.lock();
+        lock.Lock();
         continue;
       }
       if (stopped_ && !due()) return;
@@ -500,14 +500,14 @@ class Gateway::State {
       if (!due()) continue;
       // A large one takes its time: at most a tenth of ours goes there, and what is coming right behind goes first.
       const Duration pause = std::min<Duration>(10 * took, kLastGoodPause);
-      if (!stopped_) WaitFor(clock_, wake_, lock, pause, [this] { return stopped_; });
+      if (!stopped_) WaitFor(clock_, wake_, mutex_, pause, [this]() WEIR_REQUIRES(mutex_) { return stopped_; });
       dirty_ = false;
       const auto client = ads_;
-      lock.unlock();
+      lock.Unlock();
       const MonoTime begun = clock_.Now();
       const Status written = WriteLastGood(*client);
       took = clock_.Now() - begun;
-      lock.lock();
+      lock.Lock();
       if (!written.ok()) obs::Log(Level::kError, "last-good is not written", {{"error", written.error().ToString()}});
     }
   }
@@ -524,7 +524,7 @@ class Gateway::State {
     Report report;
     const auto client = Client();
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       report = facts_;
     }
     report.program = role_.program;
@@ -552,18 +552,18 @@ class Gateway::State {
   std::unique_ptr<admin::Door> admin_;
   std::unique_ptr<admin::Door> probes_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  std::shared_ptr<xds::AdsClient> ads_;
-  xds::SnapshotPtr preload_;
-  Report facts_;
-  std::set<std::pair<std::string, std::string>> held_;  // Type, name: see Configurator::Outcome.
-  bool identified_ = false;
-  bool dirty_ = false;
-  bool stopped_ = false;
-  bool draining_ = false;
-  bool drain_waited_ = false;
-  bool taking_over_ = false;
+  mutable Mutex mutex_;
+  CondVar wake_;
+  std::shared_ptr<xds::AdsClient> ads_ WEIR_GUARDED_BY(mutex_);
+  xds::SnapshotPtr preload_ WEIR_GUARDED_BY(mutex_);
+  Report facts_ WEIR_GUARDED_BY(mutex_);
+  std::set<std::pair<std::string, std::string>> held_ WEIR_GUARDED_BY(mutex_);  // Type, name: Configurator::Outcome.
+  bool identified_ WEIR_GUARDED_BY(mutex_) = false;
+  bool dirty_ WEIR_GUARDED_BY(mutex_) = false;
+  bool stopped_ WEIR_GUARDED_BY(mutex_) = false;
+  bool draining_ WEIR_GUARDED_BY(mutex_) = false;
+  bool drain_waited_ WEIR_GUARDED_BY(mutex_) = false;
+  std::atomic<bool> taking_over_ = false;
   std::atomic<bool> drain_asked_ = false;
   std::atomic<bool> handed_over_ = false;
   std::unique_ptr<Predecessor> predecessor_;  // While we take over.

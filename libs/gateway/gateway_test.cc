@@ -11,7 +11,6 @@
 
 #include <atomic>
 #include <map>
-#include <mutex>
 #include <set>
 #include <thread>
 
@@ -22,6 +21,7 @@
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/mutex.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
@@ -52,7 +52,7 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
 
   void Start() {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       accepted_.clear();
       rejected_.clear();
     }
@@ -72,7 +72,7 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
       return xds::AdsGrant{kNode};
     };
     options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       for (const auto& one : event.accepted_resources) {
         accepted_.insert(one.name);
         rejected_.erase(one.name);
@@ -102,7 +102,7 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
         identity::SignIntermediate(
             root, {identity::MakeCsr(cluster.key_pem).value(), kDomain, {"uid", generation}, std::chrono::hours(24)})
             .value();
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     cluster_ = std::move(cluster);
   }
 
@@ -170,15 +170,15 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
   }
 
   bool WasAccepted(const std::string& name) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return accepted_.contains(name);
   }
   bool WasRejected(const std::string& name) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return rejected_.contains(name);
   }
   std::string error() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return error_;
   }
   std::map<std::string, uint16_t> more_listeners;  // Name -> port; with the routes of "80".
@@ -192,7 +192,7 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
     leaf.csr_pem = request->csr_pem();
     leaf.spiffe_id = identity::WorkloadSpiffeId(kDomain, "ingress", "t1");
     leaf.lifetime = std::chrono::hours(1);
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     response->set_chain_pem(identity::SignLeaf(cluster_, leaf).value() + cluster_.certificate_pem);
     response->set_root_pem(root.certificate_pem);
     response->set_spiffe_id(leaf.spiffe_id);
@@ -211,9 +211,9 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
   xds::SnapshotPtr snapshot_;
   std::unique_ptr<xds::AdsService> ads_;
   std::unique_ptr<grpc::Server> server_;
-  std::mutex mutex_;
-  std::set<std::string> accepted_, rejected_;
-  std::string error_;
+  Mutex mutex_;
+  std::set<std::string> accepted_ WEIR_GUARDED_BY(mutex_), rejected_ WEIR_GUARDED_BY(mutex_);
+  std::string error_ WEIR_GUARDED_BY(mutex_);
 };
 
 uint16_t FreePort() {

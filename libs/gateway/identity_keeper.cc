@@ -7,6 +7,7 @@
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "libs/base/ids.h"
 #include "libs/base/last_good_file.h"
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/process/backoff.h"
@@ -39,7 +40,7 @@ Result<std::vector<std::string>> IdentityKeeper::Restore() {
                 return {};
               }));
   WEIR_TRY(on_leaf_(*leaf));
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   current_ = std::move(leaf);
   return std::move(kept.refused);
 }
@@ -50,21 +51,21 @@ void IdentityKeeper::Start() {
 
 void IdentityKeeper::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopped_ = true;
     if (call_ != nullptr) call_->TryCancel();
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   if (thread_.joinable()) thread_.join();
 }
 
 void IdentityKeeper::RenewNow() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (current_) current_->renew_at = clock_.Now();
     hurry_ = true;
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
 }
 
 void IdentityKeeper::RootsChanged() {
@@ -73,12 +74,12 @@ void IdentityKeeper::RootsChanged() {
 }
 
 std::optional<Leaf> IdentityKeeper::Current() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return current_;
 }
 
 std::string IdentityKeeper::Overdue() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!current_) return "";
   const Duration late = clock_.Now() - current_->renew_at;
   const Duration left = current_->facts.not_after - clock_.Wall();
@@ -89,23 +90,23 @@ std::string IdentityKeeper::Overdue() const {
 
 void IdentityKeeper::Run() {
   process::Backoff backoff({kFirstPause, kLongestPause});
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stopped_) {
     if (current_) {
       const MonoTime due = current_->renew_at;
       if (clock_.Now() < due) {
         const auto wait = std::min<Duration>(due - clock_.Now(), std::chrono::minutes(1));
-        WaitFor(clock_, wake_, lock, wait, [this] { return stopped_ || hurry_; });
+        WaitFor(clock_, wake_, mutex_, wait, [this]() WEIR_REQUIRES(mutex_) { return stopped_ || hurry_; });
         hurry_ = false;
         continue;
       }
     }
     hurry_ = false;
-    lock.unlock();
+    lock.Unlock();
     auto leaf = Ask();
     Status taken = leaf.ok() ? on_leaf_(*leaf) : Status(leaf.error());
     if (taken.ok()) Keep(*leaf);
-    lock.lock();
+    lock.Lock();
     if (taken.ok()) {
       obs::Log(obs::Level::kInfo, "identity received",
                {{"spiffe_id", leaf->facts.spiffe_id}, {"not_after", Rfc3339(leaf->facts.not_after)}});
@@ -120,7 +121,7 @@ void IdentityKeeper::Run() {
     const Duration wait = backoff.Next(left / 8);
     obs::Log(obs::Level::kWarn, "no identity from the agent",
              {{"agent", settings_.agent}, {"error", taken.error().ToString()}});
-    WaitFor(clock_, wake_, lock, wait, [this] { return stopped_; });
+    WaitFor(clock_, wake_, mutex_, wait, [this]() WEIR_REQUIRES(mutex_) { return stopped_; });
   }
 }
 
@@ -141,14 +142,14 @@ Result<Leaf> IdentityKeeper::Ask() {
   grpc::ClientContext context;
   context.set_deadline(rpc::DeadlineIn(kAnswerWithin));
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopped_) return Cancelled("STOPPING", "stopping");
     call_ = &context;
   }
   agent::v1::SignResponse response;
   const grpc::Status status = stub->Sign(&context, request, &response);
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     call_ = nullptr;
   }
   if (!status.ok()) return rpc::FromGrpc(status);

@@ -1,15 +1,14 @@
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "libs/base/clock.h"
+#include "libs/base/mutex.h"
 #include "libs/base/result.h"
 #include "libs/gateway/settings.h"
 #include "libs/identity/certificates.h"
@@ -66,12 +65,12 @@ class IdentityKeeper {
   const OnLeaf on_leaf_;
   const Clock& clock_;
   const std::string path_;
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopped_ = false;
-  bool hurry_ = false;                   // The wait is over before its time.
-  grpc::ClientContext* call_ = nullptr;  // The one under way, so that Stop can end it.
-  std::optional<Leaf> current_;
+  mutable Mutex mutex_;
+  CondVar wake_;
+  bool stopped_ WEIR_GUARDED_BY(mutex_) = false;
+  bool hurry_ WEIR_GUARDED_BY(mutex_) = false;                   // The wait is over before its time.
+  grpc::ClientContext* call_ WEIR_GUARDED_BY(mutex_) = nullptr;  // The one under way, so that Stop can end it.
+  std::optional<Leaf> current_ WEIR_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

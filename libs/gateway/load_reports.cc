@@ -10,6 +10,7 @@
 #include "api/weir/agent/v1/traffic.grpc.pb.h"
 #include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
 #include "libs/base/ids.h"
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/dialect/dialect.h"
 #include "libs/obs/log.h"
@@ -178,27 +179,27 @@ void LoadReports::Start() {
 
 void LoadReports::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopped_ = true;
     for (grpc::ClientContext* call : calls_) call->TryCancel();
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   if (thread_.joinable()) thread_.join();
 }
 
 bool LoadReports::Wait(Duration time) {
-  std::unique_lock lock(mutex_);
-  return !WaitFor(clock_, wake_, lock, time, [this] { return stopped_; });
+  MutexLock lock(mutex_);
+  return !WaitFor(clock_, wake_, mutex_, time, [this]() WEIR_REQUIRES(mutex_) { return stopped_; });
 }
 
 bool LoadReports::Enter(grpc::ClientContext* context) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!stopped_) calls_.push_back(context);
   return !stopped_;
 }
 
 void LoadReports::Leave(grpc::ClientContext* context) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   std::erase(calls_, context);
 }
 

@@ -1,11 +1,9 @@
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -15,6 +13,7 @@
 
 #include "api/weir/agent/v1/traffic.pb.h"
 #include "libs/base/clock.h"
+#include "libs/base/mutex.h"
 #include "libs/base/result.h"
 #include "libs/gateway/settings.h"
 #include "libs/proxy/report.h"
@@ -110,10 +109,10 @@ class LoadReports {
   MonoTime loads_said_;
   HealthDifference health_;
   MonoTime health_time_;  // Of the last report.
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<grpc::ClientContext*> calls_;  // In flight.
-  bool stopped_ = false;
+  Mutex mutex_;
+  CondVar wake_;
+  std::vector<grpc::ClientContext*> calls_ WEIR_GUARDED_BY(mutex_);  // In flight.
+  bool stopped_ WEIR_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

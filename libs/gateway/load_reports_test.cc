@@ -8,6 +8,7 @@
 #include "api/weir/agent/v1/traffic.grpc.pb.h"
 #include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
 #include "libs/base/file.h"
+#include "libs/base/mutex.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
@@ -161,11 +162,11 @@ class Listener : public LoadReportingService::Service, public agent::v1::Gateway
                                grpc::ServerReaderWriter<LoadStatsResponse, LoadStatsRequest>* stream) override {
     LoadStatsRequest request;
     while (stream->Read(&request)) {
-      std::lock_guard lock(mutex);
-      token = rpc::BearerToken(*context);
-      if (request.has_node()) node = request.node().id();
+      MutexLock lock(mutex_);
+      heard_.token = rpc::BearerToken(*context);
+      if (request.has_node()) heard_.node = request.node().id();
       for (const auto& stats : request.cluster_stats()) {
-        requests += stats.upstream_locality_stats(0).total_issued_requests();
+        heard_.requests += stats.upstream_locality_stats(0).total_issued_requests();
       }
       if (request.has_node()) stream->Write(LoadStatsResponse());
     }
@@ -173,17 +174,26 @@ class Listener : public LoadReportingService::Service, public agent::v1::Gateway
   }
   grpc::Status Report(grpc::ServerContext*, const agent::v1::GatewayHealthReport* report,
                       agent::v1::GatewayHealthAck*) override {
-    std::lock_guard lock(mutex);
-    ++healths;
-    last = *report;
+    MutexLock lock(mutex_);
+    ++heard_.healths;
+    heard_.last = *report;
     return grpc::Status::OK;
   }
 
-  std::mutex mutex;
-  std::string token, node;
-  uint64_t requests = 0;
-  int healths = 0;
-  agent::v1::GatewayHealthReport last;
+  struct Heard {
+    std::string token, node;
+    uint64_t requests = 0;
+    int healths = 0;
+    agent::v1::GatewayHealthReport last;
+  };
+  Heard Now() {
+    MutexLock lock(mutex_);
+    return heard_;
+  }
+
+ private:
+  Mutex mutex_;
+  Heard heard_ WEIR_GUARDED_BY(mutex_);
 };
 
 TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
@@ -229,22 +239,22 @@ TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
                        [] { return std::vector<std::string>{"a file is cut"}; }},
                       clock);
   reports.Start();
-  const auto eventually = [&](const std::function<bool()>& condition) {
+  const auto eventually = [&](uint64_t requests, int healths) {
     return Eventually([&] {
       clock.Advance(std::chrono::milliseconds(100));
-      std::lock_guard lock(listener.mutex);
-      return condition();
+      const Listener::Heard now = listener.Now();
+      return now.requests == requests && now.healths == healths;
     });
   };
-  EXPECT_TRUE(eventually([&] { return listener.requests == 5 && listener.healths == 1; }));
-  EXPECT_EQ(listener.token, "secret");
-  EXPECT_EQ(listener.node, "edge/ingress/t1");
-  EXPECT_TRUE(listener.last.sets(0).clusters(0).can_serve());
-  EXPECT_EQ(listener.last.problems(0), "a file is cut");
+  EXPECT_TRUE(eventually(5, 1));
+  EXPECT_EQ(listener.Now().token, "secret");
+  EXPECT_EQ(listener.Now().node, "edge/ingress/t1");
+  EXPECT_TRUE(listener.Now().last.sets(0).clusters(0).can_serve());
+  EXPECT_EQ(listener.Now().last.problems(0), "a file is cut");
   count = 9;
   can_serve = false;
-  EXPECT_TRUE(eventually([&] { return listener.requests == 9 && listener.healths == 2; }));
-  EXPECT_FALSE(listener.last.sets(0).clusters(0).can_serve());
+  EXPECT_TRUE(eventually(9, 2));
+  EXPECT_FALSE(listener.Now().last.sets(0).clusters(0).can_serve());
   reports.Stop();
   server->Shutdown();
 }

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "libs/base/clock.h"
+#include "libs/base/mutex.h"
 #include "libs/base/result.h"
 #include "libs/rpc/channel.h"
 
@@ -18,20 +18,20 @@ namespace weir::gateway {
 class TrustedRoots {
  public:
   std::string Get() const {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return pem_;
   }
   // Whether they are others than before; nothing said ("") changes nothing.
   bool Set(const std::string& pem) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (pem.empty() || pem == pem_) return false;
     pem_ = pem;
     return true;
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::string pem_;
+  mutable Mutex mutex_;
+  std::string pem_ WEIR_GUARDED_BY(mutex_);
 };
 
 // The checked bootstrap of a gateway, defaults filled in.

@@ -1,5 +1,7 @@
 #include "libs/http/admission.h"
 
+#include "libs/base/mutex.h"
+
 namespace weir::http {
 
 void Admission::Silence(Id id, Entry& entry) {
@@ -31,7 +33,7 @@ std::optional<Admission::Id> Admission::Enter(const std::string& source, std::fu
   std::function<void()> goes;
   std::optional<Id> id;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     const auto known = sources_.find(source);
     const bool source_full = known != sources_.end() && known->second.count >= per_source_;
     if (source_full) {
@@ -53,7 +55,7 @@ std::optional<Admission::Id> Admission::Enter(const std::string& source, std::fu
 }
 
 void Admission::SetSilent(Id id, bool silent) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto at = entries_.find(id);
   if (at == entries_.end() || at->second.silent == silent) return;
   if (silent) return Silence(id, at->second);
@@ -63,7 +65,7 @@ void Admission::SetSilent(Id id, bool silent) {
 }
 
 void Admission::Leave(Id id) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto at = entries_.find(id);
   if (at != entries_.end()) Remove(at);
 }
@@ -71,7 +73,7 @@ void Admission::Leave(Id id) {
 bool Admission::CloseOldestSilent() {
   std::function<void()> goes;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     goes = TakeOldest(silent_);
   }
   if (goes) goes();
@@ -79,7 +81,7 @@ bool Admission::CloseOldestSilent() {
 }
 
 size_t Admission::size() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return entries_.size();
 }
 

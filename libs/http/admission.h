@@ -5,9 +5,10 @@
 #include <functional>
 #include <list>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
+
+#include "libs/base/mutex.h"
 
 namespace weir::http {
 
@@ -39,17 +40,17 @@ class Admission {
     size_t count = 0;
     std::list<Id> silent;  // Longest first.
   };
-  void Silence(Id id, Entry& entry);
-  void Remove(std::map<Id, Entry>::iterator at);
-  std::function<void()> TakeOldest(const std::list<Id>& silent);
+  void Silence(Id id, Entry& entry) WEIR_REQUIRES(mutex_);
+  void Remove(std::map<Id, Entry>::iterator at) WEIR_REQUIRES(mutex_);
+  std::function<void()> TakeOldest(const std::list<Id>& silent) WEIR_REQUIRES(mutex_);
 
   const size_t total_;
   const size_t per_source_;
-  mutable std::mutex mutex_;
-  Id next_ = 1;
-  std::map<Id, Entry> entries_;
-  std::map<std::string, Source> sources_;
-  std::list<Id> silent_;  // Longest first.
+  mutable Mutex mutex_;
+  Id next_ WEIR_GUARDED_BY(mutex_) = 1;
+  std::map<Id, Entry> entries_ WEIR_GUARDED_BY(mutex_);
+  std::map<std::string, Source> sources_ WEIR_GUARDED_BY(mutex_);
+  std::list<Id> silent_ WEIR_GUARDED_BY(mutex_);  // Longest first.
 };
 
 }  // namespace weir::http

@@ -1,5 +1,7 @@
 #include "libs/http/pool.h"
 
+#include "libs/base/mutex.h"
+
 namespace weir::http {
 
 Pool::Pool(int threads, size_t queue_limit)
@@ -8,13 +10,13 @@ Pool::Pool(int threads, size_t queue_limit)
 Pool::~Pool() { Stop(); }
 
 bool Pool::Post(std::function<void()> task) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (stopping_ || queue_.size() >= queue_limit_) return false;
   if (!idle_.empty()) {
     Sleeper* last = idle_.back();
     idle_.pop_back();
     last->task = std::move(task);
-    last->wake.notify_one();
+    last->wake.NotifyOne();
     return true;
   }
   queue_.push_back(std::move(task));
@@ -25,10 +27,10 @@ bool Pool::Post(std::function<void()> task) {
 void Pool::Stop() {
   std::vector<std::thread> threads;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopping_ = true;
     threads.swap(threads_);
-    for (Sleeper* sleeper : idle_) sleeper->wake.notify_one();
+    for (Sleeper* sleeper : idle_) sleeper->wake.NotifyOne();
     idle_.clear();  // They end with their threads; Stop may be called again.
   }
   for (std::thread& thread : threads) thread.join();
@@ -36,20 +38,20 @@ void Pool::Stop() {
 
 void Pool::Run() {
   Sleeper self;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
     if (!queue_.empty()) {
       self.task = std::move(queue_.front());
       queue_.pop_front();
     } else if (!stopping_) {
       idle_.push_back(&self);
-      self.wake.wait(lock, [&] { return stopping_ || self.task; });
+      self.wake.Wait(mutex_, [&]() WEIR_REQUIRES(mutex_) { return stopping_ || self.task; });
     }
     if (!self.task) return;
-    lock.unlock();
+    lock.Unlock();
     self.task();
     self.task = nullptr;  // What it captured dies outside the lock.
-    lock.lock();
+    lock.Lock();
   }
 }
 

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
+
+#include "libs/base/mutex.h"
 
 namespace weir::http {
 
@@ -21,18 +21,18 @@ class Pool {
 
  private:
   struct Sleeper {
-    std::condition_variable wake;
+    CondVar wake;
     std::function<void()> task;
   };
   void Run();
 
   const size_t thread_limit_;
   const size_t queue_limit_;
-  std::mutex mutex_;
-  std::deque<std::function<void()>> queue_;  // Only while nobody is idle.
-  std::vector<Sleeper*> idle_;
-  bool stopping_ = false;
-  std::vector<std::thread> threads_;
+  Mutex mutex_;
+  std::deque<std::function<void()>> queue_ WEIR_GUARDED_BY(mutex_);  // Only while nobody is idle.
+  std::vector<Sleeper*> idle_ WEIR_GUARDED_BY(mutex_);
+  bool stopping_ WEIR_GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_ WEIR_GUARDED_BY(mutex_);
 };
 
 }  // namespace weir::http

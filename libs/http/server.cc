@@ -17,6 +17,7 @@
 #include <set>
 #include <thread>
 
+#include "libs/base/mutex.h"
 #include "libs/http/admission.h"
 #include "libs/http/pool.h"
 #include "libs/obs/log.h"
@@ -121,13 +122,14 @@ struct Loop {
 };
 
 struct Server::State {
+  explicit State(std::shared_ptr<SslContext> first) : ssl(std::move(first)) {}
   ServerOptions options;
   Handler handler;
   std::vector<std::unique_ptr<Loop>> loops;
   std::unique_ptr<Tcp::acceptor> acceptor;
   std::unique_ptr<Pool> pool;
-  std::mutex context_mutex;
-  std::shared_ptr<SslContext> ssl;
+  Mutex context_mutex;
+  std::shared_ptr<SslContext> ssl WEIR_GUARDED_BY(context_mutex);
   std::unique_ptr<Admission> admission;
   std::atomic<bool> stopping{false};
   size_t next_loop = 0;
@@ -415,11 +417,9 @@ void Server::State::Admit(Loop& loop, Tcp::socket socket) {
   const auto remote = socket.remote_endpoint(ignored);
   if (ignored) return;
   socket.set_option(Tcp::no_delay(true), ignored);
-  std::shared_ptr<SslContext> context;
-  {
-    std::lock_guard lock(context_mutex);
-    context = ssl;
-  }
+  MutexLock lock(context_mutex);
+  std::shared_ptr<SslContext> context = ssl;
+  lock.Unlock();
   auto connection = std::make_shared<Connection>(*this, loop, std::move(socket), std::move(context));
   const auto place = admission->Enter(SourceOf(remote.address()), [&loop, weak = std::weak_ptr(connection)] {
     asio::post(loop.context, [weak] {
@@ -446,9 +446,9 @@ void Server::State::Sweep(Loop& loop) {
 }
 
 Result<std::unique_ptr<Server>> Server::Start(ServerOptions options, Handler handler) {
-  auto state = std::make_unique<State>();
   if (!options.render_error) options.render_error = PlainText;
-  WEIR_ASSIGN(state->ssl, MakeContext(options.certificate_chain_pem, options.private_key_pem));
+  WEIR_ASSIGN(auto context, MakeContext(options.certificate_chain_pem, options.private_key_pem));
+  auto state = std::make_unique<State>(std::move(context));
   ErrorCode error;
   const auto address = asio::ip::make_address(options.address, error);
   if (error) return InvalidArgument("BAD_ADDRESS", "{} is not an IP address", options.address);
@@ -490,7 +490,7 @@ size_t Server::connections() const { return state_->admission->size(); }
 
 Status Server::SetCertificate(const std::string& chain_pem, const std::string& key_pem) {
   WEIR_ASSIGN(auto context, MakeContext(chain_pem, key_pem));
-  std::lock_guard lock(state_->context_mutex);
+  MutexLock lock(state_->context_mutex);
   state_->ssl = std::move(context);
   return {};
 }

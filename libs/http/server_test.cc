@@ -10,9 +10,9 @@
 #include <algorithm>
 #include <atomic>
 #include <list>
-#include <mutex>
 #include <thread>
 
+#include "libs/base/mutex.h"
 #include "libs/http/client.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/peer.h"
@@ -273,16 +273,16 @@ TEST_F(HttpServer, AsksTheJudgeOncePerLineAndObeysIt) {
 
 TEST_F(HttpServer, AnAnswerThatComesLaterHoldsNoThread) {
   options_.handler_threads = 1;
-  std::mutex mutex;
+  Mutex mutex;
   std::vector<std::function<void(Response)>> waiting;
   std::shared_ptr<const std::atomic<bool>> gone;
   Start([&](Request&& request) {
     Response response;
     if (request.target == "/now") return response;
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     gone = request.gone;
     response.later = [&](std::function<void(Response)> respond) {
-      std::lock_guard inner(mutex);
+      MutexLock inner(mutex);
       waiting.push_back(std::move(respond));
     };
     return response;
@@ -297,7 +297,7 @@ TEST_F(HttpServer, AnAnswerThatComesLaterHoldsNoThread) {
     });
   }
   const auto count = [&] {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     return waiting.size();
   };
   while (count() < 5) std::this_thread::yield();

@@ -4,10 +4,12 @@
 
 #include <iterator>
 
+#include "libs/base/mutex.h"
+
 namespace weir::obs {
 
 Value& Metrics::Series(const std::string& name, const std::string& help, const char* type, const Labels& labels) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Family& family = families_[name];
   if (family.type.empty()) {
     family.type = type;
@@ -25,13 +27,13 @@ Value& Metrics::Gauge(const std::string& name, const std::string& help, const La
 }
 
 void Metrics::AddSource(std::function<void(std::string&)> source) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   sources_.push_back(std::move(source));
 }
 
 std::string Metrics::Render() const {
   std::string out;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const auto& [name, family] : families_) {
     AppendFamily(out, name, family.type, family.help);
     for (const auto& [labels, value] : family.series) AppendSample(out, name, labels, static_cast<double>(value.Get()));

@@ -4,10 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "libs/base/mutex.h"
 
 namespace weir::obs {
 
@@ -43,9 +44,9 @@ class Metrics {
   };
   Value& Series(const std::string& name, const std::string& help, const char* type, const Labels& labels);
 
-  mutable std::mutex mutex_;
-  std::map<std::string, Family> families_;
-  std::vector<std::function<void(std::string&)>> sources_;
+  mutable Mutex mutex_;
+  std::map<std::string, Family> families_ WEIR_GUARDED_BY(mutex_);
+  std::vector<std::function<void(std::string&)>> sources_ WEIR_GUARDED_BY(mutex_);
 };
 
 // name{key="value",…} value\n with the escapes of the format.

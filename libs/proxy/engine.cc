@@ -2,17 +2,17 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <future>
 #include <iterator>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <thread>
 
+#include "libs/base/mutex.h"
 #include "libs/net/descriptors.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
+#include "libs/proxy/everybody.h"
 #include "libs/proxy/health.h"
 #include "libs/proxy/shares.h"
 #include "libs/proxy/worker.h"
@@ -42,17 +42,18 @@ using OpenedSockets = std::vector<std::vector<std::pair<std::string, net::Fd>>>;
 
 using Answers = std::map<std::tuple<std::string, std::string, int>, uint64_t>;
 struct Gathered {
-  std::mutex mutex;
-  std::condition_variable arrived;
-  size_t missing = 0;
-  Stats stats;
-  Answers answers;
-  ShareCounts shares;
-  HealthBySet health;  // As worker 0 knows it.
+  explicit Gathered(size_t workers) : missing(workers) {}
+  Mutex mutex;
+  CondVar arrived;
+  size_t missing WEIR_GUARDED_BY(mutex);
+  Stats stats WEIR_GUARDED_BY(mutex);
+  Answers answers WEIR_GUARDED_BY(mutex);
+  ShareCounts shares WEIR_GUARDED_BY(mutex);
+  HealthBySet health WEIR_GUARDED_BY(mutex);  // As worker 0 knows it.
 };
 
 void Collect(Worker& worker, bool with_health, Gathered& into) {
-  std::lock_guard lock(into.mutex);
+  MutexLock lock(into.mutex);
   Stats stats = worker.stats;
   stats.connections_open = worker.open();
   stats.requests_in_flight = worker.in_flight();
@@ -69,24 +70,8 @@ void Collect(Worker& worker, bool with_health, Gathered& into) {
   }
   if (with_health) into.health = worker.health();
   --into.missing;
-  into.arrived.notify_all();
+  into.arrived.NotifyAll();
 }
-
-// Calls `done` once: OK after every worker has arrived, CANCELLED when one cannot any more because of Stop.
-class Everybody {
- public:
-  Everybody(size_t workers, Engine::Done done) : missing_(workers), done_(std::move(done)) {}
-  ~Everybody() {
-    if (done_ && missing_ > 0) done_(Cancelled("STOPPED", "the engine was stopped"));
-  }
-  void Arrive() {
-    if (--missing_ == 0 && done_) done_(Status());
-  }
-
- private:
-  std::atomic<size_t> missing_;
-  Engine::Done done_;
-};
 
 }  // namespace
 
@@ -94,39 +79,41 @@ class Engine::Core {
  public:
   Options options;
   std::vector<std::unique_ptr<Worker>> workers;
-  std::vector<std::thread> threads;
-  mutable std::mutex mutex;                        // Below; never held while a callback runs.
-  std::shared_ptr<const Plan> plan;                // Served: what is wanted, and what stays for what cannot be opened.
-  std::shared_ptr<const Plan> wanted;              // Of the newest snapshot.
-  TextMap<uint16_t> ports;                         // By listener key: those that are open.
-  std::map<std::string, UnboundListener> unbound;  // By key.
-  bool running = false;
-  TextMap<bool> ours;  // Keys served at some time: their sockets may still be closing.
-  std::shared_ptr<const net::TlsIdentity> identity;
-  TextMap<std::vector<net::Fd>> inherited;  // By key; not used yet.
-  bool held = false;
+  std::vector<std::thread> threads;                           // Of Start and Stop.
+  mutable Mutex mutex;                                        // Never held while a callback runs.
+  std::shared_ptr<const Plan> plan WEIR_GUARDED_BY(mutex);    // Served; has what stays for what cannot be opened, too.
+  std::shared_ptr<const Plan> wanted WEIR_GUARDED_BY(mutex);  // Of the newest snapshot.
+  TextMap<uint16_t> ports WEIR_GUARDED_BY(mutex);             // By listener key: those that are open.
+  std::map<std::string, UnboundListener> unbound WEIR_GUARDED_BY(mutex);  // By key.
+  bool running WEIR_GUARDED_BY(mutex) = false;
+  bool at_rest WEIR_GUARDED_BY(mutex) = true;  // No thread of a worker is left: what they know is read from here.
+  TextMap<bool> ours WEIR_GUARDED_BY(mutex);   // Keys served at some time: their sockets may still be closing.
+  std::shared_ptr<const net::TlsIdentity> identity WEIR_GUARDED_BY(mutex);
+  TextMap<std::vector<net::Fd>> inherited WEIR_GUARDED_BY(mutex);  // By key; not used yet.
+  bool held WEIR_GUARDED_BY(mutex) = false;
 
   Status Start(Options wanted, std::vector<ListeningSocket> sockets);
   Status Open();
   Result<std::vector<ListeningSocket>> ExportSockets();
   void Drain(bool handed_over, const std::function<void()>& accepting_ended, std::function<void()> done);
-  Status OpenOne(const std::string& key, const PlannedListener& listener, OpenedSockets& opened, uint16_t& port);
-  void Serve(const std::shared_ptr<const Plan>& next, OpenedSockets opened, const Done& done);
+  Status OpenOne(const std::string& key, const PlannedListener& listener, OpenedSockets& opened, uint16_t& port)
+      WEIR_REQUIRES(mutex);
+  void Serve(const std::shared_ptr<const Plan>& next, OpenedSockets opened, const Done& done) WEIR_REQUIRES(mutex);
   void Stop();
-  OpenedSockets OpenSockets();
-  void Realize(const Done& done);
+  OpenedSockets OpenSockets() WEIR_REQUIRES(mutex);
+  void Realize(const Done& done) WEIR_REQUIRES(mutex);
   void OpenMissing(Done done);
   Status Apply(std::shared_ptr<const Snapshot> snapshot, const Done& done);
   std::shared_ptr<Gathered> Gather() const;
-  std::vector<ShareReport> Shares(const Gathered& gathered);  // Under its mutex.
+  std::vector<ShareReport> Shares(const Gathered& gathered) WEIR_REQUIRES(gathered.mutex);
   template <typename Answer>
   std::optional<Answer> AskJudge(std::function<Answer(Worker&)> ask) const;
   std::vector<SetHealthReport> Health() const;
   HealthNews News(bool whole);
   bool news_missed = false;  // What was taken from the judge did not arrive: everything is asked for.
 
-  std::mutex watch_mutex;  // Below.
-  ShareWatch watch;
+  Mutex watch_mutex;
+  ShareWatch watch WEIR_GUARDED_BY(watch_mutex);
 };
 
 Status Engine::Core::Start(Options wanted, std::vector<ListeningSocket> sockets) {
@@ -135,6 +122,7 @@ Status Engine::Core::Start(Options wanted, std::vector<ListeningSocket> sockets)
   }
   options = std::move(wanted);
   net::RaiseDescriptorLimit();
+  MutexLock lock(mutex);
   held = options.hold;
   for (ListeningSocket& socket : sockets) inherited[socket.key].push_back(std::move(socket.fd));
   for (unsigned i = 0; i < options.workers; ++i) {
@@ -142,6 +130,8 @@ Status Engine::Core::Start(Options wanted, std::vector<ListeningSocket> sockets)
     worker->SetIdentity(identity);
     workers.push_back(std::move(worker));
   }
+  at_rest = false;
+  lock.Unlock();
   workers.front()->StartHealth([this](const std::shared_ptr<const HealthUpdate>& update) {
     for (auto& worker : workers) worker->loop().Post([worker = worker.get(), update] { worker->TakeHealth(update); });
   });
@@ -152,18 +142,21 @@ Status Engine::Core::Start(Options wanted, std::vector<ListeningSocket> sockets)
     Stop();
     return Internal("NO_THREAD", "cannot start a worker: {}", error.what());
   }
+  lock.Lock();
   running = true;
   return {};
 }
 
 void Engine::Core::Stop() {
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     running = false;
   }
   for (auto& worker : workers) worker->loop().Stop();
   for (auto& thread : threads) thread.join();
   threads.clear();
+  MutexLock lock(mutex);
+  at_rest = true;
 }
 
 // One socket per worker at least. Those of a predecessor are all taken, for each has a queue of its own; a worker may
@@ -239,9 +232,9 @@ void Engine::Core::Realize(const Done& done) {
 }
 
 void Engine::Core::OpenMissing(Done done) {
-  std::unique_lock lock(mutex);
+  MutexLock lock(mutex);
   if (running && !held && !unbound.empty()) return Realize(done);
-  lock.unlock();
+  lock.Unlock();
   if (done) done({});
 }
 
@@ -259,7 +252,7 @@ void Engine::Core::Serve(const std::shared_ptr<const Plan>& next, OpenedSockets 
 }
 
 Status Engine::Core::Apply(std::shared_ptr<const Snapshot> snapshot, const Done& done) {
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   if (!running) return FailedPrecondition("NOT_RUNNING", "the engine does not run");
   WEIR_ASSIGN(wanted, Plan::Build(std::move(snapshot), plan.get()));
   if (held)
@@ -270,7 +263,7 @@ Status Engine::Core::Apply(std::shared_ptr<const Snapshot> snapshot, const Done&
 }
 
 Status Engine::Core::Open() {
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   if (!held) return {};
   if (wanted == nullptr) return FailedPrecondition("NOT_CONFIGURED", "there is no configuration to open listeners of");
   held = false;
@@ -282,31 +275,32 @@ Status Engine::Core::Open() {
 
 Result<std::vector<ListeningSocket>> Engine::Core::ExportSockets() {
   struct Box {
-    std::mutex mutex;
-    std::condition_variable arrived;
-    size_t missing;
-    std::vector<ListeningSocket> sockets;
+    explicit Box(size_t workers) : missing(workers) {}
+    Mutex mutex;
+    CondVar arrived;
+    size_t missing WEIR_GUARDED_BY(mutex);
+    std::vector<ListeningSocket> sockets WEIR_GUARDED_BY(mutex);
   };
-  const auto box = std::make_shared<Box>();
-  box->missing = workers.size();
+  const auto box = std::make_shared<Box>(workers.size());
   for (const auto& worker : workers) {
     worker->loop().Post([worker = worker.get(), box] {
       auto exported = worker->ExportSockets();
-      std::lock_guard lock(box->mutex);
+      MutexLock lock(box->mutex);
       for (auto& [key, fd] : exported) box->sockets.push_back({key, std::move(fd)});
       --box->missing;
-      box->arrived.notify_all();
+      box->arrived.NotifyAll();
     });
   }
-  std::unique_lock wait(box->mutex);
-  if (!box->arrived.wait_for(wait, kGatherTimeout, [&] { return box->missing == 0; })) {
+  MutexLock wait(box->mutex);
+  if (!box->arrived.WaitRealTime(box->mutex, kGatherTimeout,
+                                 [&]() WEIR_REQUIRES(box->mutex) { return box->missing == 0; })) {
     return Unavailable("WORKER_BUSY", "a worker did not answer within a second");
   }
   return std::move(box->sockets);
 }
 
 void Engine::Core::Drain(bool handed_over, const std::function<void()>& accepting_ended, std::function<void()> done) {
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   const auto told = [](std::function<void()> whom) {
     return [whom = std::move(whom)](const Status&) {
       if (whom) whom();
@@ -323,32 +317,32 @@ void Engine::Core::Drain(bool handed_over, const std::function<void()>& acceptin
 }
 
 std::shared_ptr<Gathered> Engine::Core::Gather() const {
-  auto gathered = std::make_shared<Gathered>();
-  std::unique_lock lock(mutex);
-  gathered->missing = workers.size();
-  if (threads.empty() || !running) {
+  auto gathered = std::make_shared<Gathered>(workers.size());
+  MutexLock lock(mutex);
+  if (at_rest) {
     for (const auto& worker : workers) Collect(*worker, worker == workers.front(), *gathered);
-    return gathered;
   }
+  if (!running) return gathered;
   for (const auto& worker : workers) {
     worker->loop().Post(
         [worker = worker.get(), first = worker == workers.front(), gathered] { Collect(*worker, first, *gathered); });
   }
-  lock.unlock();
-  std::unique_lock wait(gathered->mutex);
-  gathered->arrived.wait_for(wait, kGatherTimeout, [&] { return gathered->missing == 0; });
+  lock.Unlock();
+  MutexLock wait(gathered->mutex);
+  gathered->arrived.WaitRealTime(gathered->mutex, kGatherTimeout,
+                                 [&]() WEIR_REQUIRES(gathered->mutex) { return gathered->missing == 0; });
   return gathered;
 }
 
 std::vector<ShareReport> Engine::Core::Shares(const Gathered& gathered) {
   std::shared_ptr<const Plan> now;
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     now = plan;
   }
   if (now == nullptr) return {};
   auto shares = SharesOf(*now->snapshot, gathered.shares, gathered.health);
-  std::lock_guard lock(watch_mutex);
+  MutexLock lock(watch_mutex);
   watch.Look(shares, net::MonoMs(*options.clock));
   return shares;
 }
@@ -357,8 +351,8 @@ template <typename Answer>
 std::optional<Answer> Engine::Core::AskJudge(std::function<Answer(Worker&)> ask) const {
   const auto answer = std::make_shared<std::promise<Answer>>();
   {
-    std::lock_guard lock(mutex);
-    if (threads.empty() || !running) return std::nullopt;
+    MutexLock lock(mutex);
+    if (!running) return std::nullopt;
     Worker* judging = workers.front().get();
     judging->loop().Post([judging, answer, ask = std::move(ask)] { answer->set_value(ask(*judging)); });
   }
@@ -414,7 +408,7 @@ void Engine::Apply(std::shared_ptr<const Snapshot> snapshot, Done done) {
 Status Engine::SetIdentity(const Identity& identity) {
   WEIR_ASSIGN(const auto tls, net::TlsIdentity::New(identity.certificate_chain, identity.private_key, identity.roots,
                                                     identity.generations));
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   core_->identity = tls;
   for (auto& worker : core_->workers) {
     worker->loop().Post([worker = worker.get(), tls] { worker->SetIdentity(tls); });
@@ -429,14 +423,14 @@ Status Engine::Open() { return core_->Open(); }
 void Engine::OpenMissing(Done done) { core_->OpenMissing(std::move(done)); }
 
 std::vector<UnboundListener> Engine::Unbound() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   std::vector<UnboundListener> out;
   for (const auto& [key, listener] : core_->unbound) out.push_back(listener);
   return out;
 }
 
 uint16_t Engine::Port(const std::string& listener) const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   if (core_->plan == nullptr) return 0;
   for (const auto& [key, planned] : core_->plan->listeners) {
     if (planned->source->name != listener) continue;
@@ -448,13 +442,13 @@ uint16_t Engine::Port(const std::string& listener) const {
 
 Stats Engine::GetStats() const {
   const auto gathered = core_->Gather();
-  std::lock_guard lock(gathered->mutex);
+  MutexLock lock(gathered->mutex);
   return gathered->stats;
 }
 
 std::vector<ShareReport> Engine::Shares() const {
   const auto gathered = core_->Gather();
-  std::lock_guard lock(gathered->mutex);
+  MutexLock lock(gathered->mutex);
   return core_->Shares(*gathered);
 }
 
@@ -463,8 +457,8 @@ HealthNews Engine::News(bool whole) { return core_->News(whole); }
 
 void Engine::RenderMetrics(std::string& out) const {
   const auto gathered = core_->Gather();
-  std::lock_guard lock(gathered->mutex);
-  const Stats& stats = gathered->stats;
+  MutexLock lock(gathered->mutex);
+  const Stats stats = gathered->stats;
   obs::AppendFamily(out, "weir_traffic_requests_total", "counter", "Requests answered, by host, cluster and status.");
   for (const auto& [key, count] : gathered->answers) {
     obs::AppendSample(

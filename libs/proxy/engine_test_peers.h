@@ -10,13 +10,13 @@
 #include <functional>
 #include <future>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "libs/base/mutex.h"
 #include "libs/identity/certificates.h"
 #include "libs/net/loop.h"
 #include "libs/net/socket.h"
@@ -124,7 +124,7 @@ class Backend {
         const int fd = Patiently([&] { return accept(listener_.get(), nullptr, nullptr); });
         if (fd < 0) return;
         const int copy = Patiently([&] { return dup(fd); });
-        std::lock_guard lock(mutex_);
+        MutexLock lock(mutex_);
         ++connections;
         open_.push_back(copy);
         threads_.emplace_back([this, fd] {
@@ -164,15 +164,15 @@ class Backend {
   net::Fd listener_;
   std::atomic<bool> over_{false};
   std::thread acceptor_;
-  std::mutex mutex_;
-  std::vector<int> open_;
-  std::vector<std::thread> threads_;
+  Mutex mutex_;
+  std::vector<int> open_ WEIR_GUARDED_BY(mutex_);
+  std::vector<std::thread> threads_ WEIR_GUARDED_BY(mutex_);
 };
 
 // Answers each request with `name` and remembers the heads.
 struct Echo {
-  std::mutex mutex;
-  std::vector<std::string> heads;
+  Mutex mutex;
+  std::vector<std::string> heads WEIR_GUARDED_BY(mutex);
   Backend backend;
   explicit Echo(std::string name)
       : backend([this, name](Conn& conn) {
@@ -186,7 +186,7 @@ struct Echo {
               body = std::exchange(conn.in, {});
             }
             {
-              std::lock_guard lock(mutex);
+              MutexLock lock(mutex);
               heads.push_back(head);
             }
             const std::string text = name + body;
@@ -196,7 +196,7 @@ struct Echo {
           }
         }) {}
   std::string LastHead() {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     return heads.empty() ? "" : heads.back();
   }
 };

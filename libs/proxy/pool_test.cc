@@ -1,5 +1,6 @@
 #include <thread>
 
+#include "libs/base/mutex.h"
 #include "libs/proxy/engine_test_peers.h"
 #include "libs/proxy/upstream.h"
 
@@ -135,7 +136,7 @@ TEST_F(PoolTest, ACallerThatLeavesTheQueueIsNotServed) {
   gate.paused = false;
   EXPECT_EQ(Response(first).second, "secret");
   EXPECT_EQ(Response(callers[0]).second, "secret");
-  std::lock_guard lock(echo.mutex);
+  MutexLock lock(echo.mutex);
   EXPECT_EQ(echo.heads.size(), 3u);
 }
 

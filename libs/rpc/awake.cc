@@ -8,8 +8,8 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 
+#include "libs/base/mutex.h"
 #include "libs/rpc/time.h"
 
 namespace weir::rpc {
@@ -25,23 +25,23 @@ class Heart {
   }
 
   void Hold() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (++holders_ == 1 && round_ == nullptr) Next();
   }
   void Release() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (--holders_ == 0 && round_ != nullptr) round_->alarm.Cancel();
   }
   size_t holders() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return holders_;
   }
   bool beating() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return round_ != nullptr;
   }
   uint64_t beats() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return beats_;
   }
 
@@ -55,8 +55,8 @@ class Heart {
     grpc::ByteBuffer response;
   };
 
-  // Under mutex_. A round that was cancelled, or that finds nobody left, is the last until somebody comes again.
-  void Next() {
+  // A round that was cancelled, or that finds nobody left, is the last until somebody comes again.
+  void Next() WEIR_REQUIRES(mutex_) {
     round_ = std::make_shared<Round>();
     // The alarm keeps its callback as long as it lives: a callback that held the round would keep it for ever.
     round_->alarm.Set(DeadlineIn(kInterval), [this](bool) { Beat(); });
@@ -65,23 +65,23 @@ class Heart {
   void Beat() {
     std::shared_ptr<Round> round;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       round = round_;
       if (holders_ == 0) round_.reset();
       if (round_ == nullptr) return;
     }
     nowhere_.UnaryCall(&round->context, "/", {}, &round->request, &round->response, [this, round](grpc::Status) {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       ++beats_;
       round_.reset();
       if (holders_ > 0) Next();
     });
   }
 
-  std::mutex mutex_;
-  size_t holders_ = 0;
-  uint64_t beats_ = 0;
-  std::shared_ptr<Round> round_;
+  Mutex mutex_;
+  size_t holders_ WEIR_GUARDED_BY(mutex_) = 0;
+  uint64_t beats_ WEIR_GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<Round> round_ WEIR_GUARDED_BY(mutex_);
   // Without credentials gRPC makes a channel on which every call fails.
   grpc::GenericStub nowhere_{grpc::CreateChannel("", nullptr)};
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libs/base/mutex.h"
 #include "libs/rpc/status.h"
 
 namespace weir::rpc {
@@ -15,20 +16,20 @@ Pool::~Pool() { Stop(); }
 
 bool Pool::Post(std::function<void()> work) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopped_ || queue_.size() >= queue_limit_) return false;
     queue_.push_back(std::move(work));
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
   return true;
 }
 
 void Pool::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopped_ = true;
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
@@ -38,8 +39,8 @@ void Pool::Run() {
   while (true) {
     std::function<void()> work;
     {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopped_ || !queue_.empty(); });
+      MutexLock lock(mutex_);
+      wake_.Wait(mutex_, [this]() WEIR_REQUIRES(mutex_) { return stopped_ || !queue_.empty(); });
       if (queue_.empty()) return;
       work = std::move(queue_.front());
       queue_.pop_front();

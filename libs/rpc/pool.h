@@ -3,14 +3,14 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "libs/base/mutex.h"
 
 namespace weir::rpc {
 
@@ -27,10 +27,10 @@ class Pool {
  private:
   void Run();
   const size_t queue_limit_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::function<void()>> queue_;
-  bool stopped_ = false;
+  Mutex mutex_;
+  CondVar wake_;
+  std::deque<std::function<void()>> queue_ WEIR_GUARDED_BY(mutex_);
+  bool stopped_ WEIR_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };
 

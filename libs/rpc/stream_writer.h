@@ -3,8 +3,9 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <utility>
+
+#include "libs/base/mutex.h"
 
 namespace weir::rpc {
 
@@ -30,7 +31,7 @@ class StreamWriter {
   bool Write(Message message) {
     const Message* next;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (closed_ || broken_ || queue_.size() >= limit_) return false;
       queue_.push_back(std::move(message));
       if (in_flight_) return true;
@@ -46,7 +47,7 @@ class StreamWriter {
   // false or the stream is broken. Only the first call counts.
   void Close(std::function<void()> finish, bool flush = true) {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (closed_) return;
       closed_ = true;
       if (in_flight_) {
@@ -62,7 +63,7 @@ class StreamWriter {
     const Message* next = nullptr;
     std::function<void()> finish;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       queue_.pop_front();
       if (!ok) {
         broken_ = true;
@@ -81,18 +82,18 @@ class StreamWriter {
   }
 
   size_t queued() const {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return queue_.size();
   }
 
  private:
   Reactor* const reactor_;
   const size_t limit_;
-  mutable std::mutex mutex_;
-  std::deque<Message> queue_;
-  bool in_flight_ = false;
-  bool closed_ = false;
-  bool broken_ = false;
+  mutable Mutex mutex_;
+  std::deque<Message> queue_ WEIR_GUARDED_BY(mutex_);
+  bool in_flight_ WEIR_GUARDED_BY(mutex_) = false;
+  bool closed_ WEIR_GUARDED_BY(mutex_) = false;
+  bool broken_ WEIR_GUARDED_BY(mutex_) = false;
   std::function<void()> finish_;
 };
 

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "libs/base/mutex.h"
+
 namespace weir::audit {
 
 std::optional<uint64_t> Bound::Take(const std::string& name) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const bool room = buckets_.size() < kMostNames || buckets_.contains(name);
   const auto [found, first] = buckets_.try_emplace(room ? name : std::string());
   Bucket& bucket = found->second;

@@ -2,11 +2,11 @@
 
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "libs/base/clock.h"
+#include "libs/base/mutex.h"
 
 namespace weir::audit {
 
@@ -29,8 +29,8 @@ class Bound {
   const Clock& clock_;
   const double burst_;
   const Duration each_;  // One more may come after this time.
-  std::mutex mutex_;
-  std::map<std::string, Bucket> buckets_;
+  Mutex mutex_;
+  std::map<std::string, Bucket> buckets_ WEIR_GUARDED_BY(mutex_);
 };
 
 }  // namespace weir::audit

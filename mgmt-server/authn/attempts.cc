@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "libs/base/mutex.h"
+
 namespace weir::authn {
 namespace {
 
@@ -59,7 +61,7 @@ Attempts::Attempts(size_t per_pair, size_t per_source, const Clock& clock)
 std::optional<Duration> Attempts::Begin(std::string_view user, std::string_view source) {
   const std::string pair = PairKey(user, source);
   const std::string from(source);
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const MonoTime now = clock_.Now();
   const auto pair_wait = pairs_.Wait(pair, per_pair_, now);
   const auto source_wait = sources_.Wait(from, per_source_, now);
@@ -70,13 +72,13 @@ std::optional<Duration> Attempts::Begin(std::string_view user, std::string_view 
 }
 
 void Attempts::Forgive(std::string_view user, std::string_view source) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   pairs_.Forget(PairKey(user, source));
   sources_.RemoveLast(std::string(source));
 }
 
 void Attempts::Withdraw(std::string_view user, std::string_view source) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   pairs_.RemoveLast(PairKey(user, source));
   sources_.RemoveLast(std::string(source));
 }

@@ -3,13 +3,13 @@
 #include <cstddef>
 #include <deque>
 #include <list>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
 #include "libs/base/clock.h"
+#include "libs/base/mutex.h"
 
 namespace weir::authn {
 
@@ -50,9 +50,9 @@ class Attempts {
   const size_t per_pair_;
   const size_t per_source_;
   const Clock& clock_;
-  std::mutex mutex_;
-  Ledger pairs_;
-  Ledger sources_;
+  Mutex mutex_;
+  Ledger pairs_ WEIR_GUARDED_BY(mutex_);
+  Ledger sources_ WEIR_GUARDED_BY(mutex_);
 };
 
 // Whom a peer address stands for: an IPv4 address as it is, an IPv6 address by its /64, the least that one host gets.

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "libs/base/mutex.h"
 
 namespace weir::authn {
 
@@ -44,11 +44,11 @@ class HashTurns {
   void Leave(const std::string& source);
 
   const Bounds bounds_;
-  mutable std::mutex mutex_;
-  std::condition_variable free_;
-  size_t working_ = 0;
-  size_t waiting_ = 0;
-  std::map<std::string, size_t, std::less<>> of_source_;  // At most parallel + waiting entries.
+  mutable Mutex mutex_;
+  CondVar free_;
+  size_t working_ WEIR_GUARDED_BY(mutex_) = 0;
+  size_t waiting_ WEIR_GUARDED_BY(mutex_) = 0;
+  std::map<std::string, size_t, std::less<>> of_source_ WEIR_GUARDED_BY(mutex_);  // At most parallel + waiting entries.
 };
 
 }  // namespace weir::authn

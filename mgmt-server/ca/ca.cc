@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "libs/base/file.h"
+#include "libs/base/mutex.h"
 #include "libs/identity/token.h"
 
 namespace weir::ca {
@@ -76,14 +77,17 @@ ServerCa::ServerCa(Blobs blobs, Options options, const Clock& clock)
 
 Result<std::unique_ptr<ServerCa>> ServerCa::Open(Blobs blobs, Options options, const Clock& clock) {
   std::unique_ptr<ServerCa> ca(new ServerCa(std::move(blobs), std::move(options), clock));
-  WEIR_TRY(ca->OpenAuthorities());
-  WEIR_ASSIGN(ca->anchor_sha256_, identity::CertificateSha256(ca->anchor_.certificate_pem));
-  WEIR_ASSIGN(ca->self_, identity::ServerPeer(ca->anchor_.certificate_pem));
-  WEIR_ASSIGN(const auto server, ca->blobs_.load("server"));
-  if (server) {
-    // A damaged one is no loss: the anchor makes another.
-    const auto both = Split(*server);
-    if (both.ok()) ca->server_ = {both->certificate_pem, both->key_pem, {}};
+  {
+    MutexLock lock(ca->mutex_);
+    WEIR_TRY(ca->OpenAuthorities());
+    WEIR_ASSIGN(ca->anchor_sha256_, identity::CertificateSha256(ca->anchor_.certificate_pem));
+    WEIR_ASSIGN(ca->self_, identity::ServerPeer(ca->anchor_.certificate_pem));
+    WEIR_ASSIGN(const auto server, ca->blobs_.load("server"));
+    if (server) {
+      // A damaged one is no loss: the anchor makes another.
+      const auto both = Split(*server);
+      if (both.ok()) ca->server_ = {both->certificate_pem, both->key_pem, {}};
+    }
   }
   WEIR_TRY(ca->RenewServerCertificateIfDue());
   return ca;
@@ -150,17 +154,17 @@ RootPhase ServerCa::PhaseLocked() const {
 }
 
 RootPhase ServerCa::root_phase() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return PhaseLocked();
 }
 
 std::string ServerCa::mesh_roots_pem() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return root_.certificate_pem + next_.certificate_pem + old_pem_;
 }
 
 Status ServerCa::IntroduceRoot() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (PhaseLocked() != RootPhase::kOne) {
     return FailedPrecondition("ROOT_PHASE", "the mesh root is being replaced already");
   }
@@ -171,7 +175,7 @@ Status ServerCa::IntroduceRoot() {
 }
 
 Status ServerCa::UseNextRoot() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (PhaseLocked() != RootPhase::kIntroduced) {
     return FailedPrecondition("ROOT_PHASE", "there is no introduced mesh root that could be used");
   }
@@ -183,7 +187,7 @@ Status ServerCa::UseNextRoot() {
 }
 
 Status ServerCa::DropOldRoot() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (PhaseLocked() == RootPhase::kOne) {
     return FailedPrecondition("ROOT_PHASE", "there is one mesh root; nothing can be dropped");
   }
@@ -195,12 +199,12 @@ Status ServerCa::DropOldRoot() {
 }
 
 ServerCa::ServerCertificate ServerCa::server_certificate() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return server_;
 }
 
 Result<bool> ServerCa::RenewServerCertificateIfDue() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto facts = identity::VerifyPeer(server_.chain_pem, self_, clock_);
   if (facts.ok() && clock_.Wall() < identity::RenewAt(*facts, 0.5)) {
     std::vector<std::string> dns, ips;
@@ -238,7 +242,7 @@ Result<std::string> ServerCa::SignIntermediate(std::string_view csr_pem, std::st
   request.trust_domain = trust_domain;
   request.cluster = cluster;
   request.lifetime = options_.intermediate_lifetime;
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return identity::SignIntermediate(root_, request, clock_);
 }
 

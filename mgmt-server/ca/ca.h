@@ -2,12 +2,12 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "libs/base/clock.h"
+#include "libs/base/mutex.h"
 #include "libs/base/result.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/peer.h"
@@ -78,10 +78,10 @@ class ServerCa {
 
  private:
   ServerCa(Blobs blobs, Options options, const Clock& clock);
-  Status OpenAuthorities();
-  Status OpenReplacement();
-  RootPhase PhaseLocked() const;
-  Status MakeServerCertificate();
+  Status OpenAuthorities() WEIR_REQUIRES(mutex_);
+  Status OpenReplacement() WEIR_REQUIRES(mutex_);
+  RootPhase PhaseLocked() const WEIR_REQUIRES(mutex_);
+  Status MakeServerCertificate() WEIR_REQUIRES(mutex_);
 
   Blobs blobs_;
   const Options options_;
@@ -90,11 +90,11 @@ class ServerCa {
   std::string anchor_sha256_;
   identity::PeerRule self_;  // What every client demands of the certificate.
   bool made_anchor_for_old_state_ = false;
-  mutable std::mutex mutex_;
-  identity::Authority root_;
-  identity::Authority next_;  // Empty unless kIntroduced.
-  std::string old_pem_;       // Empty unless kRetiring.
-  ServerCertificate server_;
+  mutable Mutex mutex_;
+  identity::Authority root_ WEIR_GUARDED_BY(mutex_);
+  identity::Authority next_ WEIR_GUARDED_BY(mutex_);  // Empty unless kIntroduced.
+  std::string old_pem_ WEIR_GUARDED_BY(mutex_);       // Empty unless kRetiring.
+  ServerCertificate server_ WEIR_GUARDED_BY(mutex_);
 };
 
 }  // namespace weir::ca

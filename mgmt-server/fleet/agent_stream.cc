@@ -1,5 +1,6 @@
 #include "mgmt-server/fleet/agent_stream.h"
 
+#include "libs/base/mutex.h"
 #include "libs/rpc/status.h"
 
 namespace weir::fleet {
@@ -19,7 +20,7 @@ void AgentStream::Begin() {
 
 void AgentStream::Close(const Error& reason) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (closing_) return;
     closing_ = reason;
     if (busy_ > 0) return;  // Next sees to it.
@@ -30,19 +31,24 @@ void AgentStream::Close(const Error& reason) {
 void AgentStream::Finalize() {
   const auto keep = shared_from_this();
   if (writer_.queued() > 0) context_->TryCancel();  // A write to a stopped agent may never end by itself.
-  writer_.Close([this] { Finish(rpc::ToGrpc(*closing_)); }, false);
+  Error reason;
+  {
+    MutexLock lock(mutex_);
+    reason = *closing_;
+  }
+  writer_.Close([this, reason] { Finish(rpc::ToGrpc(reason)); }, false);
 }
 
 void AgentStream::Next(const Status& status) {
   bool read;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!status.ok() && !closing_) closing_ = status.error();
     read = !closing_;
   }
   if (read) StartRead(&in);
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (--busy_ > 0 || !closing_) return;
   }
   Finalize();
@@ -55,7 +61,7 @@ bool AgentStream::Send(agent::v1::ServerMessage message) {
 }
 
 MonoTime AgentStream::last_heard() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return heard_;
 }
 
@@ -65,7 +71,7 @@ void AgentStream::OnReadDone(bool ok) {
     return;
   }
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     heard_ = clock_.Now();
     ++busy_;
   }

@@ -2,12 +2,12 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "libs/base/clock.h"
+#include "libs/base/mutex.h"
 #include "libs/base/result.h"
 #include "libs/rpc/stream_writer.h"
 #include "mgmt-server/fleet/memberships.h"
@@ -54,11 +54,11 @@ class AgentStream final : public grpc::ServerBidiReactor<agent::v1::AgentMessage
   grpc::CallbackServerContext* const context_;
   std::shared_ptr<AgentStream> self_;
   rpc::StreamWriter<agent::v1::ServerMessage, AgentStream> writer_{this, 64};
-  mutable std::mutex mutex_;
-  MonoTime heard_;
-  int busy_ = 0;  // Messages being dealt with: no Finish before the next read is started, or it would be started on a
-                  // dead call.
-  std::optional<Error> closing_;
+  mutable Mutex mutex_;
+  MonoTime heard_ WEIR_GUARDED_BY(mutex_);
+  // Messages being dealt with: no Finish before the next read is started, or it would be started on a dead call.
+  int busy_ WEIR_GUARDED_BY(mutex_) = 0;
+  std::optional<Error> closing_ WEIR_GUARDED_BY(mutex_);
 
   void Next(const Status& status);
   void Finalize();

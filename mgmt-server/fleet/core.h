@@ -1,9 +1,7 @@
 #pragma once
 
-#include <condition_variable>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -12,6 +10,7 @@
 #include <vector>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "libs/base/mutex.h"
 #include "mgmt-server/fleet/agent_stream.h"
 #include "mgmt-server/fleet/applied.h"
 #include "mgmt-server/fleet/facts_intake.h"
@@ -58,22 +57,22 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
     std::vector<v2::ClusterProblem> problems;
     RefusedFacts refused;
     // Held while facts of this cluster are on their way into the store: one delta after the other.
-    std::shared_ptr<std::mutex> facts_order = std::make_shared<std::mutex>();
+    std::shared_ptr<Mutex> facts_order = std::make_shared<Mutex>();
     // The last stream that was refused because another instance has the name; unset = none.
     std::optional<DuplicateAgent> duplicate;
   };
-  mutable std::mutex mutex;
-  mutable std::condition_variable news;  // Something that a status is made of has changed.
-  uint64_t changes = 0;
-  AppliedTable applied;
-  TrafficTable traffic;
+  mutable Mutex mutex;
+  mutable CondVar news;  // Something that a status is made of has changed.
+  uint64_t changes WEIR_GUARDED_BY(mutex) = 0;
+  AppliedTable applied WEIR_GUARDED_BY(mutex);
+  TrafficTable traffic WEIR_GUARDED_BY(mutex);
   HeldAgents held{store};
-  std::map<std::string, Live> live;  // By cluster FQN: the newest stream that said Hello.
-  std::set<AgentStreamPtr> open;     // All of a member, greeted or not.
-  bool stopped = false;
+  std::map<std::string, Live> live WEIR_GUARDED_BY(mutex);  // By cluster FQN: the newest stream that said Hello.
+  std::set<AgentStreamPtr> open WEIR_GUARDED_BY(mutex);     // All of a member, greeted or not.
+  bool stopped WEIR_GUARDED_BY(mutex) = false;
   std::thread heart;
   std::unique_ptr<store::Subscription> cluster_changes;
-  std::mutex connection_mutex;  // Connected states reach the store in the order of truth.
+  Mutex connection_mutex;  // Connected states reach the store in the order of truth.
 
   static std::vector<v2::ClusterProblem> ProblemsOf(const Live& entry) {
     std::vector<v2::ClusterProblem> problems = entry.problems;
@@ -81,16 +80,16 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
     return problems;
   }
   void Changed() {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     ++changes;
-    news.notify_all();
+    news.NotifyAll();
   }
   bool IsLive(const AgentStream& stream) const {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     return Counts(stream);
   }
-  // With the lock held: its word counts, no newer one has its place.
-  bool Counts(const AgentStream& stream) const {
+  // Its word counts, no newer one has its place.
+  bool Counts(const AgentStream& stream) const WEIR_REQUIRES(mutex) {
     const auto found = live.find(stream.cluster());
     return found != live.end() && found->second.stream.get() == &stream;
   }
@@ -100,7 +99,7 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   void OnMessage(const AgentStreamPtr& stream, std::function<void(Status)> next);
   Status Handle(const AgentStreamPtr& stream);
   Status Greet(const AgentStreamPtr& stream);
-  Status RefuseDuplicate(const AgentStream& stream, Live& entry);
+  Status RefuseDuplicate(const AgentStream& stream, Live& entry) WEIR_REQUIRES(mutex);
   bool IsSilent(const AgentStream& stream) const {
     return options.clock->Now() - stream.last_heard() >= options.heartbeat * options.heartbeat_misses;
   }

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <map>
-#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "libs/base/mutex.h"
 #include "libs/base/text.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
@@ -92,7 +92,7 @@ grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Flee
   auto* reactor = stream.get();
   bool closing;
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     closing = stopped;
     if (member.ok()) open.insert(stream);
   }
@@ -110,7 +110,7 @@ grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Flee
 void Fleet::Core::OnMessage(const AgentStreamPtr& stream, std::function<void(Status)> next) {
   if (stream->cluster().empty()) return next(Unauthenticated("PEER_IDENTITY_MISSING", "not an agent"));
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     const auto found = live.find(stream->cluster());
     if (found != live.end() && found->second.stream == stream) found->second.last_seen = options.clock->Wall();
   }
@@ -128,7 +128,7 @@ Status Fleet::Core::Handle(const AgentStreamPtr& stream) {
   if (!IsLive(*stream)) return Aborted("REPLACED", "a newer stream of this cluster is open");
   if (stream->in.has_facts()) return TakeFacts(*stream);
   if (stream->in.has_problems()) TakeProblems(*stream);
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   // Asked under the lock that the report is taken with: what an older stream said late must not replace what the newer
   // one has said.
   if (!Counts(*stream)) return Aborted("REPLACED", "a newer stream of this cluster is open");
@@ -138,7 +138,7 @@ Status Fleet::Core::Handle(const AgentStreamPtr& stream) {
   if (stream->in.has_applied()) {
     applied.Report(stream->cluster(), stream->in.applied(), options.clock->Wall());
     ++changes;
-    news.notify_all();
+    news.NotifyAll();
   }
   return {};
 }
@@ -151,9 +151,9 @@ Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
   AgentStreamPtr before;
   WEIR_TRY(memberships.NoteSeen(stream->member()));
   const std::string& uid = stream->member().generation.uid;
-  std::shared_ptr<std::mutex> facts_order;
+  std::shared_ptr<Mutex> facts_order;
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     if (stopped) return Unavailable("SHUTTING_DOWN", "the server is shutting down");
     Live& entry = live[stream->cluster()];
     WEIR_TRY(RefuseDuplicate(*stream, entry));
@@ -171,19 +171,18 @@ Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
     applied.SetConnected(stream->cluster(), true, entry.last_seen);
     traffic.AgentCame(stream->cluster());
     ++changes;
-    news.notify_all();
+    news.NotifyAll();
   }
   if (before) before->Close(Aborted("REPLACED", "a newer stream of this agent is open"));
   StoreConnection(stream->cluster());
   obs::Log(obs::Level::kInfo, "agent connected",
            {{"cluster", stream->cluster()}, {"version", CleanText(stream->in.hello().version(), kMostVersion)}});
   // What the stream before was writing is stored or given up: the answer is true when it is sent.
-  std::lock_guard order(*facts_order);
+  MutexLock order(*facts_order);
   stream->Send(FactsStateOf(*store.Read(), stream->cluster()));
   return {};
 }
 
-// With the lock held.
 Status Fleet::Core::RefuseDuplicate(const AgentStream& stream, Live& entry) {
   const AgentStreamPtr& older = entry.stream;
   if (older == nullptr || older->instance == stream.instance || IsSilent(*older)) return {};
@@ -194,7 +193,7 @@ Status Fleet::Core::RefuseDuplicate(const AgentStream& stream, Live& entry) {
   }
   entry.duplicate = DuplicateAgent{stream.peer(), options.clock->Wall(), options.clock->Now()};
   ++changes;
-  news.notify_all();
+  news.NotifyAll();
   return Aborted("DUPLICATE_AGENT",
                  "another agent with this identity is connected from {}; it keeps the cluster while it is alive. If "
                  "this one is a copy (a cloned machine, a copied state folder), stop it and join it as another cluster",
@@ -202,12 +201,12 @@ Status Fleet::Core::RefuseDuplicate(const AgentStream& stream, Live& entry) {
 }
 
 Status Fleet::Core::TakeFacts(AgentStream& stream) {
-  std::shared_ptr<std::mutex> facts_order;
+  std::shared_ptr<Mutex> facts_order;
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     facts_order = live[stream.cluster()].facts_order;
   }
-  std::lock_guard order(*facts_order);
+  MutexLock order(*facts_order);
   const agent::v1::FactsDelta& delta = stream.in.facts();
   const FactsVerdict verdict = JudgeDelta(*store.Read(), stream.cluster(), stream.last_sequence, delta);
   if (verdict == FactsVerdict::kGap) {
@@ -233,7 +232,7 @@ Status Fleet::Core::StoreFacts(AgentStream& stream) {
   const std::string& uid = stream.member().generation.uid;
   RefusedFacts refused;
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     refused = live[stream.cluster()].refused;
   }
   const size_t refused_before = refused.size();
@@ -254,10 +253,10 @@ Status Fleet::Core::StoreFacts(AgentStream& stream) {
               {"refused", std::to_string(refused.size())},
               {"first", problems.front().text()}});
   }
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   live[stream.cluster()].refused = std::move(refused);
   ++changes;
-  news.notify_all();
+  news.NotifyAll();
   return {};
 }
 
@@ -271,14 +270,14 @@ void Fleet::Core::TakeProblems(AgentStream& stream) {
     obs::Log(obs::Level::kWarn, "an agent reports a problem",
              {{"cluster", stream.cluster()}, {"source", problem.source()}, {"problem", problem.text()}});
   }
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   if (Counts(stream)) live[stream.cluster()].problems = std::move(problems);
 }
 
 void Fleet::Core::Left(AgentStream& stream) {
   if (stream.cluster().empty()) return;
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     std::erase_if(open, [&](const AgentStreamPtr& each) { return each.get() == &stream; });
     const auto found = live.find(stream.cluster());
     if (found == live.end() || found->second.stream.get() != &stream) return;
@@ -286,7 +285,7 @@ void Fleet::Core::Left(AgentStream& stream) {
     applied.SetConnected(stream.cluster(), false, options.clock->Wall());
     traffic.AgentLeft(stream.cluster(), options.clock->Now());
     ++changes;
-    news.notify_all();
+    news.NotifyAll();
     if (stopped) return;  // Start marks every cluster anew.
   }
   obs::Log(obs::Level::kWarn, "agent gone", {{"cluster", stream.cluster()}});
@@ -298,7 +297,7 @@ void Fleet::Core::Left(AgentStream& stream) {
 void Fleet::Core::StoreLastSeen() {
   std::map<std::string, WallTime> seen;  // By uid.
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     for (const auto& [cluster, entry] : live) {
       if (entry.stream != nullptr) seen[entry.uid] = entry.last_seen;
     }
@@ -315,12 +314,12 @@ void Fleet::Core::StoreLastSeen() {
 
 // Whatever happened in whatever order: what is stored last is what is true now.
 void Fleet::Core::StoreConnection(const std::string& cluster) {
-  std::lock_guard order(connection_mutex);
+  MutexLock order(connection_mutex);
   bool connected = false;
   std::string version, uid;
   std::optional<WallTime> seen;
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     const auto found = live.find(cluster);
     if (found == live.end()) return;
     connected = found->second.stream != nullptr;
@@ -342,9 +341,10 @@ void Fleet::Core::StoreConnection(const std::string& cluster) {
 void Fleet::Core::Beat() {
   constexpr uint64_t kLooksPerBeat = 6;                   // Silence shows within half a second of its limit.
   constexpr uint64_t kLooksPerSeen = 10 * kLooksPerBeat;  // So old may be what is stored of when an agent was heard of.
-  std::unique_lock lock(mutex);
-  for (uint64_t turn = 1;
-       !WaitFor(*options.clock, news, lock, options.heartbeat / kLooksPerBeat, [&] { return stopped; }); ++turn) {
+  MutexLock lock(mutex);
+  for (uint64_t turn = 1; !WaitFor(*options.clock, news, mutex, options.heartbeat / kLooksPerBeat,
+                                   [&]() WEIR_REQUIRES(mutex) { return stopped; });
+       ++turn) {
     const bool beat_now = turn % kLooksPerBeat == 0;
     std::vector<AgentStreamPtr> alive, silent;
     for (const auto& [cluster, entry] : live) {
@@ -354,7 +354,7 @@ void Fleet::Core::Beat() {
       else if (beat_now)
         alive.push_back(entry.stream);
     }
-    lock.unlock();
+    lock.Unlock();
     agent::v1::ServerMessage beat;
     beat.mutable_heartbeat()->set_sequence(turn / kLooksPerBeat);
     *beat.mutable_heartbeat()->mutable_time() = rpc::ToTimestamp(options.clock->Wall());
@@ -369,11 +369,11 @@ void Fleet::Core::Beat() {
     // The lock of the compilation comes before ours, here as everywhere.
     if (beat_now && pusher != nullptr) {
       pusher->Read([&](const compile::Compilation& compilation) {
-        std::lock_guard inner(mutex);
+        MutexLock inner(mutex);
         traffic.Sweep(compilation, options.clock->Now());
       });
     }
-    lock.lock();
+    lock.Lock();
   }
 }
 
@@ -382,7 +382,7 @@ void Fleet::Core::EndEnded() {
   const store::ViewPtr view = store.Read();
   std::vector<std::pair<AgentStreamPtr, Error>> ended;
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     for (const AgentStreamPtr& stream : open) {
       const Status valid = Memberships::StillValid(*view, stream->member());
       if (!valid.ok()) ended.emplace_back(stream, valid.error());
@@ -400,8 +400,8 @@ void Fleet::Core::EndEnded() {
 // What was known of a cluster that is deleted goes; a new one of the same name begins from nothing.
 void Fleet::Core::ForgetDeleted() {
   const store::ViewPtr view = store.Read();
-  std::lock_guard lock(mutex);
-  const size_t gone = std::erase_if(live, [&](const auto& entry) {
+  MutexLock lock(mutex);
+  const size_t gone = std::erase_if(live, [&](const auto& entry) WEIR_REQUIRES(mutex) {
     const store::ResourcePtr cluster = view->Get(entry.first);
     if (cluster != nullptr && entry.second.uid == cluster->uid) return false;
     applied.Forget(entry.first);
@@ -449,12 +449,12 @@ Status Fleet::Start() {
 void Fleet::Stop() {
   std::vector<AgentStreamPtr> streams;
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->stopped = true;
     for (const auto& [cluster, entry] : core_->live) {
       if (entry.stream) streams.push_back(entry.stream);
     }
-    core_->news.notify_all();
+    core_->news.NotifyAll();
   }
   core_->cluster_changes.reset();
   if (core_->heart.joinable()) core_->heart.join();
@@ -467,7 +467,7 @@ grpc::Service* Fleet::reports_service() { return core_->reports.get(); }
 
 std::string Fleet::Core::KeyOfIntentStream(const std::string& cluster, const xds::Node& node) {
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     const auto found = live.find(cluster);
     // No snapshot stands under this key: another one of the same identity is told nothing, and its word counts nothing.
     if (found != live.end() && found->second.stream != nullptr && found->second.stream->instance != node.id &&
@@ -485,10 +485,10 @@ void Fleet::Core::TakeAck(const std::string& cluster, const xds::AckEvent& event
     obs::Log(obs::Level::kWarn, "agent refuses intent",
              {{"cluster", cluster}, {"type", event.type_url}, {"error", CleanText(event.error, kMostProblemText)}});
   }
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   applied.ReportAgent(cluster, event, options.clock->Wall());
   ++changes;
-  news.notify_all();
+  news.NotifyAll();
 }
 
 void Fleet::Core::TakeStreamEvent(const xds::AdsStreamEvent& event) {

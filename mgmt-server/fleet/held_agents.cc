@@ -1,5 +1,6 @@
 #include "mgmt-server/fleet/held_agents.h"
 
+#include "libs/base/mutex.h"
 #include "libs/obs/log.h"
 #include "mgmt-server/store/store.h"
 
@@ -43,7 +44,7 @@ std::string HeldAgents::KeyFor(const std::string& cluster, const xds::Node& node
     const auto held = xds::ParsePosition(said->second);
     why = held.ok() ? WhyNot(*held) : "its agent acknowledged a state that it cannot name";
   }
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (why.empty()) {
     held_.erase(key);
     return cluster;
@@ -55,7 +56,7 @@ std::string HeldAgents::KeyFor(const std::string& cluster, const xds::Node& node
 }
 
 void HeldAgents::NoteServed(const std::string& key, const xds::AckEvent& event) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto found = held_.find(key);
   if (found == held_.end()) return;
   auto& names = found->second.serves[event.type_url];
@@ -63,18 +64,18 @@ void HeldAgents::NoteServed(const std::string& key, const xds::AckEvent& event) 
 }
 
 void HeldAgents::Forget(const std::string& key) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   held_.erase(key);
 }
 
 std::string HeldAgents::Reason(const std::string& cluster) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto found = held_.find(KeyOf(cluster));
   return found == held_.end() ? "" : found->second.reason;
 }
 
 std::vector<HeldAgent> HeldAgents::List() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   std::vector<HeldAgent> list;
   for (const auto& [key, agent] : held_) list.push_back(agent);
   return list;

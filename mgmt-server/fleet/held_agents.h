@@ -2,11 +2,11 @@
 
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "api/weir/v2/server_state.pb.h"
+#include "libs/base/mutex.h"
 #include "libs/base/result.h"
 #include "libs/xds/protocol/position.h"
 #include "libs/xds/protocol/types.h"
@@ -48,8 +48,8 @@ class HeldAgents {
   std::string WhyNot(const xds::Position& held) const;
 
   const store::Store& store_;
-  mutable std::mutex mutex_;
-  std::map<std::string, HeldAgent> held_;  // By key.
+  mutable Mutex mutex_;
+  std::map<std::string, HeldAgent> held_ WEIR_GUARDED_BY(mutex_);  // By key.
 };
 
 // Compares what the agent serves with what it would be pushed (null = nothing yet).

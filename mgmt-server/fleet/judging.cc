@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/rpc/time.h"
 #include "mgmt-server/ca/ca.h"
@@ -20,7 +21,7 @@ v2::ResourceStatus Fleet::Core::JudgeGateway(const compile::Compilation& compila
                                              std::string_view without) const {
   std::vector<compile::Concern> concerns = compile::Concerns(compilation, fqn);
   std::erase_if(concerns, [&](const compile::Concern& concern) { return concern.cluster == without; });
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   v2::ResourceStatus status = StatusOf(fqn, kind, revision, concerns, applied);
   status::AddScope(compilation.world(), status);
   if (status.state() == v2::ResourceStatus::READY) {  // Else what it costs to find out says nothing new.
@@ -37,7 +38,7 @@ v2::ResourceStatus Fleet::Core::JudgeCluster(const store::StoredResource& resour
   const store::ClusterFactsPtr facts = store.Read()->Facts(resource.uid);
   if (facts != nullptr) line.last_seen = facts->last_seen;
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     const auto found = live.find(resource.fqn);
     if (found != live.end() && found->second.uid == resource.uid) {
       line.connected = found->second.stream != nullptr;
@@ -123,7 +124,7 @@ v2::ResourceStatus Fleet::WaitApplied(std::string_view fqn, int64_t revision, Mo
   while (true) {
     uint64_t seen;
     {
-      std::lock_guard lock(core.mutex);
+      MutexLock lock(core.mutex);
       seen = core.changes;
       if (core.stopped) deadline = {};
     }
@@ -131,16 +132,16 @@ v2::ResourceStatus Fleet::WaitApplied(std::string_view fqn, int64_t revision, Mo
     if (resource == nullptr) return StoredStatus(fqn, "", revision);
     v2::ResourceStatus status = core.JudgeEffect(*resource);
     if (status.state() == v2::ResourceStatus::READY || status.state() == v2::ResourceStatus::FAILED) return status;
-    std::unique_lock lock(core.mutex);
-    const auto news = [&] { return core.changes != seen || core.stopped; };
-    if (!WaitUntil(*core.options.clock, core.news, lock, deadline, news)) return status;
+    MutexLock lock(core.mutex);
+    const auto news = [&]() WEIR_REQUIRES(core.mutex) { return core.changes != seen || core.stopped; };
+    if (!WaitUntil(*core.options.clock, core.news, core.mutex, deadline, news)) return status;
   }
 }
 
 std::vector<v2::HostTraffic> Fleet::TrafficOf(const TrafficQuery& query) const {
   std::vector<v2::HostTraffic> items;
   core_->pusher->Read([&](const compile::Compilation& compilation) {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     items = fleet::TrafficOf(core_->traffic, compilation, query, core_->options.clock->Now());
   });
   return items;
@@ -149,7 +150,7 @@ std::vector<v2::HostTraffic> Fleet::TrafficOf(const TrafficQuery& query) const {
 std::vector<v2::HostHealth> Fleet::HealthOf(const TrafficQuery& query) const {
   std::vector<v2::HostHealth> items;
   core_->pusher->Read([&](const compile::Compilation& compilation) {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     items = fleet::HealthOf(core_->traffic, compilation, query);
   });
   return items;
@@ -164,14 +165,14 @@ std::vector<std::string> Fleet::SourcesOf(const TrafficQuery& query) const {
 std::vector<v2::FailoverPlan> Fleet::PlanFailover(const status::FailoverQuestion& question) const {
   std::vector<v2::FailoverPlan> plans;
   core_->pusher->Read([&](const compile::Compilation& compilation) {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     plans = status::PlanFailover(compilation, question, HealthInTable(core_->traffic, core_->options.clock->Now()));
   });
   return plans;
 }
 
 void Fleet::RenderMetrics(std::string& out) const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   RenderTraffic(core_->traffic, core_->options.clock->Now(), out);
 }
 
@@ -189,7 +190,7 @@ v2::ClusterState Fleet::ClusterStateOf(std::string_view cluster) const {
     seen = facts->last_seen;
   }
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     const auto found = core_->live.find(std::string(cluster));
     if (found != core_->live.end()) {
       state.set_connected(found->second.stream != nullptr);

@@ -1,4 +1,5 @@
 #include "api/weir/v2/server_state.pb.h"
+#include "libs/base/mutex.h"
 #include "libs/identity/certificates.h"
 #include "libs/rpc/time.h"
 #include "mgmt-server/ca/ca.h"
@@ -18,7 +19,7 @@ constexpr std::chrono::seconds kLeavesTaken{15};
 // "" = it is ready for the next step. `root`: SHA-256 of the one that signs now.
 std::string Fleet::Core::AwaitedOf(const compile::Compilation& compilation, const std::string& cluster,
                                    const std::string& root, bool retiring) const {
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   const auto found = live.find(cluster);
   if (found == live.end() || found->second.stream == nullptr) return "its agent is not connected";
   if (retiring && found->second.stream->member().root_sha256 != root) {

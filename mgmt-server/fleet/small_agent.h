@@ -3,10 +3,8 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
-#include <condition_variable>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
@@ -14,6 +12,7 @@
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "libs/base/ids.h"
+#include "libs/base/mutex.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/rpc/channel.h"
@@ -139,7 +138,7 @@ class SmallAgent {
   }
   // Why the server ended the stream of intent that Acknowledge opened; "" = it stands.
   std::string AdsEnd() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return ads_end_;
   }
   // What the server says to a renewal.
@@ -173,7 +172,7 @@ class SmallAgent {
     for (const std::string_view type : xds::kMeshTypes) options.types.emplace_back(type);
     options.on_update = std::move(on_update);
     options.on_state = [this](bool connected, const std::string& reason) {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!connected) ads_end_ = reason;
     };
     ads_ = std::make_unique<xds::AdsClient>(std::move(options));
@@ -202,7 +201,7 @@ class SmallAgent {
     return {};
   }
   void Send(const agent::v1::AgentMessage& message) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stream_->Write(message);
   }
 
@@ -213,8 +212,8 @@ class SmallAgent {
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<agent::v1::AgentMessage, agent::v1::ServerMessage>> stream_;
   std::thread reader_;
-  std::mutex mutex_;  // One write at a time; and ads_end_.
-  std::string ads_end_;
+  Mutex mutex_;  // One write at a time; and ads_end_.
+  std::string ads_end_ WEIR_GUARDED_BY(mutex_);
   std::vector<std::string> workloads_;
   uint64_t sequence_ = 0;
   std::unique_ptr<xds::AdsClient> ads_;

@@ -1,13 +1,12 @@
 #include "mgmt-server/push/pusher.h"
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <thread>
 #include <utility>
 
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/xds/grpc/ads_service.h"
@@ -67,17 +66,17 @@ struct Pusher::Core {
 
   WorldFeed feed{*options.clock};  // Has its own lock.
 
-  mutable std::mutex compile_mutex;  // Held while compiling and reading; never together with `mutex`.
-  compile::Compilation compilation;
+  mutable Mutex compile_mutex;  // Held while compiling and reading; never together with `mutex`.
+  compile::Compilation compilation WEIR_GUARDED_BY(compile_mutex);
 
-  mutable std::mutex mutex;
-  mutable std::condition_variable wake;
-  bool stopped = false;
-  bool pending = false;
-  std::optional<std::string> roots;  // To be pushed.
-  MonoTime first_pending{}, last_event{};
-  int64_t revision = -1;
-  uint64_t facts_sequence = 0;
+  mutable Mutex mutex;
+  mutable CondVar wake;
+  bool stopped WEIR_GUARDED_BY(mutex) = false;
+  bool pending WEIR_GUARDED_BY(mutex) = false;
+  std::optional<std::string> roots WEIR_GUARDED_BY(mutex);  // To be pushed.
+  MonoTime first_pending WEIR_GUARDED_BY(mutex){}, last_event WEIR_GUARDED_BY(mutex){};
+  int64_t revision WEIR_GUARDED_BY(mutex) = -1;
+  uint64_t facts_sequence WEIR_GUARDED_BY(mutex) = 0;
 
   std::unique_ptr<store::Subscription> changes, facts;
   std::thread thread;
@@ -90,15 +89,15 @@ struct Pusher::Core {
 
 void Pusher::Core::Noted() {
   const MonoTime now = options.clock->Now();
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   if (!std::exchange(pending, true)) first_pending = now;
-  wake.notify_all();
+  wake.NotifyAll();
 }
 
 void Pusher::Core::Run() {
-  std::unique_lock lock(mutex);
+  MutexLock lock(mutex);
   while (true) {
-    wake.wait(lock, [&] { return stopped || pending; });
+    wake.Wait(mutex, [&]() WEIR_REQUIRES(mutex) { return stopped || pending; });
     if (stopped) return;
     // After quiet at once; in a stream of changes gather until it pauses, with a limit.
     if (first_pending - last_event < options.quiet) {
@@ -106,20 +105,20 @@ void Pusher::Core::Run() {
       while (!stopped) {
         const MonoTime calm = feed.LastEvent() + options.quiet;
         if (options.clock->Now() >= std::min(calm, limit)) break;
-        WaitUntil(*options.clock, wake, lock, std::min(calm, limit), [&] { return stopped; });
+        WaitUntil(*options.clock, wake, mutex, std::min(calm, limit), [&]() WEIR_REQUIRES(mutex) { return stopped; });
       }
     }
     if (stopped) return;
     pending = false;
-    lock.unlock();
+    lock.Unlock();
     PushOnce();
-    lock.lock();
+    lock.Lock();
     last_event = feed.LastEvent();
   }
 }
 
 std::optional<std::string> Pusher::Core::TakeRoots() {
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   return std::exchange(roots, std::nullopt);
 }
 
@@ -131,7 +130,7 @@ void Pusher::Core::PushOnce() {
   std::map<std::string, xds::SnapshotPtr> fresh;
   const std::optional<std::string> new_roots = TakeRoots();
   {
-    std::lock_guard lock(compile_mutex);
+    MutexLock lock(compile_mutex);
     compile::World world = compilation.world();
     const auto clusters_before = world.clusters();
     compile::Change change = feed.Apply(*view, &world);
@@ -153,10 +152,10 @@ void Pusher::Core::PushOnce() {
   }
   for (const auto& [cluster, snapshot] : fresh) ads.SetSnapshot(cluster, snapshot);
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     revision = view->revision();
     facts_sequence = view->facts_sequence();
-    wake.notify_all();
+    wake.NotifyAll();
   }
   if (on_pushed) on_pushed();
 }
@@ -172,14 +171,14 @@ Status Pusher::Start() {
   world.revision = view->revision();
   world.facts_sequence = view->facts_sequence();
   {
-    std::lock_guard lock(core.compile_mutex);
+    MutexLock lock(core.compile_mutex);
     core.compilation = compile::Compilation(std::move(world));
     for (const std::string& cluster : core.compilation.world().clusters()) {
       core.ads.SetSnapshot(cluster, FullSnapshot(core.compilation.Of(cluster)));
     }
   }
   {
-    std::lock_guard lock(core.mutex);
+    MutexLock lock(core.mutex);
     core.revision = view->revision();
     core.facts_sequence = view->facts_sequence();
   }
@@ -201,9 +200,9 @@ void Pusher::Stop() {
   core_->changes.reset();
   core_->facts.reset();
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->stopped = true;
-    core_->wake.notify_all();
+    core_->wake.NotifyAll();
   }
   core_->feed.Stop();
   if (core_->thread.joinable()) core_->thread.join();
@@ -211,30 +210,31 @@ void Pusher::Stop() {
 
 void Pusher::SetRoots(std::string roots_pem) {
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->roots = std::move(roots_pem);
   }
   core_->Noted();
 }
 
 void Pusher::Read(const std::function<void(const compile::Compilation&)>& read) const {
-  std::lock_guard lock(core_->compile_mutex);
+  MutexLock lock(core_->compile_mutex);
   read(core_->compilation);
 }
 
 int64_t Pusher::revision() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->revision;
 }
 
 uint64_t Pusher::facts_sequence() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->facts_sequence;
 }
 
 bool Pusher::WaitFor(int64_t revision, const Clock& clock, MonoTime deadline) const {
-  std::unique_lock lock(core_->mutex);
-  WaitUntil(clock, core_->wake, lock, deadline, [&] { return core_->stopped || core_->revision >= revision; });
+  MutexLock lock(core_->mutex);
+  WaitUntil(clock, core_->wake, core_->mutex, deadline,
+            [&]() WEIR_REQUIRES(core_->mutex) { return core_->stopped || core_->revision >= revision; });
   return core_->revision >= revision;
 }
 

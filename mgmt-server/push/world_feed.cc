@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/weir/agent/v1/discovery.pb.h"
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 
 namespace weir::push {
@@ -40,22 +41,22 @@ compile::World WorldFeed::Load(const store::View& view, const std::string& roots
     return true;
   });
   for (const auto& [uid, fqn] : clusters_) world.SetFacts(fqn, ReadFacts(view.Facts(uid).get()));
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   revision_ = view.revision();
   sequence_ = view.facts_sequence();
   return world;
 }
 
 void WorldFeed::Note(const store::ChangeEvent& event) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   for (const auto& change : event.changes) fqns_[change.fqn] = event.revision;
   revision_ = event.revision;
   last_event_ = clock_.Now();
-  noted_.notify_all();
+  noted_.NotifyAll();
 }
 
 void WorldFeed::Note(const store::FactsEvent& event) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   sequence_ = event.sequence;
   last_event_ = clock_.Now();
   if (event.resync) {
@@ -67,24 +68,25 @@ void WorldFeed::Note(const store::FactsEvent& event) {
     pending.services.insert(event.services.begin(), event.services.end());
     pending.connection = pending.connection || event.connection_changed || event.removed;
   }
-  noted_.notify_all();
+  noted_.NotifyAll();
 }
 
 MonoTime WorldFeed::LastEvent() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return last_event_;
 }
 
 void WorldFeed::AwaitEventsOf(const store::View& view, Duration limit) {
-  std::unique_lock lock(mutex_);
-  WaitFor(clock_, noted_, lock, limit,
-          [&] { return stopped_ || (revision_ >= view.revision() && sequence_ >= view.facts_sequence()); });
+  MutexLock lock(mutex_);
+  WaitFor(clock_, noted_, mutex_, limit, [&]() WEIR_REQUIRES(mutex_) {
+    return stopped_ || (revision_ >= view.revision() && sequence_ >= view.facts_sequence());
+  });
 }
 
 void WorldFeed::Stop() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   stopped_ = true;
-  noted_.notify_all();
+  noted_.NotifyAll();
 }
 
 compile::Change WorldFeed::Apply(const store::View& view, compile::World* world) {
@@ -92,7 +94,7 @@ compile::Change WorldFeed::Apply(const store::View& view, compile::World* world)
   std::map<std::string, PendingFacts> facts;
   bool resync = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     for (auto entry = fqns_.begin(); entry != fqns_.end();) {
       fqns.insert(entry->first);  // The view may show a later state: then it is applied again with its own event.
       entry = entry->second <= view.revision() ? fqns_.erase(entry) : std::next(entry);

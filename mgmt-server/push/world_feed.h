@@ -1,13 +1,12 @@
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <set>
 #include <string>
 
 #include "libs/base/clock.h"
+#include "libs/base/mutex.h"
 #include "mgmt-server/compile/compile.h"
 #include "mgmt-server/store/store.h"
 
@@ -44,15 +43,15 @@ class WorldFeed {
                     compile::Change* change);
 
   const Clock& clock_;
-  mutable std::mutex mutex_;
-  std::condition_variable noted_;
-  bool stopped_ = false;
-  int64_t revision_ = 0;  // Of the newest event noted.
-  uint64_t sequence_ = 0;
-  MonoTime last_event_{};
-  std::map<std::string, int64_t> fqns_;        // Touched -> newest revision.
-  std::map<std::string, PendingFacts> facts_;  // By cluster uid.
-  bool resync_ = false;
+  mutable Mutex mutex_;
+  CondVar noted_;
+  bool stopped_ WEIR_GUARDED_BY(mutex_) = false;
+  int64_t revision_ WEIR_GUARDED_BY(mutex_) = 0;  // Of the newest event noted.
+  uint64_t sequence_ WEIR_GUARDED_BY(mutex_) = 0;
+  MonoTime last_event_ WEIR_GUARDED_BY(mutex_){};
+  std::map<std::string, int64_t> fqns_ WEIR_GUARDED_BY(mutex_);        // Touched -> newest revision.
+  std::map<std::string, PendingFacts> facts_ WEIR_GUARDED_BY(mutex_);  // By cluster uid.
+  bool resync_ WEIR_GUARDED_BY(mutex_) = false;
 
   std::map<std::string, std::string> clusters_;  // Uid -> FQN, of the clusters in the world.
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "mgmt-server/status/judgement.h"
 
@@ -37,14 +38,14 @@ void Waits::Check(const std::string& wait, int seconds, std::vector<FieldViolati
 }
 
 std::shared_ptr<const void> Waits::TakePlace(const std::string& principal, size_t* of_one) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto known = places_.find(principal);
   *of_one = known == places_.end() ? 0 : known->second;
   if (*of_one >= kMaxOfOne || taken_ >= kMaxWaits) return nullptr;
   ++places_[principal];
   ++taken_;
   return {this, [this, principal](const void*) {
-            std::lock_guard leaving(mutex_);
+            MutexLock leaving(mutex_);
             --taken_;
             const auto place = places_.find(principal);
             if (--place->second == 0) places_.erase(place);
@@ -78,11 +79,11 @@ Status Waits::Start(CallContext& call, Order order, std::function<MessagePtr(std
 
 void Waits::Add(Wait wait) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!stopped_) {
       fresh_.push_back(std::move(wait));
       if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
-      wake_.notify_one();
+      wake_.NotifyOne();
       return;
     }
   }
@@ -111,20 +112,21 @@ bool Waits::Advance(Wait& wait, bool ending) {
 void Waits::Run() {
   std::list<Wait> waits;
   Duration pause = kOften;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
     if (waits.empty()) {
-      wake_.wait(lock, [this] { return stopped_ || !fresh_.empty(); });
+      wake_.Wait(mutex_, [this]() WEIR_REQUIRES(mutex_) { return stopped_ || !fresh_.empty(); });
     } else {
-      WaitFor(*backends_.clock, wake_, lock, pause, [this] { return stopped_ || !fresh_.empty(); });
+      WaitFor(*backends_.clock, wake_, mutex_, pause,
+              [this]() WEIR_REQUIRES(mutex_) { return stopped_ || !fresh_.empty(); });
     }
     waits.splice(waits.end(), fresh_);
     const bool ending = stopped_ || *backends_.stopping;
-    lock.unlock();
+    lock.Unlock();
     const MonoTime begin = backends_.clock->Now();
     waits.remove_if([&](Wait& wait) { return Advance(wait, ending); });
     pause = std::clamp<Duration>(10 * (backends_.clock->Now() - begin), kOften, kSeldom);
-    lock.lock();
+    lock.Lock();
     if (stopped_ && waits.empty() && fresh_.empty()) return;
   }
 }
@@ -132,16 +134,16 @@ void Waits::Run() {
 void Waits::Stop() {
   std::thread thread;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopped_ = true;
     thread.swap(thread_);
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   if (thread.joinable()) thread.join();
 }
 
 size_t Waits::count() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return taken_;
 }
 

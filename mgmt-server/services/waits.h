@@ -1,16 +1,15 @@
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <list>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "api/weir/v2/status.pb.h"
+#include "libs/base/mutex.h"
 #include "mgmt-server/services/backends.h"
 #include "mgmt-server/services/call.h"
 
@@ -62,13 +61,13 @@ class Waits {
   bool Advance(Wait& wait, bool ending);  // True: over, and answered unless the caller has left.
 
   const Backends& backends_;
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopped_ = false;
-  std::map<std::string, size_t> places_;  // Taken, by principal.
-  size_t taken_ = 0;
-  std::list<Wait> fresh_;  // Not seen by the thread yet.
-  std::thread thread_;     // Started by the first wait.
+  mutable Mutex mutex_;
+  CondVar wake_;
+  bool stopped_ WEIR_GUARDED_BY(mutex_) = false;
+  std::map<std::string, size_t> places_ WEIR_GUARDED_BY(mutex_);  // Taken, by principal.
+  size_t taken_ WEIR_GUARDED_BY(mutex_) = 0;
+  std::list<Wait> fresh_ WEIR_GUARDED_BY(mutex_);  // Not seen by the thread yet.
+  std::thread thread_ WEIR_GUARDED_BY(mutex_);     // Started by the first wait.
 };
 
 }  // namespace weir::services

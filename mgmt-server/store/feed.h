@@ -1,14 +1,13 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "libs/base/mutex.h"
 #include "mgmt-server/store/store.h"
 
 namespace weir::store {
@@ -37,7 +36,7 @@ class Feed {
 
   void Publish(const std::vector<Event>& events) {
     if (events.empty()) return;
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     const int64_t urgent = core_->urgent;
     for (const Event& event : events) {
       core_->kept.push_back(event);
@@ -45,8 +44,8 @@ class Feed {
       if (!core_->may_wait || !core_->may_wait(event)) core_->urgent = core_->newest;
       if (core_->kept.size() > kKept) core_->kept.pop_front();
     }
-    core_->changed.notify_all();
-    if (core_->urgent > urgent) core_->disturbed.notify_all();
+    core_->changed.NotifyAll();
+    if (core_->urgent > urgent) core_->disturbed.NotifyAll();
   }
 
   std::unique_ptr<Subscription> Subscribe(int64_t after, Callback callback) {
@@ -55,23 +54,23 @@ class Feed {
 
   // No callback starts after this; `older` is not called any more.
   void Close() {
-    std::unique_lock lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->closed = true;
-    core_->changed.notify_all();
-    core_->disturbed.notify_all();
-    core_->changed.wait(lock, [&] { return core_->reading == 0; });
+    core_->changed.NotifyAll();
+    core_->disturbed.NotifyAll();
+    core_->changed.Wait(core_->mutex, [&]() WEIR_REQUIRES(core_->mutex) { return core_->reading == 0; });
   }
 
  private:
   struct Core {
-    std::mutex mutex;
-    std::condition_variable changed;    // For who has seen everything.
-    std::condition_variable disturbed;  // For who naps.
-    std::deque<Event> kept;
-    int64_t newest = 0;
-    int64_t urgent = 0;  // The newest that may not wait.
-    int reading = 0;
-    bool closed = false;
+    Mutex mutex;
+    CondVar changed;    // For who has seen everything.
+    CondVar disturbed;  // For who naps.
+    std::deque<Event> kept WEIR_GUARDED_BY(mutex);
+    int64_t newest WEIR_GUARDED_BY(mutex) = 0;
+    int64_t urgent WEIR_GUARDED_BY(mutex) = 0;  // The newest that may not wait.
+    int reading WEIR_GUARDED_BY(mutex) = 0;
+    bool closed WEIR_GUARDED_BY(mutex) = false;
     std::function<int64_t(const Event&)> number;
     Older older;
     std::function<bool(const Event&)> may_wait;
@@ -83,14 +82,14 @@ class Feed {
       state_->core = std::move(core);
       state_->position = after;
       state_->callback = std::move(callback);
-      thread_ = std::thread([state = state_] { Run(*state); });
+      thread_ = std::thread([state = state_] { state->Run(); });
     }
     ~Reader() override {
       {
-        std::lock_guard lock(state_->core->mutex);
+        MutexLock lock(state_->core->mutex);
         state_->stopped = true;
-        state_->core->changed.notify_all();
-        state_->core->disturbed.notify_all();
+        state_->core->changed.NotifyAll();
+        state_->core->disturbed.NotifyAll();
       }
       if (thread_.get_id() == std::this_thread::get_id()) {
         thread_.detach();
@@ -103,45 +102,48 @@ class Feed {
     struct State {
       std::shared_ptr<Core> core;
       int64_t position = 0;
-      bool stopped = false;  // Under the core's mutex.
+      bool stopped WEIR_GUARDED_BY(core->mutex) = false;
       Callback callback;
-    };
 
-    static void Run(State& state) {
-      Core& core = *state.core;
-      std::unique_lock lock(core.mutex);
-      while (true) {
-        core.changed.wait(lock, [&] { return state.stopped || core.closed || core.newest > state.position; });
-        if (state.stopped || core.closed) return;
-        std::vector<Event> batch;
-        if (!core.kept.empty() && core.number(core.kept.front()) <= state.position + 1) {
-          const int64_t from = state.position + 1 - core.number(core.kept.front());  // There are no gaps.
-          batch.assign(core.kept.begin() + from, core.kept.end());
-        } else {
-          ++core.reading;
-          lock.unlock();
-          batch = core.older(state.position);
-          lock.lock();
-          --core.reading;
-          core.changed.notify_all();
-          if (batch.empty()) {  // The disk did not answer: try again, not at once.
-            core.changed.wait_for(lock, std::chrono::milliseconds(100), [&] { return state.stopped || core.closed; });
-            continue;
+      void Run() {
+        MutexLock lock(core->mutex);
+        while (true) {
+          core->changed.Wait(core->mutex, [&]() WEIR_REQUIRES(core->mutex) {
+            return stopped || core->closed || core->newest > position;
+          });
+          if (stopped || core->closed) return;
+          std::vector<Event> batch;
+          if (!core->kept.empty() && core->number(core->kept.front()) <= position + 1) {
+            const int64_t from = position + 1 - core->number(core->kept.front());  // There are no gaps.
+            batch.assign(core->kept.begin() + from, core->kept.end());
+          } else {
+            ++core->reading;
+            lock.Unlock();
+            batch = core->older(position);
+            lock.Lock();
+            --core->reading;
+            core->changed.NotifyAll();
+            if (batch.empty()) {  // The disk did not answer: try again, not at once.
+              core->changed.WaitRealTime(core->mutex, std::chrono::milliseconds(100),
+                                         [&]() WEIR_REQUIRES(core->mutex) { return stopped || core->closed; });
+              continue;
+            }
+          }
+          for (const Event& event : batch) {
+            if (stopped || core->closed) return;
+            position = core->number(event);
+            lock.Unlock();
+            callback(event);
+            lock.Lock();
+          }
+          if (core->may_wait) {
+            core->disturbed.WaitRealTime(core->mutex, kNap, [&]() WEIR_REQUIRES(core->mutex) {
+              return stopped || core->closed || core->urgent > position;
+            });
           }
         }
-        for (const Event& event : batch) {
-          if (state.stopped || core.closed) return;
-          state.position = core.number(event);
-          lock.unlock();
-          state.callback(event);
-          lock.lock();
-        }
-        if (core.may_wait) {
-          core.disturbed.wait_for(lock, kNap,
-                                  [&] { return state.stopped || core.closed || core.urgent > state.position; });
-        }
       }
-    }
+    };
 
     std::shared_ptr<State> state_;
     std::thread thread_;

@@ -8,9 +8,10 @@
 #include <atomic>
 #include <cstring>
 #include <map>
-#include <mutex>
 #include <utility>
 #include <vector>
+
+#include "libs/base/mutex.h"
 
 namespace weir {
 namespace {
@@ -60,21 +61,22 @@ thread_local int64_t database_writes = 0;
 }  // namespace
 
 struct PowerLossDisk::State {
-  std::mutex mutex;
+  Mutex mutex;
   std::string name;
   sqlite3_vfs vfs{};
-  std::map<std::string, std::shared_ptr<Node>> files;
-  int64_t left = -1;  // Operations until the cut; -1 = no cut planned.
-  bool cut = false;   // The power is off; the operation that met the cut has still reached the disk's queue.
-  Failing failing_syncs, failing_writes;
-  int slow_sync = 0;
+  std::map<std::string, std::shared_ptr<Node>> files WEIR_GUARDED_BY(mutex);
+  int64_t left WEIR_GUARDED_BY(mutex) = -1;  // Operations until the cut; -1 = no cut planned.
+  // The power is off; the operation that met the cut has still reached the disk's queue.
+  bool cut WEIR_GUARDED_BY(mutex) = false;
+  Failing failing_syncs WEIR_GUARDED_BY(mutex), failing_writes WEIR_GUARDED_BY(mutex);
+  int slow_sync WEIR_GUARDED_BY(mutex) = 0;
   std::atomic<int64_t> syncs{0};
 
-  void SyncFolder() {
+  void SyncFolder() WEIR_REQUIRES(mutex) {
     std::erase_if(files, [](const auto& file) { return file.second->gone; });
     for (auto& [path, node] : files) node->durable_name = true;
   }
-  bool Step() {
+  bool Step() WEIR_REQUIRES(mutex) {
     if (cut) return false;
     if (left > 0 && --left == 0) cut = true;
     return true;
@@ -104,7 +106,7 @@ int Close(sqlite3_file* base) {
 
 int Read(sqlite3_file* base, void* to, int amount, sqlite3_int64 offset) {
   File& file = *Of(base);
-  std::lock_guard lock(file.state->mutex);
+  MutexLock lock(file.state->mutex);
   if (file.state->cut) return SQLITE_IOERR_READ;
   const std::string& content = (*file.node)->current;
   const auto size = static_cast<sqlite3_int64>(content.size());
@@ -117,7 +119,7 @@ int Read(sqlite3_file* base, void* to, int amount, sqlite3_int64 offset) {
 
 int Change(File& file, Pending change) {
   State& state = *file.state;
-  std::lock_guard lock(state.mutex);
+  MutexLock lock(state.mutex);
   if (const int failure = change.truncate ? 0 : state.failing_writes.Next(); failure != 0) return failure;
   if (!state.Step()) return SQLITE_IOERR_WRITE;
   Node& node = **file.node;
@@ -138,7 +140,7 @@ int Sync(sqlite3_file* base, int) {
   ++state.syncs;
   int slow = 0;
   {
-    std::lock_guard lock(state.mutex);
+    MutexLock lock(state.mutex);
     if (const int failure = state.failing_syncs.Next(); failure != SQLITE_OK) return failure;
     if (!state.Step() || state.cut) return SQLITE_IOERR_FSYNC;  // Cut in the middle of it: the pending may be torn.
     Node& node = **file.node;
@@ -153,14 +155,14 @@ int Sync(sqlite3_file* base, int) {
 
 int FileSize(sqlite3_file* base, sqlite3_int64* size) {
   File& file = *Of(base);
-  std::lock_guard lock(file.state->mutex);
+  MutexLock lock(file.state->mutex);
   *size = static_cast<sqlite3_int64>((*file.node)->current.size());
   return SQLITE_OK;
 }
 
 int Lock(sqlite3_file* base, int level) {
   File& file = *Of(base);
-  std::lock_guard lock(file.state->mutex);
+  MutexLock lock(file.state->mutex);
   Node& node = **file.node;
   if (file.level >= level) return SQLITE_OK;
   if (file.level == SQLITE_LOCK_NONE) {
@@ -183,7 +185,7 @@ int Lock(sqlite3_file* base, int level) {
 
 int Unlock(sqlite3_file* base, int level) {
   File& file = *Of(base);
-  std::lock_guard lock(file.state->mutex);
+  MutexLock lock(file.state->mutex);
   Node& node = **file.node;
   if (file.level <= level) return SQLITE_OK;
   if (node.exclusive == &file) node.exclusive = nullptr;
@@ -195,7 +197,7 @@ int Unlock(sqlite3_file* base, int level) {
 
 int CheckReserved(sqlite3_file* base, int* reserved) {
   File& file = *Of(base);
-  std::lock_guard lock(file.state->mutex);
+  MutexLock lock(file.state->mutex);
   *reserved = (*file.node)->reserved != nullptr ? 1 : 0;
   return SQLITE_OK;
 }
@@ -206,7 +208,7 @@ int Characteristics(sqlite3_file*) { return SQLITE_IOCAP_POWERSAFE_OVERWRITE; }
 
 int ShmMap(sqlite3_file* base, int region, int size, int extend, void volatile** to) {
   File& file = *Of(base);
-  std::lock_guard lock(file.state->mutex);
+  MutexLock lock(file.state->mutex);
   auto& shm = (*file.node)->shm;
   *to = nullptr;
   if (static_cast<size_t>(region) >= shm.size() && extend == 0) return SQLITE_OK;
@@ -219,7 +221,7 @@ int ShmMap(sqlite3_file* base, int region, int size, int extend, void volatile**
 
 int ShmLock(sqlite3_file* base, int offset, int count, int flags) {
   File& file = *Of(base);
-  std::lock_guard lock(file.state->mutex);
+  MutexLock lock(file.state->mutex);
   auto& slots = (*file.node)->slots;
   const unsigned mask = ((1u << count) - 1) << offset;
   const auto each = [&](auto&& visit) {
@@ -253,11 +255,11 @@ int ShmLock(sqlite3_file* base, int offset, int count, int flags) {
   return SQLITE_OK;
 }
 
-void ShmBarrier(sqlite3_file* base) { std::lock_guard lock(Of(base)->state->mutex); }
+void ShmBarrier(sqlite3_file* base) { MutexLock lock(Of(base)->state->mutex); }
 
 int ShmUnmap(sqlite3_file* base, int remove) {
   File& file = *Of(base);
-  std::lock_guard lock(file.state->mutex);
+  MutexLock lock(file.state->mutex);
   if (remove != 0) (*file.node)->shm.clear();
   return SQLITE_OK;
 }
@@ -271,7 +273,7 @@ State& Of(sqlite3_vfs* vfs) { return *static_cast<State*>(vfs->pAppData); }
 
 int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* base, int flags, int* out_flags) {
   State& state = Of(vfs);
-  std::lock_guard lock(state.mutex);
+  MutexLock lock(state.mutex);
   base->pMethods = nullptr;
   if (state.cut) return SQLITE_CANTOPEN;
   File& file = *Of(base);
@@ -303,7 +305,7 @@ int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* base, int flags, int*
 
 int Delete(sqlite3_vfs* vfs, const char* name, int sync_folder) {
   State& state = Of(vfs);
-  std::lock_guard lock(state.mutex);
+  MutexLock lock(state.mutex);
   const auto found = state.files.find(name);
   if (found == state.files.end() || found->second->gone) return SQLITE_IOERR_DELETE_NOENT;
   if (!state.Step()) return SQLITE_IOERR_DELETE;
@@ -314,7 +316,7 @@ int Delete(sqlite3_vfs* vfs, const char* name, int sync_folder) {
 
 int Access(sqlite3_vfs* vfs, const char* name, int, int* result) {
   State& state = Of(vfs);
-  std::lock_guard lock(state.mutex);
+  MutexLock lock(state.mutex);
   const auto found = state.files.find(name);
   *result = found != state.files.end() && !found->second->gone ? 1 : 0;
   return SQLITE_OK;
@@ -351,17 +353,17 @@ PowerLossDisk::~PowerLossDisk() { sqlite3_vfs_unregister(&state_->vfs); }
 const std::string& PowerLossDisk::vfs() const { return state_->name; }
 
 void PowerLossDisk::CutAfter(int operations) {
-  std::lock_guard lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   state_->left = operations;
 }
 
 bool PowerLossDisk::cut() const {
-  std::lock_guard lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   return state_->cut;
 }
 
 void PowerLossDisk::Reboot(std::mt19937& random) {
-  std::lock_guard lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   for (auto at = state_->files.begin(); at != state_->files.end();) {
     Node& node = *at->second;
     const bool name_lost = (!node.durable_name && random() % 2 == 0) || (node.gone && random() % 2 == 0);
@@ -392,15 +394,15 @@ void PowerLossDisk::Reboot(std::mt19937& random) {
 }
 
 void PowerLossDisk::FailSyncs(int code, int times) {
-  std::lock_guard lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   state_->failing_syncs = {code, times};
 }
 void PowerLossDisk::FailWrites(int code, int times) {
-  std::lock_guard lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   state_->failing_writes = {code, times};
 }
 void PowerLossDisk::SlowSyncs(int microseconds) {
-  std::lock_guard lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   state_->slow_sync = microseconds;
 }
 int64_t PowerLossDisk::syncs() const { return state_->syncs; }

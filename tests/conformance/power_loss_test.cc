@@ -3,10 +3,10 @@
 #include <sqlite3.h>
 
 #include <atomic>
-#include <mutex>
 #include <random>
 #include <thread>
 
+#include "libs/base/mutex.h"
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 #include "tests/conformance/power_loss_disk.h"
@@ -72,7 +72,7 @@ TEST(PowerLoss, LosesNothingAnsweredAndShowsNothingHalf) {
       while (!disk.cut()) {
         auto store = Open(disk);
         if (!store.ok()) break;
-        std::mutex mutex;
+        Mutex mutex;
         std::vector<std::thread> writers;
         const int upto = number + 4 + static_cast<int>(random() % 20);
         std::atomic<int> next{number};
@@ -81,7 +81,7 @@ TEST(PowerLoss, LosesNothingAnsweredAndShowsNothingHalf) {
             for (int n = next++; n < upto && !disk.cut(); n = next++) {
               const std::string name = std::to_string(n);
               if (!WritePair(**store, name).ok()) continue;
-              std::lock_guard lock(mutex);
+              MutexLock lock(mutex);
               answered.push_back(name);
             }
           });

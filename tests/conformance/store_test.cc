@@ -4,12 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <filesystem>
-#include <mutex>
 #include <thread>
 
 #include "libs/base/ids.h"
+#include "libs/base/mutex.h"
 #include "libs/base/sha256.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 #include "tests/conformance/shelf_policy.h"
@@ -56,20 +55,21 @@ template <typename Event>
 class Inbox {
  public:
   void Add(const Event& event) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     events_.push_back(event);
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   std::vector<Event> WaitFor(size_t count) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, std::chrono::seconds(10), [&] { return events_.size() >= count; });
+    MutexLock lock(mutex_);
+    changed_.WaitRealTime(mutex_, std::chrono::seconds(10),
+                          [&]() WEIR_REQUIRES(mutex_) { return events_.size() >= count; });
     return events_;
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<Event> events_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::vector<Event> events_ WEIR_GUARDED_BY(mutex_);
 };
 
 class StoreConformance : public testing::TestWithParam<Maker> {
@@ -393,7 +393,7 @@ TEST_P(StoreConformance, ThePermissionGraphIsThatOfWhatIsStored) {
 }
 
 TEST_P(StoreConformance, ManyWritersGetOneRevisionEachAndReadTheirOwnWrites) {
-  std::mutex mutex;
+  Mutex mutex;
   std::vector<int64_t> revisions;
   std::vector<std::thread> writers;
   for (int i = 0; i < 16; ++i) {
@@ -405,7 +405,7 @@ TEST_P(StoreConformance, ManyWritersGetOneRevisionEachAndReadTheirOwnWrites) {
         const ResourcePtr read = store_->Read()->Get(fqn);
         ASSERT_NE(read, nullptr);
         EXPECT_EQ(read->etag, (*put)->etag);
-        std::lock_guard lock(mutex);
+        MutexLock lock(mutex);
         revisions.push_back((*put)->revision);
       }
     });

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <mutex>
 #include <thread>
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -18,6 +17,7 @@
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "libs/base/file.h"
+#include "libs/base/mutex.h"
 #include "libs/rpc/server.h"
 #include "libs/xds/grpc/ads_service.h"
 #include "tests/e2e/scene.h"
@@ -103,7 +103,7 @@ class EnvoyWarming : public testing::TestWithParam<const char*> {
     options.rules = std::make_shared<xds::ServerRules>(xds::EnvoyRules());
     options.authenticate = [](const xds::AdsPeer&) -> Result<xds::AdsGrant> { return xds::AdsGrant{"envoy"}; };
     options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (!event.accepted && event.rejected_resources.empty()) ADD_FAILURE() << event.type_url << ": " << event.error;
       for (const auto& resource : event.rejected_resources) refused_[resource.name] = event.error;
     };
@@ -126,7 +126,7 @@ class EnvoyWarming : public testing::TestWithParam<const char*> {
     for (const auto& [name, why] : refused_) EXPECT_EQ(name, may_be_refused_) << why;
   }
   std::string WhyRefused(const std::string& name) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return refused_[name];
   }
 
@@ -288,8 +288,8 @@ static_resources:
 
   std::string folder_;
   std::string may_be_refused_;  // Name of a resource.
-  std::mutex mutex_;
-  std::map<std::string, std::string> refused_;  // Name -> why.
+  Mutex mutex_;
+  std::map<std::string, std::string> refused_ WEIR_GUARDED_BY(mutex_);  // Name -> why.
   std::unique_ptr<xds::AdsService> ads_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<test::Process> envoy_;

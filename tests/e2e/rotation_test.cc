@@ -3,11 +3,11 @@
 #include <atomic>
 #include <filesystem>
 #include <map>
-#include <mutex>
 #include <set>
 #include <thread>
 
 #include "libs/base/file.h"
+#include "libs/base/mutex.h"
 #include "tests/e2e/doors.h"
 #include "tests/e2e/mesh_client.h"
 
@@ -41,7 +41,7 @@ class Knocker {
     std::set<std::string> own;                    // Of ours.
   };
   Seen Now() const {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return seen_;
   }
 
@@ -51,7 +51,7 @@ class Knocker {
       const auto own = KeptIdentity(state_);
       const auto peer = MeshHandshake(address_, sni_, state_, roots_, host_);
       {
-        std::lock_guard lock(mutex_);
+        MutexLock lock(mutex_);
         ++seen_.handshakes;
         if (peer.ok()) {
           seen_.leaves.insert(peer->serial);
@@ -66,8 +66,8 @@ class Knocker {
     }
   }
   const std::string address_, sni_, state_, roots_, host_;
-  mutable std::mutex mutex_;
-  Seen seen_;
+  mutable Mutex mutex_;
+  Seen seen_ WEIR_GUARDED_BY(mutex_);
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <thread>
 
+#include "libs/base/mutex.h"
 #include "tests/e2e/scene.h"
 #include "tests/support/http_client.h"
 
@@ -66,7 +67,7 @@ class Callers {
     EXPECT_TRUE(reached.ok()) << reached.error().message;
   }
   std::string FirstFailure() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return first_;
   }
   std::atomic<uint64_t> answers{0}, failed{0};
@@ -75,11 +76,11 @@ class Callers {
   void Count(bool good, const std::string& what) {
     if (good) return;
     ++failed;
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (first_.empty()) first_ = what;
   }
-  std::mutex mutex_;
-  std::string first_;
+  Mutex mutex_;
+  std::string first_ WEIR_GUARDED_BY(mutex_);
   std::atomic<bool> stop_{false};
   std::vector<std::thread> threads_;
 };

@@ -12,6 +12,8 @@
 #include <csignal>
 #include <memory>
 
+#include "libs/base/mutex.h"
+
 namespace weir::thief {
 namespace {
 
@@ -132,7 +134,7 @@ Thief::Thief(std::string chain_pem, std::string key_pem)
 
 Thief::~Thief() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopped_ = true;
     if (open_ >= 0) shutdown(open_, SHUT_RDWR);
   }
@@ -142,12 +144,12 @@ Thief::~Thief() {
 }
 
 bool Thief::WaitForOne() {
-  std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return ended_ > 0; });
+  MutexLock lock(mutex_);
+  return changed_.WaitRealTime(mutex_, std::chrono::seconds(10), [&]() WEIR_REQUIRES(mutex_) { return ended_ > 0; });
 }
 
 std::string Thief::Heard() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return heard_;
 }
 
@@ -160,15 +162,15 @@ void Thief::Run() {
     const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) return;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!stopped_) open_ = fd;
     }
     Serve(fd);
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     open_ = -1;
     close(fd);
     ++ended_;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
 }
 
@@ -192,7 +194,7 @@ void Thief::Serve(int fd) {
   char buffer[16384];
   const int got = SSL_read(ssl.get(), buffer, sizeof(buffer));
   if (got <= 0) return;
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   heard_.append(buffer, static_cast<size_t>(got));
 }
 

@@ -1,14 +1,13 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "libs/base/mutex.h"
 #include "libs/identity/certificates.h"
 
 namespace weir::thief {
@@ -53,12 +52,12 @@ class Thief {
   const std::string chain_pem_, key_pem_;
   int listener_ = -1;
   uint16_t port_ = 0;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int ended_ = 0;
-  int open_ = -1;
-  std::string heard_;
-  bool stopped_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  int ended_ WEIR_GUARDED_BY(mutex_) = 0;
+  int open_ WEIR_GUARDED_BY(mutex_) = -1;
+  std::string heard_ WEIR_GUARDED_BY(mutex_);
+  bool stopped_ WEIR_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -3,7 +3,7 @@
 
 The table is cmake/edges.txt of ROOT, by which CMake links, too. Fails on an edge that it does not have, on one that no
 include line uses, and on one that is exposed (left of "|") though no header uses it, or hidden though one does; and on a word between agent and gateways (libs/dialect) that
-another file spells itself. Tests
+another file spells itself. Locks are libs/base/mutex.h's, in tests too: no other is known to clang's thread-safety analysis. Tests
 (files that include gtest, and tests/) may include any module; only tests, benches and deploy/demo may include tests/support.
 """
 import os
@@ -21,6 +21,10 @@ DIALECT = ("libs/dialect/", "libs/xds/protocol/types.h")
 SPELLED_ONCE = re.compile(r'"[^"]*(dev\.weir|x-weir-|/\.weir|weir\.mesh\.v1\.|weir\.health|outbound_\.)'
                           r'|(?<![\w.])15\'?443\b|set_name\("(identity|trust)"\)')
 COMMENT = re.compile(r"(^|\s)//.*")
+
+# clang's analysis (-Wthread-safety, scripts/clang-syntax) knows our own locks alone.
+LOCKS = "libs/base/mutex.h"
+FOREIGN_LOCK = re.compile(r"\bstd::(\w*mutex|lock_guard|(unique|scoped|shared)_lock|condition_variable\w*)\b|\babsl::(Mutex|CondVar)")
 
 
 def sources(root):
@@ -72,6 +76,13 @@ class Table:
         return found
 
 
+def check_locks(path, text):
+    """Every lock that is not of LOCKS, as readable lines."""
+    return [f"{path}:{number}: {match.group(0)} is unknown to the thread-safety analysis; take {LOCKS}"
+            for number, line in enumerate(text.split("\n"), 1) if path != LOCKS
+            for match in FOREIGN_LOCK.finditer(COMMENT.sub("", line))]
+
+
 def check(table, path, text, used):
     """The violations of one file, as readable lines; adds the edges it needs to `used`: edge -> whether a header needs it."""
     found = []
@@ -121,7 +132,8 @@ def check_tree(root):
     for path in sorted(sources(root)):
         files += 1
         with open(os.path.join(root, path), encoding="utf-8") as file:
-            found += check(table, path, file.read(), used)
+            text = file.read()
+        found += check(table, path, text, used) + check_locks(path, text)
     return found + check_table(table, used), files
 
 

@@ -55,6 +55,17 @@ class Layering(unittest.TestCase):
     def test_a_module_that_the_table_does_not_know(self):
         self.refuses("codec may not include net", {"libs/codec/a.cc": '#include "libs/net/tls.h"'})
 
+    def test_a_lock_that_the_analysis_does_not_know(self):
+        for lock in ("std::mutex mutex_;", "std::lock_guard lock(mutex_);", "std::unique_lock<std::shared_mutex> lock;",
+                     "std::condition_variable_any wake_;"):
+            for path in ("libs/net/loop.cc", "libs/net/loop_test.cc", "tests/support/load.h"):
+                found = self.found({path: "#include <gtest/gtest.h>\n" + lock})
+                self.assertTrue(found and all("thread-safety analysis" in line for line in found), (lock, path, found))
+
+    def test_our_own_locks_and_what_is_only_spoken_of(self):
+        self.assertEqual(self.found({"libs/base/mutex.h": "std::mutex mutex_;",
+                                     "libs/net/loop.cc": "weir::Mutex mutex_;  // Not a std::mutex."}), [])
+
     def test_a_word_of_the_dialect_that_is_spelled_elsewhere(self):
         for line in ('find("dev.weir");', "constexpr uint16_t kPort = 15443;", 'set_name("trust");', 'Begins("x-weir-");',
                      'constexpr auto kUrl = "type.googleapis.com/weir.mesh.v1.Host";'):

@@ -14,10 +14,10 @@ import sys
 READS = re.compile(r"\b(?:\w+_clock|[Cc]lock|Steady)::now\b|\bClock::Real\(\)\.(?:Now|Wall)\b"
                    r"|(?<![\w.>:])(?:std::)?time\((?:nullptr|NULL|0)\)|\b(?:clock_gettime|gettimeofday|absl::Now)\b")
 SLEEPS = re.compile(r"\bsleep_(?:for|until)\b|(?<![\w.>])(?:u|nano)?sleep\(")
-WAITS = re.compile(r"\bwait_(?:for|until)\(")  # Of product code: a condition variable with a time of its own.
+WAITS = re.compile(r"\bwait_(?:for|until)\(|\bWaitRealTime\(")  # Of product code: a CondVar or future with a time of its own.
 KINDS = {"reads": READS, "sleeps": SLEEPS, "waits": WAITS}
 
-CLOCK = re.compile(r"^libs/base/(?:clock\w*\.(?:cc|h)|wait\.h)$|^tests/bench/")
+CLOCK = re.compile(r"^libs/base/(?:clock\w*\.(?:cc|h)|wait\.h|mutex\.h)$|^tests/bench/")
 REAL = re.compile(r"^tests/(?:e2e|support|conformance)/|^deploy/demo/")  # They drive real programs, and measure.
 TEST = re.compile(r"^tests/|_test\w*\.(?:cc|h)$|_fixture\.h$|^mgmt-server/fleet/small_agent\.h$")
 
@@ -110,8 +110,10 @@ CASES = [
     ("libs/a/b.cc", "x = clock_->Now(); y = message.time(0); f(Clock::Real());", []),
     ("libs/a/b.cc", "// steady_clock::now() is not read", []),
     ("libs/a/b.cc", "std::this_thread::sleep_for(5ms); usleep(1);", ["sleeps", "sleeps"]),
-    ("libs/a/b.cc", "wake_.wait_for(lock, 5ms, ready);", ["waits"]),
-    ("libs/a/b.cc", "WaitFor(clock_, wake_, lock, 5ms, ready);", []),
+    ("libs/a/b.cc", "future.wait_for(5ms);", ["waits"]),
+    ("libs/a/b.cc", "wake_.WaitRealTime(mutex_, 5ms, ready);", ["waits"]),
+    ("libs/a/b.cc", "WaitFor(clock_, wake_, mutex_, 5ms, ready);", []),
+    ("libs/a/b_test.cc", "wake_.WaitRealTime(mutex_, 5ms, ready);", []),
     ("libs/a/b_test.cc", "future.wait_for(10s);", []),
     ("libs/a/b_test.cc", "std::this_thread::sleep_for(5ms);", ["sleeps"]),
     ("libs/a/b_test.cc", "const auto end = std::chrono::steady_clock::now() + 5s;", ["reads"]),

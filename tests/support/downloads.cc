@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "libs/base/mutex.h"
 #include "tests/support/http_client.h"
 #include "tests/support/process.h"
 
@@ -43,7 +44,7 @@ void Downloads::Drive(unsigned number) {
     Download one = One(options_.targets[number % options_.targets.size()], begun_[number]);
     // Who is refused at once does not ask again at once.
     if (!one.error.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ended_.push_back(std::move(one));
   } while (!stop_ && !options_.once);
 }
@@ -94,6 +95,7 @@ std::vector<Download> Downloads::Join() {
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
+  const MutexLock lock(mutex_);
   return ended_;
 }
 

@@ -2,11 +2,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "libs/base/mutex.h"
 #include "libs/base/result.h"
 #include "tests/support/load.h"
 
@@ -53,8 +53,8 @@ class Downloads {
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::atomic<bool> stop_{false}, abandon_{false};
   mutable std::atomic<uint64_t> bytes_{0};
-  std::mutex mutex_;
-  std::vector<Download> ended_;
+  Mutex mutex_;
+  std::vector<Download> ended_ WEIR_GUARDED_BY(mutex_);
   std::vector<std::atomic<bool>> begun_;
   std::vector<std::thread> threads_;
 };

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
+#include "libs/base/mutex.h"
 #include "tests/support/http_client.h"
 #include "tests/support/timeline.h"
 
@@ -102,19 +101,19 @@ LoadReport RunLoad(const LoadOptions& options) {
   std::vector<std::vector<float>> latencies(connections);
   std::vector<std::thread> threads;
   std::atomic<unsigned> running{connections};
-  std::mutex mutex;
-  std::condition_variable ended;
+  Mutex mutex;
+  CondVar ended;
   for (unsigned i = 0; i < connections; ++i) {
     threads.emplace_back([&, i] {
       Drive(shared, options.targets[i % options.targets.size()], reports[i], latencies[i]);
-      const std::lock_guard lock(mutex);
+      const MutexLock lock(mutex);
       --running;
-      ended.notify_one();
+      ended.NotifyOne();
     });
   }
   {
-    std::unique_lock lock(mutex);
-    while (!ended.wait_for(lock, std::chrono::milliseconds(100), [&] { return running == 0; })) {
+    MutexLock lock(mutex);
+    while (!ended.WaitRealTime(mutex, std::chrono::milliseconds(100), [&] { return running == 0; })) {
       if (options.progress) options.progress(shared.done);
     }
   }

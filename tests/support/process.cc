@@ -14,12 +14,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <condition_variable>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <future>
-#include <mutex>
 #include <queue>
 #include <sstream>
 #include <thread>
@@ -42,10 +40,10 @@ class Spawner {
     std::packaged_task<pid_t()> task(std::move(fork));
     auto result = task.get_future();
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       tasks_.push(std::move(task));
     }
-    wake_.notify_one();
+    wake_.NotifyOne();
     return result.get();
   }
 
@@ -53,18 +51,18 @@ class Spawner {
   Spawner() {
     std::thread([this] {
       for (;;) {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [this] { return !tasks_.empty(); });
+        MutexLock lock(mutex_);
+        wake_.Wait(mutex_, [this]() WEIR_REQUIRES(mutex_) { return !tasks_.empty(); });
         auto task = std::move(tasks_.front());
         tasks_.pop();
-        lock.unlock();
+        lock.Unlock();
         task();
       }
     }).detach();
   }
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::queue<std::packaged_task<pid_t()>> tasks_;
+  Mutex mutex_;
+  CondVar wake_;
+  std::queue<std::packaged_task<pid_t()>> tasks_ WEIR_GUARDED_BY(mutex_);
 };
 
 std::vector<std::string> Environment(const std::vector<std::string>& more) {

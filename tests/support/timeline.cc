@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "libs/base/mutex.h"
+
 namespace weir::test {
 
 double Span::Share(const std::string& backend) const {
@@ -32,13 +34,13 @@ std::string Span::ToString() const {
 }
 
 void Timeline::Add(Sample sample) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   samples_.push_back(std::move(sample));
 }
 
 Span Timeline::Between(double from, double to) const {
   Span span;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const Sample& sample : samples_) {
     if (sample.end < from || sample.end >= to) continue;
     ++span.requests;
@@ -54,13 +56,13 @@ Span Timeline::Between(double from, double to) const {
 }
 
 std::vector<Sample> Timeline::Samples() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return samples_;
 }
 
 std::optional<double> Timeline::LastFailure(double from) const {
   std::optional<double> last;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const Sample& sample : samples_) {
     if (sample.failed() && sample.end >= from) last = std::max(last.value_or(sample.end), sample.end);
   }
@@ -71,7 +73,7 @@ std::optional<double> Timeline::SharesReached(const std::map<std::string, double
                                               double tolerance, double window, uint64_t least) const {
   std::vector<std::pair<double, const std::string*>> answers;  // By end.
   const double now = Now();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const Sample& sample : samples_) {
     if (sample.end >= from && !sample.failed()) answers.emplace_back(sample.end, &sample.backend);
   }

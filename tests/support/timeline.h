@@ -3,12 +3,12 @@
 #include <atomic>
 #include <chrono>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "libs/base/mutex.h"
 #include "tests/support/load.h"
 
 namespace weir::test {
@@ -58,8 +58,8 @@ class Timeline {
 
  private:
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  mutable std::mutex mutex_;
-  std::vector<Sample> samples_;  // By end, nearly: as they arrived.
+  mutable Mutex mutex_;
+  std::vector<Sample> samples_ WEIR_GUARDED_BY(mutex_);  // By end, nearly: as they arrived.
 };
 
 // A load in the background, until it is stopped.

@@ -5,13 +5,12 @@
 #include <grpcpp/support/client_callback.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "libs/base/mutex.h"
 #include "libs/base/text.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
@@ -55,115 +54,119 @@ struct AdsClient::Core {
       StartRead(&in);
     }
     void OnReadDone(bool ok) override {
-      std::lock_guard lock(core_->mutex);
+      MutexLock lock(core_->mutex);
       if (ok)
-        read_ready = true;
+        core_->call.read_ready = true;
       else
-        broken = true;
-      core_->wake.notify_all();
+        core_->call.broken = true;
+      core_->wake.NotifyAll();
     }
     void OnWriteDone(bool ok) override {
-      std::lock_guard lock(core_->mutex);
-      writing = false;
+      MutexLock lock(core_->mutex);
+      core_->call.writing = false;
       core_->changed = true;  // The next request may go.
-      if (!ok) broken = true;
-      core_->wake.notify_all();
+      if (!ok) core_->call.broken = true;
+      core_->wake.NotifyAll();
     }
     void OnDone(const grpc::Status& result) override {
-      std::lock_guard lock(core_->mutex);
-      status = result;
-      done = true;
-      core_->wake.notify_all();
+      MutexLock lock(core_->mutex);
+      core_->call.status = result;
+      core_->call.done = true;
+      core_->wake.NotifyAll();
     }
 
     const rpc::Awake awake;
     grpc::ClientContext context;
     DeltaDiscoveryRequest out;
     DeltaDiscoveryResponse in;
-    // Under the core's mutex:
-    bool read_ready = false, writing = false, broken = false, done = false;
-    grpc::Status status;
 
    private:
     Core* const core_;
     std::unique_ptr<AggregatedDiscoveryService::Stub> stub_;
   };
 
+  // How far the one stream is; gRPC says so.
+  struct CallState {
+    bool read_ready = false, writing = false, broken = false, done = false;
+    grpc::Status status;
+  };
+
   const AdsClientOptions options;
-  mutable std::mutex mutex;
-  std::condition_variable wake;
-  DeltaClient client;  // Under the mutex, as all below.
-  bool stopped = false;
-  bool redial = false;
-  bool changed = false;  // Something was decided: requests or offers may be due.
-  bool connected = false;
+  mutable Mutex mutex;
+  CondVar wake;
+  DeltaClient client WEIR_GUARDED_BY(mutex);
+  CallState call WEIR_GUARDED_BY(mutex);
+  bool stopped WEIR_GUARDED_BY(mutex) = false;
+  bool redial WEIR_GUARDED_BY(mutex) = false;
+  bool changed WEIR_GUARDED_BY(mutex) = false;  // Something was decided: requests or offers may be due.
+  bool connected WEIR_GUARDED_BY(mutex) = false;
   std::thread thread;
 
   void Run();
-  std::string RunCall(std::unique_lock<std::mutex>& lock, const std::shared_ptr<grpc::Channel>& channel,
-                      bool* answered);
-  std::string Converse(std::unique_lock<std::mutex>& lock, Call& call, bool* answered);
-  void Offer(std::unique_lock<std::mutex>& lock);
-  void Report(std::unique_lock<std::mutex>& lock, bool up, const std::string& reason);
+  // These let go of the lock while they call others.
+  std::string RunCall(const std::shared_ptr<grpc::Channel>& channel, bool* answered) WEIR_REQUIRES(mutex);
+  std::string Converse(Call& stream, bool* answered) WEIR_REQUIRES(mutex);
+  void Offer() WEIR_REQUIRES(mutex);
+  void Report(bool up, const std::string& reason) WEIR_REQUIRES(mutex);
 };
 
 // Hands the next offer to the caller. DeltaClient gives one at a time.
-void AdsClient::Core::Offer(std::unique_lock<std::mutex>& lock) {
+void AdsClient::Core::Offer() {
   while (!stopped) {
     const auto update = client.TakeUpdate();
     if (!update) return;
-    lock.unlock();
+    mutex.Unlock();
     if (options.on_update) options.on_update(*update);
-    lock.lock();
+    mutex.Lock();
   }
 }
 
-void AdsClient::Core::Report(std::unique_lock<std::mutex>& lock, bool up, const std::string& reason) {
+void AdsClient::Core::Report(bool up, const std::string& reason) {
   connected = up;
   if (!options.on_state || stopped) return;
-  lock.unlock();
+  mutex.Unlock();
   options.on_state(up, reason);
-  lock.lock();
+  mutex.Lock();
 }
 
 void AdsClient::Core::Run() {
-  std::unique_lock lock(mutex);
+  MutexLock lock(mutex);
   process::Backoff backoff({options.backoff_min, options.backoff_max});
   while (!stopped) {
     redial = false;
-    lock.unlock();
+    lock.Unlock();
     auto channel = rpc::MakeChannel(options.channel());
-    lock.lock();
+    lock.Lock();
     bool answered = false;
-    const std::string reason = channel.ok() ? RunCall(lock, *channel, &answered) : channel.error().ToString();
+    const std::string reason = channel.ok() ? RunCall(*channel, &answered) : channel.error().ToString();
     if (stopped) return;
     if (answered) backoff.Reset();  // T46: a stream that worked and ended is no error.
     const Duration pause = backoff.Next();
     const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(pause).count();
-    Report(lock, false, fmt::format("{}; next try in {} ms", reason, milliseconds));
+    Report(false, fmt::format("{}; next try in {} ms", reason, milliseconds));
     const auto until = options.clock->Now() + pause;
     while (!stopped && !redial && options.clock->Now() < until) {
       client.Tick();
-      Offer(lock);
-      WaitUntil(*options.clock, wake, lock, std::min(until, options.clock->Now() + kLongest),
-                [&] { return stopped || redial || std::exchange(changed, false); });
+      Offer();
+      WaitUntil(*options.clock, wake, mutex, std::min(until, options.clock->Now() + kLongest),
+                [&]() WEIR_REQUIRES(mutex) { return stopped || redial || std::exchange(changed, false); });
     }
   }
 }
 
-std::string AdsClient::Core::RunCall(std::unique_lock<std::mutex>& lock, const std::shared_ptr<grpc::Channel>& channel,
-                                     bool* answered) {
-  Call call(this, channel);
+std::string AdsClient::Core::RunCall(const std::shared_ptr<grpc::Channel>& channel, bool* answered) {
+  Call stream(this, channel);
+  call = {};
   client.OnConnected();
-  lock.unlock();
-  call.Start();
-  lock.lock();
-  std::string reason = Converse(lock, call, answered);
-  lock.unlock();
-  call.context.TryCancel();
-  call.RemoveHold();
-  lock.lock();
-  wake.wait(lock, [&] { return call.done; });
+  mutex.Unlock();
+  stream.Start();
+  mutex.Lock();
+  std::string reason = Converse(stream, answered);
+  mutex.Unlock();
+  stream.context.TryCancel();
+  stream.RemoveHold();
+  mutex.Lock();
+  wake.Wait(mutex, [&]() WEIR_REQUIRES(mutex) { return call.done; });
   client.OnDisconnected();
   if (reason.empty())
     reason = fmt::format("stream ended: {} {}", call.status.error_code(),
@@ -172,7 +175,7 @@ std::string AdsClient::Core::RunCall(std::unique_lock<std::mutex>& lock, const s
 }
 
 // Until the stream ends; "" = the server's status says why.
-std::string AdsClient::Core::Converse(std::unique_lock<std::mutex>& lock, Call& call, bool* answered) {
+std::string AdsClient::Core::Converse(Call& stream, bool* answered) {
   const MonoTime began = options.clock->Now();
   bool heartbeats = false;
   while (true) {
@@ -182,21 +185,21 @@ std::string AdsClient::Core::Converse(std::unique_lock<std::mutex>& lock, Call& 
     changed = false;
     if (call.read_ready) {
       call.read_ready = false;
-      heartbeats = heartbeats || call.in.type_url() == kHeartbeat;
-      const Status status = client.OnResponse(call.in);
+      heartbeats = heartbeats || stream.in.type_url() == kHeartbeat;
+      const Status status = client.OnResponse(stream.in);
       if (!status.ok()) return status.error().ToString();
-      lock.unlock();
-      call.StartRead(&call.in);
-      lock.lock();
-      if (!std::exchange(*answered, true)) Report(lock, true, "");
+      mutex.Unlock();
+      stream.StartRead(&stream.in);
+      mutex.Lock();
+      if (!std::exchange(*answered, true)) Report(true, "");
     }
     client.Tick();
-    Offer(lock);
-    if (!call.writing && client.Next(&call.out)) {
+    Offer();
+    if (!call.writing && client.Next(&stream.out)) {
       call.writing = true;
-      lock.unlock();
-      call.StartWrite(&call.out);
-      lock.lock();
+      mutex.Unlock();
+      stream.StartWrite(&stream.out);
+      mutex.Lock();
       continue;
     }
     const MonoTime now = options.clock->Now();
@@ -208,8 +211,8 @@ std::string AdsClient::Core::Converse(std::unique_lock<std::mutex>& lock, Call& 
       until = std::min(until, stalled);
     }
     if (const auto deadline = client.NextDeadline()) until = std::min(until, *deadline);
-    WaitUntil(*options.clock, wake, lock, until,
-              [&] { return stopped || redial || changed || call.broken || call.read_ready; });
+    WaitUntil(*options.clock, wake, mutex, until,
+              [&]() WEIR_REQUIRES(mutex) { return stopped || redial || changed || call.broken || call.read_ready; });
   }
 }
 
@@ -222,58 +225,58 @@ void AdsClient::Start() {
 
 void AdsClient::Stop() {
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->stopped = true;
-    core_->wake.notify_all();
+    core_->wake.NotifyAll();
   }
   if (core_->thread.joinable()) core_->thread.join();
 }
 
 void AdsClient::Reconnect() {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   core_->redial = true;
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
 }
 
 void AdsClient::Accept(uint64_t id) {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   (void)core_->client.Accept(id);
   core_->changed = true;
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
 }
 
 void AdsClient::AskAgain(const std::string& type_url, const std::vector<std::string>& names) {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   core_->client.AskAgain(type_url, names);
   core_->changed = true;
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
 }
 
 void AdsClient::Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad,
                        const std::vector<std::string>& held) {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   (void)core_->client.Reject(id, reason, bad, held);
   core_->changed = true;
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
 }
 
 SnapshotPtr AdsClient::Without(const Update& update, const std::vector<std::string>& bad) const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->client.Without(update, bad);
 }
 
 SnapshotPtr AdsClient::Accepted() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->client.Accepted();
 }
 
 bool AdsClient::Complete() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->client.Complete();
 }
 
 bool AdsClient::Connected() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->connected;
 }
 

@@ -4,13 +4,12 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <set>
 #include <thread>
 #include <utility>
 
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/awake.h"
@@ -46,20 +45,20 @@ struct AdsService::Core : std::enable_shared_from_this<Core> {
 
   const AdsServiceOptions options;
   std::unique_ptr<grpc::Service> service;
-  std::mutex mutex;  // Taken inside a session's own lock, never the other way round.
-  std::map<std::string, SnapshotPtr> snapshots;
-  std::map<uint64_t, std::shared_ptr<Session>> sessions;
-  std::map<std::string, std::set<uint64_t>> by_key;
-  std::map<std::string, std::set<uint64_t>> by_principal;  // Oldest first.
-  uint64_t streams = 0;
-  bool stopped = false;
-  std::condition_variable wake;
+  Mutex mutex;  // Taken inside a session's own lock, never the other way round.
+  std::map<std::string, SnapshotPtr> snapshots WEIR_GUARDED_BY(mutex);
+  std::map<uint64_t, std::shared_ptr<Session>> sessions WEIR_GUARDED_BY(mutex);
+  std::map<std::string, std::set<uint64_t>> by_key WEIR_GUARDED_BY(mutex);
+  std::map<std::string, std::set<uint64_t>> by_principal WEIR_GUARDED_BY(mutex);  // Oldest first.
+  uint64_t streams WEIR_GUARDED_BY(mutex) = 0;
+  bool stopped WEIR_GUARDED_BY(mutex) = false;
+  CondVar wake;
   std::thread ticker;
 
   // Its number; what it takes the place of is to be closed by the caller.
   Result<uint64_t> Add(const std::string& principal, std::shared_ptr<Session> session,
                        std::shared_ptr<Session>* replaced) {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     if (stopped) return Unavailable("SHUTTING_DOWN", "the server is shutting down");
     std::set<uint64_t>& own = by_principal[principal];
     if (own.size() >= options.streams_per_principal) {
@@ -74,11 +73,11 @@ struct AdsService::Core : std::enable_shared_from_this<Core> {
     return streams;
   }
   void Name(uint64_t id, const std::string& key) {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     by_key[key].insert(id);
   }
   void Drop(uint64_t id, const std::string& principal, const std::string& key) {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     sessions.erase(id);
     const auto forget = [id](auto& index, const std::string& name) {
       const auto found = index.find(name);
@@ -90,18 +89,18 @@ struct AdsService::Core : std::enable_shared_from_this<Core> {
     forget(by_key, key);
   }
   SnapshotPtr Current(const std::string& key) {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     const auto found = snapshots.find(key);
     return found == snapshots.end() ? nullptr : found->second;
   }
   std::vector<std::shared_ptr<Session>> All() {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     std::vector<std::shared_ptr<Session>> all;
     for (const auto& [id, session] : sessions) all.push_back(session);
     return all;
   }
   std::vector<std::shared_ptr<Session>> OfKey(const std::string& key) {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     std::vector<std::shared_ptr<Session>> found;
     const auto ids = by_key.find(key);
     if (ids == by_key.end()) return found;
@@ -111,12 +110,12 @@ struct AdsService::Core : std::enable_shared_from_this<Core> {
     return found;
   }
   void TickLoop() {
-    std::unique_lock lock(mutex);
+    MutexLock lock(mutex);
     while (!stopped) {
-      WaitFor(*options.clock, wake, lock, kTick, [&] { return stopped; });
-      lock.unlock();
+      WaitFor(*options.clock, wake, mutex, kTick, [&]() WEIR_REQUIRES(mutex) { return stopped; });
+      lock.Unlock();
       for (const auto& session : All()) session->Tick();
-      lock.lock();
+      lock.Lock();
     }
   }
 };
@@ -134,7 +133,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
         context_(context),
         opened_(core_->options.clock->Now()),
         protocol_(core_->options.rules, *core_->options.clock,
-                  [this](const AckEvent& event) { events_.push_back(event); }) {}
+                  [this](const AckEvent& event) WEIR_REQUIRES(mutex_) { events_.push_back(event); }) {}
 
   void Begin() {
     self_ = this->shared_from_this();
@@ -153,7 +152,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     bool first = false;
     Status status;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       ++reading_;
       first = !named_;
       status = protocol_.OnRequest(in_);
@@ -166,15 +165,10 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     } else {
       Close(status.error());
     }
-    bool read;
-    {
-      std::lock_guard lock(mutex_);
-      read = !closing_;
-    }
-    if (read) this->StartRead(&in_);
+    if (!Closing()) this->StartRead(&in_);
     bool finish = false;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       --reading_;
       if (closing_ && reading_ == 0 && !writing_ && !finished_) finish = finished_ = true;
     }
@@ -184,7 +178,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   void OnWriteDone(bool ok) override {
     bool finish = false;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       writing_ = false;
       if (closing_ && reading_ == 0 && !finished_) finish = finished_ = true;
     }
@@ -200,16 +194,18 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
 
   void OnDone() override {
     core_->Drop(id_, principal_, key_);
-    if (named_ && core_->options.on_stream) {
-      core_->options.on_stream({AdsStreamEvent::Kind::kClosed, id_, key_, *protocol_.node(),
-                                closing_ ? closing_->message : std::string("cancelled")});
-    }
+    MutexLock lock(mutex_);
+    const Node node = named_ ? *protocol_.node() : Node();
+    const std::string why = closing_ ? closing_->message : std::string("cancelled");
+    const bool tell = named_ && core_->options.on_stream;
+    lock.Unlock();
+    if (tell) core_->options.on_stream({AdsStreamEvent::Kind::kClosed, id_, key_, node, why});
     self_.reset();  // Last line: this may be the end of it.
   }
 
   void Refresh() override {
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!named_ || finished_) return;
       protocol_.SetSnapshot(core_->Current(key_));  // Read under our lock: the newest always comes last.
     }
@@ -219,7 +215,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   void Tick() override {
     Status status;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (finished_ || closing_) return;
       const MonoTime now = core_->options.clock->Now();
       if (writing_ && now - write_began_ > core_->options.send_timeout) {
@@ -241,7 +237,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   void Recheck() override {
     std::function<Status()> still_valid;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (finished_ || closing_) return;
       still_valid = still_valid_;
     }
@@ -253,7 +249,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   void Close(const Error& reason) override {
     bool finish = false, cancel = false;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (closing_ || finished_) return;
       closing_ = reason;
       if (!writing_ && reading_ == 0) finish = finished_ = true;
@@ -262,19 +258,20 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     }
     if (cancel) {
       context_->TryCancel();
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (--reading_ == 0 && !writing_ && !finished_) finish = finished_ = true;
     }
     if (finish) this->Finish(FinalStatus());
   }
 
  private:
-  grpc::Status FinalStatus() const {
+  grpc::Status FinalStatus() {
+    MutexLock lock(mutex_);
     return closing_->code == Code::kCancelled ? grpc::Status::OK : rpc::ToGrpc(*closing_);
   }
 
   bool Closing() {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return closing_.has_value();
   }
 
@@ -298,21 +295,22 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
 
   // Once, after the first request: what does it see?
   Status Introduce() {
-    const Node& node = *protocol_.node();
+    MutexLock lock(mutex_);
+    const Node node = *protocol_.node();
+    lock.Unlock();
     std::string key = principal_;
     if (core_->options.key) {
       WEIR_ASSIGN(key, core_->options.key(principal_, node));
     }
-    {
-      std::lock_guard lock(mutex_);
-      key_ = std::move(key);
-      named_ = true;
-    }
+    lock.Lock();
+    key_ = std::move(key);
+    named_ = true;
+    lock.Unlock();
     core_->Name(id_, key_);
     if (core_->options.on_stream) {
       core_->options.on_stream({AdsStreamEvent::Kind::kOpened, id_, key_, node, ""});
     }
-    std::lock_guard lock(mutex_);
+    lock.Lock();
     introduced_ = true;
     return {};
   }
@@ -320,17 +318,17 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   // Observers run without our lock, in order: one thread at a time delivers. The ticker may have written already, but
   // nobody hears an answer of a stream before he has heard of the stream.
   void Deliver() {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (delivering_ || !introduced_) return;
     delivering_ = true;
     while (!events_.empty()) {
       std::vector<AckEvent> batch;
       batch.swap(events_);
-      lock.unlock();
+      lock.Unlock();
       for (const AckEvent& event : batch) {
         if (core_->options.on_ack) core_->options.on_ack(key_, id_, event);
       }
-      lock.lock();
+      lock.Lock();
     }
     delivering_ = false;
   }
@@ -339,7 +337,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     bool write = false;
     bool report = false;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!named_ || writing_ || closing_ || finished_) return;
       write = protocol_.Next(&out_);
       if (write) {
@@ -358,25 +356,27 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   const std::shared_ptr<Core> core_;
   grpc::CallbackServerContext* const context_;
   const MonoTime opened_;
-  std::shared_ptr<Stream> self_;
-  uint64_t id_ = 0;
-  std::mutex mutex_;
-  ServerStream protocol_;
-  std::vector<AckEvent> events_;
-  Request in_;
-  Response out_;
   const rpc::Awake awake_;
+  std::shared_ptr<Stream> self_;
+  Request in_;    // gRPC's while it reads, then of the thread that was told.
+  Response out_;  // gRPC's while writing_.
+  // Written once: by Admit; the key before named_.
   std::string principal_;
-  std::string key_;
   std::function<Status()> still_valid_;
-  bool named_ = false;
-  bool introduced_ = false;  // on_stream has been told of it.
-  bool writing_ = false;
-  int reading_ = 0;        // Requests being dealt with: Finish waits, or the next read would be started on a dead call.
-  bool finished_ = false;  // Finish was called: nothing may be started any more.
-  bool delivering_ = false;
-  MonoTime write_began_{};
-  std::optional<Error> closing_;
+  uint64_t id_ = 0;
+  std::string key_;
+  Mutex mutex_;
+  ServerStream protocol_ WEIR_GUARDED_BY(mutex_);
+  std::vector<AckEvent> events_ WEIR_GUARDED_BY(mutex_);
+  bool named_ WEIR_GUARDED_BY(mutex_) = false;
+  bool introduced_ WEIR_GUARDED_BY(mutex_) = false;  // on_stream has been told of it.
+  bool writing_ WEIR_GUARDED_BY(mutex_) = false;
+  // Requests being dealt with: Finish waits, or the next read would be started on a dead call.
+  int reading_ WEIR_GUARDED_BY(mutex_) = 0;
+  bool finished_ WEIR_GUARDED_BY(mutex_) = false;  // Finish was called: nothing may be started any more.
+  bool delivering_ WEIR_GUARDED_BY(mutex_) = false;
+  MonoTime write_began_ WEIR_GUARDED_BY(mutex_){};
+  std::optional<Error> closing_ WEIR_GUARDED_BY(mutex_);
 };
 
 }  // namespace
@@ -422,7 +422,7 @@ grpc::Service* AdsService::service() { return core_->service.get(); }
 
 void AdsService::SetSnapshot(const std::string& key, SnapshotPtr snapshot) {
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->snapshots[key] = std::move(snapshot);
   }
   for (const auto& session : core_->OfKey(key)) session->Refresh();
@@ -432,7 +432,7 @@ SnapshotPtr AdsService::GetSnapshot(const std::string& key) const { return core_
 
 void AdsService::Remove(const std::string& key, const std::string& reason) {
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->snapshots.erase(key);
   }
   if (reason.empty()) return;
@@ -444,22 +444,22 @@ void AdsService::Recheck() {
 }
 
 size_t AdsService::StreamCount() const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   return core_->sessions.size();
 }
 
 size_t AdsService::StreamCount(const std::string& key) const {
-  std::lock_guard lock(core_->mutex);
+  MutexLock lock(core_->mutex);
   const auto found = core_->by_key.find(key);
   return found == core_->by_key.end() ? 0 : found->second.size();
 }
 
 void AdsService::Shutdown() {
   {
-    std::lock_guard lock(core_->mutex);
+    MutexLock lock(core_->mutex);
     core_->stopped = true;
   }
-  core_->wake.notify_all();
+  core_->wake.NotifyAll();
   if (core_->ticker.joinable()) core_->ticker.join();
   for (const auto& session : core_->All()) {
     session->Close(Unavailable("SHUTTING_DOWN", "the server is shutting down"));

@@ -3,11 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "libs/base/mutex.h"
 #include "libs/identity/certificates.h"
 #include "libs/rpc/awake.h"
 #include "libs/rpc/server.h"
@@ -33,19 +32,19 @@ class Watch {
  public:
   template <typename Change>
   void Do(Change&& change) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     change();
-    wake_.notify_all();
+    wake_.NotifyAll();
   }
   template <typename Condition>
   bool Until(Condition&& condition, std::chrono::seconds limit = std::chrono::seconds(20)) {
-    std::unique_lock lock(mutex_);
-    return wake_.wait_for(lock, limit, condition);
+    MutexLock lock(mutex_);
+    return wake_.WaitRealTime(mutex_, limit, condition);
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  Mutex mutex_;
+  CondVar wake_;
 };
 
 class AdsTest : public testing::Test {

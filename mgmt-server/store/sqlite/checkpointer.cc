@@ -1,5 +1,6 @@
 #include "mgmt-server/store/sqlite/checkpointer.h"
 
+#include "libs/base/mutex.h"
 #include "libs/obs/log.h"
 
 namespace weir::store {
@@ -14,13 +15,13 @@ Status Checkpointer::Start(Database& writer, const std::string& path, const std:
     if (log_pages < pages_) return;
     // Writers that never pause keep the log from starting anew; then one of them has to.
     if (log_pages >= kWriterHelps * pages_) {
-      std::lock_guard lock(copying_);
+      MutexLock lock(copying_);
       (void)writer.Checkpoint();
       return;
     }
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     due_ = true;
-    wake_.notify_one();
+    wake_.NotifyOne();
   });
   thread_ = std::thread([this] { Run(); });
   return {};
@@ -28,27 +29,27 @@ Status Checkpointer::Start(Database& writer, const std::string& path, const std:
 
 void Checkpointer::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopped_ = true;
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
   if (thread_.joinable()) thread_.join();
 }
 
 void Checkpointer::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
-    wake_.wait(lock, [this] { return stopped_ || due_; });
+    wake_.Wait(mutex_, [this]() WEIR_REQUIRES(mutex_) { return stopped_ || due_; });
     if (stopped_) return;
     due_ = false;
-    lock.unlock();
+    lock.Unlock();
     // What it cannot copy now, because a reader still needs it, comes with the next commit.
     const Status copied = [this] {
-      std::lock_guard copying(copying_);
+      MutexLock copying(copying_);
       return database_.Checkpoint();
     }();
     if (!copied.ok()) obs::Log(obs::Level::kWarn, "checkpoint failed", {{"cause", copied.error().cause}});
-    lock.lock();
+    lock.Lock();
   }
 }
 

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <condition_variable>
-#include <mutex>
 #include <string>
 #include <thread>
 
+#include "libs/base/mutex.h"
 #include "libs/base/result.h"
 #include "mgmt-server/store/sqlite/database.h"
 
@@ -27,11 +26,11 @@ class Checkpointer {
 
   Database database_;
   int pages_ = 0;
-  std::mutex copying_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool due_ = false;
-  bool stopped_ = false;
+  Mutex copying_;
+  Mutex mutex_;
+  CondVar wake_;
+  bool due_ WEIR_GUARDED_BY(mutex_) = false;
+  bool stopped_ WEIR_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -3,12 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <semaphore>
 #include <thread>
 
+#include "libs/base/mutex.h"
 #include "libs/obs/log.h"
 #include "mgmt-server/store/feed.h"
 #include "mgmt-server/store/sqlite/checkpointer.h"
@@ -43,9 +42,10 @@ class SqliteStore : public Store {
 
   ~SqliteStore() override {
     {
-      std::unique_lock lock(queue_mutex_);
+      MutexLock lock(queue_mutex_);
       closed_ = true;
-      queue_empty_.wait(lock, [this] { return !led_; });  // Everyone before has an answer.
+      queue_empty_.Wait(queue_mutex_,
+                        [this]() WEIR_REQUIRES(queue_mutex_) { return !led_; });  // Everyone before has an answer.
     }
     checkpointer_.Stop();
     if (changes_) changes_->Close();
@@ -69,6 +69,7 @@ class SqliteStore : public Store {
     WEIR_TRY(Migrate(db_));
     WEIR_TRY(rows_.Prepare(db_));
     WEIR_TRY(LoadPublished());
+    MutexLock lock(reader_mutex_);
     WEIR_ASSIGN(reader_, Database::Open(options_.path, options_.vfs, true));
     if (options_.vfs.empty()) WEIR_TRY(files_.Begin(options_.path));
     WEIR_TRY(checkpointer_.Start(db_, options_.path, options_.vfs, options_.checkpoint_pages));
@@ -88,7 +89,7 @@ class SqliteStore : public Store {
   }
 
   ViewPtr Read() const override {
-    std::lock_guard lock(published_mutex_);
+    MutexLock lock(published_mutex_);
     return published_;
   }
 
@@ -99,7 +100,7 @@ class SqliteStore : public Store {
     auto view = std::make_shared<View>(policy_.Rights());
     ViewLoader loader(*view);
     loader.SetRevision(revision);
-    std::lock_guard lock(reader_mutex_);
+    MutexLock lock(reader_mutex_);
     WEIR_ASSIGN(Statement query,
                 reader_.Prepare("SELECT " WEIR_VERSION_COLUMNS " FROM versions WHERE id IN "
                                 "(SELECT max(id) FROM versions WHERE id < ? GROUP BY fqn) AND deleted = 0"));
@@ -112,7 +113,7 @@ class SqliteStore : public Store {
   }
 
   Result<std::string> MarkOf(int64_t revision) const override {
-    std::lock_guard lock(reader_mutex_);
+    MutexLock lock(reader_mutex_);
     WEIR_ASSIGN(Statement query,
                 reader_.Prepare("SELECT etag FROM versions WHERE id >= ? AND id < ? ORDER BY id LIMIT 1"));
     query.Int(revision << kPlaceBits).Int((revision + 1) << kPlaceBits);
@@ -123,7 +124,7 @@ class SqliteStore : public Store {
 
   Result<std::vector<ResourcePtr>> History(std::string_view fqn, size_t limit) const override {
     std::vector<ResourcePtr> versions;
-    std::lock_guard lock(reader_mutex_);
+    MutexLock lock(reader_mutex_);
     WEIR_ASSIGN(Statement query, reader_.Prepare("SELECT " WEIR_VERSION_COLUMNS
                                                  " FROM versions WHERE fqn = ? ORDER BY id DESC LIMIT ?"));
     query.Text(fqn).Int(static_cast<int64_t>(limit));
@@ -136,7 +137,7 @@ class SqliteStore : public Store {
 
   Result<std::vector<AuditRow>> Audit(const AuditQuery& query) const override {
     std::vector<AuditRow> records;
-    std::lock_guard lock(reader_mutex_);
+    MutexLock lock(reader_mutex_);
     WEIR_ASSIGN(Statement select, reader_.Prepare("SELECT " WEIR_AUDIT_COLUMNS
                                                   " FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"));
     select.Int(query.after).Int(static_cast<int64_t>(std::clamp<size_t>(query.limit, 1, 10000)));
@@ -161,12 +162,12 @@ class SqliteStore : public Store {
   Status Commit(const std::function<Status(Txn&)>& fn, bool dry_run) override {
     Call call{&fn, dry_run, {}};
     {
-      std::unique_lock lock(queue_mutex_);
+      MutexLock lock(queue_mutex_);
       if (leader_ == std::this_thread::get_id()) return Internal("NESTED_WRITE", "a write was started inside a write");
       if (closed_) return Unavailable("STORE_CLOSED", "the server is stopping");
       queue_.push_back(&call);
       if (led_) {
-        lock.unlock();
+        lock.Unlock();
         call.done.acquire();
         if (!call.leads) return std::move(call.status);
       } else {
@@ -182,7 +183,7 @@ class SqliteStore : public Store {
   void Lead() {
     std::vector<Call*> group;
     {
-      std::lock_guard lock(queue_mutex_);
+      MutexLock lock(queue_mutex_);
       leader_ = std::this_thread::get_id();
       while (!queue_.empty() && group.size() < options_.max_group) {
         group.push_back(queue_.front());
@@ -191,14 +192,14 @@ class SqliteStore : public Store {
     }
     RunGroup(group);
     {
-      std::lock_guard lock(queue_mutex_);
+      MutexLock lock(queue_mutex_);
       leader_ = {};
       led_ = !queue_.empty();
       if (led_) {
         queue_.front()->leads = true;
         queue_.front()->done.release();
       } else if (closed_) {
-        queue_empty_.notify_all();  // The store may be gone after this; only the calls are touched from here on.
+        queue_empty_.NotifyAll();  // The store may be gone after this; only the calls are touched from here on.
       }
     }
     for (size_t i = 1; i < group.size(); ++i) group[i]->done.release();
@@ -337,7 +338,7 @@ class SqliteStore : public Store {
   }
 
   void Publish(ViewPtr view) {
-    std::lock_guard lock(published_mutex_);
+    MutexLock lock(published_mutex_);
     published_.swap(view);
   }
 
@@ -345,7 +346,7 @@ class SqliteStore : public Store {
     constexpr int64_t kAtOnce = 1000;  // Revisions.
     std::vector<ChangeEvent> events;
     const Status read = [&]() -> Status {
-      std::lock_guard lock(reader_mutex_);
+      MutexLock lock(reader_mutex_);
       WEIR_ASSIGN(Statement query, reader_.Prepare("SELECT id >> 20, kind, fqn, uid, deleted FROM versions "
                                                    "WHERE id >= ? AND id < ? ORDER BY id >> 20, fqn, id"));
       query.Int((after + 1) << kPlaceBits).Int((after + 1 + kAtOnce) << kPlaceBits);
@@ -374,18 +375,18 @@ class SqliteStore : public Store {
   SqliteRows rows_;
   Statement begin_, commit_, savepoint_, rollback_, release_;
   bool trusted_ = true;  // False after a failed COMMIT, until Fence.
-  mutable std::mutex reader_mutex_;
-  mutable Database reader_;
-  mutable std::mutex published_mutex_;
-  ViewPtr published_;
+  mutable Mutex reader_mutex_;
+  mutable Database reader_ WEIR_GUARDED_BY(reader_mutex_);
+  mutable Mutex published_mutex_;
+  ViewPtr published_ WEIR_GUARDED_BY(published_mutex_);
   std::unique_ptr<Feed<ChangeEvent>> changes_;
   std::unique_ptr<Feed<FactsEvent>> facts_;
-  std::mutex queue_mutex_;
-  std::condition_variable queue_empty_;
-  std::deque<Call*> queue_;
-  bool led_ = false;        // Somebody leads, or was just told to.
-  std::thread::id leader_;  // While it writes.
-  bool closed_ = false;
+  Mutex queue_mutex_;
+  CondVar queue_empty_;
+  std::deque<Call*> queue_ WEIR_GUARDED_BY(queue_mutex_);
+  bool led_ WEIR_GUARDED_BY(queue_mutex_) = false;        // Somebody leads, or was just told to.
+  std::thread::id leader_ WEIR_GUARDED_BY(queue_mutex_);  // While it writes.
+  bool closed_ WEIR_GUARDED_BY(queue_mutex_) = false;
 };
 
 }  // namespace
