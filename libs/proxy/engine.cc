@@ -10,7 +10,7 @@
 #include <optional>
 #include <thread>
 
-#include "libs/net/descriptors.h"
+#include "libs/base/descriptors.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
 #include "libs/proxy/health.h"
@@ -134,7 +134,7 @@ Status Engine::Core::Start(Options wanted, std::vector<ListeningSocket> sockets)
     return InvalidArgument("BAD_OPTIONS", "workers is {}, must be 1 to {}", wanted.workers, kMaxWorkers);
   }
   options = std::move(wanted);
-  net::RaiseDescriptorLimit();
+  RaiseDescriptorLimit();
   held = options.hold;
   for (ListeningSocket& socket : sockets) inherited[socket.key].push_back(std::move(socket.fd));
   for (unsigned i = 0; i < options.workers; ++i) {

@@ -9,7 +9,12 @@
 #include <optional>
 #include <string>
 
-namespace weir::http {
+struct sockaddr;
+
+namespace weir {
+
+// Whom an address stands for: IPv4 by itself, however it is written; IPv6 by its /64, the least that one host gets.
+std::string SourceOf(const sockaddr* address);
 
 // Who may hold a connection: so many in all, so many from one source. Where a bound is reached, the one that has been
 // silent longest goes (of that source, or of all), so that silence costs nobody else a place; where nobody is silent,
@@ -52,4 +57,4 @@ class Admission {
   std::list<Id> silent_;  // Longest first.
 };
 
-}  // namespace weir::http
+}  // namespace weir
