@@ -19,6 +19,13 @@ std::string Lower(std::string text) {
   return text;
 }
 
+void Tell(const v2::AppliedDocument& item) {
+  std::cout << item.fqn() << " " << Lower(v2::AppliedDocument::Outcome_Name(item.outcome())) << "\n";
+  for (const std::string& warning : item.warnings()) {
+    std::cerr << "weir: warning: " << item.fqn() << ": " << Printable(warning) << "\n";
+  }
+}
+
 Result<int> Apply(const Flags& flags) {
   std::vector<std::string> paths = flags.All("file");
   if (!flags.words.empty()) return Usage(fmt::format("what is \"{}\"? Files are given with -f", flags.words[0]));
@@ -57,9 +64,7 @@ Result<int> Apply(const Flags& flags) {
     }
     return error;
   }
-  for (const auto& item : response.items()) {
-    std::cout << item.fqn() << " " << Lower(v2::AppliedDocument::Outcome_Name(item.outcome())) << "\n";
-  }
+  for (const auto& item : response.items()) Tell(item);
   if (!response.not_waited().empty()) {
     std::cerr << "weir: stored" << (response.revision() > 0 ? fmt::format(" (revision {})", response.revision()) : "")
               << ", but not waited for: " << response.not_waited() << "\n";

@@ -4,6 +4,7 @@
 
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "cluster-agent/agent.h"
+#include "libs/base/descriptors.h"
 #include "libs/bootstrap/load.h"
 #include "libs/obs/log.h"
 #include "libs/process/start.h"
@@ -31,6 +32,7 @@ int main(int argc, char** argv) {
     stop.notify_all();
   }).detach();
 
+  RaiseDescriptorLimit();
   auto started = agent::Agent::Start(config, version, stop);
   if (!started.ok()) {
     return stop ? 0 : process::CannotStart(program.name, started.error());

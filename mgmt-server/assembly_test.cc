@@ -234,6 +234,30 @@ TEST_F(Assembly, OneBadFactTakesNoGoodOneAlongAndIsNamed) {
   }
 }
 
+// A message has 4 MiB on the agents' port; what a cluster holds may be more.
+TEST_F(Assembly, FactsComeInPartsAndCountTogether) {
+  JoinEdge();
+  const auto some = [](int part, bool more) {
+    agent::v1::FactsDelta facts;
+    facts.set_full(true);
+    facts.set_more(more);
+    for (int i = 0; i < 1000; ++i) {
+      auto& workload = *facts.add_workloads();
+      workload.set_namespace_("n");
+      workload.set_name("w" + std::to_string(part * 1000 + i));
+      workload.add_addresses("127.0.0.1");
+      for (int label = 0; label < 10; ++label)
+        (*workload.mutable_labels())["l" + std::to_string(label)] = std::string(200, 'x');
+    }
+    return facts;
+  };
+  const auto workloads = [&] { return ClusterState(kEdge).workloads(); };
+  for (const int part : {0, 1, 2}) agent_->Say(some(part, part < 2));
+  EXPECT_TRUE(Eventually([&] { return workloads() == 3000; })) << workloads();
+  agent_->Say(some(0, false));
+  EXPECT_TRUE(Eventually([&] { return workloads() == 1000; })) << "a full one replaces all parts of the one before";
+}
+
 TEST_F(Assembly, ASecondAgentWithTheSameIdentityIsRefusedWhileTheFirstLives) {
   JoinEdge();
   agent_->Run({"n/gw"}, {{"app", "t1"}});

@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
+#include "libs/base/descriptors.h"
 #include "libs/bootstrap/load.h"
 #include "libs/obs/log.h"
 #include "libs/process/start.h"
@@ -42,6 +43,7 @@ int main(int argc, char** argv) {
   if (!outcome.run) return outcome.exit_code;
   weir::process::SetLogLevel(bootstrap.log().level());
 
+  weir::RaiseDescriptorLimit();
   auto server = weir::server::Server::Start(bootstrap);
   if (!server.ok()) return weir::process::CannotStart("weir-server", server.error());
   PrintSummary((*server)->info());

@@ -29,6 +29,7 @@
 #include "libs/process/state_lock.h"
 #include "libs/process/version.h"
 #include "libs/resource/validate.h"
+#include "libs/rpc/gate.h"
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/time.h"
@@ -56,8 +57,9 @@ using Bootstrap = bootstrap::v1::Server;
 
 constexpr size_t kRestBody = 2u << 20;  // At most what Rest::Screen allows.
 constexpr rpc::ServerBounds kApiBounds{.max_message = 4 << 20, .memory = 256 << 20, .streams = 100};
-// Agents send all that their cluster holds in one message.
-constexpr rpc::ServerBounds kAgentBounds{.max_message = 16 << 20, .memory = 512 << 20};
+constexpr rpc::ServerBounds kAgentBounds{.max_message = 4 << 20, .memory = 512 << 20};
+constexpr rpc::GateBounds kApiGate{.connections = 1024, .per_source = 256, .divisor = 8};
+constexpr rpc::GateBounds kAgentGate{.connections = 8192, .per_source = 1024, .divisor = 4};
 constexpr size_t kGrpcThreads = 32;
 constexpr size_t kAgentThreads = 8;
 constexpr size_t kQueue = 1024;
@@ -160,10 +162,8 @@ struct Server::State {
   std::unique_ptr<store::Store> store;
   std::unique_ptr<ca::ServerCa> ca;
   std::unique_ptr<authn::Authn> authn;
-  std::unique_ptr<rpc::RotatingServerTls> grpc_tls;
-  std::unique_ptr<rpc::RotatingServerTls> agent_tls;
-  std::unique_ptr<rpc::Pool> grpc_pool;
-  std::unique_ptr<rpc::Pool> agent_pool;
+  std::unique_ptr<rpc::RotatingServerTls> grpc_tls, agent_tls;
+  std::unique_ptr<rpc::Pool> grpc_pool, agent_pool;
   std::unique_ptr<fleet::Fleet> fleet;
   std::unique_ptr<xds::AdsService> ads;
   std::unique_ptr<push::Pusher> pusher;
@@ -176,6 +176,7 @@ struct Server::State {
   std::vector<std::unique_ptr<grpc::Service>> grpc_services;
   std::unique_ptr<grpc::Server> agent_server;
   std::unique_ptr<grpc::Server> grpc_server;
+  std::unique_ptr<rpc::Gate> agent_gate, grpc_gate;
   std::unique_ptr<edge::Rest> rest;
   std::unique_ptr<http::Server> rest_server;
   obs::Metrics metrics;
@@ -353,17 +354,15 @@ Status Server::State::StartAgentSide() {
   });
   grpc::ServerBuilder builder;
   rpc::ApplyDefaults(builder, kAgentBounds);
-  int port = 0;
-  builder.AddListeningPort(Listen(bootstrap.agent_port()), agent_tls->credentials(), &port);
+  WEIR_ASSIGN(agent_gate,
+              rpc::Gate::Open(Listen(bootstrap.agent_port()), agent_tls->credentials(), builder, kAgentGate, *clock));
   builder.RegisterService(fleet->join_service());
   builder.RegisterService(fleet->reports_service());
   builder.RegisterService(ads->service());
   agent_server = builder.BuildAndStart();
-  if (agent_server == nullptr || port == 0) {
-    return Unavailable("LISTEN_FAILED", "cannot listen on {} for agents (--agent-port)",
-                       Listen(bootstrap.agent_port()));
-  }
-  info.agent_port = static_cast<uint16_t>(port);
+  if (agent_server == nullptr) return Internal("GRPC_SERVER", "gRPC refused the settings of the agents' port");
+  agent_gate->Start();
+  info.agent_port = static_cast<uint16_t>(agent_gate->port());
   return {};
 }
 
@@ -382,15 +381,14 @@ Status Server::State::StartGrpc() {
   });
   grpc::ServerBuilder builder;
   rpc::ApplyDefaults(builder, kApiBounds);
-  int port = 0;
-  builder.AddListeningPort(Listen(bootstrap.grpc_port()), grpc_tls->credentials(), &port);
+  WEIR_ASSIGN(grpc_gate,
+              rpc::Gate::Open(Listen(bootstrap.grpc_port()), grpc_tls->credentials(), builder, kApiGate, *clock));
   grpc_services = services::GrpcServices(edge::PublicServices(), *methods, *grpc_pool);
   for (const auto& service : grpc_services) builder.RegisterService(service.get());
   grpc_server = builder.BuildAndStart();
-  if (grpc_server == nullptr || port == 0) {
-    return Unavailable("LISTEN_FAILED", "cannot listen on {} for gRPC (--grpc-port)", Listen(bootstrap.grpc_port()));
-  }
-  info.grpc_port = static_cast<uint16_t>(port);
+  if (grpc_server == nullptr) return Internal("GRPC_SERVER", "gRPC refused the settings of the API's port");
+  grpc_gate->Start();
+  info.grpc_port = static_cast<uint16_t>(grpc_gate->port());
   return {};
 }
 
@@ -564,6 +562,8 @@ void Server::Stop(Duration grace) {
   if (s.waits) s.waits->Stop();  // Their callers get what is known now, and the doors below have nobody left to serve.
   if (s.rest_server) s.rest_server->Stop(grace);
   const auto deadline = rpc::DeadlineIn(grace);
+  if (s.grpc_gate) s.grpc_gate->Stop();
+  if (s.agent_gate) s.agent_gate->Stop();
   if (s.grpc_server) s.grpc_server->Shutdown(deadline);
   if (s.ads) s.ads->Shutdown();
   if (s.fleet) s.fleet->Stop();

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
@@ -13,12 +14,15 @@
 #include "api/weir/v2/documents.grpc.pb.h"
 #include "api/weir/v2/session.grpc.pb.h"
 #include "api/weir/v2/tenant.grpc.pb.h"
+#include "libs/base/descriptors.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 #include "libs/http/client.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
+#include "tests/support/real_time.h"
+#include "tests/support/stranger.h"
 
 namespace weir::server {
 namespace {
@@ -182,6 +186,30 @@ TEST_F(WeirServer, AnswersStrangersAtTheAgentsPortToAJoinOnly) {
   EXPECT_THAT(error.reason, HasSubstr("JOIN_TOKEN"));
   grpc::ClientContext renewal;
   EXPECT_EQ(rpc::FromGrpc(stub->Renew(&renewal, {}, &joined)).reason, "CERTIFICATE_MISSING");
+}
+
+TEST_F(WeirServer, SilentStrangersKeepNobodyOut) {
+  RaiseDescriptorLimit();
+  ManualClock clock;  // Stands still: nobody has to go for having been silent too long.
+  SetToPresent(clock);
+  server_ = Server::Start(bootstrap_, clock).value();
+  std::vector<Stranger> strangers;
+  for (const int port : {server_->info().grpc_port, server_->info().agent_port}) {
+    for (int i = 0; i < 4100; ++i) strangers.emplace_back("127.0.0.2", port);
+  }
+  const auto open = [&] {
+    return std::count_if(strangers.begin(), strangers.end(), [](auto& s) { return !s.Closed(); });
+  };
+  EXPECT_TRUE(Eventually([&] { return open() == 256 + 1024; })) << open();
+  EXPECT_NE(LogIn(), "");
+  rpc::ChannelOptions options;
+  options.target = "127.0.0.1:" + std::to_string(server_->info().agent_port);
+  options.peer = identity::ServerPeer(server_->info().anchor_pem).value();
+  grpc::ClientContext context;
+  context.set_deadline(rpc::DeadlineIn(std::chrono::seconds(20)));
+  agent::v1::JoinResponse joined;
+  const auto status = agent::v1::ClusterJoin::NewStub(rpc::MakeChannel(options).value())->Join(&context, {}, &joined);
+  EXPECT_THAT(rpc::FromGrpc(status).reason, HasSubstr("JOIN_TOKEN"));
 }
 
 TEST_F(WeirServer, SaysWhenToSignInAgain) {

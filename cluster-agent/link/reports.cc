@@ -9,6 +9,7 @@
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/agent/v1/agent.pb.h"
+#include "cluster-agent/link/parts.h"
 #include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
@@ -202,11 +203,8 @@ struct Reports::Core {
         if (server_hash.has_value()) {
           Compare(*std::exchange(server_hash, std::nullopt), &told, &sequence, &out);
         } else {
-          v1::AgentMessage delta;
-          if (DiffFacts(*told, *facts, delta.mutable_facts())) {
-            delta.mutable_facts()->set_sequence(++sequence);
-            out.push_back(std::move(delta));
-          }
+          v1::FactsDelta delta;
+          if (DiffFacts(*told, *facts, &delta)) Say(std::move(delta), &sequence, &out);
           told = facts;
         }
       }
@@ -225,16 +223,21 @@ struct Reports::Core {
     facts_changed = false;
     *told = *facts;
     if (hash == HashFacts(*facts)) return;
-    v1::AgentMessage full;
-    FullFacts(*facts, full.mutable_facts());
-    full.mutable_facts()->set_sequence(++*sequence);
-    out->push_back(std::move(full));
+    v1::FactsDelta full;
+    FullFacts(*facts, &full);
+    Say(std::move(full), sequence, out);
+  }
+
+  static void Say(v1::FactsDelta delta, uint64_t* sequence, std::vector<v1::AgentMessage>* out) {
+    delta.set_sequence(++*sequence);
+    for (v1::AgentMessage& part : InParts(std::move(delta))) out->push_back(std::move(part));
   }
 
   void AddApplied(bool full, std::vector<v1::AgentMessage>* out) WEIR_REQUIRES(mutex) {
     applied_changed = false;
-    v1::AgentMessage message;
-    if (options.applied(full, message.mutable_applied())) out->push_back(std::move(message));
+    v1::Applied applied;
+    if (!options.applied(full, &applied)) return;
+    for (v1::AgentMessage& part : InParts(applied)) out->push_back(std::move(part));
   }
 
   void AddProblems(std::string* told, std::vector<v1::AgentMessage>* out) {

@@ -25,6 +25,7 @@
 #include "libs/dialect/dialect.h"
 #include "libs/document/document.h"
 #include "libs/obs/log.h"
+#include "libs/rpc/gate.h"
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
@@ -41,8 +42,9 @@ const std::string kMeshListener = std::to_string(dialect::kMeshPort);
 std::string WorkloadOfKey(const std::string& key) { return key.substr(0, key.rfind('|')); }
 
 // Port 15012: what one workload, or all of them, may make the agent hold. docs/operating/limits.md lists them.
-constexpr int kMostMessageBytes = 4 << 20;     // Of a data plane; its own configuration may be larger.
-constexpr int kMostStreamsPerConnection = 32;  // Calls of every kind; a gateway uses four.
+// A message of a data plane, not its own configuration; calls of every kind, of which a gateway uses four.
+constexpr rpc::ServerBounds kBounds{.max_message = 4 << 20, .streams = 32};
+constexpr rpc::GateBounds kGate{.connections = 10'000, .per_source = 1024, .divisor = 2};
 
 std::string BearerOf(const std::multimap<std::string, std::string>& metadata) {
   const auto found = metadata.find("authorization");
@@ -115,8 +117,8 @@ struct DataPlane::Core {
   std::unique_ptr<rpc::RotatingServerTls> tls;
   std::unique_ptr<xds::AdsService> ads;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<rpc::Gate> gate;
   std::string address;
-  int port = 0;
   std::thread worker;
 
   mutable Mutex mutex;
@@ -384,9 +386,7 @@ Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Me
                                                     const Leaf& agent_leaf) {
   auto core = std::make_shared<Core>(std::move(options), std::move(membership));
   if (!core->options.on_applied) core->options.on_applied = [] {};
-  rpc::ServerTls tls;
-  tls.chain_pem = agent_leaf.chain_pem;
-  tls.key_pem = agent_leaf.key_pem;
+  const rpc::ServerTls tls{agent_leaf.chain_pem, agent_leaf.key_pem, "", rpc::ClientCertificate::kNone};
   WEIR_ASSIGN(core->tls, rpc::RotatingServerTls::Open(core->options.tls_dir, tls));
 
   xds::AdsServiceOptions ads;
@@ -404,23 +404,21 @@ Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Me
   core->ads = std::make_unique<xds::AdsService>(std::move(ads));
 
   grpc::ServerBuilder builder;
-  rpc::ApplyDefaults(builder);
-  builder.SetMaxReceiveMessageSize(kMostMessageBytes);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMostStreamsPerConnection);
+  rpc::ApplyDefaults(builder, kBounds);
   rpc::AdmitCalls(*core->tls->credentials(),
                   [raw](const rpc::CallHead& head) { return raw->Allow(std::string(head.token)); });
-  builder.AddListeningPort(core->options.listen, core->tls->credentials(), &core->port);
+  WEIR_ASSIGN(core->gate,
+              rpc::Gate::Open(core->options.listen, core->tls->credentials(), builder, kGate, *core->options.clock));
   builder.RegisterService(core->ads->service());
   builder.RegisterService(&core->identity_service);
   core->telemetry.Register(builder);
   core->server = builder.BuildAndStart();
-  if (core->server == nullptr || core->port == 0) {
-    return FailedPrecondition("ADDRESS_IN_USE", "cannot listen on {}", core->options.listen);
-  }
+  if (core->server == nullptr) return Internal("GRPC_SERVER", "gRPC refused the settings of the data plane's port");
+  core->gate->Start();
   std::string host = core->options.listen.substr(0, core->options.listen.rfind(':'));
   if (host == "0.0.0.0" || host.empty()) host = "127.0.0.1";
   if (host == "[::]") host = "[::1]";
-  core->address = fmt::format("{}:{}", host, core->port);
+  core->address = fmt::format("{}:{}", host, core->gate->port());
   core->worker = std::thread([raw] { raw->Run(); });
   return std::unique_ptr<DataPlane>(new DataPlane(std::move(core)));
 }
@@ -436,6 +434,7 @@ void DataPlane::Stop() {
   core_->answered.NotifyAll();
   if (!core_->worker.joinable()) return;
   core_->worker.join();
+  core_->gate->Stop();
   core_->ads->Shutdown();
   core_->telemetry.Shutdown();
   core_->server->Shutdown(rpc::DeadlineIn(std::chrono::seconds(2)));

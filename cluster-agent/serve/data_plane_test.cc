@@ -11,12 +11,15 @@
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
+#include "libs/base/descriptors.h"
 #include "libs/base/file.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/rpc/channel.h"
+#include "libs/rpc/time.h"
 #include "libs/xds/protocol/types.h"
 #include "tests/support/real_time.h"
+#include "tests/support/stranger.h"
 
 namespace weir::agent {
 namespace {
@@ -101,6 +104,21 @@ TEST_F(DataPlaneTest, JudgesATokenBeforeItReadsAMessageOfIt) {
   grpc::ClientContext context;
   EXPECT_EQ(v1::WorkloadIdentity::NewStub(Channel("nobody's"))->Sign(&context, request, &response).error_code(),
             grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(DataPlaneTest, SilentStrangersKeepNobodyOut) {
+  RaiseDescriptorLimit();
+  std::vector<Stranger> strangers;
+  for (int i = 0; i < 1100; ++i) strangers.emplace_back("127.0.0.2", plane_->port());
+  EXPECT_TRUE(Eventually([&] { return strangers[75].Closed(); })) << "one source has 1024 places";
+  EXPECT_FALSE(strangers[76].Closed());
+  v1::SignRequest request;
+  v1::SignResponse response;
+  grpc::ClientContext context;
+  context.set_deadline(rpc::DeadlineIn(std::chrono::seconds(20)));
+  EXPECT_EQ(v1::WorkloadIdentity::NewStub(Channel(Token()))->Sign(&context, request, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT)
+      << "a request without a key is heard";
 }
 
 // A stock Envoy's key is the agent's to keep only while that Envoy is there: else its renewal would be due for ever.

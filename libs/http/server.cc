@@ -2,7 +2,6 @@
 
 #include <openssl/ssl.h>
 #include <poll.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -17,8 +16,9 @@
 #include <set>
 #include <thread>
 
+#include "libs/base/admission.h"
+#include "libs/base/descriptors.h"
 #include "libs/base/mutex.h"
-#include "libs/http/admission.h"
 #include "libs/http/pool.h"
 #include "libs/obs/log.h"
 
@@ -85,24 +85,6 @@ void AppendHead(const Response& response, bool close, const Clock& clock, std::s
   }
   if (close) out += "Connection: close\r\n";
   out += "\r\n";
-}
-
-// Whom an address stands for: an IPv6 address by its /64, the least that one host gets.
-std::string SourceOf(const asio::ip::address& address) {
-  if (!address.is_v6()) return address.to_string();
-  asio::ip::address_v6 six = address.to_v6();
-  if (six.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, six).to_string();
-  auto bytes = six.to_bytes();
-  std::fill(bytes.begin() + 8, bytes.end(), uint8_t{0});
-  return asio::ip::address_v6(bytes).to_string();
-}
-
-// Of the connections that are wished for, those that the process has descriptors for: half of them, the rest is for
-// files and for the other doors.
-size_t Affordable(size_t wished) {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wished;
-  return std::clamp<size_t>(limit.rlim_cur / 2, 16, std::max<size_t>(wished, 16));
 }
 
 Response PlainText(int status, const Error& error) {
@@ -421,7 +403,7 @@ void Server::State::Admit(Loop& loop, Tcp::socket socket) {
   std::shared_ptr<SslContext> context = ssl;
   lock.Unlock();
   auto connection = std::make_shared<Connection>(*this, loop, std::move(socket), std::move(context));
-  const auto place = admission->Enter(SourceOf(remote.address()), [&loop, weak = std::weak_ptr(connection)] {
+  const auto place = admission->Enter(SourceOf(remote.data()), [&loop, weak = std::weak_ptr(connection)] {
     asio::post(loop.context, [weak] {
       if (const auto goes = weak.lock()) goes->Close();
     });
@@ -467,7 +449,8 @@ Result<std::unique_ptr<Server>> Server::Start(ServerOptions options, Handler han
     return Unavailable("LISTEN_FAILED", "cannot listen on {}:{}: {}", options.address, options.port, error.message());
   }
   state->port = state->acceptor->local_endpoint(error).port();
-  state->admission = std::make_unique<Admission>(Affordable(options.connection_limit), options.source_limit);
+  state->admission =
+      std::make_unique<Admission>(AffordableDescriptors(options.connection_limit, 2), options.source_limit);
   state->pool = std::make_unique<Pool>(options.handler_threads, options.queue_limit);
   state->options = std::move(options);
   state->handler = std::move(handler);

@@ -8,8 +8,8 @@
 #include <optional>
 #include <thread>
 
+#include "libs/base/descriptors.h"
 #include "libs/base/mutex.h"
-#include "libs/net/descriptors.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
 #include "libs/proxy/everybody.h"
@@ -121,7 +121,7 @@ Status Engine::Core::Start(Options wanted, std::vector<ListeningSocket> sockets)
     return InvalidArgument("BAD_OPTIONS", "workers is {}, must be 1 to {}", wanted.workers, kMaxWorkers);
   }
   options = std::move(wanted);
-  net::RaiseDescriptorLimit();
+  RaiseDescriptorLimit();
   MutexLock lock(mutex);
   held = options.hold;
   for (ListeningSocket& socket : sockets) inherited[socket.key].push_back(std::move(socket.fd));

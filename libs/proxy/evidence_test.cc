@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "libs/net/descriptors.h"
+#include "libs/base/descriptors.h"
 #include "libs/proxy/health_test_tiers.h"
 #include "libs/proxy/plan.h"
 

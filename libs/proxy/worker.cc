@@ -6,8 +6,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "libs/base/descriptors.h"
 #include "libs/base/ids.h"
-#include "libs/net/descriptors.h"
 #include "libs/obs/log.h"
 #include "libs/proxy/health.h"
 #include "libs/proxy/session.h"
@@ -363,9 +363,9 @@ void ListenerSocket::Export(const std::string& key, std::vector<std::pair<std::s
 }
 
 void ListenerSocket::Accept() {
-  scarce_ = scarce_ && net::DescriptorsAreScarce();
+  scarce_ = scarce_ && DescriptorsAreScarce();
   if (scarce_) return worker_.loop().SetTimer(*this, kScarceMs);
-  descriptors_ = net::DescriptorLimit();
+  descriptors_ = DescriptorLimit();
   bool more = false;
   for (const Socket& socket : sockets_) {
     int left = kAcceptsPerTurn;
@@ -386,7 +386,7 @@ bool ListenerSocket::AcceptOne(int listening) {
     return false;
   }
   // Its number says how many are in use. This one is still served; the next waits until there are enough again.
-  scarce_ = static_cast<size_t>(fd.get()) + net::DescriptorReserve(descriptors_) >= descriptors_;
+  scarce_ = static_cast<size_t>(fd.get()) + DescriptorReserve(descriptors_) >= descriptors_;
   if (scarce_) {
     worker_.loop().SetTimer(*this, kScarceMs);
     if (worker_.MayLog()) {

@@ -19,6 +19,7 @@
 #include "libs/dialect/dialect.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
+#include "libs/resource/routes.h"
 #include "libs/resource/texts.h"
 
 namespace weir::resource {
@@ -283,7 +284,9 @@ class Checker {
     if (rule.has_direct_response()) {
       const auto& answer = rule.direct_response();
       Require(answer.status() >= 200 && answer.status() <= 599, at + ".directResponse.status", "must be 200 to 599");
-      Require(answer.body().size() <= 4096, at + ".directResponse.body", "must be at most 4096 bytes");
+      const bool bare = answer.status() == 204 || answer.status() == 205 || answer.status() == 304;
+      Require(answer.body().size() <= (bare ? 0 : 4096), at + ".directResponse.body",
+              bare ? "a 204, 205 or 304 has none: leave it out, or answer 200" : "must be at most 4096 bytes");
     }
     Times(rule, at);
   }
@@ -304,14 +307,12 @@ class Checker {
   }
   void Match(const v2::HttpMatch& match, const std::string& at) {
     const auto& uri = match.uri();
-    if (uri.match_case() == v2::StringMatch::MATCH_NOT_SET) {
+    if (uri.match_case() == v2::StringMatch::MATCH_NOT_SET)
       return Add(at + ".uri", "needs exactly one of exact, prefix");
-    }
     const bool exact = uri.match_case() == v2::StringMatch::kExact;
     const std::string& text = exact ? uri.exact() : uri.prefix();
-    Require(text.starts_with('/') && IsVisible(text) && text.size() <= 4096 &&
-                text.find_first_of("?#") == std::string::npos,
-            at + (exact ? ".uri.exact" : ".uri.prefix"), "must be a path that begins with /");
+    const std::string why = WhyNoRequestHas(text, exact);
+    Require(why.empty(), at + (exact ? ".uri.exact" : ".uri.prefix"), why);
   }
   void Route(const v2::HttpRoute& route, const std::string& at) {
     const bool clusters = route.has_cluster_destination();
@@ -341,9 +342,8 @@ class Checker {
   }
   void Redirect(const v2::HttpRedirect& redirect, const std::string& at) {
     Require(!redirect.authority().empty() || !redirect.uri().empty(), at, "needs authority, uri or both");
-    Require(IsVisible(redirect.authority()) && redirect.authority().find_first_of("/?#@\\") == std::string::npos &&
-                redirect.authority().size() <= 259,
-            at + ".authority", "must be host or host:port");
+    Require(redirect.authority().empty() || IsAuthority(redirect.authority()), at + ".authority",
+            "must be host or host:port, the port 1 to 65535");
     Require(redirect.uri().empty() ||
                 (redirect.uri().starts_with('/') && IsVisible(redirect.uri()) && redirect.uri().size() <= 4096),
             at + ".uri", "must be a path that begins with /");

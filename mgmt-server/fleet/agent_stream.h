@@ -10,6 +10,7 @@
 #include "libs/base/mutex.h"
 #include "libs/base/result.h"
 #include "libs/rpc/stream_writer.h"
+#include "mgmt-server/fleet/facts_intake.h"
 #include "mgmt-server/fleet/memberships.h"
 
 namespace weir::fleet {
@@ -38,6 +39,7 @@ class AgentStream final : public grpc::ServerBidiReactor<agent::v1::AgentMessage
   // Of the handler, which sees one message at a time:
   agent::v1::AgentMessage in;
   uint64_t last_sequence = 0;  // Of the last delta taken in; 0 = none on this stream.
+  FactsParts parts;
   bool greeted = false;
   std::string instance;  // Of its Hello; then it does not change.
 

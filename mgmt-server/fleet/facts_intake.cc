@@ -187,6 +187,20 @@ store::FactsChange TakeGoodFacts(const store::ClusterFacts* stored, const agent:
   return change;
 }
 
+Result<bool> FactsParts::Complete(agent::v1::FactsDelta& delta) {
+  if (bytes_ > 0 && held_.sequence() != delta.sequence()) *this = {};  // Its end never came.
+  if (bytes_ == 0 && !delta.more()) return true;
+  bytes_ += delta.ByteSizeLong();
+  if (bytes_ > kMostBytes) {
+    return ResourceExhausted("FACTS_TOO_LARGE", "the facts of a cluster may have {} bytes in all", kMostBytes);
+  }
+  held_.MergeFrom(delta);
+  if (delta.more()) return false;
+  held_.clear_more();
+  delta = std::exchange(*this, {}).held_;
+  return true;
+}
+
 std::vector<store::FactsChange> Slices(store::FactsChange change, size_t most) {
   std::vector<store::FactsChange> slices;
   size_t in_slice = most;  // Of the last one.

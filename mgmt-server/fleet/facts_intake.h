@@ -51,6 +51,19 @@ class RefusedFacts {
 store::FactsChange TakeGoodFacts(const store::ClusterFacts* stored, const agent::v1::FactsDelta& delta,
                                  RefusedFacts& refused);
 
+// A delta whose parts come one by one (FactsDelta.more).
+class FactsParts {
+ public:
+  static constexpr size_t kMostBytes = 64u << 20;  // Of all of them.
+
+  // Whether `delta` is whole now, what came before it included. RESOURCE_EXHAUSTED FACTS_TOO_LARGE.
+  Result<bool> Complete(agent::v1::FactsDelta& delta);
+
+ private:
+  agent::v1::FactsDelta held_;
+  size_t bytes_ = 0;  // 0: none.
+};
+
 // The same change in pieces of at most `most` facts, so that writes of others come between them. Until the last one is
 // stored the hash is "", so that an agent which is interrupted says everything again.
 std::vector<store::FactsChange> Slices(store::FactsChange change, size_t most);

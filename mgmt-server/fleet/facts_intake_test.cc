@@ -117,6 +117,46 @@ TEST(FactsIntake, ACompleteSetHasABound) {
   EXPECT_TRUE(refused.empty());
 }
 
+TEST(FactsIntake, PartsOfADeltaAreOneAndBounded) {
+  FactsParts parts;
+  const auto part = [](uint64_t sequence, const std::string& name, bool more) {
+    agent::v1::FactsDelta delta;
+    delta.set_sequence(sequence);
+    delta.set_full(true);
+    delta.add_workloads()->set_name(name);
+    delta.set_more(more);
+    if (!more) delta.set_hash("h");
+    return delta;
+  };
+  auto delta = part(1, "alone", false);
+  EXPECT_TRUE(parts.Complete(delta).value());
+  EXPECT_EQ(delta.workloads_size(), 1);
+  delta = part(2, "lost with its end", true);
+  EXPECT_FALSE(parts.Complete(delta).value());
+  delta = part(3, "a", true);
+  EXPECT_FALSE(parts.Complete(delta).value());
+  delta = part(3, "b", false);
+  EXPECT_TRUE(parts.Complete(delta).value());
+  ASSERT_EQ(delta.workloads_size(), 2);
+  EXPECT_EQ(delta.workloads(0).name(), "a");
+  EXPECT_EQ(delta.workloads(1).name(), "b");
+  EXPECT_EQ(delta.hash(), "h");
+  EXPECT_TRUE(delta.full());
+  EXPECT_FALSE(delta.more());
+  delta = part(4, "later", false);
+  EXPECT_TRUE(parts.Complete(delta).value());
+  EXPECT_EQ(delta.workloads_size(), 1) << "nothing of those before stays";
+  const auto large = part(5, std::string(4u << 20, 'x'), true);
+  Status taken;
+  for (int i = 0; i < 16 && taken.ok(); ++i) {
+    delta = large;
+    const auto whole = parts.Complete(delta);
+    if (!whole.ok()) taken = whole.error();
+  }
+  ASSERT_FALSE(taken.ok());
+  EXPECT_EQ(taken.error().reason, "FACTS_TOO_LARGE");
+}
+
 TEST(FactsIntake, GoesToTheStoreInSlicesAndOnlyTheLastOneIsWhole) {
   store::FactsChange change;
   change.hash = "h";

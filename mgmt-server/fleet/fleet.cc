@@ -114,10 +114,7 @@ void Fleet::Core::OnMessage(const AgentStreamPtr& stream, std::function<void(Sta
     const auto found = live.find(stream->cluster());
     if (found != live.end() && found->second.stream == stream) found->second.last_seen = options.clock->Wall();
   }
-  if (stream->in.has_heartbeat()) {
-    next({});
-    return;
-  }
+  if (stream->in.has_heartbeat()) return next({});
   const bool posted = pool.Post([core = shared_from_this(), stream, next] { next(core->Handle(stream)); });
   if (!posted) next(ResourceExhausted("POOL_FULL", "the server is overloaded"));
 }
@@ -201,6 +198,8 @@ Status Fleet::Core::RefuseDuplicate(const AgentStream& stream, Live& entry) {
 }
 
 Status Fleet::Core::TakeFacts(AgentStream& stream) {
+  WEIR_ASSIGN(const bool whole, stream.parts.Complete(*stream.in.mutable_facts()));
+  if (!whole) return {};
   std::shared_ptr<Mutex> facts_order;
   {
     MutexLock lock(mutex);

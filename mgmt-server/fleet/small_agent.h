@@ -62,9 +62,10 @@ class SmallAgent {
     WEIR_TRY(clone->Open());
     return clone;
   }
-  // Facts as they are, good or bad; `sequence` is filled in.
+  // Facts as they are, good or bad; `sequence` is filled in: that of the one before whose parts follow.
   void Say(agent::v1::FactsDelta facts) {
-    facts.set_sequence(++sequence_);
+    if (!std::exchange(in_parts_, facts.more())) ++sequence_;
+    facts.set_sequence(sequence_);
     agent::v1::AgentMessage message;
     *message.mutable_facts() = std::move(facts);
     Send(message);
@@ -215,6 +216,7 @@ class SmallAgent {
   Mutex mutex_;  // One write at a time; and ads_end_.
   std::string ads_end_ WEIR_GUARDED_BY(mutex_);
   std::vector<std::string> workloads_;
+  bool in_parts_ = false;
   uint64_t sequence_ = 0;
   std::unique_ptr<xds::AdsClient> ads_;
 };

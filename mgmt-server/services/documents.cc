@@ -7,6 +7,7 @@
 #include "api/weir/v2/documents.pb.h"
 #include "api/weir/v2/metadata.pb.h"
 #include "libs/document/document.h"
+#include "libs/resource/routes.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/crud.h"
@@ -240,6 +241,9 @@ Status StoreAll(store::Txn& txn, const CallContext& call, Writes& writes, std::v
     }
     document.outcome.set_fqn(document.draft.fqn.text);
     document.outcome.set_kind(std::string(document.kind->name));
+    for (const FieldViolation& warning : resource::Warnings(*document.draft.message)) {
+      document.outcome.add_warnings(fmt::format("{}: {}", warning.field, warning.description));
+    }
     if (*stored != nullptr) document.outcome.set_resource_version((*stored)->etag);
     if (document.outcome.outcome() != v2::AppliedDocument::UNCHANGED) *revision = txn.revision();
   }

@@ -1,10 +1,12 @@
-#include "libs/http/admission.h"
+#include "libs/base/admission.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 
 #include <vector>
 
-namespace weir::http {
+namespace weir {
 namespace {
 
 class Places : public ::testing::Test {
@@ -60,5 +62,24 @@ TEST_F(Places, WhereNobodyIsSilentTheNewcomerGoes) {
   EXPECT_EQ(admission_.size(), 4u);
 }
 
+TEST(Source, IsAnAddressOrTheNetworkThatOneHostGets) {
+  const auto of4 = [](const char* text) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    inet_pton(AF_INET, text, &address.sin_addr);
+    return SourceOf(reinterpret_cast<const sockaddr*>(&address));
+  };
+  const auto of6 = [](const char* text) {
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    inet_pton(AF_INET6, text, &address.sin6_addr);
+    return SourceOf(reinterpret_cast<const sockaddr*>(&address));
+  };
+  EXPECT_EQ(of4("192.0.2.7"), "192.0.2.7");
+  EXPECT_EQ(of6("::ffff:192.0.2.7"), "192.0.2.7");
+  EXPECT_EQ(of6("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+  EXPECT_EQ(of6("2001:db8:1:2:ffff::"), "2001:db8:1:2::");
+}
+
 }  // namespace
-}  // namespace weir::http
+}  // namespace weir

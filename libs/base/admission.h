@@ -10,7 +10,12 @@
 
 #include "libs/base/mutex.h"
 
-namespace weir::http {
+struct sockaddr;
+
+namespace weir {
+
+// Whom an address stands for: IPv4 by itself, however it is written; IPv6 by its /64, the least that one host gets.
+std::string SourceOf(const sockaddr* address);
 
 // Who may hold a connection: so many in all, so many from one source. Where a bound is reached, the one that has been
 // silent longest goes (of that source, or of all), so that silence costs nobody else a place; where nobody is silent,
@@ -53,4 +58,4 @@ class Admission {
   std::list<Id> silent_ WEIR_GUARDED_BY(mutex_);  // Longest first.
 };
 
-}  // namespace weir::http
+}  // namespace weir

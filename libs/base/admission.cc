@@ -1,8 +1,29 @@
-#include "libs/http/admission.h"
+#include "libs/base/admission.h"
 
-#include "libs/base/mutex.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
 
-namespace weir::http {
+#include <algorithm>
+#include <utility>
+
+namespace weir {
+
+std::string SourceOf(const sockaddr* address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (address->sa_family == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(address)->sin_addr, text, sizeof text);
+    return text;
+  }
+  if (address->sa_family != AF_INET6) return text;
+  in6_addr six = reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&six)) {
+    inet_ntop(AF_INET, &six.s6_addr[12], text, sizeof text);
+    return text;
+  }
+  std::fill(six.s6_addr + 8, six.s6_addr + 16, uint8_t{0});
+  inet_ntop(AF_INET6, &six, text, sizeof text);
+  return text;
+}
 
 void Admission::Silence(Id id, Entry& entry) {
   entry.silent = true;
@@ -85,4 +106,4 @@ size_t Admission::size() const {
   return entries_.size();
 }
 
-}  // namespace weir::http
+}  // namespace weir

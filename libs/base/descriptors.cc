@@ -1,4 +1,4 @@
-#include "libs/net/descriptors.h"
+#include "libs/base/descriptors.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-namespace weir::net {
+namespace weir {
 namespace {
 
 size_t Count(rlim_t limit) { return limit == RLIM_INFINITY ? SIZE_MAX : static_cast<size_t>(limit); }
@@ -27,6 +27,10 @@ size_t RaiseDescriptorLimit() {
   return DescriptorLimit();
 }
 
+size_t AffordableDescriptors(size_t wished, size_t divisor) {
+  return std::clamp<size_t>(DescriptorLimit() / divisor, 16, std::max<size_t>(wished, 16));
+}
+
 bool DescriptorsAreScarce() {
   const int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (next < 0) return true;
@@ -35,4 +39,4 @@ bool DescriptorsAreScarce() {
   return static_cast<size_t>(next) + DescriptorReserve(limit) >= limit;
 }
 
-}  // namespace weir::net
+}  // namespace weir

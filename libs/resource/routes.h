@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/base/result.h"
+
+namespace google::protobuf {
+class Message;
+}
+
+// What the rules of a gateway say of requests. Pure.
+namespace weir::resource {
+
+// Why `path` is none, or why no request can fall under a rule with this path, and what to write in its place; "" = one
+// can. Gateways compare the canonical path of a request (docs/operating/http.md), so another form of one takes nothing.
+std::string WhyNoRequestHas(std::string_view path, bool exact);
+
+bool IsAuthority(std::string_view text);  // "host", "host:port", "[::1]:port", as in a URL; at most 259 bytes.
+
+// What is stored all the same but does not do what it seems to, by JSON path: a rule that can never fire, because rules
+// before it take each request that it would.
+std::vector<FieldViolation> Warnings(const google::protobuf::Message& resource);
+
+}  // namespace weir::resource
