@@ -11,6 +11,7 @@
 #include "cli/objects.h"
 #include "cli/traffic.h"
 #include "libs/base/text.h"
+#include "libs/resource/status_reason.h"
 
 namespace weir::cli {
 namespace {
@@ -155,21 +156,14 @@ Result<int> Status(const Flags& flags) {
   return kExitOk;
 }
 
-}  // namespace
-
-Command StatusCommand() {
-  return {"status",
-          "how far resources have come, gateway by gateway",
-          R"(Usage: weir status [KIND NAME | FULL-NAME] [-o table|json] [--tenant T] [--workspace W] [--group G]
+constexpr std::string_view kHelp =
+    R"(Usage: weir status [KIND NAME | FULL-NAME] [-o table|json] [--tenant T] [--workspace W] [--group G]
        weir status [KIND NAME | FULL-NAME] --watch[=SECONDS] [--count N]
 
 READY     every gateway concerned acknowledged it, and requests are answered
-ACCEPTED  stored; nobody has acknowledged yet, or nothing of it can be served: NO_WORKLOAD (no gateway is selected),
-          NO_RECEIVER (no tier-2 gateway serves the host), SERVICE_MISSING, PORT_MISSING, NO_ENDPOINT (nothing healthy
-          behind it), GATEWAYS_DOWN, ALL_DRAINED; of a cluster NEVER_JOINED
-PARTIAL   some acknowledged; others are disconnected or have not answered; or a part of it cannot be served; of a cluster
-          DISCONNECTED, DUPLICATE_AGENT
-FAILED    a gateway rejected it; the message says why
+ACCEPTED  stored; nobody has acknowledged yet, or nothing of it can be served
+PARTIAL   some acknowledged, others are disconnected or have not answered; or a part of it cannot be served
+FAILED    a gateway or an agent rejected it, or it points at what its workspace does not own
 
   --watch[=SECONDS]   draw it anew every 2 (or 1 to 3600) seconds until Ctrl-C, and below it what the tier-1 gateways
                       do per host and cluster: intended and delivered share, requests and errors per second
@@ -178,7 +172,26 @@ FAILED    a gateway rejected it; the message says why
   weir status
   weir status tier1gateway shop
   weir status --watch
-)",
+
+Reasons, and the states beside which they stand:
+)";
+
+// The words come from the table that the server's come from.
+std::string Help() {
+  std::string text(kHelp);
+  for (const resource::StatusReasonRow& row : resource::StatusReasons()) {
+    text += fmt::format("  {:<29}{:<19}{}\n", row.word, row.states, row.meaning);
+  }
+  return text;
+}
+
+}  // namespace
+
+Command StatusCommand() {
+  static const std::string help = Help();
+  return {"status",
+          "how far resources have come, gateway by gateway",
+          help,
           {{"tenant", "workspace", "group", "output", "count"}, {"watch"}, {{'o', "output"}}},
           Status};
 }

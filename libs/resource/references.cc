@@ -9,6 +9,7 @@
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/resource/conflicts.h"
+#include "libs/resource/status_reason.h"
 
 namespace weir::resource {
 namespace {
@@ -135,7 +136,7 @@ std::vector<ScopeViolation> CheckScope(const google::protobuf::Message& gateway,
       territory = Territory(&workspace, &group, reference.name);
       if (!territory.empty()) continue;
       violations.push_back(
-          {"WORKLOADS_OUTSIDE_WORKSPACE",
+          {Word(StatusReason::kWorkloadsOutsideWorkspace),
            {std::move(reference.field),
             fmt::format("workspace and group have no namespace {} in any cluster: name one that is theirs, or add "
                         "\"<cluster>/{}\" to spec.namespaceSelector.names of the workspace",
@@ -145,7 +146,7 @@ std::vector<ScopeViolation> CheckScope(const google::protobuf::Message& gateway,
       const auto outside = Unowned(territory, owned, reference.name);
       if (!outside) continue;
       violations.push_back(
-          {"SERVICE_OUTSIDE_WORKSPACE",
+          {Word(StatusReason::kServiceOutsideWorkspace),
            {std::move(reference.field),
             fmt::format("the workspace does not own {}/{}: add it to spec.namespaceSelector.names of the workspace, or "
                         "let somebody who may write the organization set spec.privileged of it",

@@ -6,12 +6,14 @@
 
 #include "api/weir/agent/v1/agent.pb.h"
 #include "libs/base/text.h"
+#include "libs/resource/status_reason.h"
 #include "libs/rpc/time.h"
 #include "libs/xds/protocol/types.h"
 
 namespace weir::fleet {
 namespace {
 
+using resource::StatusReason;
 using State = v2::ResourceStatus;
 
 // "type.googleapis.com/weir.mesh.v1.Host" -> "Host"
@@ -143,7 +145,7 @@ v2::GatewayStatus OfGateway(const compile::Concern& concern, const std::string& 
                                                                                                 : nullptr;
     if (at_fault != nullptr) {
       status.set_state(State::FAILED);
-      status.set_reason("REJECTED");
+      status.set_reason(Word(StatusReason::kRejected));
       status.set_message(
           fmt::format("{} {}: {}{}", key.type, key.name, at_fault == refused ? "the agent: " : "", at_fault->error));
       return status;
@@ -151,7 +153,7 @@ v2::GatewayStatus OfGateway(const compile::Concern& concern, const std::string& 
   }
   if (concern.not_admitted) {
     status.set_state(State::FAILED);
-    status.set_reason("TIER1_NOT_ADMITTED");
+    status.set_reason(Word(StatusReason::kTier1NotAdmitted));
     status.set_message(
         fmt::format("other clusters do not let tier-1 gateways of {} in; an administrator says so in its "
                     "spec.tier1Cluster",
@@ -161,17 +163,17 @@ v2::GatewayStatus OfGateway(const compile::Concern& concern, const std::string& 
   const bool current = acknowledged == concern.keys.size();
   if (!applied.Connected(concern.cluster)) {
     status.set_state(State::ACCEPTED);
-    status.set_reason("DISCONNECTED");
+    status.set_reason(Word(StatusReason::kDisconnected));
     status.set_message(current ? "had it, but the cluster's agent is not connected"
                                : "the cluster's agent is not connected");
   } else if (gateway == nullptr || !gateway->connected) {
     status.set_state(State::ACCEPTED);
-    status.set_reason("DISCONNECTED");
+    status.set_reason(Word(StatusReason::kDisconnected));
     status.set_message(current ? "had it, but the gateway is not connected to its agent"
                                : "the gateway is not connected to its agent");
   } else if (!current) {
     status.set_state(State::ACCEPTED);
-    status.set_reason("WAITING_FOR_ACK");
+    status.set_reason(Word(StatusReason::kWaitingForAck));
     status.set_message(fmt::format("{} of {} parts acknowledged", acknowledged, concern.keys.size()));
   } else {
     status.set_state(State::READY);
@@ -199,7 +201,7 @@ v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t
   for (const compile::Concern& concern : concerns) {
     for (const std::string& workload : concern.workloads) {
       v2::GatewayStatus one = OfGateway(concern, workload, applied);
-      if (concern.if_connected && one.reason() == "DISCONNECTED") continue;
+      if (concern.if_connected && one.reason() == Word(StatusReason::kDisconnected)) continue;
       auto& kept = gateways[{concern.cluster, workload}];
       if (kept.workload().empty() || Badness(one.state()) > Badness(kept.state())) kept = std::move(one);
     }
@@ -214,7 +216,7 @@ v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t
     else if (gateway.state() == State::FAILED)
       failed = failed ? failed : &gateway;
     // Silence is reported before slowness: it needs somebody to look.
-    else if (waiting == nullptr || gateway.reason() == "DISCONNECTED")
+    else if (waiting == nullptr || gateway.reason() == Word(StatusReason::kDisconnected))
       waiting = &gateway;
   }
   const auto set = [&](State::State state, const std::string& reason, const std::string& message) {
@@ -223,7 +225,7 @@ v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t
     status.set_message(message);
   };
   if (gateways.empty()) {
-    set(State::ACCEPTED, "NO_WORKLOAD", "no gateway workload is selected");
+    set(State::ACCEPTED, Word(StatusReason::kNoWorkload), "no gateway workload is selected");
   } else if (failed != nullptr) {
     set(State::FAILED, failed->reason(),
         fmt::format("{} {}: {}", failed->cluster(), failed->workload(), failed->message()));
@@ -253,7 +255,7 @@ void RollUp(std::vector<v2::ResourceStatus>& items) {
   }
   for (auto& item : items) {
     if (item.state() == State::READY && item.worst() != State::READY && item.reason().empty()) {
-      item.set_reason("CHILD");
+      item.set_reason(Word(StatusReason::kChild));
       item.set_message("something below it is not ready");
     }
   }

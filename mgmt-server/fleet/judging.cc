@@ -3,6 +3,7 @@
 
 #include "libs/base/mutex.h"
 #include "libs/base/wait.h"
+#include "libs/resource/status_reason.h"
 #include "libs/rpc/time.h"
 #include "mgmt-server/ca/ca.h"
 #include "mgmt-server/ca/generations.h"
@@ -62,7 +63,7 @@ v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) con
   if (resource.kind == "Cluster") return JudgeCluster(resource);
   v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
   if (resource.kind == "Organization" && ca.root_phase() != ca::RootPhase::kOne) {
-    status.set_reason("ROOT_REPLACED");
+    status.set_reason(Word(resource::StatusReason::kRootReplaced));
     status.set_message(
         "two mesh roots are trusted while one replaces the other; `weir server replace-root` says how far");
   }
@@ -86,7 +87,7 @@ v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resourc
       v2::ResourceStatus gateway = JudgeGateway(compilation, fqn, "", resource.revision, without);
       if (gateway.state() == v2::ResourceStatus::READY) continue;
       // What else is missing there is not for the write of this one to wait for; that nobody is left is.
-      if (status::IsUnserved(gateway) && gateway.reason() != "ALL_DRAINED") continue;
+      if (status::IsUnserved(gateway) && gateway.reason() != Word(resource::StatusReason::kAllDrained)) continue;
       gateway.set_message(fmt::format("{}: {}", fqn, gateway.message()));
       gateway.set_fqn(resource.fqn);
       gateway.set_kind(resource.kind);

@@ -1,11 +1,14 @@
 #include "mgmt-server/status/judgement.h"
 
 #include <algorithm>
-#include <array>
+#include <initializer_list>
+
+#include "libs/resource/status_reason.h"
 
 namespace weir::status {
 namespace {
 
+using resource::StatusReason;
 using State = v2::ResourceStatus;
 
 void Set(State::State state, std::string reason, std::string message, State& status) {
@@ -25,16 +28,22 @@ std::string IdentitiesOf(const ClusterLine& line) {
                      line.now < line.last_seen + left ? "run" : "ran", Rfc3339(line.last_seen + left));
 }
 
+bool IsOneOf(const State& status, std::initializer_list<StatusReason> reasons) {
+  return std::any_of(reasons.begin(), reasons.end(),
+                     [&](StatusReason reason) { return status.reason() == Word(reason); });
+}
+
 }  // namespace
 
 State NotPushed(State status) {
-  Set(State::ACCEPTED, "WAITING_FOR_ACK", "not pushed yet", status);
+  Set(State::ACCEPTED, Word(StatusReason::kWaitingForAck), "not pushed yet", status);
   return status;
 }
 
 void AddScope(const compile::World& world, State& status) {
   const auto outside = compile::OutOfScopeOf(world, status.fqn());
-  if (outside && status.reason() != "REJECTED") Set(State::FAILED, outside->reason, outside->message, status);
+  if (outside && status.reason() != Word(StatusReason::kRejected))
+    Set(State::FAILED, outside->reason, outside->message, status);
 }
 
 void AddReach(const Reach& reach, State& status) {
@@ -46,43 +55,44 @@ void AddReach(const Reach& reach, State& status) {
 }
 
 bool IsUnserved(const State& status) {
-  static constexpr std::array kByHealth = {"GATEWAYS_DOWN", "NO_ENDPOINT"};
-  return LacksSomething(status) || std::find(kByHealth.begin(), kByHealth.end(), status.reason()) != kByHealth.end();
+  return LacksSomething(status) ||
+         IsOneOf(status, {StatusReason::kGatewaysDown, StatusReason::kNoEndpoint, StatusReason::kNoSuchHost});
 }
 
 bool LacksSomething(const State& status) {
-  static constexpr std::array kLacking = {"NO_WORKLOAD", "NO_RECEIVER", "ALL_DRAINED", "SERVICE_MISSING",
-                                          "PORT_MISSING"};
-  return std::find(kLacking.begin(), kLacking.end(), status.reason()) != kLacking.end();
+  return IsOneOf(status, {StatusReason::kNoWorkload, StatusReason::kNoReceiver, StatusReason::kAllDrained,
+                          StatusReason::kServiceMissing, StatusReason::kPortMissing});
 }
 
 void JudgeCluster(const ClusterLine& line, State& status) {
   if (line.duplicate) {
-    Set(State::PARTIAL, "DUPLICATE_AGENT",
+    Set(State::PARTIAL, Word(StatusReason::kDuplicateAgent),
         fmt::format("a second agent with its identity is refused (from {}, last tried {}); the older one keeps the "
                     "cluster. If the second is a copy, stop it and join it as another cluster",
                     line.duplicate->peer, Rfc3339(line.duplicate->last_tried)),
         status);
   } else if (!line.conflict.empty()) {
-    Set(State::PARTIAL, "STATE_CONFLICT", line.conflict, status);
+    Set(State::PARTIAL, Word(StatusReason::kStateConflict), line.conflict, status);
   } else if (!line.ever_connected) {
-    Set(State::ACCEPTED, "NEVER_JOINED",
+    Set(State::ACCEPTED, Word(StatusReason::kNeverJoined),
         fmt::format("no agent of it has connected yet; `weir cluster token {}` makes the token with which one joins",
                     status.fqn().substr(status.fqn().rfind('/') + 1)),
         status);
   } else if (!line.connected) {
-    Set(State::PARTIAL, "DISCONNECTED",
+    Set(State::PARTIAL, Word(StatusReason::kDisconnected),
         fmt::format("its agent is not connected; last heard of at {}; its gateways go on with what they know",
                     Rfc3339(line.last_seen)) +
             IdentitiesOf(line),
         status);
   } else if (!line.problems.empty()) {
     const v2::ClusterProblem& first = line.problems.front();
-    Set(State::READY, "AGENT_PROBLEM", fmt::format("{}: {}", first.source(), first.text()), status);
+    Set(State::READY, Word(StatusReason::kAgentProblem), fmt::format("{}: {}", first.source(), first.text()), status);
   } else if (line.draining) {
-    Set(State::READY, "DRAINING", "it gets no new requests; `weir cluster activate` undoes it", status);
+    Set(State::READY, Word(StatusReason::kDraining), "it gets no new requests; `weir cluster activate` undoes it",
+        status);
   }
-  if (line.draining && status.reason() != "DRAINING") status.set_message(status.message() + "; it is draining");
+  if (line.draining && status.reason() != Word(StatusReason::kDraining))
+    status.set_message(status.message() + "; it is draining");
 }
 
 }  // namespace weir::status

@@ -6,11 +6,13 @@
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "libs/facts/check.h"
 #include "libs/resource/kinds.h"
+#include "libs/resource/status_reason.h"
 #include "mgmt-server/compile/keys.h"
 
 namespace weir::status {
 namespace {
 
+using resource::StatusReason;
 using traffic::Availability;
 using traffic::Reason;
 using traffic::Standing;
@@ -36,12 +38,14 @@ Shortfall OfService(ServiceIndex::State state, const v2::ServiceDestination& des
     case ServiceIndex::State::kServes:
       return {};
     case ServiceIndex::State::kServiceMissing:
-      return {"SERVICE_MISSING", fmt::format("{}: there is no service {}", cluster, destination.host())};
+      return {Word(StatusReason::kServiceMissing),
+              fmt::format("{}: there is no service {}", cluster, destination.host())};
     case ServiceIndex::State::kPortMissing:
-      return {"PORT_MISSING",
+      return {Word(StatusReason::kPortMissing),
               fmt::format("{}: service {} has no port {}", cluster, destination.host(), destination.port())};
     case ServiceIndex::State::kNoEndpoint:
-      return {"NO_ENDPOINT", fmt::format("{}: service {} has no workload", cluster, destination.host())};
+      return {Word(StatusReason::kNoEndpoint),
+              fmt::format("{}: service {} has no workload", cluster, destination.host())};
   }
   return {};
 }
@@ -243,17 +247,26 @@ ServiceIndex::State ServiceIndex::Look(const std::string& cluster, const v2::Ser
 }
 
 std::string ReasonName(Reason reason) {
-  if (reason == Reason::kDrained) return "ALL_DRAINED";
-  if (reason == Reason::kNoGateway) return "NO_RECEIVER";
-  std::string name(traffic::Word(reason));
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
-  return name;
+  switch (reason) {
+    case Reason::kDrained:
+      return Word(StatusReason::kAllDrained);
+    case Reason::kNoGateway:
+      return Word(StatusReason::kNoReceiver);
+    case Reason::kGatewaysDown:
+    case Reason::kDraining:  // It is about to stop.
+      return Word(StatusReason::kGatewaysDown);
+    case Reason::kNoSuchHost:
+      return Word(StatusReason::kNoSuchHost);
+    default:
+      return Word(StatusReason::kNoEndpoint);
+  }
 }
 
 std::string WhyNobody(const std::vector<Shortfall>& details, Reason nobody) {
   for (const Shortfall& detail : details) {
-    if (detail.reason == "SERVICE_MISSING" || detail.reason == "PORT_MISSING") return detail.reason;
+    for (const StatusReason telling : {StatusReason::kServiceMissing, StatusReason::kPortMissing}) {
+      if (detail.reason == Word(telling)) return detail.reason;
+    }
   }
   return ReasonName(nobody);
 }

@@ -2,8 +2,9 @@
 """layering.py ROOT: who may know whom, read from every #include line.
 
 The table is cmake/edges.txt of ROOT, by which CMake links, too. Fails on an edge that it does not have, on one that no
-include line uses, and on one that is exposed (left of "|") though no header uses it, or hidden though one does; and on a word between agent and gateways (libs/dialect) that
-another file spells itself. Locks are libs/base/mutex.h's, in tests too: no other is known to clang's thread-safety analysis. Tests
+include line uses, and on one that is exposed (left of "|") though no header uses it, or hidden though one does; and on a word between agent and gateways (libs/dialect),
+or a reason of a status (libs/resource/status_reason.h), that another file spells itself. Locks are libs/base/mutex.h's, in tests too: no other is known to clang's
+thread-safety analysis. Tests
 (files that include gtest, and tests/) may include any module; only tests, benches and deploy/demo may include tests/support.
 """
 import os
@@ -20,6 +21,10 @@ IS_TEST = re.compile(r'^\s*#\s*include\s+<(gtest|gmock)/', re.M)
 DIALECT = ("libs/dialect/", "libs/xds/protocol/types.h")
 SPELLED_ONCE = re.compile(r'"[^"]*(dev\.weir|x-weir-|/\.weir|weir\.mesh\.v1\.|weir\.health|outbound_\.)'
                           r'|(?<![\w.])15\'?443\b|set_name\("(identity|trust)"\)')
+# Why a resource is in its state is said by the one table that `weir status --help` explains.
+STATUS = ("mgmt-server/status/", "mgmt-server/fleet/applied.cc")
+STATUS_WORD = re.compile(r'"[A-Z]+(_[A-Z0-9]+)+"')
+SET_REASON = re.compile(r'set_reason\("')
 COMMENT = re.compile(r"(^|\s)//.*")
 
 # clang's analysis (-Wthread-safety, scripts/clang-syntax) knows our own locks alone.
@@ -97,6 +102,8 @@ def check(table, path, text, used):
     for number, line in enumerate(text.split("\n"), 1):
         if not path.startswith(DIALECT) and SPELLED_ONCE.search(COMMENT.sub("", line)):
             found.append(f"{path}:{number}: this stands in libs/dialect (or libs/xds/protocol/types.h); name it")
+        if (path.startswith(STATUS) and STATUS_WORD or SET_REASON).search(COMMENT.sub("", line)):
+            found.append(f"{path}:{number}: this stands in libs/resource/status_reason.h; name it")
         match = INCLUDE.match(line)
         if not match:
             continue
