@@ -99,7 +99,10 @@ void Print(const v2::FailoverPlan& plan) {
     order += (order.empty() ? "" : ", then ") + names;
   }
   if (!order.empty()) std::cout << "  order: " << order << "\n";
-  if (!plan.served_then()) {
+  if (plan.panic_then()) {
+    std::cout << "  nobody can serve (" << plan.nobody() << (plan.panic_now() ? ", as now" : "")
+              << "): all are asked all the same (panic)\n";
+  } else if (!plan.served_then()) {
     std::cout << "  nowhere to go (" << plan.nobody() << ")" << (plan.served_now() ? "" : ", as now") << "\n";
   }
 }
@@ -125,7 +128,7 @@ Result<int> ExplainFailover(const Flags& flags) {
   } else {
     for (const auto& plan : response.items()) Print(plan);
     int alone = 0;
-    for (const auto& plan : response.items()) alone += plan.served_then() ? 0 : 1;
+    for (const auto& plan : response.items()) alone += plan.served_then() || plan.panic_then() ? 0 : 1;
     if (alone > 0) std::cout << alone << " of " << response.items_size() << " routes would have nowhere to go\n";
   }
   if (response.items().empty()) std::cerr << "No tier-1 gateway is there to spread requests.\n";

@@ -26,6 +26,8 @@ inline bool IsOwnPath(std::string_view target) {
 inline constexpr std::string_view kHealthPath = "/.weir/health";
 // Headers that begin with it are nobody's business outside; lower case.
 inline constexpr std::string_view kOwnHeaders = "x-weir-";
+// Of a request: nobody could serve it, so whoever has it now sends it on whatever is known of health.
+inline constexpr std::string_view kPanicHeader = "x-weir-panic";
 // Of an answer that a gateway made by itself: why.
 inline constexpr std::string_view kReasonHeader = "x-weir-reason";
 
@@ -46,6 +48,8 @@ inline constexpr std::string_view kIdentitySecret = "identity";  // The workload
 inline constexpr std::string_view kTrustSecret = "trust";        // Roots, and which memberships count.
 // Name of the custom_validator_config of kTrustSecret: a Struct, uid of a cluster -> its lowest valid generation.
 inline constexpr std::string_view kGenerations = "dev.weir.generations";
+// In it, beside the uids: how many seconds ago a leaf may have run out that is believed all the same.
+inline constexpr std::string_view kExpiredGrace = "expired.grace";
 
 // --- Node.client_features
 

@@ -80,6 +80,13 @@ Status AddGeneration(x509_st* certificate, const ClusterGeneration& cluster) {
   return {};
 }
 
+bool ValidGenerations::Forgives(const x509_st* expired_leaf) const {
+  int days = 0, seconds = 0;  // Until now.
+  if (expired_grace.count() <= 0) return false;
+  if (ASN1_TIME_diff(&days, &seconds, X509_get0_notAfter(expired_leaf), nullptr) != 1) return false;
+  return std::chrono::seconds(days * 86'400LL + seconds) <= expired_grace;
+}
+
 bool ValidGenerations::Admits(const std::optional<ClusterGeneration>& cluster) const {
   if (!cluster) return false;
   const auto found = lowest.find(cluster->uid);

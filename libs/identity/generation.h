@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -41,8 +42,10 @@ Status AddGeneration(x509_st* certificate, const ClusterGeneration& cluster);
 // listed was deleted, or is another organization's.
 struct ValidGenerations {
   std::map<std::string, uint64_t, std::less<>> lowest;
+  std::chrono::seconds expired_grace{0};  // A leaf that ran out at most so long ago is believed all the same.
 
   bool Admits(const std::optional<ClusterGeneration>& cluster) const;
+  bool Forgives(const x509_st* expired_leaf) const;  // It ran out within the grace.
   bool operator==(const ValidGenerations&) const = default;
 };
 

@@ -151,9 +151,16 @@ struct TlsCallbacks {
 
   // At the leaf the chain has been verified, name constraints included; now the name must be the one we want here.
   static int Verify(int ok, X509_STORE_CTX* store) {
-    if (ok != 1 || X509_STORE_CTX_get_error_depth(store) != 0) return ok;
+    if (X509_STORE_CTX_get_error_depth(store) != 0) return ok;
     auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
     TlsSession* session = Of(ssl);
+    if (ok != 1) {  // Forgiven: OpenSSL goes on, and asks again when nothing else is wrong.
+      session->peer_expired_ = X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_HAS_EXPIRED &&
+                               session->generations_ != nullptr &&
+                               session->generations_->Forgives(X509_STORE_CTX_get_current_cert(store));
+      if (session->peer_expired_) X509_STORE_CTX_set_error(store, X509_V_OK);
+      return session->peer_expired_;
+    }
     const std::string uri = UriOf(X509_STORE_CTX_get_current_cert(store));
     session->peer_cluster_ = identity::GenerationOfVerified(X509_STORE_CTX_get0_chain(store));
     const bool ended = session->generations_ != nullptr && !session->generations_->Admits(session->peer_cluster_);
@@ -269,6 +276,7 @@ Result<std::shared_ptr<const TlsIdentity>> TlsIdentity::New(
   std::string trust = roots_pem;
   if (generations != nullptr) {
     for (const auto& [uid, lowest] : generations->lowest) trust += fmt::format("{} {}\n", uid, lowest);
+    trust += fmt::format("{}\n", generations->expired_grace.count());
   }
   identity->trust_digest_ = Sha256(trust);
   identity->generations_ = std::move(generations);

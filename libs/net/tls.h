@@ -86,6 +86,8 @@ class TlsSession {
   const std::string& peer_uri() const { return peer_uri_; }  // After the handshake; "" = none.
   // What the peer's chain comes from; unset = it showed none, or one right below a root.
   const std::optional<identity::ClusterGeneration>& peer_cluster() const { return peer_cluster_; }
+  // Its certificate had run out, within the grace of ValidGenerations; it is believed.
+  bool peer_expired() const { return peer_expired_; }
   bool identity_refused() const { return identity_refused_; }
   const std::string& failure() const { return failure_; }  // Why Handshake failed, for the log.
 
@@ -103,6 +105,7 @@ class TlsSession {
   std::string peer_uri_;
   std::optional<identity::ClusterGeneration> peer_cluster_;
   std::string failure_;
+  bool peer_expired_ = false;
   bool identity_refused_ = false;
   bool more_ = false;
 };

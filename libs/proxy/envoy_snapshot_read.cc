@@ -1,19 +1,15 @@
 #include <arpa/inet.h>
-#include <google/protobuf/struct.pb.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "envoy/config/cluster/v3/cluster.pb.h"
-#include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
-#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "libs/base/text.h"
 #include "libs/obs/log.h"
@@ -29,32 +25,6 @@ namespace hcm = ::envoy::extensions::filters::network::http_connection_manager::
 namespace route = ::envoy::config::route::v3;
 constexpr size_t kMaxQuoted = 512;
 using ::envoy::config::endpoint::v3::ClusterLoadAssignment;
-
-template <typename Message>
-Result<Message> Parse(const std::string& bytes) {
-  Message message;
-  if (!message.ParseFromString(bytes))
-    return InvalidArgument("BAD_RESOURCE", "not a {}", Message::descriptor()->full_name());
-  WEIR_TRY(CheckFields(message));
-  return message;
-}
-
-// The inner message of a typed_config; CheckFields has walked it already.
-template <typename Message>
-Result<Message> Unpack(const google::protobuf::Any& any, const std::string& path) {
-  const std::string& wanted = Message::descriptor()->full_name();
-  Message message;
-  if (any.type_url().substr(any.type_url().rfind('/') + 1) != wanted) {
-    return Refuse("{} of type {} is not served here; {} is", path, any.type_url(), wanted);
-  }
-  if (!message.ParseFromString(any.value())) return InvalidArgument("BAD_RESOURCE", "{} is not a {}", path, wanted);
-  return message;
-}
-
-Status CheckName(const std::string& resource, const std::string& inside) {
-  if (resource.empty() || resource == inside) return {};
-  return InvalidArgument("BAD_RESOURCE", "name is '{}' inside", inside);
-}
 
 struct IpPort {
   std::string address;
@@ -561,9 +531,9 @@ Result<std::shared_ptr<const ClusterPiece>> ReadCluster(const std::string& name,
   out->cluster.name = from.name();
   if (from.lb_policy() != From::ROUND_ROBIN) return Refuse("lb_policy: ROUND_ROBIN is served");
   if (from.type() != From::EDS && from.type() != From::STATIC) return Refuse("type: EDS and STATIC are served");
-  if (from.common_lb_config().healthy_panic_threshold().value() != 0) {
-    return Refuse("common_lb_config.healthy_panic_threshold: there is no panic mode, 0 is served");
-  }
+  const double panic = from.common_lb_config().healthy_panic_threshold().value();
+  if (panic != 0 && panic != 1) return Refuse("common_lb_config.healthy_panic_threshold: 0 and 1 are served");
+  out->cluster.panic = panic == 1;
   out->cluster.connect_timeout = std::chrono::seconds(5);  // Envoy's default.
   if (from.has_connect_timeout()) {
     WEIR_ASSIGN(out->cluster.connect_timeout, Milliseconds(from.connect_timeout(), "connect_timeout"));
@@ -591,47 +561,6 @@ Result<std::shared_ptr<const EndpointsPiece>> ReadEndpoints(const std::string& n
   WEIR_ASSIGN(EndpointsPiece out, ReadLocalities(from, ""));
   SayLeftOut(name, out);
   return std::shared_ptr<const EndpointsPiece>(std::make_shared<EndpointsPiece>(std::move(out)));
-}
-
-namespace {
-
-// Envoy's place for validators of one's own; nobody else is told of it.
-Result<std::shared_ptr<const identity::ValidGenerations>> ReadGenerations(const core::TypedExtensionConfig& from) {
-  const std::string at = "validation_context.custom_validator_config";
-  if (from.name() != dialect::kGenerations) return Refuse("{}.name '{}' is not served", at, from.name());
-  WEIR_ASSIGN(const auto lowest, Unpack<google::protobuf::Struct>(from.typed_config(), at + ".typed_config"));
-  // A Struct holds doubles: above 2^53 - 1 two generations would read as one.
-  constexpr double kLargestExact = 9007199254740991;
-  auto out = std::make_shared<identity::ValidGenerations>();
-  for (const auto& [uid, value] : lowest.fields()) {
-    const double number = value.number_value();
-    if (!value.has_number_value() || number < 1 || number > kLargestExact || number != std::floor(number)) {
-      return Refuse("{}: the generation of {} is not a whole number from 1 to 2^53 - 1", at, uid);
-    }
-    out->lowest[uid] = static_cast<uint64_t>(number);
-  }
-  return std::shared_ptr<const identity::ValidGenerations>(std::move(out));
-}
-
-}  // namespace
-
-Result<std::shared_ptr<const TrustPiece>> ReadTrust(const std::string& name, const std::string& bytes) {
-  WEIR_ASSIGN(const auto from, Parse<tls::Secret>(bytes));
-  WEIR_TRY(CheckName(name, from.name()));
-  if (from.name() != dialect::kTrustSecret || !from.has_validation_context()) {
-    return Refuse("only the secret 'trust' with a validation_context is served; keys are made by the gateway itself");
-  }
-  const auto& context = from.validation_context();
-  auto out = std::make_shared<TrustPiece>();
-  out->roots_pem = context.trusted_ca().has_inline_bytes() ? context.trusted_ca().inline_bytes()
-                                                           : context.trusted_ca().inline_string();
-  if (out->roots_pem.find("-----BEGIN CERTIFICATE-----") == std::string::npos) {
-    return InvalidArgument("BAD_RESOURCE", "validation_context.trusted_ca holds no PEM certificate");
-  }
-  if (context.has_custom_validator_config()) {
-    WEIR_ASSIGN(out->generations, ReadGenerations(context.custom_validator_config()));
-  }
-  return std::shared_ptr<const TrustPiece>(std::move(out));
 }
 
 }  // namespace weir::proxy::envoy_v3

@@ -2,6 +2,8 @@
 
 // Single values of Envoy messages. Internal to envoy_snapshot*.cc.
 
+#include <google/protobuf/any.pb.h>
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -10,6 +12,7 @@
 #include "envoy/config/core/v3/base.pb.h"
 #include "envoy/config/core/v3/health_check.pb.h"
 #include "libs/base/result.h"
+#include "libs/proxy/envoy_snapshot_pieces.h"
 #include "libs/proxy/snapshot.h"
 
 namespace weir::proxy::envoy_v3 {
@@ -18,6 +21,32 @@ namespace weir::proxy::envoy_v3 {
 template <typename... Args>
 Error Refuse(fmt::format_string<Args...> format, Args&&... args) {
   return InvalidArgument("UNSUPPORTED_VALUE", format, std::forward<Args>(args)...);
+}
+
+template <typename Message>
+Result<Message> Parse(const std::string& bytes) {
+  Message message;
+  if (!message.ParseFromString(bytes))
+    return InvalidArgument("BAD_RESOURCE", "not a {}", Message::descriptor()->full_name());
+  WEIR_TRY(CheckFields(message));
+  return message;
+}
+
+// The inner message of a typed_config; CheckFields has walked it already.
+template <typename Message>
+Result<Message> Unpack(const google::protobuf::Any& any, const std::string& path) {
+  const std::string& wanted = Message::descriptor()->full_name();
+  Message message;
+  if (any.type_url().substr(any.type_url().rfind('/') + 1) != wanted) {
+    return Refuse("{} of type {} is not served here; {} is", path, any.type_url(), wanted);
+  }
+  if (!message.ParseFromString(any.value())) return InvalidArgument("BAD_RESOURCE", "{} is not a {}", path, wanted);
+  return message;
+}
+
+inline Status CheckName(const std::string& resource, const std::string& inside) {
+  if (resource.empty() || resource == inside) return {};
+  return InvalidArgument("BAD_RESOURCE", "name is '{}' inside", inside);
 }
 
 // 0 to 24 h, rounded up.

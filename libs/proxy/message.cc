@@ -82,19 +82,27 @@ std::string_view Phrase(int status) {
   }
 }
 
-}  // namespace
-
-std::string_view ReasonOf(const codec::ResponseHead& head) {
+// Of the internal header `wanted`; null without one.
+template <typename Head>
+const codec::HeaderLine* OwnLine(const Head& head, std::string_view wanted) {
   for (size_t i = 0; i < head.count; ++i) {
     const codec::HeaderLine& line = head.lines[i];
     if (line.field != codec::Field::kInternal) continue;
     const std::string_view name = head.Name(line);
-    constexpr std::string_view kName = dialect::kReasonHeader;
-    if (name.size() == kName.size() &&
-        std::equal(name.begin(), name.end(), kName.begin(), [](char a, char b) { return (a | 0x20) == (b | 0x20); })) {
-      return head.Value(line);
+    if (name.size() == wanted.size() &&
+        std::equal(name.begin(), name.end(), wanted.begin(), [](char a, char b) { return (a | 0x20) == (b | 0x20); })) {
+      return &line;
     }
   }
+  return nullptr;
+}
+
+}  // namespace
+
+bool SaysPanic(const codec::RequestHead& head) { return OwnLine(head, dialect::kPanicHeader) != nullptr; }
+
+std::string_view ReasonOf(const codec::ResponseHead& head) {
+  if (const codec::HeaderLine* line = OwnLine(head, dialect::kReasonHeader)) return head.Value(*line);
   return {};
 }
 
@@ -141,6 +149,7 @@ void WriteRequestHead(const codec::RequestHead& head, std::string_view target, c
   if (!forwarded_for) out.append("x-forwarded-for: ").append(forwarding.peer).append("\r\n");
   if (!trusted || !head.has_forwarded_proto) out.append("x-forwarded-proto: ").append(forwarding.proto).append("\r\n");
   if (!forwarding.request_id.empty()) out.append("x-request-id: ").append(forwarding.request_id).append("\r\n");
+  if (forwarding.panic) out.append(dialect::kPanicHeader).append(": 1\r\n");
   if (head.max_forwards > 0) {
     fmt::format_to(std::back_inserter(out), "max-forwards: {}\r\n", head.max_forwards - 1);
   }

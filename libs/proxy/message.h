@@ -14,12 +14,14 @@ namespace weir::proxy {
 // What the proxy says about the caller to the next hop.
 struct Forwarding {
   bool trusted = false;         // The caller is one of us: its forwarded headers stay.
+  bool panic = false;           // Said to the next tier (dialect::kPanicHeader).
   std::string_view peer;        // IP of the caller.
   std::string_view proto;       // "http" or "https".
   std::string_view request_id;  // Empty = the one that came stays.
 };
 void WriteRequestHead(const codec::RequestHead& head, std::string_view target, const Forwarding& forwarding,
                       std::string& out);
+bool SaysPanic(const codec::RequestHead& head);
 // x-weir-reason of an answer; "" without one. Views into the head's bytes.
 std::string_view ReasonOf(const codec::ResponseHead& head);
 // Said in x-weir-reason when an endpoint's answer cannot be understood: it has run, so nobody else is asked.

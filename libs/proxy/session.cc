@@ -133,12 +133,13 @@ void Session::Shake() {
   if (step == net::TlsSession::Step::kDone && flushed) {
     state_ = State::kIdle;
     moved_ms_ = worker_.loop().now_ms();
+    if (tls.peer_expired()) SayExpired();
     if (!worker_.StillAdmits(transport_) || !Bind()) return Close();  // Its membership may have ended meanwhile.
     return Readable();
   }
   ++worker_.stats.tls_failures;
   if (tls.identity_refused()) ++worker_.stats.identity_refused;
-  if (worker_.MayLog()) {
+  if (worker_.MaySay(fmt::format("{} {} {}", std::string_view(peer_.data(), peer_size_), tls.sni(), tls.failure()))) {
     obs::Log(tls.identity_refused() ? obs::Level::kWarn : obs::Level::kInfo, "TLS handshake refused",
              {{"peer", std::string(peer_.data(), peer_size_)}, {"sni", tls.sni()}, {"error", tls.failure()}});
   }
@@ -438,7 +439,7 @@ bool Session::Route(const codec::RequestHead& head, std::string_view target, con
 // Chooses where the request goes and sends it there, or queues it for the next connection.
 void Session::Dispatch(std::string_view target, const codec::RequestHead& head) {
   exchange_.cluster->budget.Request(worker_.loop().now_ms());
-  exchange_.choice = exchange_.cluster->Pick({.target = target, .now_ms = worker_.loop().now_ms()});
+  Choose(target, head);
   if (exchange_.choice.pool == nullptr) return Reply(503, Word(Reason::kNoClusterCanServe), {}, "retry-after: 1\r\n");
   Chosen();
   exchange_.upstream = Upstream::TakeIdle(*exchange_.choice.pool, this);
@@ -501,10 +502,8 @@ void Session::SendHeld() {
 }
 
 void Session::BuildRequestHead(const codec::RequestHead& head, std::string_view target, std::string& out) {
-  Forwarding forwarding;
-  forwarding.trusted = exchange_.trusted;
-  forwarding.peer = {peer_.data(), peer_size_};
-  forwarding.proto = transport_.tls() != nullptr ? "https" : "http";
+  const std::string_view proto = transport_.tls() != nullptr ? "https" : "http";
+  Forwarding forwarding{exchange_.trusted, exchange_.panic, {peer_.data(), peer_size_}, proto, {}};
   const bool keep_id = exchange_.trusted && IsRequestId(head.request_id);
   if (!keep_id) forwarding.request_id = worker_.NewRequestId();
   if (exchange_.log != nullptr) exchange_.log->request_id = keep_id ? head.request_id : forwarding.request_id;
@@ -593,7 +592,7 @@ void Session::StartResponse(const codec::ResponseHead& head, const char* rest, s
   exchange_.reusable = !head.close;
   if (!exchange_.request.done) close_after_ = true;  // Answered early: the rest of the body is not wanted.
   if (worker_.draining() || exchange_.response.EndsWithConnection()) close_after_ = true;
-  if (exchange_.log != nullptr && FromMesh()) exchange_.log->reason = ReasonOf(head);
+  if (exchange_.log != nullptr && FromMesh() && !exchange_.panic) exchange_.log->reason = ReasonOf(head);
   std::string& out = worker_.loop().scratch();
   WriteResponseHead(head,
                     {.trusted = exchange_.trusted,

@@ -118,11 +118,13 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
     bool repeated = false;   // The one repetition of what was sent is spent.
     bool reusable = true;    // The upstream agrees to another exchange.
     bool trusted = false;
+    bool panic = false;  // Nobody could serve it, and this tier is the first to send it on all the same.
     std::vector<std::shared_ptr<Pool>> tried;  // Where it has been before; empty as long as nothing fails.
     std::unique_ptr<LogEntry> log;
   };
 
   void Shake();
+  void SayExpired() const;
   bool Bind();  // Finds the chain in the current plan; false = this caller has no place here any more.
   void Readable();
   bool ReadOnce();  // False when there is nothing more to do now.
@@ -148,6 +150,7 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void BeginDigest(const codec::RequestHead& head);
   void LeaveDigest();
   void BuildRequestHead(const codec::RequestHead& head, std::string_view target, std::string& out);
+  void Choose(std::string_view target, const codec::RequestHead& head);
   void Dispatch(std::string_view target, const codec::RequestHead& head);
   void Engage(std::string&& head);
   void Await();

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "libs/dialect/dialect.h"
+#include "libs/obs/log.h"
 #include "libs/proxy/digest.h"
 #include "libs/proxy/digest_streams.h"
 #include "libs/proxy/health_board.h"
@@ -60,6 +61,13 @@ void Session::EndDigest() {
   LeaveDigest();
   if (!transport_.Send("0\r\n\r\n")) return Abort(499, "caller_gone");
   Finish(false);
+}
+
+void Session::SayExpired() const {
+  const std::string& who = transport_.tls()->peer_uri();
+  if (!worker_.MaySay("expired " + who)) return;
+  obs::Log(obs::Level::kWarn, "the certificate of a caller has run out; it is let in within expiredIdentityGrace",
+           {{"identity", who}, {"peer", std::string(peer_.data(), peer_size_)}});
 }
 
 void Session::RecheckDigest() {

@@ -28,6 +28,18 @@ bool Session::FromMesh() const {
   return pool != nullptr && pool->wire.proves_identity();
 }
 
+// By shares among those that can serve. Where nobody can, this set or the tier before may say that health is not asked
+// then; the tiers behind are told.
+void Session::Choose(std::string_view target, const codec::RequestHead& head) {
+  exchange_.choice = exchange_.cluster->Pick({.target = target, .now_ms = worker_.loop().now_ms()});
+  if (exchange_.choice.pool != nullptr) return;
+  const bool told = exchange_.trusted && SaysPanic(head);
+  if (!told && !exchange_.cluster->source()->panic) return;
+  exchange_.choice = exchange_.cluster->PickAnyway();
+  exchange_.panic = !told;
+  if (exchange_.log != nullptr) exchange_.log->reason = Word(traffic::Reason::kPanic);
+}
+
 // Body bytes that were just sent. What may be repeated is kept within a bound, and so is what the next tier may still
 // say to have sent to nobody, whatever it is.
 void Session::KeepForReplay(const iovec* parts, int count) {

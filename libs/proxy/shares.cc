@@ -12,7 +12,9 @@ namespace {
 std::vector<double> Intended(const Cluster& cluster, const SetHealth* health) {
   const std::vector<traffic::Candidate> candidates = CandidatesOf(cluster, health);
   std::vector<uint64_t> shares(candidates.size());
-  traffic::Distribute(cluster.mode, candidates, shares);
+  if (!traffic::Distribute(cluster.mode, candidates, shares) && cluster.panic) {
+    traffic::Distribute(cluster.mode, CandidatesOf(cluster, nullptr), shares);
+  }
   double sum = 0;
   for (const uint64_t share : shares) sum += static_cast<double>(share);
   std::vector<double> intended;

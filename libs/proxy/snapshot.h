@@ -146,6 +146,7 @@ struct Cluster {
   std::optional<HealthCheck> check;  // Unset = only failed requests tell.
   // Ask each endpoint for its digest; `check` only where a peer has none.
   bool digest = false;
+  bool panic = false;                             // While nobody can serve, all are asked all the same.
   std::chrono::milliseconds hold{10'000};         // A locality judged down stays out at least this long.
   std::chrono::milliseconds slow_return{10'000};  // Then takes its share in 10 equal steps over this time.
 };

@@ -490,7 +490,7 @@ void Upstream::Distrust() {
 
 void Upstream::Fail(const std::string& why, Cause cause) {
   ++worker_.stats.upstream_connect_failures;
-  if (worker_.MayLog()) {
+  if (worker_.MaySay(fmt::format("{} {} {}", pool_->address.ToString(), pool_->sni, why))) {
     obs::Log(obs::Level::kWarn, "upstream connection failed",
              {{"endpoint", pool_->address.ToString()}, {"sni", pool_->sni}, {"error", why}});
   }

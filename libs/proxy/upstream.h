@@ -96,6 +96,8 @@ class ClusterState {
   // The next choice by shares, and in the cluster the less busy of two endpoints; pool is null when none can serve.
   // Health costs it nothing while all rules of the host are alike.
   Choice Pick(const Seeking& seeking);
+  // Of all that are not drained, by weight and whatever is known of them; for when nobody can serve.
+  Choice PickAnyway();
   // For a retry: leaves out every locality it has been in; when no other can serve, another endpoint of those.
   Choice PickInstead(const Seeking& seeking);
   // Where `pool` stands now; SIZE_MAX when it was taken away by an update.
@@ -143,6 +145,7 @@ class ClusterState {
   std::vector<LocalityState> localities_;
   std::shared_ptr<const proxy::SetHealth> health_;
   traffic::ShareSchedule schedule_;
+  traffic::ShareSchedule anyway_;
   std::vector<traffic::ShareSchedule> instead_;  // By the locality left out.
   bool rules_differ_ = false;                    // Some locality serves only some rules of the host.
   std::vector<RuleShares> by_rule_;

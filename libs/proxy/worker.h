@@ -11,6 +11,7 @@
 #include "libs/proxy/digest_streams.h"
 #include "libs/proxy/engine.h"
 #include "libs/proxy/plan.h"
+#include "libs/proxy/sayings.h"
 #include "libs/proxy/upstream.h"
 
 namespace weir::proxy {
@@ -81,6 +82,8 @@ class Worker {
   std::string_view Date();          // Now, as Date says it (RFC 9110 section 5.6.7); valid until the next call.
   // At most a few lines per second, so that a peer cannot flood the log.
   bool MayLog();
+  // The same, and `what` was not said a moment ago.
+  bool MaySay(std::string what) { return sayings_.New(std::move(what), loop_->now_ms()) && MayLog(); }
 
   // Worker 0 of the engine, before it runs: judges for all; `publish` hands its word to every worker.
   void StartHealth(std::function<void(std::shared_ptr<const HealthUpdate>)> publish);
@@ -148,6 +151,7 @@ class Worker {
   uint64_t date_s_ = UINT64_MAX;  // Of the loop's clock, when date_ was written.
   uint64_t log_window_ms_ = 0;
   int log_lines_ = 0;
+  Sayings sayings_;
   bool draining_ = false;
   bool handed_over_ = false;
   uint64_t drain_deadline_ms_ = 0;

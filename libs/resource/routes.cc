@@ -1,5 +1,6 @@
 #include "libs/resource/routes.h"
 
+#include <google/protobuf/duration.pb.h>
 #include <google/protobuf/message.h>
 
 #include <algorithm>
@@ -68,6 +69,10 @@ std::string WhyNoRequestHas(std::string_view path, bool exact) {
            "escape that is none, \"..\" above the root); write a path without that";
   }
   return fmt::format("no request has this path: gateways compare the canonical form of it; write {}", canonical);
+}
+
+bool IsWithin(const google::protobuf::Duration& time, int64_t most) {
+  return time.nanos() == 0 && time.seconds() >= 0 && time.seconds() <= most;
 }
 
 bool IsAuthority(std::string_view text) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -7,8 +8,9 @@
 #include "libs/base/result.h"
 
 namespace google::protobuf {
+class Duration;
 class Message;
-}
+}  // namespace google::protobuf
 
 // What the rules of a gateway say of requests. Pure.
 namespace weir::resource {
@@ -17,6 +19,8 @@ namespace weir::resource {
 // can. Gateways compare the canonical path of a request (docs/operating/http.md), so another form of one takes nothing.
 std::string WhyNoRequestHas(std::string_view path, bool exact);
 
+// Whole seconds from 0 to `most`.
+bool IsWithin(const google::protobuf::Duration& time, int64_t most);
 bool IsAuthority(std::string_view text);  // "host", "host:port", "[::1]:port", as in a URL; at most 259 bytes.
 
 // What is stored all the same but does not do what it seems to, by JSON path: a rule that can never fire, because rules

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "api/weir/v2/gateway.pb.h"
+#include "api/weir/v2/organization_setting.pb.h"
 #include "libs/resource/validate.h"
 
 namespace weir::resource {
@@ -95,6 +96,21 @@ TEST(Routes, AnAnswerThatMayHaveNoBodyHasNone) {
     EXPECT_THAT(Wrong("rules { direct_response { status: " + status + " } }"), IsEmpty());
   }
   EXPECT_THAT(Wrong("rules { direct_response { status: 200 body: 'x' } }"), IsEmpty());
+}
+
+TEST(OrganizationSettings, BoundTheGraceOfExpiredIdentities) {
+  const auto wrong = [](const std::string& grace) {
+    v2::OrganizationSetting setting;
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
+        "metadata { name: 's' } spec { expired_identity_grace { " + grace + " } }", &setting));
+    std::vector<FieldViolation> violations;
+    Validate(setting, violations);
+    return violations.size() == 1 ? violations[0].field : violations.empty() ? "" : "more";
+  };
+  for (const char* good : {"", "seconds: 1", "seconds: 3600"}) EXPECT_EQ(wrong(good), "") << good;
+  for (const char* bad : {"seconds: -1", "seconds: 3601", "seconds: 1 nanos: 1", "nanos: -1"}) {
+    EXPECT_EQ(wrong(bad), "spec.expiredIdentityGrace") << bad;
+  }
 }
 
 TEST(Warnings, NameTheRuleThatCanNeverFireAndTheOneThatTakesItsRequests) {

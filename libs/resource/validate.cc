@@ -117,6 +117,7 @@ class Checker {
   }
   void Of(const v2::OrganizationSetting& setting) {
     Failover(setting.spec().failover_settings(), "spec.failoverSettings");
+    Require(IsWithin(setting.spec().expired_identity_grace(), 3600), "spec.expiredIdentityGrace", "must be 0 s to 1 h");
   }
   void Of(const v2::User& user) {
     const std::string& email = user.spec().email();
@@ -307,8 +308,7 @@ class Checker {
   }
   void Match(const v2::HttpMatch& match, const std::string& at) {
     const auto& uri = match.uri();
-    if (uri.match_case() == v2::StringMatch::MATCH_NOT_SET)
-      return Add(at + ".uri", "needs exactly one of exact, prefix");
+    if (uri.match_case() == v2::StringMatch::MATCH_NOT_SET) return Add(at + ".uri", "needs one of exact, prefix");
     const bool exact = uri.match_case() == v2::StringMatch::kExact;
     const std::string& text = exact ? uri.exact() : uri.prefix();
     const std::string why = WhyNoRequestHas(text, exact);

@@ -19,6 +19,14 @@ std::vector<Candidate> CandidatesOf(std::span<const Destination> destinations) {
   return candidates;
 }
 
+std::vector<Candidate> Anybody(std::span<const Destination> destinations) {
+  std::vector<Candidate> candidates;
+  for (const Destination& one : destinations) {
+    candidates.push_back({.weight = one.weight, .can_serve = one.availability.anybody, .priority = one.priority});
+  }
+  return candidates;
+}
+
 // Those that would serve, least standing first, as one group after the other is lost.
 std::vector<std::vector<size_t>> Succession(Mode mode, std::vector<Destination> left) {
   std::vector<std::vector<size_t>> order;
@@ -41,8 +49,10 @@ Availability Assess(const ClusterEvidence& evidence) {
   const auto standing = [&] {
     return evidence.able > 0 ? Standing::kCautious : evidence.answering > 0 ? Standing::kAnswering : Standing::kOut;
   };
-  if (evidence.drained) return {Standing::kOut, Reason::kDrained};
-  if (evidence.endpoints == 0) return {Standing::kOut, evidence.gateways ? Reason::kNoGateway : Reason::kNoEndpoint};
+  if (evidence.drained) return {Standing::kOut, Reason::kDrained, false};
+  if (evidence.endpoints == 0) {
+    return {Standing::kOut, evidence.gateways ? Reason::kNoGateway : Reason::kNoEndpoint, false};
+  }
   if (evidence.able == 0) {
     return {standing(), evidence.gateways && evidence.behind == 0 ? Reason::kGatewaysDown : Reason::kNoEndpoint};
   }
@@ -59,10 +69,11 @@ Standing NeededToServe(std::span<const Availability> clusters) {
   return best;
 }
 
-Spread SpreadOf(Mode mode, std::span<const Destination> destinations) {
+Spread SpreadOf(Mode mode, std::span<const Destination> destinations, bool panic) {
   Spread spread;
   std::vector<uint64_t> shares(destinations.size());
   const bool any = Distribute(mode, CandidatesOf(destinations), shares);
+  spread.panic = !any && panic && Distribute(mode, Anybody(destinations), shares);
   double sum = 0;
   for (const uint64_t share : shares) sum += static_cast<double>(share);
   for (const uint64_t share : shares) spread.shares.push_back(sum == 0 ? 0 : static_cast<double>(share) / sum);

@@ -39,6 +39,7 @@ enum class Standing : uint8_t {
 struct Availability {
   Standing standing = Standing::kServes;
   Reason reason = Reason::kNone;  // Why it does not simply serve.
+  bool anybody = true;            // There is somebody to send to, able or not, and it is not drained.
 
   bool operator==(const Availability&) const = default;
 };
@@ -60,12 +61,14 @@ struct Destination {
 
 // Where the requests of one destination set go, and where they would go.
 struct Spread {
-  std::vector<double> shares;  // By destination, 0 to 1; all 0 when nobody can serve.
+  std::vector<double> shares;  // By destination, 0 to 1; all 0 when nobody can serve, or is asked all the same.
   // Who serves now, then who would if all of those were lost, and so on; by index. Those that cannot serve are in none.
   std::vector<std::vector<size_t>> order;
   Reason nobody = Reason::kNone;  // Why there is nowhere to go; kNone = there is.
+  bool panic = false;             // And all where there is anybody are asked all the same.
 };
-Spread SpreadOf(Mode mode, std::span<const Destination> destinations);
+// `panic`: while nobody can serve, health is not asked, and the shares are those of all where there is anybody.
+Spread SpreadOf(Mode mode, std::span<const Destination> destinations, bool panic = false);
 
 // One rule of a host as a gateway that serves it sees it. Of a list the first rule that accepts a path decides; a path
 // that none accepts has nothing to do with health.

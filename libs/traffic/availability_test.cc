@@ -44,7 +44,7 @@ TEST(Assess, NamesTheFirstReasonAndHowMuchSpeaksForIt) {
     return ClusterEvidence{.gateways = true, .endpoints = known, .usable = usable, .able = able};
   };
   EXPECT_EQ(Assess(gateways(2, 1, 1)), Availability());
-  EXPECT_EQ(Assess(gateways(0, 0, 0)), (Availability{Standing::kOut, Reason::kNoGateway}));
+  EXPECT_EQ(Assess(gateways(0, 0, 0)), (Availability{Standing::kOut, Reason::kNoGateway, false}));
   EXPECT_EQ(Assess(gateways(2, 0, 0)), (Availability{Standing::kOut, Reason::kGatewaysDown}));
   EXPECT_EQ(Assess(gateways(2, 0, 1)), (Availability{Standing::kCautious, Reason::kGatewaysDown}));
   ClusterEvidence behind = gateways(2, 0, 0);
@@ -56,8 +56,8 @@ TEST(Assess, NamesTheFirstReasonAndHowMuchSpeaksForIt) {
   held.held = true;
   EXPECT_EQ(Assess(held), (Availability{Standing::kCautious, Reason::kHeld}));
   held.drained = true;
-  EXPECT_EQ(Assess(held), (Availability{Standing::kOut, Reason::kDrained}));
-  EXPECT_EQ(Assess({}), (Availability{Standing::kOut, Reason::kNoEndpoint}));
+  EXPECT_EQ(Assess(held), (Availability{Standing::kOut, Reason::kDrained, false}));
+  EXPECT_EQ(Assess({}), (Availability{Standing::kOut, Reason::kNoEndpoint, false}));
   EXPECT_EQ(Assess({.endpoints = 1, .able = 1}), (Availability{Standing::kCautious, Reason::kNoEndpoint}));
 }
 
@@ -95,6 +95,35 @@ TEST(SpreadOf, SaysWhereRequestsGoAndWhereTheyWouldGo) {
   EXPECT_TRUE(spread.order.empty());
   EXPECT_EQ(spread.nobody, Reason::kGatewaysDown);
   EXPECT_EQ(SpreadOf(Mode::kOrdered, {}).nobody, Reason::kNoEndpoint);
+}
+
+TEST(SpreadOf, InPanicAsksAllWhereThereIsAnybodyAndOnlyWhenNobodyCanServe) {
+  const auto with = [](ClusterEvidence evidence) {
+    evidence.gateways = true;
+    return Assess(evidence);
+  };
+  const Availability ill = with({.endpoints = 2, .behind = 2});
+  const Availability drained = with({.drained = true, .endpoints = 2});
+  const Availability empty = with({});
+  std::vector<Destination> set = {{"a", 50, 0, Candidate::kFull, ill},
+                                  {"b", 30, 0, 1, ill},
+                                  {"c", 20, 0, Candidate::kFull, drained},
+                                  {"d", 20, 0, Candidate::kFull, empty}};
+  Spread spread = SpreadOf(Mode::kProportional, set);
+  EXPECT_FALSE(spread.panic);
+  EXPECT_EQ(spread.shares, (std::vector<double>{0, 0, 0, 0}));
+  spread = SpreadOf(Mode::kProportional, set, true);
+  EXPECT_TRUE(spread.panic);
+  EXPECT_EQ(spread.shares, (std::vector<double>{0.625, 0.375, 0, 0})) << "slow return is for those that can serve";
+  EXPECT_EQ(spread.nobody, Reason::kNoGateway) << "why, is said all the same";
+  EXPECT_TRUE(spread.order.empty());
+  set[1].availability = {};
+  spread = SpreadOf(Mode::kProportional, set, true);
+  EXPECT_FALSE(spread.panic);
+  EXPECT_EQ(spread.shares, (std::vector<double>{0, 1, 0, 0}));
+  EXPECT_EQ(spread.nobody, Reason::kNone);
+  set = {set[2], set[3]};
+  EXPECT_FALSE(SpreadOf(Mode::kProportional, set, true).panic) << "nobody is there to ask";
 }
 
 TEST(SpreadOf, FollowsTheOrderWhereOneIsAskedFor) {

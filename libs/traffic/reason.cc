@@ -24,6 +24,7 @@ constexpr std::array kRows = {
     Row{Reason::kNoSuchCluster, "no_such_cluster", "the destination does not exist there"},
     Row{Reason::kDraining, "draining", "its gateway is about to stop"},
     Row{Reason::kNoClusterCanServe, "no_cluster_can_serve", "nobody could be chosen"},
+    Row{Reason::kPanic, "panic", "nobody can serve, and all are asked all the same"},
     Row{Reason::kConnectFailed, "connect_failed", "no connection came about"},
     Row{Reason::kLocalShortage, "local_shortage", "the gateway itself ran out of descriptors, buffers or ports"},
     Row{Reason::kClusterDown, "cluster_down", "it was judged dead while the request waited"},

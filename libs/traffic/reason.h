@@ -21,6 +21,7 @@ enum class Reason : uint8_t {
   kDraining,       // The process itself is about to stop.
   // About a request.
   kNoClusterCanServe,  // Nobody could be chosen for it.
+  kPanic,              // Nobody could, and somebody was asked all the same.
   kConnectFailed,      // No connection came about.
   kLocalShortage,      // This process has no descriptor, buffer or port left.
   kClusterDown,        // Sent, then its endpoint was judged dead.

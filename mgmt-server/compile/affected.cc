@@ -156,9 +156,10 @@ class Dependents {
                  out_[importer].insert({std::string(kServiceEndpoints), EndpointsName(name, server)});
                });
   }
-  // What spreads by the organization's default.
+  // What spreads by the organization's default, and what its clusters believe.
   void Setting(std::string_view fqn) {
     if (!world_.state().settings.contains(fqn)) return;
+    Trust(OrganizationFqn(fqn));
     const std::string prefix = std::string(OrganizationFqn(fqn)) + "/";
     const auto& gateways = world_.state().gateways;
     for (auto at = gateways.lower_bound(prefix); at != gateways.end() && at->first.starts_with(prefix); ++at) {

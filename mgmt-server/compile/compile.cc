@@ -269,6 +269,11 @@ std::optional<Resource> CompileTrustBundle(const World& world, std::string_view 
   bundle.set_name(key.name);
   bundle.set_root_pem(world.roots());
   const std::string_view owner = OrganizationFqn(cluster);
+  Sources sources{std::string(owner)};
+  if (const Setting setting = SettingOf(world, owner); setting.spec != nullptr) {
+    bundle.set_expired_grace_seconds(static_cast<uint32_t>(setting.spec->expired_identity_grace().seconds()));
+    if (bundle.expired_grace_seconds() > 0) sources.insert(setting.fqn);
+  }
   EachClusterOf(world, owner, [&](const std::string& fqn, const v2::Cluster& member) {
     if (member.state().generation() == 0) return;  // Nobody speaks for it yet.
     auto* membership = bundle.add_memberships();
@@ -276,7 +281,7 @@ std::optional<Resource> CompileTrustBundle(const World& world, std::string_view 
     membership->set_lowest_generation(member.state().generation());
     membership->set_trust_domain(world.TrustDomain(fqn));
   });
-  return Finish(key.type, key.name, bundle, {std::string(OrganizationFqn(cluster))});
+  return Finish(key.type, key.name, bundle, sources);
 }
 
 }  // namespace

@@ -38,6 +38,17 @@ TEST(Compile, TellsTheEdgeWhereToSpreadAHost) {
   EXPECT_EQ(Read<mesh::v1::TrustBundle>(intent, "TrustBundle", "o.test").root_pem(), "ROOT");
 }
 
+TEST(Compile, TellsForHowLongALeafThatHasRunOutIsBelieved) {
+  World world = Demo();
+  const auto grace = [&] {
+    return Read<mesh::v1::TrustBundle>(Compile(world, ClusterName("c1")), "TrustBundle", "o.test")
+        .expired_grace_seconds();
+  };
+  EXPECT_EQ(grace(), 0u);
+  world.Put(kOrg + "/settings/main", From<v2::OrganizationSetting>("spec { expired_identity_grace { seconds: 600 } }"));
+  EXPECT_EQ(grace(), 600u);
+}
+
 TEST(Compile, TellsTier2WhoMayCall) {
   const ClusterIntent intent = Compile(Demo(), ClusterName("c1"));
   EXPECT_THAT(Names(intent), ElementsAre("DestinationSet t2:app=gw2/80/x.test/s/0", "Host t2:app=gw2/80/x.test",

@@ -117,6 +117,12 @@ struct Failover {
   const v2::FailoverSettings* settings = nullptr;  // Null = nobody says anything.
   std::string fqn;                                 // Of the OrganizationSetting, when it is from there.
 };
+// Of an organization; the first of several by name.
+struct Setting {
+  const v2::OrganizationSettingSpec* spec = nullptr;  // Null = it has none.
+  std::string fqn;
+};
+Setting SettingOf(const World& world, std::string_view organization);
 Failover FailoverOf(const World& world, const GatewayShape& shape, const ServerShape& server);
 
 }  // namespace weir::compile

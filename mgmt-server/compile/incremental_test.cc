@@ -88,7 +88,7 @@ class Walk {
       }
       case 12: {
         const std::string setting = Org() + "/settings/" + Of({"a", "b"});
-        Put(world, change, setting, From<v2::OrganizationSetting>(fmt::format("spec {{ {} }}", Failover())), 4);
+        Put(world, change, setting, From<v2::OrganizationSetting>(fmt::format("spec {{ {} }}", Setting())), 4);
         break;
       }
       default:
@@ -113,9 +113,11 @@ class Walk {
   std::string Cluster() { return Org() + "/clusters/" + Of({"c1", "c2", "c3"}); }
   std::string Workspace() { return Org() + "/tenants/" + Of({"t", "t", "u"}) + "/workspaces/" + Of({"w", "x"}); }
   std::string Failover() {
-    return Of({"", "", "failover_settings { mode: ORDERED }", "failover_settings { failover_priority: 'l' }",
+    return Of({"", "", "failover_settings { panic: true }", "failover_settings { mode: ORDERED }",
+               "failover_settings { failover_priority: 'l' }",
                "failover_settings { regional_failover { from: 'r' to: 's' } }"});
   }
+  std::string Setting() { return Failover() + Of({"", "", " expired_identity_grace { seconds: 60 }"}); }
   std::string Tenant() { return Of({"", "", "tenant: 't'", "tenant: 'u'"}); }
   std::string Group() { return Workspace() + "/gatewaygroups/" + Of({"g", "h"}); }
   std::string Host() { return Of({"a.x.test", "b.x.test", "*.x.test", "*.test", "x.test"}); }

@@ -34,6 +34,21 @@ traffic::ClusterPlace PlaceOf(const v2::Cluster* cluster, std::string_view name,
 
 }  // namespace
 
+Setting SettingOf(const World& world, std::string_view organization) {
+  const std::string prefix = std::string(organization) + "/";
+  const auto& settings = world.state().settings;
+  const auto found = settings.lower_bound(prefix);
+  if (found == settings.end() || !found->first.starts_with(prefix)) return {};
+  return {&found->second->spec(), found->first};
+}
+
+Failover FailoverOf(const World& world, const GatewayShape& shape, const ServerShape& server) {
+  if (const auto* own = OwnFailover(server)) return {own, ""};
+  const Setting setting = SettingOf(world, shape.organization);
+  if (setting.spec == nullptr || !setting.spec->has_failover_settings()) return {};
+  return {&setting.spec->failover_settings(), setting.fqn};
+}
+
 void SetSpread(const World& world, std::string_view cluster, const GatewayShape& shape, const ServerShape& server,
                const ClusterList& list, mesh::v1::DestinationSet& set, Sources& sources) {
   const Failover failover = FailoverOf(world, shape, server);
@@ -42,6 +57,7 @@ void SetSpread(const World& world, std::string_view cluster, const GatewayShape&
   const traffic::FailoverRules rules = RulesOf(failover.settings);
   set.set_mode(rules.mode == traffic::Mode::kOrdered ? mesh::v1::DestinationSet::ORDERED
                                                      : mesh::v1::DestinationSet::PROPORTIONAL);
+  set.set_panic(failover.settings != nullptr && failover.settings->panic());
   std::vector<traffic::FailoverCandidate> candidates;
   for (const auto& destination : list) {
     const std::string fqn = ClusterFqn(shape.organization, destination.name());

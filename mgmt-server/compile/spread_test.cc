@@ -52,6 +52,17 @@ TEST(Spread, GoesOnInTheOrderOfTheSettings) {
   EXPECT_EQ(Spread(Unweighted("failover_settings { mode: ORDERED }")), "ordered, c1 - 1, c2 - 0, c3 - 2");
 }
 
+TEST(Spread, SaysWhetherAllAreAskedWhileNobodyCanServe) {
+  const auto panic = [](const World& world) {
+    return Read<mesh::v1::DestinationSet>(Compile(world, ClusterName("edge")), "DestinationSet", kSet).panic();
+  };
+  EXPECT_FALSE(panic(Unweighted()));
+  EXPECT_TRUE(panic(Unweighted("failover_settings { panic: true }")));
+  World world = Unweighted();
+  world.Put(kOrg + "/settings/main", From<v2::OrganizationSetting>("spec { failover_settings { panic: true } }"));
+  EXPECT_TRUE(panic(world));
+}
+
 TEST(Spread, TakesTheNearestSettingWhole) {
   World world = Unweighted();
   world.Put(kOrg + "/settings/main",

@@ -408,14 +408,5 @@ const v2::FailoverSettings* OwnFailover(const ServerShape& server) {
   }
   return server.http->has_failover_settings() ? &server.http->failover_settings() : nullptr;
 }
-Failover FailoverOf(const World& world, const GatewayShape& shape, const ServerShape& server) {
-  if (const auto* own = OwnFailover(server)) return {own, ""};
-  // There is one per organization; should there be more, the first by name.
-  const auto& settings = world.state().settings;
-  const auto found = settings.lower_bound(shape.organization + "/");
-  if (found == settings.end() || !found->first.starts_with(shape.organization + "/")) return {};
-  if (!found->second->spec().has_failover_settings()) return {};
-  return {&found->second->spec().failover_settings(), found->first};
-}
 
 }  // namespace weir::compile

@@ -14,11 +14,11 @@ v2::FailoverPlan PlanOf(const RouteReach& route, const std::string& source, cons
   std::vector<Shortfall> why = route.details;  // Of those that are left.
   for (size_t i = 0; i < left.size(); ++i) {
     if (!without.contains(left[i].cluster)) continue;
-    left[i].availability = {Standing::kOut, Reason::kDrained};
+    left[i].availability = {Standing::kOut, Reason::kDrained, false};
     why[i] = {};
   }
-  const Spread now = traffic::SpreadOf(route.mode, route.destinations);
-  const Spread then = traffic::SpreadOf(route.mode, left);
+  const Spread now = traffic::SpreadOf(route.mode, route.destinations, route.panic);
+  const Spread then = traffic::SpreadOf(route.mode, left, route.panic);
   v2::FailoverPlan plan;
   plan.set_host(route.host);
   plan.set_route(route.route);
@@ -37,6 +37,8 @@ v2::FailoverPlan PlanOf(const RouteReach& route, const std::string& source, cons
     v2::FailoverRank& clusters = *plan.add_order();
     for (const size_t i : rank) clusters.add_clusters(left[i].cluster);
   }
+  plan.set_panic_now(now.panic);
+  plan.set_panic_then(then.panic);
   plan.set_served_now(now.nobody == Reason::kNone);
   plan.set_served_then(then.nobody == Reason::kNone);
   if (then.nobody != Reason::kNone) plan.set_nobody(WhyNobody(why, then.nobody));

@@ -103,6 +103,7 @@ class Spreads {
     route.route = fmt::format("{}/{}", name->server, name->rule);
     route.mode =
         set.mode() == mesh::v1::DestinationSet::ORDERED ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
+    route.panic = set.panic();
     for (const auto& share : set.clusters()) {
       Known known = Assess(intent, share, route.host, TenantOf(*name));
       traffic::Destination& destination = route.destinations.emplace_back();
@@ -166,7 +167,8 @@ void AddReported(const ReportedHealth& health, const std::string& set, RouteReac
     const Reason reason = traffic::ReasonOf(said->reason());
     // A gateway takes who is held when nobody else is there: it says "cannot" of it and serves.
     destination.availability = {reason == Reason::kHeld ? Standing::kCautious : Standing::kOut,
-                                reason == Reason::kNone ? Reason::kNoEndpoint : reason};
+                                reason == Reason::kNone ? Reason::kNoEndpoint : reason,
+                                destination.availability.anybody};
     route->details[i] = {
         ReasonName(destination.availability.reason),
         fmt::format("{}: {}", destination.cluster, traffic::Sentence(destination.availability.reason))};

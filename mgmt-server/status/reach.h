@@ -63,6 +63,7 @@ struct RouteReach {
   std::string host;
   std::string route;  // "<server name>/<rule index>".
   traffic::Mode mode = traffic::Mode::kProportional;
+  bool panic = false;
   std::vector<traffic::Destination> destinations;
   std::vector<Shortfall> details;  // By destination: why it cannot serve; reason "" = it can.
 };

@@ -139,6 +139,26 @@ TEST(Reach, BelievesTheGatewaysInWhatTheySayOfTheClusters) {
   EXPECT_THAT(reach.shortfalls[0].message, HasSubstr("c1: none of its tier-2 gateways answers"));
 }
 
+TEST(Reach, ExplainsThatAllAreAskedWhileNobodyCanServe) {
+  compile::World world = Whole();
+  world.Put(kTier1, compile::Tier1("x.test", std::string(compile::k7525) + " failover_settings { panic: true }"));
+  Reported health;
+  for (const char* gateway : {"t1/gw-a", "t1/gw-b"}) {
+    health.Say(gateway, "c1", "no_endpoint");
+    health.Say(gateway, "c2", "no_endpoint");
+  }
+  const auto plans = PlanFailover(compile::Compilation(world), {kTier1, "", {}}, health);
+  ASSERT_EQ(plans.size(), 1u);
+  EXPECT_TRUE(plans[0].panic_now());
+  EXPECT_TRUE(plans[0].panic_then());
+  EXPECT_EQ(plans[0].clusters(0).now(), 0.75);
+  EXPECT_FALSE(plans[0].served_now()) << "asked is not served";
+  EXPECT_EQ(plans[0].nobody(), "NO_ENDPOINT");
+  const auto without = PlanFailover(compile::Compilation(world), {kTier1, "", {"c1", "c2"}}, health);
+  ASSERT_EQ(without.size(), 1u);
+  EXPECT_FALSE(without[0].panic_then()) << "nobody is there to ask";
+}
+
 TEST(Judgement, ReadyMeansThatARequestIsAnswered) {
   v2::ResourceStatus status;
   status.set_state(v2::ResourceStatus::READY);

@@ -17,7 +17,8 @@ constexpr uint32_t kMostAtOnce = 100'000;
 constexpr double kRetryPercent = 20;     // Envoy counts requests in flight, not those of the last 10 s,
 constexpr uint32_t kRetriesAtOnce = 20;  // so that a quiet gateway needs room for a burst.
 
-void Start(const std::string& name, cluster::Cluster* out) {
+// `panic`: below 1 % healthy, which is nobody, all are asked; our gateways know 0 and 1.
+void Start(const std::string& name, cluster::Cluster* out, bool panic = false) {
   out->set_name(name);
   // Envoy takes what stands before the first dot for a cluster's name in its metrics: a family for each host.
   std::string metrics_name = name;
@@ -27,7 +28,7 @@ void Start(const std::string& name, cluster::Cluster* out) {
   FromAds(out->mutable_eds_cluster_config()->mutable_eds_config());
   SetMilliseconds(kConnectTimeoutMs, out->mutable_connect_timeout());
   out->mutable_common_lb_config()->mutable_locality_weighted_lb_config();
-  out->mutable_common_lb_config()->mutable_healthy_panic_threshold()->set_value(0);
+  out->mutable_common_lb_config()->mutable_healthy_panic_threshold()->set_value(panic ? 1 : 0);
 }
 
 // What our engine does by itself, as near as Envoy has fields for it.
@@ -110,7 +111,7 @@ bool OneBeforeOthers(const mesh::v1::DestinationSet& set) {
 void MakeSpread(const SpreadInput& input, cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints) {
   const mesh::v1::DestinationSet& set = *input.set.message;
   const NodeProfile& profile = input.profile;
-  Start(set.name(), out);
+  Start(set.name(), out, set.panic());
   const bool ordered = set.mode() == mesh::v1::DestinationSet::ORDERED;
   OwnValue(dialect::key::kHost, out->mutable_metadata()).set_string_value(set.hostname());
   OwnValue(dialect::key::kMode, out->mutable_metadata())

@@ -41,6 +41,37 @@ std::vector<std::string> PlacesAtEdge(const std::string& set) {
   return out;
 }
 
+TEST(TranslateHealth, SaysWhetherAllAreAskedWhileNobodyCanServe) {
+  for (const NodeProfile& profile : {kOurs, kStock}) {
+    const auto threshold = [&](const std::string& set) {
+      return Get<cluster::Cluster>(*Edge1(WithSet(set), profile), xds::kCluster, "set")
+          .common_lb_config()
+          .healthy_panic_threshold()
+          .value();
+    };
+    EXPECT_EQ(threshold("clusters { cluster: 'c1' endpoints: 'c1/shop' }"), 0);
+    EXPECT_EQ(threshold("clusters { cluster: 'c1' endpoints: 'c1/shop' } panic: true"), 1);
+  }
+}
+
+TEST(TranslateTrust, TellsOursForHowLongALeafThatHasRunOutIsBelieved) {
+  Intent intent = EdgeIntent();
+  const auto generations = [&](uint32_t grace) {
+    Put<mesh::v1::TrustBundle>(
+        fmt::format("name: 'weir' root_pem: 'ROOT' memberships {{ uid: 'u1' lowest_generation: 1 "
+                    "}} expired_grace_seconds: {}",
+                    grace),
+        &intent);
+    const auto secret = Get<tls::Secret>(*Edge1(intent, kOurs), xds::kSecret, "trust");
+    google::protobuf::Struct fields;
+    EXPECT_TRUE(secret.validation_context().custom_validator_config().typed_config().UnpackTo(&fields));
+    return fields.fields();
+  };
+  EXPECT_FALSE(generations(0).contains("expired.grace"));
+  EXPECT_EQ(generations(60).at("expired.grace").number_value(), 60);
+  EXPECT_EQ(generations(60).at("u1").number_value(), 1);
+}
+
 TEST(TranslateHealth, AsksTier2WhatItCanServeAndOursForTheDigest) {
   const auto cluster = Get<cluster::Cluster>(*Edge1(EdgeIntent(), kOurs), xds::kCluster, "set");
   ASSERT_EQ(cluster.health_checks_size(), 1);

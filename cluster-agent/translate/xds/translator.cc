@@ -489,9 +489,9 @@ class NodeTranslation {
       input.roots += bundle.message->root_pem();
       input.origins.push_back(Ref(bundle));
       if (profile_.hardened) continue;
-      for (const auto& membership : bundle.message->memberships()) {
-        input.generations[membership.uid()] = membership.lowest_generation();
-      }
+      for (const auto& one : bundle.message->memberships()) input.generations[one.uid()] = one.lowest_generation();
+      const uint32_t grace = bundle.message->expired_grace_seconds();
+      if (grace > 0) input.generations[std::string(dialect::kExpiredGrace)] = grace;
     }
     if (input.roots.empty()) input.roots = identity_.root_pem;
     Add(xds::kSecret, std::move(input), MakeTrust);
