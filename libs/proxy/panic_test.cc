@@ -14,8 +14,8 @@ class PanicTest : public HealthTest {
   void StartIll(bool panic) {
     StartAll();
     auto snapshot = std::make_shared<Snapshot>(*Tier1());
-    auto& cluster = snapshot->clusters.begin()->second;
-    auto changed = std::make_shared<Cluster>(*cluster);
+    auto& cluster = snapshot->destination_sets.begin()->second;
+    auto changed = std::make_shared<DestinationSet>(*cluster);
     changed->panic = panic;
     cluster = changed;
     ASSERT_TRUE(ApplyAndWait(t1, snapshot).ok());
@@ -48,10 +48,10 @@ TEST_F(PanicTest, IsNotTheDefaultAndNobodyOutsideMayAskForIt) {
 TEST_F(PanicTest, LeavesADrainedClusterAlone) {
   StartAll();
   auto snapshot = std::make_shared<Snapshot>(*Tier1());
-  auto changed = std::make_shared<Cluster>(*snapshot->clusters.begin()->second);
+  auto changed = std::make_shared<DestinationSet>(*snapshot->destination_sets.begin()->second);
   changed->panic = true;
   changed->localities[0].drained = true;
-  snapshot->clusters.begin()->second = changed;
+  snapshot->destination_sets.begin()->second = changed;
   ASSERT_TRUE(ApplyAndWait(t1, snapshot).ok());
   pod[0].healthy = pod[1].healthy = false;
   ASSERT_TRUE(Eventually(3s, [&] { return Out("c1", "drained") && Out("c2", "no_endpoint"); }));
@@ -73,13 +73,14 @@ TEST(EnvoyPanic, IsReadFromItsThreshold) {
   const auto panics = [&](const std::string& threshold) {
     const auto built = read(threshold);
     EXPECT_TRUE(built.ok());
-    const auto found = built->snapshot->clusters.find("set");
-    return found != built->snapshot->clusters.end() && found->second->panic;
+    const auto found = built->snapshot->destination_sets.find("set");
+    return found != built->snapshot->destination_sets.end() && found->second->panic;
   };
   EXPECT_FALSE(panics(""));
   EXPECT_TRUE(panics("value: 1"));
   const auto half = read("value: 50");
-  EXPECT_TRUE(!half.ok() || !half->snapshot->clusters.contains("set")) << "a threshold that is not served is refused";
+  EXPECT_TRUE(!half.ok() || !half->snapshot->destination_sets.contains("set"))
+      << "a threshold that is not served is refused";
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 namespace weir::proxy {
 
 // In turn: nothing is known that would speak for one of them.
-Choice ClusterState::PickAnyway() {
+Choice DestinationState::PickAnyway() {
   anyway_.Update(source_->mode, CandidatesOf(*source_, nullptr));
   const size_t index = anyway_.Next();
   if (index == traffic::QuotaSchedule::kNone || localities_[index].pools.empty()) return {};
