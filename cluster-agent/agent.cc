@@ -87,7 +87,7 @@ struct Agent::Core {
     MutexLock lock(mutex);
     rpc::ChannelOptions options;
     options.target = bootstrap.server();
-    options.peer = membership.Server();
+    options.peer = membership.ServerRule();
     options.chain_pem = leaf.chain_pem;
     options.key_pem = leaf.key_pem;
     return options;
@@ -249,7 +249,7 @@ struct Agent::Core {
     if (refusal.code != Code::kOk) AddProblem("discovery", refusal.ToString(), out);
     for (const std::string& refused : LastGoodRefused()) AddProblem("last-good", refused, out);
     if (!stored.unused_token.empty()) AddProblem("membership", stored.unused_token, out);
-    if (const std::string why = intents->Refusing(); !why.empty()) AddProblem("state", why, out);
+    if (const std::string why = intents->RefusalReason(); !why.empty()) AddProblem("state", why, out);
     data_plane->AddProblems(out);
   }
 
@@ -405,8 +405,9 @@ Result<std::unique_ptr<Agent>> Agent::Start(const bootstrap::v1::Agent& bootstra
       process::StateLock lock,
       process::StateLock::Take(bootstrap.state_dir(), "weir-agent",
                                "stop it, or choose another folder with --state-dir: an agent for each cluster"));
-  WEIR_ASSIGN(StoredMembership stored,
-              Belong({bootstrap.server(), MembershipPath(bootstrap), bootstrap.join_token_file()}, stop, clock));
+  WEIR_ASSIGN(
+      StoredMembership stored,
+      EnsureMembership({bootstrap.server(), MembershipPath(bootstrap), bootstrap.join_token_file()}, stop, clock));
   auto core = std::make_unique<Core>(bootstrap, std::move(version), std::move(stored), clock);
   core->lock = std::move(lock);
   std::unique_ptr<Agent> agent(new Agent(std::move(core)));

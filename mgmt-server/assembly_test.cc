@@ -163,7 +163,7 @@ class Assembly : public ::testing::Test {
     return cluster.state();
   }
   // The status, once `good` takes it; else as it is after 20 s.
-  v2::ResourceStatus Await(const std::string& fqn, const std::function<bool(const v2::ResourceStatus&)>& good) {
+  v2::ResourceStatus WaitForStatus(const std::string& fqn, const std::function<bool(const v2::ResourceStatus&)>& good) {
     v2::ResourceStatus status;
     EXPECT_TRUE(Eventually([&] { return good(status = StatusOf(fqn)); })) << status.ShortDebugString();
     return status;
@@ -182,8 +182,8 @@ TEST_F(Assembly, IntentThatAnAgentRefusesIsFailedWithItsReason) {
   JoinEdge();
   agent_->Run({"n/gw"}, {{"app", "t1"}});
   agent_->Refuse("Host", "this agent cannot \x1b[31msay that");
-  const auto failed =
-      Await(kShop, [](const v2::ResourceStatus& status) { return status.state() == v2::ResourceStatus::FAILED; });
+  const auto failed = WaitForStatus(
+      kShop, [](const v2::ResourceStatus& status) { return status.state() == v2::ResourceStatus::FAILED; });
   EXPECT_EQ(failed.reason(), "REJECTED");
   EXPECT_THAT(failed.message(), HasSubstr("the agent: this agent cannot \\x1b[31msay that"));
   ASSERT_EQ(failed.gateways_size(), 1);
@@ -262,7 +262,7 @@ TEST_F(Assembly, ASecondAgentWithTheSameIdentityIsRefusedWhileTheFirstLives) {
   JoinEdge();
   agent_->Run({"n/gw"}, {{"app", "t1"}});
   agent_->Acknowledge();
-  Await(kShop, [](const v2::ResourceStatus& status) { return !status.gateways().empty(); });
+  WaitForStatus(kShop, [](const v2::ResourceStatus& status) { return !status.gateways().empty(); });
   const auto clone = agent_->Clone();
   ASSERT_FALSE(clone.ok());
   EXPECT_EQ(clone.error().reason, "DUPLICATE_AGENT");
@@ -294,7 +294,7 @@ TEST_F(Assembly, ReadyMeansThatARequestWouldBeAnswered) {
   JoinEdge();
   agent_->Run({"n/gw"}, {{"app", "t1"}});
   agent_->Acknowledge();
-  auto status = Await(kShop, is("NO_RECEIVER"));
+  auto status = WaitForStatus(kShop, is("NO_RECEIVER"));
   EXPECT_EQ(status.state(), v2::ResourceStatus::ACCEPTED);
   EXPECT_THAT(status.message(), AllOf(HasSubstr("shop.example.com"), HasSubstr("c1: no tier-2 gateway")));
   EXPECT_EQ(Wait(kShop, 20).reason(), "NO_RECEIVER");
@@ -315,7 +315,7 @@ spec:
     port: 80
     routing: {rules: [{route: {serviceDestination: {host: app/web.app.svc.cluster.local, port: 8080}}}]}
 )");
-  Await(kShop, is("SERVICE_MISSING"));
+  WaitForStatus(kShop, is("SERVICE_MISSING"));
   agent::v1::FactsDelta facts;
   auto& service = *facts.add_services();
   service.set_namespace_("app");
@@ -323,10 +323,10 @@ spec:
   service.add_ports(80);
   (*service.mutable_selector())["app"] = "web";
   tier2.Say(facts);
-  Await(kShop, is("PORT_MISSING"));
+  WaitForStatus(kShop, is("PORT_MISSING"));
   facts.mutable_services(0)->set_ports(0, 8080);
   tier2.Say(facts);
-  Await(kShop, is("NO_ENDPOINT"));
+  WaitForStatus(kShop, is("NO_ENDPOINT"));
   EXPECT_EQ(Drain(c1, false), "") << "it serves nobody anyway";
   {
     v2::SetAdminStateRequest activate;
@@ -341,13 +341,13 @@ spec:
   (*pod.mutable_labels())["app"] = "web";
   pod.add_addresses("127.0.2.21");
   tier2.Say(facts);
-  status = Await(kShop, [](const auto& now) { return now.state() == v2::ResourceStatus::READY; });
+  status = WaitForStatus(kShop, [](const auto& now) { return now.state() == v2::ResourceStatus::READY; });
   EXPECT_EQ(Wait(kShop, 20).state(), v2::ResourceStatus::READY);
 
   EXPECT_EQ(Drain(c1, false), "LAST_RECEIVER");
   EXPECT_EQ(StatusOf(c1).reason(), "");
   EXPECT_EQ(Drain(c1, true), "");
-  status = Await(kShop, is("ALL_DRAINED"));
+  status = WaitForStatus(kShop, is("ALL_DRAINED"));
   EXPECT_THAT(status.message(), HasSubstr("shop.example.com"));
   EXPECT_EQ(StatusOf(c1).reason(), "DRAINING");
   EXPECT_EQ(Wait(c1, 20).reason(), "ALL_DRAINED") << "a wait for the drain says whom it leaves alone";
@@ -362,7 +362,7 @@ TEST_F(Assembly, TellsWhenAnAgentWasLastHeardOfAlsoAfterARestart) {
   EXPECT_EQ(StatusOf(kEdge).state(), v2::ResourceStatus::ACCEPTED);
   const WallTime heard = manual_.Wall();
   JoinEdge();
-  Await(kEdge, [](const auto& status) { return status.reason().empty(); });
+  WaitForStatus(kEdge, [](const auto& status) { return status.reason().empty(); });
   server_.reset();
   manual_.Advance(std::chrono::hours(1));
   agent_.reset();
@@ -381,10 +381,10 @@ TEST_F(Assembly, TellsWhenAnAgentWasLastHeardOfAlsoAfterARestart) {
 TEST_F(Assembly, AProblemEndsWhenItsAgentSaysSo) {
   JoinEdge();
   agent_->Say({{"discovery", "line 3 is no \x1b[31mYAML"}});
-  const auto status = Await(kEdge, [](const auto& now) { return now.reason() == "AGENT_PROBLEM"; });
+  const auto status = WaitForStatus(kEdge, [](const auto& now) { return now.reason() == "AGENT_PROBLEM"; });
   EXPECT_EQ(status.message(), "discovery: line 3 is no \\x1b[31mYAML");
   agent_->Say(std::vector<std::pair<std::string, std::string>>{});
-  Await(kEdge, [](const auto& now) { return now.reason().empty(); });
+  WaitForStatus(kEdge, [](const auto& now) { return now.reason().empty(); });
 }
 
 }  // namespace

@@ -18,12 +18,12 @@ Status CheckListener(const proxy::Listener& listener) {
   return {};
 }
 
-Status CheckCluster(const proxy::Cluster& cluster, const std::set<std::string>& own_addresses) {
-  if (cluster.tls) return {};
-  for (const auto& locality : cluster.localities) {
+Status CheckDestinationSet(const proxy::DestinationSet& destination, const std::set<std::string>& own_addresses) {
+  if (destination.tls) return {};
+  for (const auto& locality : destination.localities) {
     for (const auto& endpoint : locality.endpoints) {
       if (IsLoopback(endpoint.address) || own_addresses.contains(endpoint.address)) continue;
-      return InvalidArgument("PEER_IDENTITY", "Cluster {}: plain endpoint {}:{} is not this workload", cluster.name,
+      return InvalidArgument("PEER_IDENTITY", "Cluster {}: plain endpoint {}:{} is not this workload", destination.name,
                              endpoint.address, endpoint.port);
     }
   }
@@ -36,7 +36,7 @@ gateway::Role PodProxyRole() {
   gateway::Role role;
   role.program = "weir-podproxy";
   role.purpose = "Stands beside a workload and lets in who proves an identity of the mesh.";
-  role.checks = {CheckListener, CheckCluster};
+  role.checks = {CheckListener, CheckDestinationSet};
   return role;
 }
 

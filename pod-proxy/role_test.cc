@@ -12,12 +12,12 @@ TEST(PodProxyRole, SendsPlainBytesToItsOwnWorkloadOnly) {
   listener.address = "10.0.0.7";
   proxy::FilterChain& chain = listener.chains.emplace_back();
   chain.tls = proxy::DownstreamTls{true, {{"spiffe://c1.acme/", true}}};
-  proxy::Cluster cluster;
-  cluster.localities.emplace_back().endpoints.emplace_back();
+  proxy::DestinationSet destination;
+  destination.localities.emplace_back().endpoints.emplace_back();
   const auto role = PodProxyRole();
   const auto check = [&](const char* address) {
-    cluster.localities[0].endpoints[0].address = address;
-    return role.checks.cluster(cluster, {"10.0.0.7"});
+    destination.localities[0].endpoints[0].address = address;
+    return role.checks.destination_set(destination, {"10.0.0.7"});
   };
   EXPECT_TRUE(role.checks.listener(listener).ok());
   EXPECT_TRUE(check("10.0.0.7").ok());

@@ -13,16 +13,16 @@ using proxy::RouteAction;
 using proxy::Routes;
 using proxy::Snapshot;
 
-Status CheckCluster(const proxy::Cluster& cluster, const std::set<std::string>&) {
-  if (!cluster.tls) {
+Status CheckDestinationSet(const proxy::DestinationSet& destination, const std::set<std::string>&) {
+  if (!destination.tls) {
     return InvalidArgument("PEER_IDENTITY", "Cluster {}: transport_socket is missing; tier 1 calls nobody without TLS",
-                           cluster.name);
+                           destination.name);
   }
-  if (!cluster.tls->allowed_uris.empty()) return {};
-  for (const auto& locality : cluster.localities) {
+  if (!destination.tls->allowed_uris.empty()) return {};
+  for (const auto& locality : destination.localities) {
     for (const auto& endpoint : locality.endpoints) {
       if (!endpoint.spiffe_id.empty()) continue;
-      return InvalidArgument("PEER_IDENTITY", "Cluster {}: endpoint {}:{} has no SPIFFE id to demand", cluster.name,
+      return InvalidArgument("PEER_IDENTITY", "Cluster {}: endpoint {}:{} has no SPIFFE id to demand", destination.name,
                              endpoint.address, endpoint.port);
     }
   }
@@ -125,7 +125,7 @@ gateway::Role Tier1Role() {
   gateway::Role role;
   role.program = "weir-tier1";
   role.purpose = "Receives requests at the edge and spreads them over clusters by weight and health.";
-  role.checks.cluster = CheckCluster;
+  role.checks.destination_set = CheckDestinationSet;
   role.adapt = [reserved = std::make_shared<ReservedPaths>()](std::shared_ptr<const Snapshot> snapshot) {
     return reserved->Adapt(snapshot);
   };

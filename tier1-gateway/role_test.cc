@@ -16,19 +16,19 @@ std::shared_ptr<proxy::Snapshot> Edge() {
   routes->name = "edge/80";
   routes->table = traffic::RouteTable::Build({host}).value();
   auto actions = std::make_shared<std::vector<proxy::RouteAction>>(1);
-  actions->front().cluster = "shop";
+  actions->front().destination_set = "shop";
   routes->actions = {actions};
   auto listener = std::make_shared<proxy::Listener>();
   listener->name = "80";
   listener->address = "127.0.0.1";
   listener->chains.emplace_back().routes = routes;
-  auto cluster = std::make_shared<proxy::Cluster>();
-  cluster->name = "shop";
-  cluster->tls.emplace();
-  cluster->localities.emplace_back().endpoints = {{"127.0.2.10", 15443, "spiffe://c1.acme/ns/a/sa/b"}};
+  auto destination = std::make_shared<proxy::DestinationSet>();
+  destination->name = "shop";
+  destination->tls.emplace();
+  destination->localities.emplace_back().endpoints = {{"127.0.2.10", 15443, "spiffe://c1.acme/ns/a/sa/b"}};
   auto snapshot = std::make_shared<proxy::Snapshot>();
   snapshot->listeners = {listener};
-  snapshot->clusters["shop"] = cluster;
+  snapshot->destination_sets["shop"] = destination;
   return snapshot;
 }
 
@@ -42,8 +42,8 @@ TEST(Tier1Role, HidesTheTiersOwnPathsFromOutside) {
   };
   EXPECT_EQ(action("/.weir/health").direct_response->status, 404u);
   EXPECT_EQ(action("/.weir").direct_response->status, 404u);
-  EXPECT_EQ(action("/.weirdo").cluster, "shop");
-  EXPECT_EQ(action("/").cluster, "shop");
+  EXPECT_EQ(action("/.weirdo").destination_set, "shop");
+  EXPECT_EQ(action("/").destination_set, "shop");
 }
 
 TEST(Tier1Role, LeavesUnchangedPiecesTheSameObjects) {
@@ -56,12 +56,12 @@ TEST(Tier1Role, LeavesUnchangedPiecesTheSameObjects) {
 
 TEST(Tier1Role, CallsNobodyWhoNeedNotProveAnIdentity) {
   const gateway::Role role = Tier1Role();
-  proxy::Cluster cluster = *Edge()->clusters["shop"];
-  EXPECT_TRUE(role.checks.cluster(cluster, {}).ok());
-  cluster.localities[0].endpoints[0].spiffe_id.clear();
-  EXPECT_EQ(role.checks.cluster(cluster, {}).error().reason, "PEER_IDENTITY");
-  cluster.tls.reset();
-  EXPECT_FALSE(role.checks.cluster(cluster, {}).ok());
+  proxy::DestinationSet destination = *Edge()->destination_sets["shop"];
+  EXPECT_TRUE(role.checks.destination_set(destination, {}).ok());
+  destination.localities[0].endpoints[0].spiffe_id.clear();
+  EXPECT_EQ(role.checks.destination_set(destination, {}).error().reason, "PEER_IDENTITY");
+  destination.tls.reset();
+  EXPECT_FALSE(role.checks.destination_set(destination, {}).ok());
 }
 
 }  // namespace

@@ -17,16 +17,16 @@ Status CheckListener(const proxy::Listener& listener) {
   return {};
 }
 
-Status CheckCluster(const proxy::Cluster& cluster, const std::set<std::string>&) {
-  if (!cluster.tls) {
+Status CheckDestinationSet(const proxy::DestinationSet& destination, const std::set<std::string>&) {
+  if (!destination.tls) {
     return InvalidArgument("PEER_IDENTITY", "Cluster {}: transport_socket is missing; tier 2 calls nobody without TLS",
-                           cluster.name);
+                           destination.name);
   }
-  if (!cluster.tls->allowed_uris.empty()) return {};
-  for (const auto& locality : cluster.localities) {
+  if (!destination.tls->allowed_uris.empty()) return {};
+  for (const auto& locality : destination.localities) {
     for (const auto& endpoint : locality.endpoints) {
       if (!endpoint.spiffe_id.empty()) continue;
-      return InvalidArgument("PEER_IDENTITY", "Cluster {}: endpoint {}:{} has no SPIFFE id to demand", cluster.name,
+      return InvalidArgument("PEER_IDENTITY", "Cluster {}: endpoint {}:{} has no SPIFFE id to demand", destination.name,
                              endpoint.address, endpoint.port);
     }
   }
@@ -39,7 +39,7 @@ gateway::Role Tier2Role() {
   gateway::Role role;
   role.program = "weir-tier2";
   role.purpose = "Receives requests inside a cluster and hands them to the proxies beside the pods.";
-  role.checks = {CheckListener, CheckCluster};
+  role.checks = {CheckListener, CheckDestinationSet};
   return role;
 }
 

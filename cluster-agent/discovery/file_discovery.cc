@@ -183,7 +183,7 @@ struct FileDiscovery::Core {
 
   void Run() {
     for (;;) {
-      const Duration wait = options.clock->Nap(soon ? std::min<Duration>(options.poll, kRest) : options.poll);
+      const Duration wait = options.clock->MaxSleep(soon ? std::min<Duration>(options.poll, kRest) : options.poll);
       pollfd fds[2] = {{stop, POLLIN, 0}, {inotify, POLLIN, 0}};
       ::poll(fds, inotify >= 0 ? 2 : 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count()));
       if ((fds[0].revents & POLLIN) != 0) return;

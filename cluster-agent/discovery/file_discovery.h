@@ -16,8 +16,7 @@ namespace weir::agent {
 //  - a text that does not end with a line end is cut (FAILED_PRECONDITION DISCOVERY_CUT): "127.0.2.2" may be what is
 //    left of "127.0.2.21";
 //  - with `sealed` (the reading before ended with the line "...", YAML's end mark) one without it is cut too: a list
-//  that
-//    is cut between two lines is a shorter list, which nothing else tells from a wish.
+//    that is cut between two lines is a shorter list, which nothing else tells from a wish.
 Result<Facts> ReadDiscovery(std::string_view text, bool has_good, bool sealed = false);
 // Ends with the end mark.
 bool IsSealed(std::string_view text);

@@ -79,7 +79,7 @@ struct IntentLink::Core {
     return xds::MayFollow(*held, *offered);
   }
 
-  bool Refuse(const xds::Update& update) {
+  bool RejectIfMayNotFollow(const xds::Update& update) {
     const Status may = MayTake(update);
     const std::string reason = may.ok() ? "" : may.error().ToString();
     {
@@ -94,7 +94,7 @@ struct IntentLink::Core {
   }
 
   void OnUpdate(const xds::Update& update) {
-    if (Refuse(update)) return;
+    if (RejectIfMayNotFollow(update)) return;
     std::vector<std::string> bad;
     std::string reason;
     const auto take = [&](const std::string& name) {
@@ -194,7 +194,7 @@ IntentLink::LastGoodState IntentLink::LastGood() const {
   MutexLock lock(core_->mutex);
   return core_->last_good;
 }
-std::string IntentLink::Refusing() const {
+std::string IntentLink::RefusalReason() const {
   MutexLock lock(core_->mutex);
   return core_->refusing;
 }

@@ -42,10 +42,10 @@ class IntentLink {
     std::string from;                  // "generation 1 of 2026-..."; "" = nothing.
     std::vector<std::string> refused;  // Why generations were refused, until a good one is written.
   };
-  LastGoodState LastGood() const;  // After Start.
-  // Why the server's offers are not taken now: it offers an older state than the one held here, or another ("" = they
-  // are).
-  std::string Refusing() const;
+  LastGoodState LastGood() const;  // Only after Start.
+  // Why the server's offers are not taken now: it offers an older state than the one held here, or another one; "" =
+  // they are taken.
+  std::string RefusalReason() const;
 
  private:
   struct Core;

@@ -58,7 +58,7 @@ Result<StoredMembership> KeepJoining(const JoiningOptions& options, const GivenT
     obs::Log(obs::Level::kWarn, "the server cannot be reached; trying again", {{"error", joined.error().ToString()}});
     // A signal's handler sets `stop` and cannot wake us.
     for (const MonoTime until = clock.Now() + backoff.Next(); clock.Now() < until && !stop;) {
-      std::this_thread::sleep_for(clock.Nap(std::chrono::milliseconds(50)));
+      std::this_thread::sleep_for(clock.MaxSleep(std::chrono::milliseconds(50)));
     }
     if (stop) return Cancelled("STOPPED", "stopped before the agent had joined");
   }
@@ -120,7 +120,8 @@ Result<StoredMembership> JoinFirst(const JoiningOptions& options, Error refusal,
 
 }  // namespace
 
-Result<StoredMembership> Belong(const JoiningOptions& options, const std::atomic<bool>& stop, const Clock& clock) {
+Result<StoredMembership> EnsureMembership(const JoiningOptions& options, const std::atomic<bool>& stop,
+                                          const Clock& clock) {
   auto stored = LoadMembership(options.membership_path, clock);
   auto given = ReadToken(options);
   if (stored.ok()) {

@@ -19,6 +19,7 @@ struct JoiningOptions {
 // (JoinToken::rejoin) and it has not used it already; StoredMembership::unused_token says why one is not used. Who is
 // no member tries for as long as the server cannot be reached, a member for 20 s. FAILED_PRECONDITION NOT_JOINED;
 // CANCELLED STOPPED; errors of Join and LoadMembership.
-Result<StoredMembership> Belong(const JoiningOptions& options, const std::atomic<bool>& stop, const Clock& clock);
+Result<StoredMembership> EnsureMembership(const JoiningOptions& options, const std::atomic<bool>& stop,
+                                          const Clock& clock);
 
 }  // namespace weir::agent

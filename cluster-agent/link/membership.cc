@@ -70,7 +70,7 @@ Result<Membership> Membership::Parse(std::string_view text) {
   return membership;
 }
 
-identity::PeerRule Membership::Server() const {
+identity::PeerRule Membership::ServerRule() const {
   auto rule = identity::ServerPeer(anchor_pem);
   return rule.ok() ? std::move(*rule) : identity::PeerRule();  // CheckMembership has seen it; else it accepts nobody.
 }
@@ -168,7 +168,7 @@ Result<Membership> Renew(const std::string& server, const Membership& current, c
   WEIR_ASSIGN(std::string key_pem, identity::NewKey());
   rpc::ChannelOptions options;
   options.target = server;
-  options.peer = current.Server();
+  options.peer = current.ServerRule();
   options.chain_pem = agent_leaf.chain_pem;
   options.key_pem = agent_leaf.key_pem;
   WEIR_ASSIGN(const auto channel, rpc::MakeChannel(options));

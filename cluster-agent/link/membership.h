@@ -22,8 +22,8 @@ struct Membership {
   std::string anchor_pem;  // The server anchor: who weir-server is, as the join token said.
   std::string root_pem;    // One or more mesh roots, the one that signs first.
 
-  // Who answers at the server's address.
-  identity::PeerRule Server() const;
+  // Who has to answer at the server's address.
+  identity::PeerRule ServerRule() const;
 
   std::string ToText() const;  // Secret.
   // DATA_LOSS MEMBERSHIP_UNREADABLE.
@@ -62,8 +62,7 @@ Status SaveMembership(const std::string& path, const Membership& membership);
 
 // Joins: takes the anchor that verifies the server and whose SHA-256 the token carries, makes a key here, sends the CSR
 // and the token to whom that anchor names, and checks what comes back; the mesh root is in the answer. Errors of the
-// server (JOIN_TOKEN_USED,
-// ...) pass.
+// server (JOIN_TOKEN_USED, ...) pass.
 Result<Membership> Join(const std::string& server, const std::string& token_text, const Clock& clock,
                         Duration timeout = std::chrono::seconds(10));
 

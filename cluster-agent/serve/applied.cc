@@ -45,8 +45,8 @@ void AppliedLedger::SetConfig(const std::string& workload, std::shared_ptr<const
             gateway.pieces[key].parts.erase({type, name});
             gateway.touched.insert(std::move(key));
           }
-          for (const std::string& cluster : resource.needs) {
-            const auto found = gateway.needed_by.find(cluster);
+          for (const std::string& destination : resource.needs) {
+            const auto found = gateway.needed_by.find(destination);
             found->second.erase({type, name});
             if (found->second.empty()) gateway.needed_by.erase(found);
           }
@@ -57,7 +57,7 @@ void AppliedLedger::SetConfig(const std::string& workload, std::shared_ptr<const
             gateway.pieces[key].parts.emplace(type, name);
             gateway.touched.insert(std::move(key));
           }
-          for (const std::string& cluster : resource.needs) gateway.needed_by[cluster].emplace(type, name);
+          for (const std::string& destination : resource.needs) gateway.needed_by[destination].emplace(type, name);
         });
   }
   gateway.config = std::move(config);
@@ -203,8 +203,8 @@ std::optional<AppliedLedger::Said> AppliedLedger::Judge(Gateway* gateway, const 
       if (origin.type == key.first && origin.name == key.second) wanted = origin.version;
     }
     runs &= Runs(gateway, url, name, &rejection);
-    for (const std::string& cluster : resource.needs) {
-      for (const std::string_view needed : kNeeded) runs &= Runs(gateway, std::string(needed), cluster, &rejection);
+    for (const std::string& destination : resource.needs) {
+      for (const std::string_view needed : kNeeded) runs &= Runs(gateway, std::string(needed), destination, &rejection);
     }
   }
   Said said = piece.said.value_or(Said());

@@ -30,7 +30,8 @@ class AppliedLedger {
   void OnAck(const std::string& workload, uint64_t stream, const xds::AckEvent& event);
   // The workload is declared no more: everything of it is reported removed.
   void Forget(const std::string& workload);
-  // Nobody there to wait for, or it has said yes or no to this resource as it is to run it now.
+  // True: the workload is not connected, so nobody is waited for, or it has said yes or no to this resource as it is to
+  // run it now.
   bool Answered(const std::string& workload, std::string_view type_url, const std::string& name) const;
 
   // What changed since the last report; `full`: everything. False: nothing to say (a full report is always something).
@@ -63,7 +64,7 @@ class AppliedLedger {
     std::map<std::string, std::map<std::string, std::string>> acknowledged;  // Type URL, name -> version.
     std::map<std::string, std::map<std::string, Rejection>> rejected;
     std::map<IntentKey, Piece> pieces;
-    std::map<std::string, std::set<Part>> needed_by;  // By cluster: see EnvoyResource::needs.
+    std::map<std::string, std::set<Part>> needed_by;  // By destination: see EnvoyResource::needs.
     std::set<IntentKey> touched;  // What may have changed since it was last looked at: the rest costs nothing.
     std::set<IntentKey> unsaid;   // What may differ from what was reported.
     bool dirty = true;

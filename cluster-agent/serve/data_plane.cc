@@ -12,8 +12,8 @@
 #include "api/weir/agent/v1/agent.pb.h"
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "cluster-agent/link/problems.h"
+#include "cluster-agent/serve/admission_grace.h"
 #include "cluster-agent/serve/applied.h"
-#include "cluster-agent/serve/lingering.h"
 #include "cluster-agent/serve/telemetry.h"
 #include "cluster-agent/serve/traffic.h"
 #include "cluster-agent/serve/workloads.h"
@@ -143,7 +143,7 @@ struct DataPlane::Core {
   std::map<std::string, OwnLeaf> envoy_leaves;  // By key, of stock Envoys with a stream: goes with the node.
   std::map<std::string, std::vector<std::string>> problems;
   std::map<std::string, Admitted> admitted;  // By key of a node: whom its pod lets in.
-  Lingering lingering;
+  AdmissionGrace grace;
 
   Status Sign(const std::string& token, const std::string& csr_pem, v1::SignResponse* response) {
     WEIR_ASSIGN(const std::string workload, registry.WorkloadOf(token));
@@ -223,7 +223,7 @@ struct DataPlane::Core {
       WaitFor(*options.clock, wake, mutex, std::chrono::seconds(1),
               [&]() WEIR_REQUIRES(mutex) { return stopping || dirty; });
       if (stopping) return;
-      const bool renew = LeavesDue() || lingering.Due(options.clock->Now());
+      const bool renew = LeavesDue() || grace.Due(options.clock->Now());
       if (!dirty && !renew) continue;
       dirty = false;
       if (intent == nullptr || facts == nullptr) continue;
@@ -285,7 +285,7 @@ struct DataPlane::Core {
     problems.erase(WorkloadOfKey(key));
     leaves = envoy_leaves.size();
     admitted.erase(key);
-    lingering.Forget(key);
+    grace.Forget(key);
   }
 
   // What one node is to run.
@@ -309,16 +309,16 @@ struct DataPlane::Core {
     }
     const bool stock = key.ends_with(kStock);
     const NodeProfile profile{.vhds = !stock,
-                              .hardened = stock,
+                              .stock_envoy = stock,
                               .hold_ms = options.minimum_hold.count(),
                               .slow_return_ms = options.slow_return.count()};
     const MonoTime now = options.clock->Now();
-    offer.config = translator.Translate(with, at, offer.workload, profile, lingering.Of(key, now));
+    offer.config = translator.Translate(with, at, offer.workload, profile, grace.Of(key, now));
     Admitted& was = admitted[key];
     if (was != offer.config->admits) {
-      lingering.Note(key, was, offer.config->admits, now);
+      grace.Note(key, was, offer.config->admits, now);
       was = offer.config->admits;
-      offer.config = translator.Translate(with, at, offer.workload, profile, lingering.Of(key, now));
+      offer.config = translator.Translate(with, at, offer.workload, profile, grace.Of(key, now));
     }
     TellProblems(offer.workload, offer.config->problems);
     xds::ResourcePtr identity;

@@ -17,19 +17,19 @@ class Clock {
   virtual MonoTime Now() const = 0;   // For intervals; never jumps.
   virtual WallTime Wall() const = 0;  // For certificates, audit and people; may jump.
   // How long a thread that waits for `left` of this clock may sleep before it looks at it again; at most `left`.
-  virtual Duration Nap(Duration left) const { return left; }
+  virtual Duration MaxSleep(Duration left) const { return left; }
   static const Clock& Real();
 };
 
-// Stands still until a test moves it. Who waits by it notices within kLook of real time (Nap), so Advance needs to know
-// nobody.
+// Stands still until a test moves it. Who waits by it notices within kPollInterval of real time (MaxSleep), so Advance
+// needs to know nobody.
 class ManualClock : public Clock {
  public:
-  static constexpr Duration kLook = std::chrono::milliseconds(1);
+  static constexpr Duration kPollInterval = std::chrono::milliseconds(1);
 
   MonoTime Now() const override { return MonoTime(MonoTime::duration(mono_.load())); }
   WallTime Wall() const override { return WallTime(WallTime::duration(wall_.load())); }
-  Duration Nap(Duration left) const override { return left < kLook ? left : kLook; }
+  Duration MaxSleep(Duration left) const override { return left < kPollInterval ? left : kPollInterval; }
   void Advance(Duration by) {
     mono_ += std::chrono::duration_cast<MonoTime::duration>(by).count();
     JumpWall(by);

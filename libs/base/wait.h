@@ -17,7 +17,7 @@ bool WaitUntil(const Clock& clock, CondVar& wake, Mutex& mutex, MonoTime deadlin
     const MonoTime now = clock.Now();
     if (now >= deadline) return false;
     const Duration left = deadline - now < kLongest ? Duration(deadline - now) : kLongest;
-    wake.WaitRealTime(mutex, clock.Nap(left));
+    wake.WaitRealTime(mutex, clock.MaxSleep(left));
   }
   return true;
 }

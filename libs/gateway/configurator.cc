@@ -177,7 +177,7 @@ Status Configurator::ServeIdentity(const proxy::BuiltSnapshot& built) {
   return status;
 }
 
-std::string Configurator::Trust() const {
+std::string Configurator::RootsInUse() const {
   MutexLock lock(mutex_);
   return trust_pem_;
 }

@@ -49,8 +49,8 @@ class Configurator {
   // New handshakes use it from now on. Waits for nothing.
   Status SetLeaf(const Leaf& leaf, const std::string& fallback_roots);
 
-  // The mesh roots that are served with; "" = the agent has said none yet.
-  std::string Trust() const;
+  // PEM of the mesh roots by which peers are verified; "" = the agent has said none yet.
+  std::string RootsInUse() const;
   // The membership that our own leaf comes from has ended: its cluster has joined anew, a new leaf is needed.
   bool LeafEnded() const;
 

@@ -167,7 +167,7 @@ class Gateway::State {
     WEIR_TRY(AwaitReady());
     WEIR_TRY(OpenDoors());     // First: after Open there is no way back.
     WEIR_TRY(engine_.Open());  // What could not be opened is tried again as soon as the writer looks.
-    const Status gone = predecessor_->Go();
+    const Status gone = predecessor_->AnnounceAccepting();
     // It has ended or hangs; we serve either way.
     if (!gone.ok()) obs::Log(Level::kWarn, "the predecessor did not answer", {{"error", gone.error().ToString()}});
     predecessor_.reset();
@@ -190,7 +190,7 @@ class Gateway::State {
         return Unavailable("TAKE_OVER_NOT_READY", "not ready within {} s ({}); the running gateway serves on",
                            kReadyWithin.count(), ready.ok() ? "" : ready.error().message);
       }
-      std::this_thread::sleep_for(clock_.Nap(std::chrono::milliseconds(10)));
+      std::this_thread::sleep_for(clock_.MaxSleep(std::chrono::milliseconds(10)));
     }
   }
 
@@ -313,7 +313,7 @@ class Gateway::State {
       }
       MutexLock lock(mutex_);
       if (outcome.status.ok()) {
-        settings_.said_roots->Set(configurator_.Trust());
+        settings_.said_roots->Set(configurator_.RootsInUse());
         preload_ = outcome.taken;
         facts_.last_good = fmt::format("generation {} of {}", read->generation, Rfc3339(read->written));
         obs::Log(Level::kInfo, "serving the last good configuration", {{"from", facts_.last_good}});
@@ -334,13 +334,13 @@ class Gateway::State {
     facts_.last_good_refused.push_back(reason);
   }
 
-  std::vector<std::string> Refused() const {
+  std::vector<std::string> RefusedLastGood() const {
     MutexLock lock(mutex_);
     return facts_.last_good_refused;
   }
 
   std::vector<std::string> Problems() const {
-    std::vector<std::string> problems = Refused();
+    std::vector<std::string> problems = RefusedLastGood();
     if (std::string overdue = keeper_.Overdue(); !overdue.empty()) problems.push_back(std::move(overdue));
     return problems;
   }
@@ -376,14 +376,14 @@ class Gateway::State {
     options.on_update = [this](const xds::Update& update) { OnUpdate(update); };
     options.on_state = [this](bool connected, const std::string& reason) { OnState(connected, reason); };
     ads_ = std::make_shared<xds::AdsClient>(std::move(options));
-    for (const auto& [type, name] : held_) ads_->AskAgain(type, {name});
+    for (const auto& [type, name] : held_) ads_->Resubscribe(type, {name});
     ads_->Start();
   }
 
   rpc::ChannelOptions NoToken() const {  // The agent will refuse it and the client tries again.
     rpc::ChannelOptions options;
     options.target = settings_.agent;
-    options.peer = settings_.Agent();
+    options.peer = settings_.AgentRule();
     return options;
   }
 
@@ -411,7 +411,7 @@ class Gateway::State {
     obs::Log(reason.empty() ? Level::kDebug : Level::kError,
              reason.empty() ? "configuration served" : "configuration refused",
              {{"type", update.type_url}, {"reason", reason}});
-    if (settings_.said_roots->Set(configurator_.Trust())) keeper_.RootsChanged();
+    if (settings_.said_roots->Set(configurator_.RootsInUse())) keeper_.RootsChanged();
     if (configurator_.LeafEnded()) keeper_.RenewNow();
     MutexLock lock(mutex_);
     ++(reason.empty() ? facts_.updates_served : facts_.updates_refused);
@@ -444,7 +444,7 @@ class Gateway::State {
     note(held_, now);
     held_ = std::move(now);
     if (ads_ == nullptr) return;  // Connect asks.
-    for (const auto& [type, names] : ask) ads_->AskAgain(type, names);
+    for (const auto& [type, names] : ask) ads_->Resubscribe(type, names);
   }
 
   // Ports that somebody else held: outside of every worker, by the writer's thread.
@@ -571,10 +571,11 @@ class Gateway::State {
   std::unique_ptr<HandoverDoor> handover_;
   std::thread writer_;
   IdentityKeeper keeper_;
-  LoadReports load_reports_{settings_,
-                            {[this] { return engine_.Shares(); }, [this](bool whole) { return engine_.News(whole); },
-                             [this] { return Problems(); }},
-                            clock_};
+  LoadReports load_reports_{
+      settings_,
+      {[this] { return engine_.Shares(); }, [this](bool whole) { return engine_.TakeHealthChanges(whole); },
+       [this] { return Problems(); }},
+      clock_};
 };
 
 Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}

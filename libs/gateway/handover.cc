@@ -293,7 +293,7 @@ std::vector<HandedSocket> Predecessor::Take(std::string_view prefix) {
   return taken;
 }
 
-Status Predecessor::Go() {
+Status Predecessor::AnnounceAccepting() {
   WEIR_TRY(gateway::Send(fd_.get(), kGo, ""));
   const auto done = gateway::Receive(fd_.get(), times_.done);
   if (done.ok() && done->kind == kDone) return {};

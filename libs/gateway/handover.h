@@ -80,8 +80,8 @@ class Predecessor {
 
   // Takes the sockets whose name begins with `prefix` out, prefix removed.
   std::vector<HandedSocket> Take(std::string_view prefix);
-  // Tells it that we accept now; returns when it does not any more, or is gone.
-  Status Go();
+  // Tells the predecessor that we accept now; returns when it does not any more, or is gone.
+  Status AnnounceAccepting();
 
  private:
   Predecessor(net::Fd fd, HandoverTimes times) : fd_(std::move(fd)), times_(times) {}

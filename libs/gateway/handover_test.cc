@@ -55,7 +55,7 @@ TEST_F(HandoverTest, HandsOverAnyNumberOfSockets) {
   socklen_t size = sizeof type;
   EXPECT_EQ(getsockopt(listeners[149].fd.get(), SOL_SOCKET, SO_TYPE, &type, &size), 0);
   EXPECT_EQ(type, SOCK_STREAM);
-  EXPECT_TRUE((*predecessor)->Go().ok());
+  EXPECT_TRUE((*predecessor)->AnnounceAccepting().ok());
   EXPECT_EQ(went_, 1);
   struct stat facts{};
   ASSERT_EQ(stat(Path().c_str(), &facts), 0);  // It is the successor's to replace.
@@ -71,7 +71,7 @@ TEST_F(HandoverTest, GoesOnWhenTheSuccessorGivesUp) {
   EXPECT_EQ(went_, 0);
   const auto next = Predecessor::Connect(folder_);
   ASSERT_TRUE(next.ok());
-  EXPECT_TRUE((*next)->Go().ok());
+  EXPECT_TRUE((*next)->AnnounceAccepting().ok());
 }
 
 TEST_F(HandoverTest, WaitsForNobodyForEver) {
@@ -79,7 +79,7 @@ TEST_F(HandoverTest, WaitsForNobodyForEver) {
   const auto silent = Predecessor::Connect(folder_);
   ASSERT_TRUE(silent.ok());
   ASSERT_EQ(aborted_.get_future().wait_for(10s), std::future_status::ready);
-  EXPECT_FALSE((*silent)->Go().ok());
+  EXPECT_FALSE((*silent)->AnnounceAccepting().ok());
   EXPECT_EQ(went_, 0);
 }
 

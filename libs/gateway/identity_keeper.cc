@@ -164,7 +164,7 @@ bool IdentityKeeper::UnderSigningRoot(const std::string& chain_pem) const {
 
 Result<Leaf> IdentityKeeper::Check(std::string key_pem, std::string chain_pem) const {
   WEIR_TRY(identity::CheckKeyMatches(chain_pem, key_pem));
-  WEIR_ASSIGN(auto facts, identity::VerifyChain(chain_pem, settings_.Agent().anchors_pem, clock_));
+  WEIR_ASSIGN(auto facts, identity::VerifyChain(chain_pem, settings_.AgentRule().anchors_pem, clock_));
   if (facts.spiffe_id.empty()) return Unauthenticated("CERTIFICATE_NAMELESS", "the certificate has no SPIFFE id");
   Duration renew_in = std::max<Duration>(identity::RenewIn(facts, clock_.Wall()), kRenewalsApart);
   if (!UnderSigningRoot(chain_pem)) renew_in = std::min(renew_in, kOldRootPause);

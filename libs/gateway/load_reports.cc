@@ -120,7 +120,7 @@ void HealthDifference::Restart() {
   state_ = 0;
 }
 
-void HealthDifference::Learn(proxy::HealthNews news) {
+void HealthDifference::AddChanges(proxy::HealthChanges news) {
   if (news.whole) {
     pending_.clear();
     gone_.clear();
@@ -161,7 +161,7 @@ std::optional<agent::v1::GatewayHealthReport> HealthDifference::Take() {
   return report;
 }
 
-agent::v1::GatewayHealthReport HealthDifference::Same() const {
+agent::v1::GatewayHealthReport HealthDifference::Unchanged() const {
   agent::v1::GatewayHealthReport report;
   report.set_follows(state_);
   report.set_state(state_);
@@ -245,16 +245,16 @@ Status LoadReports::Serve(process::Backoff& backoff) {
 }
 
 Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel) {
-  proxy::HealthNews news = sources_.health(health_.restarted());
+  proxy::HealthChanges news = sources_.health(health_.restarted());
   if (!news.answered) return {};  // As before.
-  health_.Learn(std::move(news));
+  health_.AddChanges(std::move(news));
   bool said = false;
   while (auto report = health_.Take()) {
     WEIR_TRY(SendHealth(channel, std::move(*report)));
     said = true;
   }
   if (said || clock_.Now() - health_time_ < kHealthAtLeast) return {};
-  return SendHealth(channel, health_.Same());
+  return SendHealth(channel, health_.Unchanged());
 }
 
 Status LoadReports::SendHealth(const std::shared_ptr<grpc::Channel>& channel, agent::v1::GatewayHealthReport report) {

@@ -58,12 +58,12 @@ class HealthDifference {
  public:
   static constexpr int kMostSetsPerReport = 5'000;
 
-  void Learn(proxy::HealthNews news);  // Answered.
+  void AddChanges(proxy::HealthChanges news);  // Answered.
   // The next report; unset = nothing changed. What does not fit comes with the call after.
   std::optional<agent::v1::GatewayHealthReport> Take();
-  // That nothing changed, in a report: the agent sees whether it has missed something.
-  agent::v1::GatewayHealthReport Same() const;
-  // Everything is said once more: it must be learned whole before.
+  // A report that says that nothing changed: the agent sees whether it has missed something.
+  agent::v1::GatewayHealthReport Unchanged() const;
+  // From now on everything is said once more; the whole health must be added before.
   void Restart();
   bool restarted() const { return restarted_; }
 
@@ -82,7 +82,7 @@ class LoadReports {
  public:
   struct Sources {
     std::function<std::vector<proxy::ShareReport>()> shares;
-    std::function<proxy::HealthNews(bool whole)> health;  // See Engine::News.
+    std::function<proxy::HealthChanges(bool whole)> health;  // See Engine::TakeHealthChanges.
     std::function<std::vector<std::string>()> problems;
   };
 

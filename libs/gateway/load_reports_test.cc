@@ -94,47 +94,47 @@ proxy::SetHealthReport HealthOf(const std::string& set, bool can_serve) {
   return report;
 }
 
-proxy::HealthNews News(bool whole, std::vector<proxy::SetHealthReport> sets, std::vector<std::string> gone = {}) {
+proxy::HealthChanges News(bool whole, std::vector<proxy::SetHealthReport> sets, std::vector<std::string> gone = {}) {
   return {true, whole, std::move(sets), std::move(gone)};
 }
 
 TEST(HealthDifference, SaysEverythingOnceThenOnlyWhatChanged) {
   HealthDifference difference;
-  difference.Learn(News(true, {HealthOf("a", true), HealthOf("b", true)}));
+  difference.AddChanges(News(true, {HealthOf("a", true), HealthOf("b", true)}));
   auto said = difference.Take();
   ASSERT_TRUE(said.has_value());
   EXPECT_TRUE(said->full());
   EXPECT_EQ(said->sets_size(), 2);
   const uint64_t whole = said->state();
   EXPECT_FALSE(difference.Take().has_value());
-  difference.Learn(News(false, {HealthOf("a", true), HealthOf("b", true)}));
+  difference.AddChanges(News(false, {HealthOf("a", true), HealthOf("b", true)}));
   EXPECT_FALSE(difference.Take().has_value()) << "times say nothing new";
-  EXPECT_EQ(difference.Same().follows(), whole);
-  EXPECT_EQ(difference.Same().sets_size(), 0);
+  EXPECT_EQ(difference.Unchanged().follows(), whole);
+  EXPECT_EQ(difference.Unchanged().sets_size(), 0);
 
-  difference.Learn(News(false, {HealthOf("b", false)}));
+  difference.AddChanges(News(false, {HealthOf("b", false)}));
   said = difference.Take();
   ASSERT_TRUE(said.has_value());
   EXPECT_FALSE(said->full());
   EXPECT_EQ(said->follows(), whole);
   ASSERT_EQ(said->sets_size(), 1);
   EXPECT_EQ(said->sets(0).destination_set(), "b");
-  difference.Learn(News(false, {}, {"a", "never"}));
+  difference.AddChanges(News(false, {}, {"a", "never"}));
   said = difference.Take();
   ASSERT_TRUE(said.has_value());
   ASSERT_EQ(said->removed_sets_size(), 1);
   EXPECT_EQ(said->removed_sets(0), "a");
-  difference.Learn(News(false, {HealthOf("a", true), HealthOf("b", true)}));
+  difference.AddChanges(News(false, {HealthOf("a", true), HealthOf("b", true)}));
   said = difference.Take();
   EXPECT_EQ(said->state(), whole) << "the same is the same, however it came about";
-  difference.Learn(News(true, {HealthOf("b", true)}));  // The engine had lost something: it says all again.
+  difference.AddChanges(News(true, {HealthOf("b", true)}));  // The engine had lost something: it says all again.
   said = difference.Take();
   ASSERT_TRUE(said.has_value());
   EXPECT_EQ(said->sets_size(), 0);
   EXPECT_EQ(said->removed_sets_size(), 1);
   difference.Restart();
   EXPECT_TRUE(difference.restarted());
-  difference.Learn(News(true, {}));
+  difference.AddChanges(News(true, {}));
   said = difference.Take();
   ASSERT_TRUE(said.has_value());
   EXPECT_TRUE(said->full());
@@ -145,7 +145,7 @@ TEST(HealthDifference, CutsWhatIsTooMuchForOneReport) {
   std::vector<proxy::SetHealthReport> sets;
   for (int i = 0; i < HealthDifference::kMostSetsPerReport + 1; ++i) sets.push_back(HealthOf(std::to_string(i), true));
   HealthDifference difference;
-  difference.Learn(News(true, sets));
+  difference.AddChanges(News(true, sets));
   const auto first = difference.Take();
   const auto second = difference.Take();
   ASSERT_TRUE(first && second);

@@ -22,7 +22,7 @@ bool IsNodeId(const std::string& id) {
 
 }  // namespace
 
-identity::PeerRule Settings::Agent() const {
+identity::PeerRule Settings::AgentRule() const {
   constexpr size_t kMostRoots = 64 << 10;
   auto beside = ReadFile(token_file.substr(0, token_file.rfind('/') + 1) + "roots.pem", kMostRoots);
   return {Roots() + (beside.ok() ? *beside : ""), agent_id};
@@ -31,7 +31,7 @@ identity::PeerRule Settings::Agent() const {
 Result<rpc::ChannelOptions> Settings::AgentChannel() const {
   rpc::ChannelOptions options;
   options.target = agent;
-  options.peer = Agent();
+  options.peer = AgentRule();
   WEIR_ASSIGN(options.bearer_token, identity::ReadSecretFile(token_file));
   while (!options.bearer_token.empty() &&
          std::string_view(" \r\n\t").find(options.bearer_token.back()) != std::string::npos) {

@@ -62,9 +62,9 @@ struct Settings {
     std::string said = said_roots->Get();
     return said.empty() ? root_pem : said;
   }
-  // Who the agent is. roots.pem beside the token file counts too, read anew each time: the agent writes it, and one
-  // that has joined another installation can say its roots by no other way.
-  identity::PeerRule Agent() const;
+  // Who has to answer as the agent. roots.pem beside the token file counts too, read anew each time: the agent writes
+  // it, and one that has joined another installation can say its roots by no other way.
+  identity::PeerRule AgentRule() const;
   // How to reach the agent; reads the token file anew, so that a replaced token is used.
   Result<rpc::ChannelOptions> AgentChannel() const;
 };

@@ -421,7 +421,7 @@ void Server::State::Sweep(Loop& loop) {
   for (const auto& connection : connections_now) {
     if (connection->Overdue(now) || connection->Abandoned() || (stopping && connection->Idle())) connection->Close();
   }
-  loop.sweep.expires_after(options.clock->Nap(kSweep));
+  loop.sweep.expires_after(options.clock->MaxSleep(kSweep));
   loop.sweep.async_wait([this, &loop](const ErrorCode& error) {
     if (!error) Sweep(loop);
   });

@@ -167,7 +167,7 @@ void Loop::SetTimer(Timer& timer, uint64_t in_ms) {
 
 void Loop::Tick() {
   ticking_ = true;
-  const Duration nap = clock_.Nap(std::chrono::milliseconds(Wheel::kTickMs));
+  const Duration nap = clock_.MaxSleep(std::chrono::milliseconds(Wheel::kTickMs));
   host_->timer.expires_after(std::chrono::duration_cast<asio::steady_timer::duration>(nap));
   host_->timer.async_wait([this](const boost::system::error_code& error) {
     if (error) return;

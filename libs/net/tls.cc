@@ -381,7 +381,7 @@ bool TlsSession::Write(const char* data, size_t size) {
   return true;
 }
 
-void TlsSession::Goodbye() {
+void TlsSession::SendCloseNotify() {
   ERR_clear_error();
   const bool said = (SSL_get_shutdown(ssl_) & SSL_SENT_SHUTDOWN) != 0;  // A second call would read.
   if (SSL_is_init_finished(ssl_) == 1 && !said) SSL_shutdown(ssl_);

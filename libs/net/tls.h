@@ -79,7 +79,7 @@ class TlsSession {
   // > 0 bytes; 0 would block; -1 the peer said goodbye; -2 broken.
   ssize_t Read(char* buffer, size_t size);
   bool Write(const char* data, size_t size);  // All of it, into the loop's cipher buffer. False = broken.
-  void Goodbye();                             // Sends close_notify.
+  void SendCloseNotify();                     // Sends close_notify.
   bool HasPending() const { return more_; }   // Read filled its buffer: there may be more without a new event.
 
   const std::string& sni() const { return sni_; }

@@ -23,7 +23,7 @@ Status Transport::Open(Loop& loop, Fd fd, Watcher* watcher) {
 void Transport::Close(End end) {
   if (!fd_) return;
   if (end == End::kGoodbye && tls_ != nullptr && unsent() == 0 && !hung_up_) {
-    tls_->Goodbye();
+    tls_->SendCloseNotify();
     FlushCipher();
   }
   if (end == End::kReset) {
@@ -37,14 +37,14 @@ void Transport::Close(End end) {
 void Transport::ShutdownWrite() {
   if (!fd_) return;
   if (tls_ != nullptr) {
-    tls_->Goodbye();
+    tls_->SendCloseNotify();
     FlushCipher();
   }
   shut_when_sent_ = unsent() > 0;
   if (!shut_when_sent_) shutdown(fd_.get(), SHUT_WR);
 }
 
-void Transport::Noted(uint32_t events) {
+void Transport::RecordEvents(uint32_t events) {
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) readable_ = true;
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) hung_up_ = true;
 }

@@ -20,7 +20,7 @@ class Transport {
   static constexpr ssize_t kEof = -1;
   static constexpr ssize_t kBroken = -2;
 
-  // Registers with the loop; events go to `watcher`, which hands them to Noted first.
+  // Registers with the loop; events go to `watcher`, which hands them to RecordEvents first.
   Status Open(Loop& loop, Fd fd, Watcher* watcher);
   void StartTls(std::unique_ptr<TlsSession> tls) { tls_ = std::move(tls); }
   enum class End : uint8_t {
@@ -33,7 +33,7 @@ class Transport {
   void ShutdownWrite();
 
   // Remembers what the events say about reading and hanging up. Called first in Watcher::OnEvents.
-  void Noted(uint32_t events);
+  void RecordEvents(uint32_t events);
   // > 0 bytes into `buffer`, or kAgain, kEof, kBroken. After kAgain the next event brings more.
   ssize_t Read(char* buffer, size_t size);
   // May there be bytes to read without a new event?

@@ -10,7 +10,7 @@
 
 namespace weir::proxy {
 
-// What is remembered of a request for its line; allocated only when the log is on.
+// What is remembered of a request for its line in the log; allocated only when the log is on.
 struct LogEntry {
   std::string method, host, target, request_id, peer, identity;
   std::string cluster, endpoint, reason;

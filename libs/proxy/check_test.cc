@@ -11,7 +11,7 @@ class CheckTest : public HealthTest {
   // T1 in front of endpoint `port` ("c1") and the second pod ("c2"), both checked so.
   void StartChecked(uint16_t port, HealthCheck check) {
     Config config({At("c1", 1, {port}), At("c2", 1, {pod[1].backend.port})});
-    config.cluster->check = std::move(check);
+    config.destination->check = std::move(check);
     ASSERT_TRUE(t1.Start({}).ok());
     ASSERT_TRUE(ApplyAndWait(t1, config.Build()).ok());
   }
@@ -82,7 +82,7 @@ TEST_F(CheckTest, AConnectionIsAskedAgainOnlyIfItStays) {
       }
     });
     Config config({At("c1", 1, {app.port})});
-    config.cluster->check = Check("/healthz");
+    config.destination->check = Check("/healthz");
     Engine engine;
     ASSERT_TRUE(engine.Start({}).ok());
     ASSERT_TRUE(ApplyAndWait(engine, config.Build()).ok());
@@ -101,8 +101,8 @@ TEST_F(CheckTest, WithoutItsCheckAnIllOneServesAgain) {
   pod[0].healthy = false;
   ASSERT_TRUE(Eventually(3s, [&] { return Out("c1", "no_endpoint"); }));
   Config config({At("c1", 1, {pod[0].backend.port}), At("c2", 1, {pod[1].backend.port})});
-  config.cluster->hold = 0ms;
-  config.cluster->slow_return = 0ms;
+  config.destination->hold = 0ms;
+  config.destination->slow_return = 0ms;
   ASSERT_TRUE(ApplyAndWait(t1, config.Build()).ok());
   EXPECT_TRUE(Eventually(3s, [&] { return Of("c1").can_serve; }));
 }
@@ -114,9 +114,9 @@ TEST_F(CheckTest, AGatewayIsNotToBlameForWhatItSaysOfThoseBehindIt) {
   StartTier2(0, {pod[0].backend.port});
   StartTier2(1, {pod[1].backend.port});
   auto unchecked = std::make_shared<Snapshot>(*Tier2(0, {ClosedPort()}, Digest::kOffered));
-  auto cluster = std::make_shared<Cluster>(*unchecked->clusters["backend"]);
-  cluster->check.reset();  // It finds out by the request.
-  unchecked->clusters["backend"] = cluster;
+  auto destination = std::make_shared<DestinationSet>(*unchecked->destination_sets["backend"]);
+  destination->check.reset();  // It finds out by the request.
+  unchecked->destination_sets["backend"] = destination;
   ASSERT_TRUE(ApplyAndWait(*t2[0], unchecked).ok());
   StartTier1();
   ASSERT_TRUE(Eventually(3s, [&] { return SourceOf("c1") == "digest" && Proven("c2"); }));

@@ -23,8 +23,8 @@ class DigestStreams : public net::Timer {
   bool Add(Session& session);
   void Remove(Session& session);
   void Take(const HealthUpdate& update);
-  void Drain();    // Says so and ends all.
-  void Recheck();  // After a new configuration: who may not ask any more hears nothing more.
+  void Drain();            // Tells every caller that this gateway drains, and ends its stream.
+  void EndInadmissible();  // After a new configuration: callers that may not ask any more hear nothing more.
 
   void OnTimer() override;
 

@@ -109,7 +109,7 @@ class Engine::Core {
   template <typename Answer>
   std::optional<Answer> AskJudge(std::function<Answer(Worker&)> ask) const;
   std::vector<SetHealthReport> Health() const;
-  HealthNews News(bool whole);
+  HealthChanges TakeHealthChanges(bool whole);
   bool news_missed = false;  // What was taken from the judge did not arrive: everything is asked for.
 
   Mutex watch_mutex;
@@ -245,7 +245,7 @@ void Engine::Core::Serve(const std::shared_ptr<const Plan>& next, OpenedSockets 
     // std::function must be copyable, so the sockets travel in a shared box.
     auto box = std::make_shared<std::vector<std::pair<std::string, net::Fd>>>(std::move(opened[i]));
     workers[i]->loop().Post([worker = workers[i].get(), next, box, all] {
-      worker->Swap(next, std::move(*box));
+      worker->ServePlan(next, std::move(*box));
       all->Arrive();
     });
   }
@@ -343,7 +343,7 @@ std::vector<ShareReport> Engine::Core::Shares(const Gathered& gathered) {
   if (now == nullptr) return {};
   auto shares = SharesOf(*now->snapshot, gathered.shares, gathered.health);
   MutexLock lock(watch_mutex);
-  watch.Look(shares, net::MonoMs(*options.clock));
+  watch.FindDeviations(shares, net::MonoMs(*options.clock));
   return shares;
 }
 
@@ -367,10 +367,10 @@ std::vector<SetHealthReport> Engine::Core::Health() const {
 }
 
 // In slices: the judge's worker has requests to serve.
-HealthNews Engine::Core::News(bool whole) {
+HealthChanges Engine::Core::TakeHealthChanges(bool whole) {
   constexpr size_t kSetsAtOnce = 256;
   whole = std::exchange(news_missed, true) || whole;
-  HealthNews news;
+  HealthChanges news;
   news.whole = whole;
   auto changes = AskJudge<proxy::Health::Changes>([whole](Worker& worker) {
     return worker.judge() == nullptr ? proxy::Health::Changes() : worker.judge()->TakeChanges(whole);
@@ -453,7 +453,7 @@ std::vector<ShareReport> Engine::Shares() const {
 }
 
 std::vector<SetHealthReport> Engine::Health() const { return core_->Health(); }
-HealthNews Engine::News(bool whole) { return core_->News(whole); }
+HealthChanges Engine::TakeHealthChanges(bool whole) { return core_->TakeHealthChanges(whole); }
 
 void Engine::RenderMetrics(std::string& out) const {
   const auto gathered = core_->Gather();

@@ -143,9 +143,9 @@ class Engine {
   std::vector<ShareReport> Shares() const;
   // Who can serve, why not, from which evidence; sorted by set.
   std::vector<SetHealthReport> Health() const;
-  // What changed of that since the call before, or with `whole` all of it; costs the loop of worker 0 what changed, and
-  // never much at once. One caller.
-  HealthNews News(bool whole);
+  // What changed of the health since the call before, or with `whole` all of it; costs the loop of worker 0 what
+  // changed, and never much at once. One caller.
+  HealthChanges TakeHealthChanges(bool whole);
   // Appends Prometheus text: weir_traffic_requests_total{host,cluster,code}, connections, failures.
   void RenderMetrics(std::string& out) const;
 

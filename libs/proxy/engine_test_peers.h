@@ -208,22 +208,22 @@ inline Locality At(std::string cluster, std::optional<uint32_t> weight, std::vec
   return locality;
 }
 
-// One host "a.example" with everything to cluster "backend"; more by changing the parts.
+// One host "a.example" with everything to destination set "backend"; more by changing the parts.
 struct Config {
   Snapshot snapshot;
   std::vector<RouteAction> actions;
   std::vector<traffic::RouteRule> rules{{traffic::PathKind::kPrefix, "/", 0}};
   std::optional<DownstreamTls> tls;
   std::vector<std::string> server_names;
-  std::shared_ptr<Cluster> cluster = std::make_shared<Cluster>();
+  std::shared_ptr<DestinationSet> destination = std::make_shared<DestinationSet>();
   std::string listener = "public";
   uint16_t port = 0;
 
   explicit Config(std::vector<Locality> localities) {
-    cluster->name = "backend";
-    cluster->localities = std::move(localities);
+    destination->name = "backend";
+    destination->localities = std::move(localities);
     RouteAction action;
-    action.cluster = "backend";
+    action.destination_set = "backend";
     actions.push_back(action);
   }
   std::shared_ptr<const Routes> BuildRoutes() const {
@@ -244,7 +244,7 @@ struct Config {
     one->port = port;
     one->chains.push_back({"all", server_names, tls, BuildRoutes()});
     built->listeners.push_back(one);
-    built->clusters["backend"] = cluster;
+    built->destination_sets["backend"] = destination;
     return built;
   }
 };
@@ -319,7 +319,7 @@ class TlsTest : public testing::Test {
     ASSERT_TRUE(t2.SetIdentity(IdentityOf(*root, kT2)).ok());
     ASSERT_TRUE(ApplyAndWait(t2, second.Build()).ok());
     Config first({At("c1", 1, {t2.Port("public")}, demanded)});
-    first.cluster->tls = UpstreamTls{sni, {}};
+    first.destination->tls = UpstreamTls{sni, {}};
     ASSERT_TRUE(t1.Start({}).ok());
     const Identity identity = IdentityOf(*root, t1_is);
     const Status set = t1.SetIdentity(identity);

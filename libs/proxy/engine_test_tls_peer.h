@@ -44,7 +44,7 @@ class TlsPeer {
     }
     return head;
   }
-  void Goodbye() { SSL_shutdown(ssl_.get()); }
+  void SendCloseNotify() { SSL_shutdown(ssl_.get()); }
   void Send(std::string_view bytes) { SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size())); }
   // True when the other end closes within `limit`.
   bool Closed(const Conn& conn, std::chrono::milliseconds limit) {
@@ -70,7 +70,7 @@ class PeerTest : public TlsTest {
     });
     others.insert(others.begin(), At("peer", 1, {peer->port}, kT2));
     Config first(std::move(others));
-    first.cluster->tls = UpstreamTls{"a.example", {}};
+    first.destination->tls = UpstreamTls{"a.example", {}};
     ASSERT_TRUE(t1.Start({}).ok());
     ASSERT_TRUE(t1.SetIdentity(IdentityOf(root_, kT1)).ok());
     ASSERT_TRUE(ApplyAndWait(t1, first.Build()).ok());

@@ -26,7 +26,7 @@ struct Resources {
   Pieces<ListenerPiece> listeners;
   Pieces<RoutesPiece> routes;
   Pieces<HostPiece> hosts;  // By resource name "<route configuration>/<hostname>".
-  Pieces<ClusterPiece> clusters;
+  Pieces<DestinationSetPiece> destination_sets;
   Pieces<EndpointsPiece> endpoints;
   Pieces<TrustPiece> trust;
 };
@@ -45,10 +45,10 @@ struct Assembled {
     std::vector<Refusal> held;
     std::shared_ptr<const Routes> routes;
   };
-  struct ClusterEntry {
-    std::shared_ptr<const ClusterPiece> cluster;
+  struct DestinationSetEntry {
+    std::shared_ptr<const DestinationSetPiece> piece;
     std::shared_ptr<const EndpointsPiece> endpoints;
-    std::shared_ptr<const Cluster> built;
+    std::shared_ptr<const DestinationSet> built;
   };
   struct ListenerEntry {
     std::shared_ptr<const ListenerPiece> piece;
@@ -56,7 +56,7 @@ struct Assembled {
     std::vector<std::shared_ptr<const Listener>> built;
   };
   std::map<std::string, RoutesEntry> routes;
-  std::map<std::string, ClusterEntry> clusters;
+  std::map<std::string, DestinationSetEntry> destination_sets;
   std::map<std::string, ListenerEntry> listeners;
   std::map<std::string, std::vector<std::shared_ptr<const Listener>>> served;  // Listeners, by resource.
   std::map<std::string, std::string> owners;                                   // Address -> resource.
@@ -212,7 +212,7 @@ class SnapshotBuilder::State {
     if (type == "envoy.config.listener.v3.Listener") return change(resources_.listeners, ReadListener);
     if (type == "envoy.config.route.v3.RouteConfiguration") return change(resources_.routes, ReadRoutes);
     if (type == "envoy.config.route.v3.VirtualHost") return change(resources_.hosts, ReadVirtualHost);
-    if (type == "envoy.config.cluster.v3.Cluster") return change(resources_.clusters, ReadCluster);
+    if (type == "envoy.config.cluster.v3.Cluster") return change(resources_.destination_sets, ReadDestinationSet);
     if (type == "envoy.config.endpoint.v3.ClusterLoadAssignment") return change(resources_.endpoints, ReadEndpoints);
     if (type == "envoy.extensions.transport_sockets.tls.v3.Secret") return change(resources_.trust, ReadTrust);
     return InvalidArgument("UNSUPPORTED_TYPE", "{} {}: resources of this type are not served", type, name);
@@ -224,8 +224,9 @@ class SnapshotBuilder::State {
     for (const auto& [name, piece] : resources_.listeners) {
       for (const Listener& listener : piece->listeners) next->own_addresses.insert(listener.address);
     }
-    for (const auto& [name, piece] : resources_.clusters) {
-      if (auto cluster = MakeCluster(name, piece, next, &out->refused)) snapshot->clusters.emplace(name, cluster);
+    for (const auto& [name, piece] : resources_.destination_sets) {
+      if (auto destination = MakeDestinationSet(name, piece, next, &out->refused))
+        snapshot->destination_sets.emplace(name, destination);
     }
     AddListeners(next, snapshot.get(), out);
     if (const auto trust = resources_.trust.find(std::string(dialect::kTrustSecret)); trust != resources_.trust.end()) {
@@ -236,41 +237,42 @@ class SnapshotBuilder::State {
   }
 
   // As it is to be; as it was while something stands in its way; null when it never was.
-  std::shared_ptr<const Cluster> MakeCluster(const std::string& name, const std::shared_ptr<const ClusterPiece>& piece,
-                                             Assembled* next, std::vector<Refusal>* refused) const {
+  std::shared_ptr<const DestinationSet> MakeDestinationSet(const std::string& name,
+                                                           const std::shared_ptr<const DestinationSetPiece>& piece,
+                                                           Assembled* next, std::vector<Refusal>* refused) const {
     std::shared_ptr<const EndpointsPiece> endpoints;
     if (piece->eds) {
       const auto found = resources_.endpoints.find(piece->endpoints_name);
       if (found != resources_.endpoints.end()) endpoints = found->second;
     }
-    const auto old = assembled_.clusters.find(name);
-    const bool known = old != assembled_.clusters.end();
-    const bool same = known && old->second.cluster == piece && old->second.endpoints == endpoints;
-    if (same && (!checks_.cluster || next->own_addresses == assembled_.own_addresses)) {
-      next->clusters[name] = old->second;
+    const auto old = assembled_.destination_sets.find(name);
+    const bool known = old != assembled_.destination_sets.end();
+    const bool same = known && old->second.piece == piece && old->second.endpoints == endpoints;
+    if (same && (!checks_.destination_set || next->own_addresses == assembled_.own_addresses)) {
+      next->destination_sets[name] = old->second;
       return old->second.built;
     }
-    auto cluster = std::make_shared<Cluster>(piece->cluster);
-    // Who is at fault: the cluster already without endpoints, or they.
-    const Status alone = Allowed(*cluster, *next);
+    auto destination = std::make_shared<DestinationSet>(piece->destination);
+    // Who is at fault: the destination set already without endpoints, or they.
+    const Status alone = Allowed(*destination, *next);
     if (endpoints != nullptr) {
-      cluster->localities = endpoints->localities;
-      if (cluster->check) cluster->check->port = endpoints->check_port;
+      destination->localities = endpoints->localities;
+      if (destination->check) destination->check->port = endpoints->check_port;
     }
-    cluster->localities = Ranked(std::move(cluster->localities), cluster->mode);
-    const Status whole = Allowed(*cluster, *next);
+    destination->localities = Ranked(std::move(destination->localities), destination->mode);
+    const Status whole = Allowed(*destination, *next);
     if (alone.ok() && whole.ok()) {
-      next->clusters[name] = {piece, endpoints, same ? old->second.built : cluster};
-      return next->clusters[name].built;
+      next->destination_sets[name] = {piece, endpoints, same ? old->second.built : destination};
+      return next->destination_sets[name].built;
     }
     refused->push_back({std::string(alone.ok() ? kEndpointsUrl : kClusterUrl),
                         alone.ok() ? piece->endpoints_name : name, alone.ok() ? whole.error() : alone.error(), true});
     if (!known || same) return nullptr;  // What was allowed once is not any more.
-    next->clusters[name] = old->second;
+    next->destination_sets[name] = old->second;
     return old->second.built;
   }
-  Status Allowed(const Cluster& cluster, const Assembled& next) const {
-    return checks_.cluster ? checks_.cluster(cluster, next.own_addresses) : Status();
+  Status Allowed(const DestinationSet& destination, const Assembled& next) const {
+    return checks_.destination_set ? checks_.destination_set(destination, next.own_addresses) : Status();
   }
 
   void AddListeners(Assembled* next, Snapshot* snapshot, BuiltSnapshot* out) const {

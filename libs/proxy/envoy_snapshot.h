@@ -55,7 +55,7 @@ struct BuiltSnapshot {
 struct PieceChecks {
   std::function<Status(const Listener&)> listener;
   // `own_addresses`: of all listeners, served or not.
-  std::function<Status(const Cluster&, const std::set<std::string>& own_addresses)> cluster;
+  std::function<Status(const DestinationSet&, const std::set<std::string>& own_addresses)> destination_set;
 };
 
 // Envoy v3 resources (Listener, RouteConfiguration, VirtualHost, Cluster, ClusterLoadAssignment, Secret `trust`) ->

@@ -39,11 +39,11 @@ TEST(EnvoySnapshotEndpoints, OneBadTakesNoGoodOneAlong) {
             Endpoint(address, port) + good + "}");
     const auto built = BuildSnapshot(std::vector{set, endpoints}, "1");
     ASSERT_TRUE(built.ok()) << built.error().ToString();
-    const auto cluster = built->snapshot->clusters.find("set");
-    ASSERT_NE(cluster, built->snapshot->clusters.end()) << address << ":" << port;
-    ASSERT_EQ(cluster->second->localities.size(), 1u);
-    EXPECT_EQ(cluster->second->localities[0].endpoints.size(), 2u) << address << ":" << port;
-    EXPECT_TRUE(cluster->second->localities[0].drained) << "a drain needs nothing from the cluster that is drained";
+    const auto destination = built->snapshot->destination_sets.find("set");
+    ASSERT_NE(destination, built->snapshot->destination_sets.end()) << address << ":" << port;
+    ASSERT_EQ(destination->second->localities.size(), 1u);
+    EXPECT_EQ(destination->second->localities[0].endpoints.size(), 2u) << address << ":" << port;
+    EXPECT_TRUE(destination->second->localities[0].drained) << "a drain needs nothing from the cluster that is drained";
   }
 }
 

@@ -38,8 +38,8 @@ struct ListenerPiece {
   std::vector<Listener> listeners;  // One per address; chains without routes.
   std::vector<ChainRoutes> routes;  // Of each chain.
 };
-struct ClusterPiece {
-  Cluster cluster;  // Without localities, if by EDS.
+struct DestinationSetPiece {
+  DestinationSet destination;  // Without localities, if by EDS.
   bool eds = false;
   std::string endpoints_name;
 };
@@ -53,7 +53,8 @@ struct EndpointsPiece {
 Result<std::shared_ptr<const ListenerPiece>> ReadListener(const std::string& name, const std::string& bytes);
 Result<std::shared_ptr<const RoutesPiece>> ReadRoutes(const std::string& name, const std::string& bytes);
 Result<std::shared_ptr<const HostPiece>> ReadVirtualHost(const std::string& name, const std::string& bytes);
-Result<std::shared_ptr<const ClusterPiece>> ReadCluster(const std::string& name, const std::string& bytes);
+Result<std::shared_ptr<const DestinationSetPiece>> ReadDestinationSet(const std::string& name,
+                                                                      const std::string& bytes);
 Result<std::shared_ptr<const EndpointsPiece>> ReadEndpoints(const std::string& name, const std::string& bytes);
 // Secret `trust`.
 struct TrustPiece {

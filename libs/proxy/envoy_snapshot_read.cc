@@ -198,7 +198,7 @@ Result<RouteAction> ReadAction(const route::Route& from, const std::string& path
   RouteAction out;
   if (from.has_route()) {
     if (from.route().cluster().empty()) return InvalidArgument("BAD_RESOURCE", "{}.route.cluster is required", path);
-    out.cluster = from.route().cluster();
+    out.destination_set = from.route().cluster();
     if (from.route().has_retry_policy())
       WEIR_TRY(CheckRetry(from.route().retry_policy(), path + ".route.retry_policy"));
     if (from.route().has_timeout()) {
@@ -419,7 +419,7 @@ Status CheckChains(const std::vector<FilterChain>& chains) {
 
 // --- Endpoints
 
-// All endpoints of a cluster are checked on the same port, if not on their own.
+// All endpoints of a destination set are checked on the same port, if not on their own.
 Status TakeCheckPort(const ::envoy::config::endpoint::v3::Endpoint& endpoint, const std::string& path, bool first,
                      uint16_t* port) {
   const uint32_t value = endpoint.health_check_config().port_value();
@@ -487,7 +487,7 @@ void SayLeftOut(const std::string& name, const EndpointsPiece& endpoints) {
             {"first", CleanText(endpoints.left_out.front(), kMaxQuoted)}});
 }
 
-Status ReadJudgement(const ::envoy::config::cluster::v3::Cluster& from, Cluster* out) {
+Status ReadJudgement(const ::envoy::config::cluster::v3::Cluster& from, DestinationSet* out) {
   if (from.health_checks_size() > 1) return Refuse("health_checks[1]: one check for a cluster is served");
   if (from.health_checks_size() == 1) {
     WEIR_ASSIGN(out->check, ReadHealthCheck(from.health_checks(0), "health_checks[0]"));
@@ -553,36 +553,37 @@ Result<std::shared_ptr<const HostPiece>> ReadVirtualHost(const std::string&, con
   return std::shared_ptr<const HostPiece>(std::make_shared<HostPiece>(std::move(host)));
 }
 
-Result<std::shared_ptr<const ClusterPiece>> ReadCluster(const std::string& name, const std::string& bytes) {
+Result<std::shared_ptr<const DestinationSetPiece>> ReadDestinationSet(const std::string& name,
+                                                                      const std::string& bytes) {
   using From = ::envoy::config::cluster::v3::Cluster;
   WEIR_ASSIGN(const auto from, Parse<From>(bytes));
   WEIR_TRY(CheckName(name, from.name()));
-  auto out = std::make_shared<ClusterPiece>();
-  out->cluster.name = from.name();
+  auto out = std::make_shared<DestinationSetPiece>();
+  out->destination.name = from.name();
   if (from.lb_policy() != From::ROUND_ROBIN) return Refuse("lb_policy: ROUND_ROBIN is served");
   if (from.type() != From::EDS && from.type() != From::STATIC) return Refuse("type: EDS and STATIC are served");
   if (from.common_lb_config().healthy_panic_threshold().value() != 0) {
     return Refuse("common_lb_config.healthy_panic_threshold: there is no panic mode, 0 is served");
   }
-  out->cluster.connect_timeout = std::chrono::seconds(5);  // Envoy's default.
+  out->destination.connect_timeout = std::chrono::seconds(5);  // Envoy's default.
   if (from.has_connect_timeout()) {
-    WEIR_ASSIGN(out->cluster.connect_timeout, Milliseconds(from.connect_timeout(), "connect_timeout"));
-    if (out->cluster.connect_timeout.count() == 0) return Refuse("connect_timeout must be above 0");
+    WEIR_ASSIGN(out->destination.connect_timeout, Milliseconds(from.connect_timeout(), "connect_timeout"));
+    if (out->destination.connect_timeout.count() == 0) return Refuse("connect_timeout must be above 0");
   }
   if (from.has_transport_socket()) {
-    WEIR_ASSIGN(out->cluster.tls, ReadUpstreamTls(from.transport_socket()));
+    WEIR_ASSIGN(out->destination.tls, ReadUpstreamTls(from.transport_socket()));
   }
-  WEIR_TRY(ReadJudgement(from, &out->cluster));
+  WEIR_TRY(ReadJudgement(from, &out->destination));
   out->eds = from.type() == From::EDS;
   if (out->eds) {
     out->endpoints_name =
         from.eds_cluster_config().service_name().empty() ? from.name() : from.eds_cluster_config().service_name();
   } else {
     WEIR_ASSIGN(EndpointsPiece inside, ReadLocalities(from.load_assignment(), "load_assignment."));
-    out->cluster.localities = std::move(inside.localities);
-    if (out->cluster.check) out->cluster.check->port = inside.check_port;
+    out->destination.localities = std::move(inside.localities);
+    if (out->destination.check) out->destination.check->port = inside.check_port;
   }
-  return std::shared_ptr<const ClusterPiece>(std::move(out));
+  return std::shared_ptr<const DestinationSetPiece>(std::move(out));
 }
 
 Result<std::shared_ptr<const EndpointsPiece>> ReadEndpoints(const std::string& name, const std::string& bytes) {

@@ -110,16 +110,16 @@ TEST(EnvoySnapshot, ReadsATier1) {
   const auto found = listener.chains[0].routes->table.Match("servicea.example.com:18080", "/x");
   ASSERT_NE(found.rule, nullptr);
   const RouteAction& action = (*listener.chains[0].routes->actions[found.host_index])[found.rule->action];
-  EXPECT_EQ(action.cluster, "set");
+  EXPECT_EQ(action.destination_set, "set");
   EXPECT_EQ(action.timeout, std::chrono::seconds(7));
-  const Cluster& cluster = *built.snapshot->clusters.at("set");
-  EXPECT_EQ(cluster.connect_timeout, std::chrono::milliseconds(500));
-  EXPECT_EQ(cluster.tls->sni, "servicea.example.com");
-  EXPECT_EQ(cluster.tls->allowed_uris, (std::vector<UriMatch>{{"spiffe://edge.acme/ns/t1/sa/t1", false}}));
-  ASSERT_EQ(cluster.localities.size(), 2u);
-  EXPECT_EQ(cluster.localities[0].cluster, "cluster1");
-  EXPECT_EQ(cluster.localities[0].weight, 75u);
-  EXPECT_EQ(cluster.localities[1].endpoints[0], (Endpoint{"127.0.3.10", 15443, "spiffe://cluster2.acme/ns/t2/sa/t2"}));
+  const DestinationSet& set = *built.snapshot->destination_sets.at("set");
+  EXPECT_EQ(set.connect_timeout, std::chrono::milliseconds(500));
+  EXPECT_EQ(set.tls->sni, "servicea.example.com");
+  EXPECT_EQ(set.tls->allowed_uris, (std::vector<UriMatch>{{"spiffe://edge.acme/ns/t1/sa/t1", false}}));
+  ASSERT_EQ(set.localities.size(), 2u);
+  EXPECT_EQ(set.localities[0].cluster, "cluster1");
+  EXPECT_EQ(set.localities[0].weight, 75u);
+  EXPECT_EQ(set.localities[1].endpoints[0], (Endpoint{"127.0.3.10", 15443, "spiffe://cluster2.acme/ns/t2/sa/t2"}));
   EXPECT_TRUE(built.trust_pem.starts_with("-----BEGIN"));
 }
 
@@ -195,7 +195,7 @@ TEST(EnvoySnapshot, ReadsAPodProxy) {
   EXPECT_TRUE(chain.tls->require_client_certificate);
   EXPECT_EQ(chain.tls->allowed_uris, (std::vector<UriMatch>{{"spiffe://cluster1.acme/", true}}));
   EXPECT_EQ((*chain.routes->actions[0])[0].timeout.count(), 0);
-  EXPECT_EQ(built.snapshot->clusters.at("app/8080")->localities[0].endpoints[0].port, 8080);
+  EXPECT_EQ(built.snapshot->destination_sets.at("app/8080")->localities[0].endpoints[0].port, 8080);
 }
 
 TEST(EnvoySnapshot, RefusesAFieldItDoesNotServeByName) {
@@ -254,24 +254,24 @@ TEST(EnvoySnapshot, OfTwoHostsWithOneDomainTheServedOneStaysAndTheOtherWaits) {
   EnvoyResource twin = Host("servicea.example.com", "elsewhere");
   twin.name = "edge/80/aaa";  // First by name, but later.
   const std::vector<EnvoyResource> more{twin, Host("other.example.com", "other")};
-  const auto cluster = [](const BuiltSnapshot& built, const char* host) {
+  const auto set = [](const BuiltSnapshot& built, const char* host) {
     const Routes& routes = *built.snapshot->listeners.at(0)->chains[0].routes;
     const auto found = routes.table.Match(host, "/");
-    return found.rule == nullptr ? "none" : (*routes.actions[found.host_index])[found.rule->action].cluster;
+    return found.rule == nullptr ? "none" : (*routes.actions[found.host_index])[found.rule->action].destination_set;
   };
   auto built = builder.Apply(more, {}, "2");
   ASSERT_EQ(built.refused.size(), 1u);
   EXPECT_EQ(built.refused[0].name, "edge/80/aaa");
   EXPECT_TRUE(built.refused[0].held);
   EXPECT_EQ(built.refused[0].error.reason, "DUPLICATE_DOMAIN");
-  EXPECT_EQ(cluster(built, "servicea.example.com"), "set");
-  EXPECT_EQ(cluster(built, "other.example.com"), "other") << "the good one is served beside it";
+  EXPECT_EQ(set(built, "servicea.example.com"), "set");
+  EXPECT_EQ(set(built, "other.example.com"), "other") << "the good one is served beside it";
   built = builder.Apply({}, {}, "3");
   EXPECT_EQ(built.refused.size(), 1u) << "it is said as long as it is so";
   const std::vector<EnvoyResourceName> gone{{Host().type_url, "edge/80/servicea.example.com"}};
   built = builder.Apply({}, gone, "4");
   EXPECT_TRUE(built.refused.empty());
-  EXPECT_EQ(cluster(built, "servicea.example.com"), "elsewhere");
+  EXPECT_EQ(set(built, "servicea.example.com"), "elsewhere");
 }
 
 TEST(EnvoySnapshot, AHostThatBecomesATwinIsServedAsItWas) {
@@ -332,8 +332,8 @@ TEST(EnvoySnapshot, ARolesRefusalTakesNoOtherAlongAndIsJudgedAgain) {
     if (listener.port != 81) return {};
     return InvalidArgument("PORT", "Listener {}: not here", listener.name);
   };
-  checks.cluster = [](const Cluster& cluster, const std::set<std::string>& own) -> Status {
-    for (const auto& locality : cluster.localities) {
+  checks.destination_set = [](const DestinationSet& set, const std::set<std::string>& own) -> Status {
+    for (const auto& locality : set.localities) {
       if (!own.contains("127.0.1.10") && !locality.endpoints.empty()) return InvalidArgument("OWN", "not yet");
     }
     return {};
@@ -349,7 +349,7 @@ TEST(EnvoySnapshot, ARolesRefusalTakesNoOtherAlongAndIsJudgedAgain) {
   EXPECT_EQ(built.refused[0].name, "bad");
   EXPECT_TRUE(built.refused[0].held);
   ASSERT_EQ(built.snapshot->listeners.size(), 1u);
-  EXPECT_EQ(built.snapshot->clusters.at("set")->localities.size(), 2u);
+  EXPECT_EQ(built.snapshot->destination_sets.at("set")->localities.size(), 2u);
 }
 
 // One bad among many, of each type: it is named, the others are served.
@@ -395,11 +395,11 @@ TEST(EnvoySnapshot, OneBadAmongManyIsNamedAndTheOthersAreServed) {
       EXPECT_EQ(snapshot.listeners[0]->chains[0].routes->table.hosts().size(), 1u + 49u);
     }
     if (type == "Cluster") {
-      EXPECT_EQ(snapshot.clusters.size(), 1u + 49u);
+      EXPECT_EQ(snapshot.destination_sets.size(), 1u + 49u);
     }
     if (type == "ClusterLoadAssignment") {
       size_t served = 0;
-      for (const auto& [cluster, value] : snapshot.clusters) served += cluster != "set" && !value->localities.empty();
+      for (const auto& [set, value] : snapshot.destination_sets) served += set != "set" && !value->localities.empty();
       EXPECT_EQ(served, 49u);
     }
   }
@@ -425,12 +425,12 @@ TEST(EnvoySnapshot, ManyClustersWithABadOneAreReadOnce) {
   const auto first = builder.Apply(many, {}, "1");
   ASSERT_EQ(first.refused.size(), 1u);
   EXPECT_EQ(first.refused[0].name, "c1234");
-  EXPECT_EQ(first.snapshot->clusters.size(), 2'999u);
+  EXPECT_EQ(first.snapshot->destination_sets.size(), 2'999u);
   const auto second = builder.Apply({&many[0], 1}, {}, "2");
-  EXPECT_NE(second.snapshot->clusters.at("c0"), first.snapshot->clusters.at("c0"));
-  for (const auto& [name, cluster] : second.snapshot->clusters) {
+  EXPECT_NE(second.snapshot->destination_sets.at("c0"), first.snapshot->destination_sets.at("c0"));
+  for (const auto& [name, set] : second.snapshot->destination_sets) {
     if (name != "c0") {
-      ASSERT_EQ(cluster, first.snapshot->clusters.at(name));
+      ASSERT_EQ(set, first.snapshot->destination_sets.at(name));
     }
   }
 }
@@ -474,7 +474,7 @@ TEST(EnvoySnapshot, ReadsOrRefusesEveryFormOfTlsValidation) {
         [type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext] { )" +
                                        context + "} } }" + Http(kRds) + " }");
   };
-  const auto cluster = [&](const std::string& context) {
+  const auto set = [&](const std::string& context) {
     return Text<FromCluster>("c", R"(name: "c" type: EDS eds_cluster_config { eds_config { ads {} } }
       transport_socket { name: "tls" typed_config {
         [type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext] { )" +
@@ -519,15 +519,15 @@ TEST(EnvoySnapshot, ReadsOrRefusesEveryFormOfTlsValidation) {
                                           "match_typed_subject_alt_names { san_type: DNS matcher { exact: 'x' } }",
                                       trust))),
        "san_type"},
-      {"upstream by SANs", cluster(common(own + combined(kCaller, trust))), ""},
-      {"upstream, any that verifies", cluster(common(own + trust)), ""},
-      {"upstream, validated against nothing", cluster(common(own)), "must be validated"},
-      {"upstream, another secret", cluster(common(own + other)), "trust"},
-      {"upstream, SANs against another secret", cluster(common(own + combined(kCaller, other))), "trust"},
+      {"upstream by SANs", set(common(own + combined(kCaller, trust))), ""},
+      {"upstream, any that verifies", set(common(own + trust)), ""},
+      {"upstream, validated against nothing", set(common(own)), "must be validated"},
+      {"upstream, another secret", set(common(own + other)), "trust"},
+      {"upstream, SANs against another secret", set(common(own + combined(kCaller, other))), "trust"},
       {"upstream, second own certificate is another",
-       cluster(common(own + R"(tls_certificate_sds_secret_configs { name: "x" })" + trust)), "configs[1]"},
-      {"only h2", cluster(common(own + trust + "alpn_protocols: 'h2'")), "alpn_protocols"},
-      {"h2 and http/1.1", cluster(common(own + trust + "alpn_protocols: 'h2' alpn_protocols: 'http/1.1'")), ""},
+       set(common(own + R"(tls_certificate_sds_secret_configs { name: "x" })" + trust)), "configs[1]"},
+      {"only h2", set(common(own + trust + "alpn_protocols: 'h2'")), "alpn_protocols"},
+      {"h2 and http/1.1", set(common(own + trust + "alpn_protocols: 'h2' alpn_protocols: 'http/1.1'")), ""},
   };
   for (const Case& one : cases) {
     const std::string refusal = Refusal({one.resource});
@@ -625,13 +625,13 @@ TEST(EnvoySnapshot, SharesWhatDidNotChange) {
   const auto two = builder.Apply(weights, {}, "2");
   ASSERT_TRUE(two.refused.empty());
   EXPECT_EQ(one.snapshot->listeners[0], two.snapshot->listeners[0]);
-  EXPECT_NE(one.snapshot->clusters.at("set"), two.snapshot->clusters.at("set"));
-  EXPECT_EQ(two.snapshot->clusters.at("set")->localities[0].weight, 50u);
+  EXPECT_NE(one.snapshot->destination_sets.at("set"), two.snapshot->destination_sets.at("set"));
+  EXPECT_EQ(two.snapshot->destination_sets.at("set")->localities[0].weight, 50u);
   const std::vector<EnvoyResource> host{Host("servicea.example.com", "new")};
   const auto three = builder.Apply(host, {}, "3");
   ASSERT_TRUE(three.refused.empty());
   EXPECT_NE(two.snapshot->listeners[0], three.snapshot->listeners[0]);
-  EXPECT_EQ(two.snapshot->clusters.at("set"), three.snapshot->clusters.at("set"));
+  EXPECT_EQ(two.snapshot->destination_sets.at("set"), three.snapshot->destination_sets.at("set"));
   EXPECT_EQ(two.snapshot->listeners[0]->chains[0].routes->actions[0],
             three.snapshot->listeners[0]->chains[0].routes->actions[0]);
 }
@@ -646,7 +646,7 @@ TEST(EnvoySnapshot, WhatIsBadStaysAsItWasAndTheRestGoesOn) {
   EXPECT_EQ(after.refused[0].name, "set");
   EXPECT_EQ(after.refused[0].type_url, Set().type_url);
   EXPECT_TRUE(after.snapshot->listeners.empty());
-  EXPECT_EQ(after.snapshot->clusters.at("set")->localities[0].weight, 50u);
+  EXPECT_EQ(after.snapshot->destination_sets.at("set")->localities[0].weight, 50u);
   EXPECT_TRUE(builder.Apply({}, {}, "3").refused.empty()) << "the bad is forgotten";
 }
 
@@ -658,7 +658,7 @@ TEST(EnvoySnapshot, RemovesWhatIsGone) {
   const auto after = builder.Apply({}, gone, "2");
   ASSERT_TRUE(after.refused.empty());
   EXPECT_TRUE(after.snapshot->listeners.empty());
-  EXPECT_TRUE(after.snapshot->clusters.empty());
+  EXPECT_TRUE(after.snapshot->destination_sets.empty());
 }
 
 const char kChecked[] = R"(
@@ -675,24 +675,24 @@ TEST(EnvoySnapshot, ReadsHowHealthIsFound) {
   auto resources = Edge();
   resources[0] = Set(kChecked);
   const auto built = Good(resources);
-  const Cluster& cluster = *built.snapshot->clusters.at("set");
+  const DestinationSet& set = *built.snapshot->destination_sets.at("set");
   HealthCheck wanted;
   wanted.host = "servicea.example.com";
   wanted.interval = std::chrono::seconds(2);
-  EXPECT_EQ(cluster.check, wanted);
-  EXPECT_TRUE(cluster.digest);
-  EXPECT_EQ(cluster.mode, traffic::Mode::kOrdered);
-  EXPECT_EQ(cluster.hold, std::chrono::seconds(4));
-  EXPECT_EQ(cluster.slow_return.count(), 0);
+  EXPECT_EQ(set.check, wanted);
+  EXPECT_TRUE(set.digest);
+  EXPECT_EQ(set.mode, traffic::Mode::kOrdered);
+  EXPECT_EQ(set.hold, std::chrono::seconds(4));
+  EXPECT_EQ(set.slow_return.count(), 0);
 }
 
 TEST(EnvoySnapshot, WithoutAWordOnHealthOnlyRequestsTell) {
   const auto built = Good(Edge());
-  const Cluster& cluster = *built.snapshot->clusters.at("set");
-  EXPECT_FALSE(cluster.check.has_value());
-  EXPECT_FALSE(cluster.digest);
-  EXPECT_EQ(cluster.hold, std::chrono::seconds(10));
-  EXPECT_EQ(cluster.slow_return, std::chrono::seconds(10));
+  const DestinationSet& set = *built.snapshot->destination_sets.at("set");
+  EXPECT_FALSE(set.check.has_value());
+  EXPECT_FALSE(set.digest);
+  EXPECT_EQ(set.hold, std::chrono::seconds(10));
+  EXPECT_EQ(set.slow_return, std::chrono::seconds(10));
 }
 
 EnvoyResource App(const std::string& more, int check_port = 0) {
@@ -706,12 +706,12 @@ const char kTimes[] = R"(interval { seconds: 1 } timeout { nanos: 500000000 } un
 
 TEST(EnvoySnapshot, ChecksAnAppByConnectingOrOnAPortOfItsOwn) {
   const auto tcp = Good({App("health_checks { " + std::string(kTimes) + " tcp_health_check {} }")});
-  EXPECT_EQ(tcp.snapshot->clusters.at("app/8080")->check->kind, HealthCheck::Kind::kTcp);
-  EXPECT_EQ(tcp.snapshot->clusters.at("app/8080")->check->port, 0);
+  EXPECT_EQ(tcp.snapshot->destination_sets.at("app/8080")->check->kind, HealthCheck::Kind::kTcp);
+  EXPECT_EQ(tcp.snapshot->destination_sets.at("app/8080")->check->port, 0);
   const auto http =
       Good({App("health_checks { " + std::string(kTimes) + R"( http_health_check { path: "/healthz" } })", 9090)});
-  EXPECT_EQ(http.snapshot->clusters.at("app/8080")->check->path, "/healthz");
-  EXPECT_EQ(http.snapshot->clusters.at("app/8080")->check->port, 9090);
+  EXPECT_EQ(http.snapshot->destination_sets.at("app/8080")->check->path, "/healthz");
+  EXPECT_EQ(http.snapshot->destination_sets.at("app/8080")->check->port, 9090);
 }
 
 TEST(EnvoySnapshot, RefusesAHealthCheckItCannotDoByName) {
@@ -750,7 +750,7 @@ TEST(EnvoySnapshot, ReadsDrainedClustersStandbysAndTheirPlaces) {
   resources[1] = Text<FromEndpoints>("set", "cluster_name: 'set' " + locality("c1", 0, "drained") +
                                                 locality("c2", 0, "none") + locality("c3", 2, "standby"));
   const auto built = Good(resources);
-  const auto& localities = built.snapshot->clusters.at("set")->localities;
+  const auto& localities = built.snapshot->destination_sets.at("set")->localities;
   ASSERT_EQ(localities.size(), 3u);
   EXPECT_TRUE(localities[0].drained);
   EXPECT_EQ(localities[0].weight, 1u);
@@ -784,9 +784,9 @@ TEST(EnvoySnapshot, SendsThePathsOfOneHostToSeveralSetsAndKnowsWhatMayBeRepeated
     const auto found = routes.table.Match("h", path);
     return (*routes.actions[found.host_index])[found.rule->action];
   };
-  EXPECT_EQ(action("/pay/1").cluster, "pay");
+  EXPECT_EQ(action("/pay/1").destination_set, "pay");
   EXPECT_TRUE(action("/pay/1").idempotent);
-  EXPECT_EQ(action("/x").cluster, "rest");
+  EXPECT_EQ(action("/x").destination_set, "rest");
   EXPECT_FALSE(action("/x").idempotent);
 }
 

@@ -43,7 +43,7 @@ class WeirMetadata {
   const std::string path_;
 };
 
-// One entry of Cluster.health_checks; `port` stays 0: it stands with the endpoints.
+// One entry of Envoy's Cluster.health_checks; `port` stays 0: it stands with the endpoints.
 Result<HealthCheck> ReadHealthCheck(const ::envoy::config::core::v3::HealthCheck& from, const std::string& path);
 
 }  // namespace weir::proxy::envoy_v3

@@ -94,15 +94,15 @@ class RulesTest : public EvidenceTest {
     ASSERT_TRUE(t2[i]->Start({}).ok());
     ASSERT_TRUE(t2[i]->SetIdentity(IdentityOf(root, kT2[i])).ok());
     auto built = std::make_shared<Snapshot>(*Tier2(i, std::move(all), Digest::kOffered));
-    auto cluster = std::make_shared<Cluster>(*built->clusters["backend"]);
-    cluster->name = "beta";
-    cluster->localities = {At("pods", 1, std::move(beta))};
-    built->clusters["beta"] = cluster;
+    auto destination = std::make_shared<DestinationSet>(*built->destination_sets["backend"]);
+    destination->name = "beta";
+    destination->localities = {At("pods", 1, std::move(beta))};
+    built->destination_sets["beta"] = destination;
     auto listener = std::make_shared<Listener>(*built->listeners.front());
     Config two({});
     two.rules = {{traffic::PathKind::kPathSeparated, "/beta", 1}, {traffic::PathKind::kPrefix, "/", 0}};
     two.actions.resize(2);
-    two.actions[1].cluster = "beta";
+    two.actions[1].destination_set = "beta";
     listener->chains.front().routes = two.BuildRoutes();
     built->listeners = {listener};
     ASSERT_TRUE(ApplyAndWait(*t2[i], built).ok());
@@ -112,10 +112,10 @@ class RulesTest : public EvidenceTest {
     ASSERT_TRUE(t1.Start({}).ok());
     ASSERT_TRUE(t1.SetIdentity(IdentityOf(root, kT1)).ok());
     auto snapshot = std::make_shared<Snapshot>(*Tier1());
-    auto cluster = std::make_shared<Cluster>(*snapshot->clusters["backend"]);
-    cluster->localities[0].weight = first;
-    cluster->localities[1].weight = second;
-    snapshot->clusters["backend"] = cluster;
+    auto destination = std::make_shared<DestinationSet>(*snapshot->destination_sets["backend"]);
+    destination->localities[0].weight = first;
+    destination->localities[1].weight = second;
+    snapshot->destination_sets["backend"] = destination;
     ASSERT_TRUE(ApplyAndWait(t1, snapshot).ok());
     ASSERT_TRUE(Eventually(3s, [&] { return Proven("c1") && Proven("c2"); }));
   }
@@ -178,8 +178,8 @@ TEST_F(RulesTest, AHostOfWhichAPartCanBeServedAnswersItsCheckWell) {
   StartTwoRules(0, {pod[0].backend.port}, {});
   StartTwoRules(1, {pod[1].backend.port}, {pod[1].backend.port});
   Config config({At("c1", 1, {port_of[0]}, kT2[0]), At("c2", 1, {port_of[1]}, kT2[1])});
-  config.cluster->tls = UpstreamTls{"a.example", {}};
-  config.cluster->check = Check("/.weir/health");
+  config.destination->tls = UpstreamTls{"a.example", {}};
+  config.destination->check = Check("/.weir/health");
   ASSERT_TRUE(t1.Start({}).ok());
   ASSERT_TRUE(t1.SetIdentity(IdentityOf(root, kT1)).ok());
   ASSERT_TRUE(ApplyAndWait(t1, config.Build()).ok());
@@ -273,9 +273,9 @@ TEST_F(PodsTest, ASilentPodCollectsNoRequestsAndIsTakenBackWhenItAnswers) {
   Echo good("good");
   Config config({At("pods", 1, {moody.port, good.backend.port})});
   config.actions[0].timeout = 1'200ms;
-  config.cluster->check = HealthCheck{};
-  config.cluster->check->kind = HealthCheck::Kind::kTcp;  // Which it passes.
-  config.cluster->check->timeout = 60s;
+  config.destination->check = HealthCheck{};
+  config.destination->check->kind = HealthCheck::Kind::kTcp;  // Which it passes.
+  config.destination->check->timeout = 60s;
   StartByHand(config);
   auto callers = std::make_unique<Callers>(port);
   // 5 s, in which thousands could be asked: time passes only while somebody is answered.
@@ -332,10 +332,10 @@ TEST_F(EvidenceTest, WhoAnswersLastServesAtOnceWhenNobodyElseCan) {
   ASSERT_TRUE(Eventually(2s, [&] { return Out("c1", "no_endpoint") && Out("c2", "no_endpoint"); }));
   // The app's check needs a hundred good answers 5 s apart from now on: too long for the only one.
   auto slow = std::make_shared<Snapshot>(*Tier2(0, {pod[0].backend.port}, Digest::kOffered));
-  auto cluster = std::make_shared<Cluster>(*slow->clusters["backend"]);
-  cluster->check->interval = 5'000ms;
-  cluster->check->up_after = 100;
-  slow->clusters["backend"] = cluster;
+  auto destination = std::make_shared<DestinationSet>(*slow->destination_sets["backend"]);
+  destination->check->interval = 5'000ms;
+  destination->check->up_after = 100;
+  slow->destination_sets["backend"] = destination;
   ASSERT_TRUE(ApplyAndWait(*t2[0], slow).ok());
   pod[0].healthy = true;
   EXPECT_TRUE(Eventually(20s, [&] { return Ask(1) == Answers{{"1", 1}}; }));
@@ -395,9 +395,9 @@ TEST_F(EvidenceTest, ARequestUnderWayIsNotCutBecauseItsPodFellIll) {
 TEST_F(EvidenceTest, AnAppThatServedAndClosesItsPortIsFoundByItsCheck) {
   auto app = std::make_unique<Pod>("x");
   Config config({At("c1", 1, {app->backend.port}), At("c2", 1, {pod[1].backend.port})});
-  config.cluster->check = Check("/healthz");
-  config.cluster->check->interval = 20s;    // The end of its connection is asked about at once,
-  config.cluster->check->down_after = 100;  // and a closed port is certain.
+  config.destination->check = Check("/healthz");
+  config.destination->check->interval = 20s;    // The end of its connection is asked about at once,
+  config.destination->check->down_after = 100;  // and a closed port is certain.
   ASSERT_TRUE(t1.Start({}).ok() && ApplyAndWait(t1, config.Build()).ok());
   ASSERT_TRUE(Eventually(3s, [&] { return Proven("c1") && Proven("c2"); }));
   app.reset();
@@ -476,10 +476,10 @@ TEST_F(DescriptorsTest, AShortageHereIsNobodysFault) {
 #endif
   Echo one("1"), two("2");
   Config config({At("c1", 1, {one.backend.port}), At("c2", 1, {two.backend.port})});
-  config.cluster->check = HealthCheck{};
-  config.cluster->check->kind = HealthCheck::Kind::kTcp;
-  config.cluster->check->interval = 100ms;
-  config.cluster->check->timeout = 60s;
+  config.destination->check = HealthCheck{};
+  config.destination->check->kind = HealthCheck::Kind::kTcp;
+  config.destination->check->interval = 100ms;
+  config.destination->check->timeout = 60s;
   StartByHand(config);
   Conn conn = Conn::To(port);
   conn.Send("GET /none HTTP/1.1\r\nHost: nobody.example\r\n\r\n");  // Accepted, nothing connected yet.
@@ -547,9 +547,9 @@ class WireTest : public TlsTest {
   // T1 with endpoints that have no identity of their own.
   std::shared_ptr<const Snapshot> First(std::vector<UriMatch> allowed, const std::string& sni = "a.example") {
     Config first({At("c1", 1, {t2.Port("public")})});
-    first.cluster->tls = UpstreamTls{sni, std::move(allowed)};
-    first.cluster->check = HealthCheck{};
-    first.cluster->check->interval = 100ms;
+    first.destination->tls = UpstreamTls{sni, std::move(allowed)};
+    first.destination->check = HealthCheck{};
+    first.destination->check->interval = 100ms;
     return first.Build();
   }
   std::string Ask() {
@@ -588,14 +588,15 @@ TEST(PeerWire, IsSaidNeverAbsent) {
   EXPECT_TRUE(PeerWire::Plain().plain());
   EXPECT_TRUE(PeerWire::Tls(nullptr).tls());
   EXPECT_FALSE(PeerWire::Tls(nullptr).proves_identity());
-  Cluster cluster;
-  EXPECT_TRUE(WireTo(cluster, {}).plain());
-  cluster.tls = UpstreamTls{"a", {}};
-  EXPECT_TRUE(WireTo(cluster, {}).tls());
-  EXPECT_FALSE(WireTo(cluster, {}).proves_identity());  // Any that verifies.
-  cluster.tls->allowed_uris = {{"spiffe://a/b", false}};
-  EXPECT_EQ(WireTo(cluster, {}).rule()->exact, std::vector<std::string>{"spiffe://a/b"});
-  EXPECT_EQ(WireTo(cluster, {"127.0.0.1", 1, "spiffe://c/d"}).rule()->exact, std::vector<std::string>{"spiffe://c/d"});
+  DestinationSet destination;
+  EXPECT_TRUE(WireTo(destination, {}).plain());
+  destination.tls = UpstreamTls{"a", {}};
+  EXPECT_TRUE(WireTo(destination, {}).tls());
+  EXPECT_FALSE(WireTo(destination, {}).proves_identity());  // Any that verifies.
+  destination.tls->allowed_uris = {{"spiffe://a/b", false}};
+  EXPECT_EQ(WireTo(destination, {}).rule()->exact, std::vector<std::string>{"spiffe://a/b"});
+  EXPECT_EQ(WireTo(destination, {"127.0.0.1", 1, "spiffe://c/d"}).rule()->exact,
+            std::vector<std::string>{"spiffe://c/d"});
 }
 
 // ---- Retries

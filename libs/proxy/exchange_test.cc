@@ -95,7 +95,7 @@ TEST_F(ExchangeTest, AnswersALongPipelineInOrder) {
   Config setup({At("none", 1, {ClosedPort()})});
   setup.rules = {{traffic::PathKind::kExact, "/d", 1}};
   setup.actions.resize(2);
-  setup.actions[1].cluster.clear();
+  setup.actions[1].destination_set.clear();
   setup.actions[1].direct_response = DirectResponse{200, std::string(3000, 'd')};
   Start(setup);
   Conn conn = SlowReader(port);
@@ -120,7 +120,7 @@ TEST_F(ExchangeTest, DrainFinishesWhatTheCallerHasNotReadYet) {
   Config setup({At("c1", 1, {backend.port})});
   setup.rules = {{traffic::PathKind::kExact, "/own", 1}, {traffic::PathKind::kPrefix, "/", 0}};
   setup.actions.resize(2);
-  setup.actions[1].cluster.clear();
+  setup.actions[1].destination_set.clear();
   setup.actions[1].direct_response = DirectResponse{200, std::string(kSize, 'd')};
   Options options;
   options.drain_idle = 100ms;
@@ -242,10 +242,10 @@ TEST_F(PeerTest, ABodyThatEndsWithoutCloseNotifyIsNotWhole) {
       TlsPeer tls(identity);
       if (!tls.Accept(conn) || tls.TakeHead().empty()) return;
       tls.Send("HTTP/1.1 200 OK\r\n\r\nhello");
-      if (goodbye) tls.Goodbye();
+      if (goodbye) tls.SendCloseNotify();
     });
     Config first({At("peer", 1, {backend.port}, kT2)});
-    first.cluster->tls = UpstreamTls{"a.example", {}};
+    first.destination->tls = UpstreamTls{"a.example", {}};
     ASSERT_TRUE(one.Start({}).ok());
     ASSERT_TRUE(one.SetIdentity(IdentityOf(root_, kT1)).ok());
     ASSERT_TRUE(ApplyAndWait(one, first.Build()).ok());

@@ -51,7 +51,7 @@ class GenerationTest : public testing::Test {
     ASSERT_TRUE(t2.SetIdentity(second_is).ok());
     ASSERT_TRUE(ApplyAndWait(t2, second.Build()).ok());
     Config first({At("c1", 1, {t2.Port("public")}, kT2)});
-    first.cluster->tls = UpstreamTls{"a.example", {}};
+    first.destination->tls = UpstreamTls{"a.example", {}};
     ASSERT_TRUE(t1.Start({}).ok());
     ASSERT_TRUE(t1.SetIdentity(first_is).ok());
     ASSERT_TRUE(ApplyAndWait(t1, first.Build()).ok());

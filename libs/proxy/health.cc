@@ -23,26 +23,27 @@ Health::~Health() {
   peers_.clear();
 }
 
-HealthSet* Health::Track(const std::string& name, const std::shared_ptr<const Cluster>& cluster) {
+HealthSet* Health::Track(const std::string& name, const std::shared_ptr<const DestinationSet>& destination) {
   std::unique_ptr<HealthSet>& set = sets_[name];
   if (set == nullptr) {
     set = std::make_unique<HealthSet>(*this, name);
     unreported_.insert(name);
     unreported_gone_.erase(name);
   }
-  set->Update(cluster);
+  set->Update(destination);
   return set.get();
 }
 
 void Health::Update(const Plan& plan) {
-  const auto& clusters = plan.snapshot->clusters;
-  for (const auto& [name, cluster] : clusters) {
+  const auto& destination_sets = plan.snapshot->destination_sets;
+  for (const auto& [name, destination] : destination_sets) {
     // Without checks only failed requests tell; those are followed once there are some.
-    if (cluster != nullptr && (cluster->check || cluster->digest || sets_.contains(name))) Track(name, cluster);
+    if (destination != nullptr && (destination->check || destination->digest || sets_.contains(name)))
+      Track(name, destination);
   }
   std::erase_if(sets_, [&](const auto& entry) {
-    const auto found = clusters.find(entry.first);
-    if (found != clusters.end() && found->second != nullptr) return false;
+    const auto found = destination_sets.find(entry.first);
+    if (found != destination_sets.end() && found->second != nullptr) return false;
     std::erase(dirty_, entry.second.get());
     gone_.push_back(entry.first);
     unreported_.erase(entry.first);
@@ -61,9 +62,9 @@ void Health::TakeOutcome(const RequestOutcome& outcome) {
   const auto known = sets_.find(outcome.set);
   HealthSet* set = known == sets_.end() ? nullptr : known->second.get();
   if (set == nullptr && worker_.plan() != nullptr) {
-    const auto& clusters = worker_.plan()->snapshot->clusters;
-    const auto found = clusters.find(outcome.set);
-    if (found != clusters.end() && found->second != nullptr) set = Track(outcome.set, found->second);
+    const auto& destination_sets = worker_.plan()->snapshot->destination_sets;
+    const auto found = destination_sets.find(outcome.set);
+    if (found != destination_sets.end() && found->second != nullptr) set = Track(outcome.set, found->second);
   }
   if (set != nullptr) set->TakeOutcome(outcome);
 }
@@ -90,7 +91,7 @@ void Health::OnDeferred() {
   publish_(std::move(update));
 }
 
-DigestPeer* Health::Join(const Cluster& cluster, const Endpoint& endpoint, HealthSet& set) {
+DigestPeer* Health::JoinPeer(const DestinationSet& destination, const Endpoint& endpoint, HealthSet& set) {
   const std::string_view domain = TrustDomainOf(endpoint.spiffe_id);
   auto address = net::Address::Parse(endpoint.address, endpoint.port);
   if (domain.empty() || !address.ok()) return nullptr;
@@ -98,17 +99,17 @@ DigestPeer* Health::Join(const Cluster& cluster, const Endpoint& endpoint, Healt
   std::unique_ptr<PeerUse>& use = peers_[key];
   if (use == nullptr) {
     use = std::make_unique<PeerUse>();
-    HealthTarget target{*address, WireTo(cluster, endpoint), dialect::HealthSni(domain)};
+    HealthTarget target{*address, WireTo(destination, endpoint), dialect::HealthSni(domain)};
     use->peer =
         std::make_unique<DigestPeer>(worker_, *this, key, std::move(target),
-                                     static_cast<uint64_t>(std::max<int64_t>(1, cluster.connect_timeout.count())));
+                                     static_cast<uint64_t>(std::max<int64_t>(1, destination.connect_timeout.count())));
     use->peer->Start();
   }
   use->sets[set.host()].push_back(&set);
   return use->peer.get();
 }
 
-void Health::Leave(DigestPeer& peer, HealthSet& set, const std::string& host) {
+void Health::LeavePeer(DigestPeer& peer, HealthSet& set, const std::string& host) {
   const auto use = peers_.find(peer.key());
   if (use == peers_.end()) return;
   const auto sets = use->second->sets.find(host);

@@ -41,8 +41,8 @@ class Health : public HealthServices, public DigestPeer::Owner, public net::Defe
   // HealthServices
   Worker& worker() override { return worker_; }
   void Changed(HealthSet& set) override;
-  DigestPeer* Join(const Cluster& cluster, const Endpoint& endpoint, HealthSet& set) override;
-  void Leave(DigestPeer& peer, HealthSet& set, const std::string& host) override;
+  DigestPeer* JoinPeer(const DestinationSet& destination, const Endpoint& endpoint, HealthSet& set) override;
+  void LeavePeer(DigestPeer& peer, HealthSet& set, const std::string& host) override;
   bool MayCheck() override;
   void CheckEnded() override { --checks_under_way_; }
   uint64_t FirstCheckDelay(const HealthCheck& spec, const std::string& key) override;
@@ -59,7 +59,7 @@ class Health : public HealthServices, public DigestPeer::Owner, public net::Defe
     std::unique_ptr<DigestPeer> peer;
     TextMap<std::vector<HealthSet*>> sets;  // By host.
   };
-  HealthSet* Track(const std::string& name, const std::shared_ptr<const Cluster>& cluster);
+  HealthSet* Track(const std::string& name, const std::shared_ptr<const DestinationSet>& destination);
 
   Worker& worker_;
   Publish publish_;

@@ -8,11 +8,11 @@ namespace weir::proxy {
 namespace {
 
 bool GoesOn(const RouteAction& action) {
-  return !action.cluster.empty() && !action.redirect && !action.direct_response;
+  return !action.destination_set.empty() && !action.redirect && !action.direct_response;
 }
 void AddSets(const std::vector<RouteAction>& actions, std::vector<std::string>& sets) {
   for (const RouteAction& action : actions) {
-    if (GoesOn(action)) sets.push_back(action.cluster);
+    if (GoesOn(action)) sets.push_back(action.destination_set);
   }
 }
 std::vector<std::string> EachOnce(std::vector<std::string> sets) {
@@ -85,7 +85,7 @@ bool HealthBoard::Update(const Plan& plan, HealthUpdate& update) {
     for (const View& view : host.views) {
       for (const RouteAction& action : *view.actions) {
         if (!GoesOn(action)) continue;
-        std::vector<std::string>& names = hosts_of_[action.cluster];
+        std::vector<std::string>& names = hosts_of_[action.destination_set];
         if (names.empty() || names.back() != name) names.push_back(name);
       }
     }
@@ -109,18 +109,18 @@ bool HealthBoard::Update(const Plan& plan, HealthUpdate& update) {
 
 HealthBoard::Able HealthBoard::AbleIs(const std::string& set, traffic::Reason* reason) const {
   *reason = traffic::Reason::kNoEndpoint;
-  const auto cluster = snapshot_->clusters.find(set);
-  if (cluster == snapshot_->clusters.end() || cluster->second == nullptr) return Able::kNo;
+  const auto destination = snapshot_->destination_sets.find(set);
+  if (destination == snapshot_->destination_sets.end() || destination->second == nullptr) return Able::kNo;
   if (const auto known = known_.find(set); known != known_.end()) {
     const SetHealth& health = *known->second;
     if (health.can_serve) return health.judged ? Able::kYes : Able::kUnsure;
     if (health.reason != traffic::Reason::kNone) *reason = health.reason;
     return Able::kNo;
   }
-  const auto& localities = cluster->second->localities;
+  const auto& localities = destination->second->localities;
   const bool any = std::any_of(localities.begin(), localities.end(),
                                [](const Locality& one) { return !one.drained && !one.endpoints.empty(); });
-  return !any ? Able::kNo : cluster->second->check || cluster->second->digest ? Able::kUnsure : Able::kYes;
+  return !any ? Able::kNo : destination->second->check || destination->second->digest ? Able::kUnsure : Able::kYes;
 }
 
 HealthBoard::Verdict HealthBoard::VerdictOn(const Host& host) const {
@@ -132,7 +132,7 @@ HealthBoard::Verdict HealthBoard::VerdictOn(const Host& host) const {
     for (const traffic::RouteRule& rule : view.host->rules) {
       const RouteAction* action = rule.action < view.actions->size() ? &(*view.actions)[rule.action] : nullptr;
       traffic::Reason why = traffic::Reason::kNone;
-      const Able able = action != nullptr && GoesOn(*action) ? AbleIs(action->cluster, &why) : Able::kYes;
+      const Able able = action != nullptr && GoesOn(*action) ? AbleIs(action->destination_set, &why) : Able::kYes;
       any |= able != Able::kNo;
       all &= able != Able::kNo;
       unsure |= able == Able::kUnsure;

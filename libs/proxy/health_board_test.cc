@@ -16,14 +16,14 @@ using testing::Not;
 std::shared_ptr<const Plan> TwoHosts() {
   auto routes = std::make_shared<Routes>();
   std::vector<std::shared_ptr<const traffic::VirtualHost>> hosts;
-  const auto add = [&](const std::string& domain, const std::vector<std::string>& clusters) {
+  const auto add = [&](const std::string& domain, const std::vector<std::string>& destination_sets) {
     auto host = std::make_shared<traffic::VirtualHost>();
     host->name = domain;
     host->domains = {domain};
     auto actions = std::make_shared<std::vector<RouteAction>>();
-    for (const std::string& cluster : clusters) {
-      host->rules.push_back({traffic::PathKind::kPrefix, "/" + cluster, static_cast<uint32_t>(actions->size())});
-      actions->emplace_back().cluster = cluster;
+    for (const std::string& destination : destination_sets) {
+      host->rules.push_back({traffic::PathKind::kPrefix, "/" + destination, static_cast<uint32_t>(actions->size())});
+      actions->emplace_back().destination_set = destination;
     }
     hosts.push_back(host);
     routes->actions.push_back(actions);
@@ -42,10 +42,10 @@ std::shared_ptr<const Plan> TwoHosts() {
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->listeners = {listener};
   for (const std::string name : {"a", "b1", "b2"}) {
-    auto cluster = std::make_shared<Cluster>();
-    cluster->name = name;
-    cluster->localities = {{"c1", 1, 0, false, {{"127.0.0.1", 80, ""}}}};
-    snapshot->clusters[name] = cluster;
+    auto destination = std::make_shared<DestinationSet>();
+    destination->name = name;
+    destination->localities = {{"c1", 1, 0, false, {{"127.0.0.1", 80, ""}}}};
+    snapshot->destination_sets[name] = destination;
   }
   return *Plan::Build(snapshot, nullptr);
 }
@@ -109,22 +109,24 @@ std::string DigestOf(const std::shared_ptr<const Plan>& plan) {
 }
 
 TEST(HealthBoard, WhatIsConfiguredDecidesUntilSomethingIsKnown) {
-  const auto with = [](const std::function<void(Cluster&)>& change) {
+  const auto with = [](const std::function<void(DestinationSet&)>& change) {
     return DigestOf(Changed([&](Snapshot& snapshot) {
-      auto cluster = std::make_shared<Cluster>(*snapshot.clusters["a"]);
-      change(*cluster);
-      snapshot.clusters["a"] = cluster;
+      auto destination = std::make_shared<DestinationSet>(*snapshot.destination_sets["a"]);
+      change(*destination);
+      snapshot.destination_sets["a"] = destination;
     }));
   };
-  EXPECT_THAT(with([](Cluster&) {}), Not(HasSubstr("a.example")));  // Nobody checks: it is served.
-  EXPECT_THAT(with([](Cluster& a) { a.check.emplace(); }), HasSubstr("unsure a.example\n"));
-  EXPECT_THAT(with([](Cluster& a) { a.digest = true; }), HasSubstr("unsure a.example\n"));
-  EXPECT_THAT(with([](Cluster& a) { a.localities[0].drained = true; }), HasSubstr("down a.example no_endpoint\n"));
-  EXPECT_THAT(with([](Cluster& a) { a.localities[0].endpoints.clear(); }), HasSubstr("down a.example no_endpoint\n"));
-  EXPECT_THAT(with([](Cluster& a) { a.localities.clear(); }), HasSubstr("down a.example no_endpoint\n"));
-  EXPECT_THAT(DigestOf(Changed([](Snapshot& snapshot) { snapshot.clusters["a"] = nullptr; })),
+  EXPECT_THAT(with([](DestinationSet&) {}), Not(HasSubstr("a.example")));  // Nobody checks: it is served.
+  EXPECT_THAT(with([](DestinationSet& a) { a.check.emplace(); }), HasSubstr("unsure a.example\n"));
+  EXPECT_THAT(with([](DestinationSet& a) { a.digest = true; }), HasSubstr("unsure a.example\n"));
+  EXPECT_THAT(with([](DestinationSet& a) { a.localities[0].drained = true; }),
               HasSubstr("down a.example no_endpoint\n"));
-  EXPECT_THAT(DigestOf(Changed([](Snapshot& snapshot) { snapshot.clusters.erase("a"); })),
+  EXPECT_THAT(with([](DestinationSet& a) { a.localities[0].endpoints.clear(); }),
+              HasSubstr("down a.example no_endpoint\n"));
+  EXPECT_THAT(with([](DestinationSet& a) { a.localities.clear(); }), HasSubstr("down a.example no_endpoint\n"));
+  EXPECT_THAT(DigestOf(Changed([](Snapshot& snapshot) { snapshot.destination_sets["a"] = nullptr; })),
+              HasSubstr("down a.example no_endpoint\n"));
+  EXPECT_THAT(DigestOf(Changed([](Snapshot& snapshot) { snapshot.destination_sets.erase("a"); })),
               HasSubstr("down a.example no_endpoint\n"));
 }
 
@@ -190,7 +192,7 @@ TEST(HealthBoard, SaysNothingWhereNobodyMayAsk) {
 TEST(HealthBoard, WhatIsAnsweredHereCanAlwaysBeServed) {
   for (const bool redirect : {false, true}) {
     const auto plan = Changed([&](Snapshot& snapshot) {
-      snapshot.clusters.erase("b1");
+      snapshot.destination_sets.erase("b1");
       auto listener = std::make_shared<Listener>(*snapshot.listeners[0]);
       auto routes = CopyOf(*listener->chains[1].routes);
       auto actions = std::make_shared<std::vector<RouteAction>>(*routes->actions[1]);
@@ -217,7 +219,7 @@ TEST(HealthBoard, HostsOfAChainByHostHaveTheirCallers) {
     DownstreamTls by_host{true, {}, true};
     listener->chains = {{"hosts", {}, by_host, routes, false}, listener->chains.back()};
     snapshot.listeners = {listener};
-    snapshot.clusters.clear();
+    snapshot.destination_sets.clear();
   });
   const std::string digest = DigestOf(plan);
   EXPECT_THAT(digest, HasSubstr("down *.b.example no_endpoint\n"));

@@ -27,7 +27,7 @@ void ActiveCheck::Schedule(uint64_t in_ms) {
   worker_.loop().SetTimer(*this, in_ms);
 }
 
-void ActiveCheck::Nudge() {
+void ActiveCheck::CheckNow() {
   if (asking_) {
     quick_ = true;
   } else if (due_ms_ > worker_.loop().now_ms()) {
@@ -35,7 +35,7 @@ void ActiveCheck::Nudge() {
   }
 }
 
-void ActiveCheck::Again() {
+void ActiveCheck::CheckSoon() {
   if (!asking_) Schedule(std::min(kQuickMs, Interval()));
 }
 
@@ -44,7 +44,7 @@ uint64_t ActiveCheck::Interval() const {
   return hurry_ ? std::min(interval, kHurryMs) : interval;
 }
 
-void ActiveCheck::Hurry(bool hurry) {
+void ActiveCheck::SetShortInterval(bool hurry) {
   if (hurry == hurry_) return;
   hurry_ = hurry;
   if (hurry && !asking_ && due_ms_ > worker_.loop().now_ms() + Interval()) Schedule(Interval());

@@ -43,12 +43,12 @@ class ActiveCheck : public net::Timer, public HealthConnection::Owner {
 
   // Begins after `delay_ms`; keeps going when only the spec changes.
   void Start(const HealthCheck& spec, HealthTarget target, std::string host, uint64_t delay_ms);
-  // Something speaks for trouble: ask now.
-  void Nudge();
-  // The next one comes soon, instead of after the interval.
-  void Again();
-  // Nobody of its set can serve: whoever answers first is wanted at once, so the interval is at most kHurryMs.
-  void Hurry(bool hurry);
+  // Something speaks for trouble: the endpoint is asked now.
+  void CheckNow();
+  // The next check comes soon, instead of after the interval.
+  void CheckSoon();
+  // True: nobody of its set can serve; whoever answers first is wanted at once, so the interval is at most kHurryMs.
+  void SetShortInterval(bool hurry);
 
   void OnTimer() override;
   void OnUp() override;

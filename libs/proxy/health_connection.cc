@@ -40,20 +40,20 @@ void HealthConnection::Finish(End end, std::string_view why) {
 bool HealthConnection::Send(std::string_view bytes) {
   if (state_ != State::kUp) return false;
   if (transport_.Send(bytes)) return true;
-  transport_.Noted(EPOLLHUP);
+  transport_.RecordEvents(EPOLLHUP);
   worker_.loop().Defer(*this);
   return false;
 }
 
 void HealthConnection::ReadWhatArrived() {
   if (state_ != State::kUp) return;
-  transport_.Noted(EPOLLIN);
+  transport_.RecordEvents(EPOLLIN);
   Readable();
 }
 
 void HealthConnection::OnEvents(uint32_t events) {
   if (state_ == State::kClosed) return;
-  transport_.Noted(events);
+  transport_.RecordEvents(events);
   if (state_ == State::kConnecting) {
     if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) return;
     int error = 0;
@@ -68,16 +68,16 @@ void HealthConnection::OnEvents(uint32_t events) {
     if (worker_.identity() == nullptr) return Finish(End::kLost, "no identity yet");
     state_ = State::kHandshake;
     transport_.StartTls(net::TlsSession::Connect(*worker_.identity(), transport_, sni_, wire_.rule()));
-    return Shake();
+    return ContinueHandshake();
   }
   if (events & EPOLLOUT && transport_.unsent() > 0 && !transport_.Flush()) {
     return Finish(state_ == State::kUp ? End::kLost : End::kTls, "cannot send");
   }
-  if (state_ == State::kHandshake) return Shake();
+  if (state_ == State::kHandshake) return ContinueHandshake();
   Readable();
 }
 
-void HealthConnection::Shake() {
+void HealthConnection::ContinueHandshake() {
   net::TlsSession& tls = *transport_.tls();
   const auto step = tls.Handshake();
   const bool flushed = transport_.FlushCipher();

@@ -54,7 +54,7 @@ class HealthConnection : public net::Watcher, public net::Deferred {
   HealthConnection(Worker& worker, PeerWire wire, std::string sni, Owner& owner)
       : worker_(worker), wire_(std::move(wire)), sni_(std::move(sni)), owner_(&owner) {}
   void Close();
-  void Shake();
+  void ContinueHandshake();
   void Readable();
   void Finish(End end, std::string_view why);
 

@@ -73,9 +73,9 @@ void DigestPeer::OnBytes(const char* data, size_t size) {
     case DigestReader::State::kMore:
       break;
     case DigestReader::State::kNoDigest:
-      return Mute(fmt::format("no digest: status {}", reader.status()));
+      return SetWithoutDigest(fmt::format("no digest: status {}", reader.status()));
     case DigestReader::State::kGarbage:
-      return Mute("no digest: its answer cannot be understood");
+      return SetWithoutDigest("no digest: its answer cannot be understood");
     case DigestReader::State::kEnded:
       return Lost(reader.draining() ? Word(traffic::Reason::kDraining) : "the digest ended");
   }
@@ -90,7 +90,7 @@ void DigestPeer::OnBytes(const char* data, size_t size) {
 void DigestPeer::Heard(uint64_t beats) {
   const bool begins = beats_ == 0;
   const traffic::Evidence before = evidence();
-  for (; beats_ < beats; ++beats_) streak_.Good(kUpAfter);
+  for (; beats_ < beats; ++beats_) streak_.RecordGood(kUpAfter);
   const bool changed = begins || answering() || doubtful_ || mode_ != Mode::kDigest || before != evidence();
   mode_ = Mode::kDigest;
   doubtful_ = false;
@@ -119,11 +119,11 @@ void DigestPeer::Lost(std::string_view why) {
 }
 
 void DigestPeer::Failed(bool silent, std::string_view why) {
-  if (mode_ == Mode::kMute) return Mute(why);  // The checks know how it is.
+  if (mode_ == Mode::kWithoutDigest) return SetWithoutDigest(why);  // The checks know how it is.
   SetText(why);
   // Two missed beats are two failures.
   const bool frozen = silent && beats_ > 0;
-  streak_.Bad(frozen ? 1 : kDownAfter);
+  streak_.RecordBad(frozen ? 1 : kDownAfter);
   silent_ = silent;
   doubtful_ = evidence() != traffic::Evidence::kBad;
   backoff_ms_ = std::max(backoff_ms_, kFirstBackoffMs);
@@ -131,9 +131,9 @@ void DigestPeer::Failed(bool silent, std::string_view why) {
   owner_.OnPeer(*this);
 }
 
-void DigestPeer::Mute(std::string_view why) {
+void DigestPeer::SetWithoutDigest(std::string_view why) {
   SetText(why);
-  mode_ = Mode::kMute;
+  mode_ = Mode::kWithoutDigest;
   doubtful_ = silent_ = false;
   known_.reset();
   streak_ = {};
@@ -152,9 +152,9 @@ void DigestPeer::OnEnd(HealthConnection::End end, std::string_view why) {
     case HealthConnection::End::kLocal:
       return Retry();
     case HealthConnection::End::kTls:
-      return Mute(fmt::format("no digest: {}", why));
+      return SetWithoutDigest(fmt::format("no digest: {}", why));
     case HealthConnection::End::kLost:
-      return answering ? Lost(why) : Mute(fmt::format("no digest: {}", why));
+      return answering ? Lost(why) : SetWithoutDigest(fmt::format("no digest: {}", why));
   }
 }
 

@@ -31,9 +31,9 @@ class DigestPeer : public net::Timer, public HealthConnection::Owner {
   ~DigestPeer() override;
   void Start() { Schedule(0); }
 
-  // It has (or had) a connection but no digest: ask it in other ways.
-  bool mute() const { return mode_ == Mode::kMute; }
-  bool speaks() const { return mode_ == Mode::kDigest; }
+  // The peer takes connections but tells no digest: it is to be asked in other ways.
+  bool without_digest() const { return mode_ == Mode::kWithoutDigest; }
+  bool has_digest() const { return mode_ == Mode::kDigest; }
   // Is it there? kNone while nothing is known.
   traffic::Evidence evidence() const { return streak_.evidence(); }
   bool answering() const { return evidence() == traffic::Evidence::kBad && streak_.turning(); }
@@ -50,10 +50,10 @@ class DigestPeer : public net::Timer, public HealthConnection::Owner {
   void OnEnd(HealthConnection::End end, std::string_view why) override;
 
  private:
-  enum class Mode : uint8_t { kUnknown, kDigest, kMute };
+  enum class Mode : uint8_t { kUnknown, kDigest, kWithoutDigest };
   void Connect();
   void Failed(bool silent, std::string_view why);
-  void Mute(std::string_view why);
+  void SetWithoutDigest(std::string_view why);
   void Lost(std::string_view why);
   void Heard(uint64_t beats);
   void Retry();

@@ -24,23 +24,23 @@ HealthEndpoint::HealthEndpoint(HealthServices& services, HealthSet& set, Endpoin
 
 HealthEndpoint::~HealthEndpoint() {
   check_.reset();
-  if (peer_ != nullptr) services_.Leave(*peer_, set_, joined_as_);
+  if (peer_ != nullptr) services_.LeavePeer(*peer_, set_, joined_as_);
 }
 
-void HealthEndpoint::Configure(const Cluster& cluster) {
-  const bool wanted = cluster.digest && cluster.tls.has_value();
+void HealthEndpoint::Configure(const DestinationSet& destination) {
+  const bool wanted = destination.digest && destination.tls.has_value();
   if (peer_ != nullptr && (!wanted || joined_as_ != set_.host())) {
-    services_.Leave(*std::exchange(peer_, nullptr), set_, joined_as_);
+    services_.LeavePeer(*std::exchange(peer_, nullptr), set_, joined_as_);
   }
   if (wanted && peer_ == nullptr) {
     joined_as_ = set_.host();
-    peer_ = services_.Join(cluster, endpoint_, set_);
+    peer_ = services_.JoinPeer(destination, endpoint_, set_);
   }
-  ChooseSource(cluster);
+  ChooseSource(destination);
 }
 
-void HealthEndpoint::ChooseSource(const Cluster& cluster) {
-  const bool wanted = cluster.check.has_value() && (peer_ == nullptr || peer_->mute());
+void HealthEndpoint::ChooseSource(const DestinationSet& destination) {
+  const bool wanted = destination.check.has_value() && (peer_ == nullptr || peer_->without_digest());
   if (!wanted) {
     if (check_ != nullptr) checked_ = {};
     check_.reset();
@@ -48,11 +48,11 @@ void HealthEndpoint::ChooseSource(const Cluster& cluster) {
   }
   auto address = net::Address::Parse(endpoint_.address, endpoint_.port);
   if (!address.ok()) return;
-  HealthTarget target{*address, WireTo(cluster, endpoint_), cluster.tls ? cluster.tls->sni : ""};
-  const HealthCheck& spec = *cluster.check;
+  HealthTarget target{*address, WireTo(destination, endpoint_), destination.tls ? destination.tls->sni : ""};
+  const HealthCheck& spec = *destination.check;
   const uint64_t delay = check_ == nullptr ? services_.FirstCheckDelay(spec, key_) : 0;
   if (check_ == nullptr) check_ = std::make_unique<ActiveCheck>(services_.worker(), *this);
-  check_->Start(spec, std::move(target), spec.host.empty() ? cluster.name : spec.host, delay);
+  check_->Start(spec, std::move(target), spec.host.empty() ? destination.name : spec.host, delay);
 }
 
 void HealthEndpoint::OnChecked(ActiveCheck::Outcome outcome, std::string_view text) {
@@ -67,13 +67,13 @@ void HealthEndpoint::OnChecked(ActiveCheck::Outcome outcome, std::string_view te
   const bool was_silent = silent_;
   silent_ = outcome == ActiveCheck::Outcome::kSilent;
   if (outcome == ActiveCheck::Outcome::kGood) {
-    checked_.Good(spec.up_after);
-    requests_.FoundWell();
+    checked_.RecordGood(spec.up_after);
+    requests_.RecordHealthy();
   } else if (outcome == ActiveCheck::Outcome::kClosed) {
-    checked_.Certain(Evidence::kBad);
+    checked_.SetEvidence(Evidence::kBad);
   } else {
-    checked_.Bad(spec.down_after);
-    if (checked_.turning() && !silent_) check_->Again();
+    checked_.RecordBad(spec.down_after);
+    if (checked_.turning() && !silent_) check_->CheckSoon();
   }
   if (before != checked_.evidence() || doubted || was_silent != silent_ || was_answering != checked_.turning()) {
     services_.Changed(set_);
@@ -82,8 +82,8 @@ void HealthEndpoint::OnChecked(ActiveCheck::Outcome outcome, std::string_view te
 
 void HealthEndpoint::TakeOutcome(traffic::Failure failure) {
   const uint64_t now = services_.worker().loop().now_ms();
-  if (failure == traffic::Failure::kNone) return requests_.Answered();
-  if (!requests_.Failed(failure, now)) return;
+  if (failure == traffic::Failure::kNone) return requests_.RecordAnswer();
+  if (!requests_.RecordFailure(failure, now)) return;
   source_ = failure == traffic::Failure::kConnect ? "connect" : "ejected";
   switch (failure) {
     case traffic::Failure::kNone:
@@ -99,11 +99,11 @@ void HealthEndpoint::TakeOutcome(traffic::Failure failure) {
       break;
   }
   at_ms_ = now;
-  if (check_ != nullptr) check_->Nudge();
+  if (check_ != nullptr) check_->CheckNow();
 }
 
 void HealthEndpoint::TakeWordOfPeer(const std::string& sni) {
-  if (peer_->Of(sni).evidence == Evidence::kGood) requests_.FoundWell();
+  if (peer_->Of(sni).evidence == Evidence::kGood) requests_.RecordHealthy();
 }
 
 HealthEndpoint::Verdict HealthEndpoint::Judge(const std::string& sni, uint64_t now_ms) const {
@@ -111,7 +111,7 @@ HealthEndpoint::Verdict HealthEndpoint::Judge(const std::string& sni, uint64_t n
   verdict.doubted = requests_.doubted(now_ms);
   verdict.unusable = requests_.unreachable(now_ms);
   verdict.on_trial = requests_.on_trial(now_ms);
-  if (peer_ == nullptr || peer_->mute()) {
+  if (peer_ == nullptr || peer_->without_digest()) {
     verdict.evidence = checked_.evidence();
     verdict.silent = silent_ && verdict.evidence == Evidence::kBad;
     verdict.answering = verdict.evidence == Evidence::kBad && checked_.turning();
@@ -156,7 +156,7 @@ EvidenceReport HealthEndpoint::Report(const std::string& sni, uint64_t now_ms, c
   report.endpoint = fmt::format("{}:{}", endpoint_.address, endpoint_.port);
   const Verdict verdict = Judge(sni, now_ms);
   report.healthy = verdict.evidence != Evidence::kBad && !verdict.doubted;
-  if (peer_ != nullptr && !peer_->mute() && !requests_.doubted(now_ms)) {
+  if (peer_ != nullptr && !peer_->without_digest() && !requests_.doubted(now_ms)) {
     report.source = "digest";
     report.text = verdict.behind             ? "nobody behind it can serve"
                   : verdict.rules != nullptr ? Dead(*verdict.rules)
@@ -180,7 +180,7 @@ traffic::JudgeTimes HealthSet::Times() const {
           static_cast<uint64_t>(std::max<int64_t>(0, source_->slow_return.count()))};
 }
 
-void HealthSet::Update(std::shared_ptr<const Cluster> source) {
+void HealthSet::Update(std::shared_ptr<const DestinationSet> source) {
   if (source == source_) return;
   const uint64_t now = services_.worker().loop().now_ms();
   source_ = std::move(source);
@@ -322,7 +322,7 @@ void HealthSet::Decide(SetHealth& health, uint64_t now_ms) {
     const bool serves = health.localities[i].can_serve = health.can_serve && all[i].standing == needed;
     if (std::exchange(localities_[i].could_serve, serves) != serves) localities_[i].since_ms = now_ms;
   }
-  for (const auto& [key, endpoint] : endpoints_) endpoint->Hurry(needed > traffic::Standing::kCautious);
+  for (const auto& [key, endpoint] : endpoints_) endpoint->SetShortInterval(needed > traffic::Standing::kCautious);
   if (health.can_serve) return;
   std::vector<traffic::Destination> destinations(all.size());
   for (size_t i = 0; i < all.size(); ++i) destinations[i].availability = all[i];

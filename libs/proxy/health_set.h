@@ -25,9 +25,9 @@ class HealthServices {
   virtual Worker& worker() = 0;
   virtual void Changed(HealthSet& set) = 0;  // To be judged anew, soon.
   // Null when this endpoint cannot be asked for a digest. `set` is told of what it says.
-  virtual DigestPeer* Join(const Cluster& cluster, const Endpoint& endpoint, HealthSet& set) = 0;
+  virtual DigestPeer* JoinPeer(const DestinationSet& destination, const Endpoint& endpoint, HealthSet& set) = 0;
   // `host`: as it was when it joined.
-  virtual void Leave(DigestPeer& peer, HealthSet& set, const std::string& host) = 0;
+  virtual void LeavePeer(DigestPeer& peer, HealthSet& set, const std::string& host) = 0;
   virtual bool MayCheck() = 0;
   virtual void CheckEnded() = 0;
   virtual uint64_t FirstCheckDelay(const HealthCheck& spec, const std::string& key) = 0;
@@ -39,21 +39,21 @@ class HealthEndpoint : public ActiveCheck::Owner {
   HealthEndpoint(HealthServices& services, HealthSet& set, Endpoint endpoint);
   ~HealthEndpoint() override;
 
-  void Configure(const Cluster& cluster);
+  void Configure(const DestinationSet& destination);
   // Asks by digest, by checks, or not at all, as the peer allows.
-  void ChooseSource(const Cluster& cluster);
+  void ChooseSource(const DestinationSet& destination);
   void TakeOutcome(traffic::Failure failure);
   // The digest has just spoken of this host.
   void TakeWordOfPeer(const std::string& sni);
-  void Hurry(bool hurry) {
-    if (check_ != nullptr) check_->Hurry(hurry);
+  void SetShortInterval(bool hurry) {
+    if (check_ != nullptr) check_->SetShortInterval(hurry);
   }
 
   struct Verdict {
     traffic::Evidence evidence = traffic::Evidence::kNone;
     bool silent = false;     // With bad evidence: it does not answer at all.
     bool doubted = false;    // Others first, though nothing is proven.
-    bool unusable = false;   // Doubted so that a choice between clusters heeds it.
+    bool unusable = false;   // Doubted so that a choice between localities heeds it.
     bool answering = false;  // With bad evidence: its last answer was good.
     bool behind = false;     // It answers; it is those behind it that cannot serve.
     bool on_trial = false;
@@ -93,13 +93,13 @@ class HealthSet : public net::Timer {
   HealthSet(HealthServices& services, std::string name);
   ~HealthSet() override;
 
-  void Update(std::shared_ptr<const Cluster> source);
-  const std::shared_ptr<const Cluster>& source() const { return source_; }
+  void Update(std::shared_ptr<const DestinationSet> source);
+  const std::shared_ptr<const DestinationSet>& source() const { return source_; }
   const std::string& name() const { return name_; }
-  const std::string& host() const { return host_; }  // By which a digest names it; "" = none.
+  const std::string& host() const { return host_; }  // By which a digest names this set; "" = none.
   void TakeOutcome(const RequestOutcome& outcome);
-  void OnPeer();                            // A peer of it has become another.
-  void OnPeerHost(const DigestPeer& peer);  // It says something new of this host.
+  void OnPeer();                            // A digest peer of this set says something else of itself.
+  void OnPeerHost(const DigestPeer& peer);  // The peer says something new of host().
 
   // Judges anew. Null = as before.
   std::shared_ptr<const SetHealth> Judge();
@@ -137,7 +137,7 @@ class HealthSet : public net::Timer {
   HealthServices& services_;
   std::string name_;
   std::string host_;
-  std::shared_ptr<const Cluster> source_;
+  std::shared_ptr<const DestinationSet> source_;
   std::map<std::string, std::unique_ptr<HealthEndpoint>> endpoints_;  // By key.
   std::vector<std::string> names_;                                    // Of the localities.
   std::vector<LocalityState> localities_;

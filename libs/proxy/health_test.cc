@@ -16,25 +16,25 @@ TEST_F(HealthTest, SplitsWhileEverybodyIsWell) {
 
 TEST_F(HealthTest, TellsOnceWhatChanged) {
   StartAll();
-  HealthNews news = t1.News(true);
+  HealthChanges news = t1.TakeHealthChanges(true);
   ASSERT_TRUE(news.answered);
   EXPECT_TRUE(news.whole);
   ASSERT_EQ(news.sets.size(), 1u);
   // What belongs to the start may still come.
   ASSERT_TRUE(Eventually(3s, [&] {
-    news = t1.News(false);
+    news = t1.TakeHealthChanges(false);
     return news.answered && news.sets.empty();
   }));
   t2[0].reset();
   ASSERT_TRUE(Eventually(3s, [&] {
-    for (const SetHealthReport& set : t1.News(false).sets) {
+    for (const SetHealthReport& set : t1.TakeHealthChanges(false).sets) {
       for (const LocalityHealthReport& one : set.localities) {
         if (one.cluster == "c1" && !one.can_serve) return true;
       }
     }
     return false;
   }));
-  EXPECT_EQ(t1.News(true).sets.size(), 1u);
+  EXPECT_EQ(t1.TakeHealthChanges(true).sets.size(), 1u);
 }
 TEST_F(HealthTest, MovesTheShareWhenThePodsBehindATier2FallIll) {
   StartAll();
@@ -186,9 +186,9 @@ TEST_F(HealthTest, TakesALateTier2WithoutHold) {
 TEST_F(HealthTest, LeavesADrainedClusterAlone) {
   StartAll();
   auto snapshot = std::make_shared<Snapshot>(*Tier1());
-  auto cluster = std::make_shared<Cluster>(*snapshot->clusters["backend"]);
-  cluster->localities[0].drained = true;
-  snapshot->clusters["backend"] = cluster;
+  auto destination = std::make_shared<DestinationSet>(*snapshot->destination_sets["backend"]);
+  destination->localities[0].drained = true;
+  snapshot->destination_sets["backend"] = destination;
   const auto before = Of("c2").since;
   ASSERT_TRUE(ApplyAndWait(t1, snapshot).ok());
   EXPECT_EQ(Ask(20), (std::map<std::string, int>{{"2", 20}}));
@@ -203,8 +203,8 @@ TEST_F(HealthTest, LeavesADrainedClusterAlone) {
 
 TEST_F(HealthTest, FindsAClosedPortBeforeARequestDoes) {
   Config config({At("dead", 3, {ClosedPort()}), At("alive", 1, {pod[0].backend.port})});
-  config.cluster->check = Check("");
-  config.cluster->check->kind = HealthCheck::Kind::kTcp;
+  config.destination->check = Check("");
+  config.destination->check->kind = HealthCheck::Kind::kTcp;
   ASSERT_TRUE(t1.Start({}).ok());
   ASSERT_TRUE(ApplyAndWait(t1, config.Build()).ok());
   ASSERT_TRUE(Eventually(2s, [&] { return Out("dead", "no_endpoint") && Proven("alive"); }));
@@ -253,12 +253,12 @@ class HoldTest : public EngineTest {
  protected:
   void StartHeld(std::chrono::milliseconds hold, std::chrono::milliseconds slow_return) {
     Config config({At("c1", 1, {*net::BoundPort(door_.get())}), At("c2", 1, {other_.backend.port})});
-    config.cluster->check = HealthCheck{};
-    config.cluster->check->kind = HealthCheck::Kind::kTcp;
-    config.cluster->check->interval = 100ms;
-    config.cluster->check->timeout = 60s;
-    config.cluster->hold = hold;
-    config.cluster->slow_return = slow_return;
+    config.destination->check = HealthCheck{};
+    config.destination->check->kind = HealthCheck::Kind::kTcp;
+    config.destination->check->interval = 100ms;
+    config.destination->check->timeout = 60s;
+    config.destination->hold = hold;
+    config.destination->slow_return = slow_return;
     StartByHand(config);
     ASSERT_TRUE(Eventually([&] {
       Pass(50ms);

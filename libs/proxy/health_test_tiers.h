@@ -58,13 +58,13 @@ class HealthTest : public testing::Test {
     config.tls = DownstreamTls{true, {{kT1, false}}};
     config.server_names = {"a.example"};
     config.port = port;
-    config.cluster->check = Check("/healthz");
-    config.cluster->hold = 10s;  // A set of one cluster must not suffer from it.
+    config.destination->check = Check("/healthz");
+    config.destination->hold = 10s;  // A set of one cluster must not suffer from it.
     auto built = std::make_shared<Snapshot>(*config.Build());
     if (digest == Digest::kNoName) return built;
     auto listener = std::make_shared<Listener>(*built->listeners.front());
     Config none({});
-    none.actions[0].cluster.clear();
+    none.actions[0].destination_set.clear();
     none.actions[0].direct_response = DirectResponse{404, ""};
     listener->chains.push_back({std::string(dialect::kHealthChain),
                                 {dialect::HealthSni(fmt::format("c{}.acme", i + 1))},
@@ -84,11 +84,11 @@ class HealthTest : public testing::Test {
   }
   std::shared_ptr<const Snapshot> Tier1() {
     Config config({At("c1", 1, {port_of[0]}, kT2[0]), At("c2", 1, {port_of[1]}, kT2[1])});
-    config.cluster->tls = UpstreamTls{"a.example", {}};
-    config.cluster->digest = true;
-    config.cluster->check = Check(std::string(dialect::kHealthPath));
-    config.cluster->hold = hold;
-    config.cluster->slow_return = slow_return;
+    config.destination->tls = UpstreamTls{"a.example", {}};
+    config.destination->digest = true;
+    config.destination->check = Check(std::string(dialect::kHealthPath));
+    config.destination->hold = hold;
+    config.destination->slow_return = slow_return;
     return config.Build();
   }
   void StartTier1() {

@@ -59,7 +59,7 @@ struct SetHealth {
 };
 
 struct HealthUpdate {
-  // By name in Snapshot::clusters; null = nothing is known of it (any more).
+  // By name in Snapshot::destination_sets; null = nothing is known of it (any more).
   std::vector<std::pair<std::string, std::shared_ptr<const SetHealth>>> sets;
   // For the callers that keep the digest open; null = no change.
   std::shared_ptr<const std::string> digest;  // All its lines, for one that begins.
@@ -70,7 +70,7 @@ struct HealthUpdate {
 // What the judge knows of a locality; null = nothing. `index` is where it most likely stands.
 const LocalityHealth* HealthOf(const SetHealth* health, size_t index, const std::string& cluster);
 // The localities of a set as libs/traffic takes them: what is configured, less what the judge leaves out.
-std::vector<traffic::Candidate> CandidatesOf(const Cluster& cluster, const SetHealth* health);
+std::vector<traffic::Candidate> CandidatesOf(const DestinationSet& destination, const SetHealth* health);
 
 // What requests to one endpoint have taught a worker, for worker 0. kNone: it answered again.
 struct RequestOutcome {

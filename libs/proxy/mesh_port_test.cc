@@ -17,7 +17,7 @@ std::shared_ptr<const Callers> Only(std::vector<std::string> ids) {
   return callers;
 }
 
-// All hosts lead to cluster "backend".
+// All hosts lead to destination set "backend".
 std::shared_ptr<const Routes> RoutesTo(const std::vector<HostSpec>& specs) {
   auto routes = std::make_shared<Routes>();
   std::vector<std::shared_ptr<const traffic::VirtualHost>> hosts;
@@ -28,7 +28,7 @@ std::shared_ptr<const Routes> RoutesTo(const std::vector<HostSpec>& specs) {
     host->rules = {{traffic::PathKind::kPrefix, "/", 0}};
     hosts.push_back(host);
     auto actions = std::make_shared<std::vector<RouteAction>>();
-    actions->emplace_back().cluster = "backend";
+    actions->emplace_back().destination_set = "backend";
     routes->actions.push_back(actions);
     routes->callers.push_back(spec.callers);
   }
@@ -118,20 +118,20 @@ class MeshPortTest : public TlsTest {
   void StartCaller(Engine& engine, const char* id) {
     Config config(std::vector<Locality>{});
     auto snapshot = std::make_shared<Snapshot>(*config.Build());
-    snapshot->clusters.clear();
+    snapshot->destination_sets.clear();
     auto host = std::make_shared<traffic::VirtualHost>();
     host->name = "all";
     host->domains = {"*"};
     auto actions = std::make_shared<std::vector<RouteAction>>();
     for (const std::string sni :
          {"a.example", "b.example", "x.w.example", "public.example", "nobody.example", "unknown.example"}) {
-      auto cluster = std::make_shared<Cluster>();
-      cluster->name = sni;
-      cluster->tls = UpstreamTls{sni, {}};
-      cluster->localities = {At("c1", 1, {t2.Port("public")}, kT2)};
-      snapshot->clusters[sni] = cluster;
+      auto destination = std::make_shared<DestinationSet>();
+      destination->name = sni;
+      destination->tls = UpstreamTls{sni, {}};
+      destination->localities = {At("c1", 1, {t2.Port("public")}, kT2)};
+      snapshot->destination_sets[sni] = destination;
       host->rules.push_back({traffic::PathKind::kPrefix, "/" + sni, static_cast<uint32_t>(actions->size())});
-      actions->emplace_back().cluster = sni;
+      actions->emplace_back().destination_set = sni;
     }
     auto routes = std::make_shared<Routes>();
     routes->table = *traffic::RouteTable::Build({host});

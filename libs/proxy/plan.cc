@@ -93,10 +93,10 @@ PeerWire PeerWire::Tls(std::shared_ptr<const net::TlsPeerRule> rule) {
   return wire;
 }
 
-PeerWire WireTo(const Cluster& cluster, const Endpoint& endpoint) {
-  if (!cluster.tls) return PeerWire::Plain();
+PeerWire WireTo(const DestinationSet& destination, const Endpoint& endpoint) {
+  if (!destination.tls) return PeerWire::Plain();
   return PeerWire::Tls(std::make_shared<const net::TlsPeerRule>(endpoint.spiffe_id.empty()
-                                                                    ? PeerRule(true, cluster.tls->allowed_uris)
+                                                                    ? PeerRule(true, destination.tls->allowed_uris)
                                                                     : PeerRule(true, {{endpoint.spiffe_id, false}})));
 }
 

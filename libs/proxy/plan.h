@@ -41,7 +41,7 @@ struct PlannedListener {
   };
   // Lower-case name. An own chain, then the hosts of chains by host (the most exact, then the first), then the rest.
   Found Find(std::string_view sni) const;
-  // Who may come in there. Null = plain.
+  // Whom that chain, or that host, lets in. Null = plain.
   std::shared_ptr<const net::TlsPeerRule> RuleOf(const Found& found) const;
   bool Admits(const Found& found, std::string_view peer_uri) const;
 
@@ -76,8 +76,9 @@ class PeerWire {
   Kind kind_ = Kind::kUnsaid;
   std::shared_ptr<const net::TlsPeerRule> rule_;
 };
-// To an endpoint of a cluster: its own identity, or else one of those the cluster allows.
-PeerWire WireTo(const Cluster& cluster, const Endpoint& endpoint);
+// How an endpoint of a destination set is spoken to: it proves its own identity, or else one of those that the set
+// allows.
+PeerWire WireTo(const DestinationSet& destination, const Endpoint& endpoint);
 
 net::TlsPeerRule PeerRule(bool require, const std::vector<UriMatch>& uris);
 

@@ -95,7 +95,7 @@ class PeerNameTest : public TlsTest {
     });
     Engine engine;
     Config first({At("peer", 1, {backend.port}, kMeant)});
-    first.cluster->tls = UpstreamTls{"a.example", {}};
+    first.destination->tls = UpstreamTls{"a.example", {}};
     EXPECT_TRUE(engine.Start({}).ok());
     EXPECT_TRUE(engine.SetIdentity(IdentityOf(root, kT1)).ok());
     EXPECT_TRUE(ApplyAndWait(engine, first.Build()).ok());

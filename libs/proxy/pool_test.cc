@@ -55,8 +55,8 @@ class PoolTest : public TlsTest {
   void SetUp() override { Run(kT1, kT2, kT1, "a.example"); }
   void Serve(std::vector<Locality> localities, std::chrono::milliseconds connect_timeout) {
     Config config(std::move(localities));
-    config.cluster->tls = UpstreamTls{"a.example", {}};
-    config.cluster->connect_timeout = connect_timeout;
+    config.destination->tls = UpstreamTls{"a.example", {}};
+    config.destination->connect_timeout = connect_timeout;
     ASSERT_TRUE(ApplyAndWait(t1, config.Build()).ok());
   }
   // A caller whose first request has been answered: its upstream connection is idle now.

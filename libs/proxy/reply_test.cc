@@ -9,7 +9,7 @@ class ReplyTest : public EngineTest {
  protected:
   void StartWith(RouteAction action, Options options = {}) {
     Config setup({At("none", 1, {ClosedPort()})});
-    action.cluster.clear();
+    action.destination_set.clear();
     setup.actions = {std::move(action)};
     Start(setup, options);
   }
@@ -25,7 +25,7 @@ TEST_F(ReplyTest, ARedirectKeepsWhatItDoesNotChange) {
   for (const auto& [redirect, location] : cases) {
     Engine one;
     Config setup({At("none", 1, {ClosedPort()})});
-    setup.actions[0].cluster.clear();
+    setup.actions[0].destination_set.clear();
     setup.actions[0].redirect = redirect;
     ASSERT_TRUE(one.Start({}).ok());
     ASSERT_TRUE(ApplyAndWait(one, setup.Build()).ok());

@@ -11,7 +11,7 @@ namespace weir::proxy {
 
 // One Weir cluster of one destination set, over all workers.
 struct ShareReport {
-  std::string set;        // Name in Snapshot::clusters.
+  std::string set;        // Name in Snapshot::destination_sets.
   std::string host;       // The first domain of the virtual host that was asked for; "" before any request.
   std::string cluster;    // Locality::cluster.
   double intended = 0;    // 0..1, from weights and health of now.
@@ -47,8 +47,8 @@ struct SetHealthReport {
   std::vector<LocalityHealthReport> localities;
 };
 
-// What has changed of it since it was asked for the last time.
-struct HealthNews {
+// What has changed of the health of sets since the call before (Engine::TakeHealthChanges).
+struct HealthChanges {
   bool answered = false;  // False: the engine had no time to answer; nothing is known, and nothing is lost.
   bool whole = false;     // Sets that are not named are not served.
   std::vector<SetHealthReport> sets;

@@ -79,7 +79,7 @@ TEST_F(PeerTest, AConnectionIsNotUsedAgainAfterARefusalThatEndsIt) {
     });
     Engine engine;
     Config first({At("peer", 1, {backend.port}, kT2), At("none", 0, {ClosedPort()}, kT2)});
-    first.cluster->tls = UpstreamTls{"a.example", {}};
+    first.destination->tls = UpstreamTls{"a.example", {}};
     ASSERT_TRUE(engine.Start({}).ok());
     ASSERT_TRUE(engine.SetIdentity(IdentityOf(root_, kT1)).ok());
     ASSERT_TRUE(ApplyAndWait(engine, first.Build()).ok());

@@ -25,7 +25,7 @@ Session::Session(Worker& worker, ListenerSocket& listener, const net::Address& p
   const std::string ip = peer.Ip();
   peer_size_ = static_cast<uint8_t>(std::min(ip.size(), peer_.size()));
   std::copy_n(ip.data(), peer_size_, peer_.data());
-  worker_.Opened(this);
+  worker_.Add(this);
 }
 
 Session::~Session() = default;
@@ -40,13 +40,13 @@ Status Session::Open(net::Fd fd) {
     }
     transport_.StartTls(net::TlsSession::Accept(*worker_.identity(), transport_, listener_));
     state_ = State::kHandshake;
-    Deadline(static_cast<uint64_t>(worker_.limits().request_head.count()));
+    SetDeadline(static_cast<uint64_t>(worker_.limits().request_head.count()));
     return {};
   }
   state_ = State::kIdle;
   moved_ms_ = worker_.loop().now_ms();
-  Deadline(static_cast<uint64_t>(worker_.limits().request_head.count()));
-  return Bind() ? Status() : Unavailable("NOT_SERVED", "no chain without TLS");
+  SetDeadline(static_cast<uint64_t>(worker_.limits().request_head.count()));
+  return FindChain() ? Status() : Unavailable("NOT_SERVED", "no chain without TLS");
 }
 
 void Session::Close() {
@@ -59,16 +59,16 @@ void Session::Close() {
   state_ = State::kClosed;
   transport_.Close(cut ? how : net::Transport::End::kGoodbye);
   worker_.loop().wheel().Clear(*this);
-  worker_.Closed(this);
+  worker_.Remove(this);
   worker_.loop().Retire(std::unique_ptr<net::Watcher>(this));
 }
 
-void Session::Deadline(uint64_t in_ms) {
+void Session::SetDeadline(uint64_t in_ms) {
   deadline_ms_ = worker_.loop().now_ms() + in_ms;
   worker_.loop().SetTimer(*this, std::min(in_ms, kLookMs));
 }
 
-bool Session::Bind() {
+bool Session::FindChain() {
   if (epoch_ == worker_.epoch() && chain_ != nullptr) return true;
   planned_ = listener_.planned;
   epoch_ = worker_.epoch();
@@ -89,29 +89,29 @@ void Session::CloseIdle() {
   if (recv(transport_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) return;
   unread_ = true;
   lingered_ = 0;
-  Depart();
-  if (state_ == State::kLingering) Deadline(std::min(kIdleLingerMs, Ms(worker_.limits().linger)));
+  CloseOrLinger();
+  if (state_ == State::kLingering) SetDeadline(std::min(kIdleLingerMs, Ms(worker_.limits().linger)));
 }
 
 // ---- Events
 
 void Session::OnEvents(uint32_t events) {
   if (state_ == State::kClosed) return;
-  transport_.Noted(events);
+  transport_.RecordEvents(events);
   if (events & EPOLLOUT && transport_.unsent() > 0) {
     const size_t before = transport_.unsent();
     if (!transport_.Flush()) return busy() ? Abort(499, "caller_gone") : Close();
     if (transport_.unsent() < before) moved_ms_ = worker_.loop().now_ms();
     if (transport_.unsent() == 0) {
       if (state_ == State::kSending) {
-        Sent();
+        OnAnswerSent();
       } else if (exchange_.upstream != nullptr) {
         exchange_.upstream->Resume();
       }
     }
   }
   if (state_ == State::kHandshake) {
-    Shake();
+    ContinueHandshake();
   } else if (state_ != State::kClosed) {
     Readable();
   }
@@ -122,7 +122,7 @@ void Session::OnDeferred() {
   Readable();
 }
 
-void Session::Shake() {
+void Session::ContinueHandshake() {
   net::TlsSession& tls = *transport_.tls();
   const auto step = tls.Handshake();
   const bool flushed = transport_.FlushCipher();
@@ -133,7 +133,7 @@ void Session::Shake() {
   if (step == net::TlsSession::Step::kDone && flushed) {
     state_ = State::kIdle;
     moved_ms_ = worker_.loop().now_ms();
-    if (!worker_.StillAdmits(transport_) || !Bind()) return Close();  // Its membership may have ended meanwhile.
+    if (!worker_.StillAdmits(transport_) || !FindChain()) return Close();  // Its membership may have ended meanwhile.
     return Readable();
   }
   ++worker_.stats.tls_failures;
@@ -307,7 +307,7 @@ void Session::Consume(const char* data, size_t size) {
   pending_.erase(0, std::exchange(pending_at_, 0));
   if (state_ == State::kHead) return;
   state_ = State::kHead;
-  Deadline(Ms(worker_.limits().request_head));
+  SetDeadline(Ms(worker_.limits().request_head));
 }
 
 // ---- The request
@@ -352,7 +352,7 @@ void Session::BeginLog() {
 
 void Session::StartExchange(const codec::RequestHead& head, const char* rest, size_t rest_size) {
   BeginExchange(head);
-  if (!Bind()) return Close();
+  if (!FindChain()) return Close();
   // Who had to prove an identity to come in here is one of us.
   exchange_.trusted = chain_->tls && chain_->tls->demands();
 
@@ -374,14 +374,15 @@ void Session::StartExchange(const codec::RequestHead& head, const char* rest, si
     ++worker_.stats.bad_requests;
     return Refuse(400, "bad_path");
   }
-  if (RefusesItself(head)) return;
+  if (AnsweredBeforeRouting(head)) return;
   const RouteAction* action = nullptr;
   if (!Route(head, target, &action)) return;
   if (action->redirect || action->direct_response) return Answer(head, *action, target);
   exchange_.safe = head.SafeToRepeat() || action->idempotent;
   SetTimes(*action);
-  exchange_.cluster = worker_.ClusterNamed(action->cluster);
-  if (exchange_.cluster == nullptr) return Reply(503, Word(Reason::kNoSuchCluster), {}, "retry-after: 1\r\n");
+  exchange_.destination = worker_.DestinationNamed(action->destination_set);
+  if (exchange_.destination == nullptr)
+    return Reply(503, Word(Reason::kNoSuchDestinationSet), {}, "retry-after: 1\r\n");
   Dispatch(target, head);
 }
 
@@ -437,26 +438,26 @@ bool Session::Route(const codec::RequestHead& head, std::string_view target, con
 
 // Chooses where the request goes and sends it there, or queues it for the next connection.
 void Session::Dispatch(std::string_view target, const codec::RequestHead& head) {
-  exchange_.cluster->budget.Request(worker_.loop().now_ms());
-  exchange_.choice = exchange_.cluster->Pick({.target = target, .now_ms = worker_.loop().now_ms()});
+  exchange_.destination->budget.CountRequest(worker_.loop().now_ms());
+  exchange_.choice = exchange_.destination->Pick({.target = target, .now_ms = worker_.loop().now_ms()});
   if (exchange_.choice.pool == nullptr) return Reply(503, Word(Reason::kNoClusterCanServe), {}, "retry-after: 1\r\n");
-  Chosen();
+  RecordChoice();
   exchange_.upstream = Upstream::TakeIdle(*exchange_.choice.pool, this);
   BuildRequestHead(head, target, RequestHead());
   if (exchange_.upstream != nullptr) return SendHeld();
-  Await();
+  QueueForConnection();
 }
 
 // Sends an already serialized head by the present choice.
-void Session::Engage(std::string&& head) {
-  Chosen();
+void Session::SendSerialized(std::string&& head) {
+  RecordChoice();
   exchange_.upstream = Upstream::TakeIdle(*exchange_.choice.pool, this);
   RequestHead() = std::move(head);
   if (exchange_.upstream != nullptr) return SendHeld();
-  Await();
+  QueueForConnection();
 }
 
-void Session::Await() {
+void Session::QueueForConnection() {
   const std::shared_ptr<Pool> pool = exchange_.choice.pool;
   pool->waiting.push_back(*this);
   const Upstream::Connects connects = Upstream::ConnectFor(worker_, pool);
@@ -470,18 +471,18 @@ std::string& Session::RequestHead() {
 }
 
 // Remembers under which label the answer is counted.
-void Session::Chosen() {
+void Session::RecordChoice() {
   const size_t locality = exchange_.choice.locality;
-  ClusterState& cluster = *exchange_.cluster;
-  if (epoch_ == worker_.epoch() && cluster.epoch == epoch_) {
-    exchange_.counters = cluster.CountersFor(worker_, locality, exchange_.host);
+  DestinationState& destination = *exchange_.destination;
+  if (epoch_ == worker_.epoch() && destination.epoch == epoch_) {
+    exchange_.counters = destination.CountersFor(worker_, locality, exchange_.host);
   } else {
     const auto& domains = exchange_.host->domains;
-    exchange_.counters = worker_.CountersFor(cluster.source()->name, domains.empty() ? "" : domains.front(),
-                                             cluster.LocalityName(locality));
+    exchange_.counters = worker_.CountersFor(destination.source()->name, domains.empty() ? "" : domains.front(),
+                                             destination.LocalityName(locality));
   }
   if (exchange_.log == nullptr) return;
-  exchange_.log->cluster = cluster.LocalityName(locality);
+  exchange_.log->cluster = destination.LocalityName(locality);
   exchange_.log->endpoint = exchange_.choice.pool->address.ToString();
 }
 
@@ -573,7 +574,7 @@ void Session::OnUpstreamBytes(const char* data, size_t size) {
     size -= head.size;
     if (head.status >= 200) {
       const bool whole = head.body == codec::BodyKind::kLength && head.content_length == size;
-      if (Refused(head, whole)) return;
+      if (RepeatIfRefused(head, whole)) return;
       return StartResponse(head, data, size);
     }
     if (!exchange_.http_1_0) {
@@ -651,7 +652,7 @@ void Session::DropUpstream(bool reusable) {
   }
 }
 
-void Session::Account() {
+void Session::CountAndLog() {
   if (exchange_.counters == nullptr) {
     // `host` lives: planned_ stays until the next request begins.
     const bool known = exchange_.host != nullptr && !exchange_.host->domains.empty();
@@ -670,23 +671,23 @@ void Session::Account() {
 void Session::Finish(bool upstream_reusable) {
   DropUpstream(upstream_reusable);
   state_ = State::kSending;
-  if (transport_.unsent() == 0) return Sent();
-  Deadline(Ms(worker_.limits().stalled_body));
+  if (transport_.unsent() == 0) return OnAnswerSent();
+  SetDeadline(Ms(worker_.limits().stalled_body));
   if (!exchange_.request.done) worker_.loop().Defer(*this);
 }
 
-void Session::Sent() {
-  Account();
-  exchange_.cluster.reset();
+void Session::OnAnswerSent() {
+  CountAndLog();
+  exchange_.destination.reset();
   exchange_.choice = {};
   if (!held_.empty()) std::string().swap(held_);
   if (close_after_ || !exchange_.request.done) {
     unread_ = !exchange_.request.done || Waiting();
-    return Depart();
+    return CloseOrLinger();
   }
   state_ = State::kIdle;
   moved_ms_ = worker_.loop().now_ms();
-  Deadline(Ms(worker_.limits().idle));
+  SetDeadline(Ms(worker_.limits().idle));
   if (Waiting() || transport_.readable()) worker_.loop().Defer(*this);
 }
 

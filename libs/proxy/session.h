@@ -61,7 +61,7 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void OnConnection(Upstream& upstream);
   // `local`: for want of a descriptor, buffer or port here.
   void OnNoConnection(bool local);
-  // Goes where it need not wait for `pool`, if there is such a place.
+  // The waiting request goes where it need not wait for `pool`, if there is such a place.
   void LeaveQueue(const Pool& pool);
   // From the worker, never within one of the calls above: the endpoint was judged dead (with its cluster, or alone). An
   // exchange that waits for it moves to another cluster when it may be repeated, else its caller is told at once. May
@@ -69,12 +69,12 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void OnEndpointDead(const Pool& pool);
   bool full() const;  // Too much unsent: the upstream is not read.
   void OnUpstreamDrained();
-  void OnUpstreamMoved();  // It has taken bytes of the request.
+  void OnUpstreamMoved();  // The upstream has taken bytes of the request.
 
   // The health digest that this caller keeps open (session_health.cc). May close this session.
   void SendDigest(std::string_view text);
   void EndDigest();
-  void RecheckDigest();
+  void EndDigestIfInadmissible();
 
   size_t place = 0;  // In the worker's list.
 
@@ -99,7 +99,7 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
 
   // What one request needs until it is answered. Copied out of the snapshot, so that the snapshot may go.
   struct Exchange {
-    std::shared_ptr<ClusterState> cluster;
+    std::shared_ptr<DestinationState> destination;
     Choice choice;
     const traffic::VirtualHost* host = nullptr;  // Only compared and read while the plan is the same.
     Counters* counters = nullptr;
@@ -122,8 +122,8 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
     std::unique_ptr<LogEntry> log;
   };
 
-  void Shake();
-  bool Bind();  // Finds the chain in the current plan; false = this caller has no place here any more.
+  void ContinueHandshake();
+  bool FindChain();  // Finds the chain in the current plan; false = this caller has no place here any more.
   void Readable();
   bool ReadOnce();  // False when there is nothing more to do now.
   bool MayRead();
@@ -133,10 +133,10 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void DropConsumed();
   bool Waiting() const { return pending_at_ < pending_.size(); }
   void Discard(size_t size);
-  void Sent();
+  void OnAnswerSent();
   bool CallerHoldsUp() const;
   void OnExchangeTimer(uint64_t now);
-  bool RefusesItself(const codec::RequestHead& head);
+  bool AnsweredBeforeRouting(const codec::RequestHead& head);
   void BeginExchange(const codec::RequestHead& head);
   void BeginLog();
   void SetTimes(const RouteAction& action);
@@ -149,18 +149,18 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void LeaveDigest();
   void BuildRequestHead(const codec::RequestHead& head, std::string_view target, std::string& out);
   void Dispatch(std::string_view target, const codec::RequestHead& head);
-  void Engage(std::string&& head);
-  void Await();
+  void SendSerialized(std::string&& head);
+  void QueueForConnection();
   std::string& RequestHead();
   void SendHeld();
-  void Chosen();
+  void RecordChoice();
   void ForwardRequestBody(const char* data, size_t size);
   void KeepForReplay(const iovec* parts, int count);
-  bool Move(Why why, std::string& head, bool reusable = false);
-  bool Refused(const codec::ResponseHead& head, bool whole);
+  bool RepeatElsewhere(Why why, std::string& head, bool reusable = false);
+  bool RepeatIfRefused(const codec::ResponseHead& head, bool whole);
   bool FromMesh() const;
   traffic::Failure FailureSaidBy(std::string_view reason) const;
-  void Unanswered();
+  void RecordIfSilent();
   void StartResponse(const codec::ResponseHead& head, const char* rest, size_t rest_size);
   void ForwardResponseBody(const char* data, size_t size);
   void ForwardResponse(const char* data, size_t size, BodyPieces& pieces);
@@ -173,9 +173,9 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void RefuseHead(const codec::RequestHead& head, const char* data, size_t size);
   void Abort(int status, std::string_view reason);
   void DropUpstream(bool reusable);
-  void Account();
-  void Depart();  // Closes; lingers when the caller may still be sending.
-  void Deadline(uint64_t in_ms);
+  void CountAndLog();
+  void CloseOrLinger();  // Closes; lingers when the caller may still be sending.
+  void SetDeadline(uint64_t in_ms);
 
   Worker& worker_;
   ListenerSocket& listener_;

@@ -62,8 +62,8 @@ void Session::EndDigest() {
   Finish(false);
 }
 
-void Session::RecheckDigest() {
-  if (!Bind() || !chain_->health_digest) Abort(499, "not_allowed_any_more");
+void Session::EndDigestIfInadmissible() {
+  if (!FindChain() || !chain_->health_digest) Abort(499, "not_allowed_any_more");
 }
 
 void Session::LeaveDigest() {
@@ -100,9 +100,9 @@ void DigestStreams::OnTimer() {
   SendAll(fmt::format("beat {}\n", version_));
 }
 
-void DigestStreams::Recheck() {
+void DigestStreams::EndInadmissible() {
   const std::vector<Session*> sessions = sessions_;
-  for (Session* session : sessions) session->RecheckDigest();
+  for (Session* session : sessions) session->EndDigestIfInadmissible();
 }
 
 void DigestStreams::Drain() {

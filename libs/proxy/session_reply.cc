@@ -18,7 +18,7 @@ uint64_t Ms(std::chrono::milliseconds time) { return static_cast<uint64_t>(time.
 }  // namespace
 
 // What is answered before any route is looked for. True: it was.
-bool Session::RefusesItself(const codec::RequestHead& head) {
+bool Session::AnsweredBeforeRouting(const codec::RequestHead& head) {
   if (head.via_weir > kMostGateways) {
     Reply(508, "request_runs_in_a_circle");
   } else if (head.websocket) {
@@ -60,7 +60,7 @@ void Session::BadAnswer(std::string_view why) {
   if (exchange_.log != nullptr) exchange_.log->detail = why;
   if (worker_.MayLog()) {
     obs::Log(obs::Level::kWarn, "an endpoint's answer cannot be understood",
-             {{"cluster", exchange_.cluster->source()->name},
+             {{"cluster", exchange_.destination->source()->name},
               {"endpoint", exchange_.choice.pool->address.ToString()},
               {"error", std::string(why)}});
   }
@@ -113,18 +113,18 @@ void Session::RefuseHead(const codec::RequestHead& head, const char* data, size_
 
 // Ends the exchange because of `reason`, with an answer if none has begun.
 void Session::Abort(int status, std::string_view reason) {
-  if (status == 504 || status == 499) Unanswered();
+  if (status == 504 || status == 499) RecordIfSilent();
   DropUpstream(false);
   if (status == 499 || exchange_.response_started) {
     if (!exchange_.response_started) exchange_.status = status;
     if (exchange_.log != nullptr) exchange_.log->reason = reason;
-    Account();
+    CountAndLog();
     return Close();
   }
   Refuse(status, reason);
 }
 
-void Session::Depart() {
+void Session::CloseOrLinger() {
   state_ = State::kLingering;
   // Closing with unread bytes would reset the connection and could take the answer with it.
   if (!unread_ && !transport_.readable() && transport_.tls() == nullptr) return Close();

@@ -45,20 +45,20 @@ void Session::KeepForReplay(const iovec* parts, int count) {
 // Sends the request, whose head is `head`, to another cluster, and not when part of its body is gone: what was sent
 // once, what was not to each endpoint that lives, within the budget. True: done, or the caller has been answered;
 // false: nothing has changed. `reusable`: see DropUpstream.
-bool Session::Move(Why why, std::string& head, bool reusable) {
+bool Session::RepeatElsewhere(Why why, std::string& head, bool reusable) {
   const bool again = !exchange_.tried.empty();
   if (exchange_.body_gone || (why != Why::kUnsent && exchange_.repeated)) return false;
   if (exchange_.tried.size() + 1 >= kMostTries) return false;
-  ClusterState& cluster = *exchange_.cluster;
+  DestinationState& destination = *exchange_.destination;
   const uint64_t now = worker_.loop().now_ms();
   exchange_.tried.push_back(exchange_.choice.pool);
-  const size_t was = cluster.LocalityOf(exchange_.choice.pool.get());
-  Choice instead = cluster.PickInstead({TargetOf(head), now, exchange_.tried});
+  const size_t was = destination.LocalityOf(exchange_.choice.pool.get());
+  Choice instead = destination.PickInstead({TargetOf(head), now, exchange_.tried});
   // Nobody but the same cluster is left: another endpoint of it, and then one that nothing speaks against.
   const bool hopeless =
       instead.pool == nullptr || (instead.pool->out && (again || (instead.locality == was && why != Why::kUnsent)));
   // An outage must not be multiplied: only the first move off a place that could not be reached is free.
-  if (hopeless || ((again || why == Why::kAnswered) && !cluster.budget.Retry(now))) {
+  if (hopeless || ((again || why == Why::kAnswered) && !destination.budget.TakeRetry(now))) {
     exchange_.tried.pop_back();
     return false;
   }
@@ -68,30 +68,31 @@ bool Session::Move(Why why, std::string& head, bool reusable) {
   exchange_.choice = std::move(instead);
   ++worker_.stats.retries;
   if (exchange_.log != nullptr) exchange_.log->retried = true;
-  Engage(std::move(request));
+  SendSerialized(std::move(request));
   return true;
 }
 
 void Session::OnNoConnection(bool local) {
   if (local) return Reply(503, Word(traffic::Reason::kLocalShortage), {}, kRetryAfter);
-  exchange_.cluster->Failed(worker_, exchange_.choice, traffic::Failure::kConnect);
-  if (!Move(Why::kUnsent, exchange_.head)) Reply(503, Word(traffic::Reason::kConnectFailed), {}, kRetryAfter);
+  exchange_.destination->RecordFailure(worker_, exchange_.choice, traffic::Failure::kConnect);
+  if (!RepeatElsewhere(Why::kUnsent, exchange_.head))
+    Reply(503, Word(traffic::Reason::kConnectFailed), {}, kRetryAfter);
 }
 
 void Session::LeaveQueue(const Pool& pool) {
-  if (is_linked() && exchange_.choice.pool.get() == &pool) Move(Why::kUnsent, exchange_.head);
+  if (is_linked() && exchange_.choice.pool.get() == &pool) RepeatElsewhere(Why::kUnsent, exchange_.head);
 }
 
 // The exchange ends without an answer, because its time is over or its caller has left. Was its endpoint silent, to
 // everybody and all the time since it has this request?
-void Session::Unanswered() {
+void Session::RecordIfSilent() {
   const Upstream* upstream = exchange_.upstream;
   if (exchange_.response_started || upstream == nullptr) return;
   if (!exchange_.request.done && upstream->transport.unsent() == 0) return;  // It waits for the caller.
   const uint64_t since = upstream->given_ms();
   const Pool& pool = *exchange_.choice.pool;
   if (worker_.loop().now_ms() < since + kSilentMs || pool.answered_ms >= since) return;
-  exchange_.cluster->Failed(worker_, exchange_.choice, traffic::Failure::kSilent);
+  exchange_.destination->RecordFailure(worker_, exchange_.choice, traffic::Failure::kSilent);
 }
 
 void Session::OnUpstreamLost(std::string_view why) {
@@ -104,16 +105,17 @@ void Session::OnUpstreamLost(std::string_view why) {
     return EndWithUpstream();
   }
   // Who breaks off an answer has begun one: a gateway passes on what an application did.
-  if (!exchange_.response_started) exchange_.cluster->Failed(worker_, exchange_.choice, traffic::Failure::kLost);
+  if (!exchange_.response_started)
+    exchange_.destination->RecordFailure(worker_, exchange_.choice, traffic::Failure::kLost);
   if (exchange_.response_started) {
     exchange_.upstream = nullptr;
     ++worker_.stats.upstream_failures;
     if (exchange_.log != nullptr) exchange_.log->reason = why;
-    Account();
+    CountAndLog();
     return Close();  // The caller sees a truncated answer as truncated.
   }
   ++worker_.stats.upstream_failures;
-  if (exchange_.safe && Move(Why::kLost, exchange_.upstream->head)) return;
+  if (exchange_.safe && RepeatElsewhere(Why::kLost, exchange_.upstream->head)) return;
   exchange_.upstream = nullptr;
   Reply(502, why);  // It may have been executed: no Retry-After, at which callers would repeat it by themselves.
 }
@@ -122,7 +124,7 @@ void Session::OnEndpointDead(const Pool& pool) {
   if (state_ != State::kExchange || exchange_.choice.pool.get() != &pool || exchange_.response_started) return;
   const bool unsent = exchange_.upstream == nullptr;
   ++worker_.stats.upstream_failures;
-  if ((unsent || exchange_.safe) && Move(Why::kJudgedDead, RequestHead())) return;
+  if ((unsent || exchange_.safe) && RepeatElsewhere(Why::kJudgedDead, RequestHead())) return;
   DropUpstream(false);
   if (unsent) return Reply(503, Word(traffic::Reason::kNoClusterCanServe), {}, kRetryAfter);
   Reply(502, Word(traffic::Reason::kClusterDown));
@@ -131,25 +133,25 @@ void Session::OnEndpointDead(const Pool& pool) {
 // Looks at the status before anything of the answer goes on: when the next tier says for itself that it could not
 // serve, the request goes elsewhere if that is allowed. `whole`: nothing of the answer is still on its way. False: the
 // answer is the caller's.
-bool Session::Refused(const codec::ResponseHead& head, bool whole) {
+bool Session::RepeatIfRefused(const codec::ResponseHead& head, bool whole) {
   const std::string_view said = head.status >= 502 && head.status <= 504 && FromMesh() ? ReasonOf(head) : "";
   const traffic::Failure failure = FailureSaidBy(said);
   if (failure == traffic::Failure::kNone) {
-    exchange_.cluster->Answered(worker_, exchange_.choice);
+    exchange_.destination->RecordAnswer(worker_, exchange_.choice);
   } else {
-    exchange_.cluster->Failed(worker_, exchange_.choice, failure);
+    exchange_.destination->RecordFailure(worker_, exchange_.choice, failure);
   }
   const bool unsent = ReachedNobody(traffic::ReasonOf(said));
   if (said.empty() || said == kBadAnswer || !(exchange_.safe || unsent)) return false;
   // It reached nobody: as good as no connection, and nothing that an outage could multiply.
-  return Move(unsent ? Why::kUnsent : Why::kAnswered, exchange_.upstream->head,
-              whole && !head.close && exchange_.request.done);
+  return RepeatElsewhere(unsent ? Why::kUnsent : Why::kAnswered, exchange_.upstream->head,
+                         whole && !head.close && exchange_.request.done);
 }
 
 // An application's own answer is no evidence against anybody. What a gateway says failed behind it, is judged there:
 // one that answers so is well itself. Only the proxy of a single pod speaks of that pod.
 traffic::Failure Session::FailureSaidBy(std::string_view reason) const {
-  const bool gateway = exchange_.cluster->source()->digest;
+  const bool gateway = exchange_.destination->source()->digest;
   return gateway ? traffic::Failure::kNone : traffic::FailureBehind(reason);
 }
 

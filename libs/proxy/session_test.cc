@@ -27,7 +27,7 @@ class MoveTest : public testing::Test {
     StartT2(bad_t2, std::move(bad));
     StartT2(good_t2, Config({At("pods", 1, {good.backend.port})}));
     Config first({At("bad", 1, {bad_t2.Port("public")}, kT2), At("good", 1, {good_t2.Port("public")}, kT2)});
-    first.cluster->tls = UpstreamTls{"a.example", {}};
+    first.destination->tls = UpstreamTls{"a.example", {}};
     first.actions[0].idempotent = idempotent;
     ASSERT_TRUE(t1.Start(options).ok());
     ASSERT_TRUE(t1.SetIdentity(IdentityOf(root, kT1)).ok());
@@ -72,7 +72,7 @@ TEST_F(EngineTest, TheRestOfALargeBodyGoesWhereItsBeginningWasMoved) {
   }
   Echo good("good");
   Config config({At("nowhere", 3, {nowhere}), At("good", 1, {good.backend.port})});
-  config.cluster->connect_timeout = 500ms;
+  config.destination->connect_timeout = 500ms;
   Start(config);
   // One of them goes to the good one at once and leaves a connection that is free when the others are moved.
   const std::string body(300'000, 'b');
@@ -213,7 +213,7 @@ TEST_F(MoveTest, TriesAnotherEndpointWhenThereIsNoOtherCluster) {
   StartT2(bad_t2, Config({At("pods", 1, {ClosedPort()})}));
   StartT2(good_t2, Config({At("pods", 1, {good.backend.port})}));
   Config first({At("c1", 1, {bad_t2.Port("public"), good_t2.Port("public")}, kT2)});
-  first.cluster->tls = UpstreamTls{"a.example", {}};
+  first.destination->tls = UpstreamTls{"a.example", {}};
   ASSERT_TRUE(t1.Start({}).ok());
   ASSERT_TRUE(t1.SetIdentity(IdentityOf(root, kT1)).ok());
   ASSERT_TRUE(ApplyAndWait(t1, first.Build()).ok());

@@ -9,10 +9,10 @@
 namespace weir::proxy {
 namespace {
 
-std::vector<double> Intended(const Cluster& cluster, const SetHealth* health) {
-  const std::vector<traffic::Candidate> candidates = CandidatesOf(cluster, health);
+std::vector<double> Intended(const DestinationSet& destination, const SetHealth* health) {
+  const std::vector<traffic::Candidate> candidates = CandidatesOf(destination, health);
   std::vector<uint64_t> shares(candidates.size());
-  traffic::Distribute(cluster.mode, candidates, shares);
+  traffic::Distribute(destination.mode, candidates, shares);
   double sum = 0;
   for (const uint64_t share : shares) sum += static_cast<double>(share);
   std::vector<double> intended;
@@ -20,20 +20,21 @@ std::vector<double> Intended(const Cluster& cluster, const SetHealth* health) {
   return intended;
 }
 
-bool HasShares(const Cluster& cluster) {
-  return cluster.localities.size() > 1 || (cluster.localities.size() == 1 && cluster.localities.front().weight);
+bool HasShares(const DestinationSet& destination) {
+  return destination.localities.size() > 1 ||
+         (destination.localities.size() == 1 && destination.localities.front().weight);
 }
 
-void AddSet(const Cluster& cluster, const std::string& host, const ShareCounts& counts, const SetHealth* health,
-            std::vector<ShareReport>& out) {
-  const std::vector<double> intended = Intended(cluster, health);
+void AddSet(const DestinationSet& destination, const std::string& host, const ShareCounts& counts,
+            const SetHealth* health, std::vector<ShareReport>& out) {
+  const std::vector<double> intended = Intended(destination, health);
   uint64_t all = 0;
   const size_t from = out.size();
-  for (size_t i = 0; i < cluster.localities.size(); ++i) {
+  for (size_t i = 0; i < destination.localities.size(); ++i) {
     ShareReport report;
-    report.set = cluster.name;
+    report.set = destination.name;
     report.host = host;
-    report.cluster = cluster.localities[i].cluster;
+    report.cluster = destination.localities[i].cluster;
     report.intended = intended[i];
     report.by_rule = health != nullptr && std::any_of(health->localities.begin(), health->localities.end(),
                                                       [](const LocalityHealth& one) { return one.rules != nullptr; });
@@ -59,16 +60,16 @@ std::vector<ShareReport> SharesOf(const Snapshot& snapshot, const ShareCounts& c
     if (known.empty() || known.back() != std::get<1>(key)) known.emplace_back(std::get<1>(key));
   }
   std::vector<ShareReport> out;
-  for (const auto& [name, cluster] : snapshot.clusters) {
-    if (cluster == nullptr || !HasShares(*cluster)) continue;
+  for (const auto& [name, destination] : snapshot.destination_sets) {
+    if (destination == nullptr || !HasShares(*destination)) continue;
     const auto known = health.find(name);
     const SetHealth* state = known == health.end() ? nullptr : known->second.get();
     const auto asked = hosts.find(name);
     if (asked == hosts.end()) {
-      AddSet(*cluster, "", counts, state, out);
+      AddSet(*destination, "", counts, state, out);
       continue;
     }
-    for (const std::string_view host : asked->second) AddSet(*cluster, std::string(host), counts, state, out);
+    for (const std::string_view host : asked->second) AddSet(*destination, std::string(host), counts, state, out);
   }
   std::sort(out.begin(), out.end(), [](const ShareReport& a, const ShareReport& b) {
     return std::tie(a.set, a.host, a.cluster) < std::tie(b.set, b.host, b.cluster);
@@ -116,7 +117,7 @@ void RenderShares(std::string& out, const std::vector<ShareReport>& shares) {
          [](const Cell& cell, uint64_t) { return cell.deviates ? 1.0 : 0.0; });
 }
 
-void ShareWatch::Look(std::vector<ShareReport>& shares, uint64_t now_ms) {
+void ShareWatch::FindDeviations(std::vector<ShareReport>& shares, uint64_t now_ms) {
   ++looks_;
   int lines = 0;
   std::map<std::pair<std::string_view, std::string_view>, uint64_t> requests;

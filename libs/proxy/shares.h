@@ -39,7 +39,7 @@ class ShareWatch {
   static constexpr uint64_t kSettledMs = 11'000;
   static constexpr int kLinesPerLook = 10;
 
-  void Look(std::vector<ShareReport>& shares, uint64_t now_ms);  // Sets ShareReport::deviates.
+  void FindDeviations(std::vector<ShareReport>& shares, uint64_t now_ms);  // Sets ShareReport::deviates.
 
  private:
   struct Seen {

@@ -10,10 +10,10 @@ namespace {
 
 Snapshot TwoClusters(uint32_t first, uint32_t second) {
   Snapshot snapshot;
-  auto cluster = std::make_shared<Cluster>();
-  cluster->name = "set";
-  cluster->localities = {At("c1", first, {1}), At("c2", second, {2})};
-  snapshot.clusters["set"] = cluster;
+  auto destination = std::make_shared<DestinationSet>();
+  destination->name = "set";
+  destination->localities = {At("c1", first, {1}), At("c2", second, {2})};
+  snapshot.destination_sets["set"] = destination;
   return snapshot;
 }
 
@@ -34,9 +34,9 @@ TEST(Shares, FollowHealthAndDrain) {
   EXPECT_DOUBLE_EQ(shares[0].intended, 0);
   EXPECT_DOUBLE_EQ(shares[1].intended, 1);
   Snapshot drained = TwoClusters(3, 1);
-  auto cluster = std::make_shared<Cluster>(*drained.clusters["set"]);
-  cluster->localities[1].drained = true;
-  drained.clusters["set"] = cluster;
+  auto destination = std::make_shared<DestinationSet>(*drained.destination_sets["set"]);
+  destination->localities[1].drained = true;
+  drained.destination_sets["set"] = destination;
   shares = SharesOf(drained, {}, {});
   EXPECT_DOUBLE_EQ(shares[0].intended, 1);
 }
@@ -64,7 +64,7 @@ TEST(ShareWatch, AlarmsOnlyWhenWhatIsIntendedHasStoodForTheWindow) {
   const auto look = [&](uint64_t first, uint64_t second, uint64_t now_ms) {
     const ShareCounts counts = {{{"set", "a", "c1"}, {first, 0, first}}, {{"set", "a", "c2"}, {second, 0, second}}};
     auto shares = SharesOf(TwoClusters(3, 1), counts, {});
-    watch.Look(shares, now_ms);
+    watch.FindDeviations(shares, now_ms);
     return shares[0].deviates;
   };
   EXPECT_FALSE(look(50, 50, 1'000));   // Not settled.

@@ -54,7 +54,7 @@ struct DirectResponse {
 
 // What a route does: exactly one of the first three is set.
 struct RouteAction {
-  std::string cluster;  // Name in Snapshot::clusters.
+  std::string destination_set;  // Name in Snapshot::destination_sets.
   std::optional<Redirect> redirect;
   std::optional<DirectResponse> direct_response;
   std::chrono::milliseconds timeout{15'000};  // Whole request, first byte to the answer's last; 0 = none.
@@ -101,7 +101,7 @@ struct Listener {
 struct Endpoint {
   std::string address;  // IPv4 or IPv6.
   uint16_t port = 0;
-  std::string spiffe_id;  // Demanded exactly when the cluster speaks TLS; empty there = the cluster's `allowed_uris`.
+  std::string spiffe_id;  // Demanded exactly when the destination set speaks TLS; empty there = its `allowed_uris`.
 
   bool operator==(const Endpoint&) const = default;
 };
@@ -114,13 +114,13 @@ struct Locality {
   std::vector<Endpoint> endpoints;
 };
 
-// An active check of every endpoint of a cluster, over the same TLS as its requests.
+// An active check of every endpoint of a destination set, over the same TLS as its requests.
 struct HealthCheck {
   enum class Kind : uint8_t { kHttp, kTcp };
   Kind kind = Kind::kHttp;
   std::string path{dialect::kHealthPath};     // kHttp: GET; a status from 200 on is healthy,
   int unhealthy_from = 300;                   // up to here. 201 or 300.
-  std::string host;                           // kHttp: Host header; empty = the cluster's name.
+  std::string host;                           // kHttp: Host header; empty = the destination set's name.
   uint16_t port = 0;                          // 0 = the endpoint's.
   std::chrono::milliseconds interval{1'000};  // 100 ms to 1 h.
   std::chrono::milliseconds timeout{500};     // 10 ms to 1 min.
@@ -137,7 +137,9 @@ struct UpstreamTls {
   bool operator==(const UpstreamTls&) const = default;
 };
 
-struct Cluster {
+// Where a route leads: endpoints of one service, or of several Weir clusters with their shares. Made of Envoy's Cluster
+// and ClusterLoadAssignment; "cluster" alone is a Weir cluster everywhere here.
+struct DestinationSet {
   std::string name;
   std::chrono::milliseconds connect_timeout{500};
   std::optional<UpstreamTls> tls;  // Unset = plain.
@@ -153,7 +155,7 @@ struct Cluster {
 struct Snapshot {
   std::string version;                                     // For logs and the admin door.
   std::vector<std::shared_ptr<const Listener>> listeners;  // Unique by name and by address:port.
-  std::unordered_map<std::string, std::shared_ptr<const Cluster>> clusters;
+  std::unordered_map<std::string, std::shared_ptr<const DestinationSet>> destination_sets;
 };
 
 }  // namespace weir::proxy

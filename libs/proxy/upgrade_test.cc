@@ -26,7 +26,7 @@ class Callers {
     threads_.clear();
   }
   // Waits for so many more answers.
-  void Await(int more) {
+  void WaitForMore(int more) {
     const int until = answers + more;
     EXPECT_TRUE(Eventually([&] { return answers >= until; })) << answers;
   }
@@ -62,7 +62,7 @@ TEST_P(UpgradeTest, ReplacesAnEngineUnderLoadWithoutAFailure) {
   ASSERT_TRUE(ApplyAndWait(*old, config.Build()).ok());
   const uint16_t port = old->Port("public");
   Callers callers(port, 4, 4);
-  callers.Await(200);
+  callers.WaitForMore(200);
 
   auto sockets = old->ExportSockets();
   ASSERT_TRUE(sockets.ok());
@@ -75,15 +75,15 @@ TEST_P(UpgradeTest, ReplacesAnEngineUnderLoadWithoutAFailure) {
   EXPECT_EQ(next.GetStats().connections_accepted, 0u);
   ASSERT_TRUE(next.Open().ok());
   EXPECT_EQ(next.Port("public"), port);
-  callers.Await(100);
+  callers.WaitForMore(100);
   std::promise<void> ended, drained;
   old->DrainHandedOver([&] { ended.set_value(); });
   ASSERT_EQ(ended.get_future().wait_for(10s), std::future_status::ready);
-  callers.Await(200);
+  callers.WaitForMore(200);
   old->Drain([&] { drained.set_value(); });
   ASSERT_EQ(drained.get_future().wait_for(20s), std::future_status::ready);
   old.reset();
-  callers.Await(200);
+  callers.WaitForMore(200);
   callers.Stop();
   EXPECT_EQ(callers.failed, 0);
   EXPECT_GT(next.GetStats().connections_accepted, 0u);

@@ -29,10 +29,10 @@ const LocalityHealth* HealthOf(const SetHealth* health, size_t index, const std:
   return found == all.end() ? nullptr : &*found;
 }
 
-std::vector<traffic::Candidate> CandidatesOf(const Cluster& cluster, const SetHealth* health) {
-  std::vector<traffic::Candidate> candidates(cluster.localities.size());
+std::vector<traffic::Candidate> CandidatesOf(const DestinationSet& destination, const SetHealth* health) {
+  std::vector<traffic::Candidate> candidates(destination.localities.size());
   for (size_t i = 0; i < candidates.size(); ++i) {
-    const Locality& locality = cluster.localities[i];
+    const Locality& locality = destination.localities[i];
     candidates[i].weight = locality.weight;
     candidates[i].priority = locality.priority;
     candidates[i].can_serve = !locality.drained && !locality.endpoints.empty();
@@ -44,16 +44,16 @@ std::vector<traffic::Candidate> CandidatesOf(const Cluster& cluster, const SetHe
   return candidates;
 }
 
-// ---- ClusterState
+// ---- DestinationState
 
-void ClusterState::Update(std::shared_ptr<const Cluster> cluster, uint64_t now_ms) {
+void DestinationState::Update(std::shared_ptr<const DestinationSet> destination, uint64_t now_ms) {
   for (LocalityState& locality : localities_) locality.counters.clear();  // Keyed by pointers of the last plan.
-  if (cluster == source_) return;
-  const bool same_tls = source_ != nullptr && source_->tls == cluster->tls;
+  if (destination == source_) return;
+  const bool same_tls = source_ != nullptr && source_->tls == destination->tls;
   PeerWire shared_wire;  // Of the endpoints without an identity of their own.
   std::unordered_map<std::string, std::shared_ptr<Pool>> pools;
   std::vector<LocalityState> localities;
-  for (const Locality& locality : cluster->localities) {
+  for (const Locality& locality : destination->localities) {
     LocalityState state;
     state.name = locality.cluster;
     for (const Endpoint& endpoint : locality.endpoints) {
@@ -66,22 +66,22 @@ void ClusterState::Update(std::shared_ptr<const Cluster> cluster, uint64_t now_m
         auto address = net::Address::Parse(endpoint.address, endpoint.port);
         if (!address.ok()) {
           obs::Log(obs::Level::kWarn, "endpoint left out",
-                   {{"cluster", cluster->name}, {"error", address.error().message}});
+                   {{"cluster", destination->name}, {"error", address.error().message}});
           pools.erase(key);
           continue;
         }
         pool = std::make_shared<Pool>();
         pool->endpoint = endpoint;
         pool->address = *address;
-        if (!endpoint.spiffe_id.empty() || !cluster->tls) {
-          pool->wire = WireTo(*cluster, endpoint);
+        if (!endpoint.spiffe_id.empty() || !destination->tls) {
+          pool->wire = WireTo(*destination, endpoint);
         } else {
-          if (!shared_wire.tls()) shared_wire = WireTo(*cluster, endpoint);
+          if (!shared_wire.tls()) shared_wire = WireTo(*destination, endpoint);
           pool->wire = shared_wire;
         }
-        if (cluster->tls) pool->sni = cluster->tls->sni;
+        if (destination->tls) pool->sni = destination->tls->sni;
       }
-      pool->connect_timeout_ms = static_cast<uint64_t>(std::max<int64_t>(1, cluster->connect_timeout.count()));
+      pool->connect_timeout_ms = static_cast<uint64_t>(std::max<int64_t>(1, destination->connect_timeout.count()));
       state.pools.push_back(pool);
     }
     localities.push_back(std::move(state));
@@ -94,18 +94,18 @@ void ClusterState::Update(std::shared_ptr<const Cluster> cluster, uint64_t now_m
   }
   pools_ = std::move(pools);
   localities_ = std::move(localities);
-  source_ = std::move(cluster);
+  source_ = std::move(destination);
   ApplyHealth(now_ms);
 }
 
-void ClusterState::Retire() {
+void DestinationState::Retire() {
   for (const auto& [key, pool] : pools_) {
     pool->retired = true;
     while (!pool->idle.empty()) pool->idle.back()->Close();
   }
 }
 
-std::vector<traffic::Candidate> ClusterState::Candidates() const {
+std::vector<traffic::Candidate> DestinationState::Candidates() const {
   std::vector<traffic::Candidate> candidates = CandidatesOf(*source_, health_.get());
   bool any = false;
   for (size_t i = 0; i < localities_.size(); ++i) {
@@ -121,8 +121,8 @@ std::vector<traffic::Candidate> ClusterState::Candidates() const {
   return candidates;
 }
 
-std::vector<std::shared_ptr<Pool>> ClusterState::SetHealth(std::shared_ptr<const proxy::SetHealth> health,
-                                                           uint64_t now_ms) {
+std::vector<std::shared_ptr<Pool>> DestinationState::SetHealth(std::shared_ptr<const proxy::SetHealth> health,
+                                                               uint64_t now_ms) {
   std::vector<std::shared_ptr<Pool>> alive, died;
   for (const auto& [key, pool] : pools_) {
     if (!pool->dead) alive.push_back(pool);
@@ -136,7 +136,7 @@ std::vector<std::shared_ptr<Pool>> ClusterState::SetHealth(std::shared_ptr<const
 }
 
 // Worker 0 knows better than what an exchange here has taught.
-void ClusterState::ApplyHealth(uint64_t now_ms) {
+void DestinationState::ApplyHealth(uint64_t now_ms) {
   for (const auto& [key, pool] : pools_) {
     static const EndpointHealth kWell;
     const EndpointHealth* known = &kWell;
@@ -165,7 +165,7 @@ void ClusterState::ApplyHealth(uint64_t now_ms) {
   Reschedule();
 }
 
-void ClusterState::Reschedule() {
+void DestinationState::Reschedule() {
   const std::vector<traffic::Candidate> candidates = Candidates();
   schedule_.Update(source_->mode, candidates);
   instead_.resize(localities_.size());
@@ -182,7 +182,7 @@ bool Pool::Serves(std::string_view target) const {
   return rule == nullptr || rule->can_serve;
 }
 
-uint32_t Pool::Turns(uint64_t now_ms) const {
+uint32_t Pool::TurnsPerMille(uint64_t now_ms) const {
   if (returned_ms == 0 || now_ms >= returned_ms + kSlowStartMs) return 1000;
   return static_cast<uint32_t>(100 + 900 * (now_ms - std::min(now_ms, returned_ms)) / kSlowStartMs);
 }
@@ -202,7 +202,7 @@ uint32_t Roll(uint32_t& dice) {  // A linear congruence: it only has to spread.
 
 // In turn, but of two the less busy one: who answers slowly, or not at all, collects no requests. Who was out until a
 // moment ago leaves some of its turns to the next.
-std::shared_ptr<Pool> ClusterState::NextPool(LocalityState& locality, const Seeking& seeking) {
+std::shared_ptr<Pool> DestinationState::NextPool(LocalityState& locality, const Seeking& seeking) {
   const size_t size = locality.pools.size();
   const auto fit = [&](const Pool& pool) { return !pool.out && !Tried(seeking, &pool) && pool.Serves(seeking.target); };
   const std::shared_ptr<Pool>* left_out = nullptr;
@@ -215,7 +215,8 @@ std::shared_ptr<Pool> ClusterState::NextPool(LocalityState& locality, const Seek
       pool->tried_ms = seeking.now_ms;
       return pool;
     }
-    if (const uint32_t turns = pool->Turns(seeking.now_ms); turns < 1000 && Roll(locality.dice) % 1000 >= turns) {
+    if (const uint32_t turns = pool->TurnsPerMille(seeking.now_ms);
+        turns < 1000 && Roll(locality.dice) % 1000 >= turns) {
       left_out = &pool;
       continue;
     }
@@ -229,7 +230,7 @@ std::shared_ptr<Pool> ClusterState::NextPool(LocalityState& locality, const Seek
 
 // When nothing speaks for anybody: whom only doubt keeps out, then whom nobody answers at. Who is silent is tried with
 // one request at a time.
-std::shared_ptr<Pool> ClusterState::SecondBest(LocalityState& locality, const Seeking& seeking) {
+std::shared_ptr<Pool> DestinationState::SecondBest(LocalityState& locality, const Seeking& seeking) {
   std::shared_ptr<Pool> best;
   for (const std::shared_ptr<Pool>& pool : locality.pools) {
     if (Tried(seeking, pool.get())) continue;
@@ -246,13 +247,13 @@ std::shared_ptr<Pool> ClusterState::SecondBest(LocalityState& locality, const Se
   return best;
 }
 
-const traffic::RuleHealth* ClusterState::RuleIn(size_t locality, std::string_view target) const {
+const traffic::RuleHealth* DestinationState::RuleIn(size_t locality, std::string_view target) const {
   const LocalityHealth* health = HealthOf(health_.get(), locality, localities_[locality].name);
   return health == nullptr || health->rules == nullptr ? nullptr : traffic::RuleFor(*health->rules, target);
 }
 
 // Those that can serve the rule under which `target` falls; when none can, whom only caution keeps out.
-std::vector<traffic::Candidate> ClusterState::CandidatesFor(std::string_view target) const {
+std::vector<traffic::Candidate> DestinationState::CandidatesFor(std::string_view target) const {
   std::vector<traffic::Candidate> candidates = Candidates();
   if (!rules_differ_) return candidates;
   bool any = false;
@@ -271,7 +272,7 @@ std::vector<traffic::Candidate> ClusterState::CandidatesFor(std::string_view tar
 }
 
 // Each rule that is not like the others has shares of its own, so that they are exact and it takes none of theirs.
-traffic::ShareSchedule& ClusterState::ScheduleFor(std::string_view target) {
+traffic::ShareSchedule& DestinationState::ScheduleFor(std::string_view target) {
   const traffic::RuleHealth* rule = nullptr;
   bool alike = true;
   for (size_t i = 0; rules_differ_ && i < localities_.size(); ++i) {
@@ -291,16 +292,16 @@ traffic::ShareSchedule& ClusterState::ScheduleFor(std::string_view target) {
   return known->schedule;
 }
 
-Choice ClusterState::Pick(const Seeking& seeking) {
+Choice DestinationState::Pick(const Seeking& seeking) {
   const size_t index = (rules_differ_ ? ScheduleFor(seeking.target) : schedule_).Next();
   if (index == traffic::QuotaSchedule::kNone) return {};
   return {index, NextPool(localities_[index], seeking)};
 }
 
-Choice ClusterState::PickInstead(const Seeking& seeking) {
+Choice DestinationState::PickInstead(const Seeking& seeking) {
   std::vector<size_t> been;
   for (const auto& pool : seeking.tried) {
-    // The cluster may have been updated since; what is gone needs not be left out.
+    // The destination set may have been updated since; what is gone needs not be left out.
     if (const size_t at = LocalityOf(pool.get()); at != SIZE_MAX) been.push_back(at);
   }
   if (been.empty()) return Pick(seeking);
@@ -331,7 +332,7 @@ Choice ClusterState::PickInstead(const Seeking& seeking) {
   return {};
 }
 
-size_t ClusterState::LocalityOf(const Pool* pool) const {
+size_t DestinationState::LocalityOf(const Pool* pool) const {
   for (size_t i = 0; i < localities_.size(); ++i) {
     for (const auto& one : localities_[i].pools) {
       if (one.get() == pool) return i;
@@ -340,7 +341,7 @@ size_t ClusterState::LocalityOf(const Pool* pool) const {
   return SIZE_MAX;
 }
 
-void ClusterState::Failed(Worker& worker, const Choice& choice, traffic::Failure failure) {
+void DestinationState::RecordFailure(Worker& worker, const Choice& choice, traffic::Failure failure) {
   if (failure == traffic::Failure::kNone || choice.pool == nullptr || choice.pool->retired) return;
   Pool& pool = *choice.pool;
   // What stands behind a gateway is judged there; whether it is silent itself, its digest or its check tells.
@@ -361,7 +362,7 @@ void ClusterState::Failed(Worker& worker, const Choice& choice, traffic::Failure
   Reschedule();
 }
 
-void ClusterState::Answered(Worker& worker, const Choice& choice) {
+void DestinationState::RecordAnswer(Worker& worker, const Choice& choice) {
   Pool& pool = *choice.pool;
   pool.lost_in_a_row = 0;
   pool.answered_ms = worker.loop().now_ms();
@@ -371,7 +372,7 @@ void ClusterState::Answered(Worker& worker, const Choice& choice) {
   worker.ReportOutcome({source_->name, EndpointKey(pool.endpoint), traffic::Failure::kNone});
 }
 
-Counters* ClusterState::CountersFor(Worker& worker, size_t locality, const traffic::VirtualHost* host) {
+Counters* DestinationState::CountersFor(Worker& worker, size_t locality, const traffic::VirtualHost* host) {
   auto& known = localities_[locality].counters;
   for (const auto& [key, counters] : known) {
     if (key == host) return counters;
@@ -401,7 +402,7 @@ bool Pool::MayConnect(uint64_t now_ms) {
 // ---- Upstream
 
 Upstream::Upstream(Worker& worker, std::shared_ptr<Pool> pool) : worker_(worker), pool_(std::move(pool)) {
-  worker_.Opened(this);
+  worker_.Add(this);
   ++pool_->connecting;
 }
 
@@ -456,11 +457,11 @@ void Upstream::Release() {
   session = nullptr;
   pending.clear();
   if (transport.unsent() > 0 || transport.hung_up() || transport.readable()) return Close();
-  Rest();
+  ServeNextOrIdle();
 }
 
 // Nothing is under way here: on to the next, if there is one.
-void Upstream::Rest() {
+void Upstream::ServeNextOrIdle() {
   if (!pool_->waiting.empty()) return ServeNext();
   const Limits& limits = worker_.limits();
   if (pool_->retired || worker_.draining() || pool_->idle.size() >= limits.idle_upstreams_per_endpoint) return Close();
@@ -477,11 +478,11 @@ void Upstream::Close() {
   session = nullptr;
   transport.Close();
   worker_.loop().wheel().Clear(*this);
-  worker_.Closed(this);
+  worker_.Remove(this);
   worker_.loop().Retire(std::unique_ptr<net::Watcher>(this));
 }
 
-void Upstream::Distrust() {
+void Upstream::CloseAsLost() {
   if (!peer_known()) return;
   Session* owner = session;
   Close();
@@ -495,7 +496,7 @@ void Upstream::Fail(const std::string& why, Cause cause) {
              {{"endpoint", pool_->address.ToString()}, {"sni", pool_->sni}, {"error", why}});
   }
   Close();
-  if (cause == Cause::kSilent && pool_->Lives(worker_.loop().now_ms()) &&
+  if (cause == Cause::kSilent && pool_->AnsweredJustNow(worker_.loop().now_ms()) &&
       ConnectFor(worker_, pool_) == Connects::kUnderWay) {
     return;
   }
@@ -538,7 +539,7 @@ void Upstream::Connected() {
   --pool_->connecting;
   ++pool_->open;
   state_ = State::kBusy;
-  Rest();
+  ServeNextOrIdle();
   if (const Connects more = ConnectFor(worker_, pool_); more != Connects::kUnderWay) {
     ConnectFailed(worker_, pool_, more == Connects::kShort);
   }
@@ -546,7 +547,7 @@ void Upstream::Connected() {
   if (state_ == State::kBusy && transport.readable()) Readable();
 }
 
-void Upstream::Shake() {
+void Upstream::ContinueHandshake() {
   net::TlsSession& tls = *transport.tls();
   const auto step = tls.Handshake();
   const bool flushed = transport.FlushCipher();
@@ -561,7 +562,7 @@ void Upstream::Shake() {
 
 void Upstream::OnEvents(uint32_t events) {
   if (state_ == State::kClosed) return;
-  transport.Noted(events);
+  transport.RecordEvents(events);
   if (state_ == State::kConnecting) {
     if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) return;
     int error = 0;
@@ -573,11 +574,11 @@ void Upstream::OnEvents(uint32_t events) {
     if (worker_.identity() == nullptr) return Fail("no identity yet", Cause::kLocal);
     state_ = State::kHandshake;
     transport.StartTls(net::TlsSession::Connect(*worker_.identity(), transport, pool_->sni, pool_->wire.rule()));
-    return Shake();
+    return ContinueHandshake();
   }
   if (state_ == State::kHandshake) {
     if (events & EPOLLOUT && !transport.Flush()) return Fail("connection lost in the TLS handshake");
-    return Shake();
+    return ContinueHandshake();
   }
   if (state_ == State::kIdle) return IdleReadable();
   if (events & EPOLLOUT && transport.unsent() > 0) {
@@ -598,7 +599,7 @@ void Upstream::IdleReadable() {
 }
 
 void Upstream::SendFailed() {
-  transport.Noted(EPOLLHUP);
+  transport.RecordEvents(EPOLLHUP);
   worker_.loop().Defer(*this);
 }
 

@@ -62,12 +62,12 @@ struct Pool {
   size_t load() const { return open - idle.size() + waiting.size(); }
   bool Serves(std::string_view target) const;
   // Slow start: the part of its turns that one takes which was out until a moment ago, in thousandths.
-  uint32_t Turns(uint64_t now_ms) const;
+  uint32_t TurnsPerMille(uint64_t now_ms) const;
   std::vector<Session*> Waiting();
   // May another connection be opened now? The only one under way always may.
   bool MayConnect(uint64_t now_ms);
   // It has just answered: a connect without an answer is a lost packet or a full backlog, not the end.
-  bool Lives(uint64_t now_ms) const { return open > 0 && now_ms <= answered_ms + 100; }
+  bool AnsweredJustNow(uint64_t now_ms) const { return open > 0 && now_ms <= answered_ms + 100; }
 };
 
 // Where a request goes: one endpoint of one locality.
@@ -83,12 +83,12 @@ struct Seeking {
   std::span<const std::shared_ptr<Pool>> tried{};  // Where it has been.
 };
 
-// One cluster as one worker sees it: whose turn it is, and the pools.
-class ClusterState {
+// One destination set as one worker sees it: whose turn it is, and the pools.
+class DestinationState {
  public:
   // Takes over pools and health of endpoints that stay; shares restart counting only when they changed.
-  void Update(std::shared_ptr<const Cluster> cluster, uint64_t now_ms);
-  const Cluster* source() const { return source_.get(); }
+  void Update(std::shared_ptr<const DestinationSet> destination, uint64_t now_ms);
+  const DestinationSet* source() const { return source_.get(); }
   // What worker 0 knows now; null = nothing. Returns the pools that were judged dead just now.
   std::vector<std::shared_ptr<Pool>> SetHealth(std::shared_ptr<const proxy::SetHealth> health, uint64_t now_ms);
   const proxy::SetHealth* health() const { return health_.get(); }
@@ -102,12 +102,12 @@ class ClusterState {
   size_t LocalityOf(const Pool* pool) const;
   // What an exchange taught about its endpoint (traffic::RequestEvidence says what follows): until worker 0 has spoken,
   // others go first.
-  void Failed(Worker& worker, const Choice& choice, traffic::Failure failure);
-  // It answered, whatever it was.
-  void Answered(Worker& worker, const Choice& choice);
+  void RecordFailure(Worker& worker, const Choice& choice, traffic::Failure failure);
+  // The endpoint answered, whatever it said.
+  void RecordAnswer(Worker& worker, const Choice& choice);
   // Share of a locality now, 0..1, by weights and health.
   double Intended(size_t locality) const { return schedule_.Intended(locality); }
-  void Retire();  // The cluster is gone: closes what is idle.
+  void Retire();  // The destination set is gone: closes what is idle.
 
   const std::string& LocalityName(size_t locality) const { return localities_[locality].name; }
   Counters* CountersFor(Worker& worker, size_t locality, const traffic::VirtualHost* host);
@@ -121,7 +121,7 @@ class ClusterState {
     size_t next = 0;
     uint32_t dice = 1;
     bool suspect = false;  // This worker has just seen its last endpoint fail; worker 0 has not spoken yet.
-    // Most clusters serve one host.
+    // Most destination sets serve one host.
     std::vector<std::pair<const traffic::VirtualHost*, Counters*>> counters;
   };
   // The shares among those that can serve one rule of the host.
@@ -139,7 +139,7 @@ class ClusterState {
   void Reschedule();
   std::vector<traffic::Candidate> Candidates() const;
 
-  std::shared_ptr<const Cluster> source_;
+  std::shared_ptr<const DestinationSet> source_;
   std::vector<LocalityState> localities_;
   std::shared_ptr<const proxy::SetHealth> health_;
   traffic::ShareSchedule schedule_;
@@ -170,7 +170,7 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   void Release();
   void Close();
   // The membership of the peer has ended: whoever waits for its answer is told that the connection is lost.
-  void Distrust();
+  void CloseAsLost();
   bool peer_known() const { return state_ == State::kIdle || state_ == State::kBusy; }
   // Sending failed; what it has answered before may still be there to read.
   void SendFailed();
@@ -196,11 +196,11 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   Status Connect();
   void Connected();
   void ServeNext();
-  void Rest();
+  void ServeNextOrIdle();
   static void ConnectFailed(Worker& worker, const std::shared_ptr<Pool>& pool, bool local);
   enum class Cause : uint8_t { kRefused, kSilent, kLocal };  // kSilent: nothing came at all.
   void Fail(const std::string& why, Cause cause = Cause::kRefused);
-  void Shake();
+  void ContinueHandshake();
   void Readable();
   void IdleReadable();
 

@@ -25,11 +25,11 @@ Locality Place(std::string cluster, std::optional<uint32_t> weight, std::vector<
   return locality;
 }
 
-std::shared_ptr<Cluster> Set(std::vector<Locality> localities) {
-  auto cluster = std::make_shared<Cluster>();
-  cluster->name = "set";
-  cluster->localities = std::move(localities);
-  return cluster;
+std::shared_ptr<DestinationSet> Set(std::vector<Locality> localities) {
+  auto destination = std::make_shared<DestinationSet>();
+  destination->name = "set";
+  destination->localities = std::move(localities);
+  return destination;
 }
 
 std::string KeyOf(uint16_t port) { return EndpointKey({"127.0.0.1", port, ""}); }
@@ -40,7 +40,7 @@ RulesPtr WithoutBeta(bool held = false) {
   return Rules({{.kind = PathKind::kPathSeparated, .path = "/beta", .can_serve = false, .held = held}, {}});
 }
 
-class ClusterStateTest : public testing::Test {
+class DestinationStateTest : public testing::Test {
  protected:
   void Take(std::vector<Locality> localities) { state.Update(Set(std::move(localities)), kNow); }
   // All localities as `change` leaves them.
@@ -72,10 +72,10 @@ class ClusterStateTest : public testing::Test {
   }
   using Count = std::map<uint16_t, int>;
 
-  ClusterState state;
+  DestinationState state;
 };
 
-TEST_F(ClusterStateTest, SharesAreTheWeightsOfThoseThatCanServe) {
+TEST_F(DestinationStateTest, SharesAreTheWeightsOfThoseThatCanServe) {
   Take({Place("c1", 3, {kA}), Place("c2", 1, {kB}), Place("none", 9, {})});
   EXPECT_EQ(Pick(40), (Count{{kA, 30}, {kB, 10}}));
   Judge([](SetHealth& health) { health.localities[0].can_serve = false; });
@@ -88,7 +88,7 @@ TEST_F(ClusterStateTest, SharesAreTheWeightsOfThoseThatCanServe) {
   EXPECT_EQ(Pick(40), (Count{{kA, 30}, {kB, 10}}));
 }
 
-TEST_F(ClusterStateTest, WhatIsDrainedOrCannotBeReadTakesNothing) {
+TEST_F(DestinationStateTest, WhatIsDrainedOrCannotBeReadTakesNothing) {
   std::vector<Locality> places = {Place("c1", 1, {kA}), Place("c2", 1, {kB}), Place("c3", 1, {kC})};
   places[0].drained = true;
   places[1].endpoints[0].address = "not an address";
@@ -99,14 +99,14 @@ TEST_F(ClusterStateTest, WhatIsDrainedOrCannotBeReadTakesNothing) {
   EXPECT_EQ(Pick(8), (Count{{0, 8}}));
 }
 
-TEST_F(ClusterStateTest, WhoReturnsTakesItsTenths) {
+TEST_F(DestinationStateTest, WhoReturnsTakesItsTenths) {
   Take({Place("c1", 1, {kA}), Place("c2", 1, {kB})});
   Judge([](SetHealth& health) { health.localities[0].returning = 2; });
   EXPECT_EQ(Pick(60), (Count{{kA, 10}, {kB, 50}}));
 }
 
 // Without weights the nearest that can serve take all, equally.
-TEST_F(ClusterStateTest, WithoutWeightsTheLowestPriorityServes) {
+TEST_F(DestinationStateTest, WithoutWeightsTheLowestPriorityServes) {
   std::vector<Locality> places = {Place("far", {}, {kA}), Place("near", {}, {kB}), Place("near too", {}, {kC})};
   places[0].priority = 1;
   Take(places);
@@ -119,20 +119,20 @@ TEST_F(ClusterStateTest, WithoutWeightsTheLowestPriorityServes) {
 
 // The judge's list is of another configuration for a moment.
 TEST(CandidatesOf, FindsHealthByName) {
-  const auto cluster = Set({Place("c1", 1, {kA}), Place("c2", 1, {kB}), Place("c3", 1, {kC})});
+  const auto destination = Set({Place("c1", 1, {kA}), Place("c2", 1, {kB}), Place("c3", 1, {kC})});
   SetHealth health;
   health.localities = {{"c3", false}, {"c1", true, 3}};
-  const auto candidates = CandidatesOf(*cluster, &health);
+  const auto candidates = CandidatesOf(*destination, &health);
   EXPECT_TRUE(candidates[0].can_serve);
   EXPECT_EQ(candidates[0].returning, 3u);
   EXPECT_TRUE(candidates[1].can_serve);  // Nothing is known of it.
   EXPECT_FALSE(candidates[2].can_serve);
-  EXPECT_TRUE(CandidatesOf(*cluster, nullptr)[2].can_serve);
+  EXPECT_TRUE(CandidatesOf(*destination, nullptr)[2].can_serve);
 }
 
 // ---- Endpoints of one cluster
 
-TEST_F(ClusterStateTest, EndpointsTakeTurnsAndTheLessBusyOfTwoIsChosen) {
+TEST_F(DestinationStateTest, EndpointsTakeTurnsAndTheLessBusyOfTwoIsChosen) {
   Take({Place("c1", 1, {kA, kB})});
   EXPECT_EQ(Pick(20), (Count{{kA, 10}, {kB, 10}}));
   const auto busy = PoolOf(kA);
@@ -142,7 +142,7 @@ TEST_F(ClusterStateTest, EndpointsTakeTurnsAndTheLessBusyOfTwoIsChosen) {
   EXPECT_EQ(Pick(20), (Count{{kA, 10}, {kB, 10}}));
 }
 
-TEST_F(ClusterStateTest, AnEndpointThatIsOutIsTheLastChoiceAndADeadOneComesAfterIt) {
+TEST_F(DestinationStateTest, AnEndpointThatIsOutIsTheLastChoiceAndADeadOneComesAfterIt) {
   Take({Place("c1", 1, {kA, kB, kC})});
   const auto a = PoolOf(kA), b = PoolOf(kB), c = PoolOf(kC);
   EXPECT_THAT(Judge([](SetHealth& health) { health.endpoints = {{KeyOf(kA), true, true}, {KeyOf(kB), true, false}}; }),
@@ -166,7 +166,7 @@ TEST_F(ClusterStateTest, AnEndpointThatIsOutIsTheLastChoiceAndADeadOneComesAfter
   EXPECT_FALSE(a->out || a->dead || b->out);
 }
 
-TEST_F(ClusterStateTest, WhoWasSilentIsTriedWithOneRequestAtATime) {
+TEST_F(DestinationStateTest, WhoWasSilentIsTriedWithOneRequestAtATime) {
   Take({Place("c1", 1, {kA, kB})});
   const auto a = PoolOf(kA);
   Judge([](SetHealth& health) { health.endpoints = {{.key = KeyOf(kA), .on_trial = true}}; });
@@ -177,14 +177,14 @@ TEST_F(ClusterStateTest, WhoWasSilentIsTriedWithOneRequestAtATime) {
   EXPECT_EQ(Pick(20, "/", kNow + 5 * Pool::kTrialMs), (Count{{kB, 20}}));
 }
 
-TEST_F(ClusterStateTest, TheOnlyOneOnTrialIsNotGivenASecondRequest) {
+TEST_F(DestinationStateTest, TheOnlyOneOnTrialIsNotGivenASecondRequest) {
   Take({Place("c1", 1, {kA})});
   Judge([](SetHealth& health) { health.endpoints = {{.key = KeyOf(kA), .on_trial = true}}; });
   EXPECT_EQ(Pick(5), (Count{{kA, 1}, {0, 4}}));
   EXPECT_EQ(Pick(5, "/", kNow + Pool::kTrialMs), (Count{{kA, 1}, {0, 4}}));
 }
 
-TEST_F(ClusterStateTest, WhoReturnedAMomentAgoLeavesSomeOfItsTurns) {
+TEST_F(DestinationStateTest, WhoReturnedAMomentAgoLeavesSomeOfItsTurns) {
   Take({Place("c1", 1, {kA, kB})});
   const auto a = PoolOf(kA);
   EXPECT_EQ(a->returned_ms, 0u);
@@ -204,13 +204,13 @@ TEST_F(ClusterStateTest, WhoReturnedAMomentAgoLeavesSomeOfItsTurns) {
 
 TEST(Pool, ReturnsSlowly) {
   Pool pool;
-  EXPECT_EQ(pool.Turns(5), 1000u);
+  EXPECT_EQ(pool.TurnsPerMille(5), 1000u);
   pool.returned_ms = kNow;
-  EXPECT_EQ(pool.Turns(kNow), 100u);
-  EXPECT_EQ(pool.Turns(kNow - 1), 100u);
-  EXPECT_EQ(pool.Turns(kNow + Pool::kSlowStartMs / 2), 550u);
-  EXPECT_EQ(pool.Turns(kNow + Pool::kSlowStartMs - 1), 999u);
-  EXPECT_EQ(pool.Turns(kNow + Pool::kSlowStartMs), 1000u);
+  EXPECT_EQ(pool.TurnsPerMille(kNow), 100u);
+  EXPECT_EQ(pool.TurnsPerMille(kNow - 1), 100u);
+  EXPECT_EQ(pool.TurnsPerMille(kNow + Pool::kSlowStartMs / 2), 550u);
+  EXPECT_EQ(pool.TurnsPerMille(kNow + Pool::kSlowStartMs - 1), 999u);
+  EXPECT_EQ(pool.TurnsPerMille(kNow + Pool::kSlowStartMs), 1000u);
 }
 
 TEST(Pool, ConnectionsArePaced) {
@@ -236,15 +236,15 @@ TEST(Pool, ConnectionsArePaced) {
 TEST(Pool, LivesWhileItAnswers) {
   Pool pool;
   pool.answered_ms = kNow;
-  EXPECT_FALSE(pool.Lives(kNow));  // Nothing is open.
+  EXPECT_FALSE(pool.AnsweredJustNow(kNow));  // Nothing is open.
   pool.open = 1;
-  EXPECT_TRUE(pool.Lives(kNow + 100));
-  EXPECT_FALSE(pool.Lives(kNow + 101));
+  EXPECT_TRUE(pool.AnsweredJustNow(kNow + 100));
+  EXPECT_FALSE(pool.AnsweredJustNow(kNow + 101));
 }
 
 // ---- Elsewhere
 
-TEST_F(ClusterStateTest, ARetryLeavesOutWhereItHasBeen) {
+TEST_F(DestinationStateTest, ARetryLeavesOutWhereItHasBeen) {
   Take({Place("c1", 1, {kA}), Place("c2", 3, {kB}), Place("c3", 1, {kC})});
   const auto a = PoolOf(kA), b = PoolOf(kB), c = PoolOf(kC);
   EXPECT_EQ(PickInstead(40, {a}), (Count{{kB, 30}, {kC, 10}}));
@@ -255,7 +255,7 @@ TEST_F(ClusterStateTest, ARetryLeavesOutWhereItHasBeen) {
   EXPECT_EQ(PickInstead(8, {a}), (Count{{kC, 8}}));
 }
 
-TEST_F(ClusterStateTest, ARetryTakesAnotherEndpointWhenThereIsNoOtherCluster) {
+TEST_F(DestinationStateTest, ARetryTakesAnotherEndpointWhenThereIsNoOtherCluster) {
   Take({Place("c1", 1, {kA, kB, kC})});
   const auto a = PoolOf(kA), b = PoolOf(kB), c = PoolOf(kC);
   Judge([](SetHealth& health) { health.endpoints = {{KeyOf(kB), true}}; });
@@ -264,7 +264,7 @@ TEST_F(ClusterStateTest, ARetryTakesAnotherEndpointWhenThereIsNoOtherCluster) {
   EXPECT_EQ(PickInstead(8, {a, b, c}), (Count{{0, 8}}));
 }
 
-TEST_F(ClusterStateTest, ARetryTakesWhomOnlyCautionKeepsOutBeforeNobody) {
+TEST_F(DestinationStateTest, ARetryTakesWhomOnlyCautionKeepsOutBeforeNobody) {
   std::vector<Locality> places = {Place("c1", 1, {kA}), Place("c2", 1, {kB}), Place("c3", 1, {kC})};
   places[2].drained = true;
   Take(places);
@@ -280,7 +280,7 @@ TEST_F(ClusterStateTest, ARetryTakesWhomOnlyCautionKeepsOutBeforeNobody) {
 
 // ---- Rules of a host
 
-TEST_F(ClusterStateTest, ADeadRuleMovesNoOthersShare) {
+TEST_F(DestinationStateTest, ADeadRuleMovesNoOthersShare) {
   Take({Place("c1", 3, {kA}), Place("c2", 1, {kB})});
   Judge([](SetHealth& health) {
     health.localities[0].rules = WithoutBeta();
@@ -298,14 +298,14 @@ TEST_F(ClusterStateTest, ADeadRuleMovesNoOthersShare) {
   EXPECT_EQ(Pick(40, "/beta"), (Count{{kA, 30}, {kB, 10}}));
 }
 
-TEST_F(ClusterStateTest, ARuleThatReturnsTakesItsTenths) {
+TEST_F(DestinationStateTest, ARuleThatReturnsTakesItsTenths) {
   Take({Place("c1", 1, {kA}), Place("c2", 1, {kB})});
   Judge([](SetHealth& health) { health.localities[0].rules = Rules({{.path = "/beta", .returning = 4}, {}}); });
   EXPECT_EQ(Pick(70, "/beta"), (Count{{kA, 20}, {kB, 50}}));
   EXPECT_EQ(Pick(40, "/"), (Count{{kA, 20}, {kB, 20}}));
 }
 
-TEST_F(ClusterStateTest, ARuleIsServedFromWhoIsHeldWhenNobodyElseCan) {
+TEST_F(DestinationStateTest, ARuleIsServedFromWhoIsHeldWhenNobodyElseCan) {
   Take({Place("c1", 1, {kA}), Place("c2", 1, {kB})});
   Judge([](SetHealth& health) {
     health.localities[0].rules = WithoutBeta();
@@ -324,7 +324,7 @@ TEST_F(ClusterStateTest, ARuleIsServedFromWhoIsHeldWhenNobodyElseCan) {
   EXPECT_EQ(Pick(8, "/beta"), (Count{{kA, 8}}));
 }
 
-TEST_F(ClusterStateTest, AnEndpointThatDoesNotServeARuleIsNotAskedForIt) {
+TEST_F(DestinationStateTest, AnEndpointThatDoesNotServeARuleIsNotAskedForIt) {
   Take({Place("c1", 1, {kA, kB})});
   Judge([](SetHealth& health) { health.endpoints = {{.key = KeyOf(kA), .rules = WithoutBeta()}}; });
   EXPECT_EQ(Pick(20, "/beta"), (Count{{kB, 20}}));
@@ -333,7 +333,7 @@ TEST_F(ClusterStateTest, AnEndpointThatDoesNotServeARuleIsNotAskedForIt) {
 
 // ---- A new configuration
 
-TEST_F(ClusterStateTest, WhatStaysKeepsItsPoolAndWhatIsGoneIsRetired) {
+TEST_F(DestinationStateTest, WhatStaysKeepsItsPoolAndWhatIsGoneIsRetired) {
   Take({Place("c1", 1, {kA}), Place("c2", 1, {kB})});
   const auto a = PoolOf(kA), b = PoolOf(kB);
   Judge([](SetHealth& health) { health.endpoints = {{KeyOf(kA), true}}; });
@@ -350,13 +350,13 @@ TEST_F(ClusterStateTest, WhatStaysKeepsItsPoolAndWhatIsGoneIsRetired) {
 }
 
 // A connection stands for whom it was opened to: by whom it may be answered, and by which name it asked.
-TEST_F(ClusterStateTest, NoPoolOutlivesAChangeOfItsTls) {
+TEST_F(DestinationStateTest, NoPoolOutlivesAChangeOfItsTls) {
   const auto with = [&](std::optional<UpstreamTls> tls, std::string id = "") {
-    auto cluster = Set({Place("c1", 1, {kA})});
-    cluster->tls = std::move(tls);
-    cluster->connect_timeout = std::chrono::milliseconds(0);
-    cluster->localities[0].endpoints[0].spiffe_id = std::move(id);
-    state.Update(cluster, kNow);
+    auto destination = Set({Place("c1", 1, {kA})});
+    destination->tls = std::move(tls);
+    destination->connect_timeout = std::chrono::milliseconds(0);
+    destination->localities[0].endpoints[0].spiffe_id = std::move(id);
+    state.Update(destination, kNow);
     return PoolOf(kA);
   };
   const UriMatch one{"spiffe://a/x/", true}, exact{"spiffe://a/x/", false}, other{"spiffe://a/y/", true};

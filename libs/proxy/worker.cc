@@ -38,7 +38,7 @@ Worker::~Worker() {
   while (!sessions_.empty()) sessions_.back()->Close();
   while (!upstreams_.empty()) upstreams_.back()->Close();
   sockets_.clear();
-  clusters_.clear();
+  destinations_.clear();
   loop_->wheel().Clear(log_);
   loop_->wheel().Clear(drain_timer_);
   loop_->wheel().Clear(digests_);
@@ -58,14 +58,14 @@ void Worker::SetIdentity(std::shared_ptr<const net::TlsIdentity> identity) {
   }
   // Closing one may end others of them; they stay allocated until the turn ends, and a second time does nothing.
   for (Session* session : callers) session->Close();
-  for (Upstream* upstream : upstreams) upstream->Distrust();
+  for (Upstream* upstream : upstreams) upstream->CloseAsLost();
   if (!callers.empty() || !upstreams.empty()) {
     obs::Log(obs::Level::kWarn, "connections of peers whose membership has ended are closed",
              {{"callers", std::to_string(callers.size())}, {"upstreams", std::to_string(upstreams.size())}});
   }
 }
 
-void Worker::Swap(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::string, net::Fd>> opened) {
+void Worker::ServePlan(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::string, net::Fd>> opened) {
   plan_ = std::move(plan);
   ++epoch_;
   for (auto& [key, fd] : opened) {
@@ -85,24 +85,24 @@ void Worker::Swap(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::s
       socket->planned = nullptr;
     }
   }
-  std::erase_if(clusters_, [this](const auto& entry) {
-    if (plan_->snapshot->clusters.contains(entry.first)) return false;
+  std::erase_if(destinations_, [this](const auto& entry) {
+    if (plan_->snapshot->destination_sets.contains(entry.first)) return false;
     entry.second->Retire();
     return true;
   });
-  digests_.Recheck();
+  digests_.EndInadmissible();
   if (judge_ != nullptr) judge_->Update(*plan_);
 }
 
-std::shared_ptr<ClusterState> Worker::ClusterNamed(const std::string& name) {
-  std::shared_ptr<ClusterState>& state = clusters_[name];
+std::shared_ptr<DestinationState> Worker::DestinationNamed(const std::string& name) {
+  std::shared_ptr<DestinationState>& state = destinations_[name];
   if (state != nullptr && state->epoch == epoch_) return state;
-  const auto source = plan_->snapshot->clusters.find(name);
-  if (source == plan_->snapshot->clusters.end() || source->second == nullptr) {
-    clusters_.erase(name);
+  const auto source = plan_->snapshot->destination_sets.find(name);
+  if (source == plan_->snapshot->destination_sets.end() || source->second == nullptr) {
+    destinations_.erase(name);
     return nullptr;
   }
-  if (state == nullptr) state = std::make_shared<ClusterState>();
+  if (state == nullptr) state = std::make_shared<DestinationState>();
   const bool fresh = state->source() == nullptr;
   state->Update(source->second, loop_->now_ms());
   state->epoch = epoch_;
@@ -139,10 +139,10 @@ void Worker::TakeHealth(const std::shared_ptr<const HealthUpdate>& update) {
     } else {
       health_[name] = health;
     }
-    const auto found = clusters_.find(name);
-    if (found == clusters_.end() || found->second == nullptr) continue;
-    const std::shared_ptr<ClusterState> cluster = found->second;
-    for (const auto& pool : cluster->SetHealth(health, loop_->now_ms())) FreeWhatWaitsFor(pool);
+    const auto found = destinations_.find(name);
+    if (found == destinations_.end() || found->second == nullptr) continue;
+    const std::shared_ptr<DestinationState> destination = found->second;
+    for (const auto& pool : destination->SetHealth(health, loop_->now_ms())) FreeWhatWaitsFor(pool);
   }
 }
 
@@ -163,13 +163,13 @@ void Worker::FreeWhatWaitsFor(const std::shared_ptr<Pool>& pool) {
   }
 }
 
-bool Worker::CanServe(const std::string& cluster, traffic::Reason* reason) const {
-  const auto source = plan_->snapshot->clusters.find(cluster);
-  if (source == plan_->snapshot->clusters.end() || source->second == nullptr) {
-    *reason = traffic::Reason::kNoSuchCluster;
+bool Worker::CanServe(const std::string& destination, traffic::Reason* reason) const {
+  const auto source = plan_->snapshot->destination_sets.find(destination);
+  if (source == plan_->snapshot->destination_sets.end() || source->second == nullptr) {
+    *reason = traffic::Reason::kNoSuchDestinationSet;
     return false;
   }
-  if (const auto health = health_.find(cluster); health != health_.end()) {
+  if (const auto health = health_.find(destination); health != health_.end()) {
     *reason = health->second->reason;
     return health->second->can_serve;
   }
@@ -250,13 +250,13 @@ bool Worker::MayLog() {
   return log_lines_++ < kLogLinesPerSecond;
 }
 
-void Worker::Opened(Session* session) {
+void Worker::Add(Session* session) {
   session->place = sessions_.size();
   sessions_.push_back(session);
   ++stats.connections_accepted;
 }
 
-void Worker::Closed(Session* session) {
+void Worker::Remove(Session* session) {
   sessions_[session->place] = sessions_.back();
   sessions_[session->place]->place = session->place;
   sessions_.pop_back();
@@ -268,12 +268,12 @@ size_t Worker::in_flight() const {
   return count;
 }
 
-void Worker::Opened(Upstream* upstream) {
+void Worker::Add(Upstream* upstream) {
   upstream->place = upstreams_.size();
   upstreams_.push_back(upstream);
 }
 
-void Worker::Closed(Upstream* upstream) {
+void Worker::Remove(Upstream* upstream) {
   upstreams_[upstream->place] = upstreams_.back();
   upstreams_[upstream->place]->place = upstream->place;
   upstreams_.pop_back();

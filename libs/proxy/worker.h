@@ -24,7 +24,7 @@ struct Counters {
   static constexpr uint64_t kWindow = 10;  // Seconds, the present one not counted.
   static constexpr uint64_t kRing = 16;
 
-  std::string set;  // Name in Snapshot::clusters; "" = answered here.
+  std::string set;  // Name in Snapshot::destination_sets; "" = answered here.
   std::string host;
   std::string cluster;                          // Weir cluster; "" = answered here.
   std::vector<std::pair<int, uint64_t>> codes;  // A handful.
@@ -53,7 +53,7 @@ class Worker {
   ~Worker();
 
   // Serves `plan` from now on; `opened` are sockets for keys that were not served yet.
-  void Swap(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::string, net::Fd>> opened);
+  void ServePlan(std::shared_ptr<const Plan> plan, std::vector<std::pair<std::string, net::Fd>> opened);
   void SetIdentity(std::shared_ptr<const net::TlsIdentity> identity);
   // `handed_over`: a successor accepts from the listening sockets that were exported.
   void Drain(bool handed_over, std::function<void()> done);
@@ -74,8 +74,8 @@ class Worker {
   bool handed_over() const { return handed_over_; }  // Draining, and a successor serves the same addresses.
   AccessLog& log() { return log_; }
 
-  // The state of a cluster of the current plan; null when it does not exist.
-  std::shared_ptr<ClusterState> ClusterNamed(const std::string& name);
+  // The state of a destination set of the current plan; null when it does not exist.
+  std::shared_ptr<DestinationState> DestinationNamed(const std::string& name);
   Counters* CountersFor(std::string_view set, std::string_view host, std::string_view cluster);
   std::string_view NewRequestId();  // A version 4 UUID; valid until the next call.
   std::string_view Date();          // Now, as Date says it (RFC 9110 section 5.6.7); valid until the next call.
@@ -91,18 +91,18 @@ class Worker {
   Counters* HealthCounters() { return &health_counters_; }  // Not reported.
   // What worker 0 has found out, for this worker.
   void TakeHealth(const std::shared_ptr<const HealthUpdate>& update);
-  // Can anybody behind this cluster of the current plan serve, as far as is known? `reason`: why not.
-  bool CanServe(const std::string& cluster, traffic::Reason* reason) const;
+  // Can anybody in this destination set of the current plan serve, as far as is known? `reason`: why not.
+  bool CanServe(const std::string& destination, traffic::Reason* reason) const;
   const TextMap<std::shared_ptr<const SetHealth>>& health() const { return health_; }
   // Hands what an exchange has taught to worker 0.
   void ReportOutcome(RequestOutcome outcome);
 
-  void Opened(Session* session);
-  void Closed(Session* session);
+  void Add(Session* session);
+  void Remove(Session* session);
   size_t open() const { return sessions_.size(); }
   size_t in_flight() const;
-  void Opened(Upstream* upstream);
-  void Closed(Upstream* upstream);
+  void Add(Upstream* upstream);
+  void Remove(Upstream* upstream);
   bool CloseOneIdle();  // An upstream connection that nobody uses, for its descriptor. False: there is none.
 
   Stats stats;
@@ -131,7 +131,7 @@ class Worker {
   uint64_t epoch_ = 0;
   std::shared_ptr<const net::TlsIdentity> identity_;
   TextMap<std::unique_ptr<ListenerSocket>> sockets_;  // By key.
-  TextMap<std::shared_ptr<ClusterState>> clusters_;
+  TextMap<std::shared_ptr<DestinationState>> destinations_;
   TextMap<std::shared_ptr<const SetHealth>> health_;  // By set; only those worker 0 has spoken of.
   std::function<void(RequestOutcome)> report_;
   std::unique_ptr<Health> judge_;  // Worker 0 only.

@@ -83,7 +83,7 @@ TEST(References, EveryTextFieldIsEitherAReferenceOrKnownToPointNowhere) {
   for (const std::string& text : texts) EXPECT_TRUE(kPlain.contains(text)) << text << " is in neither list";
 }
 
-std::vector<std::string> Told(const google::protobuf::Message& message) {
+std::vector<std::string> FieldsAndNames(const google::protobuf::Message& message) {
   std::vector<std::string> told;
   for (const Reference& reference : ReferencesOf(message)) {
     told.push_back(fmt::format("{} {}", reference.field, reference.name));
@@ -92,22 +92,23 @@ std::vector<std::string> Told(const google::protobuf::Message& message) {
 }
 
 TEST(References, AreFoundInEveryKindWithTheirFields) {
-  EXPECT_THAT(Told(From<v2::Gateway>("spec { workload_selector { namespace: 'n' } "
-                                     "http { tenant: 'u' routing { rules { redirect { uri: '/' } } "
-                                     "rules { route { service_destination { host: 's/h.x' } } } "
-                                     "rules { route { cluster_destination { clusters { name: 'c' } } } } } } }")),
-              ElementsAre("spec.workloadSelector.namespace n", "spec.http[0].tenant u",
-                          "spec.http[0].routing.rules[1].route.serviceDestination.host s",
-                          "spec.http[0].routing.rules[2].route.clusterDestination.clusters[0].name c"));
-  EXPECT_THAT(Told(From<v2::Tier1Gateway>("spec { workload_selector { namespace: 'n' } external_servers { "
-                                          "clusters { name: 'a' } clusters { name: 'b' } tenant: 'u' } }")),
+  EXPECT_THAT(
+      FieldsAndNames(From<v2::Gateway>("spec { workload_selector { namespace: 'n' } "
+                                       "http { tenant: 'u' routing { rules { redirect { uri: '/' } } "
+                                       "rules { route { service_destination { host: 's/h.x' } } } "
+                                       "rules { route { cluster_destination { clusters { name: 'c' } } } } } } }")),
+      ElementsAre("spec.workloadSelector.namespace n", "spec.http[0].tenant u",
+                  "spec.http[0].routing.rules[1].route.serviceDestination.host s",
+                  "spec.http[0].routing.rules[2].route.clusterDestination.clusters[0].name c"));
+  EXPECT_THAT(FieldsAndNames(From<v2::Tier1Gateway>("spec { workload_selector { namespace: 'n' } external_servers { "
+                                                    "clusters { name: 'a' } clusters { name: 'b' } tenant: 'u' } }")),
               ElementsAre("spec.workloadSelector.namespace n", "spec.externalServers[0].tenant u",
                           "spec.externalServers[0].clusters[0].name a", "spec.externalServers[0].clusters[1].name b"));
-  EXPECT_THAT(Told(From<v2::Workspace>("spec { namespace_selector { names: 'c/n' } }")),
+  EXPECT_THAT(FieldsAndNames(From<v2::Workspace>("spec { namespace_selector { names: 'c/n' } }")),
               ElementsAre("spec.namespaceSelector.names[0] c/n"));
-  EXPECT_THAT(Told(From<v2::GatewayGroup>("spec { namespace_selector { names: 'c/n' } }")),
+  EXPECT_THAT(FieldsAndNames(From<v2::GatewayGroup>("spec { namespace_selector { names: 'c/n' } }")),
               ElementsAre("spec.namespaceSelector.names[0] c/n"));
-  EXPECT_THAT(Told(From<v2::AccessBindings>("allow { subjects { user: 'a' } subjects { user: 'b' } }")),
+  EXPECT_THAT(FieldsAndNames(From<v2::AccessBindings>("allow { subjects { user: 'a' } subjects { user: 'b' } }")),
               ElementsAre("allow[0].subjects[0].user a", "allow[0].subjects[1].user b"));
 }
 

@@ -244,7 +244,7 @@ struct Gate::State {
 
   int Patience(MonoTime next) const {
     if (next == MonoTime::max()) return -1;
-    const Duration nap = clock->Nap(next - clock->Now());
+    const Duration nap = clock->MaxSleep(next - clock->Now());
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(std::max(nap, Duration(0))).count());
   }
 

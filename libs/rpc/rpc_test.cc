@@ -11,8 +11,8 @@
 #include "libs/base/ids.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
-#include "libs/rpc/awake.h"
 #include "libs/rpc/channel.h"
+#include "libs/rpc/keep_awake.h"
 #include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
@@ -214,33 +214,33 @@ TEST(BearerTokens, TheSchemeIsFoundInAnyCase) {
   }
 }
 
-TEST(AwakeTest, BeatsWhileAnybodyHoldsItAndStopsWithTheLast) {
-  ASSERT_EQ(Awake::Holders(), 0u);
-  auto first = std::make_unique<Awake>();
-  auto second = std::make_unique<Awake>();
-  const uint64_t before = Awake::Beats();
-  EXPECT_TRUE(Eventually([&] { return Awake::Beats() >= before + 2; }));
+TEST(KeepAwakeTest, BeatsWhileAnybodyHoldsItAndStopsWithTheLast) {
+  ASSERT_EQ(KeepAwake::Holders(), 0u);
+  auto first = std::make_unique<KeepAwake>();
+  auto second = std::make_unique<KeepAwake>();
+  const uint64_t before = KeepAwake::Beats();
+  EXPECT_TRUE(Eventually([&] { return KeepAwake::Beats() >= before + 2; }));
   first.reset();
-  const uint64_t one_left = Awake::Beats();
-  EXPECT_TRUE(Eventually([&] { return Awake::Beats() >= one_left + 2; }));
+  const uint64_t one_left = KeepAwake::Beats();
+  EXPECT_TRUE(Eventually([&] { return KeepAwake::Beats() >= one_left + 2; }));
   second.reset();
-  EXPECT_EQ(Awake::Holders(), 0u);
+  EXPECT_EQ(KeepAwake::Holders(), 0u);
   // The one that was on its way still arrives; no other is to come.
-  EXPECT_TRUE(Eventually([] { return !Awake::Beating(); }));
-  const uint64_t last = Awake::Beats();
-  const Awake again;
-  EXPECT_TRUE(Awake::Beating());
-  EXPECT_TRUE(Eventually([&] { return Awake::Beats() > last; }));
+  EXPECT_TRUE(Eventually([] { return !KeepAwake::Beating(); }));
+  const uint64_t last = KeepAwake::Beats();
+  const KeepAwake again;
+  EXPECT_TRUE(KeepAwake::Beating());
+  EXPECT_TRUE(Eventually([&] { return KeepAwake::Beats() > last; }));
 }
 
-TEST(AwakeTest, ComesAndGoesQuicklyWithoutHarm) {
+TEST(KeepAwakeTest, ComesAndGoesQuicklyWithoutHarm) {
   for (int i = 0; i < 1000; ++i) {
-    const Awake one;
+    const KeepAwake one;
     if (i % 100 == 0) std::this_thread::yield();
   }
-  const uint64_t before = Awake::Beats();
-  const Awake again;
-  EXPECT_TRUE(Eventually([&] { return Awake::Beats() > before; }));
+  const uint64_t before = KeepAwake::Beats();
+  const KeepAwake again;
+  EXPECT_TRUE(Eventually([&] { return KeepAwake::Beats() > before; }));
 }
 
 TEST_F(Rpc, AnErrorArrivesWithItsReason) {

@@ -158,50 +158,50 @@ TEST(RequestEvidence, DoubtsLongerEachTimeAndForgets) {
   RequestEvidence evidence;
   uint64_t now = 100;
   for (const uint64_t doubt : {1'000, 2'000, 4'000, 8'000, 16'000, 16'000}) {
-    EXPECT_TRUE(evidence.Failed(Failure::kConnect, now));
-    EXPECT_FALSE(evidence.Failed(Failure::kConnect, now + 1));
+    EXPECT_TRUE(evidence.RecordFailure(Failure::kConnect, now));
+    EXPECT_FALSE(evidence.RecordFailure(Failure::kConnect, now + 1));
     EXPECT_EQ(evidence.deadline_ms(now), now + doubt);
     EXPECT_TRUE(evidence.unreachable(now + doubt - 1));
     EXPECT_FALSE(evidence.doubted(now + doubt));
     now += doubt;
   }
   now += RequestEvidence::kLongestDoubtMs + RequestEvidence::kForgetMs + 1;
-  evidence.Failed(Failure::kConnect, now);
+  evidence.RecordFailure(Failure::kConnect, now);
   EXPECT_EQ(evidence.deadline_ms(now), now + 1'000);
 }
 
 TEST(RequestEvidence, ACheckEndsEveryDoubtButThatOfSilence) {
   RequestEvidence evidence;
   for (const Failure failure : {Failure::kConnect, Failure::kLost}) {
-    evidence.Failed(failure, 100);
+    evidence.RecordFailure(failure, 100);
     EXPECT_TRUE(evidence.doubted(200));
     EXPECT_EQ(evidence.unreachable(200), failure == Failure::kConnect);
-    evidence.FoundWell();
+    evidence.RecordHealthy();
     EXPECT_FALSE(evidence.doubted(200));
   }
-  evidence.Failed(Failure::kSilent, 300);
-  evidence.FoundWell();
+  evidence.RecordFailure(Failure::kSilent, 300);
+  evidence.RecordHealthy();
   EXPECT_TRUE(evidence.doubted(400));
-  evidence.Answered();
+  evidence.RecordAnswer();
   EXPECT_FALSE(evidence.doubted(400));
   EXPECT_FALSE(evidence.on_trial(400));
 }
 
 TEST(RequestEvidence, SilenceIsProvenByARowAndThenTriedUntilItAnswers) {
   RequestEvidence evidence;
-  evidence.Failed(Failure::kSilent, 100);
-  evidence.Failed(Failure::kSilent, 100);
+  evidence.RecordFailure(Failure::kSilent, 100);
+  evidence.RecordFailure(Failure::kSilent, 100);
   EXPECT_FALSE(evidence.silent(200));
-  EXPECT_TRUE(evidence.Failed(Failure::kSilent, 100));  // The third is news, though a doubt runs.
+  EXPECT_TRUE(evidence.RecordFailure(Failure::kSilent, 100));  // The third is news, though a doubt runs.
   EXPECT_TRUE(evidence.silent(200));
   const uint64_t over = evidence.deadline_ms(200);
   EXPECT_FALSE(evidence.silent(over));
   EXPECT_TRUE(evidence.on_trial(over));
-  EXPECT_TRUE(evidence.Failed(Failure::kSilent, over));  // One is enough now.
+  EXPECT_TRUE(evidence.RecordFailure(Failure::kSilent, over));  // One is enough now.
   EXPECT_TRUE(evidence.silent(over + 1));
-  evidence.Answered();
+  evidence.RecordAnswer();
   EXPECT_FALSE(evidence.silent(over + 1));
-  evidence.Failed(Failure::kSilent, over + 2);
+  evidence.RecordFailure(Failure::kSilent, over + 2);
   EXPECT_FALSE(evidence.silent(over + 3));
 }
 

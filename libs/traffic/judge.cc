@@ -10,23 +10,23 @@ uint64_t Plus(uint64_t at, uint64_t by) { return at > UINT64_MAX - by ? UINT64_M
 
 }  // namespace
 
-void Streak::Good(uint32_t up_after) {
+void Streak::RecordGood(uint32_t up_after) {
   if (evidence_ == Evidence::kGood) {
     against_ = 0;
   } else if (!proven_ || ++against_ >= up_after) {
-    Certain(Evidence::kGood);
+    SetEvidence(Evidence::kGood);
   }
 }
 
-void Streak::Bad(uint32_t down_after) {
+void Streak::RecordBad(uint32_t down_after) {
   if (evidence_ == Evidence::kBad) {
     against_ = 0;
   } else if (evidence_ == Evidence::kNone || ++against_ >= down_after) {
-    Certain(Evidence::kBad);
+    SetEvidence(Evidence::kBad);
   }
 }
 
-void Streak::Certain(Evidence evidence) {
+void Streak::SetEvidence(Evidence evidence) {
   evidence_ = evidence;
   proven_ |= evidence == Evidence::kGood;
   against_ = 0;

@@ -14,9 +14,9 @@ enum class Evidence : uint8_t { kNone, kGood, kBad };
 // one: who was never up has nothing to prove that he returns from (Envoy has the same rule at the start of a host).
 class Streak {
  public:
-  void Good(uint32_t up_after);
-  void Bad(uint32_t down_after);
-  void Certain(Evidence evidence);  // Not counted: it says so itself.
+  void RecordGood(uint32_t up_after);
+  void RecordBad(uint32_t down_after);
+  void SetEvidence(Evidence evidence);  // Not counted: the endpoint says so itself.
   Evidence evidence() const { return evidence_; }
   // The last answer contradicts the evidence: it is about to turn.
   bool turning() const { return against_ > 0; }

@@ -10,28 +10,28 @@ namespace {
 TEST(Streak, BelievesTheFirstAnswerAndThenOnlyRows) {
   Streak streak;
   EXPECT_EQ(streak.evidence(), Evidence::kNone);
-  streak.Good(3);
+  streak.RecordGood(3);
   EXPECT_EQ(streak.evidence(), Evidence::kGood);
-  streak.Certain(Evidence::kBad);
-  streak.Good(3);
-  streak.Good(3);
-  streak.Bad(2);  // The row begins anew.
-  streak.Good(3);
-  streak.Good(3);
+  streak.SetEvidence(Evidence::kBad);
+  streak.RecordGood(3);
+  streak.RecordGood(3);
+  streak.RecordBad(2);  // The row begins anew.
+  streak.RecordGood(3);
+  streak.RecordGood(3);
   EXPECT_EQ(streak.evidence(), Evidence::kBad);
   EXPECT_TRUE(streak.turning());
-  streak.Good(3);
+  streak.RecordGood(3);
   EXPECT_EQ(streak.evidence(), Evidence::kGood);
-  streak.Bad(2);
+  streak.RecordBad(2);
   EXPECT_EQ(streak.evidence(), Evidence::kGood);
-  streak.Bad(2);
+  streak.RecordBad(2);
   EXPECT_EQ(streak.evidence(), Evidence::kBad);
 }
 
 TEST(Streak, BelievesTheFirstBadAnswerOfSomebodyUnknown) {
   for (const uint32_t down_after : {1u, 2u, 100u}) {
     Streak streak;
-    streak.Bad(down_after);
+    streak.RecordBad(down_after);
     EXPECT_EQ(streak.evidence(), Evidence::kBad) << down_after;
     EXPECT_FALSE(streak.turning());
   }
@@ -39,12 +39,12 @@ TEST(Streak, BelievesTheFirstBadAnswerOfSomebodyUnknown) {
 
 TEST(Streak, WhoWasNeverUpIsUpAtTheFirstGoodAnswer) {
   Streak streak;
-  streak.Bad(2);
-  streak.Bad(2);
+  streak.RecordBad(2);
+  streak.RecordBad(2);
   EXPECT_EQ(streak.evidence(), Evidence::kBad);
-  streak.Good(3);
+  streak.RecordGood(3);
   EXPECT_EQ(streak.evidence(), Evidence::kGood);
-  streak.Bad(2);
+  streak.RecordBad(2);
   EXPECT_EQ(streak.evidence(), Evidence::kGood);  // Going down takes as long as for anybody.
 }
 

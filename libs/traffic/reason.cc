@@ -21,7 +21,7 @@ constexpr std::array kRows = {
     Row{Reason::kHeld, "held", "it was judged down a moment ago and is held out a little longer"},
     Row{Reason::kPartial, "partial", "some rules of the host cannot be served there"},
     Row{Reason::kNoSuchHost, "no_such_host", "its gateways do not know this host"},
-    Row{Reason::kNoSuchCluster, "no_such_cluster", "the destination does not exist there"},
+    Row{Reason::kNoSuchDestinationSet, "no_such_cluster", "the destination does not exist there"},
     Row{Reason::kDraining, "draining", "its gateway is about to stop"},
     Row{Reason::kNoClusterCanServe, "no_cluster_can_serve", "nobody could be chosen"},
     Row{Reason::kConnectFailed, "connect_failed", "no connection came about"},
@@ -55,7 +55,7 @@ Reason ReasonOf(std::string_view word) {
 
 bool ReachedNobody(Reason reason) {
   return reason == Reason::kNoClusterCanServe || reason == Reason::kConnectFailed || reason == Reason::kLocalShortage ||
-         reason == Reason::kNoSuchCluster;
+         reason == Reason::kNoSuchDestinationSet;
 }
 
 Failure FailureBehind(std::string_view word) {

@@ -10,15 +10,15 @@ namespace weir::traffic {
 enum class Reason : uint8_t {
   kNone,
   // About a cluster as a destination.
-  kDrained,        // An administrator took it out.
-  kNoGateway,      // No tier-2 gateway of it is known.
-  kGatewaysDown,   // None of its tier-2 gateways answers.
-  kNoEndpoint,     // Nobody behind them can serve.
-  kHeld,           // Answers again, but was judged down less than the hold ago.
-  kPartial,        // Some rules of the host cannot be served.
-  kNoSuchHost,     // The gateway does not know the host.
-  kNoSuchCluster,  // The destination set does not exist.
-  kDraining,       // The process itself is about to stop.
+  kDrained,               // An administrator took it out.
+  kNoGateway,             // No tier-2 gateway of it is known.
+  kGatewaysDown,          // None of its tier-2 gateways answers.
+  kNoEndpoint,            // Nobody behind them can serve.
+  kHeld,                  // Answers again, but was judged down less than the hold ago.
+  kPartial,               // Some rules of the host cannot be served.
+  kNoSuchHost,            // The gateway does not know the host.
+  kNoSuchDestinationSet,  // The destination set does not exist.
+  kDraining,              // The process itself is about to stop.
   // About a request.
   kNoClusterCanServe,  // Nobody could be chosen for it.
   kConnectFailed,      // No connection came about.

@@ -4,7 +4,7 @@
 
 namespace weir::traffic {
 
-bool RequestEvidence::Failed(Failure failure, uint64_t now_ms) {
+bool RequestEvidence::RecordFailure(Failure failure, uint64_t now_ms) {
   if (failure == Failure::kNone) return false;
   if (failure == Failure::kSilent) ++silent_;
   const bool proves = failure == Failure::kSilent && silent_ == kSilentInARow;
@@ -18,13 +18,13 @@ bool RequestEvidence::Failed(Failure failure, uint64_t now_ms) {
   return true;
 }
 
-void RequestEvidence::Answered() {
+void RequestEvidence::RecordAnswer() {
   failure_ = Failure::kNone;
   silent_ = 0;
   until_ms_ = 0;
 }
 
-void RequestEvidence::FoundWell() {
+void RequestEvidence::RecordHealthy() {
   if (silent_ > 0) return;
   failure_ = Failure::kNone;
   until_ms_ = 0;

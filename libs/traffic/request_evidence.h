@@ -16,12 +16,12 @@ class RequestEvidence {
   static constexpr uint32_t kSilentInARow = 3;  // Requests without an answer, before nobody is sent there.
 
   // False: nothing new, a doubt runs already.
-  bool Failed(Failure failure, uint64_t now_ms);
+  bool RecordFailure(Failure failure, uint64_t now_ms);
   // A request was answered, whatever the answer.
-  void Answered();
+  void RecordAnswer();
   // A check, or the digest of a gateway, says that it is well. About silence that proves nothing: who takes a
   // connection may still say nothing to requests.
-  void FoundWell();
+  void RecordHealthy();
 
   // Others go first.
   bool doubted(uint64_t now_ms) const { return now_ms < until_ms_; }

@@ -15,7 +15,7 @@ void RetryBudget::Advance(uint64_t bucket) {
   now_ = bucket;
 }
 
-bool RetryBudget::Retry(uint64_t now_ms) {
+bool RetryBudget::TakeRetry(uint64_t now_ms) {
   if (now_ms / kBucketMs != now_) Advance(now_ms / kBucketMs);
   if (retries_sum_ >= std::max(kAtLeast, requests_sum_ * kPercent / 100)) return false;
   ++retries_[now_ % kBuckets];

@@ -14,13 +14,13 @@ class RetryBudget {
   static constexpr uint64_t kBuckets = 10, kBucketMs = 1'000;  // The bucket of now is not full yet: 9 s to 10 s.
 
   // A request came in (once each, not its retry).
-  void Request(uint64_t now_ms) {
+  void CountRequest(uint64_t now_ms) {
     if (now_ms / kBucketMs != now_) Advance(now_ms / kBucketMs);
     ++requests_[now_ % kBuckets];
     ++requests_sum_;
   }
   // True: this retry may go out, and is counted.
-  bool Retry(uint64_t now_ms);
+  bool TakeRetry(uint64_t now_ms);
 
   uint64_t requests() const { return requests_sum_; }
   uint64_t retries() const { return retries_sum_; }

@@ -10,19 +10,19 @@ namespace {
 
 TEST(RetryBudget, AlwaysAllowsThree) {
   RetryBudget budget;
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(budget.Retry(5'000));
-  EXPECT_FALSE(budget.Retry(5'000));
-  EXPECT_TRUE(budget.Retry(15'000));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(budget.TakeRetry(5'000));
+  EXPECT_FALSE(budget.TakeRetry(5'000));
+  EXPECT_TRUE(budget.TakeRetry(15'000));
 }
 
 TEST(RetryBudget, AllowsAFifthOfTheRequests) {
   RetryBudget budget;
-  for (int i = 0; i < 1'000; ++i) budget.Request(1'000);
+  for (int i = 0; i < 1'000; ++i) budget.CountRequest(1'000);
   int allowed = 0;
-  for (int i = 0; i < 1'000; ++i) allowed += budget.Retry(2'000);
+  for (int i = 0; i < 1'000; ++i) allowed += budget.TakeRetry(2'000);
   EXPECT_EQ(allowed, 200);
-  EXPECT_FALSE(budget.Retry(10'500));
-  EXPECT_TRUE(budget.Retry(12'000));
+  EXPECT_FALSE(budget.TakeRetry(10'500));
+  EXPECT_TRUE(budget.TakeRetry(12'000));
 }
 
 TEST(RetryBudget, NeverExceedsItsShareOfAnyTenSeconds) {
@@ -36,9 +36,9 @@ TEST(RetryBudget, NeverExceedsItsShareOfAnyTenSeconds) {
       while (!requests.empty() && requests.front() + 10'000 < now) requests.pop_front();
       while (!retries.empty() && retries.front() + 9'000 < now) retries.pop_front();
       if (random() % 3 != 0) {
-        budget.Request(now);
+        budget.CountRequest(now);
         requests.push_back(now);
-      } else if (budget.Retry(now)) {
+      } else if (budget.TakeRetry(now)) {
         retries.push_back(now);
         ASSERT_LE(retries.size(), std::max<size_t>(3, requests.size() / 5));
       }

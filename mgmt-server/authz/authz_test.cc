@@ -26,16 +26,17 @@ class WithDelegates : public store::Policy {
   Status Derive(const store::View& view, ngac::Graph& graph) const override {
     return TenancyPolicy().Derive(view, graph);
   }
-  Status Follow(const store::View& view, const store::StoredResource* before, const store::StoredResource* after,
-                ngac::Graph& graph) const override {
-    if (after == nullptr || after->kind != "Delegates") return TenancyPolicy().Follow(view, before, after, graph);
+  Status ApplyChange(const store::View& view, const store::StoredResource* before, const store::StoredResource* after,
+                     ngac::Graph& graph) const override {
+    if (after == nullptr || after->kind != "Delegates") return TenancyPolicy().ApplyChange(view, before, after, graph);
     const std::string tenant = "o:" + view.Get(kTenant)->uid;
     WEIR_TRY(graph.CreateNode("delegates", ngac::NodeType::kUserAttribute, {"users"}));
     WEIR_TRY(graph.Associate("delegates", tenant, {"read", "set-policy"}));
     return graph.Assign("u:" + view.Get(after->body)->uid, "delegates");
   }
-  Status FollowRole(std::string_view role, std::string_view user_uid, bool given, ngac::Graph& graph) const override {
-    return TenancyPolicy().FollowRole(role, user_uid, given, graph);
+  Status ApplyRoleChange(std::string_view role, std::string_view user_uid, bool given,
+                         ngac::Graph& graph) const override {
+    return TenancyPolicy().ApplyRoleChange(role, user_uid, given, graph);
   }
 };
 

@@ -132,7 +132,7 @@ class Tenancy : public store::Policy {
     }
     if (made.ok()) {
       view.ForEachInstallationRole([&](const std::string& role, const std::string& user_uid) {
-        made = FollowRole(role, user_uid, true, graph);
+        made = ApplyRoleChange(role, user_uid, true, graph);
         return made.ok();
       });
     }
@@ -140,8 +140,8 @@ class Tenancy : public store::Policy {
     return DataLoss("STORE_DAMAGED", "what is stored contradicts itself: {}", made.error().message);
   }
 
-  Status Follow(const View& view, const StoredResource* before, const StoredResource* after,
-                Graph& graph) const override {
+  Status ApplyChange(const View& view, const StoredResource* before, const StoredResource* after,
+                     Graph& graph) const override {
     if (IsBindings(after != nullptr ? *after : *before)) return FollowBindings(view, before, after, graph);
     if (after == nullptr) return Remove(view, *before, graph);
     if (before != nullptr) return {};
@@ -151,7 +151,7 @@ class Tenancy : public store::Policy {
     return Add(view, *after, graph);
   }
 
-  Status FollowRole(std::string_view role, std::string_view user_uid, bool given, Graph& graph) const override {
+  Status ApplyRoleChange(std::string_view role, std::string_view user_uid, bool given, Graph& graph) const override {
     WEIR_ASSIGN(const Role* known, FindRole(role));
     if (!given) return Leave(graph, kRootNode, known->name, user_uid);
     return Join(graph, std::string(kRootNode), kRootNode, *known, user_uid);

@@ -86,10 +86,10 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   }
   bool IsLive(const AgentStream& stream) const {
     MutexLock lock(mutex);
-    return Counts(stream);
+    return IsCurrent(stream);
   }
   // Its word counts, no newer one has its place.
-  bool Counts(const AgentStream& stream) const WEIR_REQUIRES(mutex) {
+  bool IsCurrent(const AgentStream& stream) const WEIR_REQUIRES(mutex) {
     const auto found = live.find(stream.cluster());
     return found != live.end() && found->second.stream.get() == &stream;
   }
@@ -106,12 +106,12 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
   Status TakeFacts(AgentStream& stream);
   Status StoreFacts(AgentStream& stream);
   void TakeProblems(AgentStream& stream);
-  void Left(AgentStream& stream);
+  void OnStreamEnded(AgentStream& stream);
   void StoreConnection(const std::string& cluster);
   void StoreLastSeen();
-  void Beat();
+  void SendHeartbeats();
 
-  void EndEnded();
+  void CloseEndedMemberships();
   void ForgetDeleted();
   std::string KeyOfIntentStream(const std::string& cluster, const xds::Node& node);
   void TakeStreamEvent(const xds::AdsStreamEvent& event);

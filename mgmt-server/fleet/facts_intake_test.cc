@@ -30,7 +30,7 @@ std::vector<std::string> Keys(const std::map<std::string, std::string>& facts) {
   for (const auto& [key, bytes] : facts) keys.push_back(key);
   return keys;
 }
-std::string Told(const RefusedFacts& refused) {
+std::string ProblemTexts(const RefusedFacts& refused) {
   std::vector<v2::ClusterProblem> problems;
   refused.AddProblems(problems);
   std::string text;
@@ -53,8 +53,9 @@ TEST(FactsIntake, OneBadFactTakesNoGoodOneAlong) {
   EXPECT_THAT(Keys(change.workloads), ElementsAre("t2/a", "t2/e"));
   EXPECT_THAT(Keys(change.services), ElementsAre("shop/good"));
   EXPECT_EQ(refused.size(), 3u);
-  EXPECT_THAT(Told(refused), AllOf(HasSubstr("facts workload t2/b: .addresses[0]: \"not-an-ip\\x0a\""),
-                                   HasSubstr("workload t2/c/d: .name"), HasSubstr("service shop/bad: .ports[0]")));
+  EXPECT_THAT(ProblemTexts(refused),
+              AllOf(HasSubstr("facts workload t2/b: .addresses[0]: \"not-an-ip\\x0a\""),
+                    HasSubstr("workload t2/c/d: .name"), HasSubstr("service shop/bad: .ports[0]")));
   EXPECT_EQ(change.hash, "") << "else the agent would not say them again on its next stream";
 }
 
@@ -101,9 +102,9 @@ TEST(FactsIntake, ACompleteSetHasABound) {
   auto change = TakeGoodFacts(nullptr, delta, refused);
   EXPECT_EQ(change.services.size(), facts::kMaxServices);
   EXPECT_EQ(refused.size(), 1000u);
-  EXPECT_THAT(Told(refused),
+  EXPECT_THAT(ProblemTexts(refused),
               AllOf(HasSubstr("a cluster may have 10000 services"), HasSubstr("1000 facts are refused")));
-  EXPECT_LT(Told(refused).size(), 4096u);
+  EXPECT_LT(ProblemTexts(refused).size(), 4096u);
 
   // The full house takes a new one when another goes.
   store::ClusterFacts stored;

@@ -43,7 +43,7 @@ class JoinService final : public agent::v1::ClusterJoin::CallbackService {
       auto joined = core_->memberships.Join(*request, context->peer());
       if (!joined.ok()) return rpc::ToGrpc(joined.error());
       *response = std::move(*joined);
-      core_->EndEnded();
+      core_->CloseEndedMemberships();
       return grpc::Status::OK;
     });
   }
@@ -86,7 +86,7 @@ grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Flee
       .message = [core = shared_from_this()](
                      AgentStreamPtr stream,
                      std::function<void(Status)> next) { core->OnMessage(stream, std::move(next)); },
-      .done = [core = shared_from_this()](AgentStream& stream) { core->Left(stream); }};
+      .done = [core = shared_from_this()](AgentStream& stream) { core->OnStreamEnded(stream); }};
   auto stream =
       std::make_shared<AgentStream>(std::move(handler), member.ok() ? *member : Member(), *options.clock, context);
   auto* reactor = stream.get();
@@ -128,7 +128,7 @@ Status Fleet::Core::Handle(const AgentStreamPtr& stream) {
   MutexLock lock(mutex);
   // Asked under the lock that the report is taken with: what an older stream said late must not replace what the newer
   // one has said.
-  if (!Counts(*stream)) return Aborted("REPLACED", "a newer stream of this cluster is open");
+  if (!IsCurrent(*stream)) return Aborted("REPLACED", "a newer stream of this cluster is open");
   if (stream->in.has_traffic()) {
     traffic.Report(stream->cluster(), stream->in.traffic(), options.clock->Wall(), options.clock->Now());
   }
@@ -146,7 +146,7 @@ Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
   if (std::exchange(stream->greeted, true)) return {};
   stream->instance = CleanText(stream->in.hello().instance(), kMostVersion);
   AgentStreamPtr before;
-  WEIR_TRY(memberships.NoteSeen(stream->member()));
+  WEIR_TRY(memberships.RecordGeneration(stream->member()));
   const std::string& uid = stream->member().generation.uid;
   std::shared_ptr<Mutex> facts_order;
   {
@@ -270,10 +270,10 @@ void Fleet::Core::TakeProblems(AgentStream& stream) {
              {{"cluster", stream.cluster()}, {"source", problem.source()}, {"problem", problem.text()}});
   }
   MutexLock lock(mutex);
-  if (Counts(stream)) live[stream.cluster()].problems = std::move(problems);
+  if (IsCurrent(stream)) live[stream.cluster()].problems = std::move(problems);
 }
 
-void Fleet::Core::Left(AgentStream& stream) {
+void Fleet::Core::OnStreamEnded(AgentStream& stream) {
   if (stream.cluster().empty()) return;
   {
     MutexLock lock(mutex);
@@ -337,7 +337,7 @@ void Fleet::Core::StoreConnection(const std::string& cluster) {
 
 // Heartbeats out; silence ends a stream. Silence is judged here, because a stopped agent keeps its TCP connection
 // alive.
-void Fleet::Core::Beat() {
+void Fleet::Core::SendHeartbeats() {
   constexpr uint64_t kLooksPerBeat = 6;                   // Silence shows within half a second of its limit.
   constexpr uint64_t kLooksPerSeen = 10 * kLooksPerBeat;  // So old may be what is stored of when an agent was heard of.
   MutexLock lock(mutex);
@@ -359,10 +359,10 @@ void Fleet::Core::Beat() {
     *beat.mutable_heartbeat()->mutable_time() = rpc::ToTimestamp(options.clock->Wall());
     for (const auto& stream : alive) stream->Send(beat);
     for (const auto& stream : silent) {
-      Left(*stream);
+      OnStreamEnded(*stream);
       stream->Close(Unavailable("HEARTBEAT_MISSED", "the agent is silent"));
     }
-    EndEnded();  // A stream that was being opened while its membership ended.
+    CloseEndedMemberships();  // A stream that was being opened while its membership ended.
     if (beat_now) ForgetDeleted();
     if (turn % kLooksPerSeen == 0) StoreLastSeen();
     // The lock of the compilation comes before ours, here as everywhere.
@@ -377,7 +377,7 @@ void Fleet::Core::Beat() {
 }
 
 // Ends the streams of whoever is no cluster's agent any more: replaced by a later join, revoked, or deleted.
-void Fleet::Core::EndEnded() {
+void Fleet::Core::CloseEndedMemberships() {
   const store::ViewPtr view = store.Read();
   std::vector<std::pair<AgentStreamPtr, Error>> ended;
   {
@@ -390,10 +390,10 @@ void Fleet::Core::EndEnded() {
   for (const auto& [stream, reason] : ended) {
     obs::Log(obs::Level::kWarn, "an agent's membership has ended",
              {{"cluster", stream->cluster()}, {"reason", reason.ToString()}});
-    Left(*stream);
+    OnStreamEnded(*stream);
     stream->Close(reason);
   }
-  if (intents != nullptr) intents->Recheck();
+  if (intents != nullptr) intents->EndUngrantedStreams();
 }
 
 // What was known of a cluster that is deleted goes; a new one of the same name begins from nothing.
@@ -439,9 +439,9 @@ Status Fleet::Start() {
   core_->cluster_changes =
       core_->store.Subscribe(core_->store.Read()->revision(), [core = core_.get()](const store::ChangeEvent& event) {
         const auto is_cluster = [](const store::ResourceChange& change) { return change.kind == "Cluster"; };
-        if (std::any_of(event.changes.begin(), event.changes.end(), is_cluster)) core->EndEnded();
+        if (std::any_of(event.changes.begin(), event.changes.end(), is_cluster)) core->CloseEndedMemberships();
       });
-  core_->heart = std::thread([core = core_.get()] { core->Beat(); });
+  core_->heart = std::thread([core = core_.get()] { core->SendHeartbeats(); });
   return {};
 }
 

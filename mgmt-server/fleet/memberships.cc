@@ -175,7 +175,7 @@ Result<Member> Memberships::MemberOf(const std::string& chain_pem) const {
   return Member{cluster->fqn, *facts.cluster, std::move(root_sha256)};
 }
 
-Status Memberships::NoteSeen(const Member& member) {
+Status Memberships::RecordGeneration(const Member& member) {
   const auto known = ca::ClusterOf(*store_.Read(), member.generation);
   if (!known.ok()) return known.error();
   if (ca::GenerationOf(**known) >= member.generation.generation) return {};

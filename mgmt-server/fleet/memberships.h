@@ -8,7 +8,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "libs/identity/generation.h"
-#include "mgmt-server/audit/bound.h"
+#include "mgmt-server/audit/rate_limiter.h"
 #include "mgmt-server/store/store.h"
 
 namespace weir::ca {
@@ -53,7 +53,7 @@ class Memberships {
   static Status StillValid(const store::View& view, const Member& member);
   // A restored store may know a lower generation than the root has signed: what is seen counts from then on, so that
   // nothing older does and no generation is given twice. Writes only then.
-  Status NoteSeen(const Member& member);
+  Status RecordGeneration(const Member& member);
 
  private:
   Result<agent::v1::JoinResponse> Sign(const store::View& view, const store::StoredResource& cluster,
@@ -64,8 +64,8 @@ class Memberships {
   store::Store& store_;
   const ca::ServerCa& ca_;
   const Clock& clock_;
-  audit::Bound refusals_;
-  audit::Bound renewals_;
+  audit::RateLimiter refusals_;
+  audit::RateLimiter renewals_;
 };
 
 }  // namespace weir::fleet

@@ -158,7 +158,7 @@ TEST_F(MembershipsTest, ASignedGenerationThatTheStoreHasForgottenIsNotGivenTwice
   ASSERT_TRUE(Join(Token()).ok());
   const auto agent = Join(Token());
   ASSERT_TRUE(store_->Write([&](store::Txn& txn) { return ca::SetGeneration(txn, *txn.Get(kCluster), 1); }).ok());
-  ASSERT_TRUE(memberships_.NoteSeen(*memberships_.MemberOf(*agent)).ok());  // As its stream is opened.
+  ASSERT_TRUE(memberships_.RecordGeneration(*memberships_.MemberOf(*agent)).ok());  // As its stream is opened.
   EXPECT_EQ(Generation(), 2u);
   ASSERT_TRUE(store_->Write([&](store::Txn& txn) { return ca::SetGeneration(txn, *txn.Get(kCluster), 1); }).ok());
   EXPECT_TRUE(Renew(*agent).ok());

@@ -81,13 +81,13 @@ struct Pusher::Core {
   std::unique_ptr<store::Subscription> changes, facts;
   std::thread thread;
 
-  void Noted();
+  void Wake();
   void Run();
   void PushOnce();
   std::optional<std::string> TakeRoots();
 };
 
-void Pusher::Core::Noted() {
+void Pusher::Core::Wake() {
   const MonoTime now = options.clock->Now();
   MutexLock lock(mutex);
   if (!std::exchange(pending, true)) first_pending = now;
@@ -124,7 +124,7 @@ std::optional<std::string> Pusher::Core::TakeRoots() {
 
 void Pusher::Core::PushOnce() {
   const store::ViewPtr view = store.Read();
-  feed.AwaitEventsOf(*view);  // A view is applied whole: not one of its changes without the others.
+  feed.WaitForEventsOf(*view);  // A view is applied whole: not one of its changes without the others.
   std::set<std::string> gone;
   std::map<std::string, compile::Delta> deltas;
   std::map<std::string, xds::SnapshotPtr> fresh;
@@ -184,11 +184,11 @@ Status Pusher::Start() {
   }
   core.changes = core.store.Subscribe(view->revision(), [&core](const store::ChangeEvent& event) {
     core.feed.Note(event);
-    core.Noted();
+    core.Wake();
   });
   core.facts = core.store.SubscribeFacts(view->facts_sequence(), [&core](const store::FactsEvent& event) {
     core.feed.Note(event);
-    core.Noted();
+    core.Wake();
   });
   core.thread = std::thread([&core] { core.Run(); });
   obs::Log(obs::Level::kInfo, "compiled everything", {{"revision", std::to_string(view->revision())}});
@@ -213,7 +213,7 @@ void Pusher::SetRoots(std::string roots_pem) {
     MutexLock lock(core_->mutex);
     core_->roots = std::move(roots_pem);
   }
-  core_->Noted();
+  core_->Wake();
 }
 
 void Pusher::Read(const std::function<void(const compile::Compilation&)>& read) const {

@@ -76,7 +76,7 @@ MonoTime WorldFeed::LastEvent() const {
   return last_event_;
 }
 
-void WorldFeed::AwaitEventsOf(const store::View& view, Duration limit) {
+void WorldFeed::WaitForEventsOf(const store::View& view, Duration limit) {
   MutexLock lock(mutex_);
   WaitFor(clock_, noted_, mutex_, limit, [&]() WEIR_REQUIRES(mutex_) {
     return stopped_ || (revision_ >= view.revision() && sequence_ >= view.facts_sequence());

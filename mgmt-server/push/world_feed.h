@@ -25,7 +25,7 @@ class WorldFeed {
 
   // Blocks until every event up to the view's revision and facts sequence was noted (they follow a commit within
   // moments; at most `limit`).
-  void AwaitEventsOf(const store::View& view, Duration limit = std::chrono::milliseconds(500));
+  void WaitForEventsOf(const store::View& view, Duration limit = std::chrono::milliseconds(500));
   void Stop();  // Ends a wait.
 
   // Brings `world` to the view and tells what was touched. What was noted beyond the view waits for the next one.

@@ -62,7 +62,8 @@ Owners Reassign(const Owners& before, const Message& stored, const Message& want
 // What could not be read and what is wrong with the rest, in one answer.
 Status Refuse(std::string_view what, const CallContext& call, std::vector<FieldViolation> found) {
   std::vector<FieldViolation> violations = call.unread;
-  for (FieldViolation& violation : Beyond(call.unread, std::move(found))) violations.push_back(std::move(violation));
+  for (FieldViolation& violation : WithoutConsequences(call.unread, std::move(found)))
+    violations.push_back(std::move(violation));
   return resource::ToStatus(what, std::move(violations));
 }
 
@@ -78,7 +79,7 @@ class Crud {
     const std::string name = resource::MetadataOf(*resource).name();
     if (!resource::IsDnsLabel(name)) {
       std::vector<FieldViolation> violations;
-      Examine(*resource, violations);
+      CheckUnnamed(*resource, violations);
       return Refuse(fmt::format("the {}", kind_.name), call, std::move(violations)).error();
     }
     WEIR_ASSIGN(const resource::Fqn fqn, resource::ParseFqn(resource::ChildFqn(parent, kind_.kind, name)));
@@ -152,7 +153,7 @@ class Crud {
       const store::ResourcePtr before = txn.Get(fqn.text);
       if (before != nullptr) {
         WEIR_ASSIGN(const MessagePtr message, ToMessage(*before));
-        KeepUnsaid(*message, draft);
+        FillFromStored(*message, draft);
         owners = Reassign(before->field_owners, *message, *draft.message, ManagerOf(kApiManager, call.principal));
       }
       const std::string wanted = WantedEtag(call, etag, before.get());

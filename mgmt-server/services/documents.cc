@@ -77,9 +77,9 @@ bool Read(const document::Node& node, Applied& out, std::vector<FieldViolation>&
       out.draft.violations.clear();
     }
   } else {
-    Examine(*message, found);
+    CheckUnnamed(*message, found);
   }
-  found = Beyond(unread, std::move(found));
+  found = WithoutConsequences(unread, std::move(found));
   Place(node, found);
   violations.insert(violations.end(), found.begin(), found.end());
   return violations.size() == before;
@@ -97,7 +97,7 @@ Merge MergeInto(const store::StoredResource& stored, const google::protobuf::Mes
   Merge merge{document.draft, {}, {}};
   merge.draft.message.reset(document.draft.message->New());
   merge.draft.message->CopyFrom(*document.draft.message);
-  KeepUnsaid(current, merge.draft);
+  FillFromStored(current, merge.draft);
   const std::set<std::string> said = resource::OwnedFields(*document.draft.message);
   const std::vector<std::string> differing = resource::Diff(current, *merge.draft.message);
   const std::set<std::string> changed(differing.begin(), differing.end());

@@ -62,7 +62,8 @@ void CopyField(const Message& from, Message& to, const FieldDescriptor* field) {
 
 }  // namespace
 
-std::vector<FieldViolation> Beyond(const std::vector<FieldViolation>& unread, std::vector<FieldViolation> found) {
+std::vector<FieldViolation> WithoutConsequences(const std::vector<FieldViolation>& unread,
+                                                std::vector<FieldViolation> found) {
   const auto within = [](std::string_view path, std::string_view outer) {
     return path.starts_with(outer) &&
            (path.size() == outer.size() || path[outer.size()] == '.' || path[outer.size()] == '[');

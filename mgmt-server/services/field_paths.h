@@ -18,6 +18,7 @@ bool CopyPath(const google::protobuf::Message& from, google::protobuf::Message& 
 
 // What validation found, without what only follows from fields that could not be read (`unread`): the same field, one
 // above or below it, and elements of a list whose places shifted. Each field and text once.
-std::vector<FieldViolation> Beyond(const std::vector<FieldViolation>& unread, std::vector<FieldViolation> found);
+std::vector<FieldViolation> WithoutConsequences(const std::vector<FieldViolation>& unread,
+                                                std::vector<FieldViolation> found);
 
 }  // namespace weir::services

@@ -37,13 +37,13 @@ TEST(FieldPaths, CopyListsAsAWhole) {
 TEST(Beyond, KeepsWhatDoesNotFollowFromUnreadFields) {
   const std::vector<FieldViolation> unread = {
       {"spec.a.b", "wrong type", 1, 1}, {"spec.list[2]", "nothing", 2, 2}, {"spec.colour", "unknown", 3, 3}};
-  const auto left = Beyond(unread, {{"spec.a.b", "required", 0, 0},
-                                    {"spec.a", "needs one", 0, 0},
-                                    {"spec.a.b.c", "required", 0, 0},
-                                    {"spec.a.bc", "kept", 0, 0},
-                                    {"spec.list[7].x", "moved", 0, 0},
-                                    {"metadata.name", "kept", 0, 0},
-                                    {"metadata.name", "kept", 0, 0}});
+  const auto left = WithoutConsequences(unread, {{"spec.a.b", "required", 0, 0},
+                                                 {"spec.a", "needs one", 0, 0},
+                                                 {"spec.a.b.c", "required", 0, 0},
+                                                 {"spec.a.bc", "kept", 0, 0},
+                                                 {"spec.list[7].x", "moved", 0, 0},
+                                                 {"metadata.name", "kept", 0, 0},
+                                                 {"metadata.name", "kept", 0, 0}});
   ASSERT_EQ(left.size(), 2u);
   EXPECT_EQ(left[0].field, "spec.a.bc");
   EXPECT_EQ(left[1].field, "metadata.name");

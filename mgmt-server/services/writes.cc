@@ -80,7 +80,7 @@ Draft MakeDraft(const resource::Fqn& fqn, std::unique_ptr<google::protobuf::Mess
   return draft;
 }
 
-void KeepUnsaid(const google::protobuf::Message& stored, const Draft& draft) {
+void FillFromStored(const google::protobuf::Message& stored, const Draft& draft) {
   if (draft.keep_domain) {
     const auto& organization = static_cast<const v2::Organization&>(stored);
     static_cast<v2::Organization&>(*draft.message).mutable_spec()->set_domain(organization.spec().domain());
@@ -97,7 +97,7 @@ void KeepUnsaid(const google::protobuf::Message& stored, const Draft& draft) {
   }
 }
 
-void Examine(google::protobuf::Message& resource, std::vector<FieldViolation>& violations) {
+void CheckUnnamed(google::protobuf::Message& resource, std::vector<FieldViolation>& violations) {
   resource::ClearOutputOnly(resource);
   resource::Default(resource);
   resource::Validate(resource, violations);
@@ -178,7 +178,7 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
   }
   std::vector<FieldViolation> violations = draft.violations;
   WEIR_ASSIGN(const MessagePtr stored_message, ToMessage(*before));
-  KeepUnsaid(*stored_message, draft);
+  FillFromStored(*stored_message, draft);
   resource::CheckUpdate(*stored_message, *draft.message, violations);
   WEIR_TRY(resource::ToStatus(draft.fqn.text, std::move(violations)));
   WEIR_TRY(CheckRights(txn.view(), call.principal, draft.fqn.text, stored_message.get(), *draft.message));

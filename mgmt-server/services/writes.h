@@ -31,9 +31,9 @@ struct Draft {
 // `resource` may carry names; one that contradicts `fqn` is a violation.
 Draft MakeDraft(const resource::Fqn& fqn, std::unique_ptr<google::protobuf::Message> resource);
 // For an update: fills in what the draft leaves as it is stored.
-void KeepUnsaid(const google::protobuf::Message& stored, const Draft& draft);
-// Appends what is wrong with a resource that has no usable name, which MakeDraft needs.
-void Examine(google::protobuf::Message& resource, std::vector<FieldViolation>& violations);
+void FillFromStored(const google::protobuf::Message& stored, const Draft& draft);
+// For a resource that has no usable name, which MakeDraft needs: appends what else is wrong with it.
+void CheckUnnamed(google::protobuf::Message& resource, std::vector<FieldViolation>& violations);
 
 using Owners = std::map<std::string, std::string>;  // Field path -> manager.
 // A manager is a tool in somebody's hand: two people with one tool do not overwrite each other unasked.

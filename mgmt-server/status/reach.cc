@@ -68,7 +68,7 @@ Shortfall Behind(const compile::World& world, const std::string& cluster, const 
           continue;
         }
         const auto& destination = rule.route().service_destination();
-        const auto state = services.Look(cluster, destination);
+        const auto state = services.StateOf(cluster, destination);
         served = state == ServiceIndex::State::kServes;
         if (!served && worst.reason.empty()) worst = OfService(state, destination, resource::LastName(cluster));
       }
@@ -212,7 +212,7 @@ Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, S
       const auto& destination = rules[i].route().service_destination();
       std::vector<Shortfall> details;
       const bool served = std::any_of(clusters.begin(), clusters.end(), [&](const std::string& cluster) {
-        const auto state = services.Look(cluster, destination);
+        const auto state = services.StateOf(cluster, destination);
         details.push_back(OfService(state, destination, resource::LastName(cluster)));
         return state == ServiceIndex::State::kServes;
       });
@@ -237,7 +237,7 @@ const ServiceIndex::Services& ServiceIndex::Of(const std::string& cluster) {
   return known->second;
 }
 
-ServiceIndex::State ServiceIndex::Look(const std::string& cluster, const v2::ServiceDestination& destination) {
+ServiceIndex::State ServiceIndex::StateOf(const std::string& cluster, const v2::ServiceDestination& destination) {
   const Services& services = Of(cluster);
   const auto found = services.find(destination.host());
   if (found == services.end()) return State::kServiceMissing;

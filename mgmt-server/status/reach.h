@@ -40,7 +40,7 @@ class ServiceIndex {
   explicit ServiceIndex(const compile::World& world) : world_(world) {}
 
   enum class State { kServes, kServiceMissing, kPortMissing, kNoEndpoint };
-  State Look(const std::string& cluster, const v2::ServiceDestination& destination);  // FQN of the cluster.
+  State StateOf(const std::string& cluster, const v2::ServiceDestination& destination);  // FQN of the cluster.
 
  private:
   using Services = std::map<std::string, const agent::v1::Service*, std::less<>>;  // "<namespace>/<host>".

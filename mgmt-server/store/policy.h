@@ -26,13 +26,14 @@ class Policy {
   // itself.
   virtual Status Derive(const View& view, ngac::Graph& graph) const = 0;
 
-  // Brings `graph`, which is that of `view`, to what it is after one change of a resource: `before` is null for a new
-  // one, `after` for one that goes. `view` stands before the change. An error refuses the change.
-  virtual Status Follow(const View& view, const StoredResource* before, const StoredResource* after,
-                        ngac::Graph& graph) const = 0;
+  // Brings `graph`, which is that of `view`, to what it is after this change of one resource: `before` is null for a
+  // new one, `after` for one that goes. `view` stands before the change. An error refuses the change.
+  virtual Status ApplyChange(const View& view, const StoredResource* before, const StoredResource* after,
+                             ngac::Graph& graph) const = 0;
 
   // The same after the installation's role was given to a user, or taken.
-  virtual Status FollowRole(std::string_view role, std::string_view user_uid, bool given, ngac::Graph& graph) const = 0;
+  virtual Status ApplyRoleChange(std::string_view role, std::string_view user_uid, bool given,
+                                 ngac::Graph& graph) const = 0;
 };
 
 }  // namespace weir::store

@@ -20,8 +20,10 @@ class NoPolicy : public Policy {
   }
   std::vector<std::string> Rights() const override { return {"read", "write"}; }
   Status Derive(const View&, ngac::Graph&) const override { return {}; }
-  Status Follow(const View&, const StoredResource*, const StoredResource*, ngac::Graph&) const override { return {}; }
-  Status FollowRole(std::string_view, std::string_view, bool, ngac::Graph&) const override { return {}; }
+  Status ApplyChange(const View&, const StoredResource*, const StoredResource*, ngac::Graph&) const override {
+    return {};
+  }
+  Status ApplyRoleChange(std::string_view, std::string_view, bool, ngac::Graph&) const override { return {}; }
 };
 
 // For tests: the real store in a folder that goes with it.

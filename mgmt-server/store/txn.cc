@@ -45,16 +45,16 @@ void Txn::Finish() {
 }
 
 // Into a copy: a change that the policy refuses half-way leaves the graph as it was.
-Status Txn::Follow(const StoredResource* before, const StoredResource* after) {
+Status Txn::ApplyChange(const StoredResource* before, const StoredResource* after) {
   ngac::Graph graph = view_.graph_;
-  WEIR_TRY(policy_.Follow(view_, before, after, graph));
+  WEIR_TRY(policy_.ApplyChange(view_, before, after, graph));
   view_.graph_ = std::move(graph);
   return {};
 }
 
-Status Txn::FollowRole(std::string_view role, std::string_view user_uid, bool given) {
+Status Txn::ApplyRoleChange(std::string_view role, std::string_view user_uid, bool given) {
   ngac::Graph graph = view_.graph_;
-  WEIR_TRY(policy_.FollowRole(role, user_uid, given, graph));
+  WEIR_TRY(policy_.ApplyRoleChange(role, user_uid, given, graph));
   view_.graph_ = std::move(graph);
   return {};
 }
@@ -81,7 +81,7 @@ Result<ResourcePtr> Txn::Put(PutResource put) {
   next->field_owners = std::move(put.field_owners);
   next->create_time = stored ? stored->create_time : now_;
   next->update_time = now_;
-  WEIR_TRY(Follow(stored.get(), next.get()));
+  WEIR_TRY(ApplyChange(stored.get(), next.get()));
   WEIR_TRY(rows_.PutVersion(*next));
   view_.PutResource(next);
   Note(*next);
@@ -98,7 +98,7 @@ Result<ResourcePtr> Txn::Delete(std::string_view fqn, const std::optional<std::s
   gone.etag = fmt::format("{}-{}", revision_, RandomHex(4));
   gone.body.clear();
   gone.update_time = now_;
-  WEIR_TRY(Follow(stored.get(), nullptr));
+  WEIR_TRY(ApplyChange(stored.get(), nullptr));
   WEIR_TRY(rows_.PutVersion(gone));
   view_.EraseResource(*stored);
   Note(gone);
@@ -108,7 +108,7 @@ Result<ResourcePtr> Txn::Delete(std::string_view fqn, const std::optional<std::s
 Status Txn::PutInstallationRole(std::string_view role, std::string_view user_uid) {
   if (view_.HasInstallationRole(role, user_uid)) return {};
   changed_ = true;
-  WEIR_TRY(FollowRole(role, user_uid, true));
+  WEIR_TRY(ApplyRoleChange(role, user_uid, true));
   WEIR_TRY(rows_.PutInstallationRole(role, user_uid));
   view_.installation_roles_.Set({std::string(role), std::string(user_uid)}, {});
   return {};
@@ -117,7 +117,7 @@ Status Txn::PutInstallationRole(std::string_view role, std::string_view user_uid
 Status Txn::DeleteInstallationRole(std::string_view role, std::string_view user_uid) {
   if (!view_.HasInstallationRole(role, user_uid)) return {};
   changed_ = true;
-  WEIR_TRY(FollowRole(role, user_uid, false));
+  WEIR_TRY(ApplyRoleChange(role, user_uid, false));
   WEIR_TRY(rows_.DeleteInstallationRole(role, user_uid));
   view_.installation_roles_.Erase(std::pair(std::string(role), std::string(user_uid)));
   return {};

@@ -120,8 +120,8 @@ class Txn {
 
  private:
   void Note(const StoredResource& resource);
-  Status Follow(const StoredResource* before, const StoredResource* after);
-  Status FollowRole(std::string_view role, std::string_view user_uid, bool given);
+  Status ApplyChange(const StoredResource* before, const StoredResource* after);
+  Status ApplyRoleChange(std::string_view role, std::string_view user_uid, bool given);
   template <typename Goes>
   Status DeleteJoinTokens(Goes goes);
 

@@ -17,17 +17,17 @@ class ShelfPolicy : public Policy {
   Status Derive(const View& view, ngac::Graph& graph) const override {
     Status made = graph.CreateNode("pc", ngac::NodeType::kPolicyClass);
     view.ForEach("", "", [&](const ResourcePtr& resource) {
-      if (made.ok()) made = Follow(view, nullptr, resource.get(), graph);
+      if (made.ok()) made = ApplyChange(view, nullptr, resource.get(), graph);
       return made.ok();
     });
     view.ForEachInstallationRole([&](const std::string& role, const std::string& user_uid) {
-      if (made.ok()) made = FollowRole(role, user_uid, true, graph);
+      if (made.ok()) made = ApplyRoleChange(role, user_uid, true, graph);
       return made.ok();
     });
     return made;
   }
-  Status Follow(const View&, const StoredResource* before, const StoredResource* after,
-                ngac::Graph& graph) const override {
+  Status ApplyChange(const View&, const StoredResource* before, const StoredResource* after,
+                     ngac::Graph& graph) const override {
     if (after == nullptr) return graph.DeleteNode(before->fqn);
     if (before == nullptr) {
       WEIR_TRY(graph.CreateNode(after->fqn, ngac::NodeType::kObjectAttribute, {"pc"}));
@@ -35,7 +35,8 @@ class ShelfPolicy : public Policy {
     if (after->body == "refused") return FailedPrecondition("POLICY_REFUSES", "no");
     return {};
   }
-  Status FollowRole(std::string_view role, std::string_view user_uid, bool given, ngac::Graph& graph) const override {
+  Status ApplyRoleChange(std::string_view role, std::string_view user_uid, bool given,
+                         ngac::Graph& graph) const override {
     const std::string node = fmt::format("{}:{}", role, user_uid);
     return given ? graph.CreateNode(node, ngac::NodeType::kObjectAttribute, {"pc"}) : graph.DeleteNode(node);
   }

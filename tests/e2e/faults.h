@@ -22,8 +22,8 @@ constexpr double kSlowdown = 1;
 
 // A frozen or silent cluster is judged dead 2.5 s later at most; what waited for it is answered by another one then.
 constexpr double kSlowest = 3.0 * kSlowdown;
-constexpr double kBack =
-    20.0 * kSlowdown;          // From the end of a fault to the old shares; hold and slow return are short here.
+// From the end of a fault to the old shares; hold and slow return are short here.
+constexpr double kBack = 20.0 * kSlowdown;
 constexpr double kRate = 200;  // Requests per second, open loop.
 
 // What a fault may break, and nothing else.

@@ -25,11 +25,11 @@ constexpr uint16_t kRest = 8443;
 constexpr char kTenants[] = "/v2/organizations/e2e-org/tenants";
 
 // What a client was told of one tenant.
-struct Told {
+struct KnownTenant {
   std::string text;     // Of the last write that was acknowledged; "" = not even its creation was.
   std::string pending;  // Of the write whose answer never came; "" = none.
 };
-using Ledger = std::map<std::string, Told>;
+using Ledger = std::map<std::string, KnownTenant>;
 
 class ServerKill : public testing::Test {
  protected:
@@ -96,10 +96,10 @@ class ServerKill : public testing::Test {
     if (!client.ok()) return;
     for (int i = 0;; ++i) {
       const std::string name = fmt::format("{}-{}", prefix, i);
-      Told& told = (*ledger)[name];
+      KnownTenant& tenant = (*ledger)[name];
       for (const char* text : {"first", "second"}) {
-        const bool create = told.text.empty();
-        told.pending = text;
+        const bool create = tenant.text.empty();
+        tenant.pending = text;
         const std::string body =
             fmt::format(R"({{"metadata":{{"name":"{}","organization":"e2e-org","description":"{}"{}}}}})", name, text,
                         create ? "" : fmt::format(R"(,"resourceVersion":"{}")", versions_of_thread));
@@ -107,12 +107,12 @@ class ServerKill : public testing::Test {
                                  create ? std::string(kTenants) : fmt::format("{}/{}", kTenants, name), body);
         if (!answer.ok()) return;
         if (answer->status != 200) {
-          told.text = fmt::format("refused with {}: {}", answer->status, answer->body);
+          tenant.text = fmt::format("refused with {}: {}", answer->status, answer->body);
           return;
         }
         versions_of_thread = Field(answer->body, {"metadata", "resourceVersion"});
-        told.text = text;
-        told.pending.clear();
+        tenant.text = text;
+        tenant.pending.clear();
       }
     }
   }
@@ -120,14 +120,14 @@ class ServerKill : public testing::Test {
   // How many of the ledger are not as they must be; says the first few.
   uint64_t Lost(http::Client& client, const Ledger& ledger) const {
     uint64_t lost = 0;
-    for (const auto& [name, told] : ledger) {
+    for (const auto& [name, tenant] : ledger) {
       const auto answer = Call(client, "GET", fmt::format("{}/{}", kTenants, name), "");
       const bool there = answer.ok() && answer->status == 200;
       const std::string text = there ? Field(answer->body, {"metadata", "description"}) : "";
       const bool known = answer.ok() && (there || answer->status == 404);
-      if (known && (text == told.text || (!told.pending.empty() && text == told.pending))) continue;
+      if (known && (text == tenant.text || (!tenant.pending.empty() && text == tenant.pending))) continue;
       if (++lost <= 3) {
-        ADD_FAILURE() << name << " was acknowledged as \"" << told.text << "\" (pending \"" << told.pending
+        ADD_FAILURE() << name << " was acknowledged as \"" << tenant.text << "\" (pending \"" << tenant.pending
                       << "\") and is now " << (answer.ok() ? answer->body : answer.error().ToString());
       }
     }
@@ -169,9 +169,9 @@ TEST_F(ServerKill, NothingAcknowledgedIsLost) {
     ASSERT_TRUE(client.ok());
     for (const Ledger& ledger : ledgers) {
       ASSERT_EQ(Lost(*client, ledger), 0u) << "after kill " << round + 1 << ", seed " << seeded;
-      for (const auto& [name, told] : ledger) {
-        acknowledged += !told.text.empty();
-        unknown += !told.pending.empty();
+      for (const auto& [name, tenant] : ledger) {
+        acknowledged += !tenant.text.empty();
+        unknown += !tenant.pending.empty();
       }
       all.insert(ledger.begin(), ledger.end());
     }

@@ -60,7 +60,7 @@ class Callers {
     threads_.clear();
   }
   // Waits for more answers, all of them good.
-  void Await(uint64_t more) {
+  void WaitForMore(uint64_t more) {
     const uint64_t until = answers + more;
     const Status reached =
         test::WaitUntil("answers", Milliseconds(30'000), nullptr, [&] { return answers >= until || failed > 0; });
@@ -121,7 +121,7 @@ class Upgrade : public testing::Test {
     return std::move(*started);
   }
   static void Replace(const std::string& gateway, std::vector<std::string> more, Callers& callers) {
-    callers.Await(100);
+    callers.WaitForMore(100);
     more.push_back("--take-over");
     auto next = Again(gateway, std::move(more));
     const Status took = test::WaitForLog(next.get(), "took over", Milliseconds(60'000));
@@ -129,7 +129,7 @@ class Upgrade : public testing::Test {
     const auto exit = Of(gateway)->WaitExit(Milliseconds(40'000));
     EXPECT_EQ(exit, std::optional<int>(0)) << Of(gateway)->LogTail();
     running_[gateway] = std::move(next);
-    callers.Await(100);
+    callers.WaitForMore(100);
   }
   static void ExpectNoFailure(Callers& callers) {
     callers.Stop();
@@ -167,7 +167,7 @@ TEST_F(Upgrade, APodProxyIsReplacedWithoutAFailedRequest) {
 
 TEST_F(Upgrade, ASuccessorThatCannotStartLeavesTheRunningOneServing) {
   Callers callers(scene_->Tier1(1), scene_->Tier1(1));
-  callers.Await(50);
+  callers.WaitForMore(50);
   const auto broken = Again(kT1, {"--take-over", "--access-log", "/nowhere/access.log"});
   EXPECT_EQ(broken->WaitExit(Milliseconds(30'000)), std::optional<int>(1));
   EXPECT_THAT(broken->Log(), testing::HasSubstr("ACCESS_LOG"));
@@ -178,7 +178,7 @@ TEST_F(Upgrade, ASuccessorThatCannotStartLeavesTheRunningOneServing) {
   EXPECT_TRUE(asked.ok()) << asked.error().message;
   killed->Kill();
   scene_->fleet().Find("agent/edge")->Thaw();
-  callers.Await(50);
+  callers.WaitForMore(50);
   EXPECT_TRUE(Of(kT1)->Running());
   Replace(kT1, {}, callers);
   ExpectNoFailure(callers);

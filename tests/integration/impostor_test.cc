@@ -52,7 +52,7 @@ struct World {
   rpc::ChannelOptions ToServer(const std::string& target) const {
     rpc::ChannelOptions options;
     options.target = target;
-    options.peer = Member().Server();
+    options.peer = Member().ServerRule();
     const agent::Leaf own = AgentLeaf();
     options.chain_pem = own.chain_pem;
     options.key_pem = own.key_pem;
@@ -155,7 +155,7 @@ void ReportLoad(const World& world, Thief& thief) {
   const gateway::Settings settings = world.Gateway(thief.target());
   gateway::LoadReports reports(settings,
                                {[] { return std::vector<proxy::ShareReport>(); },
-                                [](bool) { return proxy::HealthNews(); }, [] { return std::vector<std::string>(); }},
+                                [](bool) { return proxy::HealthChanges(); }, [] { return std::vector<std::string>(); }},
                                Clock::Real());
   RunUntilItKnocked(reports, thief);
 }

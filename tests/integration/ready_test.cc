@@ -97,7 +97,7 @@ std::string ChainOf(const std::string& mesh_listener, const std::string& listene
   return "";
 }
 
-constexpr agent::NodeProfile kOurs{.vhds = true, .hardened = false};
+constexpr agent::NodeProfile kOurs{.vhds = true, .stock_envoy = false};
 
 // A cluster's agent with its gateways.
 struct Agent {

@@ -170,7 +170,7 @@ class Scale : public testing::Test {
     for (const auto& one : server_.changed) {
       EXPECT_TRUE(agent::UpsertIntent(one.url, one.name, one.version, one.value, &intent_).ok());
     }
-    const auto config = translator_.Translate(intent_, facts_, "shop/t2", {.vhds = true, .hardened = false});
+    const auto config = translator_.Translate(intent_, facts_, "shop/t2", {.vhds = true, .stock_envoy = false});
     EXPECT_TRUE(config->problems.empty());
     const size_t gateway = agent_.Deliver(SnapshotOf(*config));
     std::vector<proxy::EnvoyResource> resources;

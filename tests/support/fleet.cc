@@ -293,7 +293,7 @@ Status Fleet::Begin(const std::string& cluster, const WorkloadSpec& workload) {
        "--workers", std::to_string(options_.workers)});
 }
 
-Status Fleet::Await(const std::string& cluster, const WorkloadSpec& workload) const {
+Status Fleet::WaitUntilLive(const std::string& cluster, const WorkloadSpec& workload) const {
   if (workload.app_port != 0) {
     WEIR_TRY(WaitForPort(Find("app/" + cluster + "/" + workload.Key()), workload.address,
                          static_cast<uint16_t>(workload.app_port), kStart));
@@ -316,7 +316,7 @@ Status Fleet::StartWorkload(const std::string& name, const std::string& key) {
   if (workload == cluster->workloads.end())
     return NotFound("NO_WORKLOAD", "the fleet has no workload {}/{}", name, key);
   WEIR_TRY(Begin(name, *workload));
-  return Await(name, *workload);
+  return WaitUntilLive(name, *workload);
 }
 
 Status Fleet::StartAgents() {
@@ -330,7 +330,7 @@ Status Fleet::StartWorkloads() {
     for (const WorkloadSpec& workload : cluster.workloads) WEIR_TRY(Begin(cluster.name, workload));
   }
   for (const ClusterSpec& cluster : options_.clusters) {
-    for (const WorkloadSpec& workload : cluster.workloads) WEIR_TRY(Await(cluster.name, workload));
+    for (const WorkloadSpec& workload : cluster.workloads) WEIR_TRY(WaitUntilLive(cluster.name, workload));
   }
   return {};
 }

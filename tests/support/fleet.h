@@ -105,7 +105,7 @@ class Fleet {
   const ClusterSpec* FindCluster(const std::string& name) const;
   Status Launch(const std::string& name, std::vector<std::string> argv);
   Status Begin(const std::string& cluster, const WorkloadSpec& workload);
-  Status Await(const std::string& cluster, const WorkloadSpec& workload) const;
+  Status WaitUntilLive(const std::string& cluster, const WorkloadSpec& workload) const;
   Status WriteDiscovery(const ClusterSpec& cluster) const;
   void Say(const std::string& line) const;
 

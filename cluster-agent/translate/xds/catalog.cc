@@ -181,7 +181,7 @@ PodsPtr Catalog::PodsOf(const mesh::v1::LocalService& wanted) {
   return service.pods;
 }
 
-std::vector<std::shared_ptr<const v1::Service>> Catalog::Serving(const v1::Workload& workload) const {
+std::vector<std::shared_ptr<const v1::Service>> Catalog::ServicesOf(const v1::Workload& workload) const {
   std::set<std::string> names;
   EachCandidate(workload, [&](const std::string& name) {
     if (Selects(*services_.at(name).message, workload)) names.insert(name);
@@ -203,8 +203,8 @@ void Catalog::Count(Host& host, bool add) {
   if (!add) return;
   for (const Set* set : host.sets) {
     if (set->piece.message == nullptr || !set->piece.message->has_service()) continue;
-    host.targets.push_back(set->cluster);
-    ++routed_[set->cluster][host.listener];
+    host.targets.push_back(set->destination);
+    ++routed_[set->destination][host.listener];
   }
 }
 
@@ -212,14 +212,14 @@ void Catalog::PutSet(const std::string& name, const Piece<mesh::v1::DestinationS
   ++read_;
   Set& set = sets_[name];
   set.piece = piece;
-  set.cluster = envoy_v3::ClusterName(*piece.message);
+  set.destination = envoy_v3::DestinationName(*piece.message);
   for (Host* host : set.users) Count(*host, true);
 }
 
 void Catalog::DropSet(const std::string& name) {
   Set& set = sets_.at(name);
   set.piece = {};
-  set.cluster.clear();
+  set.destination.clear();
   for (Host* host : set.users) Count(*host, true);
   if (set.users.empty()) sets_.erase(name);
 }
@@ -294,9 +294,9 @@ const std::map<std::string, Catalog::Host*, std::less<>>& Catalog::HostsOf(const
   return found == hosts_of_.end() ? kNone : found->second;
 }
 
-Catalog::Callers Catalog::CallersOf(const std::string& cluster) const {
+Catalog::Callers Catalog::CallersOf(const std::string& destination) const {
   Callers callers;
-  const auto routed = routed_.find(cluster);
+  const auto routed = routed_.find(destination);
   if (routed == routed_.end()) return callers;
   for (const auto& [name, routes] : routed->second) {
     const auto listener = listeners_.find(name);
@@ -309,7 +309,7 @@ Catalog::Callers Catalog::CallersOf(const std::string& cluster) const {
   return callers;
 }
 
-size_t Catalog::Equals(const std::vector<const Listener*>& listeners) const {
+size_t Catalog::CountSelectedGateways(const std::vector<const Listener*>& listeners) const {
   std::set<const Selected*> distinct;
   for (const Listener* listener : listeners) distinct.insert(listener->selected);
   if (distinct.size() == 1) return (*distinct.begin())->workloads.size();

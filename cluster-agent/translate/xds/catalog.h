@@ -34,14 +34,14 @@ class Catalog {
   struct Host;
   struct Set {
     Piece<mesh::v1::DestinationSet> piece;  // Null message: not here yet.
-    std::string cluster;                    // The Envoy cluster that serves it.
+    std::string destination;                // Name of Envoy's Cluster that serves it.
     std::set<Host*> users;
   };
   struct Host {
     Piece<mesh::v1::Host> piece;
     std::string listener;
     std::vector<Set*> sets;            // Where its routes lead, in their order, those that lead to a set.
-    std::vector<std::string> targets;  // Clusters of services among them, as counted.
+    std::vector<std::string> targets;  // Names of Clusters of services among them, as counted.
   };
   struct Selected {                                  // Who a selector selects.
     std::shared_ptr<const mesh::v1::Listener> like;  // Has the selector.
@@ -70,16 +70,16 @@ class Catalog {
   const v1::Service* Find(const mesh::v1::LocalService& wanted) const;
   PodsPtr PodsOf(const mesh::v1::LocalService& wanted);  // Never null.
   // Services that select this workload, by name.
-  std::vector<std::shared_ptr<const v1::Service>> Serving(const v1::Workload& workload) const;
-  // SPIFFE ids of the gateways of this cluster that some route sends to this Envoy cluster of a service; and the intent
-  // that says so.
+  std::vector<std::shared_ptr<const v1::Service>> ServicesOf(const v1::Workload& workload) const;
+  // SPIFFE ids of the gateways of this cluster from which some route leads to this destination, a service; and the
+  // intent that says so.
   struct Callers {
     std::set<std::string> ids;
     std::set<std::string> listeners;
   };
-  Callers CallersOf(const std::string& cluster) const;
-  // Gateways that a selector of these listeners selects.
-  size_t Equals(const std::vector<const Listener*>& listeners) const;
+  Callers CallersOf(const std::string& destination) const;
+  // How many gateways the selectors of these listeners select.
+  size_t CountSelectedGateways(const std::vector<const Listener*>& listeners) const;
 
   // Messages read since the start: what one change costs here.
   uint64_t read() const { return read_; }
@@ -116,7 +116,7 @@ class Catalog {
   std::map<Label, std::set<std::string>> by_label_;  // First label of a service's selector -> services.
   std::map<Label, std::set<std::string>> by_host_;   // Namespace and host -> services.
   std::map<std::string, std::map<std::string, Host*, std::less<>>> hosts_of_;  // Listener -> hostname -> host.
-  std::map<std::string, std::map<std::string, size_t>> routed_;  // Cluster of a service -> listener -> routes.
+  std::map<std::string, std::map<std::string, size_t>> routed_;  // Destination, of a service -> listener -> routes.
   uint64_t read_ = 0;
 };
 

@@ -8,7 +8,7 @@
 
 namespace weir::agent::envoy_v3 {
 
-void FromAds(core::ConfigSource* source) {
+void SetAdsSource(core::ConfigSource* source) {
   source->mutable_ads();
   source->set_resource_api_version(core::V3);
 }
@@ -24,22 +24,22 @@ void SetMilliseconds(int64_t milliseconds, google::protobuf::Duration* duration)
   duration->set_nanos(static_cast<int32_t>(milliseconds % 1000) * 1'000'000);
 }
 
-std::string ClusterName(const mesh::v1::DestinationSet& set) {
+std::string DestinationName(const mesh::v1::DestinationSet& set) {
   if (!set.has_service()) return set.name();
-  return ServiceCluster(set.service().namespace_(), set.service().host(), set.service().port());
+  return ServiceDestinationName(set.service().namespace_(), set.service().host(), set.service().port());
 }
-std::string ServiceCluster(std::string_view name_space, std::string_view host, uint32_t port) {
+std::string ServiceDestinationName(std::string_view name_space, std::string_view host, uint32_t port) {
   return fmt::format("service/{}/{}:{}", name_space, host, port);
 }
-std::string AppSet(uint32_t port) { return fmt::format("app/{}", port); }
+std::string AppDestinationName(uint32_t port) { return fmt::format("app/{}", port); }
 
-void MeshTls(const std::set<std::string>& peers, tls::CommonTlsContext* context) {
+void SetMeshTls(const std::set<std::string>& peers, tls::CommonTlsContext* context) {
   auto* own = context->add_tls_certificate_sds_secret_configs();
   own->set_name(std::string(dialect::kIdentitySecret));
-  FromAds(own->mutable_sds_config());
+  SetAdsSource(own->mutable_sds_config());
   auto* validation = context->mutable_combined_validation_context();
   validation->mutable_validation_context_sds_secret_config()->set_name(std::string(dialect::kTrustSecret));
-  FromAds(validation->mutable_validation_context_sds_secret_config()->mutable_sds_config());
+  SetAdsSource(validation->mutable_validation_context_sds_secret_config()->mutable_sds_config());
   const auto add = [&]() {
     auto* san = validation->mutable_default_validation_context()->add_match_typed_subject_alt_names();
     san->set_san_type(tls::SubjectAltNameMatcher::URI);
@@ -124,16 +124,16 @@ void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterCh
     *http.mutable_route_config() = *options.inline_routes;
   } else {
     http.mutable_rds()->set_route_config_name(options.route_config);
-    FromAds(http.mutable_rds()->mutable_config_source());
+    SetAdsSource(http.mutable_rds()->mutable_config_source());
   }
-  if (profile.hardened && options.answers_for != nullptr) AddHealthAnswer(*options.answers_for, &http);
+  if (profile.stock_envoy && options.answers_for != nullptr) AddHealthAnswer(*options.answers_for, &http);
   // Towards strangers a bound on how long nothing may move; a caller of the mesh has a clock of its own, and this is
   // only the end of what it forgot.
   SetMilliseconds(options.edge ? kIdleMs : kForgottenMs, http.mutable_stream_idle_timeout());
   auto* router = http.add_http_filters();
   router->set_name("envoy.filters.http.router");
   Pack(::envoy::extensions::filters::http::router::v3::Router(), router->mutable_typed_config());
-  if (profile.hardened) {
+  if (profile.stock_envoy) {
     SayWhy(&http);
     LogRequests(&http);
     http.set_strip_any_host_port(true);
@@ -157,7 +157,7 @@ namespace {
 // The application beside a pod proxy.
 route::RouteConfiguration AppRoutes(uint32_t port) {
   route::RouteConfiguration routes;
-  routes.set_name(AppSet(port));
+  routes.set_name(AppDestinationName(port));
   auto* host = routes.add_virtual_hosts();
   host->set_name("app");
   host->add_domains("*");
@@ -171,13 +171,13 @@ route::RouteConfiguration AppRoutes(uint32_t port) {
 
 void AddMeshTls(const MeshChain& chain, listener::FilterChain* out) {
   if (chain.server_name.empty()) {
-    OwnValue(dialect::key::kByHost, out->mutable_metadata()).set_bool_value(true);
+    WeirMetadataValue(dialect::key::kByHost, out->mutable_metadata()).set_bool_value(true);
   } else if (chain.server_name != "*") {
     out->mutable_filter_chain_match()->add_server_names(chain.server_name);
   }
   tls::DownstreamTlsContext context;
   context.mutable_require_client_certificate()->set_value(true);
-  MeshTls(chain.peers, context.mutable_common_tls_context());
+  SetMeshTls(chain.peers, context.mutable_common_tls_context());
   out->mutable_transport_socket()->set_name("envoy.transport_sockets.tls");
   Pack(context, out->mutable_transport_socket()->mutable_typed_config());
 }
@@ -188,7 +188,7 @@ void MakeMeshChain(const MeshChain& chain, NodeProfile profile, listener::Filter
   out->set_name(chain.name.empty() ? chain.server_name : chain.name);
   AddMeshTls(chain, out);
   HttpOptions http;
-  http.answers_for = &chain.clusters;
+  http.answers_for = &chain.destinations;
   route::RouteConfiguration routes;
   if (!chain.route_config.empty()) {
     http.stat_prefix = "mesh/" + chain.route_config;

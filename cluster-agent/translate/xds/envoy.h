@@ -36,21 +36,21 @@ void Pack(const Message& message, google::protobuf::Any* any) {
 }
 
 // `ads: {}` with resource_api_version V3 (rule T50).
-void FromAds(core::ConfigSource* source);
+void SetAdsSource(core::ConfigSource* source);
 void SetAddress(const std::string& ip, uint32_t port, core::Address* address);
 void SetMilliseconds(int64_t milliseconds, google::protobuf::Duration* duration);
 
-// Name of the Envoy cluster that serves a set. A set that leads to a service is served by the cluster of that service,
-// whatever its host: ten thousand hosts on one service share its connections and its checks, and when a route turns to
-// another service, the old cluster serves until the new one is whole and the routes point there (make before break).
-std::string ClusterName(const mesh::v1::DestinationSet& set);
+// Name of Envoy's Cluster that serves a set. Sets that lead to a service are served by the Cluster of that service,
+// whatever their host: ten thousand hosts on one service share its connections and its checks, and when a route turns
+// to another service, the old one serves until the new one is whole and the routes point there (make before break).
+std::string DestinationName(const mesh::v1::DestinationSet& set);
 // The same of a service.
-std::string ServiceCluster(std::string_view name_space, std::string_view host, uint32_t port);
+std::string ServiceDestinationName(std::string_view name_space, std::string_view host, uint32_t port);
 // Of the application beside a pod proxy, by the port that its service declares.
-std::string AppSet(uint32_t port);
+std::string AppDestinationName(uint32_t port);
 
 // Own certificate by SDS `identity`, peers against SDS `trust`. An empty list of ids means nobody, never anybody.
-void MeshTls(const std::set<std::string>& peers, tls::CommonTlsContext* context);
+void SetMeshTls(const std::set<std::string>& peers, tls::CommonTlsContext* context);
 
 // Without a word on it: how long an endpoint may be quiet before the first byte of an answer and between two.
 inline constexpr int64_t kIdleMs = 60'000;
@@ -61,19 +61,19 @@ struct HttpOptions {
   std::string route_config;                                  // By RDS...
   const route::RouteConfiguration* inline_routes = nullptr;  // ...or, when set, these.
   bool edge = false;                                         // Clients are strangers.
-  // Set: stock Envoy answers dialect::kHealthPath itself, 200 when each of these clusters has a healthy endpoint.
+  // Set: stock Envoy answers dialect::kHealthPath itself, 200 when each of these destinations has a healthy endpoint.
   const std::set<std::string>* answers_for = nullptr;
 };
 void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterChain* chain);
 
 // One chain of the mesh port.
 struct MeshChain {
-  std::string server_name;         // "" = the hosts of its routes say by themselves who may call (our gateways only).
-  std::set<std::string> peers;     // SPIFFE ids that may call.
-  std::string route_config;        // Tier 2,
-  uint32_t app_port = 0;           // or a pod; neither: the health digest.
-  std::set<std::string> clusters;  // What stands behind it, for stock Envoy's answer to dialect::kHealthPath.
-  std::string name;                // "" = the server name.
+  std::string server_name;      // "" = the hosts of its routes say by themselves who may call (our gateways only).
+  std::set<std::string> peers;  // SPIFFE ids that may call.
+  std::string route_config;     // Tier 2,
+  uint32_t app_port = 0;        // or a pod; neither: the health digest.
+  std::set<std::string> destinations;  // What stands behind it, for stock Envoy's answer to dialect::kHealthPath.
+  std::string name;                    // "" = the server name.
 
   bool operator==(const MeshChain&) const = default;
 };
@@ -89,10 +89,10 @@ struct HostInput {
 
   bool operator==(const HostInput&) const = default;
 };
-// Host intent -> virtual host. Sets that do not exist answer 503, so no route points at a cluster that is not there.
+// Host intent -> virtual host. Sets that do not exist answer 503, so no route points at a Cluster that is not there.
 void MakeVirtualHost(const HostInput& input, route::VirtualHost* out);
 
-// What the cluster and the endpoints of a destination set are made of.
+// What Envoy's Cluster and the endpoints of a destination set are made of.
 struct SpreadInput {
   std::string name;
   Piece<mesh::v1::DestinationSet> set;
@@ -125,8 +125,8 @@ void MakeLocal(const LocalInput& input, cluster::Cluster* out, endpoint::Cluster
 
 inline constexpr int64_t kCheckIntervalMs = 1'000;
 
-// What Envoy has no field for: the value of one of dialect::key, made when it is not there.
-google::protobuf::Value& OwnValue(std::string_view key, core::Metadata* metadata);
+// The value of one of dialect::key, for what Envoy has no field for; made when it is not there.
+google::protobuf::Value& WeirMetadataValue(std::string_view key, core::Metadata* metadata);
 
 // How often to check when one endpoint is checked `checks_per_round` times at each turn: at most 200 a second.
 int64_t StretchedInterval(uint64_t checks_per_round);
@@ -135,11 +135,11 @@ void AddMeshCheck(const std::string& host, int64_t interval_ms, NodeProfile prof
 // Of the application itself, as its service asks; a TCP connect without a word on it.
 void AddAppCheck(const v1::Service& service, const v1::Workload& workload, NodeProfile profile, cluster::Cluster* out);
 // Hold and slow return, and whether to ask for the digest: `spread` over clusters, or inside one.
-void SayJudgement(bool spread, NodeProfile profile, cluster::Cluster* out);
+void SetJudgementMetadata(bool spread, NodeProfile profile, cluster::Cluster* out);
 // Our engine judges health itself; Envoy is told to set aside at once what cannot be reached.
 void AddOutlierDetection(cluster::Cluster* out);
 // Stock Envoy's answer to dialect::kHealthPath.
-void AddHealthAnswer(const std::set<std::string>& clusters, hcm::HttpConnectionManager* http);
+void AddHealthAnswer(const std::set<std::string>& destinations, hcm::HttpConnectionManager* http);
 // What stands on dialect::kHealthChain for those that have no digest.
 route::RouteConfiguration DigestRoutes();
 

@@ -19,7 +19,7 @@ core::HealthCheck* AddCheck(int64_t interval_ms, NodeProfile profile, cluster::C
   SetMilliseconds(kTimeoutMs, check->mutable_timeout());
   check->mutable_unhealthy_threshold()->set_value(kDownAfter);
   check->mutable_healthy_threshold()->set_value(kUpAfter);
-  if (profile.hardened) {
+  if (profile.stock_envoy) {
     *check->mutable_no_traffic_interval() = check->interval();  // Envoy would wait for 60 s.
     if (interval_ms > kCheckIntervalMs) check->set_interval_jitter_percent(10);
     out->set_ignore_health_on_host_removal(true);
@@ -34,7 +34,7 @@ void SetHttp(const std::string& host, const std::string& path, core::HealthCheck
 
 }  // namespace
 
-google::protobuf::Value& OwnValue(std::string_view key, core::Metadata* metadata) {
+google::protobuf::Value& WeirMetadataValue(std::string_view key, core::Metadata* metadata) {
   auto& ours = (*metadata->mutable_filter_metadata())[std::string(dialect::kMetadata)];
   return (*ours.mutable_fields())[std::string(key)];
 }
@@ -69,9 +69,9 @@ void AddAppCheck(const v1::Service& service, const v1::Workload& workload, NodeP
   }
 }
 
-void SayJudgement(bool spread, NodeProfile profile, cluster::Cluster* out) {
+void SetJudgementMetadata(bool spread, NodeProfile profile, cluster::Cluster* out) {
   const auto value = [out](std::string_view key) -> google::protobuf::Value& {
-    return OwnValue(key, out->mutable_metadata());
+    return WeirMetadataValue(key, out->mutable_metadata());
   };
   // Inside a cluster nothing is gained by keeping out what answers again.
   value(dialect::key::kHoldMs).set_number_value(static_cast<double>(spread ? profile.hold_ms : 0));
@@ -95,14 +95,14 @@ void AddOutlierDetection(cluster::Cluster* out) {
   SetMilliseconds(10'000, outlier->mutable_max_ejection_time());
 }
 
-void AddHealthAnswer(const std::set<std::string>& clusters, hcm::HttpConnectionManager* http) {
+void AddHealthAnswer(const std::set<std::string>& destinations, hcm::HttpConnectionManager* http) {
   ::envoy::extensions::filters::http::health_check::v3::HealthCheck check;
   check.mutable_pass_through_mode()->set_value(false);
   auto* path = check.add_headers();
   path->set_name(":path");
   path->mutable_string_match()->set_exact(std::string(dialect::kHealthPath));
-  for (const std::string& cluster : clusters) {
-    (*check.mutable_cluster_min_healthy_percentages())[cluster].set_value(1);
+  for (const std::string& destination : destinations) {
+    (*check.mutable_cluster_min_healthy_percentages())[destination].set_value(1);
   }
   auto* filter = http->add_http_filters();
   filter->set_name("envoy.filters.http.health_check");

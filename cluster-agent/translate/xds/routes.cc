@@ -115,9 +115,9 @@ void SetAction(const mesh::v1::Route& from, const mesh::v1::DestinationSet* set,
     return;
   }
   auto* action = to->mutable_route();
-  action->set_cluster(ClusterName(*set));
+  action->set_cluster(DestinationName(*set));
   SetTimes(from, action);
-  if (from.idempotent()) OwnValue(dialect::key::kIdempotent, to->mutable_metadata()).set_bool_value(true);
+  if (from.idempotent()) WeirMetadataValue(dialect::key::kIdempotent, to->mutable_metadata()).set_bool_value(true);
 }
 
 }  // namespace
@@ -127,13 +127,13 @@ void MakeVirtualHost(const HostInput& input, route::VirtualHost* out) {
   const NodeProfile& profile = input.profile;
   out->set_name(input.name);
   out->add_domains(host.hostname());
-  if (host.on_mesh() && !profile.hardened) {
-    auto* callers = OwnValue(dialect::key::kCallers, out->mutable_metadata()).mutable_list_value();
+  if (host.on_mesh() && !profile.stock_envoy) {
+    auto* callers = WeirMetadataValue(dialect::key::kCallers, out->mutable_metadata()).mutable_list_value();
     std::set<std::string> ids(host.allowed_callers().begin(), host.allowed_callers().end());
     ids.insert(input.also.begin(), input.also.end());
     for (const std::string& caller : ids) callers->add_values()->set_string_value(caller);
   }
-  if (profile.hardened) HideOwnPaths(out);
+  if (profile.stock_envoy) HideOwnPaths(out);
   size_t next = 0;
   for (const mesh::v1::Route& from : host.routes()) {
     const mesh::v1::DestinationSet* set = from.has_destination_set() ? input.sets[next++].message.get() : nullptr;
@@ -145,7 +145,7 @@ void MakeVirtualHost(const HostInput& input, route::VirtualHost* out) {
       else
         to.mutable_match()->set_prefix(match.has_prefix() ? match.prefix() : "/");
       SetAction(from, set, &to);
-      if (profile.hardened && set != nullptr)
+      if (profile.stock_envoy && set != nullptr)
         AddRepeatable(to, from, *set, out);
       else
         *out->add_routes() = std::move(to);

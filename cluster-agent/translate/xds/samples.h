@@ -18,8 +18,8 @@ namespace weir::agent::samples {
 
 using namespace envoy_v3;  // NOLINT: the vocabulary of the tests.
 
-inline constexpr NodeProfile kOurs{.vhds = true, .hardened = false};
-inline constexpr NodeProfile kStock{.vhds = false, .hardened = true};
+inline constexpr NodeProfile kOurs{.vhds = true, .stock_envoy = false};
+inline constexpr NodeProfile kStock{.vhds = false, .stock_envoy = true};
 
 template <typename Message>
 Message Text(const std::string& text) {

@@ -73,17 +73,17 @@ struct RoutesInput {
 };
 void MakeRoutes(const RoutesInput& input, route::RouteConfiguration* out) {
   out->set_name(input.name);
-  if (input.vhds) FromAds(out->mutable_vhds()->mutable_config_source());
+  if (input.vhds) SetAdsSource(out->mutable_vhds()->mutable_config_source());
   for (const HostInput& host : input.hosts) MakeVirtualHost(host, out->add_virtual_hosts());
 }
 
-// The host, and those of its destination sets that become a mere name in its routes: the cluster of a service.
+// The host, and those of its destination sets that become a mere name in its routes: the Cluster of a service.
 void AddHostSources(const HostInput& host, Sources* sources) {
   sources->origins.push_back(Ref(host.host));
   for (const auto& set : host.sets) {
     if (set.message == nullptr || !set.message->has_service()) continue;
     sources->origins.push_back(Ref(set));
-    sources->needs.push_back(envoy_v3::ClusterName(*set.message));
+    sources->needs.push_back(envoy_v3::DestinationName(*set.message));
   }
 }
 Sources SourcesOf(const HostInput& host) {
@@ -104,7 +104,7 @@ Sources SourcesOf(const SpreadInput& input) {
   }
   return sources;
 }
-// A cluster of a service stands for all the sets that lead there; the hosts name them (AddHostSources).
+// The Cluster of a service stands for all the sets that lead there; the hosts name them (AddHostSources).
 Sources SourcesOf(const LocalInput&) { return {}; }
 
 template <typename Input, void (*make)(const Input&, cluster::Cluster*, endpoint::ClusterLoadAssignment*)>
@@ -137,7 +137,7 @@ void MakeApp(const AppInput& input, cluster::Cluster* out) {
   assignment->set_cluster_name(input.name);
   auto* endpoint = assignment->add_endpoints()->add_lb_endpoints()->mutable_endpoint();
   SetAddress(input.workload->addresses(0), BoundPort(*input.workload, input.port), endpoint->mutable_address());
-  SayJudgement(false, input.profile, out);
+  SetJudgementMetadata(false, input.profile, out);
   AddAppCheck(*input.service, *input.workload, input.profile, out);
 }
 Sources SourcesOf(const AppInput&) { return {}; }
@@ -247,7 +247,7 @@ class NodeTranslation {
     Translator::ByName*& memory = memory_[url];
     if (memory == nullptr) {
       memory =
-          &translator_.memory_[{fmt::format("{}\n{}{}", key_, profile_.vhds, profile_.hardened), std::string(url)}];
+          &translator_.memory_[{fmt::format("{}\n{}{}", key_, profile_.vhds, profile_.stock_envoy), std::string(url)}];
     }
     return *memory;
   }
@@ -282,7 +282,7 @@ class NodeTranslation {
         port->on_mesh |= OnMesh(*host);
         port->hosts.push_back(host);
         for (const Catalog::Set* set : host->sets) {
-          if (set->piece.message != nullptr) destinations_.emplace(set->cluster, set);
+          if (set->piece.message != nullptr) destinations_.emplace(set->destination, set);
         }
       }
     }
@@ -377,7 +377,7 @@ class NodeTranslation {
         for (const auto& endpoint : imported->second.message->endpoints()) ++checks_[endpoint.address()];
       }
     }
-    equals_ = std::max<uint64_t>(1, catalog_.Equals(listeners_));
+    equals_ = std::max<uint64_t>(1, catalog_.CountSelectedGateways(listeners_));
   }
   int64_t IntervalOf(const std::vector<Pod>& pods) const {
     uint64_t most = 0;
@@ -400,7 +400,7 @@ class NodeTranslation {
         callers.insert(also.begin(), also.end());
         config_->admits[AdmitsKey(*host)] = std::move(own);
       }
-      if (profile_.hardened) {
+      if (profile_.stock_envoy) {
         AddHostChains(port, input);
       } else {
         input->chains.push_back({"", {}, port.route_config, 0, {}, "mesh/" + port.route_config});
@@ -425,12 +425,12 @@ class NodeTranslation {
       const std::string name = fmt::format("{}/mesh/{}", port.route_config, Sha256Hex(all).substr(0, 16));
       RoutesInput& group = groups.try_emplace(name, RoutesInput{name, false, {}, ListenerOrigins(port)}).first->second;
       group.hosts.push_back(Input(name, *host));
-      std::set<std::string> clusters;
+      std::set<std::string> destinations;
       for (const Catalog::Set* set : host->sets) {
-        if (set->piece.message != nullptr) clusters.insert(set->cluster);
+        if (set->piece.message != nullptr) destinations.insert(set->destination);
       }
       input->origins.push_back(Ref(host->piece));
-      input->chains.push_back({NameOf(*host), std::move(callers), name, 0, std::move(clusters), ""});
+      input->chains.push_back({NameOf(*host), std::move(callers), name, 0, std::move(destinations), ""});
     }
     for (auto& [name, group] : groups) Add(xds::kRoute, std::move(group), MakeRoutes);
   }
@@ -443,12 +443,13 @@ class NodeTranslation {
         const std::string host = HostOf(*service);
         const std::string sni = dialect::ServiceSni(port, host);
         if (!taken.insert(sni).second) continue;
-        std::set<std::string> callers = catalog_.CallersOf(ServiceCluster(service->namespace_(), host, port)).ids;
+        std::set<std::string> callers =
+            catalog_.CallersOf(ServiceDestinationName(service->namespace_(), host, port)).ids;
         config_->admits[sni] = callers;
         if (const auto also = also_.find(sni); also != also_.end()) {
           callers.insert(also->second.begin(), also->second.end());
         }
-        input->chains.push_back({sni, std::move(callers), "", port, {AppSet(port)}, ""});
+        input->chains.push_back({sni, std::move(callers), "", port, {AppDestinationName(port)}, ""});
       }
     }
   }
@@ -473,13 +474,13 @@ class NodeTranslation {
       }
     }
     for (const auto& [port, service] : ports) {
-      Add(xds::kCluster, AppInput{AppSet(port), port, workload_, service, profile_}, MakeApp);
+      Add(xds::kCluster, AppInput{AppDestinationName(port), port, workload_, service, profile_}, MakeApp);
     }
   }
 
   // Services that select this workload.
   const std::vector<std::shared_ptr<const v1::Service>>& Serving() {
-    if (!serving_) serving_ = catalog_.Serving(*workload_);
+    if (!serving_) serving_ = catalog_.ServicesOf(*workload_);
     return *serving_;
   }
 
@@ -488,7 +489,7 @@ class NodeTranslation {
     for (const auto& [name, bundle] : catalog_.intent().trust_bundles) {
       input.roots += bundle.message->root_pem();
       input.origins.push_back(Ref(bundle));
-      if (profile_.hardened) continue;
+      if (profile_.stock_envoy) continue;
       for (const auto& membership : bundle.message->memberships()) {
         input.generations[membership.uid()] = membership.lowest_generation();
       }
@@ -506,7 +507,7 @@ class NodeTranslation {
   const Admitted& also_;
   std::map<std::string_view, Translator::ByName*> memory_;  // By type URL.
   std::vector<const Catalog::Listener*> listeners_;
-  // Where routes of this workload lead, by Envoy cluster; of the sets that lead to one service any.
+  // Where routes of this workload lead, by name of Envoy's Cluster; of the sets that lead to one service any.
   std::map<std::string, const Catalog::Set*> destinations_;
   std::optional<std::vector<std::shared_ptr<const v1::Service>>> serving_;
   std::set<std::string> mesh_names_;

@@ -20,7 +20,8 @@ namespace weir::agent {
 struct EnvoyResource {
   xds::ResourcePtr resource;
   std::vector<IntentRef> origins;
-  // Clusters without origins of their own (one service, many hosts): only with them does it do what is asked.
+  // Names of Envoy's Clusters without origins of their own (one service, many hosts): only with them does it do what is
+  // asked.
   std::vector<std::string> needs;
 };
 using EnvoyResourcePtr = std::shared_ptr<const EnvoyResource>;
@@ -42,8 +43,8 @@ struct NodeConfig {
 
 // How a kind of data plane wants it said.
 struct NodeProfile {
-  bool vhds = true;      // Virtual hosts as resources of their own (dialect::kFeatureVhds), else inline.
-  bool hardened = true;  // The engine guards itself (limits, path rules, retries); stock Envoy is told each of them.
+  bool vhds = true;         // Virtual hosts as resources of their own (dialect::kFeatureVhds), else inline.
+  bool stock_envoy = true;  // Is told each guard that our engine has by itself: limits, path rules, retries.
   // How long a cluster that was judged down stays out at least; over how long it comes back (10 steps).
   int64_t hold_ms = 10'000;
   int64_t slow_return_ms = 10'000;

@@ -142,9 +142,9 @@ TEST(Translator, LetsACallerOfATier2HostLinger) {
   Translator translator(Identity("c1"));
   const auto intent = std::make_shared<const Intent>(InClusterIntent());
   const auto facts = std::make_shared<const Facts>(InCluster());
-  const auto plain = translator.Translate(intent, facts, "in/t2", {.hardened = false});
+  const auto plain = translator.Translate(intent, facts, "in/t2", {.stock_envoy = false});
   EXPECT_EQ(plain->admits, (Admitted{{key, {now}}}));
-  const auto also = translator.Translate(intent, facts, "in/t2", {.hardened = false}, {{key, {before}}});
+  const auto also = translator.Translate(intent, facts, "in/t2", {.stock_envoy = false}, {{key, {before}}});
   EXPECT_EQ(also->admits, plain->admits) << "who lingers is not admitted anew";
   const auto host = Get<envoy::config::route::v3::VirtualHost>(*also, xds::kVirtualHost, "in/app=t2/80/shop.example");
   std::vector<std::string> callers;
@@ -459,7 +459,7 @@ class History {
 };
 
 TEST(Translator, GivesTheSameAfterAnyHistory) {
-  const NodeProfile profiles[] = {kOurs, kStock, {.vhds = true, .hardened = false, .hold_ms = 1'000}};
+  const NodeProfile profiles[] = {kOurs, kStock, {.vhds = true, .stock_envoy = false, .hold_ms = 1'000}};
   for (const unsigned seed : {20261121u, 7u, 8u}) {
     History history(seed);
     Translator used(Identity("c1"));

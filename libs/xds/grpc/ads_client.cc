@@ -15,7 +15,7 @@
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/process/backoff.h"
-#include "libs/rpc/awake.h"
+#include "libs/rpc/keep_awake.h"
 
 namespace weir::xds {
 namespace {
@@ -75,7 +75,7 @@ struct AdsClient::Core {
       core_->wake.NotifyAll();
     }
 
-    const rpc::Awake awake;
+    const rpc::KeepAwake awake;
     grpc::ClientContext context;
     DeltaDiscoveryRequest out;
     DeltaDiscoveryResponse in;
@@ -245,9 +245,9 @@ void AdsClient::Accept(uint64_t id) {
   core_->wake.NotifyAll();
 }
 
-void AdsClient::AskAgain(const std::string& type_url, const std::vector<std::string>& names) {
+void AdsClient::Resubscribe(const std::string& type_url, const std::vector<std::string>& names) {
   MutexLock lock(core_->mutex);
-  core_->client.AskAgain(type_url, names);
+  core_->client.Resubscribe(type_url, names);
   core_->changed = true;
   core_->wake.NotifyAll();
 }

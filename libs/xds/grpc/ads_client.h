@@ -52,7 +52,7 @@ class AdsClient {
   void Accept(uint64_t id);
   void Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad = {},
               const std::vector<std::string>& held = {});
-  void AskAgain(const std::string& type_url, const std::vector<std::string>& names);
+  void Resubscribe(const std::string& type_url, const std::vector<std::string>& names);
   // The view of an update without its changes to `bad`: see DeltaClient.
   SnapshotPtr Without(const Update& update, const std::vector<std::string>& bad) const;
 

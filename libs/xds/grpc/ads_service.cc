@@ -12,7 +12,7 @@
 #include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
-#include "libs/rpc/awake.h"
+#include "libs/rpc/keep_awake.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 
@@ -34,7 +34,7 @@ class Session {
   virtual ~Session() = default;
   virtual void Refresh() = 0;  // Takes over the current snapshot of its key.
   virtual void Tick() = 0;
-  virtual void Recheck() = 0;
+  virtual void EndIfUngranted() = 0;
   virtual void Close(const Error& reason) = 0;
 };
 
@@ -234,7 +234,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
       Pump();
   }
 
-  void Recheck() override {
+  void EndIfUngranted() override {
     std::function<Status()> still_valid;
     {
       MutexLock lock(mutex_);
@@ -356,7 +356,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   const std::shared_ptr<Core> core_;
   grpc::CallbackServerContext* const context_;
   const MonoTime opened_;
-  const rpc::Awake awake_;
+  const rpc::KeepAwake awake_;
   std::shared_ptr<Stream> self_;
   Request in_;    // gRPC's while it reads, then of the thread that was told.
   Response out_;  // gRPC's while writing_.
@@ -439,8 +439,8 @@ void AdsService::Remove(const std::string& key, const std::string& reason) {
   for (const auto& session : core_->OfKey(key)) session->Close(PermissionDenied("REMOVED", "{}", reason));
 }
 
-void AdsService::Recheck() {
-  for (const auto& session : core_->All()) session->Recheck();
+void AdsService::EndUngrantedStreams() {
+  for (const auto& session : core_->All()) session->EndIfUngranted();
 }
 
 size_t AdsService::StreamCount() const {

@@ -29,8 +29,8 @@ struct AdsPeer {
 // AdsServiceOptions::key says no other.
 struct AdsGrant {
   std::string principal;
-  // Asked again at every Recheck; an error ends the stream with it. Unset = the grant stands as long as the stream.
-  // Called without locks held.
+  // Asked again at every EndUngrantedStreams; an error ends the stream with it. Unset = the grant stands as long as the
+  // stream. Called without locks held.
   std::function<Status()> still_valid = nullptr;
 };
 using AdsAuthenticator = std::function<Result<AdsGrant>(const AdsPeer&)>;
@@ -87,7 +87,7 @@ class AdsService {
   void Remove(const std::string& key, const std::string& reason = "");
   // Ends every stream whose grant is no longer valid. Call it when what grants were made from has changed; a stream
   // that is being granted at that moment is only found by the next call.
-  void Recheck();
+  void EndUngrantedStreams();
   size_t StreamCount() const;
   size_t StreamCount(const std::string& key) const;
 

@@ -8,7 +8,7 @@
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
 #include "libs/base/mutex.h"
 #include "libs/identity/certificates.h"
-#include "libs/rpc/awake.h"
+#include "libs/rpc/keep_awake.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_client.h"
@@ -221,7 +221,8 @@ TEST_F(AdsTest, CarriesChangesAndTheirAcknowledgements) {
   // The empty answer about listeners may still be on its way: nobody is told of its end.
   EXPECT_TRUE(Eventually([&] { return client_->Complete(); }));
   EXPECT_TRUE(client_->Connected());
-  EXPECT_GE(rpc::Awake::Holders(), 2u) << "else a change after a quiet second waits until gRPC's threads have slept";
+  EXPECT_GE(rpc::KeepAwake::Holders(), 2u)
+      << "else a change after a quiet second waits until gRPC's threads have slept";
 }
 
 TEST_F(AdsTest, AClientThatComesBeforeTheSnapshotWaits) {

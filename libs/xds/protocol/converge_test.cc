@@ -15,11 +15,11 @@ namespace {
 using envoy::service::discovery::v3::DeltaDiscoveryRequest;
 using envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
-// Routes are "<cluster>" as value: what they reference is easy to check.
+// A route's value is the name of the Cluster that it leads to: easy to check.
 struct World {
   std::map<std::string, std::string> clusters;  // name -> config
   std::map<std::string, std::string> routes;    // name -> cluster
-  // A version may change without the bytes, as when what was replaced comes back: by name of a cluster.
+  // A version may change without the bytes, as when what was replaced comes back: by name of a Cluster.
   std::map<std::string, int> turns;
   SnapshotPtr Snap() const {
     auto snapshot = std::make_shared<Snapshot>();
@@ -173,7 +173,7 @@ class Pair {
     }
   }
 
-  // T29: at no instant does a route reference a cluster that the client does not have.
+  // T29: at no instant does a route reference a Cluster that the client does not have.
   void CheckNoDanglingRoute() {
     const SnapshotPtr now = client_.Accepted();
     for (const auto& [name, route] : now->Of(kRoute)) {
@@ -192,7 +192,7 @@ class Pair {
       }
     }
     EXPECT_TRUE(client_.Complete());
-    EXPECT_TRUE(server_->Quiet());
+    EXPECT_TRUE(server_->AllAnswered());
     EXPECT_TRUE(up_.empty() && down_.empty());
   }
 

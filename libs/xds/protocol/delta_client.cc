@@ -97,7 +97,7 @@ struct DeltaClient::State {
     return nullptr;
   }
   // In make order, whatever the order of the subscriptions: else the server would answer routes before it knows that
-  // the clusters are wanted too (T29, T36).
+  // Cluster resources are wanted too (T29, T36).
   ClientType* FirstUnsent() {
     ClientType* first = nullptr;
     for (ClientType& type : types) {
@@ -405,7 +405,7 @@ Status DeltaClient::Reject(uint64_t id, const std::string& reason, const std::ve
   return {};
 }
 
-void DeltaClient::AskAgain(const std::string& type_url, const std::vector<std::string>& names) {
+void DeltaClient::Resubscribe(const std::string& type_url, const std::vector<std::string>& names) {
   ClientType* type = state_->Find(type_url);
   if (type == nullptr) return;
   type->unserved.insert(names.begin(), names.end());

@@ -52,8 +52,8 @@ class DeltaClient {
   void Preload(const Snapshot& snapshot);
 
   void OnConnected();  // A new stream is open: Next yields the first requests.
-  void
-  OnDisconnected();  // Offers not yet taken are dropped; one that was taken may still be accepted (it stays, un-ACKed).
+  // Offers not yet taken are dropped; one that was taken may still be accepted (it stays, un-ACKed).
+  void OnDisconnected();
 
   // INVALID_ARGUMENT: a response the protocol does not allow (no nonce, no type); close the stream. Responses with
   // faults of content (duplicate names T14, foreign Any type T5) are NACKed here and not offered.
@@ -69,12 +69,12 @@ class DeltaClient {
   // serve Without(update, bad). Empty = the whole update is refused. The server reads the names from the NACK's
   // details.
   // `held` names resources that are taken, but cannot run yet for a reason that lies outside of them (a port that
-  // somebody else holds): the NACK names them too, yet they stay in Accepted. AskAgain once they run.
+  // somebody else holds): the NACK names them too, yet they stay in Accepted. Resubscribe once they run.
   Status Reject(uint64_t id, const std::string& reason, const std::vector<std::string>& bad = {},
                 const std::vector<std::string>& held = {});
   // Asks for resources again: the server must send them (T21), and they are offered even if nothing differs. Until then
   // they do not count as running.
-  void AskAgain(const std::string& type_url, const std::vector<std::string>& names);
+  void Resubscribe(const std::string& type_url, const std::vector<std::string>& names);
   // The view of a taken update without its changes to `bad` (they keep their old version, if any).
   SnapshotPtr Without(const Update& update, const std::vector<std::string>& bad) const;
 

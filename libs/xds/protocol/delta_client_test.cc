@@ -170,7 +170,7 @@ TEST_F(DeltaClientTest, WhatIsHeldIsKeptButNotCalledRunningUntilItIsAcceptedAgai
   ASSERT_TRUE(again) << "the same bytes are offered again";
   ASSERT_TRUE(client_.Reject(again->id, "port", {}, {"taken"}).ok());
   Request();
-  client_.AskAgain(std::string(kListener), {"taken"});
+  client_.Resubscribe(std::string(kListener), {"taken"});
   const auto asked = Request();
   EXPECT_THAT(Names(asked.resource_names_subscribe().begin(), asked.resource_names_subscribe().end()),
               ElementsAre("taken"));

@@ -167,7 +167,7 @@ TEST_F(DeltaTtlTest, TellsTheNextStreamWhereItsStateIsFrom) {
   EXPECT_EQ(request.initial_resource_versions().size(), 2u);
 }
 
-// T29: else the server would answer routes before it knows that the clusters are wanted too.
+// T29: else the server would answer routes before it knows that Cluster resources are wanted too.
 TEST_F(DeltaTtlTest, AsksInMakeOrderWhateverTheOrderOfTheSubscriptions) {
   for (const std::string_view url : {kVirtualHost, kRoute, kEndpoints, kSecret, kCluster}) {
     client_.SubscribeAll(std::string(url));

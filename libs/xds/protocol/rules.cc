@@ -4,7 +4,7 @@
 namespace weir::xds {
 namespace {
 
-// The name under which a cluster asks for its endpoints; "" when it does not.
+// The name under which Envoy's Cluster asks for its endpoints; "" when it does not.
 std::string EndpointsOfCluster(const Resource& resource) {
   envoy::config::cluster::v3::Cluster cluster;
   if (!cluster.ParseFromString(resource.value)) return "";
@@ -27,11 +27,11 @@ ServerRules EnvoyRules() {
   ServerRules rules;
   rules.control_plane = "weir-agent";
   TypeRule secrets = Rule(kSecret, false);
-  secrets.free = true;  // As referenced: clusters and listeners wait for them, never the other way round.
+  secrets.unordered = true;  // As referenced: Cluster and Listener resources wait for them, never the other way round.
   TypeRule clusters = Rule(kCluster, true, true);
   clusters.warms = std::string(kEndpoints);
   clusters.warmed_name = EndpointsOfCluster;
-  // Envoy gives up on the endpoints of a cluster after its initial_fetch_timeout, 15 s, and acknowledges then.
+  // Envoy gives up on the endpoints of a Cluster after its initial_fetch_timeout, 15 s, and acknowledges then.
   clusters.ack_timeout = std::chrono::seconds(20);
   TypeRule endpoints = Rule(kEndpoints, false);
   endpoints.at_once = true;

@@ -77,13 +77,13 @@ Status ServerStream::State::CheckNames(const TypeState& type, const Names& names
   return {};
 }
 
-bool ServerStream::State::OnPulseRequest(const std::string& nonce) {
-  if (!pulse.requested) {
-    pulse.requested = pulse.due = true;
-    pulse.next = clock.Now() + rules->heartbeat_interval;
-  } else if (nonce == pulse.nonce) {
-    pulse.unanswered = false;
-    pulse.missed = 0;
+bool ServerStream::State::OnHeartbeatRequest(const std::string& nonce) {
+  if (!heartbeat.requested) {
+    heartbeat.requested = heartbeat.due = true;
+    heartbeat.next = clock.Now() + rules->heartbeat_interval;
+  } else if (nonce == heartbeat.nonce) {
+    heartbeat.unanswered = false;
+    heartbeat.missed = 0;
   }
   return true;
 }
@@ -92,7 +92,7 @@ Status ServerStream::OnRequest(const DeltaDiscoveryRequest& request) {
   State& s = *state_;
   WEIR_TRY(s.Admit(request, State::Protocol::kDelta));
   if (request.type_url() == kHeartbeat) {
-    s.OnPulseRequest(request.response_nonce());
+    s.OnHeartbeatRequest(request.response_nonce());
     return {};
   }
   TypeState* type = s.Find(request.type_url());
@@ -111,7 +111,7 @@ Status ServerStream::OnRequest(const DeltaDiscoveryRequest& request) {
     AckEvent event{.type_url = type->rule->url};
     for (const auto& [name, version] : request.initial_resource_versions()) {
       if (!type->wants.Covers(name)) continue;
-      type->told[name] = Told{version, nullptr, false, true};
+      type->known[name] = KnownResource{version, nullptr, false, true};
       type->acknowledged[name] = version;
       event.accepted_resources.push_back({name, version});
     }
@@ -119,20 +119,20 @@ Status ServerStream::OnRequest(const DeltaDiscoveryRequest& request) {
   }
   if (!first) type->forced.insert(change.added.begin(), change.added.end());  // T21
   for (const std::string& name : change.added) {
-    const auto told = type->told.find(name);
-    if (told != type->told.end() && told->second.gone) type->told.erase(told);  // T23: answer again.
+    const auto known = type->known.find(name);
+    if (known != type->known.end() && known->second.gone) type->known.erase(known);  // T23: answer again.
   }
   for (const std::string& name : change.uncovered_by_name) {  // T22
-    type->told.erase(name);
+    type->known.erase(name);
     type->forced.insert(name);
   }
   NameSet answer_anyway(change.uncovered_by_name.begin(), change.uncovered_by_name.end());
   for (const std::string& name : change.dropped) {
-    type->told.erase(name);
+    type->known.erase(name);
     type->acknowledged.erase(name);
   }
   if (change.wildcard_ended) {
-    std::erase_if(type->told, [&](const auto& entry) { return !type->wants.Covers(entry.first); });
+    std::erase_if(type->known, [&](const auto& entry) { return !type->wants.Covers(entry.first); });
     std::erase_if(type->acknowledged, [&](const auto& entry) { return !type->wants.Covers(entry.first); });
   }
   if (change.wildcard_began) type->answer_due = true;
@@ -151,7 +151,7 @@ Status ServerStream::OnRequest(const DiscoveryRequest& request) {
   State& s = *state_;
   WEIR_TRY(s.Admit(request, State::Protocol::kWorld));
   if (request.type_url() == kHeartbeat) {
-    s.OnPulseRequest(request.response_nonce());
+    s.OnHeartbeatRequest(request.response_nonce());
     return {};
   }
   TypeState* type = s.Find(request.type_url());
@@ -165,12 +165,12 @@ Status ServerStream::OnRequest(const DiscoveryRequest& request) {
   type->requested = true;
   const auto change = type->wants.ApplyWorld(first, request.resource_names());
   for (const std::string& name : change.dropped) {
-    type->told.erase(name);
+    type->known.erase(name);
     type->acknowledged.erase(name);
     type->forced.erase(name);
   }
   if (change.wildcard_ended) {
-    std::erase_if(type->told, [&](const auto& entry) { return !type->wants.Covers(entry.first); });
+    std::erase_if(type->known, [&](const auto& entry) { return !type->wants.Covers(entry.first); });
     std::erase_if(type->acknowledged, [&](const auto& entry) { return !type->wants.Covers(entry.first); });
   }
   const bool subscribed = type->wants.all() || !type->wants.names().empty();
@@ -184,7 +184,7 @@ Status ServerStream::OnRequest(const DiscoveryRequest& request) {
   return {};
 }
 
-// T6 to T9: error_detail alone says NACK. What was refused is not sent again, because `told` holds its version.
+// T6 to T9: error_detail alone says NACK. What was refused is not sent again, because `known` holds its version.
 void ServerStream::State::Answered(TypeState& type, bool nack, const google::rpc::Status& error) {
   Flight flight = *std::exchange(type.flight, std::nullopt);
   AckEvent event{.type_url = type.rule->url, .accepted = !nack};
@@ -249,14 +249,14 @@ std::optional<Generation> OldestOf(const TypeState& type, const std::string& nam
 
 void ServerStream::State::Compare(TypeState& type, const Resources& target, const std::string& name, bool named) {
   const auto wanted = target.find(name);
-  const auto told = type.told.find(name);
-  const bool has = told != type.told.end() && !told->second.gone;
+  const auto known = type.known.find(name);
+  const bool has = known != type.known.end() && !known->second.gone;
   bool upsert = false;
   if (wanted != target.end()) {
     const std::string& version = wanted->second->version;
     const auto large = type.too_large.find(name);
     upsert = (large == type.too_large.end() || large->second != version) &&
-             (!has || told->second.version != version || type.forced.contains(name));
+             (!has || known->second.version != version || type.forced.contains(name));
   }
   const Generation since = OldestOf(type, name).value_or(generation);
   if (upsert)
@@ -267,7 +267,7 @@ void ServerStream::State::Compare(TypeState& type, const Resources& target, cons
     type.removals.try_emplace(name, Wish{since, generation, ""});
   else
     type.removals.erase(name);
-  if (wanted == target.end() && told == type.told.end() && named && Delta())
+  if (wanted == target.end() && known == type.known.end() && named && Delta())
     type.notices.insert(name);
   else
     type.notices.erase(name);
@@ -284,8 +284,8 @@ void ServerStream::State::Update(TypeState& type) {
     const Generation since = OldestOf(type, name).value_or(generation);
     type.upserts.erase(name);
     type.notices.erase(name);
-    const auto told = type.told.find(name);
-    if (told != type.told.end() && !told->second.gone && !target->contains(name))
+    const auto known = type.known.find(name);
+    if (known != type.known.end() && !known->second.gone && !target->contains(name))
       type.removals.try_emplace(name, Wish{since, generation, ""});
     else
       type.removals.erase(name);
@@ -308,8 +308,8 @@ void ServerStream::State::Recompute(TypeState& type, Generation since_now) {
     for (const auto& [name, resource] : *target) Compare(type, *target, name, false);
   }
   for (const std::string& name : type.wants.names()) Compare(type, *target, name, true);
-  for (const auto& [name, told] : type.told) {
-    if (!told.gone && !target->contains(name)) type.removals.try_emplace(name, Wish{since_now, generation, ""});
+  for (const auto& [name, known] : type.known) {
+    if (!known.gone && !target->contains(name)) type.removals.try_emplace(name, Wish{since_now, generation, ""});
   }
   for (auto& [name, wish] : type.upserts) {
     const auto old = upserts.find(name);
@@ -322,7 +322,7 @@ void ServerStream::State::Recompute(TypeState& type, Generation since_now) {
   }
   if (!Delta() && !type.rule->complete) {  // T19: here deletion is implied by the parent, nothing is sent.
     for (const auto& [name, wish] : type.removals) {
-      type.told.erase(name);
+      type.known.erase(name);
       type.acknowledged.erase(name);
     }
     type.removals.clear();
@@ -331,11 +331,11 @@ void ServerStream::State::Recompute(TypeState& type, Generation since_now) {
 
 // T29, T30: additions wait for the answers of every earlier type to what came with them or before.
 Generation ServerStream::State::MakeLimit(const TypeState& type) const {
-  if (type.rule->free || type.rule->at_once) return kNever;
+  if (type.rule->unordered || type.rule->at_once) return kNever;
   Generation limit = kNever;
   for (const TypeState& earlier : types) {
     if (&earlier == &type) break;
-    if (earlier.requested && !earlier.rule->free) limit = std::min(limit, earlier.MakeSince());
+    if (earlier.requested && !earlier.rule->unordered) limit = std::min(limit, earlier.MakeSince());
   }
   return limit;
 }
@@ -345,12 +345,12 @@ Generation ServerStream::State::BreakLimit(const TypeState& type, Generation own
   // What a client brought from an earlier stream may be referenced by types it has not asked for yet on this one.
   const bool young = !grace_over;
   const bool brought = young && std::any_of(type.removals.begin(), type.removals.end(), [&](const auto& removal) {
-                         const auto told = type.told.find(removal.first);
-                         return told != type.told.end() && told->second.brought;
+                         const auto known = type.known.find(removal.first);
+                         return known != type.known.end() && known->second.brought;
                        });
   Generation limit = own;
   for (const TypeState& other : types) {
-    if (&other == &type || other.rule->free || other.break_rank >= type.break_rank) continue;
+    if (&other == &type || other.rule->unordered || other.break_rank >= type.break_rank) continue;
     if (brought && !other.requested) return 0;
     if (other.requested) limit = std::min(limit, other.BreakSince());
   }
@@ -370,7 +370,7 @@ std::optional<MonoTime> ServerStream::NextDeadline() const {
       if (!type.refreshes.contains(name)) consider(time);
     }
   }
-  if (state_->pulse.requested) consider(state_->pulse.next);
+  if (state_->heartbeat.requested) consider(state_->heartbeat.next);
   if (!state_->grace_over && state_->node) consider(state_->began + state_->rules->ack_timeout);
   return earliest;
 }
@@ -387,13 +387,13 @@ Status ServerStream::Tick() {
       if (now >= time) type.refreshes.insert(name);
     }
   }
-  Pulse& pulse = state_->pulse;
-  if (pulse.requested && now >= pulse.next) {
-    pulse.next = now + state_->rules->heartbeat_interval;
-    if (!pulse.unanswered) {
-      pulse.due = true;
-    } else if (++pulse.missed >= state_->rules->heartbeat_misses) {
-      return Unavailable("HEARTBEAT_MISSED", "{} heartbeats were not answered", pulse.missed);
+  HeartbeatState& heartbeat = state_->heartbeat;
+  if (heartbeat.requested && now >= heartbeat.next) {
+    heartbeat.next = now + state_->rules->heartbeat_interval;
+    if (!heartbeat.unanswered) {
+      heartbeat.due = true;
+    } else if (++heartbeat.missed >= state_->rules->heartbeat_misses) {
+      return Unavailable("HEARTBEAT_MISSED", "{} heartbeats were not answered", heartbeat.missed);
     }
   }
   return {};
@@ -406,7 +406,7 @@ std::map<std::string, std::string> ServerStream::Acknowledged(std::string_view t
   return type == nullptr ? std::map<std::string, std::string>{} : type->acknowledged;
 }
 
-bool ServerStream::Quiet() const {
+bool ServerStream::AllAnswered() const {
   return std::all_of(state_->types.begin(), state_->types.end(), [](const TypeState& type) {
     return !type.requested ||
            (!type.flight && type.upserts.empty() && type.removals.empty() && type.notices.empty() && !type.answer_due);

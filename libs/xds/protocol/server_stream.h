@@ -28,14 +28,14 @@ struct TypeRule {
   // State of the world: absence in a response means deletion, so a response cannot be split (LDS, CDS; T19).
   bool complete = false;
   // Neither waits for other types nor makes them wait (SDS).
-  bool free = false;
-  // Additions wait for nobody, but others wait for them: Envoy acknowledges its clusters only when they are warm, and
-  // they are warm once their endpoints are there (EDS; T31).
+  bool unordered = false;
+  // Additions wait for nobody, but others wait for them: Envoy acknowledges a Cluster only when it is warm, and it is
+  // warm once its endpoints are there (EDS; T31).
   bool at_once = false;
   // How long its answer is waited for before the others go on without it (T30); 0 = ServerRules::ack_timeout.
   Duration ack_timeout{0};
   // After a changed resource of this type, the resource of type `warms` that it names is sent again even if unchanged
-  // (a changed cluster waits for its endpoints; T31). `warmed_name` maps this type's message to that name ("" = none).
+  // (a changed Cluster waits for its endpoints; T31). `warmed_name` maps this type's message to that name ("" = none).
   std::string warms;
   std::function<std::string(const Resource&)> warmed_name;
 };
@@ -100,7 +100,7 @@ class ServerStream {
   // What the client acknowledged of a type (T57). Empty for unknown types.
   std::map<std::string, std::string> Acknowledged(std::string_view type_url) const;
   // Everything that is in the snapshot and subscribed was sent and answered (tests, drain).
-  bool Quiet() const;
+  bool AllAnswered() const;
 
  private:
   struct State;

@@ -12,7 +12,7 @@ bool ServerStream::Next(DeltaDiscoveryResponse* out) {
 
 template <typename Response>
 bool ServerStream::State::Next(Response* out) {
-  if (NextPulse(out)) return true;
+  if (NextHeartbeat(out)) return true;
   for (TypeState& type : types) {
     if (!type.requested || type.flight || Target(type) == nullptr) continue;  // T53
     out->Clear();
@@ -24,16 +24,16 @@ bool ServerStream::State::Next(Response* out) {
 }
 
 template <typename Response>
-bool ServerStream::State::NextPulse(Response* out) {
-  if (!pulse.due) return false;
-  pulse.due = false;
-  pulse.unanswered = true;
-  pulse.nonce = NextNonce();
+bool ServerStream::State::NextHeartbeat(Response* out) {
+  if (!heartbeat.due) return false;
+  heartbeat.due = false;
+  heartbeat.unanswered = true;
+  heartbeat.nonce = NextNonce();
   out->Clear();
   out->set_type_url(std::string(kHeartbeat));
-  out->set_nonce(pulse.nonce);
+  out->set_nonce(heartbeat.nonce);
   google::protobuf::Any* any;
-  const std::string version = fmt::format("{}", ++pulse.sequence);
+  const std::string version = fmt::format("{}", ++heartbeat.sequence);
   if constexpr (std::is_same_v<Response, DeltaDiscoveryResponse>) {
     auto* resource = out->add_resources();
     resource->set_name(std::string(kHeartbeatName));
@@ -44,7 +44,7 @@ bool ServerStream::State::NextPulse(Response* out) {
     any = out->add_resources();
   }
   any->set_type_url(std::string(kHeartbeat));
-  any->set_value(EncodeHeartbeat(pulse.sequence));
+  any->set_value(EncodeHeartbeat(heartbeat.sequence));
   return true;
 }
 
@@ -57,10 +57,10 @@ Generation OldestWish(const TypeState& type) {
 }  // namespace
 
 void ServerStream::State::MarkSent(TypeState& type, const ResourcePtr& resource, Flight* flight) {
-  const auto told = type.told.find(resource->name);
-  const bool changed = told == type.told.end() || told->second.version != resource->version;
-  const bool brought = told != type.told.end() && told->second.brought;
-  type.told[resource->name] = Told{resource->version, resource, false, brought};
+  const auto known = type.known.find(resource->name);
+  const bool changed = known == type.known.end() || known->second.version != resource->version;
+  const bool brought = known != type.known.end() && known->second.brought;
+  type.known[resource->name] = KnownResource{resource->version, resource, false, brought};
   type.forced.erase(resource->name);
   Generation since = kNever;
   if (const auto wish = type.upserts.find(resource->name); wish != type.upserts.end()) {
@@ -76,7 +76,7 @@ void ServerStream::State::MarkSent(TypeState& type, const ResourcePtr& resource,
     type.refresh_at.erase(resource->name);
   }
   if (!changed || type.rule->warms.empty() || !type.rule->warmed_name) return;
-  // T31, T37: the changed cluster waits for endpoints, even if they are the same as before.
+  // T31, T37: the changed Cluster waits for endpoints, even if they are the same as before.
   TypeState* warmed = Find(type.rule->warms);
   const std::string name = warmed == nullptr ? "" : type.rule->warmed_name(*resource);
   if (name.empty()) return;
@@ -181,9 +181,9 @@ bool ServerStream::State::Fill(TypeState& type, DeltaDiscoveryResponse* out) {
       flight.since = std::min(flight.since, wish.since);
       // A name that was asked for stays known as gone; of a wildcard nothing is left.
       if (type.wants.names().contains(name))
-        type.told[name] = Told{"", nullptr, true};
+        type.known[name] = KnownResource{"", nullptr, true};
       else
-        type.told.erase(name);
+        type.known.erase(name);
       type.refresh_at.erase(name);
       holds = true;
       return true;
@@ -192,20 +192,20 @@ bool ServerStream::State::Fill(TypeState& type, DeltaDiscoveryResponse* out) {
   for (const std::string& name : type.notices) {
     out->add_removed_resources(name);
     flight.removed.push_back(name);
-    if (type.wants.names().contains(name)) type.told[name] = Told{"", nullptr, true};
+    if (type.wants.names().contains(name)) type.known[name] = KnownResource{"", nullptr, true};
     type.forced.erase(name);
   }
   type.notices.clear();
   for (const std::string& name : type.refreshes) {  // T45: same version, no body.
-    const auto told = type.told.find(name);
-    if (told == type.told.end() || told->second.resource == nullptr) continue;
+    const auto known = type.known.find(name);
+    if (known == type.known.end() || known->second.resource == nullptr) continue;
     auto* refreshed = out->add_resources();
     refreshed->set_name(name);
-    refreshed->set_version(told->second.version);
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(told->second.resource->ttl);
+    refreshed->set_version(known->second.version);
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(known->second.resource->ttl);
     refreshed->mutable_ttl()->set_seconds(seconds.count());
-    refreshed->mutable_ttl()->set_nanos(static_cast<int>((told->second.resource->ttl - seconds).count()));
-    type.refresh_at[name] = clock.Now() + told->second.resource->ttl / 3;
+    refreshed->mutable_ttl()->set_nanos(static_cast<int>((known->second.resource->ttl - seconds).count()));
+    type.refresh_at[name] = clock.Now() + known->second.resource->ttl / 3;
   }
   type.refreshes.clear();
   const bool empty = out->resources().empty() && out->removed_resources().empty();
@@ -272,22 +272,22 @@ bool ServerStream::State::FillComplete(TypeState& type, DiscoveryResponse* out) 
   std::vector<ResourcePtr> fresh;  // Known to fit only once they are counted.
   for (const auto& [name, resource] : *target) {
     if (!type.wants.Covers(name)) continue;
-    const auto told = type.told.find(name);
+    const auto known = type.known.find(name);
     const auto large = type.too_large.find(name);
     const auto wish = type.upserts.find(name);
     const bool blocked = (wish != type.upserts.end() && wish->second.as_of >= make) ||
                          (large != type.too_large.end() && large->second == resource->version);
     if (!blocked && wish != type.upserts.end()) fresh.push_back(resource);
     if (!blocked && wish == type.upserts.end()) content[name] = resource;
-    if ((blocked || wish != type.upserts.end()) && told != type.told.end() && told->second.resource) {
-      content[name] = told->second.resource;
+    if ((blocked || wish != type.upserts.end()) && known != type.known.end() && known->second.resource) {
+      content[name] = known->second.resource;
     }
   }
   Flight flight;
   for (const auto& [name, wish] : type.removals) {
-    const auto told = type.told.find(name);
-    if (wish.as_of >= breaks && told != type.told.end() && told->second.resource) {
-      content[name] = told->second.resource;
+    const auto known = type.known.find(name);
+    if (wish.as_of >= breaks && known != type.known.end() && known->second.resource) {
+      content[name] = known->second.resource;
     } else {
       flight.removed.push_back(name);
       flight.since = std::min(flight.since, wish.since);
@@ -314,7 +314,7 @@ bool ServerStream::State::FillComplete(TypeState& type, DiscoveryResponse* out) 
     MarkSent(type, resource, &flight);
   }
   for (const std::string& name : flight.removed) {
-    type.told.erase(name);
+    type.known.erase(name);
     type.removals.erase(name);
     type.refresh_at.erase(name);
   }
@@ -337,10 +337,10 @@ bool ServerStream::State::Fill(TypeState& type, DiscoveryResponse* out) {
   AddUpserts(type, add, &flight);
   const bool holds = !flight.sent.empty();
   for (const std::string& name : type.refreshes) {
-    const auto told = type.told.find(name);
-    if (told == type.told.end() || told->second.resource == nullptr) continue;
-    AddToWorld(*told->second.resource, type.rule->url, WrapsInWorld(), SupportsTtl(), false, out);
-    type.refresh_at[name] = clock.Now() + told->second.resource->ttl / 3;
+    const auto known = type.known.find(name);
+    if (known == type.known.end() || known->second.resource == nullptr) continue;
+    AddToWorld(*known->second.resource, type.rule->url, WrapsInWorld(), SupportsTtl(), false, out);
+    type.refresh_at[name] = clock.Now() + known->second.resource->ttl / 3;
   }
   type.refreshes.clear();
   if (out->resources().empty()) return false;  // T19: an empty response would say nothing.

@@ -24,8 +24,8 @@ using envoy::service::discovery::v3::DiscoveryRequest;
 using envoy::service::discovery::v3::DiscoveryResponse;
 using NameSet = std::set<std::string, std::less<>>;
 
-// What the client was told of one name on this stream.
-struct Told {
+// What the client knows of one name, because it was told on this stream or said so itself.
+struct KnownResource {
   std::string version;
   ResourcePtr resource;  // Null when the client brought it from an earlier stream.
   bool gone = false;     // It was told that there is no such resource.
@@ -60,7 +60,7 @@ struct TypeState {
   size_t break_rank = 0;
   bool requested = false;
   Subscription wants;
-  std::map<std::string, Told, std::less<>> told;
+  std::map<std::string, KnownResource, std::less<>> known;
   NameSet forced;  // To send even if the client has this version: asked again (T18, T21) or warming (T31).
   std::map<std::string, std::string, std::less<>> too_large;  // Versions that can never be sent (T49).
   ResourcesPtr compared;                                      // What the sets below were computed from.
@@ -96,7 +96,7 @@ struct TypeState {
   }
 };
 
-struct Pulse {
+struct HeartbeatState {
   bool requested = false;
   bool due = false;
   bool unanswered = false;
@@ -128,7 +128,7 @@ struct ServerStream::State {
   SnapshotPtr snapshot;
   Generation generation = 0;  // Of the snapshot.
   uint64_t nonces = 0;
-  Pulse pulse;
+  HeartbeatState heartbeat;
   MonoTime began{};         // First request.
   bool grace_over = false;  // See BreakLimit.
 
@@ -160,7 +160,7 @@ struct ServerStream::State {
   void Report(AckEvent event) const {
     if (observer) observer(event);
   }
-  bool OnPulseRequest(const std::string& nonce);
+  bool OnHeartbeatRequest(const std::string& nonce);
 
   void Recompute(TypeState& type, Generation since_now);
   void Update(TypeState& type);
@@ -176,7 +176,7 @@ struct ServerStream::State {
   size_t MostBytes() const;
 
   template <typename Response>
-  bool NextPulse(Response* out);
+  bool NextHeartbeat(Response* out);
   template <typename Response>
   bool Next(Response* out);
   bool Fill(TypeState& type, DeltaDiscoveryResponse* out);

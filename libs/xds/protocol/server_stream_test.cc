@@ -313,7 +313,7 @@ TEST_F(StreamTest, T24SendsOnlyTheDifferenceToWhatTheClientBringsAlong) {
   EXPECT_EQ(events_[0].accepted_resources.size(), 3u) << "what it has counts as acknowledged";
 }
 
-// A route of before may name a cluster that is gone, whenever the client asks for routes and whatever became of them
+// A route of before may name a Cluster that is gone, whenever the client asks for routes and whatever became of them
 // since.
 TEST_F(StreamTest, T24WhatAClientBroughtGoesInBreakOrderThoughItWasWishedInAnother) {
   stream_->SetSnapshot(
@@ -374,7 +374,7 @@ TEST_F(StreamTest, T29AddsInOrderAndWaitsForEachAck) {
   EXPECT_THAT(Drain(), ElementsAre("Listener +l", "RouteConfiguration +r", "VirtualHost +r/h"));
 }
 
-// Envoy: a cluster that changes is acknowledged when it is warm, so its endpoints are answered and changed meanwhile.
+// Envoy: a Cluster that changes is acknowledged when it is warm, so its endpoints are answered and changed meanwhile.
 TEST_F(StreamTest, T31EndpointsNeverWaitForAClusterThatIsNotWarmInBothProtocols) {
   const auto content = [](const char* endpoints) {
     return Make({{kCluster, {{"c", EdsCluster("c")}}}, {kEndpoints, {{"c", endpoints}}}, {kListener, {{"l", "L"}}}});
@@ -413,7 +413,7 @@ TEST_F(StreamTest, T31GoodEndpointsDoNotWaitAfterANackOfTheClusters) {
   EXPECT_EQ(NextDelta(), "ClusterLoadAssignment +good");
 }
 
-// T30: longer than the 15 s for which Envoy waits for endpoints before it calls a cluster warm without them.
+// T30: longer than the 15 s for which Envoy waits for endpoints before it calls a Cluster warm without them.
 TEST_F(StreamTest, T30AClusterMayTake20SecondsToGetWarm) {
   for (const auto type : {kRoute, kCluster}) ASSERT_TRUE(Delta(type, {"*"}).ok());
   stream_->SetSnapshot(Make({{kCluster, {{"c", "1"}}}, {kRoute, {{"r", "1"}}}}));
@@ -681,7 +681,7 @@ TEST_F(StreamTest, T53CoalescesToTheNewestWhileOneIsUnanswered) {
   EXPECT_EQ(delta_.resources(0).resource().value(), "49");
   ASSERT_TRUE(Ack().ok());
   EXPECT_EQ(NextDelta(), "");
-  EXPECT_TRUE(stream_->Quiet());
+  EXPECT_TRUE(stream_->AllAnswered());
 }
 
 TEST_F(StreamTest, HeartbeatsAreSentEvery3SecondsAndThreeMissedAreDeath) {

@@ -79,7 +79,7 @@ inline constexpr size_t kMostNodeTextBytes = 256;
 // Who is at the other end, as it says itself (Envoy's Node). Not authenticated.
 struct Node {
   std::string id;
-  std::string cluster;
+  std::string cluster;  // Of the node: a Weir cluster.
   std::string user_agent;
   std::string region, zone, sub_zone;
   std::set<std::string, std::less<>> features;

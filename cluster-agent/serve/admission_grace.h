@@ -13,7 +13,7 @@ namespace weir::agent {
 // Make before break for who is called on 15443, pods and tier-2 hosts: who routed there until now is let in for a while
 // longer, because its gateway may not have turned away yet and has requests under way. Who begins to route there is let
 // in at once. Not thread-safe.
-class Lingering {
+class AdmissionGrace {
  public:
   static constexpr std::chrono::seconds kFor{10};
 

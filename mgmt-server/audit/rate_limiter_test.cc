@@ -1,4 +1,4 @@
-#include "mgmt-server/audit/bound.h"
+#include "mgmt-server/audit/rate_limiter.h"
 
 #include <gtest/gtest.h>
 
@@ -7,9 +7,9 @@
 namespace weir::audit {
 namespace {
 
-TEST(Bound, LetsABurstThroughThenOneEach) {
+TEST(RateLimiter, LetsABurstThroughThenOneEach) {
   ManualClock clock;
-  Bound bound(clock, 3, std::chrono::seconds(30));
+  RateLimiter bound(clock, 3, std::chrono::seconds(30));
   for (int i = 0; i < 3; ++i) EXPECT_EQ(bound.Take("a"), 0u);
   for (int i = 0; i < 5; ++i) EXPECT_EQ(bound.Take("a"), std::nullopt);
   clock.Advance(std::chrono::seconds(29));
@@ -20,9 +20,9 @@ TEST(Bound, LetsABurstThroughThenOneEach) {
   EXPECT_EQ(bound.Take("b"), 0u);
 }
 
-TEST(Bound, IsBoundedInNamesToo) {
+TEST(RateLimiter, IsBoundedInNamesToo) {
   ManualClock clock;
-  Bound bound(clock, 1, std::chrono::hours(1));
+  RateLimiter bound(clock, 1, std::chrono::hours(1));
   for (int i = 0; i < 4096; ++i) EXPECT_EQ(bound.Take(std::to_string(i)), 0u);
   EXPECT_EQ(bound.Take("one more"), 0u);
   EXPECT_EQ(bound.Take("and another"), std::nullopt);

@@ -12,12 +12,12 @@ namespace weir::rpc {
 // a message that comes about a second after the last one waits up to 100 ms. A call to nowhere each 200 ms keeps at
 // least one thread awake: between two of its sleeps the other has had an event within 200 ms. It costs about 50 us.
 // Thread-safe.
-class Awake {
+class KeepAwake {
  public:
-  Awake();
-  ~Awake();
-  Awake(const Awake&) = delete;
-  Awake& operator=(const Awake&) = delete;
+  KeepAwake();
+  ~KeepAwake();
+  KeepAwake(const KeepAwake&) = delete;
+  KeepAwake& operator=(const KeepAwake&) = delete;
 
   static size_t Holders();
   static bool Beating();    // A beat is to come; false soon after the last holder has gone.

@@ -1,8 +1,8 @@
-#include "cluster-agent/serve/lingering.h"
+#include "cluster-agent/serve/admission_grace.h"
 
 namespace weir::agent {
 
-void Lingering::Note(const std::string& node, const Admitted& before, const Admitted& after, MonoTime now) {
+void AdmissionGrace::Note(const std::string& node, const Admitted& before, const Admitted& after, MonoTime now) {
   auto& callers = nodes_[node];
   for (const auto& [name, ids] : before) {
     const auto still = after.find(name);
@@ -16,7 +16,7 @@ void Lingering::Note(const std::string& node, const Admitted& before, const Admi
   if (callers.empty()) nodes_.erase(node);
 }
 
-Admitted Lingering::Of(const std::string& node, MonoTime now) {
+Admitted AdmissionGrace::Of(const std::string& node, MonoTime now) {
   Admitted admitted;
   const auto found = nodes_.find(node);
   if (found == nodes_.end()) return admitted;
@@ -26,7 +26,7 @@ Admitted Lingering::Of(const std::string& node, MonoTime now) {
   return admitted;
 }
 
-bool Lingering::Due(MonoTime now) const {
+bool AdmissionGrace::Due(MonoTime now) const {
   for (const auto& [node, callers] : nodes_) {
     for (const auto& [caller, until] : callers) {
       if (until <= now) return true;

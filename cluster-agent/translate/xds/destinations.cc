@@ -24,14 +24,14 @@ void Start(const std::string& name, cluster::Cluster* out) {
   std::replace(metrics_name.begin(), metrics_name.end(), '.', '_');
   if (metrics_name != name) out->set_alt_stat_name(metrics_name);
   out->set_type(cluster::Cluster::EDS);
-  FromAds(out->mutable_eds_cluster_config()->mutable_eds_config());
+  SetAdsSource(out->mutable_eds_cluster_config()->mutable_eds_config());
   SetMilliseconds(kConnectTimeoutMs, out->mutable_connect_timeout());
   out->mutable_common_lb_config()->mutable_locality_weighted_lb_config();
   out->mutable_common_lb_config()->mutable_healthy_panic_threshold()->set_value(0);
 }
 
 // What our engine does by itself, as near as Envoy has fields for it.
-void HardenCluster(cluster::Cluster* out) {
+void AddStockEnvoyLimits(cluster::Cluster* out) {
   AddOutlierDetection(out);
   out->mutable_common_lb_config()->mutable_update_merge_window();  // 0: who is set aside is left now, not in a second.
   out->set_close_connections_on_host_health_failure(true);
@@ -47,7 +47,7 @@ void HardenCluster(cluster::Cluster* out) {
 void AddUpstreamTls(const std::string& sni, const std::set<std::string>& peers, cluster::Cluster* out) {
   tls::UpstreamTlsContext context;
   context.set_sni(sni);
-  MeshTls(peers, context.mutable_common_tls_context());
+  SetMeshTls(peers, context.mutable_common_tls_context());
   out->mutable_transport_socket()->set_name("envoy.transport_sockets.tls");
   Pack(context, out->mutable_transport_socket()->mutable_typed_config());
 }
@@ -56,8 +56,8 @@ endpoint::LbEndpoint* AddEndpoint(const std::string& address, uint32_t port, con
                                   const std::string& cluster, endpoint::LocalityLbEndpoints* locality) {
   auto* added = locality->add_lb_endpoints();
   SetAddress(address, port, added->mutable_endpoint()->mutable_address());
-  OwnValue(dialect::key::kSpiffeId, added->mutable_metadata()).set_string_value(spiffe_id);
-  OwnValue(dialect::key::kCluster, added->mutable_metadata()).set_string_value(cluster);
+  WeirMetadataValue(dialect::key::kSpiffeId, added->mutable_metadata()).set_string_value(spiffe_id);
+  WeirMetadataValue(dialect::key::kCluster, added->mutable_metadata()).set_string_value(cluster);
   return added;
 }
 
@@ -112,10 +112,10 @@ void MakeSpread(const SpreadInput& input, cluster::Cluster* out, endpoint::Clust
   const NodeProfile& profile = input.profile;
   Start(set.name(), out);
   const bool ordered = set.mode() == mesh::v1::DestinationSet::ORDERED;
-  OwnValue(dialect::key::kHost, out->mutable_metadata()).set_string_value(set.hostname());
-  OwnValue(dialect::key::kMode, out->mutable_metadata())
+  WeirMetadataValue(dialect::key::kHost, out->mutable_metadata()).set_string_value(set.hostname());
+  WeirMetadataValue(dialect::key::kMode, out->mutable_metadata())
       .set_string_value(std::string(ordered ? dialect::kOrdered : dialect::kProportional));
-  SayJudgement(true, profile, out);
+  SetJudgementMetadata(true, profile, out);
   AddMeshCheck(set.hostname(), input.interval_ms, profile, out);
 
   endpoints->set_cluster_name(set.name());
@@ -129,27 +129,27 @@ void MakeSpread(const SpreadInput& input, cluster::Cluster* out, endpoint::Clust
     locality->mutable_locality()->set_sub_zone(share.cluster());
     locality->mutable_load_balancing_weight()->set_value(std::max(share.weight(), 1u));  // Envoy knows no weight of 0.
     locality->set_priority(place.priority);
-    if (!profile.hardened && place.standby) {
-      OwnValue(dialect::key::kStandby, locality->mutable_metadata()).set_bool_value(true);
+    if (!profile.stock_envoy && place.standby) {
+      WeirMetadataValue(dialect::key::kStandby, locality->mutable_metadata()).set_bool_value(true);
     }
-    if (!profile.hardened && share.drained()) {
-      OwnValue(dialect::key::kDrained, locality->mutable_metadata()).set_bool_value(true);
+    if (!profile.stock_envoy && share.drained()) {
+      WeirMetadataValue(dialect::key::kDrained, locality->mutable_metadata()).set_bool_value(true);
     }
     const auto& imported = input.endpoints[static_cast<size_t>(place.share)].message;
     if (imported == nullptr) continue;  // The place stays: its share is intended, it cannot serve.
     for (const mesh::v1::ImportedEndpoint& from : imported->endpoints()) {
       auto* added = AddEndpoint(from.address(), from.port(), from.spiffe_id(), share.cluster(), locality);
-      if (profile.hardened && share.drained()) added->set_health_status(core::DRAINING);
+      if (profile.stock_envoy && share.drained()) added->set_health_status(core::DRAINING);
       peers.insert(from.spiffe_id());
     }
   }
   AddUpstreamTls(set.hostname(), peers, out);
-  if (profile.hardened) HardenCluster(out);
+  if (profile.stock_envoy) AddStockEnvoyLimits(out);
 }
 
 void MakeLocal(const LocalInput& input, cluster::Cluster* out, endpoint::ClusterLoadAssignment* endpoints) {
   Start(input.name, out);
-  SayJudgement(false, input.profile, out);
+  SetJudgementMetadata(false, input.profile, out);
   AddMeshCheck(input.host, input.interval_ms, input.profile, out);
   endpoints->set_cluster_name(input.name);
   endpoints->mutable_policy()->mutable_overprovisioning_factor()->set_value(kOverprovisioning);
@@ -162,7 +162,7 @@ void MakeLocal(const LocalInput& input, cluster::Cluster* out, endpoint::Cluster
     peers.insert(pod.spiffe_id);
   }
   AddUpstreamTls(dialect::ServiceSni(input.port, input.host), peers, out);
-  if (input.profile.hardened) HardenCluster(out);
+  if (input.profile.stock_envoy) AddStockEnvoyLimits(out);
 }
 
 }  // namespace weir::agent::envoy_v3

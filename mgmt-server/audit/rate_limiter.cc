@@ -1,4 +1,4 @@
-#include "mgmt-server/audit/bound.h"
+#include "mgmt-server/audit/rate_limiter.h"
 
 #include <algorithm>
 #include <utility>
@@ -7,7 +7,7 @@
 
 namespace weir::audit {
 
-std::optional<uint64_t> Bound::Take(const std::string& name) {
+std::optional<uint64_t> RateLimiter::Take(const std::string& name) {
   MutexLock lock(mutex_);
   const bool room = buckets_.size() < kMostNames || buckets_.contains(name);
   const auto [found, first] = buckets_.try_emplace(room ? name : std::string());

@@ -12,9 +12,9 @@ namespace weir::audit {
 
 // How many records somebody may cause who need not be let in for it: refusals must not fill the disk. A token bucket
 // for each of at most 4,096 names; those beyond share one. Thread-safe.
-class Bound {
+class RateLimiter {
  public:
-  Bound(const Clock& clock, double burst, Duration each) : clock_(clock), burst_(burst), each_(each) {}
+  RateLimiter(const Clock& clock, double burst, Duration each) : clock_(clock), burst_(burst), each_(each) {}
 
   // Nullopt: leave this one out. Else how many were left out since the last that was not.
   std::optional<uint64_t> Take(const std::string& name);

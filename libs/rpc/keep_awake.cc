@@ -1,4 +1,4 @@
-#include "libs/rpc/awake.h"
+#include "libs/rpc/keep_awake.h"
 
 #include <grpcpp/alarm.h>
 #include <grpcpp/create_channel.h>
@@ -88,10 +88,10 @@ class Heart {
 
 }  // namespace
 
-Awake::Awake() { Heart::Of().Hold(); }
-Awake::~Awake() { Heart::Of().Release(); }
-size_t Awake::Holders() { return Heart::Of().holders(); }
-bool Awake::Beating() { return Heart::Of().beating(); }
-uint64_t Awake::Beats() { return Heart::Of().beats(); }
+KeepAwake::KeepAwake() { Heart::Of().Hold(); }
+KeepAwake::~KeepAwake() { Heart::Of().Release(); }
+size_t KeepAwake::Holders() { return Heart::Of().holders(); }
+bool KeepAwake::Beating() { return Heart::Of().beating(); }
+uint64_t KeepAwake::Beats() { return Heart::Of().beats(); }
 
 }  // namespace weir::rpc
