@@ -60,7 +60,7 @@ struct Agent::Core {
       : bootstrap(b), version(std::move(v)), clock(c), stored(std::move(s)) {}
 
   const bootstrap::v1::Agent bootstrap;
-  process::StateLock lock;  // Of its state_dir.
+  process::StateLock state_lock;  // Of its state_dir.
   const std::string version;
   const Clock& clock;
   const std::string instance = RandomHex(16);
@@ -409,7 +409,7 @@ Result<std::unique_ptr<Agent>> Agent::Start(const bootstrap::v1::Agent& bootstra
       StoredMembership stored,
       EnsureMembership({bootstrap.server(), MembershipPath(bootstrap), bootstrap.join_token_file()}, stop, clock));
   auto core = std::make_unique<Core>(bootstrap, std::move(version), std::move(stored), clock);
-  core->lock = std::move(lock);
+  core->state_lock = std::move(lock);
   std::unique_ptr<Agent> agent(new Agent(std::move(core)));
   WEIR_TRY(agent->core_->Begin());
   return agent;

@@ -158,7 +158,7 @@ struct Server::State {
   Info info;
   Bootstrap bootstrap;
   const Clock* clock = nullptr;
-  process::StateLock lock;
+  process::StateLock state_lock;
   std::unique_ptr<store::Store> store;
   std::unique_ptr<ca::ServerCa> ca;
   std::unique_ptr<authn::Authn> authn;
@@ -249,8 +249,8 @@ Status Server::State::OpenState() {
     return FailedPrecondition("STATE_FOLDER_OPEN", "{} may be read by others; run: chmod 700 {}", bootstrap.state_dir(),
                               bootstrap.state_dir());
   }
-  WEIR_ASSIGN(lock, process::StateLock::Take(bootstrap.state_dir(), "weir-server",
-                                             "stop it, or choose another folder with --state-dir"));
+  WEIR_ASSIGN(state_lock, process::StateLock::Take(bootstrap.state_dir(), "weir-server",
+                                                   "stop it, or choose another folder with --state-dir"));
   WEIR_TRY(CheckPortFree(bootstrap.address(), bootstrap.rest_port(), "--rest-port"));
   WEIR_TRY(CheckPortFree(bootstrap.address(), bootstrap.grpc_port(), "--grpc-port"));
   return CheckPortFree(bootstrap.address(), bootstrap.agent_port(), "--agent-port");

@@ -346,7 +346,7 @@ struct DataPlane::Core {
   void AwaitPods(const std::vector<Offer>& pods) {
     MutexLock lock(mutex);
     WaitFor(*options.clock, answered, mutex, kPodsFirst, [&]() WEIR_REQUIRES(mutex) {
-      return stopping || std::all_of(pods.begin(), pods.end(), [&](const Offer& pod) {
+      return stopping || std::all_of(pods.begin(), pods.end(), [&](const Offer& pod) WEIR_REQUIRES(mutex) {
                return pod.snapshot == nullptr || ledger.Answered(pod.workload, xds::kListener, kMeshListener);
              });
     });

@@ -123,13 +123,13 @@ class EnvoyWarming : public testing::TestWithParam<const char*> {
     envoy_.reset();
     if (ads_) ads_->Shutdown();
     if (server_) server_->Shutdown(std::chrono::system_clock::now() + 1s);
+    const MutexLock lock(mutex_);
     for (const auto& [name, why] : refused_) EXPECT_EQ(name, may_be_refused_) << why;
   }
   std::string WhyRefused(const std::string& name) {
     const MutexLock lock(mutex_);
     return refused_[name];
   }
-
   std::string Bootstrap(int port) {
     return fmt::format(R"(node: {{id: "n", cluster: "c"}}
 dynamic_resources:

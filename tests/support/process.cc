@@ -22,6 +22,8 @@
 #include <sstream>
 #include <thread>
 
+#include "libs/base/mutex.h"
+
 extern char** environ;
 
 namespace weir::test {
