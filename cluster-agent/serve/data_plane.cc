@@ -444,7 +444,7 @@ void DataPlane::Stop() {
   core_->ads.reset();
 }
 
-int DataPlane::port() const { return core_->port; }
+int DataPlane::port() const { return core_->gate->port(); }
 const std::string& DataPlane::address() const { return core_->address; }
 
 void DataPlane::SetIntent(Intent intent) {

@@ -163,7 +163,7 @@ void ReportLoad(const World& world, Thief& thief) {
 // T1 to T2 and T2 to the pod: the engine, which demands `upstream` of whom it hands a request to.
 void HandOn(const World& world, Thief& thief, const std::string& own, const std::string& upstream) {
   proxy::Config config({proxy::At("b", 1, {thief.port()}, upstream)});
-  config.cluster->tls = proxy::UpstreamTls{"a.example", {}};
+  config.destination->tls = proxy::UpstreamTls{"a.example", {}};
   proxy::Engine engine;
   ASSERT_TRUE(engine.Start({}).ok());
   const std::string key = *identity::NewKey();
