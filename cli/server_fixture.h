@@ -1,4 +1,5 @@
 #pragma once
+  std::string documents_ = kDocuments;  // That the server starts with.
 
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
@@ -73,7 +74,7 @@ class CommandLine : public ::testing::Test {
     bootstrap.set_grpc_port(0);
     bootstrap.set_agent_port(0);
     bootstrap.set_first_documents(folder_ + "/first.yaml");
-    ASSERT_TRUE(WriteFileAtomic(bootstrap.first_documents(), kDocuments).ok());
+    ASSERT_TRUE(WriteFileAtomic(bootstrap.first_documents(), documents_).ok());
     auto server = server::Server::Start(bootstrap);
     ASSERT_TRUE(server.ok()) << server.error().ToString() << server.error().cause;
     server_ = std::move(server).value();

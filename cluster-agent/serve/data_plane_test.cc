@@ -18,6 +18,7 @@
 #include "libs/rpc/channel.h"
 #include "libs/rpc/time.h"
 #include "libs/xds/protocol/types.h"
+#include "tests/support/http2_peer.h"
 #include "tests/support/real_time.h"
 #include "tests/support/stranger.h"
 
@@ -95,6 +96,10 @@ TEST_F(DataPlaneTest, TakesNoMessageOfADataPlaneAboveItsBound) {
   grpc::ClientContext context;
   EXPECT_EQ(v1::WorkloadIdentity::NewStub(Channel(Token()))->Sign(&context, request, &response).error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(DataPlaneTest, TellsAConnectionHowManyCallsItMayHaveAtOnce) {
+  EXPECT_EQ(Http2Peer(plane_->address()).Setting(Http2Peer::kMaxConcurrentStreams), 32u);
 }
 
 TEST_F(DataPlaneTest, JudgesATokenBeforeItReadsAMessageOfIt) {

@@ -29,10 +29,8 @@
 namespace weir::admin {
 namespace {
 
-constexpr size_t kMaxConnections = 32;
 constexpr size_t kMaxHead = 8 * 1024;
 constexpr size_t kMaxBody = 64 * 1024;
-constexpr auto kDeadline = std::chrono::seconds(5);
 using Steady = std::chrono::steady_clock;
 
 std::string_view StatusText(int status) {
@@ -277,9 +275,9 @@ struct Connection {
 
 class SocketDoor : public Door {
  public:
-  SocketDoor(Bound bound, bool remote, std::string token)
+  SocketDoor(Bound bound, const DoorOptions& options, std::string token)
       : bound_(std::move(bound)),
-        remote_(remote),
+        options_(options),
         token_(std::move(token)),
         wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     thread_ = std::thread([this] { Run(); });
@@ -315,7 +313,7 @@ class SocketDoor : public Door {
       polled.clear();
       polled.push_back({wake_, POLLIN, 0});
       // At the bound the backlog waits: nobody is accepted only to be refused.
-      const bool accepting = !handed_over_ && connections_.size() < kMaxConnections;
+      const bool accepting = !handed_over_ && connections_.size() < options_.connections;
       polled.push_back({accepting ? bound_.fd : -1, POLLIN, 0});
       auto soonest = Steady::now() + std::chrono::seconds(60);
       for (const Connection& connection : connections_) {
@@ -339,7 +337,7 @@ class SocketDoor : public Door {
   }
 
   void Accept() {
-    while (connections_.size() < kMaxConnections) {
+    while (connections_.size() < options_.connections) {
       const int fd = accept4(bound_.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd < 0) {
         // Out of descriptors: poll would spin on the waiting connection.
@@ -350,7 +348,7 @@ class SocketDoor : public Door {
         close(fd);
         continue;
       }
-      connections_.push_back({fd, Steady::now() + kDeadline, {}, {}, 0, false});
+      connections_.push_back({fd, Steady::now() + options_.deadline, {}, {}, 0, false});
     }
   }
 
@@ -365,7 +363,7 @@ class SocketDoor : public Door {
   std::string Objection(const Parsed& parsed) const {
     if (!bound_.unix_path.empty()) return "";
     const bool reads = parsed.request.method == "GET" || parsed.request.method == "HEAD";
-    if (!remote_ && !IsLoopback(parsed.host)) {
+    if (!options_.allow_remote && !IsLoopback(parsed.host)) {
       return "the Host must be a loopback address, like 127.0.0.1: ask by address, not by name\n";
     }
     if (reads || (!token_.empty() && ConstantTimeEquals(parsed.token, token_))) return "";
@@ -430,7 +428,7 @@ class SocketDoor : public Door {
   }
 
   const Bound bound_;
-  const bool remote_;
+  const DoorOptions options_;
   const std::string token_;
   const int wake_;
   std::atomic<bool> stop_{false};
@@ -458,7 +456,7 @@ Result<std::unique_ptr<Door>> Door::Start(const DoorOptions& options) {
       return written.error();
     }
   }
-  return std::unique_ptr<Door>(std::make_unique<SocketDoor>(std::move(bound), options.allow_remote, std::move(token)));
+  return std::unique_ptr<Door>(std::make_unique<SocketDoor>(std::move(bound), options, std::move(token)));
 }
 
 void RegisterProbes(Door& door, std::function<Status()> ready) {

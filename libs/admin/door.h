@@ -1,10 +1,12 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "libs/base/clock.h"
 #include "libs/base/result.h"
 
 namespace weir::admin {
@@ -33,13 +35,15 @@ struct DoorOptions {
   // "Authorization: Bearer <token>"; "" = no change is possible on loopback. A unix socket needs none: it answers its
   // owner and root only.
   std::string token_file = {};
+  size_t connections = 32;                      // At once; the rest waits in the backlog.
+  Duration deadline = std::chrono::seconds(5);  // Of a request with its answer.
 };
 
 // The small HTTP/1.1 door of every program, on a thread of its own so that it answers when the workers are busy. One
-// answer per connection. Bounds: 32 connections, 8 KiB of head, 64 KiB of body, 5 s per request. What a browser sends
-// for another site is refused: an Origin header, and on loopback a Host that is no loopback address (a name may have
-// been turned to this machine behind the browser's back). Everybody on the machine may read on loopback; changes need
-// the token.
+// answer per connection. Bounds: connections and deadline of its options, 8 KiB of head, 64 KiB of body. What a browser
+// sends for another site is refused: an Origin header, and on loopback a Host that is no loopback address (a name may
+// have been turned to this machine behind the browser's back). Everybody on the machine may read on loopback; changes
+// need the token.
 class Door {
  public:
   // FAILED_PRECONDITION ADDRESS_IN_USE, UNAVAILABLE or what WriteFileAtomic says of the token file, INVALID_ARGUMENT

@@ -9,10 +9,15 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <future>
 #include <random>
+#include <set>
+#include <thread>
 
 #include "libs/base/file.h"
+#include "libs/base/mutex.h"
 #include "libs/obs/log.h"
+#include "tests/support/real_time.h"
 
 namespace weir::admin {
 namespace {
@@ -207,6 +212,50 @@ TEST(Door, TurnsAThrowingHandlerIntoAnAnswer) {
   auto door = StartDoor();
   door->Handle("GET", "/boom", [](const Request&) -> Response { throw std::runtime_error("no luck"); });
   EXPECT_EQ(StatusOf(Ask(*door, "GET /boom HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 500);
+}
+
+// Two who say nothing hold every place until their time is over; who asks behind them waits as long, and is answered.
+TEST(Door, HasSoManyPlacesAndEachForSoLong) {
+  auto started = Door::Start({.address = "127.0.0.1:0", .connections = 2, .deadline = std::chrono::milliseconds(300)});
+  ASSERT_TRUE(started.ok()) << started.error().ToString();
+  const std::unique_ptr<Door> door = std::move(started).value();
+  RegisterProbes(*door, nullptr);
+  const Stopwatch watch;
+  const int silent[] = {Connect(door->address()), Connect(door->address())};
+  EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 200);
+  EXPECT_GE(watch.Elapsed(), std::chrono::milliseconds(300));
+  for (const int fd : silent) {
+    char byte;
+    EXPECT_EQ(recv(fd, &byte, 1, 0), 0) << "closed without an answer";
+    close(fd);
+  }
+}
+
+TEST(Door, AnswersOneAfterTheOtherOnAThreadOfItsOwn) {
+  const auto door = StartDoor();
+  std::promise<void> all_sent;
+  Mutex mutex;
+  std::set<std::thread::id> threads;
+  door->Handle("GET", "/slow", [&, sent = all_sent.get_future().share()](const Request&) {
+    sent.wait();
+    MutexLock lock(mutex);
+    threads.insert(std::this_thread::get_id());
+    return Response{200, "done"};
+  });
+  const std::string_view request = "GET /slow HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+  std::vector<int> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.push_back(Connect(door->address()));
+    ASSERT_EQ(send(callers.back(), request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
+  }
+  all_sent.set_value();
+  for (const int fd : callers) {
+    char buffer[256];
+    EXPECT_GT(recv(fd, buffer, sizeof buffer, 0), 0);
+    close(fd);
+  }
+  EXPECT_EQ(threads.size(), 1u);
+  EXPECT_FALSE(threads.contains(std::this_thread::get_id()));
 }
 
 }  // namespace

@@ -1,220 +1,27 @@
 #include "libs/gateway/gateway.h"
 
 #include <arpa/inet.h>
-#include <google/protobuf/struct.pb.h>
-#include <google/protobuf/text_format.h>
-#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <map>
 #include <set>
 #include <thread>
 
-#include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
-#include "envoy/config/listener/v3/listener.pb.h"
-#include "envoy/config/route/v3/route.pb.h"
-#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
-#include "libs/base/mutex.h"
+#include "libs/gateway/gateway_test_agent.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
-#include "libs/rpc/server.h"
-#include "libs/rpc/time.h"
-#include "libs/xds/grpc/ads_service.h"
 #include "libs/xds/protocol/last_good.h"
 #include "tests/support/real_time.h"
 
 namespace weir::gateway {
 namespace {
-
-constexpr const char* kDomain = "edge.acme.weir.internal";
-constexpr const char* kNode = "edge/ingress/t1";
-
-template <typename Message>
-std::string Bytes(const std::string& text) {
-  Message message;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &message)) << text;
-  return message.SerializeAsString();
-}
-
-// An agent as far as a gateway sees it.
-class FakeAgent : public agent::v1::WorkloadIdentity::Service {
- public:
-  FakeAgent() { Join(1); }
-  ~FakeAgent() override { Stop(); }
-
-  void Start() {
-    {
-      MutexLock lock(mutex_);
-      accepted_.clear();
-      rejected_.clear();
-    }
-    identity::LeafRequest request;
-    const std::string key = identity::NewKey().value();
-    request.csr_pem = identity::MakeCsr(key).value();
-    request.spiffe_id = identity::AgentSpiffeId(kDomain);
-    request.dns_names = {identity::AgentDnsName(kDomain)};
-    rpc::ServerTls tls;
-    tls.chain_pem = identity::SignLeaf(cluster_, request).value() + cluster_.certificate_pem;
-    tls.key_pem = key;
-    xds::AdsServiceOptions options;
-    options.rules = std::make_shared<xds::ServerRules>(xds::EnvoyRules());
-    options.authenticate = [this](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
-      const auto found = peer.metadata.find("authorization");
-      if (found == peer.metadata.end() || found->second != "Bearer " + token) return Unauthenticated("TOKEN", "who?");
-      return xds::AdsGrant{kNode};
-    };
-    options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
-      MutexLock lock(mutex_);
-      for (const auto& one : event.accepted_resources) {
-        accepted_.insert(one.name);
-        rejected_.erase(one.name);
-      }
-      for (const auto& one : event.rejected_resources) {
-        accepted_.erase(one.name);
-        rejected_.insert(one.name);
-      }
-      if (!event.accepted) error_ = event.error;
-    };
-    ads_ = std::make_unique<xds::AdsService>(std::move(options));
-    if (snapshot_) ads_->SetSnapshot(kNode, snapshot_);
-    grpc::ServerBuilder builder;
-    rpc::ApplyDefaults(builder);
-    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), rpc::FixedServerTls(tls).value(), &port);
-    builder.RegisterService(this);
-    builder.RegisterService(ads_->service());
-    server_ = builder.BuildAndStart();
-    ASSERT_NE(server_, nullptr);
-  }
-
-  // Signs with another intermediate from now on.
-  void Join(uint64_t generation) {
-    identity::Authority cluster;
-    cluster.key_pem = identity::NewKey().value();
-    cluster.certificate_pem =
-        identity::SignIntermediate(
-            root, {identity::MakeCsr(cluster.key_pem).value(), kDomain, {"uid", generation}, std::chrono::hours(24)})
-            .value();
-    MutexLock lock(mutex_);
-    cluster_ = std::move(cluster);
-  }
-
-  void Stop() {
-    if (!server_) return;
-    ads_->Shutdown();
-    server_->Shutdown(rpc::DeadlineIn(std::chrono::seconds(1)));
-    server_.reset();
-    ads_.reset();
-  }
-
-  // One host with one direct response per entry; `listener_extra` is appended to the listener.
-  void Serve(uint16_t http_port, const std::map<std::string, std::string>& bodies,
-             const std::string& listener_extra = "") {
-    auto snapshot = std::make_shared<xds::Snapshot>();
-    const auto set = [&](std::string_view type, const std::string& name, std::string value) {
-      auto& slot = snapshot->types[std::string(type)];
-      auto all = slot ? std::make_shared<xds::Resources>(*slot) : std::make_shared<xds::Resources>();
-      (*all)[name] = xds::MakeResource(name, std::move(value));
-      slot = std::move(all);
-    };
-    for (const std::string_view type : {xds::kCluster, xds::kEndpoints, xds::kSecret, xds::kVirtualHost}) {
-      snapshot->types[std::string(type)] = std::make_shared<xds::Resources>();
-    }
-    const auto listener = [&](const std::string& name, uint16_t at, const std::string& extra) {
-      return Bytes<envoy::config::listener::v3::Listener>(fmt::format(R"(name: "{}"
-      address {{ socket_address {{ address: "127.0.0.1" port_value: {} }} }}
-      filter_chains {{ filters {{ name: "envoy.filters.network.http_connection_manager" typed_config {{
-        [type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager] {{
-          stat_prefix: "edge" rds {{ route_config_name: "edge/80" config_source {{ ads {{}} resource_api_version: V3 }} }}
-          http_filters {{ name: "envoy.filters.http.router" typed_config {{
-            [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] {{}} }} }} }} }} }} }} {})",
-                                                                      name, at, extra));
-    };
-    set(xds::kListener, "80", listener("80", http_port, listener_extra));
-    for (const auto& [name, at] : more_listeners) set(xds::kListener, name, listener(name, at, ""));
-    if (!with_routes) {
-      snapshot->types[std::string(xds::kRoute)] = std::make_shared<xds::Resources>();
-    } else
-      set(xds::kRoute, "edge/80",
-          Bytes<envoy::config::route::v3::RouteConfiguration>(
-              R"(name: "edge/80" vhds { config_source { ads {} resource_api_version: V3 } })"));
-    for (const auto& [host, body] : bodies) {
-      const std::string name = "edge/80/" + host;
-      set(xds::kVirtualHost, name,
-          Bytes<envoy::config::route::v3::VirtualHost>(fmt::format(
-              R"(name: "{}" domains: "{}" routes {{ name: "r/0" match {{ prefix: "/" }}
-             direct_response {{ status: 200 body {{ inline_string: "{}" }} }} }})",
-              name, host, body)));
-    }
-    if (lowest_generation > 0) {
-      envoy::extensions::transport_sockets::tls::v3::Secret secret;
-      secret.set_name("trust");
-      secret.mutable_validation_context()->mutable_trusted_ca()->set_inline_string(root.certificate_pem);
-      google::protobuf::Struct lowest;
-      (*lowest.mutable_fields())["uid"].set_number_value(lowest_generation);
-      auto* validator = secret.mutable_validation_context()->mutable_custom_validator_config();
-      validator->set_name("dev.weir.generations");
-      validator->mutable_typed_config()->PackFrom(lowest);
-      set(xds::kSecret, "trust", secret.SerializeAsString());
-    }
-    for (const std::string_view type : left_out) snapshot->types.erase(std::string(type));
-    snapshot_ = snapshot;
-    if (ads_) ads_->SetSnapshot(kNode, snapshot);
-  }
-
-  bool WasAccepted(const std::string& name) {
-    MutexLock lock(mutex_);
-    return accepted_.contains(name);
-  }
-  bool WasRejected(const std::string& name) {
-    MutexLock lock(mutex_);
-    return rejected_.contains(name);
-  }
-  std::string error() {
-    MutexLock lock(mutex_);
-    return error_;
-  }
-  std::map<std::string, uint16_t> more_listeners;  // Name -> port; with the routes of "80".
-  std::vector<std::string_view> left_out;          // Types that are not loaded yet.
-  bool with_routes = true;
-
-  grpc::Status Sign(grpc::ServerContext* context, const agent::v1::SignRequest* request,
-                    agent::v1::SignResponse* response) override {
-    if (rpc::BearerToken(*context) != token) return {grpc::StatusCode::UNAUTHENTICATED, "who?"};
-    identity::LeafRequest leaf;
-    leaf.csr_pem = request->csr_pem();
-    leaf.spiffe_id = identity::WorkloadSpiffeId(kDomain, "ingress", "t1");
-    leaf.lifetime = std::chrono::hours(1);
-    MutexLock lock(mutex_);
-    response->set_chain_pem(identity::SignLeaf(cluster_, leaf).value() + cluster_.certificate_pem);
-    response->set_root_pem(root.certificate_pem);
-    response->set_spiffe_id(leaf.spiffe_id);
-    ++signed_leaves;
-    return grpc::Status::OK;
-  }
-
-  identity::Authority root = identity::NewRoot("acme").value();
-  std::string token = identity::NewBearerToken();
-  int port = 0;
-  int lowest_generation = 0;  // Said with the next Serve; 0 = nothing is said.
-  std::atomic<int> signed_leaves = 0;
-
- private:
-  identity::Authority cluster_;
-  xds::SnapshotPtr snapshot_;
-  std::unique_ptr<xds::AdsService> ads_;
-  std::unique_ptr<grpc::Server> server_;
-  Mutex mutex_;
-  std::set<std::string> accepted_ WEIR_GUARDED_BY(mutex_), rejected_ WEIR_GUARDED_BY(mutex_);
-  std::string error_ WEIR_GUARDED_BY(mutex_);
-};
 
 uint16_t FreePort() {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -322,6 +129,28 @@ TEST_F(GatewayTest, AsksForAnotherLeafWhenTheMembershipOfItsOwnHasEnded) {
   EXPECT_TRUE(Eventually([&] { return agent_.signed_leaves >= 2; }));
   EXPECT_TRUE(Answers("two"));
   EXPECT_LE(agent_.signed_leaves, 3);  // Once more when two updates are taken before the new leaf is.
+}
+
+// The first root signs. A leaf under the other one is good as long as that is trusted, and no longer.
+TEST_F(GatewayTest, AsksForALeafOfTheFirstRootWhenAnotherIsFirst) {
+  agent_.Start();
+  agent_.lowest_generation = 1;
+  agent_.Trust({agent_.root.certificate_pem});
+  agent_.Serve(port_, {{"shop.example.com", "one"}});
+  const auto gateway = StartGateway();
+  EXPECT_TRUE(Answers("one"));
+  EXPECT_TRUE(Eventually([&] { return agent_.WasAccepted("trust"); })) << agent_.error();
+  const std::string old = agent_.root.certificate_pem;
+  const identity::Authority next = identity::NewRoot("acme").value();
+  agent_.Trust({old, next.certificate_pem});  // Introduced: the old one signs on.
+  agent_.Serve(port_, {{"shop.example.com", "two"}});
+  EXPECT_TRUE(Answers("two"));
+  EXPECT_EQ(agent_.signed_leaves, 1);
+  agent_.SignBelow(next);
+  agent_.Trust({next.certificate_pem, old});
+  agent_.Serve(port_, {{"shop.example.com", "three"}});
+  EXPECT_TRUE(Eventually([&] { return agent_.signed_leaves == 2; }));
+  EXPECT_TRUE(Answers("three"));
 }
 
 TEST_F(GatewayTest, StartsFromLastGoodWhenTheAgentIsGone) {

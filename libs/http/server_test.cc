@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -240,6 +241,49 @@ TEST_F(HttpServer, ClosesWhoDoesNotSpeakInTime) {
     clock_.Advance(std::chrono::seconds(1));
     return silent.Closed(0);
   }));
+}
+
+// A TLS connection that says one thing and hears nothing.
+class Deaf {
+ public:
+  Deaf(uint16_t port, const std::string& bytes) : context_(SSL_CTX_new(TLS_client_method())) {
+    bio_ = BIO_new_ssl_connect(context_);
+    BIO_set_conn_hostname(bio_, ("127.0.0.1:" + std::to_string(port)).c_str());
+    EXPECT_EQ(BIO_do_connect(bio_), 1);
+    EXPECT_EQ(BIO_write(bio_, bytes.data(), static_cast<int>(bytes.size())), static_cast<int>(bytes.size()));
+  }
+  ~Deaf() {
+    BIO_free_all(bio_);
+    SSL_CTX_free(context_);
+  }
+  Deaf(const Deaf&) = delete;
+  Deaf& operator=(const Deaf&) = delete;
+
+ private:
+  SSL_CTX* context_;
+  BIO* bio_;
+};
+
+// All other times are long: whoever is closed soon is closed by this one.
+TEST_F(HttpServer, ABodyThatDoesNotComeAndAnAnswerThatIsNotReadHaveTheirTime) {
+  options_.handshake_timeout = options_.head_timeout = options_.idle_timeout = std::chrono::hours(10);
+  std::atomic<int> asked{0};
+  Start([&](Request&&) {
+    ++asked;
+    return Response{200, {}, std::string(64 << 20, 'x')};
+  });
+  for (const bool answered : {false, true}) {
+    const Deaf deaf(server_->port(), answered ? "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+                                              : "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nhalf");
+    ASSERT_TRUE(Eventually([&] { return server_->connections() == 1 && asked == (answered ? 1 : 0); }));
+    Duration passed{0};
+    EXPECT_TRUE(Eventually([&] {
+      passed += std::chrono::seconds(1);
+      clock_.Advance(std::chrono::seconds(1));
+      return server_->connections() == 0;
+    })) << answered;
+    EXPECT_GE(passed, options_.request_timeout);
+  }
 }
 
 TEST_F(HttpServer, AsksTheJudgeOncePerLineAndObeysIt) {

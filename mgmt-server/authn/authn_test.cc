@@ -259,6 +259,13 @@ TEST_F(AuthnTest, SettingAPasswordEndsEverySessionOfTheUser) {
   EXPECT_EQ(Try("admin", "correct horse battery"), "");
 }
 
+// RFC 9106, 4: the second recommended option. More would let a stranger's sign-ins take more, less would help a thief.
+TEST_F(AuthnTest, AHashTakesSixtyFourMebibytesAndThreePasses) {
+  const auto hash = Authn(*store_, {}).HashPassword("correct horse battery");
+  ASSERT_TRUE(hash.ok());
+  EXPECT_TRUE(hash->starts_with("$argon2id$v=19$m=65536,t=3,p=1$")) << *hash;
+}
+
 TEST_F(AuthnTest, TheTokenIsNowhereInTheStore) {
   const auto login = authn_.LogIn("demo-org", "admin", password_, kHere);
   for (const char* file : {"/weir.db", "/weir.db-wal"}) {

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -196,6 +197,44 @@ TEST(Rotation, TheMeshRootIsReplacedAndNoRequestFails) {
   const Status again = scene.WaitState("READY");
   EXPECT_TRUE(again.ok()) << again.error().message;
   EXPECT_EQ(scene.Drive(50).failed, 0u);
+}
+
+// What it signs while it is ahead is valid at once, and what it signs afterwards is asked for in time.
+TEST(Rotation, AnAgentWhoseClockIsAheadForAWhileCostsNoRequest) {
+  const char* library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+  if (access(library, R_OK) != 0) GTEST_SKIP() << library << " is missing (Debian: libfaketime)";
+  Scene scene({.net = 62, .tier1s = 1, .clusters = 1, .workers = 1, .agent_flags = {"--leaf-lifetime", "10s"}});
+  const Status up = scene.BringUp();
+  ASSERT_TRUE(up.ok()) << up.error().message;
+  const std::string clock = scene.File("agent-clock", "+0\n");
+  scene.fleet().Find("agent/c1")->Kill();
+  const Status started = scene.fleet().Restart(
+      "agent/c1", {std::string("LD_PRELOAD=") + library, "FAKETIME_TIMESTAMP_FILE=" + clock, "FAKETIME_NO_CACHE=1",
+                   "FAKETIME_DONT_FAKE_MONOTONIC=1", "ASAN_OPTIONS=verify_asan_link_order=0"});
+  ASSERT_TRUE(started.ok()) << started.error().message;
+  Knocker at_t2(scene.Tier2(1), kHost, GatewayState(scene, "edge", "t1/t1-1"),
+                *ReadFile(scene.fleet().ServerState() + "/mesh-root.pem"), kHost);
+  std::atomic<bool> stop{false};
+  test::LoadOptions load = scene.Load(0);
+  load.rate = 100;
+  load.connections = 4;
+  load.stop = [&] { return stop.load(); };
+  test::LoadReport report;
+  std::thread client([&] { report = test::RunLoad(load); });
+  for (const char* ahead : {"+20\n", "+0\n"}) {
+    EXPECT_TRUE(WriteFileAtomic(clock, ahead).ok());
+    const size_t before = at_t2.Now().leaves.size();
+    // One may be under way; the next is signed by this clock. What is signed ahead lives longer by that much.
+    const Status renewed = test::WaitUntil("leaves of that time", Milliseconds(75'000), nullptr,
+                                           [&] { return at_t2.Now().leaves.size() >= before + 2; });
+    EXPECT_TRUE(renewed.ok()) << ahead << renewed.error().message;
+  }
+  stop = true;
+  client.join();
+  at_t2.Stop();
+  EXPECT_EQ(at_t2.Now().failed, 0u) << at_t2.Now().first_error;
+  EXPECT_EQ(report.failed, 0u) << report.first_error;
+  EXPECT_GT(report.requests, 500u);
 }
 
 }  // namespace

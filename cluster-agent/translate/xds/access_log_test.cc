@@ -16,7 +16,8 @@ using testing::UnorderedElementsAre;
 std::map<std::string, std::optional<StdoutAccessLog>> Logs(const NodeConfig& config) {
   std::map<std::string, std::optional<StdoutAccessLog>> out;
   for (const std::string& port : Names(config, xds::kListener)) {
-    for (const auto& chain : Get<envoy_v3::listener::Listener>(config, xds::kListener, port).filter_chains()) {
+    const auto listener = Get<envoy_v3::listener::Listener>(config, xds::kListener, port);
+    for (const auto& chain : listener.filter_chains()) {
       hcm::HttpConnectionManager http;
       EXPECT_TRUE(chain.filters(0).typed_config().UnpackTo(&http));
       auto& log = out[port + " " + chain.name()];
