@@ -1,5 +1,5 @@
 #pragma once
-  std::string documents_ = kDocuments;  // That the server starts with.
+std::string documents_ = kDocuments;  // That the server starts with.
 
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
