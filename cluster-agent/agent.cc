@@ -55,7 +55,8 @@ bool IsHostPort(const std::string& text) {
 
 }  // namespace
 
-struct Agent::Core {
+// What it is the source of asks it until End has stopped that.
+struct Agent::Core final : ReportSources {
   Core(const bootstrap::v1::Agent& b, std::string v, StoredMembership s, const Clock& c)
       : bootstrap(b), version(std::move(v)), clock(c), stored(std::move(s)) {}
 
@@ -83,7 +84,7 @@ struct Agent::Core {
   std::unique_ptr<admin::Door> door;
   std::thread renewer;
 
-  rpc::ChannelOptions Channel() {
+  rpc::ChannelOptions Channel() override {
     MutexLock lock(mutex);
     rpc::ChannelOptions options;
     options.target = bootstrap.server();
@@ -236,7 +237,10 @@ struct Agent::Core {
     return {};
   }
 
-  void AddProblems(v1::Problems* out) const {
+  bool Applied(bool full, v1::Applied* out) override { return data_plane->Applied(full, out); }
+  bool Traffic(bool full, std::vector<v1::GatewayTraffic>* out) override { return data_plane->Traffic(full, out); }
+  void OnDuplicate() override { intents->Reconnect(); }
+  void AddProblems(v1::Problems* out) override {
     const auto ahead = std::chrono::duration_cast<std::chrono::seconds>(reports->ClockAhead());
     if (std::chrono::abs(ahead) > kClockMayDiffer) {
       AddProblem("clock",
@@ -300,18 +304,11 @@ struct Agent::Core {
       if (reports != nullptr) reports->AppliedChanged();
     };
     ReportsOptions report;
-    report.channel = [this] { return Channel(); };
     report.version = version;
     report.instance = instance;
     report.leaf_lifetime = LeafLifetime(bootstrap);
-    report.applied = [this](bool full, v1::Applied* out) { return data_plane->Applied(full, out); };
-    report.traffic = [this](bool full, std::vector<v1::GatewayTraffic>* out) { return data_plane->Traffic(full, out); };
-    report.problems = [this](v1::Problems* out) { AddProblems(out); };
-    report.on_duplicate = [this] {
-      if (intents != nullptr) intents->Reconnect();
-    };
     report.clock = &clock;
-    reports = std::make_unique<Reports>(std::move(report));
+    reports = std::make_unique<Reports>(*this, std::move(report));
     WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), stored.membership, first_leaf));
     WEIR_TRY(
         WriteFileAtomic(bootstrap.state_dir() + "/ports.json", fmt::format("{{\"ads\": {}}}\n", data_plane->port())));

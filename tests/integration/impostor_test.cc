@@ -118,11 +118,20 @@ void JoinIt(const World& world, Thief& thief) {
   EXPECT_FALSE(agent::Join(thief.target(), token, Clock::Real()).ok());
 }
 
+// An agent with nothing to say but who it is.
+struct QuietAgent final : agent::ReportSources {
+  QuietAgent(const World& world, const Thief& thief) : channel(world.ToServer(thief.target())) {}
+  rpc::ChannelOptions Channel() override { return channel; }
+  bool Applied(bool, agent::v1::Applied*) override { return false; }
+  bool Traffic(bool, std::vector<agent::v1::GatewayTraffic>*) override { return false; }
+  void AddProblems(agent::v1::Problems*) override {}
+  void OnDuplicate() override {}
+  const rpc::ChannelOptions channel;
+};
+
 void Report(const World& world, Thief& thief) {
-  agent::ReportsOptions options;
-  options.channel = [&] { return world.ToServer(thief.target()); };
-  options.applied = [](bool, agent::v1::Applied*) { return false; };
-  agent::Reports reports(options);
+  QuietAgent quiet(world, thief);
+  agent::Reports reports(quiet, {});
   RunUntilItKnocked(reports, thief);
 }
 
