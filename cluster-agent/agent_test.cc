@@ -26,7 +26,7 @@
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_client.h"
-#include "libs/xds/grpc/ads_service.h"
+#include "libs/xds/grpc/recording_handler.h"
 #include "tests/support/real_time.h"
 
 // The real agent against a server of a few lines: real certificates, real gRPC on loopback, a real xDS client as data
@@ -60,16 +60,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     tls_ = *rpc::RotatingServerTls::Open(folder + "/server-tls", tls);
     xds::AdsServiceOptions options;
     options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
-    options.authenticate = [](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
-      if (peer.uris.size() != 1) return Unauthenticated("PEER_IDENTITY_MISSING", "no identity");
-      return xds::AdsGrant{peer.uris[0]};
-    };
-    options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
-      MutexLock lock(mutex_);
-      auto& names = acknowledged_[event.type_url];
-      for (const auto& [name, version] : event.accepted_resources) names.insert(name);
-    };
-    ads_ = std::make_unique<xds::AdsService>(std::move(options));
+    ads_ = std::make_unique<xds::AdsService>(handler_, std::move(options));
     grpc::ServerBuilder builder;
     rpc::ApplyDefaults(builder);
     builder.AddListeningPort("127.0.0.1:" + std::to_string(port), tls_->credentials(), &port_);
@@ -139,11 +130,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     MutexLock lock(mutex_);
     withheld_ = url;
   }
-  bool Acknowledged(std::string_view url, const std::string& name) {
-    MutexLock lock(mutex_);
-    const auto type = acknowledged_.find(std::string(url));
-    return type != acknowledged_.end() && type->second.contains(name);
-  }
+  bool Acknowledged(std::string_view url, const std::string& name) const { return handler_.Accepted(name, url); }
   void Publish(const std::string& cluster) {
     auto snapshot = std::make_shared<xds::Snapshot>();
     {
@@ -235,12 +222,15 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   std::string roots_pem_ WEIR_GUARDED_BY(mutex_);  // "" = root_ alone.
   rpc::ServerTls tls_now_;
   std::unique_ptr<rpc::RotatingServerTls> tls_;
+  xds::RecordingHandler handler_{[](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
+    if (peer.uris.size() != 1) return Unauthenticated("PEER_IDENTITY_MISSING", "no identity");
+    return xds::AdsGrant{peer.uris[0]};
+  }};
   std::unique_ptr<xds::AdsService> ads_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
   std::set<std::string> used_ WEIR_GUARDED_BY(mutex_);
   std::string withheld_ WEIR_GUARDED_BY(mutex_);
-  std::map<std::string, std::set<std::string>> acknowledged_ WEIR_GUARDED_BY(mutex_);  // Type URL -> names.
   std::map<std::string, xds::ResourcesPtr> intent_ WEIR_GUARDED_BY(mutex_){
       {std::string(xds::kMeshTrustBundle), std::make_shared<xds::Resources>()},
       {std::string(xds::kMeshServiceEndpoints), std::make_shared<xds::Resources>()},

@@ -80,7 +80,8 @@ xds::SnapshotPtr NextSnapshot(const NodeConfig& config, const xds::ResourcePtr& 
 
 }  // namespace
 
-struct DataPlane::Core {
+// The handler of its ADS: Stop ends the streams and their server before anything of it goes.
+struct DataPlane::Core final : xds::AdsHandler {
   class IdentityService : public v1::WorkloadIdentity::CallbackService {
    public:
     explicit IdentityService(Core* core) : core_(core) {}
@@ -168,9 +169,12 @@ struct DataPlane::Core {
     return {};
   }
 
-  Result<xds::AdsGrant> Authenticate(const xds::AdsPeer& peer) {
+  Result<xds::AdsGrant> Authenticate(const xds::AdsPeer& peer) override {
     WEIR_ASSIGN(std::string workload, registry.WorkloadOf(BearerOf(peer.metadata)));
     return xds::AdsGrant{std::move(workload)};
+  }
+  Result<std::string> KeyOf(const std::string& workload, const xds::Node& node) override {
+    return workload + std::string(node.Has(dialect::kFeatureVhds) ? kOurs : kStock);
   }
 
   // Every call of every service, by its headers alone.
@@ -181,7 +185,7 @@ struct DataPlane::Core {
     return workload.error();
   }
 
-  void OnStream(const xds::AdsStreamEvent& event) {
+  void OnStream(const xds::AdsStreamEvent& event) override {
     const bool opened = event.kind == xds::AdsStreamEvent::Kind::kOpened;
     const std::string workload = WorkloadOfKey(event.key);
     {
@@ -203,7 +207,7 @@ struct DataPlane::Core {
     options.on_applied();
   }
 
-  void OnAck(const std::string& key, uint64_t stream, const xds::AckEvent& event) {
+  void OnAck(const std::string& key, uint64_t stream, const xds::AckEvent& event) override {
     const std::string workload = WorkloadOfKey(key);
     if (!event.accepted) {
       obs::Log(obs::Level::kWarn, "data plane rejected configuration",
@@ -392,17 +396,9 @@ Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Me
   xds::AdsServiceOptions ads;
   ads.rules = std::make_shared<const xds::ServerRules>(xds::EnvoyRules());
   ads.clock = core->options.clock;
-  Core* raw = core.get();
-  ads.authenticate = [raw](const xds::AdsPeer& peer) { return raw->Authenticate(peer); };
-  ads.key = [](const std::string& workload, const xds::Node& node) -> Result<std::string> {
-    return workload + std::string(node.Has(dialect::kFeatureVhds) ? kOurs : kStock);
-  };
-  ads.on_stream = [raw](const xds::AdsStreamEvent& event) { raw->OnStream(event); };
-  ads.on_ack = [raw](const std::string& key, uint64_t stream, const xds::AckEvent& event) {
-    raw->OnAck(key, stream, event);
-  };
-  core->ads = std::make_unique<xds::AdsService>(std::move(ads));
+  core->ads = std::make_unique<xds::AdsService>(*core, std::move(ads));
 
+  Core* raw = core.get();
   grpc::ServerBuilder builder;
   rpc::ApplyDefaults(builder, kBounds);
   rpc::AdmitCalls(*core->tls->credentials(),

@@ -47,7 +47,7 @@ class Watch {
   CondVar wake_;
 };
 
-class AdsTest : public testing::Test {
+class AdsTest : public testing::Test, public AdsHandler {
  protected:
   void SetUp() override {
     const auto root = identity::NewServerAnchor().value();
@@ -72,31 +72,31 @@ class AdsTest : public testing::Test {
     options.clock = clock_;
     options.streams_per_principal = 2;
     options.max_streams = 3;
-    options.authenticate = [](const AdsPeer& peer) -> Result<AdsGrant> {
-      const auto token = peer.metadata.find("authorization");
-      if (token == peer.metadata.end()) return Unauthenticated("TOKEN_MISSING", "who are you");
-      if (token->second == "Bearer secret") return AdsGrant{"key"};
-      if (token->second == "Bearer other") return AdsGrant{"other"};
-      return Unauthenticated("TOKEN_UNKNOWN", "who are you");
-    };
-    options.on_ack = [this](const std::string& key, uint64_t, const AckEvent& event) {
-      watch_.Do([&] {
-        EXPECT_TRUE(key == "key" || key == "other") << key;
-        if (opened_ == 0) ++early_acks_;
-        acks_.push_back(event);
-      });
-    };
-    options.on_stream = [this](const AdsStreamEvent& event) {
-      if (event.kind == AdsStreamEvent::Kind::kOpened && while_opening_) while_opening_();
-      watch_.Do([&] { (event.kind == AdsStreamEvent::Kind::kOpened ? opened_ : closed_)++; });
-    };
-    service_ = std::make_unique<AdsService>(std::move(options));
+    service_ = std::make_unique<AdsService>(*this, std::move(options));
     grpc::ServerBuilder builder;
     rpc::ApplyDefaults(builder);
     builder.AddListeningPort("127.0.0.1:" + std::to_string(port), ServerCredentials(), &port_);
     builder.RegisterService(service_->service());
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
+  }
+  Result<AdsGrant> Authenticate(const AdsPeer& peer) override {
+    const auto token = peer.metadata.find("authorization");
+    if (token == peer.metadata.end()) return Unauthenticated("TOKEN_MISSING", "who are you");
+    if (token->second == "Bearer secret") return AdsGrant{"key"};
+    if (token->second == "Bearer other") return AdsGrant{"other"};
+    return Unauthenticated("TOKEN_UNKNOWN", "who are you");
+  }
+  void OnAck(const std::string& key, uint64_t, const AckEvent& event) override {
+    watch_.Do([&] {
+      EXPECT_TRUE(key == "key" || key == "other") << key;
+      if (opened_ == 0) ++early_acks_;
+      acks_.push_back(event);
+    });
+  }
+  void OnStream(const AdsStreamEvent& event) override {
+    if (event.kind == AdsStreamEvent::Kind::kOpened && while_opening_) while_opening_();
+    watch_.Do([&] { (event.kind == AdsStreamEvent::Kind::kOpened ? opened_ : closed_)++; });
   }
   void StopServer() {
     if (service_) service_->Shutdown();
