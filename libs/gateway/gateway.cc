@@ -49,9 +49,9 @@ std::string ReasonOf(const std::vector<proxy::Refusal>& refused) {
 
 class Gateway::State {
  public:
-  State(Settings settings, Role role, const Clock& clock)
+  State(Settings settings, Role& role, const Clock& clock)
       : settings_(std::move(settings)),
-        role_(std::move(role)),
+        role_(role),
         clock_(clock),
         configurator_(role_, engine_),
         keeper_(settings_, [this](const Leaf& leaf) { return OnLeaf(leaf); }, clock_) {}
@@ -363,7 +363,7 @@ class Gateway::State {
     };
     options.node.id = settings_.node_id;
     options.node.cluster = settings_.cluster;
-    options.node.user_agent = role_.program + "/" + std::string(kVersion);
+    options.node.user_agent = role_.program() + "/" + std::string(kVersion);
     options.node.region = settings_.region;
     options.node.zone = settings_.zone;
     options.node.features = {std::string(dialect::kFeatureVhds), std::string(xds::kFeatureHeartbeat)};
@@ -527,7 +527,7 @@ class Gateway::State {
       MutexLock lock(mutex_);
       report = facts_;
     }
-    report.program = role_.program;
+    report.program = role_.program();
     report.settings = &settings_;
     report.waiting = configurator_.Waiting();
     for (std::string& unserved : configurator_.Unserved()) report.waiting.push_back(std::move(unserved));
@@ -544,7 +544,7 @@ class Gateway::State {
   }
 
   const Settings settings_;
-  const Role role_;
+  Role& role_;
   const Clock& clock_;
   proxy::Engine engine_;
   Configurator configurator_;
@@ -581,8 +581,8 @@ class Gateway::State {
 Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Gateway::~Gateway() = default;
 
-Result<std::unique_ptr<Gateway>> Gateway::Start(Settings settings, Role role, const Clock& clock) {
-  auto state = std::make_unique<State>(std::move(settings), std::move(role), clock);
+Result<std::unique_ptr<Gateway>> Gateway::Start(Settings settings, Role& role, const Clock& clock) {
+  auto state = std::make_unique<State>(std::move(settings), role, clock);
   WEIR_TRY(state->Start());
   return std::unique_ptr<Gateway>(new Gateway(std::move(state)));
 }
