@@ -47,7 +47,7 @@ std::string ReasonOf(const std::vector<proxy::Refusal>& refused) {
 }
 }  // namespace
 
-class Gateway::State {
+class Gateway::State final : LoadSources {
  public:
   State(Settings settings, Role& role, const Clock& clock)
       : settings_(std::move(settings)),
@@ -339,7 +339,9 @@ class Gateway::State {
     return facts_.last_good_refused;
   }
 
-  std::vector<std::string> Problems() const {
+  std::vector<proxy::ShareReport> Shares() override { return engine_.Shares(); }
+  proxy::HealthChanges TakeHealthChanges(bool whole) override { return engine_.TakeHealthChanges(whole); }
+  std::vector<std::string> Problems() override {
     std::vector<std::string> problems = RefusedLastGood();
     if (std::string overdue = keeper_.Overdue(); !overdue.empty()) problems.push_back(std::move(overdue));
     return problems;
@@ -571,11 +573,7 @@ class Gateway::State {
   std::unique_ptr<HandoverDoor> handover_;
   std::thread writer_;
   IdentityKeeper keeper_;
-  LoadReports load_reports_{
-      settings_,
-      {[this] { return engine_.Shares(); }, [this](bool whole) { return engine_.TakeHealthChanges(whole); },
-       [this] { return Problems(); }},
-      clock_};
+  LoadReports load_reports_{settings_, *this, clock_};
 };
 
 Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}

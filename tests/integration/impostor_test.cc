@@ -160,12 +160,16 @@ void KeepIdentity(const World& world, Thief& thief) {
   RunUntilItKnocked(keeper, thief);
 }
 
+struct NoLoad final : gateway::LoadSources {
+  std::vector<proxy::ShareReport> Shares() override { return {}; }
+  proxy::HealthChanges TakeHealthChanges(bool) override { return {}; }
+  std::vector<std::string> Problems() override { return {}; }
+};
+
 void ReportLoad(const World& world, Thief& thief) {
   const gateway::Settings settings = world.Gateway(thief.target());
-  gateway::LoadReports reports(settings,
-                               {[] { return std::vector<proxy::ShareReport>(); },
-                                [](bool) { return proxy::HealthChanges(); }, [] { return std::vector<std::string>(); }},
-                               Clock::Real());
+  NoLoad none;
+  gateway::LoadReports reports(settings, none, Clock::Real());
   RunUntilItKnocked(reports, thief);
 }
 
