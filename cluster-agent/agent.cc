@@ -55,8 +55,8 @@ bool IsHostPort(const std::string& text) {
 
 }  // namespace
 
-// What it is the source of asks it until End has stopped that.
-struct Agent::Core final : ReportSources {
+// Reports and the intent link call it until End has stopped them.
+struct Agent::Core final : ReportSources, IntentHandler {
   Core(const bootstrap::v1::Agent& b, std::string v, StoredMembership s, const Clock& c)
       : bootstrap(b), version(std::move(v)), clock(c), stored(std::move(s)) {}
 
@@ -95,7 +95,7 @@ struct Agent::Core final : ReportSources {
   }
 
   // Another set of mesh roots is a reason to renew: the next intermediate is signed by the one that signs now.
-  void TakeIntent(const Intent& intent) {
+  void OnIntent(const Intent& intent) override {
     std::string roots;
     for (const auto& [name, bundle] : intent.trust_bundles) roots += bundle.message->root_pem();
     {
@@ -300,29 +300,25 @@ struct Agent::Core final : ReportSources {
     serve.minimum_hold = Judgement(bootstrap.has_minimum_hold(), bootstrap.minimum_hold());
     serve.slow_return = Judgement(bootstrap.has_slow_return(), bootstrap.slow_return());
     serve.clock = &clock;
-    serve.on_applied = [this] {
-      if (reports != nullptr) reports->AppliedChanged();
-    };
     ReportsOptions report;
     report.version = version;
     report.instance = instance;
     report.leaf_lifetime = LeafLifetime(bootstrap);
     report.clock = &clock;
     reports = std::make_unique<Reports>(*this, std::move(report));
-    WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), stored.membership, first_leaf));
+    WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), stored.membership, first_leaf,
+                                             [this] { reports->AppliedChanged(); }));
     WEIR_TRY(
         WriteFileAtomic(bootstrap.state_dir() + "/ports.json", fmt::format("{{\"ads\": {}}}\n", data_plane->port())));
 
     IntentLinkOptions link;
-    link.channel = [this] { return Channel(); };
     link.instance = instance;
     link.cluster = stored.membership.cluster;
     link.last_good_path = bootstrap.state_dir() + "/last-good";
     link.owner = trust_domain;
     link.joined_anew = stored.joined_now;
-    link.on_intent = [this](const Intent& intent) { TakeIntent(intent); };
     link.clock = &clock;
-    intents = std::make_unique<IntentLink>(std::move(link));
+    intents = std::make_unique<IntentLink>(*this, std::move(link));
     FileDiscoveryOptions facts;
     facts.path = bootstrap.discovery_file();
     facts.last_good_path = bootstrap.state_dir() + "/facts";

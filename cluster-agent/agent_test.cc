@@ -239,7 +239,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
       {std::string(xds::kMeshListener), std::make_shared<xds::Resources>()}};
 };
 
-class AgentTest : public testing::Test {
+class AgentTest : public testing::Test, public xds::AdsClientHandler {
  protected:
   AgentTest() : folder_(testing::TempDir() + "weir-agent-" + RandomHex(4)) {
     EXPECT_TRUE(MakeFolders(folder_).ok());
@@ -327,26 +327,28 @@ workloads:
 
   // A data plane that accepts everything, or refuses what `refuse` says.
   std::unique_ptr<xds::AdsClient> Connect(const std::string& workload, bool vhds = true) {
-    auto options = std::make_shared<xds::AdsClientOptions>();
-    options->channel = [channel = Channel(workload)] { return channel; };
-    options->node.id = "edge/edge/liar";  // What a node says of itself counts for nothing.
-    if (vhds) options->node.features.insert("dev.weir.vhds");
+    xds::AdsClientOptions options;
+    channel_ = Channel(workload);
+    options.node.id = "edge/edge/liar";  // What a node says of itself counts for nothing.
+    if (vhds) options.node.features.insert("dev.weir.vhds");
     for (const std::string_view type :
          {xds::kCluster, xds::kEndpoints, xds::kListener, xds::kRoute, xds::kVirtualHost, xds::kSecret}) {
-      options->types.emplace_back(type);
+      options.types.emplace_back(type);
     }
-    options->on_update = [this](const xds::Update& update) {
-      if (!refuse_.empty() && update.type_url == xds::kVirtualHost)
-        client_->Reject(update.id, refuse_);
-      else
-        client_->Accept(update.id);
-    };
-    options->on_state = [](bool, const std::string&) {};
-    auto client = std::make_unique<xds::AdsClient>(*options);
+    auto client = std::make_unique<xds::AdsClient>(*this, std::move(options));
     client_ = client.get();
     client->Start();
     return client;
   }
+
+  rpc::ChannelOptions Channel() override { return channel_; }
+  void OnUpdate(const xds::Update& update) override {
+    if (!refuse_.empty() && update.type_url == xds::kVirtualHost)
+      client_->Reject(update.id, refuse_);
+    else
+      client_->Accept(update.id);
+  }
+  void OnState(bool, const std::string&) override {}
 
   std::string folder_;
   std::string server_address_;
@@ -356,6 +358,7 @@ workloads:
   std::atomic<bool> stop_{false};
   std::unique_ptr<Agent> agent_;
   std::string refuse_;
+  rpc::ChannelOptions channel_;  // Of client_: one data plane at a time.
   xds::AdsClient* client_ = nullptr;
 };
 

@@ -102,13 +102,15 @@ struct DataPlane::Core final : xds::AdsHandler {
     xds::SnapshotPtr snapshot;
   };
 
-  Core(DataPlaneOptions o, Membership m)
+  Core(DataPlaneOptions o, Membership m, std::function<void()> applied)
       : options(std::move(o)),
+        on_applied(std::move(applied)),
         registry(options.workloads_dir),
         membership(std::move(m)),
         translator({membership.cluster, membership.trust_domain, membership.root_pem}) {}
 
-  DataPlaneOptions options;
+  const DataPlaneOptions options;
+  const std::function<void()> on_applied;
   WorkloadRegistry registry;
   Mutex files_mutex;  // Taken before `mutex`: discovery and renewals write files of workloads, one after the other.
   rpc::Pool pool{2, 256};
@@ -204,7 +206,7 @@ struct DataPlane::Core final : xds::AdsHandler {
     wake.NotifyAll();
     obs::Log(obs::Level::kInfo, opened ? "data plane connected" : "data plane gone",
              {{"workload", workload}, {"node", event.node.id}, {"reason", event.reason}});
-    options.on_applied();
+    on_applied();
   }
 
   void OnAck(const std::string& key, uint64_t stream, const xds::AckEvent& event) override {
@@ -218,7 +220,7 @@ struct DataPlane::Core final : xds::AdsHandler {
       ledger.OnAck(workload, stream, event);
     }
     answered.NotifyAll();
-    options.on_applied();
+    on_applied();
   }
 
   void Run() {
@@ -343,7 +345,7 @@ struct DataPlane::Core final : xds::AdsHandler {
       ledger.SetConfig(offer.workload, offer.config);  // Before it goes out: an answer must find what it is about.
     }
     if (offer.snapshot != nullptr) ads->SetSnapshot(offer.key, offer.snapshot);
-    options.on_applied();
+    on_applied();
   }
 
   // A pod lets a gateway in before the gateway turns to it. Who is slow holds nobody up for long.
@@ -387,9 +389,8 @@ struct DataPlane::Core final : xds::AdsHandler {
 };
 
 Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Membership membership,
-                                                    const Leaf& agent_leaf) {
-  auto core = std::make_shared<Core>(std::move(options), std::move(membership));
-  if (!core->options.on_applied) core->options.on_applied = [] {};
+                                                    const Leaf& agent_leaf, std::function<void()> on_applied) {
+  auto core = std::make_shared<Core>(std::move(options), std::move(membership), std::move(on_applied));
   const rpc::ServerTls tls{agent_leaf.chain_pem, agent_leaf.key_pem, "", rpc::ClientCertificate::kNone};
   WEIR_ASSIGN(core->tls, rpc::RotatingServerTls::Open(core->options.tls_dir, tls));
 

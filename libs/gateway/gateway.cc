@@ -47,7 +47,7 @@ std::string ReasonOf(const std::vector<proxy::Refusal>& refused) {
 }
 }  // namespace
 
-class Gateway::State final : LoadSources {
+class Gateway::State final : public LoadSources, public xds::AdsClientHandler {
  public:
   State(Settings settings, Role& role, const Clock& clock)
       : settings_(std::move(settings)),
@@ -359,10 +359,6 @@ class Gateway::State final : LoadSources {
 
   void Connect() WEIR_REQUIRES(mutex_) {  // Needs identity, so that what is acknowledged can be served.
     xds::AdsClientOptions options;
-    options.channel = [this] {
-      auto channel = settings_.AgentChannel();
-      return channel.ok() ? std::move(channel).value() : NoToken();
-    };
     options.node.id = settings_.node_id;
     options.node.cluster = settings_.cluster;
     options.node.user_agent = role_.program() + "/" + std::string(kVersion);
@@ -375,11 +371,14 @@ class Gateway::State final : LoadSources {
     }
     if (preload_) options.preload = *preload_;
     options.clock = &clock_;
-    options.on_update = [this](const xds::Update& update) { OnUpdate(update); };
-    options.on_state = [this](bool connected, const std::string& reason) { OnState(connected, reason); };
-    ads_ = std::make_shared<xds::AdsClient>(std::move(options));
+    ads_ = std::make_shared<xds::AdsClient>(*this, std::move(options));
     for (const auto& [type, name] : held_) ads_->Resubscribe(type, {name});
     ads_->Start();
+  }
+
+  rpc::ChannelOptions Channel() override {
+    auto channel = settings_.AgentChannel();
+    return channel.ok() ? std::move(channel).value() : NoToken();
   }
 
   rpc::ChannelOptions NoToken() const {  // The agent will refuse it and the client tries again.
@@ -389,7 +388,7 @@ class Gateway::State final : LoadSources {
     return options;
   }
 
-  void OnUpdate(const xds::Update& update) {
+  void OnUpdate(const xds::Update& update) override {
     configurator_.Apply(update.view, [this, update](Configurator::Outcome outcome) { Decide(update, outcome); });
   }
 
@@ -462,7 +461,7 @@ class Gateway::State final : LoadSources {
     tried.get_future().wait();
   }
 
-  void OnState(bool connected, const std::string& reason) {
+  void OnState(bool connected, const std::string& reason) override {
     obs::Log(connected ? Level::kInfo : Level::kWarn, connected ? "connected to the agent" : "agent lost",
              {{"agent", settings_.agent}, {"reason", reason}});
     MutexLock lock(mutex_);

@@ -135,22 +135,32 @@ void Report(const World& world, Thief& thief) {
   RunUntilItKnocked(reports, thief);
 }
 
+// Takes whatever comes: nothing does.
+struct Receiver final : agent::IntentHandler, xds::AdsClientHandler {
+  explicit Receiver(rpc::ChannelOptions way) : channel(std::move(way)) {}
+  rpc::ChannelOptions Channel() override { return channel; }
+  void OnIntent(const agent::Intent&) override {}
+  void OnUpdate(const xds::Update&) override {}
+  void OnState(bool, const std::string&) override {}
+  const rpc::ChannelOptions channel;
+};
+
 void ReceiveIntent(const World& world, Thief& thief) {
+  Receiver receiver(world.ToServer(thief.target()));
   agent::IntentLinkOptions options;
-  options.channel = [&] { return world.ToServer(thief.target()); };
   options.instance = "b";
   options.last_good_path = world.folder + "/intent";
   options.owner = kB;
-  agent::IntentLink link(options);
+  agent::IntentLink link(receiver, options);
   RunUntilItKnocked(link, thief);
 }
 
 void ReceiveConfiguration(const World& world, Thief& thief) {
+  Receiver receiver(*world.Gateway(thief.target()).AgentChannel());
   xds::AdsClientOptions options;
-  options.channel = [&] { return *world.Gateway(thief.target()).AgentChannel(); };
   options.node.id = "b/shop/t2";
   options.types = {std::string(xds::kListener)};
-  xds::AdsClient client(options);
+  xds::AdsClient client(receiver, options);
   RunUntilItKnocked(client, thief);
 }
 
