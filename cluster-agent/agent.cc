@@ -55,7 +55,8 @@ bool IsHostPort(const std::string& text) {
 
 }  // namespace
 
-struct Agent::Core {
+// Reports and the intent link call it until End has stopped them.
+struct Agent::Core final : ReportSources, IntentHandler {
   Core(const bootstrap::v1::Agent& b, std::string v, StoredMembership s, const Clock& c)
       : bootstrap(b), version(std::move(v)), clock(c), stored(std::move(s)) {}
 
@@ -83,7 +84,7 @@ struct Agent::Core {
   std::unique_ptr<admin::Door> door;
   std::thread renewer;
 
-  rpc::ChannelOptions Channel() {
+  rpc::ChannelOptions Channel() override {
     MutexLock lock(mutex);
     rpc::ChannelOptions options;
     options.target = bootstrap.server();
@@ -94,7 +95,7 @@ struct Agent::Core {
   }
 
   // Another set of mesh roots is a reason to renew: the next intermediate is signed by the one that signs now.
-  void TakeIntent(const Intent& intent) {
+  void OnIntent(const Intent& intent) override {
     std::string roots;
     for (const auto& [name, bundle] : intent.trust_bundles) roots += bundle.message->root_pem();
     {
@@ -236,7 +237,10 @@ struct Agent::Core {
     return {};
   }
 
-  void AddProblems(v1::Problems* out) const {
+  bool Applied(bool full, v1::Applied* out) override { return data_plane->Applied(full, out); }
+  bool Traffic(bool full, std::vector<v1::GatewayTraffic>* out) override { return data_plane->Traffic(full, out); }
+  void OnDuplicate() override { intents->Reconnect(); }
+  void AddProblems(v1::Problems* out) override {
     const auto ahead = std::chrono::duration_cast<std::chrono::seconds>(reports->ClockAhead());
     if (std::chrono::abs(ahead) > kClockMayDiffer) {
       AddProblem("clock",
@@ -296,36 +300,25 @@ struct Agent::Core {
     serve.minimum_hold = Judgement(bootstrap.has_minimum_hold(), bootstrap.minimum_hold());
     serve.slow_return = Judgement(bootstrap.has_slow_return(), bootstrap.slow_return());
     serve.clock = &clock;
-    serve.on_applied = [this] {
-      if (reports != nullptr) reports->AppliedChanged();
-    };
     ReportsOptions report;
-    report.channel = [this] { return Channel(); };
     report.version = version;
     report.instance = instance;
     report.leaf_lifetime = LeafLifetime(bootstrap);
-    report.applied = [this](bool full, v1::Applied* out) { return data_plane->Applied(full, out); };
-    report.traffic = [this](bool full, std::vector<v1::GatewayTraffic>* out) { return data_plane->Traffic(full, out); };
-    report.problems = [this](v1::Problems* out) { AddProblems(out); };
-    report.on_duplicate = [this] {
-      if (intents != nullptr) intents->Reconnect();
-    };
     report.clock = &clock;
-    reports = std::make_unique<Reports>(std::move(report));
-    WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), stored.membership, first_leaf));
+    reports = std::make_unique<Reports>(*this, std::move(report));
+    WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), stored.membership, first_leaf,
+                                             [this] { reports->AppliedChanged(); }));
     WEIR_TRY(
         WriteFileAtomic(bootstrap.state_dir() + "/ports.json", fmt::format("{{\"ads\": {}}}\n", data_plane->port())));
 
     IntentLinkOptions link;
-    link.channel = [this] { return Channel(); };
     link.instance = instance;
     link.cluster = stored.membership.cluster;
     link.last_good_path = bootstrap.state_dir() + "/last-good";
     link.owner = trust_domain;
     link.joined_anew = stored.joined_now;
-    link.on_intent = [this](const Intent& intent) { TakeIntent(intent); };
     link.clock = &clock;
-    intents = std::make_unique<IntentLink>(std::move(link));
+    intents = std::make_unique<IntentLink>(*this, std::move(link));
     FileDiscoveryOptions facts;
     facts.path = bootstrap.discovery_file();
     facts.last_good_path = bootstrap.state_dir() + "/facts";

@@ -26,7 +26,7 @@
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_client.h"
-#include "libs/xds/grpc/ads_service.h"
+#include "libs/xds/grpc/recording_handler.h"
 #include "tests/support/real_time.h"
 
 // The real agent against a server of a few lines: real certificates, real gRPC on loopback, a real xDS client as data
@@ -60,16 +60,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     tls_ = *rpc::RotatingServerTls::Open(folder + "/server-tls", tls);
     xds::AdsServiceOptions options;
     options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
-    options.authenticate = [](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
-      if (peer.uris.size() != 1) return Unauthenticated("PEER_IDENTITY_MISSING", "no identity");
-      return xds::AdsGrant{peer.uris[0]};
-    };
-    options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
-      MutexLock lock(mutex_);
-      auto& names = acknowledged_[event.type_url];
-      for (const auto& [name, version] : event.accepted_resources) names.insert(name);
-    };
-    ads_ = std::make_unique<xds::AdsService>(std::move(options));
+    ads_ = std::make_unique<xds::AdsService>(handler_, std::move(options));
     grpc::ServerBuilder builder;
     rpc::ApplyDefaults(builder);
     builder.AddListeningPort("127.0.0.1:" + std::to_string(port), tls_->credentials(), &port_);
@@ -139,11 +130,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     MutexLock lock(mutex_);
     withheld_ = url;
   }
-  bool Acknowledged(std::string_view url, const std::string& name) {
-    MutexLock lock(mutex_);
-    const auto type = acknowledged_.find(std::string(url));
-    return type != acknowledged_.end() && type->second.contains(name);
-  }
+  bool Acknowledged(std::string_view url, const std::string& name) const { return handler_.Accepted(name, url); }
   void Publish(const std::string& cluster) {
     auto snapshot = std::make_shared<xds::Snapshot>();
     {
@@ -235,12 +222,15 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
   std::string roots_pem_ WEIR_GUARDED_BY(mutex_);  // "" = root_ alone.
   rpc::ServerTls tls_now_;
   std::unique_ptr<rpc::RotatingServerTls> tls_;
+  xds::RecordingHandler handler_{[](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
+    if (peer.uris.size() != 1) return Unauthenticated("PEER_IDENTITY_MISSING", "no identity");
+    return xds::AdsGrant{peer.uris[0]};
+  }};
   std::unique_ptr<xds::AdsService> ads_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
   std::set<std::string> used_ WEIR_GUARDED_BY(mutex_);
   std::string withheld_ WEIR_GUARDED_BY(mutex_);
-  std::map<std::string, std::set<std::string>> acknowledged_ WEIR_GUARDED_BY(mutex_);  // Type URL -> names.
   std::map<std::string, xds::ResourcesPtr> intent_ WEIR_GUARDED_BY(mutex_){
       {std::string(xds::kMeshTrustBundle), std::make_shared<xds::Resources>()},
       {std::string(xds::kMeshServiceEndpoints), std::make_shared<xds::Resources>()},
@@ -249,7 +239,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
       {std::string(xds::kMeshListener), std::make_shared<xds::Resources>()}};
 };
 
-class AgentTest : public testing::Test {
+class AgentTest : public testing::Test, public xds::AdsClientHandler {
  protected:
   AgentTest() : folder_(testing::TempDir() + "weir-agent-" + RandomHex(4)) {
     EXPECT_TRUE(MakeFolders(folder_).ok());
@@ -337,26 +327,28 @@ workloads:
 
   // A data plane that accepts everything, or refuses what `refuse` says.
   std::unique_ptr<xds::AdsClient> Connect(const std::string& workload, bool vhds = true) {
-    auto options = std::make_shared<xds::AdsClientOptions>();
-    options->channel = [channel = Channel(workload)] { return channel; };
-    options->node.id = "edge/edge/liar";  // What a node says of itself counts for nothing.
-    if (vhds) options->node.features.insert("dev.weir.vhds");
+    xds::AdsClientOptions options;
+    channel_ = Channel(workload);
+    options.node.id = "edge/edge/liar";  // What a node says of itself counts for nothing.
+    if (vhds) options.node.features.insert("dev.weir.vhds");
     for (const std::string_view type :
          {xds::kCluster, xds::kEndpoints, xds::kListener, xds::kRoute, xds::kVirtualHost, xds::kSecret}) {
-      options->types.emplace_back(type);
+      options.types.emplace_back(type);
     }
-    options->on_update = [this](const xds::Update& update) {
-      if (!refuse_.empty() && update.type_url == xds::kVirtualHost)
-        client_->Reject(update.id, refuse_);
-      else
-        client_->Accept(update.id);
-    };
-    options->on_state = [](bool, const std::string&) {};
-    auto client = std::make_unique<xds::AdsClient>(*options);
+    auto client = std::make_unique<xds::AdsClient>(*this, std::move(options));
     client_ = client.get();
     client->Start();
     return client;
   }
+
+  rpc::ChannelOptions Channel() override { return channel_; }
+  void OnUpdate(const xds::Update& update) override {
+    if (!refuse_.empty() && update.type_url == xds::kVirtualHost)
+      client_->Reject(update.id, refuse_);
+    else
+      client_->Accept(update.id);
+  }
+  void OnState(bool, const std::string&) override {}
 
   std::string folder_;
   std::string server_address_;
@@ -366,6 +358,7 @@ workloads:
   std::atomic<bool> stop_{false};
   std::unique_ptr<Agent> agent_;
   std::string refuse_;
+  rpc::ChannelOptions channel_;  // Of client_: one data plane at a time.
   xds::AdsClient* client_ = nullptr;
 };
 

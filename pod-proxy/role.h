@@ -1,11 +1,13 @@
 #pragma once
 
-#include "libs/gateway/configurator.h"
+#include <memory>
+
+#include "libs/gateway/role.h"
 
 namespace weir::podproxy {
 
 // What is special beside a pod: everything that comes in must prove an identity of the mesh, and plain bytes go to its
 // own workload only.
-gateway::Role PodProxyRole();
+std::unique_ptr<gateway::Role> NewPodProxyRole();
 
 }  // namespace weir::podproxy

@@ -14,17 +14,17 @@ TEST(PodProxyRole, SendsPlainBytesToItsOwnWorkloadOnly) {
   chain.tls = proxy::DownstreamTls{true, {{"spiffe://c1.acme/", true}}};
   proxy::DestinationSet destination;
   destination.localities.emplace_back().endpoints.emplace_back();
-  const auto role = PodProxyRole();
+  const auto role = NewPodProxyRole();
   const auto check = [&](const char* address) {
     destination.localities[0].endpoints[0].address = address;
-    return role.checks.destination_set(destination, {"10.0.0.7"});
+    return role->CheckDestinationSet(destination, {"10.0.0.7"});
   };
-  EXPECT_TRUE(role.checks.listener(listener).ok());
+  EXPECT_TRUE(role->CheckListener(listener).ok());
   EXPECT_TRUE(check("10.0.0.7").ok());
   EXPECT_TRUE(check("127.0.0.1").ok());
   EXPECT_EQ(check("10.0.0.8").error().reason, "PEER_IDENTITY");
   chain.tls.reset();
-  EXPECT_FALSE(role.checks.listener(listener).ok());
+  EXPECT_FALSE(role->CheckListener(listener).ok());
 }
 
 }  // namespace

@@ -13,22 +13,6 @@ using proxy::RouteAction;
 using proxy::Routes;
 using proxy::Snapshot;
 
-Status CheckDestinationSet(const proxy::DestinationSet& destination, const std::set<std::string>&) {
-  if (!destination.tls) {
-    return InvalidArgument("PEER_IDENTITY", "Cluster {}: transport_socket is missing; tier 1 calls nobody without TLS",
-                           destination.name);
-  }
-  if (!destination.tls->allowed_uris.empty()) return {};
-  for (const auto& locality : destination.localities) {
-    for (const auto& endpoint : locality.endpoints) {
-      if (!endpoint.spiffe_id.empty()) continue;
-      return InvalidArgument("PEER_IDENTITY", "Cluster {}: endpoint {}:{} has no SPIFFE id to demand", destination.name,
-                             endpoint.address, endpoint.port);
-    }
-  }
-  return {};
-}
-
 bool FromOutside(const FilterChain& chain) { return !chain.tls || !chain.tls->demands(); }
 
 // Puts the 404 before every rule of every host. What was adapted before stays the same object, because the engine
@@ -119,17 +103,25 @@ class ReservedPaths {
   Seen seen_;
 };
 
+class Tier1Role final : public gateway::Role {
+ public:
+  Tier1Role()
+      : Role("weir-tier1", "Receives requests at the edge and spreads them over clusters by weight and health.") {}
+
+  Status CheckListener(const proxy::Listener&) const override { return {}; }  // The edge is open to anybody.
+  Status CheckDestinationSet(const proxy::DestinationSet& destination, const std::set<std::string>&) const override {
+    return gateway::DemandNamedUpstreams(destination, "tier 1");
+  }
+  Result<std::shared_ptr<const Snapshot>> Adapt(std::shared_ptr<const Snapshot> snapshot) override {
+    return reserved_.Adapt(snapshot);
+  }
+
+ private:
+  ReservedPaths reserved_;
+};
+
 }  // namespace
 
-gateway::Role Tier1Role() {
-  gateway::Role role;
-  role.program = "weir-tier1";
-  role.purpose = "Receives requests at the edge and spreads them over clusters by weight and health.";
-  role.checks.destination_set = CheckDestinationSet;
-  role.adapt = [reserved = std::make_shared<ReservedPaths>()](std::shared_ptr<const Snapshot> snapshot) {
-    return reserved->Adapt(snapshot);
-  };
-  return role;
-}
+std::unique_ptr<gateway::Role> NewTier1Role() { return std::make_unique<Tier1Role>(); }
 
 }  // namespace weir::tier1

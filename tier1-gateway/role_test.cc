@@ -33,7 +33,7 @@ std::shared_ptr<proxy::Snapshot> Edge() {
 }
 
 TEST(Tier1Role, HidesTheTiersOwnPathsFromOutside) {
-  const auto adapted = Tier1Role().adapt(Edge());
+  const auto adapted = NewTier1Role()->Adapt(Edge());
   ASSERT_TRUE(adapted.ok());
   const proxy::Routes& routes = *(*adapted)->listeners[0]->chains[0].routes;
   const auto action = [&](const char* path) {
@@ -47,21 +47,21 @@ TEST(Tier1Role, HidesTheTiersOwnPathsFromOutside) {
 }
 
 TEST(Tier1Role, LeavesUnchangedPiecesTheSameObjects) {
-  const gateway::Role role = Tier1Role();
+  const auto role = NewTier1Role();
   const auto edge = Edge();
-  const auto first = role.adapt(edge).value();
-  const auto second = role.adapt(std::make_shared<proxy::Snapshot>(*edge)).value();
+  const auto first = role->Adapt(edge).value();
+  const auto second = role->Adapt(std::make_shared<proxy::Snapshot>(*edge)).value();
   EXPECT_EQ(first->listeners[0], second->listeners[0]);
 }
 
 TEST(Tier1Role, CallsNobodyWhoNeedNotProveAnIdentity) {
-  const gateway::Role role = Tier1Role();
+  const auto role = NewTier1Role();
   proxy::DestinationSet destination = *Edge()->destination_sets["shop"];
-  EXPECT_TRUE(role.checks.destination_set(destination, {}).ok());
+  EXPECT_TRUE(role->CheckDestinationSet(destination, {}).ok());
   destination.localities[0].endpoints[0].spiffe_id.clear();
-  EXPECT_EQ(role.checks.destination_set(destination, {}).error().reason, "PEER_IDENTITY");
+  EXPECT_EQ(role->CheckDestinationSet(destination, {}).error().reason, "PEER_IDENTITY");
   destination.tls.reset();
-  EXPECT_FALSE(role.checks.destination_set(destination, {}).ok());
+  EXPECT_FALSE(role->CheckDestinationSet(destination, {}).ok());
 }
 
 }  // namespace

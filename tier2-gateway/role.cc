@@ -6,41 +6,24 @@
 namespace weir::tier2 {
 namespace {
 
-Status CheckListener(const proxy::Listener& listener) {
-  for (const proxy::FilterChain& chain : listener.chains) {
-    if ((chain.tls && chain.tls->demands()) || listener.port != dialect::kMeshPort) continue;
-    return InvalidArgument("PEER_IDENTITY",
-                           "Listener {}: filter chain {} must require a client certificate and name the identities "
-                           "that may call",
-                           listener.name, chain.name);
-  }
-  return {};
-}
+class Tier2Role final : public gateway::Role {
+ public:
+  Tier2Role()
+      : Role("weir-tier2", "Receives requests inside a cluster and hands them to the proxies beside the pods.") {}
 
-Status CheckDestinationSet(const proxy::DestinationSet& destination, const std::set<std::string>&) {
-  if (!destination.tls) {
-    return InvalidArgument("PEER_IDENTITY", "Cluster {}: transport_socket is missing; tier 2 calls nobody without TLS",
-                           destination.name);
+  Status CheckListener(const proxy::Listener& listener) const override {
+    return listener.port == dialect::kMeshPort ? gateway::DemandNamedCallers(listener) : Status();
   }
-  if (!destination.tls->allowed_uris.empty()) return {};
-  for (const auto& locality : destination.localities) {
-    for (const auto& endpoint : locality.endpoints) {
-      if (!endpoint.spiffe_id.empty()) continue;
-      return InvalidArgument("PEER_IDENTITY", "Cluster {}: endpoint {}:{} has no SPIFFE id to demand", destination.name,
-                             endpoint.address, endpoint.port);
-    }
+  Status CheckDestinationSet(const proxy::DestinationSet& destination, const std::set<std::string>&) const override {
+    return gateway::DemandNamedUpstreams(destination, "tier 2");
   }
-  return {};
-}
+  Result<std::shared_ptr<const proxy::Snapshot>> Adapt(std::shared_ptr<const proxy::Snapshot> snapshot) override {
+    return snapshot;
+  }
+};
 
 }  // namespace
 
-gateway::Role Tier2Role() {
-  gateway::Role role;
-  role.program = "weir-tier2";
-  role.purpose = "Receives requests inside a cluster and hands them to the proxies beside the pods.";
-  role.checks = {CheckListener, CheckDestinationSet};
-  return role;
-}
+std::unique_ptr<gateway::Role> NewTier2Role() { return std::make_unique<Tier2Role>(); }
 
 }  // namespace weir::tier2

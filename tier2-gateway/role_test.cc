@@ -12,7 +12,7 @@ TEST(Tier2Role, LetsOnlyNamedCallersIn) {
   listener.name = "15443";
   listener.port = 15443;
   proxy::FilterChain& chain = listener.chains.emplace_back();
-  const auto check = [&] { return Tier2Role().checks.listener(listener); };
+  const auto check = [&] { return NewTier2Role()->CheckListener(listener); };
   EXPECT_FALSE(check().ok());
   chain.tls.emplace();
   EXPECT_FALSE(check().ok());

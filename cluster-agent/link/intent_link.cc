@@ -31,12 +31,15 @@ Intent IntentFrom(const xds::Snapshot& snapshot) {
 
 }  // namespace
 
-struct IntentLink::Core {
-  IntentLinkOptions options;
+struct IntentLink::Core final : xds::AdsClientHandler {
+  Core(IntentHandler& h, IntentLinkOptions o) : handler(h), options(std::move(o)) {}
+
+  IntentHandler& handler;
+  const IntentLinkOptions options;
   std::unique_ptr<xds::AdsClient> client;
   Intent intent;  // The client's thread only, after Start.
   bool had_last_good = false;
-  bool whole = false;  // on_intent was called.
+  bool whole = false;  // OnIntent was called.
 
   Mutex mutex;
   IntentLink::LastGoodState last_good WEIR_GUARDED_BY(mutex);
@@ -93,7 +96,15 @@ struct IntentLink::Core {
     return !may.ok();
   }
 
-  void OnUpdate(const xds::Update& update) {
+  rpc::ChannelOptions Channel() override { return handler.Channel(); }
+
+  void OnState(bool connected, const std::string& reason) override {
+    obs::Log(connected ? obs::Level::kInfo : obs::Level::kWarn,
+             connected ? "intent stream from the server stands" : "intent stream from the server lost",
+             {{"reason", reason}});
+  }
+
+  void OnUpdate(const xds::Update& update) override {
     if (RejectIfMayNotFollow(update)) return;
     std::vector<std::string> bad;
     std::string reason;
@@ -113,7 +124,7 @@ struct IntentLink::Core {
     else
       client->Reject(update.id, reason, bad);
     whole = whole || had_last_good || client->Complete();
-    if (whole) options.on_intent(intent);
+    if (whole) handler.OnIntent(intent);
     MutexLock lock(mutex);
     dirty = true;
     wake.NotifyAll();
@@ -148,16 +159,14 @@ struct IntentLink::Core {
   }
 };
 
-IntentLink::IntentLink(IntentLinkOptions options) : core_(std::make_unique<Core>()) {
-  core_->options = std::move(options);
-}
+IntentLink::IntentLink(IntentHandler& handler, IntentLinkOptions options)
+    : core_(std::make_unique<Core>(handler, std::move(options))) {}
 IntentLink::~IntentLink() { Stop(); }
 
 void IntentLink::Start() {
   Core* core = core_.get();
   xds::AdsClientOptions client;
   client.clock = core->options.clock;
-  client.channel = core->options.channel;
   client.node.id = core->options.instance;
   client.node.cluster = core->options.cluster;
   client.node.user_agent = "weir-agent";
@@ -166,14 +175,8 @@ void IntentLink::Start() {
   client.preload = core->ReadDisk();
   if (core->options.joined_anew) client.preload.origin.clear();
   core->intent = IntentFrom(client.preload);
-  client.on_update = [core](const xds::Update& update) { core->OnUpdate(update); };
-  client.on_state = [](bool connected, const std::string& reason) {
-    obs::Log(connected ? obs::Level::kInfo : obs::Level::kWarn,
-             connected ? "intent stream from the server stands" : "intent stream from the server lost",
-             {{"reason", reason}});
-  };
-  if (core->had_last_good) core->options.on_intent(core->intent);
-  core->client = std::make_unique<xds::AdsClient>(std::move(client));
+  if (core->had_last_good) core->handler.OnIntent(core->intent);
+  core->client = std::make_unique<xds::AdsClient>(*core, std::move(client));
   core->writer = std::thread([core] { core->WriteLoop(); });
   core->client->Start();
 }

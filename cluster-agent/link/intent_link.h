@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,8 +10,18 @@
 
 namespace weir::agent {
 
+// Who takes the intent, and knows the way to the server. Called by Start and on the link's thread, one call at a time,
+// until Stop returns.
+class IntentHandler {
+ public:
+  virtual ~IntentHandler() = default;
+
+  virtual rpc::ChannelOptions Channel() = 0;  // Asked at every dial, so that a renewed certificate is used.
+  // Each new state; the first only when it is whole: from last-good, or once every type was answered.
+  virtual void OnIntent(const Intent& intent) = 0;
+};
+
 struct IntentLinkOptions {
-  std::function<rpc::ChannelOptions()> channel;
   std::string instance;        // Of this start: the node id, the same as on the report stream.
   std::string cluster;         // Its name, for logs; the server decides by certificate.
   std::string last_good_path;  // Two generations beside it.
@@ -20,9 +29,6 @@ struct IntentLinkOptions {
   // This start joined by a token: whose intent is taken from now on was decided by who made the token, whatever was
   // held before.
   bool joined_anew = false;
-  // With each new state; the first only when it is whole: from last-good, or once every type was answered. One at a
-  // time.
-  std::function<void(const Intent&)> on_intent;
   const Clock* clock = &Clock::Real();
 };
 
@@ -30,10 +36,10 @@ struct IntentLinkOptions {
 // piece that cannot be read is rejected by name with its reason and the old one stays.
 class IntentLink {
  public:
-  explicit IntentLink(IntentLinkOptions options);
-  ~IntentLink();  // Stop.
-  void Start();   // Reads last-good first (on_intent may be called from here), then dials.
-  void Stop();    // Writes what was accepted last.
+  IntentLink(IntentHandler& handler, IntentLinkOptions options);  // `handler` outlives Stop.
+  ~IntentLink();                                                  // Stop.
+  void Start();  // Reads last-good first (OnIntent may be called from here), then dials.
+  void Stop();   // Writes what was accepted last.
   void Reconnect();
   bool Connected() const;
 

@@ -58,7 +58,10 @@ struct Reports::Core {
     v1::ServerMessage in_;
   };
 
-  ReportsOptions options;
+  Core(ReportSources& s, ReportsOptions o) : sources(s), options(std::move(o)) {}
+
+  ReportSources& sources;
+  const ReportsOptions options;
   std::thread thread;
 
   mutable Mutex mutex;
@@ -106,7 +109,7 @@ struct Reports::Core {
 
   // One stream from dial to end; whether the server ever answered on it.
   bool Serve() {
-    const auto channel = rpc::MakeChannel(options.channel());
+    const auto channel = rpc::MakeChannel(sources.Channel());
     if (!channel.ok()) {
       obs::Log(obs::Level::kError, "report stream: no channel", {{"error", channel.error().ToString()}});
       return false;
@@ -144,7 +147,7 @@ struct Reports::Core {
     connected = false;
     const bool fenced = duplicate;
     lock.Unlock();
-    if (fenced) options.on_duplicate();
+    if (fenced) sources.OnDuplicate();
     return answered;
   }
 
@@ -209,7 +212,7 @@ struct Reports::Core {
         }
       }
       lock.Unlock();
-      if (std::exchange(taken_over, false)) options.on_duplicate();
+      if (std::exchange(taken_over, false)) sources.OnDuplicate();
       bool written = true;
       for (v1::AgentMessage& message : out) written = written && session->writer.Write(std::move(message));
       lock.Lock();
@@ -236,14 +239,13 @@ struct Reports::Core {
   void AddApplied(bool full, std::vector<v1::AgentMessage>* out) WEIR_REQUIRES(mutex) {
     applied_changed = false;
     v1::Applied applied;
-    if (!options.applied(full, &applied)) return;
+    if (!sources.Applied(full, &applied)) return;
     for (v1::AgentMessage& part : InParts(applied)) out->push_back(std::move(part));
   }
 
   void AddProblems(std::string* told, std::vector<v1::AgentMessage>* out) {
-    if (!options.problems) return;
     v1::AgentMessage message;
-    options.problems(message.mutable_problems());
+    sources.AddProblems(message.mutable_problems());
     std::string now = message.problems().SerializeAsString();
     if (now == *told) return;
     *told = std::move(now);
@@ -252,12 +254,13 @@ struct Reports::Core {
 
   void AddTraffic(bool full, std::vector<v1::AgentMessage>* out) {
     std::vector<v1::GatewayTraffic> gateways;
-    if (!options.traffic || !options.traffic(full, &gateways)) return;
+    if (!sources.Traffic(full, &gateways)) return;
     for (v1::GatewayTraffic& gateway : gateways) *out->emplace_back().mutable_traffic() = std::move(gateway);
   }
 };
 
-Reports::Reports(ReportsOptions options) : core_(std::make_shared<Core>()) { core_->options = std::move(options); }
+Reports::Reports(ReportSources& sources, ReportsOptions options)
+    : core_(std::make_shared<Core>(sources, std::move(options))) {}
 Reports::~Reports() { Stop(); }
 
 void Reports::Start() {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,21 +16,30 @@ class Problems;
 
 namespace weir::agent {
 
+// Whose reports these are: what there is to say of its cluster, and the way to the server. Called on the thread of
+// Reports, from Start until Stop returns. Applied, Traffic and AddProblems are called with a lock of Reports held, so
+// they may call nothing of it but ClockAhead.
+class ReportSources {
+ public:
+  virtual ~ReportSources() = default;
+
+  virtual rpc::ChannelOptions Channel() = 0;  // Asked at every dial, so that a renewed certificate is used.
+  // Everything that gateways applied (`full`), or the changes since the last call that returned true. False: nothing to
+  // say.
+  virtual bool Applied(bool full, v1::Applied* out) = 0;
+  // What is to be said of the gateways now (`full`: everything); asked each second. False: nothing to say.
+  virtual bool Traffic(bool full, std::vector<v1::GatewayTraffic>* out) = 0;
+  // What stands in the way in this cluster; asked each second, told when it differs.
+  virtual void AddProblems(v1::Problems* out) = 0;
+  // The server refused this agent because another one with its identity is connected, or takes it now that the other
+  // has gone: whatever else it has open there must be opened anew.
+  virtual void OnDuplicate() = 0;
+};
+
 struct ReportsOptions {
-  std::function<rpc::ChannelOptions()> channel;  // Asked at every dial, so that a renewed certificate is used.
   std::string version;
   std::string instance;  // Of this start (Hello.instance).
   Duration leaf_lifetime{0};
-  // Everything that gateways applied (`full`), or the changes since the last call that returned true. False: nothing to
-  // say.
-  std::function<bool(bool full, v1::Applied* out)> applied;
-  // What is to be said of the gateways now (`full`: everything); asked each second. Unset = nothing ever.
-  std::function<bool(bool full, std::vector<v1::GatewayTraffic>* out)> traffic;
-  // What stands in the way in this cluster; asked each second, told when it differs. Unset = nothing ever.
-  std::function<void(v1::Problems* out)> problems;
-  // The server refused this agent because another one with its identity is connected, or takes it now that the other
-  // has gone: whatever else it has open there must be opened anew.
-  std::function<void()> on_duplicate = [] {};
   Duration heartbeat = std::chrono::seconds(3);
   int misses = 3;  // So many intervals of silence: dial anew.
   Duration backoff_min = std::chrono::milliseconds(100);
@@ -44,12 +52,12 @@ struct ReportsOptions {
 // thread of its own; thread-safe.
 class Reports {
  public:
-  explicit Reports(ReportsOptions options);
-  ~Reports();  // Stop.
+  Reports(ReportSources& sources, ReportsOptions options);  // `sources` outlives Stop.
+  ~Reports();                                               // Stop.
   void Start();
   void Stop();
   void SetFacts(Facts facts);  // Before the first call nothing is said about facts.
-  void AppliedChanged();       // There is something new to fetch by `applied`.
+  void AppliedChanged();       // There is something new to fetch by ReportSources::Applied.
   void Reconnect();
   bool Connected() const;  // The server answered Hello on the present stream.
   // How far this machine's clock was ahead of the server's at its last heartbeat (behind: below 0), give or take the

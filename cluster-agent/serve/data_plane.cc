@@ -80,7 +80,8 @@ xds::SnapshotPtr NextSnapshot(const NodeConfig& config, const xds::ResourcePtr& 
 
 }  // namespace
 
-struct DataPlane::Core {
+// The handler of its ADS: Stop ends the streams and their server before anything of it goes.
+struct DataPlane::Core final : xds::AdsHandler {
   class IdentityService : public v1::WorkloadIdentity::CallbackService {
    public:
     explicit IdentityService(Core* core) : core_(core) {}
@@ -101,13 +102,15 @@ struct DataPlane::Core {
     xds::SnapshotPtr snapshot;
   };
 
-  Core(DataPlaneOptions o, Membership m)
+  Core(DataPlaneOptions o, Membership m, std::function<void()> applied)
       : options(std::move(o)),
+        on_applied(std::move(applied)),
         registry(options.workloads_dir),
         membership(std::move(m)),
         translator({membership.cluster, membership.trust_domain, membership.root_pem}) {}
 
-  DataPlaneOptions options;
+  const DataPlaneOptions options;
+  const std::function<void()> on_applied;
   WorkloadRegistry registry;
   Mutex files_mutex;  // Taken before `mutex`: discovery and renewals write files of workloads, one after the other.
   rpc::Pool pool{2, 256};
@@ -168,9 +171,12 @@ struct DataPlane::Core {
     return {};
   }
 
-  Result<xds::AdsGrant> Authenticate(const xds::AdsPeer& peer) {
+  Result<xds::AdsGrant> Authenticate(const xds::AdsPeer& peer) override {
     WEIR_ASSIGN(std::string workload, registry.WorkloadOf(BearerOf(peer.metadata)));
     return xds::AdsGrant{std::move(workload)};
+  }
+  Result<std::string> KeyOf(const std::string& workload, const xds::Node& node) override {
+    return workload + std::string(node.Has(dialect::kFeatureVhds) ? kOurs : kStock);
   }
 
   // Every call of every service, by its headers alone.
@@ -181,7 +187,7 @@ struct DataPlane::Core {
     return workload.error();
   }
 
-  void OnStream(const xds::AdsStreamEvent& event) {
+  void OnStream(const xds::AdsStreamEvent& event) override {
     const bool opened = event.kind == xds::AdsStreamEvent::Kind::kOpened;
     const std::string workload = WorkloadOfKey(event.key);
     {
@@ -200,10 +206,10 @@ struct DataPlane::Core {
     wake.NotifyAll();
     obs::Log(obs::Level::kInfo, opened ? "data plane connected" : "data plane gone",
              {{"workload", workload}, {"node", event.node.id}, {"reason", event.reason}});
-    options.on_applied();
+    on_applied();
   }
 
-  void OnAck(const std::string& key, uint64_t stream, const xds::AckEvent& event) {
+  void OnAck(const std::string& key, uint64_t stream, const xds::AckEvent& event) override {
     const std::string workload = WorkloadOfKey(key);
     if (!event.accepted) {
       obs::Log(obs::Level::kWarn, "data plane rejected configuration",
@@ -214,7 +220,7 @@ struct DataPlane::Core {
       ledger.OnAck(workload, stream, event);
     }
     answered.NotifyAll();
-    options.on_applied();
+    on_applied();
   }
 
   void Run() {
@@ -339,7 +345,7 @@ struct DataPlane::Core {
       ledger.SetConfig(offer.workload, offer.config);  // Before it goes out: an answer must find what it is about.
     }
     if (offer.snapshot != nullptr) ads->SetSnapshot(offer.key, offer.snapshot);
-    options.on_applied();
+    on_applied();
   }
 
   // A pod lets a gateway in before the gateway turns to it. Who is slow holds nobody up for long.
@@ -383,26 +389,17 @@ struct DataPlane::Core {
 };
 
 Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Membership membership,
-                                                    const Leaf& agent_leaf) {
-  auto core = std::make_shared<Core>(std::move(options), std::move(membership));
-  if (!core->options.on_applied) core->options.on_applied = [] {};
+                                                    const Leaf& agent_leaf, std::function<void()> on_applied) {
+  auto core = std::make_shared<Core>(std::move(options), std::move(membership), std::move(on_applied));
   const rpc::ServerTls tls{agent_leaf.chain_pem, agent_leaf.key_pem, "", rpc::ClientCertificate::kNone};
   WEIR_ASSIGN(core->tls, rpc::RotatingServerTls::Open(core->options.tls_dir, tls));
 
   xds::AdsServiceOptions ads;
   ads.rules = std::make_shared<const xds::ServerRules>(xds::EnvoyRules());
   ads.clock = core->options.clock;
-  Core* raw = core.get();
-  ads.authenticate = [raw](const xds::AdsPeer& peer) { return raw->Authenticate(peer); };
-  ads.key = [](const std::string& workload, const xds::Node& node) -> Result<std::string> {
-    return workload + std::string(node.Has(dialect::kFeatureVhds) ? kOurs : kStock);
-  };
-  ads.on_stream = [raw](const xds::AdsStreamEvent& event) { raw->OnStream(event); };
-  ads.on_ack = [raw](const std::string& key, uint64_t stream, const xds::AckEvent& event) {
-    raw->OnAck(key, stream, event);
-  };
-  core->ads = std::make_unique<xds::AdsService>(std::move(ads));
+  core->ads = std::make_unique<xds::AdsService>(*core, std::move(ads));
 
+  Core* raw = core.get();
   grpc::ServerBuilder builder;
   rpc::ApplyDefaults(builder, kBounds);
   rpc::AdmitCalls(*core->tls->credentials(),

@@ -27,7 +27,6 @@ struct DataPlaneOptions {
   std::chrono::milliseconds minimum_hold{10'000};  // See bootstrap.proto.
   std::chrono::milliseconds slow_return{10'000};
   const Clock* clock = &Clock::Real();
-  std::function<void()> on_applied;  // There is something new for Applied; called often, from any thread.
 };
 
 // Port 15012: what the data plane of this cluster talks to. ADS and SDS of translated intent, and
@@ -35,9 +34,10 @@ struct DataPlaneOptions {
 // facts are known, so an agent that has just begun empties nobody (rule T48). Thread-safe.
 class DataPlane {
  public:
+  // `on_applied`: there is something new for Applied; called often, from any thread, until Stop returns.
   // FAILED_PRECONDITION ADDRESS_IN_USE.
   static Result<std::unique_ptr<DataPlane>> Start(DataPlaneOptions options, Membership membership,
-                                                  const Leaf& agent_leaf);
+                                                  const Leaf& agent_leaf, std::function<void()> on_applied);
   ~DataPlane();  // Stop.
   void Stop();
 

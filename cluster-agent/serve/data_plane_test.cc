@@ -57,7 +57,7 @@ class DataPlaneTest : public testing::Test {
     options.tls_dir = folder_ + "/tls";
     options.workloads_dir = folder_ + "/workloads";
     plane_ = DataPlane::Start(std::move(options), membership_,
-                              NewAgentLeaf(membership_, std::chrono::hours(24), clock_).value())
+                              NewAgentLeaf(membership_, std::chrono::hours(24), clock_).value(), [] {})
                  .value();
     Facts facts;
     auto workload = std::make_shared<v1::Workload>();

@@ -63,8 +63,8 @@ void AddUnbound(const proxy::Engine& engine, std::vector<proxy::Refusal>* refuse
 
 }  // namespace
 
-Configurator::Configurator(const Role& role, proxy::Engine& engine)
-    : role_(role), engine_(engine), builder_(role_.checks), built_(std::make_shared<xds::Snapshot>()) {}
+Configurator::Configurator(Role& role, proxy::Engine& engine)
+    : role_(role), engine_(engine), builder_(role_), built_(std::make_shared<xds::Snapshot>()) {}
 
 proxy::BuiltSnapshot Configurator::Build(const xds::Snapshot& view) {
   const Difference difference = Between(*built_, view);
@@ -79,13 +79,11 @@ void Configurator::Apply(xds::SnapshotPtr view, Done done) {
   outcome.taken = built_ = Without(view, *before, built.refused);
   outcome.refused = std::move(built.refused);
   std::shared_ptr<const proxy::Snapshot> snapshot = built.snapshot;
-  if (role_.adapt) {
-    auto adapted = role_.adapt(snapshot);
-    if (adapted.ok())
-      snapshot = std::move(*adapted);
-    else
-      outcome.status = std::move(adapted).error();
-  }
+  auto adapted = role_.Adapt(snapshot);
+  if (adapted.ok())
+    snapshot = std::move(*adapted);
+  else
+    outcome.status = std::move(adapted).error();
   if (const Status trust = ServeIdentity(built); !trust.ok()) {
     outcome.refused.push_back({std::string(xds::kSecret), std::string(dialect::kTrustSecret), trust.error(), true});
   }

@@ -9,22 +9,12 @@
 #include "libs/base/mutex.h"
 #include "libs/base/result.h"
 #include "libs/gateway/identity_keeper.h"
+#include "libs/gateway/role.h"
 #include "libs/proxy/engine.h"
 #include "libs/proxy/envoy_snapshot.h"
 #include "libs/xds/protocol/types.h"
 
 namespace weir::gateway {
-
-// What one tier adds to the engine.
-struct Role {
-  std::string program;  // "weir-tier1"
-  std::string purpose;  // One sentence for --help.
-  // Refuses what this tier must not serve (a peer without a demanded identity...), piece by piece; an Error is the
-  // NACK's text.
-  proxy::PieceChecks checks;
-  // Adds what the tier serves by itself; unset = nothing. Unchanged pieces should stay the same objects.
-  std::function<Result<std::shared_ptr<const proxy::Snapshot>>(std::shared_ptr<const proxy::Snapshot>)> adapt;
-};
 
 // Turns xDS resources into what the engine serves. Thread-safe; one change at a time.
 class Configurator {
@@ -37,7 +27,7 @@ class Configurator {
   // After every worker serves it. Runs on a worker's thread or inside the call.
   using Done = std::function<void(Outcome outcome)>;
 
-  Configurator(const Role& role, proxy::Engine& engine);
+  Configurator(Role& role, proxy::Engine& engine);  // Both outlive it.
 
   // Serves `view` (all types). Only what differs from what is served is parsed again; bytes are compared.
   void Apply(xds::SnapshotPtr view, Done done);
@@ -64,7 +54,7 @@ class Configurator {
   proxy::Identity IdentityWith(const Leaf& leaf) const WEIR_REQUIRES(mutex_);
   void Finish(Outcome outcome, const xds::SnapshotPtr& before, const Done& done);
 
-  const Role role_;
+  Role& role_;
   proxy::Engine& engine_;
   mutable Mutex mutex_;
   proxy::SnapshotBuilder builder_ WEIR_GUARDED_BY(mutex_);

@@ -47,11 +47,11 @@ std::string ReasonOf(const std::vector<proxy::Refusal>& refused) {
 }
 }  // namespace
 
-class Gateway::State {
+class Gateway::State final : public LoadSources, public xds::AdsClientHandler {
  public:
-  State(Settings settings, Role role, const Clock& clock)
+  State(Settings settings, Role& role, const Clock& clock)
       : settings_(std::move(settings)),
-        role_(std::move(role)),
+        role_(role),
         clock_(clock),
         configurator_(role_, engine_),
         keeper_(settings_, [this](const Leaf& leaf) { return OnLeaf(leaf); }, clock_) {}
@@ -339,7 +339,9 @@ class Gateway::State {
     return facts_.last_good_refused;
   }
 
-  std::vector<std::string> Problems() const {
+  std::vector<proxy::ShareReport> Shares() override { return engine_.Shares(); }
+  proxy::HealthChanges TakeHealthChanges(bool whole) override { return engine_.TakeHealthChanges(whole); }
+  std::vector<std::string> Problems() override {
     std::vector<std::string> problems = RefusedLastGood();
     if (std::string overdue = keeper_.Overdue(); !overdue.empty()) problems.push_back(std::move(overdue));
     return problems;
@@ -357,13 +359,9 @@ class Gateway::State {
 
   void Connect() WEIR_REQUIRES(mutex_) {  // Needs identity, so that what is acknowledged can be served.
     xds::AdsClientOptions options;
-    options.channel = [this] {
-      auto channel = settings_.AgentChannel();
-      return channel.ok() ? std::move(channel).value() : NoToken();
-    };
     options.node.id = settings_.node_id;
     options.node.cluster = settings_.cluster;
-    options.node.user_agent = role_.program + "/" + std::string(kVersion);
+    options.node.user_agent = role_.program() + "/" + std::string(kVersion);
     options.node.region = settings_.region;
     options.node.zone = settings_.zone;
     options.node.features = {std::string(dialect::kFeatureVhds), std::string(xds::kFeatureHeartbeat)};
@@ -373,11 +371,14 @@ class Gateway::State {
     }
     if (preload_) options.preload = *preload_;
     options.clock = &clock_;
-    options.on_update = [this](const xds::Update& update) { OnUpdate(update); };
-    options.on_state = [this](bool connected, const std::string& reason) { OnState(connected, reason); };
-    ads_ = std::make_shared<xds::AdsClient>(std::move(options));
+    ads_ = std::make_shared<xds::AdsClient>(*this, std::move(options));
     for (const auto& [type, name] : held_) ads_->Resubscribe(type, {name});
     ads_->Start();
+  }
+
+  rpc::ChannelOptions Channel() override {
+    auto channel = settings_.AgentChannel();
+    return channel.ok() ? std::move(channel).value() : NoToken();
   }
 
   rpc::ChannelOptions NoToken() const {  // The agent will refuse it and the client tries again.
@@ -387,7 +388,7 @@ class Gateway::State {
     return options;
   }
 
-  void OnUpdate(const xds::Update& update) {
+  void OnUpdate(const xds::Update& update) override {
     configurator_.Apply(update.view, [this, update](Configurator::Outcome outcome) { Decide(update, outcome); });
   }
 
@@ -460,7 +461,7 @@ class Gateway::State {
     tried.get_future().wait();
   }
 
-  void OnState(bool connected, const std::string& reason) {
+  void OnState(bool connected, const std::string& reason) override {
     obs::Log(connected ? Level::kInfo : Level::kWarn, connected ? "connected to the agent" : "agent lost",
              {{"agent", settings_.agent}, {"reason", reason}});
     MutexLock lock(mutex_);
@@ -527,7 +528,7 @@ class Gateway::State {
       MutexLock lock(mutex_);
       report = facts_;
     }
-    report.program = role_.program;
+    report.program = role_.program();
     report.settings = &settings_;
     report.waiting = configurator_.Waiting();
     for (std::string& unserved : configurator_.Unserved()) report.waiting.push_back(std::move(unserved));
@@ -544,7 +545,7 @@ class Gateway::State {
   }
 
   const Settings settings_;
-  const Role role_;
+  Role& role_;
   const Clock& clock_;
   proxy::Engine engine_;
   Configurator configurator_;
@@ -571,18 +572,14 @@ class Gateway::State {
   std::unique_ptr<HandoverDoor> handover_;
   std::thread writer_;
   IdentityKeeper keeper_;
-  LoadReports load_reports_{
-      settings_,
-      {[this] { return engine_.Shares(); }, [this](bool whole) { return engine_.TakeHealthChanges(whole); },
-       [this] { return Problems(); }},
-      clock_};
+  LoadReports load_reports_{settings_, *this, clock_};
 };
 
 Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Gateway::~Gateway() = default;
 
-Result<std::unique_ptr<Gateway>> Gateway::Start(Settings settings, Role role, const Clock& clock) {
-  auto state = std::make_unique<State>(std::move(settings), std::move(role), clock);
+Result<std::unique_ptr<Gateway>> Gateway::Start(Settings settings, Role& role, const Clock& clock) {
+  auto state = std::make_unique<State>(std::move(settings), role, clock);
   WEIR_TRY(state->Start());
   return std::unique_ptr<Gateway>(new Gateway(std::move(state)));
 }

@@ -16,8 +16,9 @@ class Gateway {
  public:
   // Starts serving what it can. FAILED_PRECONDITION for a state_dir, a door or an engine that cannot be had; an
   // agent that is not there is no error. With Settings::take_over and a gateway that runs: returns after that one has
-  // stopped accepting; an Error (UNAVAILABLE TAKE_OVER_NOT_READY too) leaves it as it was.
-  static Result<std::unique_ptr<Gateway>> Start(Settings settings, Role role, const Clock& clock = Clock::Real());
+  // stopped accepting; an Error (UNAVAILABLE TAKE_OVER_NOT_READY too) leaves it as it was. `role` outlives
+  // the Gateway.
+  static Result<std::unique_ptr<Gateway>> Start(Settings settings, Role& role, const Clock& clock = Clock::Real());
   ~Gateway();  // Stops at once.
 
   // OK = everything that is wanted is served, or handed over: an identity, every kind of resource answered (or
@@ -40,6 +41,6 @@ class Gateway {
 };
 
 // main() of every gateway program: bootstrap, signals (SIGTERM and SIGINT drain; a second one ends at once), exit code.
-int Main(const Role& role, int argc, const char* const* argv);
+int Main(Role& role, int argc, const char* const* argv);
 
 }  // namespace weir::gateway

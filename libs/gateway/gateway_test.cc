@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include <map>
-#include <set>
 #include <thread>
 
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 #include "libs/gateway/gateway_test_agent.h"
+#include "libs/gateway/plain_role.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
@@ -71,7 +71,7 @@ class GatewayTest : public testing::Test {
     return ReadSettings(message, "weir-test").value();
   }
   std::unique_ptr<Gateway> StartGateway() {
-    auto gateway = Gateway::Start(MakeSettings(), {"weir-test", "", {}, nullptr});
+    auto gateway = Gateway::Start(MakeSettings(), role_);
     EXPECT_TRUE(gateway.ok()) << gateway.error().ToString();
     return std::move(gateway).value();
   }
@@ -100,6 +100,7 @@ class GatewayTest : public testing::Test {
   const std::string folder_ = "/tmp/weir-gw-" + RandomHex(4);
   const uint16_t port_ = FreePort();
   FakeAgent agent_;
+  PlainRole role_;
 };
 
 TEST_F(GatewayTest, ServesWhatItsAgentSaysAndAcknowledgesIt) {
@@ -299,7 +300,7 @@ TEST_F(GatewayTest, AStrangersTokenGetsNothing) {
   agent_.Serve(port_, {{"shop.example.com", "one"}});
   Settings settings = MakeSettings();
   ASSERT_TRUE(identity::WriteSecretFile(folder_ + "/token", "wrong").ok());
-  auto gateway = Gateway::Start(settings, {"weir-test", "", {}, nullptr});
+  auto gateway = Gateway::Start(settings, role_);
   ASSERT_TRUE(gateway.ok());
   EXPECT_TRUE(NotReady(**gateway).starts_with("NOT_READY: ")) << NotReady(**gateway);
   // It tries on: the right token is enough.
@@ -343,7 +344,7 @@ TEST_F(GatewayTest, ASecondOneInTheSameFolderIsRefusedAndTheFirstServesOn) {
   agent_.Serve(port_, {{"shop.example.com", "one"}});
   const auto gateway = StartGateway();
   EXPECT_TRUE(Answers("one"));
-  const auto second = Gateway::Start(MakeSettings(), {"weir-test", "", {}, nullptr});
+  const auto second = Gateway::Start(MakeSettings(), role_);
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.error().reason, "STATE_IN_USE");
   EXPECT_TRUE(Get(port_, "shop.example.com").ends_with("one"));
@@ -359,7 +360,7 @@ TEST_F(GatewayTest, ASuccessorTakesOverTheListenersTheDoorsAndTheFolder) {
     Settings settings = MakeSettings();
     settings.take_over = true;
     settings.workers = generation == 0 ? 1 : 3;
-    auto second = Gateway::Start(settings, {"weir-test", "", {}, nullptr});
+    auto second = Gateway::Start(settings, role_);
     ASSERT_TRUE(second.ok()) << second.error().ToString();
     EXPECT_TRUE(first->HandedOver());
     EXPECT_TRUE(first->DrainAsked());

@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <map>
-#include <set>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
@@ -19,7 +18,7 @@
 #include "libs/identity/token.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/time.h"
-#include "libs/xds/grpc/ads_service.h"
+#include "libs/xds/grpc/recording_handler.h"
 
 // An agent of a few lines, for the tests of this folder.
 namespace weir::gateway {
@@ -41,31 +40,10 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
   ~FakeAgent() override { Stop(); }
 
   void Start() {
-    {
-      MutexLock lock(mutex_);
-      accepted_.clear();
-      rejected_.clear();
-    }
+    handler_.ForgetWords();
     xds::AdsServiceOptions options;
     options.rules = std::make_shared<xds::ServerRules>(xds::EnvoyRules());
-    options.authenticate = [this](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
-      const auto found = peer.metadata.find("authorization");
-      if (found == peer.metadata.end() || found->second != "Bearer " + token) return Unauthenticated("TOKEN", "who?");
-      return xds::AdsGrant{kNode};
-    };
-    options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
-      MutexLock lock(mutex_);
-      for (const auto& one : event.accepted_resources) {
-        accepted_.insert(one.name);
-        rejected_.erase(one.name);
-      }
-      for (const auto& one : event.rejected_resources) {
-        accepted_.erase(one.name);
-        rejected_.insert(one.name);
-      }
-      if (!event.accepted) error_ = event.error;
-    };
-    ads_ = std::make_unique<xds::AdsService>(std::move(options));
+    ads_ = std::make_unique<xds::AdsService>(handler_, std::move(options));
     if (snapshot_) ads_->SetSnapshot(kNode, snapshot_);
     grpc::ServerBuilder builder;
     rpc::ApplyDefaults(builder);
@@ -144,18 +122,9 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
     if (ads_) ads_->SetSnapshot(kNode, snapshot);
   }
 
-  bool WasAccepted(const std::string& name) {
-    MutexLock lock(mutex_);
-    return accepted_.contains(name);
-  }
-  bool WasRejected(const std::string& name) {
-    MutexLock lock(mutex_);
-    return rejected_.contains(name);
-  }
-  std::string error() {
-    MutexLock lock(mutex_);
-    return error_;
-  }
+  bool WasAccepted(const std::string& name) const { return handler_.Accepted(name); }
+  bool WasRejected(const std::string& name) const { return handler_.Refused(name); }
+  std::string error() const { return handler_.Error(); }
   std::map<std::string, uint16_t> more_listeners;  // Name -> port; with the routes of "80".
   std::vector<std::string_view> left_out;          // Types that are not loaded yet.
   bool with_routes = true;
@@ -218,12 +187,15 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
 
   identity::Authority cluster_;
   xds::SnapshotPtr snapshot_;
+  xds::RecordingHandler handler_{[this](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
+    const auto found = peer.metadata.find("authorization");
+    if (found == peer.metadata.end() || found->second != "Bearer " + token) return Unauthenticated("TOKEN", "who?");
+    return xds::AdsGrant{kNode};
+  }};
   std::unique_ptr<xds::AdsService> ads_;
   std::unique_ptr<grpc::Server> server_;
   std::string trusted_;
   Mutex mutex_;
-  std::set<std::string> accepted_ WEIR_GUARDED_BY(mutex_), rejected_ WEIR_GUARDED_BY(mutex_);
-  std::string error_ WEIR_GUARDED_BY(mutex_);
 };
 
 }  // namespace weir::gateway

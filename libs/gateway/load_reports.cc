@@ -168,8 +168,8 @@ agent::v1::GatewayHealthReport HealthDifference::Unchanged() const {
   return report;
 }
 
-LoadReports::LoadReports(const Settings& settings, Sources sources, const Clock& clock)
-    : settings_(settings), sources_(std::move(sources)), clock_(clock) {}
+LoadReports::LoadReports(const Settings& settings, LoadSources& sources, const Clock& clock)
+    : settings_(settings), sources_(sources), clock_(clock) {}
 LoadReports::~LoadReports() { Stop(); }
 
 void LoadReports::Start() {
@@ -229,7 +229,7 @@ Status LoadReports::Serve(process::Backoff& backoff) {
   Status told;
   while (alive && told.ok()) {
     const MonoTime now = clock_.Now();
-    const auto shares = sources_.shares();
+    const auto shares = sources_.Shares();
     for (const LoadStatsRequest& report : difference_.Take(shares, now - loads_said_)) {
       alive = alive && stream->Write(report);
     }
@@ -245,7 +245,7 @@ Status LoadReports::Serve(process::Backoff& backoff) {
 }
 
 Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel) {
-  proxy::HealthChanges news = sources_.health(health_.restarted());
+  proxy::HealthChanges news = sources_.TakeHealthChanges(health_.restarted());
   if (!news.answered) return {};  // As before.
   health_.AddChanges(std::move(news));
   bool said = false;
@@ -258,7 +258,7 @@ Status LoadReports::TellHealth(const std::shared_ptr<grpc::Channel>& channel) {
 }
 
 Status LoadReports::SendHealth(const std::shared_ptr<grpc::Channel>& channel, agent::v1::GatewayHealthReport report) {
-  for (std::string& problem : sources_.problems()) report.add_problems(std::move(problem));
+  for (std::string& problem : sources_.Problems()) report.add_problems(std::move(problem));
   agent::v1::GatewayHealthAck ack;
   grpc::ClientContext context;
   context.set_deadline(rpc::DeadlineIn(kAnswerWithin));

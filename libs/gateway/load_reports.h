@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -75,18 +74,22 @@ class HealthDifference {
   std::set<std::string> gone_;
 };
 
+// What there is to tell. Asked on the thread of LoadReports, between Start and the end of Stop.
+class LoadSources {
+ public:
+  virtual ~LoadSources() = default;
+  virtual std::vector<proxy::ShareReport> Shares() = 0;
+  virtual proxy::HealthChanges TakeHealthChanges(bool whole) = 0;  // See Engine::TakeHealthChanges.
+  virtual std::vector<std::string> Problems() = 0;
+};
+
 // Tells the agent each second what the engine delivers (envoy.service.load_stats.v3), and what changes of whom it holds
 // for healthy (weir.agent.v1.GatewayHealth); every 10 s that nothing did. Nothing depends on it: an agent that is not
 // there, or too old to listen, costs a retry each few seconds. A thread of its own.
 class LoadReports {
  public:
-  struct Sources {
-    std::function<std::vector<proxy::ShareReport>()> shares;
-    std::function<proxy::HealthChanges(bool whole)> health;  // See Engine::TakeHealthChanges.
-    std::function<std::vector<std::string>()> problems;
-  };
-
-  LoadReports(const Settings& settings, Sources sources, const Clock& clock);
+  // All outlive Stop.
+  LoadReports(const Settings& settings, LoadSources& sources, const Clock& clock);
   ~LoadReports();  // Stop.
   void Start();
   void Stop();
@@ -103,7 +106,7 @@ class LoadReports {
   void Leave(grpc::ClientContext* context);
 
   const Settings& settings_;
-  const Sources sources_;
+  LoadSources& sources_;
   const Clock& clock_;
   LoadDifference difference_;
   MonoTime loads_said_;

@@ -196,6 +196,15 @@ class Listener : public LoadReportingService::Service, public agent::v1::Gateway
   Heard heard_ WEIR_GUARDED_BY(mutex_);
 };
 
+// One set that one cluster serves.
+struct OneSet final : LoadSources {
+  std::vector<proxy::ShareReport> Shares() override { return {Share("set", "c1", 1, count)}; }
+  proxy::HealthChanges TakeHealthChanges(bool whole) override { return News(whole, {HealthOf("set", can_serve)}); }
+  std::vector<std::string> Problems() override { return {"a file is cut"}; }
+  std::atomic<uint64_t> count = 5;
+  std::atomic<bool> can_serve = true;
+};
+
 TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
   const std::string folder = testing::TempDir() + "load-reports-" + std::to_string(::getpid());
   ASSERT_TRUE(MakeFolders(folder, 0700).ok());
@@ -230,14 +239,9 @@ TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
   settings.root_pem = root.certificate_pem;
   settings.token_file = folder + "/token";
   settings.node_id = "edge/ingress/t1";
-  std::atomic<uint64_t> count = 5;
-  std::atomic<bool> can_serve = true;
+  OneSet sources;
   ManualClock clock;
-  LoadReports reports(settings,
-                      {[&] { return std::vector{Share("set", "c1", 1, count)}; },
-                       [&](bool whole) { return News(whole, {HealthOf("set", can_serve)}); },
-                       [] { return std::vector<std::string>{"a file is cut"}; }},
-                      clock);
+  LoadReports reports(settings, sources, clock);
   reports.Start();
   const auto eventually = [&](uint64_t requests, int healths) {
     return Eventually([&] {
@@ -251,8 +255,8 @@ TEST(LoadReports, TellsCountsEachSecondAndHealthWhenItChanges) {
   EXPECT_EQ(listener.Now().node, "edge/ingress/t1");
   EXPECT_TRUE(listener.Now().last.sets(0).clusters(0).can_serve());
   EXPECT_EQ(listener.Now().last.problems(0), "a file is cut");
-  count = 9;
-  can_serve = false;
+  sources.count = 9;
+  sources.can_serve = false;
   EXPECT_TRUE(eventually(9, 2));
   EXPECT_FALSE(listener.Now().last.sets(0).clusters(0).can_serve());
   reports.Stop();

@@ -51,24 +51,25 @@ void TellServiceManager(const std::string& what) {
 
 }  // namespace
 
-int Main(const Role& role, int argc, const char* const* argv) {
+int Main(Role& role, int argc, const char* const* argv) {
   const process::StopSignals stop_signals;
   const int signals = stop_signals.NewDescriptor();
   bootstrap::v1::Gateway message;
   Result<Settings> settings = Internal("BOOTSTRAP", "not read");
-  const bootstrap::Program program{role.program, role.purpose, std::string(kVersion), EnvironmentPrefix(role.program)};
+  const bootstrap::Program program{role.program(), role.purpose(), std::string(kVersion),
+                                   EnvironmentPrefix(role.program())};
   const bootstrap::Outcome outcome =
       bootstrap::Load(program, argc, argv, message, [&](const google::protobuf::Message& filled) -> Status {
-        settings = ReadSettings(static_cast<const bootstrap::v1::Gateway&>(filled), role.program);
+        settings = ReadSettings(static_cast<const bootstrap::v1::Gateway&>(filled), role.program());
         return settings.ok() ? Status() : Status(settings.error());
       });
   if (!outcome.run) return outcome.exit_code;
   process::SetLogLevel(settings->log_level);
 
   auto gateway = Gateway::Start(*settings, role);
-  if (!gateway.ok()) return process::CannotStart(role.program, gateway.error());
+  if (!gateway.ok()) return process::CannotStart(role.program(), gateway.error());
   obs::Log(obs::Level::kInfo, "started",
-           {{"program", role.program},
+           {{"program", role.program()},
             {"version", std::string(kVersion)},
             {"node", settings->node_id},
             {"admin", (*gateway)->admin_address()}});

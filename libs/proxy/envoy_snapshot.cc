@@ -172,7 +172,7 @@ std::vector<Locality> Ranked(std::vector<Locality> localities, traffic::Mode mod
 
 class SnapshotBuilder::State {
  public:
-  explicit State(PieceChecks checks) : checks_(std::move(checks)) {}
+  explicit State(const PieceChecks& checks) : checks_(checks) {}
 
   BuiltSnapshot Apply(std::span<const EnvoyResource> upserts, std::span<const EnvoyResourceName> removals,
                       std::string version) {
@@ -248,7 +248,7 @@ class SnapshotBuilder::State {
     const auto old = assembled_.destination_sets.find(name);
     const bool known = old != assembled_.destination_sets.end();
     const bool same = known && old->second.piece == piece && old->second.endpoints == endpoints;
-    if (same && (!checks_.destination_set || next->own_addresses == assembled_.own_addresses)) {
+    if (same && next->own_addresses == assembled_.own_addresses) {
       next->destination_sets[name] = old->second;
       return old->second.built;
     }
@@ -272,7 +272,7 @@ class SnapshotBuilder::State {
     return old->second.built;
   }
   Status Allowed(const DestinationSet& destination, const Assembled& next) const {
-    return checks_.destination_set ? checks_.destination_set(destination, next.own_addresses) : Status();
+    return checks_.CheckDestinationSet(destination, next.own_addresses);
   }
 
   void AddListeners(Assembled* next, Snapshot* snapshot, BuiltSnapshot* out) const {
@@ -343,7 +343,7 @@ class SnapshotBuilder::State {
       return as_before();
     }
     for (const Listener& listener : piece->listeners) {
-      const Status allowed = checks_.listener ? checks_.listener(listener) : Status();
+      const Status allowed = checks_.CheckListener(listener);
       if (allowed.ok()) continue;
       out->refused.push_back({std::string(kListenerUrl), name, allowed.error(), true});
       return as_before();
@@ -390,12 +390,12 @@ class SnapshotBuilder::State {
     return routes;
   }
 
-  const PieceChecks checks_;
+  const PieceChecks& checks_;
   Resources resources_;
   Assembled assembled_;
 };
 
-SnapshotBuilder::SnapshotBuilder(PieceChecks checks) : state_(std::make_unique<State>(std::move(checks))) {}
+SnapshotBuilder::SnapshotBuilder(const PieceChecks& checks) : state_(std::make_unique<State>(checks)) {}
 SnapshotBuilder::~SnapshotBuilder() = default;
 
 BuiltSnapshot SnapshotBuilder::Apply(std::span<const EnvoyResource> upserts,
@@ -404,7 +404,7 @@ BuiltSnapshot SnapshotBuilder::Apply(std::span<const EnvoyResource> upserts,
 }
 
 Result<BuiltSnapshot> BuildSnapshot(std::span<const EnvoyResource> resources, std::string version) {
-  BuiltSnapshot built = SnapshotBuilder().Apply(resources, {}, std::move(version));
+  BuiltSnapshot built = SnapshotBuilder(kFormOnly).Apply(resources, {}, std::move(version));
   if (!built.refused.empty()) return built.refused.front().error;
   return built;
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <set>
 #include <span>
@@ -51,19 +50,31 @@ struct BuiltSnapshot {
   std::shared_ptr<const identity::ValidGenerations> generations = nullptr;
 };
 
-// What a role demands of a piece beyond its form; unset = nothing. A piece that is refused is held.
-struct PieceChecks {
-  std::function<Status(const Listener&)> listener;
+// What a role demands of a piece beyond its form. A piece that is refused is held.
+class PieceChecks {
+ public:
+  virtual ~PieceChecks() = default;
+
+  virtual Status CheckListener(const Listener& listener) const = 0;
   // `own_addresses`: of all listeners, served or not.
-  std::function<Status(const DestinationSet&, const std::set<std::string>& own_addresses)> destination_set;
+  virtual Status CheckDestinationSet(const DestinationSet& destination,
+                                     const std::set<std::string>& own_addresses) const = 0;
 };
+
+// Demands nothing: for who only wants to know what resources mean.
+class FormOnly final : public PieceChecks {
+ public:
+  Status CheckListener(const Listener&) const override { return {}; }
+  Status CheckDestinationSet(const DestinationSet&, const std::set<std::string>&) const override { return {}; }
+};
+inline const FormOnly kFormOnly{};
 
 // Envoy v3 resources (Listener, RouteConfiguration, VirtualHost, Cluster, ClusterLoadAssignment, Secret `trust`) ->
 // Snapshot. Keeps what it parsed, so that a change costs what changed, and unchanged pieces are the same objects in the
 // next snapshot. A field that the engine does not serve refuses the resource (manifest below). Not thread-safe.
 class SnapshotBuilder {
  public:
-  explicit SnapshotBuilder(PieceChecks checks = {});
+  explicit SnapshotBuilder(const PieceChecks& checks);  // `checks` outlives it.
   ~SnapshotBuilder();
 
   // Upserts, removals, and the snapshot of what is then there. Each resource is judged by itself: one that is refused

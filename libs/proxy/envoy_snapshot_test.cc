@@ -249,7 +249,7 @@ TEST(EnvoySnapshot, RefusesValuesItCannotObey) {
 }
 
 TEST(EnvoySnapshot, OfTwoHostsWithOneDomainTheServedOneStaysAndTheOtherWaits) {
-  SnapshotBuilder builder;
+  SnapshotBuilder builder(kFormOnly);
   ASSERT_TRUE(builder.Apply(Edge(), {}, "1").refused.empty());
   EnvoyResource twin = Host("servicea.example.com", "elsewhere");
   twin.name = "edge/80/aaa";  // First by name, but later.
@@ -275,7 +275,7 @@ TEST(EnvoySnapshot, OfTwoHostsWithOneDomainTheServedOneStaysAndTheOtherWaits) {
 }
 
 TEST(EnvoySnapshot, AHostThatBecomesATwinIsServedAsItWas) {
-  SnapshotBuilder builder;
+  SnapshotBuilder builder(kFormOnly);
   auto resources = Edge();
   resources.push_back(Host("other.example.com", "other"));
   ASSERT_TRUE(builder.Apply(resources, {}, "1").refused.empty());
@@ -302,7 +302,7 @@ EnvoyResource NamedListener(const std::string& name, int port) {
 }
 
 TEST(EnvoySnapshot, OfTwoListenersWithOneAddressTheServedOneStaysAndTheOtherWaits) {
-  SnapshotBuilder builder;
+  SnapshotBuilder builder(kFormOnly);
   auto resources = Edge();
   resources[2] = NamedListener("b", 80);
   ASSERT_TRUE(builder.Apply(resources, {}, "1").refused.empty());
@@ -327,17 +327,17 @@ TEST(EnvoySnapshot, OfTwoListenersWithOneAddressTheServedOneStaysAndTheOtherWait
 }
 
 TEST(EnvoySnapshot, ARolesRefusalTakesNoOtherAlongAndIsJudgedAgain) {
-  PieceChecks checks;
-  checks.listener = [](const Listener& listener) -> Status {
-    if (listener.port != 81) return {};
-    return InvalidArgument("PORT", "Listener {}: not here", listener.name);
-  };
-  checks.destination_set = [](const DestinationSet& set, const std::set<std::string>& own) -> Status {
-    for (const auto& locality : set.localities) {
-      if (!own.contains("127.0.1.10") && !locality.endpoints.empty()) return InvalidArgument("OWN", "not yet");
+  struct Checks final : PieceChecks {
+    Status CheckListener(const Listener& listener) const override {
+      return listener.port == 81 ? Status(InvalidArgument("PORT", "Listener {}: not here", listener.name)) : Status();
     }
-    return {};
-  };
+    Status CheckDestinationSet(const DestinationSet& set, const std::set<std::string>& own) const override {
+      for (const auto& locality : set.localities) {
+        if (!own.contains("127.0.1.10") && !locality.endpoints.empty()) return InvalidArgument("OWN", "not yet");
+      }
+      return {};
+    }
+  } checks;
   SnapshotBuilder builder(checks);
   const std::vector<EnvoyResource> first{Set(), Endpoints(75, 25), RouteConfig(), Host(), Trust()};
   auto built = builder.Apply(first, {}, "1");
@@ -373,7 +373,7 @@ TEST(EnvoySnapshot, OneBadAmongManyIsNamedAndTheOthersAreServed) {
   };
   for (const auto& [type, one] : make) {
     SCOPED_TRACE(type);
-    SnapshotBuilder builder;
+    SnapshotBuilder builder(kFormOnly);
     ASSERT_TRUE(builder.Apply(Edge(), {}, "1").refused.empty());
     std::vector<EnvoyResource> many;
     for (int i = 0; i < 50; ++i) many.push_back(one("n" + std::to_string(i)));
@@ -404,7 +404,7 @@ TEST(EnvoySnapshot, OneBadAmongManyIsNamedAndTheOthersAreServed) {
     }
   }
   // Secrets: one is served.
-  SnapshotBuilder builder;
+  SnapshotBuilder builder(kFormOnly);
   const std::vector<EnvoyResource> secrets{Text<FromSecret>("other", "name: \"other\""), Trust()};
   const auto built = builder.Apply(secrets, {}, "1");
   ASSERT_EQ(built.refused.size(), 1u);
@@ -421,7 +421,7 @@ TEST(EnvoySnapshot, ManyClustersWithABadOneAreReadOnce) {
         Text<FromCluster>(name, "name: \"" + name + "\" type: EDS eds_cluster_config { eds_config { ads {} } }"));
   }
   many[1'234].bytes = "\xff";
-  SnapshotBuilder builder;
+  SnapshotBuilder builder(kFormOnly);
   const auto first = builder.Apply(many, {}, "1");
   ASSERT_EQ(first.refused.size(), 1u);
   EXPECT_EQ(first.refused[0].name, "c1234");
@@ -602,7 +602,7 @@ TEST(EnvoyManifest, AFieldIsObeyedOrRefusedByName) {
 }
 
 TEST(EnvoySnapshot, WaitsForRoutesThatHaveNotArrived) {
-  SnapshotBuilder builder;
+  SnapshotBuilder builder(kFormOnly);
   const std::vector<EnvoyResource> first{PublicListener()};
   auto built = builder.Apply(first, {}, "1");
   ASSERT_TRUE(built.refused.empty());
@@ -616,7 +616,7 @@ TEST(EnvoySnapshot, WaitsForRoutesThatHaveNotArrived) {
 }
 
 TEST(EnvoySnapshot, SharesWhatDidNotChange) {
-  SnapshotBuilder builder;
+  SnapshotBuilder builder(kFormOnly);
   auto resources = Edge();
   resources.push_back(Host("other.example.com", "elsewhere"));
   const auto one = builder.Apply(resources, {}, "1");
@@ -637,7 +637,7 @@ TEST(EnvoySnapshot, SharesWhatDidNotChange) {
 }
 
 TEST(EnvoySnapshot, WhatIsBadStaysAsItWasAndTheRestGoesOn) {
-  SnapshotBuilder builder;
+  SnapshotBuilder builder(kFormOnly);
   ASSERT_TRUE(builder.Apply(Edge(), {}, "1").refused.empty());
   const std::vector<EnvoyResource> change{Endpoints(50, 50), Set(" lb_policy: MAGLEV")};
   const std::vector<EnvoyResourceName> gone{{PublicListener().type_url, "80"}};
@@ -651,7 +651,7 @@ TEST(EnvoySnapshot, WhatIsBadStaysAsItWasAndTheRestGoesOn) {
 }
 
 TEST(EnvoySnapshot, RemovesWhatIsGone) {
-  SnapshotBuilder builder;
+  SnapshotBuilder builder(kFormOnly);
   ASSERT_TRUE(builder.Apply(Edge(), {}, "1").refused.empty());
   const std::vector<EnvoyResourceName> gone{
       {PublicListener().type_url, "80"}, {Set().type_url, "set"}, {Set().type_url, "never"}};

@@ -34,7 +34,8 @@ struct DuplicateAgent {
 // An agent that was refused tries again within 10 s; a second one that no longer does is gone.
 inline constexpr Duration kDuplicateShown = std::chrono::seconds(30);
 
-struct Fleet::Core : std::enable_shared_from_this<Core> {
+// The handler of agents' intent streams too, which is why the service that NewIntentService makes goes first.
+struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
   Core(store::Store& s, const ca::ServerCa& c, rpc::Pool& p, FleetOptions o)
       : store(s), ca(c), pool(p), options(o), memberships(s, c, *o.clock) {}
 
@@ -113,9 +114,13 @@ struct Fleet::Core : std::enable_shared_from_this<Core> {
 
   void CloseEndedMemberships();
   void ForgetDeleted();
-  std::string KeyOfIntentStream(const std::string& cluster, const xds::Node& node);
-  void TakeStreamEvent(const xds::AdsStreamEvent& event);
-  void TakeAck(const std::string& cluster, const xds::AckEvent& event);
+
+  // Of streams of intent; the principal of one is its cluster's FQN.
+  Result<xds::AdsGrant> Authenticate(const xds::AdsPeer& peer) override;
+  Result<std::string> KeyOf(const std::string& cluster, const xds::Node& node) override;
+  void OnStream(const xds::AdsStreamEvent& event) override;
+  void OnAck(const std::string& cluster, uint64_t stream, const xds::AckEvent& event) override;
+  std::string Origin() override;
 
   std::string AwaitedOf(const compile::Compilation& compilation, const std::string& cluster, const std::string& root,
                         bool retiring) const;

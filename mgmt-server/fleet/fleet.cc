@@ -464,7 +464,14 @@ void Fleet::Stop() {
 grpc::Service* Fleet::join_service() { return core_->join.get(); }
 grpc::Service* Fleet::reports_service() { return core_->reports.get(); }
 
-std::string Fleet::Core::KeyOfIntentStream(const std::string& cluster, const xds::Node& node) {
+// --- Streams of intent ---
+
+Result<xds::AdsGrant> Fleet::Core::Authenticate(const xds::AdsPeer& peer) {
+  WEIR_ASSIGN(const Member member, memberships.MemberOf(peer.chain_pem));
+  return xds::AdsGrant{member.cluster, [this, member] { return memberships.StillValid(member); }};
+}
+
+Result<std::string> Fleet::Core::KeyOf(const std::string& cluster, const xds::Node& node) {
   {
     MutexLock lock(mutex);
     const auto found = live.find(cluster);
@@ -477,7 +484,7 @@ std::string Fleet::Core::KeyOfIntentStream(const std::string& cluster, const xds
   return held.KeyFor(cluster, node);
 }
 
-void Fleet::Core::TakeAck(const std::string& cluster, const xds::AckEvent& event) {
+void Fleet::Core::OnAck(const std::string& cluster, uint64_t, const xds::AckEvent& event) {
   if (cluster.starts_with(kDuplicateKey)) return;
   if (HeldAgents::IsHeldKey(cluster)) return held.NoteServed(cluster, event);
   if (!event.accepted) {
@@ -490,28 +497,18 @@ void Fleet::Core::TakeAck(const std::string& cluster, const xds::AckEvent& event
   news.NotifyAll();
 }
 
-void Fleet::Core::TakeStreamEvent(const xds::AdsStreamEvent& event) {
+void Fleet::Core::OnStream(const xds::AdsStreamEvent& event) {
   if (HeldAgents::IsHeldKey(event.key) && event.kind == xds::AdsStreamEvent::Kind::kClosed) held.Forget(event.key);
   Changed();
 }
 
+std::string Fleet::Core::Origin() { return store.Read()->position().ToText(); }
+
 std::unique_ptr<xds::AdsService> Fleet::NewIntentService() const {
   xds::AdsServiceOptions options;
   options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
-  options.authenticate = [core = core_](const xds::AdsPeer& peer) -> Result<xds::AdsGrant> {
-    WEIR_ASSIGN(const Member member, core->memberships.MemberOf(peer.chain_pem));
-    return xds::AdsGrant{member.cluster, [core, member] { return core->memberships.StillValid(member); }};
-  };
-  options.key = [core = core_](const std::string& cluster, const xds::Node& node) {
-    return core->KeyOfIntentStream(cluster, node);
-  };
-  options.on_ack = [core = core_](const std::string& cluster, uint64_t, const xds::AckEvent& event) {
-    core->TakeAck(cluster, event);
-  };
-  options.on_stream = [core = core_](const xds::AdsStreamEvent& event) { core->TakeStreamEvent(event); };
-  options.origin = [core = core_] { return core->store.Read()->position().ToText(); };
   options.clock = core_->options.clock;
-  return std::make_unique<xds::AdsService>(std::move(options));
+  return std::make_unique<xds::AdsService>(*core_, std::move(options));
 }
 
 std::vector<v2::HeldCluster> Fleet::HeldClusters(const xds::AdsService& ads) const {

@@ -68,7 +68,7 @@ class Fleet {
   // The door by which agents fetch intent. It takes spiffe://<cluster domain>/weir-agent of the verified peer
   // certificate to the cluster's FQN, the key of its snapshot (UNAUTHENTICATED PEER_IDENTITY_MISSING, PERMISSION_DENIED
   // CLUSTER_UNKNOWN), tells nothing to an instance whose report stream is not the cluster's, and what an agent refuses
-  // shows in the status. May outlive the Fleet.
+  // shows in the status. It must not outlive the Fleet.
   std::unique_ptr<xds::AdsService> NewIntentService() const;
   // Clusters whose agents acknowledged what this server's state does not know (held_agents.h), with what would go back
   // there; and, once an administrator adopted this state, the end of it: their streams begin anew.

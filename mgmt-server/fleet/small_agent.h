@@ -3,6 +3,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -24,7 +25,7 @@ namespace weir::fleet {
 
 // An agent of a few lines, for tests: joins a real server, reports what it is told to, and lets gateways acknowledge
 // all intent when asked.
-class SmallAgent {
+class SmallAgent final : public xds::AdsClientHandler {
  public:
   // `server`: host:port of the agents' door.
   static Result<std::unique_ptr<SmallAgent>> Join(const std::string& server, const std::string& anchor_pem,
@@ -53,7 +54,7 @@ class SmallAgent {
     WEIR_TRY(agent->Open());
     return agent;
   }
-  ~SmallAgent() { Leave(); }
+  ~SmallAgent() override { Leave(); }
 
   // A second agent with the same certificate and key, another process: what a cloned machine is. The error is the
   // server's.
@@ -168,16 +169,17 @@ class SmallAgent {
   void Fetch(std::function<void(const xds::Update&)> on_update) {
     if (ads_ != nullptr) ads_->Stop();
     xds::AdsClientOptions options;
-    options.channel = [channel = options_] { return channel; };
     options.node.id = instance_;
     for (const std::string_view type : xds::kMeshTypes) options.types.emplace_back(type);
-    options.on_update = std::move(on_update);
-    options.on_state = [this](bool connected, const std::string& reason) {
-      MutexLock lock(mutex_);
-      if (!connected) ads_end_ = reason;
-    };
-    ads_ = std::make_unique<xds::AdsClient>(std::move(options));
+    on_update_ = std::move(on_update);
+    ads_ = std::make_unique<xds::AdsClient>(*this, std::move(options));
     ads_->Start();
+  }
+  rpc::ChannelOptions Channel() override { return options_; }
+  void OnUpdate(const xds::Update& update) override { on_update_(update); }
+  void OnState(bool connected, const std::string& reason) override {
+    MutexLock lock(mutex_);
+    if (!connected) ads_end_ = reason;
   }
 
   Status Open() {
@@ -218,6 +220,7 @@ class SmallAgent {
   std::vector<std::string> workloads_;
   bool in_parts_ = false;
   uint64_t sequence_ = 0;
+  std::function<void(const xds::Update&)> on_update_;  // Of ads_, which is stopped when it is another one.
   std::unique_ptr<xds::AdsClient> ads_;
 };
 

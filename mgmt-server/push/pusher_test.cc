@@ -17,7 +17,7 @@
 #include "api/weir/v2/organization_setting.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
-#include "libs/xds/grpc/ads_service.h"
+#include "libs/xds/grpc/recording_handler.h"
 #include "mgmt-server/store/temp_store.h"
 #include "tests/support/real_time.h"
 
@@ -34,7 +34,7 @@ std::string ClusterName(const std::string& name) { return kOrg + "/clusters/" + 
 // The real store and the real snapshots; only agents are missing. Fifty hosts that go to two clusters.
 class Pushing : public testing::Test {
  protected:
-  Pushing() : ads_(Options()) {
+  Pushing() : ads_(nobody_, Options()) {
     Put<v2::Organization>(kOrg, "spec { domain: 'o.test' }");
     Put<v2::Workspace>(kWs, "spec { namespace_selector { names: '*/*' } }");
     Put<v2::GatewayGroup>(kGroup, "");
@@ -128,6 +128,8 @@ class Pushing : public testing::Test {
   }
 
   store::TempStore store_;
+  xds::RecordingHandler nobody_{
+      [](const xds::AdsPeer&) -> Result<xds::AdsGrant> { return Unauthenticated("NOBODY", "no agent is expected"); }};
   xds::AdsService ads_;
   std::unique_ptr<Pusher> pusher_;
   std::map<std::string, xds::SnapshotPtr> before_;

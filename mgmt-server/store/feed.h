@@ -25,7 +25,7 @@ class Feed {
   static constexpr std::chrono::milliseconds kNap{5};
 
   Feed(int64_t newest, std::function<int64_t(const Event&)> number, Older older,
-       std::function<bool(const Event&)> may_wait = {})
+       std::function<bool(const Event&)> may_wait)
       : core_(std::make_shared<Core>()) {
     core_->newest = core_->urgent = newest;
     core_->may_wait = std::move(may_wait);
@@ -41,7 +41,7 @@ class Feed {
     for (const Event& event : events) {
       core_->kept.push_back(event);
       core_->newest = core_->number(event);
-      if (!core_->may_wait || !core_->may_wait(event)) core_->urgent = core_->newest;
+      if (!core_->may_wait(event)) core_->urgent = core_->newest;
       if (core_->kept.size() > kKept) core_->kept.pop_front();
     }
     core_->changed.NotifyAll();
@@ -136,11 +136,9 @@ class Feed {
             callback(event);
             lock.Lock();
           }
-          if (core->may_wait) {
-            core->disturbed.WaitRealTime(core->mutex, kNap, [&]() WEIR_REQUIRES(core->mutex) {
-              return stopped || core->closed || core->urgent > position;
-            });
-          }
+          core->disturbed.WaitRealTime(core->mutex, kNap, [&]() WEIR_REQUIRES(core->mutex) {
+            return stopped || core->closed || core->urgent > position;
+          });
         }
       }
     };

@@ -17,9 +17,8 @@
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "libs/base/file.h"
-#include "libs/base/mutex.h"
 #include "libs/rpc/server.h"
-#include "libs/xds/grpc/ads_service.h"
+#include "libs/xds/grpc/recording_handler.h"
 #include "tests/e2e/scene.h"
 #include "tests/support/http_client.h"
 #include "tests/support/process.h"
@@ -101,13 +100,7 @@ class EnvoyWarming : public testing::TestWithParam<const char*> {
     }
     xds::AdsServiceOptions options;
     options.rules = std::make_shared<xds::ServerRules>(xds::EnvoyRules());
-    options.authenticate = [](const xds::AdsPeer&) -> Result<xds::AdsGrant> { return xds::AdsGrant{"envoy"}; };
-    options.on_ack = [this](const std::string&, uint64_t, const xds::AckEvent& event) {
-      const MutexLock lock(mutex_);
-      if (!event.accepted && event.rejected_resources.empty()) ADD_FAILURE() << event.type_url << ": " << event.error;
-      for (const auto& resource : event.rejected_resources) refused_[resource.name] = event.error;
-    };
-    ads_ = std::make_unique<xds::AdsService>(std::move(options));
+    ads_ = std::make_unique<xds::AdsService>(handler_, std::move(options));
     grpc::ServerBuilder builder;
     rpc::ApplyDefaults(builder);
     int port = 0;
@@ -123,13 +116,10 @@ class EnvoyWarming : public testing::TestWithParam<const char*> {
     envoy_.reset();
     if (ads_) ads_->Shutdown();
     if (server_) server_->Shutdown(std::chrono::system_clock::now() + 1s);
-    const MutexLock lock(mutex_);
-    for (const auto& [name, why] : refused_) EXPECT_EQ(name, may_be_refused_) << why;
+    for (const auto& [name, why] : handler_.Refusals()) EXPECT_EQ(name, may_be_refused_) << why;
   }
-  std::string WhyRefused(const std::string& name) {
-    const MutexLock lock(mutex_);
-    return refused_[name];
-  }
+  std::string WhyRefused(const std::string& name) { return handler_.Refusals()[name]; }
+
   std::string Bootstrap(int port) {
     return fmt::format(R"(node: {{id: "n", cluster: "c"}}
 dynamic_resources:
@@ -288,8 +278,7 @@ static_resources:
 
   std::string folder_;
   std::string may_be_refused_;  // Name of a resource.
-  Mutex mutex_;
-  std::map<std::string, std::string> refused_ WEIR_GUARDED_BY(mutex_);  // Name -> why.
+  xds::RecordingHandler handler_{[](const xds::AdsPeer&) -> Result<xds::AdsGrant> { return xds::AdsGrant{"envoy"}; }};
   std::unique_ptr<xds::AdsService> ads_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<test::Process> envoy_;

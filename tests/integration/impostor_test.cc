@@ -118,30 +118,49 @@ void JoinIt(const World& world, Thief& thief) {
   EXPECT_FALSE(agent::Join(thief.target(), token, Clock::Real()).ok());
 }
 
+// An agent with nothing to say but who it is.
+struct QuietAgent final : agent::ReportSources {
+  QuietAgent(const World& world, const Thief& thief) : channel(world.ToServer(thief.target())) {}
+  rpc::ChannelOptions Channel() override { return channel; }
+  bool Applied(bool, agent::v1::Applied*) override { return false; }
+  bool Traffic(bool, std::vector<agent::v1::GatewayTraffic>*) override { return false; }
+  void AddProblems(agent::v1::Problems*) override {}
+  void OnDuplicate() override {}
+  const rpc::ChannelOptions channel;
+};
+
 void Report(const World& world, Thief& thief) {
-  agent::ReportsOptions options;
-  options.channel = [&] { return world.ToServer(thief.target()); };
-  options.applied = [](bool, agent::v1::Applied*) { return false; };
-  agent::Reports reports(options);
+  QuietAgent quiet(world, thief);
+  agent::Reports reports(quiet, {});
   RunUntilItKnocked(reports, thief);
 }
 
+// Takes whatever comes: nothing does.
+struct Receiver final : agent::IntentHandler, xds::AdsClientHandler {
+  explicit Receiver(rpc::ChannelOptions way) : channel(std::move(way)) {}
+  rpc::ChannelOptions Channel() override { return channel; }
+  void OnIntent(const agent::Intent&) override {}
+  void OnUpdate(const xds::Update&) override {}
+  void OnState(bool, const std::string&) override {}
+  const rpc::ChannelOptions channel;
+};
+
 void ReceiveIntent(const World& world, Thief& thief) {
+  Receiver receiver(world.ToServer(thief.target()));
   agent::IntentLinkOptions options;
-  options.channel = [&] { return world.ToServer(thief.target()); };
   options.instance = "b";
   options.last_good_path = world.folder + "/intent";
   options.owner = kB;
-  agent::IntentLink link(options);
+  agent::IntentLink link(receiver, options);
   RunUntilItKnocked(link, thief);
 }
 
 void ReceiveConfiguration(const World& world, Thief& thief) {
+  Receiver receiver(*world.Gateway(thief.target()).AgentChannel());
   xds::AdsClientOptions options;
-  options.channel = [&] { return *world.Gateway(thief.target()).AgentChannel(); };
   options.node.id = "b/shop/t2";
   options.types = {std::string(xds::kListener)};
-  xds::AdsClient client(options);
+  xds::AdsClient client(receiver, options);
   RunUntilItKnocked(client, thief);
 }
 
@@ -151,12 +170,16 @@ void KeepIdentity(const World& world, Thief& thief) {
   RunUntilItKnocked(keeper, thief);
 }
 
+struct NoLoad final : gateway::LoadSources {
+  std::vector<proxy::ShareReport> Shares() override { return {}; }
+  proxy::HealthChanges TakeHealthChanges(bool) override { return {}; }
+  std::vector<std::string> Problems() override { return {}; }
+};
+
 void ReportLoad(const World& world, Thief& thief) {
   const gateway::Settings settings = world.Gateway(thief.target());
-  gateway::LoadReports reports(settings,
-                               {[] { return std::vector<proxy::ShareReport>(); },
-                                [](bool) { return proxy::HealthChanges(); }, [] { return std::vector<std::string>(); }},
-                               Clock::Real());
+  NoLoad none;
+  gateway::LoadReports reports(settings, none, Clock::Real());
   RunUntilItKnocked(reports, thief);
 }
 

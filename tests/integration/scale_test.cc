@@ -199,7 +199,7 @@ class Scale : public testing::Test {
   agent::Intent intent_;
   agent::Facts facts_;
   agent::Translator translator_{{"c1", "c1.o.test", "ROOT"}};
-  proxy::SnapshotBuilder gateway_;
+  proxy::SnapshotBuilder gateway_{proxy::kFormOnly};
   std::shared_ptr<const proxy::Plan> plan_;
 };
 

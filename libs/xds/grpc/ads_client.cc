@@ -35,7 +35,8 @@ Node WithFeatures(Node node) {
 }  // namespace
 
 struct AdsClient::Core {
-  explicit Core(AdsClientOptions o) : options(std::move(o)), client(WithFeatures(options.node), *options.clock) {
+  Core(AdsClientHandler& h, AdsClientOptions o)
+      : handler(h), options(std::move(o)), client(WithFeatures(options.node), *options.clock) {
     if (options.offer_renamed) client.OfferRenamed();
     if (options.preload.Count() > 0) client.Preload(options.preload);
     for (const std::string& type : options.types) client.SubscribeAll(type);
@@ -91,6 +92,7 @@ struct AdsClient::Core {
     grpc::Status status;
   };
 
+  AdsClientHandler& handler;
   const AdsClientOptions options;
   mutable Mutex mutex;
   CondVar wake;
@@ -116,16 +118,16 @@ void AdsClient::Core::Offer() {
     const auto update = client.TakeUpdate();
     if (!update) return;
     mutex.Unlock();
-    if (options.on_update) options.on_update(*update);
+    handler.OnUpdate(*update);
     mutex.Lock();
   }
 }
 
 void AdsClient::Core::Report(bool up, const std::string& reason) {
   connected = up;
-  if (!options.on_state || stopped) return;
+  if (stopped) return;
   mutex.Unlock();
-  options.on_state(up, reason);
+  handler.OnState(up, reason);
   mutex.Lock();
 }
 
@@ -135,7 +137,7 @@ void AdsClient::Core::Run() {
   while (!stopped) {
     redial = false;
     lock.Unlock();
-    auto channel = rpc::MakeChannel(options.channel());
+    auto channel = rpc::MakeChannel(handler.Channel());
     lock.Lock();
     bool answered = false;
     const std::string reason = channel.ok() ? RunCall(*channel, &answered) : channel.error().ToString();
@@ -216,7 +218,8 @@ std::string AdsClient::Core::Converse(Call& stream, bool* answered) {
   }
 }
 
-AdsClient::AdsClient(AdsClientOptions options) : core_(std::make_shared<Core>(std::move(options))) {}
+AdsClient::AdsClient(AdsClientHandler& handler, AdsClientOptions options)
+    : core_(std::make_shared<Core>(handler, std::move(options))) {}
 AdsClient::~AdsClient() { Stop(); }
 
 void AdsClient::Start() {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,21 +12,27 @@
 
 namespace weir::xds {
 
+// Whom the client asks for the way and hands what comes. Called on the client's own thread, one call at a time, until
+// Stop returns.
+class AdsClientHandler {
+ public:
+  virtual ~AdsClientHandler() = default;
+
+  // Asked at every dial, so that a renewed certificate or token is used. rpc::MakeChannel is given it.
+  virtual rpc::ChannelOptions Channel() = 0;
+  // One offer at a time. Decide with Accept/Reject here or later from any thread; the next offer comes after that.
+  virtual void OnUpdate(const Update& update) = 0;
+  // connected: a first response came on the new stream. Else why the stream was lost (with the pause until the next
+  // try).
+  virtual void OnState(bool connected, const std::string& reason) = 0;
+};
+
 struct AdsClientOptions {
   const Clock* clock = &Clock::Real();
-  // Asked at every dial, so that a renewed certificate or token is used. rpc::MakeChannel is given it.
-  std::function<rpc::ChannelOptions()> channel;
   Node node;                       // kFeatureHeartbeat is added.
   std::vector<std::string> types;  // All resources of each are subscribed ("*").
   Snapshot preload;                // Last-good.
   bool offer_renamed = false;      // See DeltaClient::OfferRenamed.
-
-  // One offer at a time, on the client's own thread. Decide with Accept/Reject here or later from any thread; the next
-  // offer comes after that.
-  std::function<void(const Update&)> on_update;
-  // connected: a first response came on the new stream. Else why the stream was lost (with the pause until the next
-  // try).
-  std::function<void(bool connected, const std::string& reason)> on_state;
 
   Duration backoff_min = std::chrono::milliseconds(100);
   Duration backoff_max = std::chrono::seconds(10);  // Full jitter below it: process::Backoff.
@@ -39,13 +44,13 @@ struct AdsClientOptions {
 // Delta ADS over gRPC with reconnect. Thread-safe. One thread of its own.
 class AdsClient {
  public:
-  explicit AdsClient(AdsClientOptions options);
-  ~AdsClient();  // Stop.
+  AdsClient(AdsClientHandler& handler, AdsClientOptions options);  // `handler` outlives Stop.
+  ~AdsClient();                                                    // Stop.
   AdsClient(const AdsClient&) = delete;
   AdsClient& operator=(const AdsClient&) = delete;
 
   void Start();
-  void Stop();  // Blocks until no callback runs any more; not from a callback.
+  void Stop();  // Blocks until no call of the handler runs any more; not from one.
   // Dials anew at once (after a renewed certificate).
   void Reconnect();
 

@@ -41,8 +41,9 @@ class Session {
 }  // namespace
 
 struct AdsService::Core : std::enable_shared_from_this<Core> {
-  explicit Core(AdsServiceOptions o) : options(std::move(o)) {}
+  Core(AdsHandler& h, AdsServiceOptions o) : handler(h), options(std::move(o)) {}
 
+  AdsHandler& handler;
   const AdsServiceOptions options;
   std::unique_ptr<grpc::Service> service;
   Mutex mutex;  // Taken inside a session's own lock, never the other way round.
@@ -197,9 +198,9 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     MutexLock lock(mutex_);
     const Node node = named_ ? *protocol_.node() : Node();
     const std::string why = closing_ ? closing_->message : std::string("cancelled");
-    const bool tell = named_ && core_->options.on_stream;
+    const bool tell = named_;
     lock.Unlock();
-    if (tell) core_->options.on_stream({AdsStreamEvent::Kind::kClosed, id_, key_, node, why});
+    if (tell) core_->handler.OnStream({AdsStreamEvent::Kind::kClosed, id_, key_, node, why});
     self_.reset();  // Last line: this may be the end of it.
   }
 
@@ -284,7 +285,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
       peer.metadata.emplace(std::string(key.data(), key.size()), std::string(value.data(), value.size()));
     }
     peer.chain_pem = rpc::PeerChain(*context_);
-    WEIR_ASSIGN(AdsGrant grant, core_->options.authenticate(peer));
+    WEIR_ASSIGN(AdsGrant grant, core_->handler.Authenticate(peer));
     principal_ = std::move(grant.principal);
     still_valid_ = std::move(grant.still_valid);
     std::shared_ptr<Session> replaced;
@@ -298,18 +299,13 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     MutexLock lock(mutex_);
     const Node node = *protocol_.node();
     lock.Unlock();
-    std::string key = principal_;
-    if (core_->options.key) {
-      WEIR_ASSIGN(key, core_->options.key(principal_, node));
-    }
+    WEIR_ASSIGN(std::string key, core_->handler.KeyOf(principal_, node));
     lock.Lock();
     key_ = std::move(key);
     named_ = true;
     lock.Unlock();
     core_->Name(id_, key_);
-    if (core_->options.on_stream) {
-      core_->options.on_stream({AdsStreamEvent::Kind::kOpened, id_, key_, node, ""});
-    }
+    core_->handler.OnStream({AdsStreamEvent::Kind::kOpened, id_, key_, node, ""});
     lock.Lock();
     introduced_ = true;
     return {};
@@ -325,9 +321,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
       std::vector<AckEvent> batch;
       batch.swap(events_);
       lock.Unlock();
-      for (const AckEvent& event : batch) {
-        if (core_->options.on_ack) core_->options.on_ack(key_, id_, event);
-      }
+      for (const AckEvent& event : batch) core_->handler.OnAck(key_, id_, event);
       lock.Lock();
     }
     delivering_ = false;
@@ -342,7 +336,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
       write = protocol_.Next(&out_);
       if (write) {
         if constexpr (std::is_same_v<Response, DeltaDiscoveryResponse>) {
-          if (core_->options.origin) out_.set_system_version_info(core_->options.origin());
+          out_.set_system_version_info(core_->handler.Origin());
         }
         writing_ = true;
         write_began_ = core_->options.clock->Now();
@@ -369,7 +363,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   ServerStream protocol_ WEIR_GUARDED_BY(mutex_);
   std::vector<AckEvent> events_ WEIR_GUARDED_BY(mutex_);
   bool named_ WEIR_GUARDED_BY(mutex_) = false;
-  bool introduced_ WEIR_GUARDED_BY(mutex_) = false;  // on_stream has been told of it.
+  bool introduced_ WEIR_GUARDED_BY(mutex_) = false;  // The handler has been told of it.
   bool writing_ WEIR_GUARDED_BY(mutex_) = false;
   // Requests being dealt with: Finish waits, or the next read would be started on a dead call.
   int reading_ WEIR_GUARDED_BY(mutex_) = 0;
@@ -411,7 +405,8 @@ class Service final : public AggregatedDiscoveryService::CallbackService {
 
 }  // namespace
 
-AdsService::AdsService(AdsServiceOptions options) : core_(std::make_shared<Core>(std::move(options))) {
+AdsService::AdsService(AdsHandler& handler, AdsServiceOptions options)
+    : core_(std::make_shared<Core>(handler, std::move(options))) {
   core_->service = std::make_unique<Service<Core>>(core_);
   core_->ticker = std::thread([core = core_.get()] { core->TickLoop(); });
 }

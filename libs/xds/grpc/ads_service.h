@@ -25,15 +25,14 @@ struct AdsPeer {
   std::multimap<std::string, std::string> metadata;  // Request headers, lower case ("authorization").
 };
 
-// The verified answer to "who is this": what streams are counted by, and the key of its snapshot if
-// AdsServiceOptions::key says no other.
+// The verified answer to "who is this": what streams are counted by, and the key of its snapshot if AdsHandler::KeyOf
+// says no other.
 struct AdsGrant {
   std::string principal;
   // Asked again at every EndUngrantedStreams; an error ends the stream with it. Unset = the grant stands as long as the
   // stream. Called without locks held.
   std::function<Status()> still_valid = nullptr;
 };
-using AdsAuthenticator = std::function<Result<AdsGrant>(const AdsPeer&)>;
 
 struct AdsStreamEvent {
   enum class Kind { kOpened, kClosed };
@@ -44,19 +43,28 @@ struct AdsStreamEvent {
   std::string reason;  // Of kClosed.
 };
 
+// Who decides about streams and is told of them. Called on gRPC's threads, the service's own or the caller's, several
+// at a time, without a lock of the service held except by Origin; short work only.
+class AdsHandler {
+ public:
+  virtual ~AdsHandler() = default;
+
+  // Who this is; an Error refuses the stream.
+  virtual Result<AdsGrant> Authenticate(const AdsPeer& peer) = 0;
+  // The key of the snapshot that this node of a principal sees: as this stands, one for all of the principal's. Nodes
+  // that see the same share a key. What the node says of itself may choose among what is the principal's own, never
+  // more (T51); an Error ends the stream.
+  virtual Result<std::string> KeyOf(const std::string& principal, const Node&) { return principal; }
+  // An opened stream without a snapshot waits: call SetSnapshot from here or later.
+  virtual void OnStream(const AdsStreamEvent& event) = 0;
+  virtual void OnAck(const std::string& key, uint64_t stream, const AckEvent& event) = 0;
+  // Where the server's history stands now: `system_version_info` of delta responses. "", as this stands: a server whose
+  // state has no history says nothing. Called with the stream's lock held: nothing of the service may be called.
+  virtual std::string Origin() { return ""; }
+};
+
 struct AdsServiceOptions {
   std::shared_ptr<const ServerRules> rules;
-  AdsAuthenticator authenticate;
-  // The key of the snapshot that this node of a principal sees; unset = the principal. Nodes that see the same share a
-  // key. What the node says of itself may choose among what is the principal's own, never more (T51); an Error ends the
-  // stream.
-  std::function<Result<std::string>(const std::string& principal, const Node& node)> key;
-  // Called without locks held, on gRPC's or the caller's threads; short work only. An opened stream without a snapshot
-  // waits: call SetSnapshot from here or later.
-  std::function<void(const AdsStreamEvent&)> on_stream;
-  std::function<void(const std::string& key, uint64_t stream, const AckEvent&)> on_ack;
-  // Where the server's history stands now: `system_version_info` of delta responses. Unset = nothing is said.
-  std::function<std::string()> origin;
   const Clock* clock = &Clock::Real();
   // A write that takes longer closes the stream (T53).
   Duration send_timeout = std::chrono::seconds(10);
@@ -72,7 +80,9 @@ struct AdsServiceOptions {
 // Aggregated discovery over gRPC: StreamAggregatedResources and DeltaAggregatedResources. All methods are thread-safe.
 class AdsService {
  public:
-  explicit AdsService(AdsServiceOptions options);
+  // `handler` outlives this and the grpc::Server: it hears of the end of every stream, also of those that Shutdown
+  // ends.
+  AdsService(AdsHandler& handler, AdsServiceOptions options);
   ~AdsService();  // Shutdown first; the grpc::Server must be shut down before this.
   AdsService(const AdsService&) = delete;
   AdsService& operator=(const AdsService&) = delete;

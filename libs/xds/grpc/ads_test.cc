@@ -47,7 +47,7 @@ class Watch {
   CondVar wake_;
 };
 
-class AdsTest : public testing::Test {
+class AdsTest : public testing::Test, public AdsHandler, public AdsClientHandler {
  protected:
   void SetUp() override {
     const auto root = identity::NewServerAnchor().value();
@@ -72,31 +72,31 @@ class AdsTest : public testing::Test {
     options.clock = clock_;
     options.streams_per_principal = 2;
     options.max_streams = 3;
-    options.authenticate = [](const AdsPeer& peer) -> Result<AdsGrant> {
-      const auto token = peer.metadata.find("authorization");
-      if (token == peer.metadata.end()) return Unauthenticated("TOKEN_MISSING", "who are you");
-      if (token->second == "Bearer secret") return AdsGrant{"key"};
-      if (token->second == "Bearer other") return AdsGrant{"other"};
-      return Unauthenticated("TOKEN_UNKNOWN", "who are you");
-    };
-    options.on_ack = [this](const std::string& key, uint64_t, const AckEvent& event) {
-      watch_.Do([&] {
-        EXPECT_TRUE(key == "key" || key == "other") << key;
-        if (opened_ == 0) ++early_acks_;
-        acks_.push_back(event);
-      });
-    };
-    options.on_stream = [this](const AdsStreamEvent& event) {
-      if (event.kind == AdsStreamEvent::Kind::kOpened && while_opening_) while_opening_();
-      watch_.Do([&] { (event.kind == AdsStreamEvent::Kind::kOpened ? opened_ : closed_)++; });
-    };
-    service_ = std::make_unique<AdsService>(std::move(options));
+    service_ = std::make_unique<AdsService>(*this, std::move(options));
     grpc::ServerBuilder builder;
     rpc::ApplyDefaults(builder);
     builder.AddListeningPort("127.0.0.1:" + std::to_string(port), ServerCredentials(), &port_);
     builder.RegisterService(service_->service());
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
+  }
+  Result<AdsGrant> Authenticate(const AdsPeer& peer) override {
+    const auto token = peer.metadata.find("authorization");
+    if (token == peer.metadata.end()) return Unauthenticated("TOKEN_MISSING", "who are you");
+    if (token->second == "Bearer secret") return AdsGrant{"key"};
+    if (token->second == "Bearer other") return AdsGrant{"other"};
+    return Unauthenticated("TOKEN_UNKNOWN", "who are you");
+  }
+  void OnAck(const std::string& key, uint64_t, const AckEvent& event) override {
+    watch_.Do([&] {
+      EXPECT_TRUE(key == "key" || key == "other") << key;
+      if (opened_ == 0) ++early_acks_;
+      acks_.push_back(event);
+    });
+  }
+  void OnStream(const AdsStreamEvent& event) override {
+    if (event.kind == AdsStreamEvent::Kind::kOpened && while_opening_) while_opening_();
+    watch_.Do([&] { (event.kind == AdsStreamEvent::Kind::kOpened ? opened_ : closed_)++; });
   }
   void StopServer() {
     if (service_) service_->Shutdown();
@@ -112,37 +112,35 @@ class AdsTest : public testing::Test {
   }
   void StartClient(const std::string& token = "secret", Duration stall = std::chrono::seconds(12)) {
     AdsClientOptions options;
-    options.channel = [this, token] {
-      rpc::ChannelOptions channel;
-      channel.target = "127.0.0.1:" + std::to_string(port_);
-      channel.peer = peer_;
-      channel.bearer_token = token;
-      return channel;
-    };
+    token_ = token;
     options.node.id = "node";
     options.types = {std::string(kListener), std::string(kCluster)};
     options.stall_timeout = stall;
     options.backoff_max = std::chrono::milliseconds(200);
-    options.on_update = [this](const Update& update) {
-      std::string reject;
-      watch_.Do([&] {
-        views_.push_back(update.view);
-        reject = reject_;
-      });
-      if (reject.empty())
-        client_->Accept(update.id);
-      else
-        client_->Reject(update.id, reject);
-    };
-    options.on_state = [this](bool up, const std::string& reason) {
-      watch_.Do([&] {
-        up_ = up;
-        if (!up) ++losses_;
-        reason_ = reason;
-      });
-    };
-    client_ = std::make_unique<AdsClient>(std::move(options));
+    client_ = std::make_unique<AdsClient>(*this, std::move(options));
     client_->Start();
+  }
+  rpc::ChannelOptions Channel() override {
+    rpc::ChannelOptions channel;
+    channel.target = "127.0.0.1:" + std::to_string(port_);
+    channel.peer = peer_;
+    channel.bearer_token = token_;
+    return channel;
+  }
+  void OnUpdate(const Update& update) override {
+    std::string reject;
+    watch_.Do([&] {
+      views_.push_back(update.view);
+      reject = reject_;
+    });
+    reject.empty() ? client_->Accept(update.id) : client_->Reject(update.id, reject);
+  }
+  void OnState(bool up, const std::string& reason) override {
+    watch_.Do([&] {
+      up_ = up;
+      if (!up) ++losses_;
+      reason_ = reason;
+    });
   }
   // Its callbacks use client_, so they end before the pointer does.
   void StopClient() {
@@ -204,7 +202,7 @@ class AdsTest : public testing::Test {
   Watch watch_;
   std::vector<AckEvent> acks_;
   std::vector<SnapshotPtr> views_;
-  std::string reject_, reason_;
+  std::string token_, reject_, reason_;
   bool up_ = false;
   int early_acks_ = 0;
   int opened_ = 0, closed_ = 0, losses_ = 0;

@@ -44,8 +44,7 @@ class SqliteStore : public Store {
     {
       MutexLock lock(queue_mutex_);
       closed_ = true;
-      queue_empty_.Wait(queue_mutex_,
-                        [this]() WEIR_REQUIRES(queue_mutex_) { return !led_; });  // Everyone before has an answer.
+      queue_empty_.Wait(queue_mutex_, [this]() WEIR_REQUIRES(queue_mutex_) { return !led_; });  // All are answered.
     }
     checkpointer_.Stop();
     if (changes_) changes_->Close();
@@ -84,7 +83,8 @@ class SqliteStore : public Store {
           event.sequence = Read()->facts_sequence();
           event.resync = true;
           return std::vector<FactsEvent>{event};
-        });
+        },
+        [](const FactsEvent&) { return false; });
     return {};
   }
 
