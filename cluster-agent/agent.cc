@@ -148,10 +148,8 @@ struct Agent::Core final : ReportSources, IntentHandler {
   }
 
   // Keeps the agent's leaf and the cluster's intermediate young: both are renewed at about half of their life.
-  void RenewLoop() {
+  void RenewLoop(Result<identity::CertificateFacts> intermediate, MonoTime renew_intermediate) {
     MutexLock lock(mutex);
-    auto intermediate = identity::ReadCertificate(membership.intermediate.certificate_pem);
-    MonoTime renew_intermediate = RenewalOf(intermediate);
     std::string roots_seen = membership.root_pem;  // The last ones that were a reason to renew.
     do {
       const MonoTime now = clock.Now();
@@ -172,9 +170,11 @@ struct Agent::Core final : ReportSources, IntentHandler {
         !WaitFor(clock, wake, mutex, std::chrono::milliseconds(500), [&]() WEIR_REQUIRES(mutex) { return stopping; }));
   }
 
-  void SetLeaf(const Leaf& next) {
+  Result<Leaf> FirstLeaf() {
+    WEIR_ASSIGN(Leaf first, NewAgentLeaf(stored.membership, LeafLifetime(bootstrap), clock));
     MutexLock lock(mutex);
-    leaf = next;
+    leaf = first;
+    return first;
   }
 
   void RenewLeaf() WEIR_REQUIRES(mutex) {
@@ -290,8 +290,7 @@ struct Agent::Core final : ReportSources, IntentHandler {
   }
 
   Status Begin() {
-    WEIR_ASSIGN(const Leaf first_leaf, NewAgentLeaf(stored.membership, LeafLifetime(bootstrap), clock));
-    SetLeaf(first_leaf);
+    WEIR_ASSIGN(const Leaf first_leaf, FirstLeaf());
     DataPlaneOptions serve;
     serve.listen = bootstrap.listen();
     serve.tls_dir = bootstrap.state_dir() + "/tls";
@@ -333,7 +332,8 @@ struct Agent::Core final : ReportSources, IntentHandler {
     intents->Start();
     reports->Start();
     WEIR_TRY(OpenDoor());
-    renewer = std::thread([this] { RenewLoop(); });
+    const auto intermediate = identity::ReadCertificate(stored.membership.intermediate.certificate_pem);
+    renewer = std::thread([this, intermediate, due = RenewalOf(intermediate)] { RenewLoop(intermediate, due); });
     obs::Log(
         obs::Level::kInfo, "serving the data plane",
         {{"address", data_plane->address()}, {"cluster", stored.membership.cluster}, {"trust_domain", trust_domain}});
