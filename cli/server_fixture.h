@@ -1,5 +1,4 @@
 #pragma once
-std::string documents_ = kDocuments;  // That the server starts with.
 
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
@@ -134,6 +133,7 @@ class CommandLine : public ::testing::Test {
     agent_->Report(report);
   }
 
+  std::string documents_ = kDocuments;  // That the server starts with.
   std::string folder_, output_, error_;
   std::unique_ptr<server::Server> server_;
   std::unique_ptr<fleet::SmallAgent> agent_;
