@@ -210,6 +210,7 @@ TEST_F(WeirServer, SilentStrangersKeepNobodyOut) {
   agent::v1::JoinResponse joined;
   const auto status = agent::v1::ClusterJoin::NewStub(rpc::MakeChannel(options).value())->Join(&context, {}, &joined);
   EXPECT_THAT(rpc::FromGrpc(status).reason, HasSubstr("JOIN_TOKEN"));
+  server_.reset();  // Before its clock.
 }
 
 TEST_F(WeirServer, SaysWhenToSignInAgain) {

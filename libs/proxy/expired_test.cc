@@ -22,8 +22,10 @@ class ExpiredTest : public testing::Test {
                       uint64_t generation = 1) {
     identity::Authority ca;
     ca.key_pem = *identity::NewKey();
-    ca.certificate_pem = *identity::SignIntermediate(
-        root, {*identity::MakeCsr(ca.key_pem), domain, {"uid-" + domain, generation}, std::chrono::hours(10)});
+    ca.certificate_pem = *identity::SignIntermediate(root, {*identity::MakeCsr(ca.key_pem),
+                                                            domain,
+                                                            {"uid-" + domain.substr(0, domain.find('.')), generation},
+                                                            std::chrono::hours(10)});
     constexpr seconds kLife(10);
     ManualClock then;
     SetToPresent(then);
@@ -35,7 +37,7 @@ class ExpiredTest : public testing::Test {
     request.lifetime = kLife;
     Identity made{*identity::SignLeaf(ca, request, then) + ca.certificate_pem, key, root.certificate_pem};
     made.generations = std::make_shared<const identity::ValidGenerations>(
-        identity::ValidGenerations{{{"uid-edge.acme", 2}, {"uid-c1.acme", 1}}, grace});
+        identity::ValidGenerations{{{"uid-edge", 2}, {"uid-c1", 1}}, grace});
     return made;
   }
   void Run(const Identity& first_is, const Identity& second_is) {

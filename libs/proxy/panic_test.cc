@@ -72,7 +72,7 @@ TEST(EnvoyPanic, IsReadFromItsThreshold) {
   };
   const auto panics = [&](const std::string& threshold) {
     const auto built = read(threshold);
-    EXPECT_TRUE(built.ok());
+    EXPECT_TRUE(built.ok()) << built.error().ToString();
     const auto found = built->snapshot->destination_sets.find("set");
     return found != built->snapshot->destination_sets.end() && found->second->panic;
   };

@@ -156,10 +156,9 @@ class Dependents {
                  out_[importer].insert({std::string(kServiceEndpoints), EndpointsName(name, server)});
                });
   }
-  // What spreads by the organization's default, and what its clusters believe.
+  // What spreads by the organization's default.
   void Setting(std::string_view fqn) {
     if (!world_.state().settings.contains(fqn)) return;
-    Trust(OrganizationFqn(fqn));
     const std::string prefix = std::string(OrganizationFqn(fqn)) + "/";
     const auto& gateways = world_.state().gateways;
     for (auto at = gateways.lower_bound(prefix); at != gateways.end() && at->first.starts_with(prefix); ++at) {
@@ -247,6 +246,11 @@ std::optional<Servers> Differing(const GatewayShape& mine, const GatewayShape& o
   return differing;
 }
 
+int64_t ExpiredGrace(const World& world, const std::string& setting) {
+  const auto at = world.state().settings.find(setting);
+  return at == world.state().settings.end() ? 0 : at->second->spec().expired_identity_grace().seconds();
+}
+
 }  // namespace
 
 KeysByCluster Affected(const World& before, const World& after, const Change& change) {
@@ -255,6 +259,7 @@ KeysByCluster Affected(const World& before, const World& after, const Change& ch
     Dependents dependents(*world, keys);
     const World& other = world == &before ? after : before;
     for (const std::string& fqn : change.fqns) {
+      if (ExpiredGrace(*world, fqn) != ExpiredGrace(other, fqn)) dependents.Trust(OrganizationFqn(fqn));
       const v2::Cluster* was = before.cluster(fqn);
       const v2::Cluster* is = after.cluster(fqn);
       const GatewayShape* shape = world->gateway(fqn);

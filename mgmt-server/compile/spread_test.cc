@@ -191,6 +191,10 @@ TEST(Affected, OfASettingAreTheSpreadsThatHaveNoneOfTheirOwn) {
   with.Put(setting, message);
   EXPECT_THAT(AffectedBy(with, setting, nullptr), ElementsAre("edge DestinationSet " + kSet));
   EXPECT_THAT(AffectedBy(TwoHosts(), "organizations/p/settings/main", message), ElementsAre());
+  const auto with_grace = From<v2::OrganizationSetting>("spec { expired_identity_grace { seconds: 60 } }");
+  EXPECT_THAT(AffectedBy(TwoHosts(), setting, with_grace),
+              UnorderedElementsAre("c1 TrustBundle o.test", "c2 TrustBundle o.test", "edge TrustBundle o.test",
+                                   "edge DestinationSet " + kSet));
 }
 
 }  // namespace
