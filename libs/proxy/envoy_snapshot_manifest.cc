@@ -132,6 +132,7 @@ envoy.config.cluster.v3.Cluster.per_connection_buffer_limit_bytes ignored the en
 envoy.config.cluster.v3.Cluster.EdsClusterConfig.eds_config supported
 envoy.config.cluster.v3.Cluster.EdsClusterConfig.service_name supported
 envoy.config.cluster.v3.Cluster.CommonLbConfig.healthy_panic_threshold supported
+envoy.type.v3.Percent.value supported
 envoy.config.cluster.v3.Cluster.CommonLbConfig.locality_weighted_lb_config supported
 envoy.config.endpoint.v3.ClusterLoadAssignment.cluster_name supported
 envoy.config.endpoint.v3.ClusterLoadAssignment.endpoints supported

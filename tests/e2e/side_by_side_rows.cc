@@ -208,6 +208,7 @@ const std::vector<Row> kRows{
      To("all-ill"),
      {Get("/")},
      {"503"}},
+    {"in panic everybody is asked", {"Percent.value"}, To("panic"), {Get("/")}, {"200 echo a GET /"}},
     {"the next priority when the first is ill",
      {"LocalityLbEndpoints.priority"},
      To("second"),

@@ -110,12 +110,13 @@ std::string Locality(const std::string& name, const std::string& endpoints, unsi
       "{} {} }}",
       name, weight, priority, endpoints);
 }
-std::string Cluster(const std::string& name, const std::string& localities, const std::string& more = "") {
+std::string Cluster(const std::string& name, const std::string& localities, const std::string& more = "",
+                    const std::string& panic = "") {
   return fmt::format(
       "name: '{0}' type: STATIC connect_timeout {{ seconds: 1 }} lb_policy: ROUND_ROBIN common_lb_config {{ "
-      "healthy_panic_threshold {{}} locality_weighted_lb_config {{}} }} load_assignment {{ cluster_name: '{0}' {1} }} "
-      "{2}",
-      name, localities, more);
+      "healthy_panic_threshold {{ {3} }} locality_weighted_lb_config {{}} }} "
+      "load_assignment {{ cluster_name: '{0}' {1} }} {2}",
+      name, localities, more, panic);
 }
 std::string Check(const std::string& how) {
   return "health_checks { timeout { nanos: 300000000 } interval { nanos: 300000000 } unhealthy_threshold { value: 1 } "
@@ -198,6 +199,7 @@ class Pair {
             Cluster("said-ill", Locality("a", Endpoint(a.port) + Endpoint(b.port, "health_status: UNHEALTHY") +
                                                   Endpoint(dead, "health_status: DRAINING"))),
             Cluster("all-ill", Locality("a", Endpoint(a.port, "health_status: UNHEALTHY"))),
+            Cluster("panic", Locality("a", Endpoint(a.port)), Page("/bad"), "value: 1"),
             Cluster("second", Locality("a", Endpoint(a.port, "health_status: UNHEALTHY")) +
                                   Locality("b", Endpoint(b.port), 1, 1)),
             Cluster("bad-page", Locality("a", Endpoint(a.port)), Page("/bad")),
