@@ -129,49 +129,5 @@ TEST_F(Situations, ARuleThatOneClusterCannotServeLeavesItsShareOfTheOthers) {
   ASSERT_TRUE(WriteFileAtomic(discovery, *before).ok());
 }
 
-// c2's tier-2 gateway becomes another tenant's, which serves the host there.
-std::string OwnersYaml() {
-  const std::string meta = "organization: e2e-org, tenant: u, workspace: v";
-  return fmt::format(
-      "apiVersion: api.weir.dev/v2\nkind: Tenant\nmetadata: {{name: u, organization: e2e-org}}\n---\n"
-      "apiVersion: api.weir.dev/v2\nkind: Workspace\nmetadata: {{name: w, organization: e2e-org, tenant: t}}\n"
-      "spec: {{namespaceSelector: {{names: [edge/t1, c1/shop]}}}}\n---\n"
-      "apiVersion: api.weir.dev/v2\nkind: Workspace\nmetadata: {{name: v, organization: e2e-org, tenant: u}}\n"
-      "spec: {{namespaceSelector: {{names: [c2/shop]}}}}\n---\n"
-      "apiVersion: gateway.weir.dev/v2\nkind: GatewayGroup\nmetadata: {{name: g, {0}}}\n---\n"
-      "apiVersion: gateway.weir.dev/v2\nkind: Gateway\nmetadata: {{name: entry, {0}, group: g}}\nspec:\n"
-      "  workloadSelector: {{namespace: shop, labels: {{app: gateway-t2}}}}\n"
-      "  http: [{{name: servicea, hostname: {1}, port: 80, routing: {{rules: [{{route: {{serviceDestination: {{host: "
-      "shop/servicea.shop.svc.cluster.local, port: 8080}}}}}}]}}}}]\n",
-      meta, kHost);
-}
-
-// `tenant:` alone decides whose tier-2 gateways serve the host. Who is turned to lets in before the others turn.
-TEST_F(Situations, AChangeOfTheTenantLosesNoRequest) {
-  const auto apply = [&](const std::string& documents) {
-    const auto done = fleet().WeirOk({"apply", "--wait", "-f", "-"}, documents);
-    ASSERT_TRUE(done.ok()) << done.error().message;
-  };
-  Mark("c2 goes to another tenant, and the host after it and back");
-  ASSERT_NO_FATAL_FAILURE(apply(OwnersYaml()));
-  ExpectOnly("c1");
-  ExpectNothingLost();
-  for (const auto& [tenant, cluster] : {std::pair("u", "c2"), std::pair("t", "c1")}) {
-    std::string yaml = scene_->Tier1Yaml({75, 25});
-    yaml.insert(yaml.find("    port: 80\n"), fmt::format("    tenant: {}\n", tenant));
-    ASSERT_NO_FATAL_FAILURE(apply(yaml));
-    ExpectOnly(cluster);
-    traffic_->RunFor(2);
-    ExpectNothingLost();
-  }
-  const auto gone = fleet().WeirOk({"delete", "tenant", "u", "--cascade"});
-  EXPECT_TRUE(gone.ok()) << gone.error().message;
-  const Status back = scene_->ApplyBase();
-  EXPECT_TRUE(back.ok()) << back.error().message;
-  const Status set = scene_->SetWeights({75, 25});
-  EXPECT_TRUE(set.ok()) << set.error().message;
-  ExpectSharesBack();
-}
-
 }  // namespace
 }  // namespace weir::e2e
