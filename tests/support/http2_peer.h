@@ -40,8 +40,8 @@ class Http2Peer {
     }
     return std::nullopt;
   }
-  // Whether the server ends the connection.
-  bool Ended() { return !Read(std::string::npos) && ended_; }
+  // All that the server said until it ended the connection; "" = it did not.
+  std::string ToTheEnd() { return !Read(std::string::npos) && ended_ ? read_ : ""; }
 
   static constexpr uint16_t kMaxConcurrentStreams = 3;
 
