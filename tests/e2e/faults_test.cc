@@ -239,8 +239,9 @@ TEST_F(Faults, AFrozenAppCollectsNoRequests) {
   traffic_->RunFor(20);
   const test::Span frozen = Since();
   Program("app/c1/shop/pod-1").Thaw();
-  // What was with it when it froze, and single requests until and after it was set aside.
-  EXPECT_LE(frozen.failed, 25u) << frozen.ToString();
+  // As many as its neighbour has under way (POSTs and downloads count too), and single requests after it was set aside;
+  // half of the cluster's turns would be more than 700.
+  EXPECT_LE(frozen.failed, 40u) << frozen.ToString();
   EXPECT_NEAR(frozen.Share("c1"), 0.75, 0.03) << frozen.ToString();
   ExpectSharesBack();
 }

@@ -112,7 +112,7 @@ Posts::Posts(const Scene& scene, std::vector<test::Target> tier1s) : scene_(scen
     if (kind.key) load.headers = fmt::format("Idempotency-Key: {}\r\n", load.ids);
     load.rate = kind.rate;
     load.connections = kind.connections;
-    load.timeout = test::Milliseconds(20'000);
+    load.timeout = test::Milliseconds(40'000);  // Longer than anybody stays frozen: who thaws answers.
     traffic_.push_back(std::make_unique<test::Traffic>(std::move(load)));
   }
 }
