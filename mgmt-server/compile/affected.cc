@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/compile.h"
@@ -246,9 +248,11 @@ std::optional<Servers> Differing(const GatewayShape& mine, const GatewayShape& o
   return differing;
 }
 
-int64_t ExpiredGrace(const World& world, const std::string& setting) {
-  const auto at = world.state().settings.find(setting);
-  return at == world.state().settings.end() ? 0 : at->second->spec().expired_identity_grace().seconds();
+// For how long the clusters of an organization believe what has run out, and who says so.
+std::pair<int64_t, std::string> ExpiredGrace(const World& world, std::string_view organization) {
+  const Setting setting = SettingOf(world, organization);
+  const int64_t seconds = setting.spec == nullptr ? 0 : setting.spec->expired_identity_grace().seconds();
+  return {seconds, seconds > 0 ? std::string(setting.fqn) : ""};
 }
 
 }  // namespace
@@ -259,7 +263,11 @@ KeysByCluster Affected(const World& before, const World& after, const Change& ch
     Dependents dependents(*world, keys);
     const World& other = world == &before ? after : before;
     for (const std::string& fqn : change.fqns) {
-      if (ExpiredGrace(*world, fqn) != ExpiredGrace(other, fqn)) dependents.Trust(OrganizationFqn(fqn));
+      if (const std::string_view organization = OrganizationFqn(fqn);
+          world->state().settings.contains(fqn) &&
+          ExpiredGrace(*world, organization) != ExpiredGrace(other, organization)) {
+        dependents.Trust(organization);
+      }
       const v2::Cluster* was = before.cluster(fqn);
       const v2::Cluster* is = after.cluster(fqn);
       const GatewayShape* shape = world->gateway(fqn);
