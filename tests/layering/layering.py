@@ -102,7 +102,8 @@ def check(table, path, text, used):
     for number, line in enumerate(text.split("\n"), 1):
         if not path.startswith(DIALECT) and SPELLED_ONCE.search(COMMENT.sub("", line)):
             found.append(f"{path}:{number}: this stands in libs/dialect (or libs/xds/protocol/types.h); name it")
-        if (path.startswith(STATUS) and STATUS_WORD or SET_REASON).search(COMMENT.sub("", line)):
+        code = COMMENT.sub("", line)
+        if SET_REASON.search(code) or path.startswith(STATUS) and STATUS_WORD.search(code):
             found.append(f"{path}:{number}: this stands in libs/resource/status_reason.h; name it")
         match = INCLUDE.match(line)
         if not match:

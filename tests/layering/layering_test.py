@@ -74,9 +74,11 @@ class Layering(unittest.TestCase):
             self.assertEqual(self.found({"libs/net/a_test.cc": line}), [])
 
     def test_a_reason_of_a_status_that_is_not_from_the_table(self):
-        for line in ('return {"NO_RECEIVER", text};', 'status.set_reason("CHILD");'):
-            self.refuses("status_reason.h", {"mgmt-server/status/reach.cc": line})
-            self.assertEqual(self.found({"mgmt-server/services/status.cc": line + '\n#include "mgmt-server/store/store.h"'}), [])
+        word, child = 'return {"NO_RECEIVER", text};', 'status.set_reason("CHILD");'
+        for path, line in (("mgmt-server/status/reach.cc", word), ("mgmt-server/status/reach.cc", child),
+                           ("mgmt-server/services/status.cc", child + '\n#include "mgmt-server/store/store.h"')):
+            self.refuses("status_reason.h", {path: line})
+        self.assertEqual(self.found({"mgmt-server/services/status.cc": word + '\n#include "mgmt-server/store/store.h"'}), [])
 
     def test_an_edge_of_a_module_that_nobody_uses(self):
         self.refuses("rpc includes nothing of identity", {"libs/rpc/pool.cc": ""})
