@@ -92,7 +92,7 @@ class Engine::Core {
   TextMap<std::vector<net::Fd>> inherited WEIR_GUARDED_BY(mutex);  // By key; not used yet.
   bool held WEIR_GUARDED_BY(mutex) = false;
 
-  Status Start(Options wanted, std::vector<ListeningSocket> sockets);
+  Status Start(Options own, std::vector<ListeningSocket> sockets);
   Status Open();
   Result<std::vector<ListeningSocket>> ExportSockets();
   void Drain(bool handed_over, const std::function<void()>& accepting_ended, std::function<void()> done);
@@ -116,11 +116,11 @@ class Engine::Core {
   ShareWatch watch WEIR_GUARDED_BY(watch_mutex);
 };
 
-Status Engine::Core::Start(Options wanted, std::vector<ListeningSocket> sockets) {
-  if (wanted.workers < 1 || wanted.workers > kMaxWorkers) {
-    return InvalidArgument("BAD_OPTIONS", "workers is {}, must be 1 to {}", wanted.workers, kMaxWorkers);
+Status Engine::Core::Start(Options own, std::vector<ListeningSocket> sockets) {
+  if (own.workers < 1 || own.workers > kMaxWorkers) {
+    return InvalidArgument("BAD_OPTIONS", "workers is {}, must be 1 to {}", own.workers, kMaxWorkers);
   }
-  options = std::move(wanted);
+  options = std::move(own);
   RaiseDescriptorLimit();
   MutexLock lock(mutex);
   held = options.hold;

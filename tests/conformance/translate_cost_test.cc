@@ -2,34 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <new>
 
 #include "cluster-agent/translate/xds/samples.h"
-
-namespace {
-
-// What this thread asked of the heap while counting.
-struct Heap {
-  bool counts = false;
-  size_t calls = 0;
-  size_t bytes = 0;
-};
-thread_local Heap heap;
-
-}  // namespace
-
-void* operator new(size_t size) {
-  if (heap.counts) {
-    ++heap.calls;
-    heap.bytes += size;
-  }
-  void* memory = std::malloc(size);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+#include "tests/conformance/counted_heap.h"
 
 namespace weir::agent {
 namespace {

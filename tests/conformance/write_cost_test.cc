@@ -2,10 +2,7 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <filesystem>
-#include <new>
 
 #include "api/weir/v2/tenant.pb.h"
 #include "libs/base/ids.h"
@@ -13,17 +10,10 @@
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/writes.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
+#include "tests/conformance/counted_heap.h"
 
 namespace {
 
-// What this thread asked of the heap while counting.
-struct Heap {
-  bool counts = false;
-  size_t calls = 0;
-  size_t bytes = 0;
-  size_t largest = 0;
-};
-thread_local Heap heap;
 thread_local size_t statements = 0;
 
 int CountStatement(unsigned, void*, void*, void*) {
@@ -35,19 +25,6 @@ int OnOpen(sqlite3* db, const char**, const void*) {
 }
 
 }  // namespace
-
-void* operator new(size_t size) {
-  if (heap.counts) {
-    ++heap.calls;
-    heap.bytes += size;
-    heap.largest = std::max(heap.largest, size);
-  }
-  void* memory = std::malloc(size);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace weir {
 namespace {
