@@ -178,11 +178,9 @@ int main(int argc, char** argv) {
     }
   }
   std::sort(totals.micros.begin(), totals.micros.end());
-  const auto at = [&](double q) {
-    return totals.micros.empty()
-               ? 0u
-               : totals.micros[static_cast<size_t>(q * static_cast<double>(totals.micros.size() - 1))];
+  const auto at = [&](size_t percent) {
+    return totals.micros.empty() ? 0u : totals.micros[(totals.micros.size() - 1) * percent / 100];
   };
-  std::printf("{\"done\": %ld, \"errors\": %ld, \"p50_us\": %u, \"p99_us\": %u}\n", totals.done, totals.errors, at(0.5),
-              at(0.99));
+  std::printf("{\"done\": %ld, \"errors\": %ld, \"p50_us\": %u, \"p99_us\": %u}\n", totals.done, totals.errors, at(50),
+              at(99));
 }
