@@ -211,6 +211,7 @@ class Gateway::State final : public LoadSources, public xds::AdsClientHandler {
     }
     std::vector<HandedSocket> sockets;
     WEIR_ASSIGN(auto listening, engine_.ExportSockets());
+    sockets.reserve(listening.size() + 2);  // The doors, too.
     for (auto& socket : listening) sockets.push_back({std::string(kListener) + socket.key, std::move(socket.fd)});
     const auto copy = [&sockets](std::string name, int fd) -> Status {
       WEIR_ASSIGN(net::Fd duplicate, net::Duplicate(fd));

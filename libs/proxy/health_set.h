@@ -82,7 +82,7 @@ class HealthEndpoint : public ActiveCheck::Owner {
   traffic::Streak checked_;
   bool silent_ = false;
   traffic::RequestEvidence requests_;
-  std::string_view source_ = "";  // Of text_.
+  std::string_view source_;  // Of text_.
   std::string text_;
   uint64_t at_ms_ = 0;
 };

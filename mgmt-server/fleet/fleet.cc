@@ -170,7 +170,10 @@ Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
     ++changes;
     news.NotifyAll();
   }
-  if (before) before->Close(Aborted("REPLACED", "a newer stream of this agent is open"));
+  if (before) {  // Who is nobody any more hears that, whichever of the two is noticed first.
+    const Status valid = Memberships::StillValid(*store.Read(), before->member());
+    before->Close(valid.ok() ? Aborted("REPLACED", "a newer stream of this agent is open") : valid.error());
+  }
   StoreConnection(stream->cluster());
   obs::Log(obs::Level::kInfo, "agent connected",
            {{"cluster", stream->cluster()}, {"version", CleanText(stream->in.hello().version(), kMostVersion)}});

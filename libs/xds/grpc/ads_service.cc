@@ -97,6 +97,7 @@ struct AdsService::Core : std::enable_shared_from_this<Core> {
   std::vector<std::shared_ptr<Session>> All() {
     MutexLock lock(mutex);
     std::vector<std::shared_ptr<Session>> all;
+    all.reserve(sessions.size());
     for (const auto& [id, session] : sessions) all.push_back(session);
     return all;
   }
