@@ -98,6 +98,8 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
   grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Open(
       grpc::CallbackServerContext* context);
   void OnMessage(const AgentStreamPtr& stream, std::function<void(Status)> next);
+  // Why a stream ends whose place another one has: who is nobody any more hears that, whichever is noticed first.
+  Error Replaced(const AgentStream& stream) const;
   Status Handle(const AgentStreamPtr& stream);
   Status Greet(const AgentStreamPtr& stream);
   Status RefuseDuplicate(const AgentStream& stream, Live& entry) WEIR_REQUIRES(mutex);

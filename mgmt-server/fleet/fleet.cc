@@ -119,16 +119,21 @@ void Fleet::Core::OnMessage(const AgentStreamPtr& stream, std::function<void(Sta
   if (!posted) next(ResourceExhausted("POOL_FULL", "the server is overloaded"));
 }
 
+Error Fleet::Core::Replaced(const AgentStream& stream) const {
+  const Status valid = Memberships::StillValid(*store.Read(), stream.member());
+  return valid.ok() ? Aborted("REPLACED", "a newer stream of this agent is open") : valid.error();
+}
+
 Status Fleet::Core::Handle(const AgentStreamPtr& stream) {
   if (stream->in.has_hello()) return Greet(stream);
   if (!stream->greeted) return FailedPrecondition("HELLO_MISSING", "the first message must be Hello");
-  if (!IsLive(*stream)) return Aborted("REPLACED", "a newer stream of this cluster is open");
+  if (!IsLive(*stream)) return Replaced(*stream);
   if (stream->in.has_facts()) return TakeFacts(*stream);
   if (stream->in.has_problems()) TakeProblems(*stream);
   MutexLock lock(mutex);
   // Asked under the lock that the report is taken with: what an older stream said late must not replace what the newer
   // one has said.
-  if (!IsCurrent(*stream)) return Aborted("REPLACED", "a newer stream of this cluster is open");
+  if (!IsCurrent(*stream)) return Replaced(*stream);
   if (stream->in.has_traffic()) {
     traffic.Report(stream->cluster(), stream->in.traffic(), options.clock->Wall(), options.clock->Now());
   }
@@ -170,10 +175,7 @@ Status Fleet::Core::Greet(const AgentStreamPtr& stream) {
     ++changes;
     news.NotifyAll();
   }
-  if (before) {  // Who is nobody any more hears that, whichever of the two is noticed first.
-    const Status valid = Memberships::StillValid(*store.Read(), before->member());
-    before->Close(valid.ok() ? Aborted("REPLACED", "a newer stream of this agent is open") : valid.error());
-  }
+  if (before) before->Close(Replaced(*before));
   StoreConnection(stream->cluster());
   obs::Log(obs::Level::kInfo, "agent connected",
            {{"cluster", stream->cluster()}, {"version", CleanText(stream->in.hello().version(), kMostVersion)}});
