@@ -9,22 +9,10 @@
 #include <cstring>
 #include <filesystem>
 
+#include "libs/base/fd.h"
+
 namespace weir {
 namespace {
-
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 Error FromErrno(std::string_view reason, const std::string& path, int error) {
   const Code code = error == ENOENT                      ? Code::kNotFound

@@ -32,10 +32,6 @@ Result<Fd> Bind(const Address& address, bool shared) {
 
 }  // namespace
 
-void Fd::Close() {
-  if (fd_ >= 0) close(std::exchange(fd_, -1));
-}
-
 Result<Address> Address::Parse(std::string_view ip, uint16_t port) {
   const std::string text(ip);
   Address address;

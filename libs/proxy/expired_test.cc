@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
-#include "libs/proxy/engine_test_peers.h"
 #include "libs/proxy/envoy_snapshot.h"
+#include "libs/proxy/mesh_test_tiers.h"
 #include "libs/proxy/sayings.h"
 #include "tests/support/real_time.h"
 
@@ -13,10 +13,8 @@ namespace {
 
 using std::chrono::seconds;
 
-class ExpiredTest : public testing::Test {
+class ExpiredTest : public MeshTiersTest {
  protected:
-  static constexpr char kT1[] = "spiffe://edge.acme/ns/t1/sa/t1", kT2[] = "spiffe://c1.acme/ns/t2/sa/t2";
-
   // Of a leaf that ends `left` from now (before 0: has ended); believes those that ended at most `grace` ago.
   Identity IdentityOf(const std::string& domain, const std::string& id, seconds left, seconds grace,
                       uint64_t generation = 1) {
@@ -41,31 +39,14 @@ class ExpiredTest : public testing::Test {
     return made;
   }
   void Run(const Identity& first_is, const Identity& second_is) {
-    Config second({At("c1", 1, {echo.backend.port})});
-    second.tls = DownstreamTls{true, {{kT1, false}}};
-    second.server_names = {"a.example"};
-    ASSERT_TRUE(t2.Start({}).ok());
-    ASSERT_TRUE(t2.SetIdentity(second_is).ok());
-    ASSERT_TRUE(ApplyAndWait(t2, second.Build()).ok());
-    Config first({At("c1", 1, {t2.Port("public")}, kT2)});
-    first.destination->tls = UpstreamTls{"a.example", {}};
-    ASSERT_TRUE(t1.Start({}).ok());
-    ASSERT_TRUE(t1.SetIdentity(first_is).ok());
-    ASSERT_TRUE(ApplyAndWait(t1, first.Build()).ok());
-  }
-  std::string Ask() {
-    Conn conn = Conn::To(t1.Port("public"));
-    conn.Send(kGet);
-    return Response(conn).first.substr(9, 3);
+    MeshTiersTest::Run(first_is, second_is, echo.backend.port);
   }
   Identity First(seconds left, uint64_t generation = 2) {
     return IdentityOf("edge.acme", kT1, left, seconds(0), generation);
   }
   Identity Second(seconds left, seconds grace) { return IdentityOf("c1.acme", kT2, left, grace); }
 
-  identity::Authority root = *identity::NewRoot("test root");
   Echo echo{"secret"};
-  Engine t1, t2;
 };
 
 TEST_F(ExpiredTest, IsRefusedWithoutAGrace) {
@@ -88,6 +69,26 @@ TEST_F(ExpiredTest, NothingElseIsForgiven) {
   Run(First(seconds(-60), 1), Second(seconds(9), seconds(120)));
   EXPECT_NE(Ask(), "200") << "its membership has ended";
   EXPECT_GE(t2.GetStats().identity_refused, 1u);
+}
+
+TEST_F(ExpiredTest, AStrangerIsNotForgiven) {
+  const Identity second = Second(seconds(9), seconds(120));
+  const std::string trusted = root.certificate_pem;
+  root = *identity::NewRoot("another root");
+  Identity first = First(seconds(9));
+  first.roots = trusted;
+  Run(first, second);
+  EXPECT_NE(Ask(), "200") << "its leaf is young, its root is nobody's";
+}
+
+TEST_F(ExpiredTest, ATicketIsNoWayRoundAGraceThatIsTakenBack) {
+  Run(First(seconds(9)), Second(seconds(9), seconds(120)));
+  Resumer late(First(seconds(-60)));
+  ASSERT_EQ(late.Ask(t2.Port("public"), TLS1_3_VERSION), "200");
+  ASSERT_EQ(late.Ask(t2.Port("public"), TLS1_3_VERSION), "200");
+  ASSERT_TRUE(late.resumed());
+  ASSERT_TRUE(t2.SetIdentity(Second(seconds(9), seconds(0))).ok());
+  EXPECT_NE(late.Ask(t2.Port("public"), TLS1_3_VERSION), "200");
 }
 
 TEST_F(ExpiredTest, AnUpstreamIsForgivenByWhoCallsIt) {

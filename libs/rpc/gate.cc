@@ -22,6 +22,7 @@
 
 #include "libs/base/admission.h"
 #include "libs/base/descriptors.h"
+#include "libs/base/fd.h"
 #include "libs/base/mutex.h"
 #include "libs/rpc/server.h"
 
@@ -33,24 +34,6 @@ constexpr int kBacklog = 1024;
 constexpr int kAcceptsAtOnce = 64;
 constexpr uint64_t kListener = 0;  // Admission's ids begin with 1.
 constexpr uint64_t kWake = UINT64_MAX;
-
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
 

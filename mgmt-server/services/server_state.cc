@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
 #include "api/weir/v2/server_state.pb.h"
-#include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/services.h"
+#include "mgmt-server/services/writes.h"
 #include "mgmt-server/store/store.h"
 
 namespace weir::services {
@@ -23,16 +23,7 @@ Result<v2::AdoptStateResponse> AdoptState(const Backends& backends, CallContext&
       return FailedPrecondition("NOTHING_TO_ADOPT", "no cluster keeps another state; there is nothing to decide");
     }
     WEIR_TRY(txn.AdoptState());
-    return audit::Append(txn, {.principal = call.principal.fqn,
-                               .principal_uid = call.principal.uid,
-                               .action = "adopt-state",
-                               .fqn = "",
-                               .uid = "",
-                               .before_etag = "",
-                               .after_etag = "",
-                               .path = decision.path,
-                               .peer = call.peer,
-                               .request_id = call.request_id});
+    return Record(txn, call, "adopt-state", nullptr, nullptr, decision.path);
   };
   WEIR_TRY(backends.store->Write(decide));
   if (request.confirm()) {
@@ -66,17 +57,9 @@ Result<v2::ReplaceRootResponse> ReplaceRoot(const Backends& backends, CallContex
   WEIR_TRY(MayReplace(request, now));
   WEIR_TRY(backends.fleet->ReplaceRoot(request.step()));
   WEIR_TRY(backends.store->Write([&](store::Txn& txn) -> Status {
-    return audit::Append(txn, {.principal = call.principal.fqn,
-                               .principal_uid = call.principal.uid,
-                               .action = "replace-root",
-                               .fqn = "",
-                               .uid = "",
-                               .before_etag = "",
-                               .after_etag = "",
-                               .path = fmt::format("{}{}; {}", v2::ReplaceRootRequest::Step_Name(request.step()),
-                                                   request.force() ? " by force" : "", decision.path),
-                               .peer = call.peer,
-                               .request_id = call.request_id});
+    return Record(txn, call, "replace-root", nullptr, nullptr,
+                  fmt::format("{}{}; {}", v2::ReplaceRootRequest::Step_Name(request.step()),
+                              request.force() ? " by force" : "", decision.path));
   }));
   return backends.fleet->Roots();
 }

@@ -67,6 +67,8 @@ class Writes {
 // Stored bytes -> message with all output-only metadata. DATA_LOSS BAD_BODY.
 Result<MessagePtr> ToMessage(const store::StoredResource& resource);
 
+// What the caller did, in the audit: to a resource, as it was and is (null = it did not or does not exist), or, both
+// null, to the server itself.
 Status Record(store::Txn& txn, const CallContext& call, std::string action, const store::StoredResource* before,
               const store::StoredResource* after, const std::string& path);
 
