@@ -1,6 +1,8 @@
 #include <google/protobuf/struct.pb.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "libs/proxy/envoy_snapshot.h"
 #include "libs/proxy/mesh_test_tiers.h"
@@ -79,6 +81,40 @@ TEST_F(ExpiredTest, AStrangerIsNotForgiven) {
   first.roots = trusted;
   Run(first, second);
   EXPECT_NE(Ask(), "200") << "its leaf is young, its root is nobody's";
+}
+
+// Its signature is good, and its authority is of the very membership that counts; the name is not that authority's to
+// give.
+TEST_F(ExpiredTest, AnotherFaultOfTheLeafIsNotForgiven) {
+  Run(IdentityOf("edge.evil", kT1, seconds(9), seconds(0), 2), Second(seconds(9), seconds(120)));
+  EXPECT_NE(Ask(), "200");
+  EXPECT_GE(t2.GetStats().tls_failures, 1u);
+}
+
+TEST_F(ExpiredTest, ASessionOfTheCallerIsNoWayRoundAGraceThatIsTakenBack) {
+  std::atomic<int> asked{0};
+  std::atomic<bool> held{false};
+  Backend slow([&](Conn& conn) {
+    while (!conn.TakeHead().empty()) {
+      ++asked;
+      Eventually([&] { return !held; });
+      if (!conn.Send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")) return;
+    }
+  });
+  Identity first = IdentityOf("edge.acme", kT1, seconds(9), seconds(120), 2);
+  MeshTiersTest::Run(first, Second(seconds(-60), seconds(0)), slow.port);
+  ASSERT_EQ(Ask(), "200");  // Has a session now.
+  held = true;
+  Conn busy = Conn::To(t1.Port("public"));
+  busy.Send(kGet);
+  ASSERT_TRUE(Eventually([&] { return asked == 2; }));
+  auto without = std::make_shared<identity::ValidGenerations>(*first.generations);
+  without->expired_grace = seconds(0);
+  first.generations = without;
+  ASSERT_TRUE(t1.SetIdentity(first).ok());
+  EXPECT_NE(Ask(), "200") << "by another connection than the busy one";
+  EXPECT_EQ(asked, 2);
+  held = false;
 }
 
 TEST_F(ExpiredTest, ATicketIsNoWayRoundAGraceThatIsTakenBack) {

@@ -41,8 +41,11 @@ TEST_F(PanicTest, WhereNobodyCanServeAllAreAskedByTheirWeightsAndTheTierBehindIs
 
 TEST_F(PanicTest, IsNotTheDefaultAndNobodyOutsideMayAskForIt) {
   StartIll(false);
+  const auto behind = [&] { return t2[0]->GetStats().requests + t2[1]->GetStats().requests; };
+  const uint64_t before = behind();
   EXPECT_EQ(AskSaying(""), "HTTP/1.1 503");
   EXPECT_EQ(AskSaying("x-weir-panic: 1\r\n"), "HTTP/1.1 503");
+  EXPECT_EQ(behind(), before) << "nobody was asked";
 }
 
 TEST_F(PanicTest, LeavesADrainedClusterAlone) {
