@@ -248,26 +248,26 @@ std::optional<Generation> OldestOf(const TypeState& type, const std::string& nam
 }  // namespace
 
 void ServerStream::State::Compare(TypeState& type, const Resources& target, const std::string& name, bool named) {
-  const auto wanted = target.find(name);
+  const ResourcePtr wanted = Wanted(type, target, name);
   const auto known = type.known.find(name);
   const bool has = known != type.known.end() && !known->second.gone;
   bool upsert = false;
-  if (wanted != target.end()) {
-    const std::string& version = wanted->second->version;
+  if (wanted != nullptr) {
+    const std::string& version = wanted->version;
     const auto large = type.too_large.find(name);
     upsert = (large == type.too_large.end() || large->second != version) &&
              (!has || known->second.version != version || type.forced.contains(name));
   }
   const Generation since = OldestOf(type, name).value_or(generation);
   if (upsert)
-    Renew(type.upserts.try_emplace(name, Wish{since, 0, ""}).first->second, generation, wanted->second->version);
+    Renew(type.upserts.try_emplace(name, Wish{since, 0, ""}).first->second, generation, wanted->version);
   else
     type.upserts.erase(name);
-  if (wanted == target.end() && has)
+  if (!target.contains(name) && has)
     type.removals.try_emplace(name, Wish{since, generation, ""});
   else
     type.removals.erase(name);
-  if (wanted == target.end() && known == type.known.end() && named && Delta())
+  if (wanted == nullptr && known == type.known.end() && named && Delta())
     type.notices.insert(name);
   else
     type.notices.erase(name);

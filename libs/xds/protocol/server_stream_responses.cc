@@ -62,6 +62,7 @@ void ServerStream::State::MarkSent(TypeState& type, const ResourcePtr& resource,
   const bool brought = known != type.known.end() && known->second.brought;
   type.known[resource->name] = KnownResource{resource->version, resource, false, brought};
   type.forced.erase(resource->name);
+  type.promised.erase(resource->name);
   Generation since = kNever;
   if (const auto wish = type.upserts.find(resource->name); wish != type.upserts.end()) {
     since = wish->second.since;
@@ -75,18 +76,31 @@ void ServerStream::State::MarkSent(TypeState& type, const ResourcePtr& resource,
   } else {
     type.refresh_at.erase(resource->name);
   }
-  if (!changed || type.rule->warms.empty() || !type.rule->warmed_name) return;
-  // T31, T37: the changed Cluster waits for endpoints, even if they are the same as before.
+  if (changed && type.rule->warmed_name) Promise(type, *resource, since);
+}
+
+// T31, T37: the changed Cluster waits for endpoints, even if they are the same as before, and silence is no answer:
+// until the client asks, a newer snapshot may have neither of the two.
+void ServerStream::State::Promise(const TypeState& type, const Resource& resource, Generation since) {
   TypeState* warmed = Find(type.rule->warms);
-  const std::string name = warmed == nullptr ? "" : type.rule->warmed_name(*resource);
+  const std::string name = warmed == nullptr ? "" : type.rule->warmed_name(resource);
   if (name.empty()) return;
   warmed->forced.insert(name);
   const ResourcesPtr target = Target(*warmed);
-  if (warmed->requested && target && warmed->wants.Covers(name) && target->contains(name)) {
-    Compare(*warmed, *target, name, false);
-    const auto wish = warmed->upserts.find(name);
-    if (wish != warmed->upserts.end()) wish->second.since = std::min(wish->second.since, since);
-  }
+  if (target == nullptr || !target->contains(name)) return;
+  warmed->promised[name] = target->find(name)->second;
+  if (!warmed->requested || !warmed->wants.Covers(name)) return;
+  Compare(*warmed, *target, name, false);
+  const auto wish = warmed->upserts.find(name);
+  if (wish != warmed->upserts.end()) wish->second.since = std::min(wish->second.since, since);
+}
+
+void ServerStream::State::TakeBack(TypeState& type, const std::string& name) {
+  type.refresh_at.erase(name);
+  const auto known = type.known.find(name);
+  if (!type.rule->warmed_name || known == type.known.end() || known->second.resource == nullptr) return;
+  if (TypeState* warmed = Find(type.rule->warms))
+    warmed->promised.erase(type.rule->warmed_name(*known->second.resource));
 }
 
 void ServerStream::State::Send(TypeState& type, Flight flight, bool holds) {
@@ -139,7 +153,7 @@ size_t ServerStream::State::AddUpserts(TypeState& type, const std::function<void
   const Generation limit = MakeLimit(type);
   std::vector<ResourcePtr> allowed;  // MarkSent takes them out one by one.
   for (const auto& [name, wish] : type.upserts) {
-    if (wish.as_of < limit) allowed.push_back(target->find(name)->second);
+    if (wish.as_of < limit) allowed.push_back(Wanted(type, *target, name));
   }
   size_t bytes = 0;
   for (const ResourcePtr& resource : allowed) {
@@ -179,12 +193,12 @@ bool ServerStream::State::Fill(TypeState& type, DeltaDiscoveryResponse* out) {
       out->add_removed_resources(name);
       flight.removed.push_back(name);
       flight.since = std::min(flight.since, wish.since);
+      TakeBack(type, name);
       // A name that was asked for stays known as gone; of a wildcard nothing is left.
       if (type.wants.names().contains(name))
         type.known[name] = KnownResource{"", nullptr, true};
       else
         type.known.erase(name);
-      type.refresh_at.erase(name);
       holds = true;
       return true;
     });
@@ -314,9 +328,9 @@ bool ServerStream::State::FillComplete(TypeState& type, DiscoveryResponse* out) 
     MarkSent(type, resource, &flight);
   }
   for (const std::string& name : flight.removed) {
+    TakeBack(type, name);
     type.known.erase(name);
     type.removals.erase(name);
-    type.refresh_at.erase(name);
   }
   type.refreshes.clear();
   flight.nonce = NextNonce();

@@ -61,6 +61,9 @@ struct TypeState {
   bool requested = false;
   Subscription wants;
   std::map<std::string, KnownResource, std::less<>> known;
+  // What resources that were sent name (TypeRule::warms), as it was then, until it is sent: their client waits for it,
+  // even if no snapshot has it by then.
+  std::map<std::string, ResourcePtr, std::less<>> promised;
   NameSet forced;  // To send even if the client has this version: asked again (T18, T21) or warming (T31).
   std::map<std::string, std::string, std::less<>> too_large;  // Versions that can never be sent (T49).
   ResourcesPtr compared;                                      // What the sets below were computed from.
@@ -144,6 +147,12 @@ struct ServerStream::State {
     const auto found = snapshot->types.find(type.rule->url);
     return found == snapshot->types.end() ? nullptr : found->second;
   }
+  // What a client that asks for `name` is to have; null = nothing.
+  static ResourcePtr Wanted(const TypeState& type, const Resources& target, const std::string& name) {
+    if (const auto found = target.find(name); found != target.end()) return found->second;
+    const auto promised = type.promised.find(name);
+    return promised == type.promised.end() ? nullptr : promised->second;
+  }
   bool SupportsTtl() const {
     return node && (node->Has("xds.config.supports-resource-ttl") || node->Has(kFeatureHeartbeat));
   }
@@ -185,6 +194,10 @@ struct ServerStream::State {
   size_t AddUpserts(TypeState& type, const std::function<void(const Resource&)>& add, Flight* flight);
   void Send(TypeState& type, Flight flight, bool holds);
   void MarkSent(TypeState& type, const ResourcePtr& resource, Flight* flight);
+  // What `resource` of this type names, as it is now, and that it is forced.
+  void Promise(const TypeState& type, const Resource& resource, Generation since);
+  // The client is told that `name` is gone: nothing is refreshed, and what it named is waited for no more.
+  void TakeBack(TypeState& type, const std::string& name);
   void RefuseTooLarge(TypeState& type, const std::string& name, const std::string& version, size_t size);
 };
 

@@ -4,106 +4,14 @@
 #include <google/protobuf/wrappers.pb.h>
 #include <gtest/gtest.h>
 
-#include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
+#include "libs/xds/protocol/server_stream_fixture.h"
 
 namespace weir::xds {
 namespace {
 
-using envoy::service::discovery::v3::DeltaDiscoveryRequest;
-using envoy::service::discovery::v3::DeltaDiscoveryResponse;
-using envoy::service::discovery::v3::DiscoveryRequest;
-using envoy::service::discovery::v3::DiscoveryResponse;
 using testing::ElementsAre;
 using testing::IsEmpty;
-using Names = std::vector<std::string>;
-
-std::string EdsCluster(const std::string& name, int timeout = 1) {
-  envoy::config::cluster::v3::Cluster cluster;
-  cluster.set_name(name);
-  cluster.set_type(envoy::config::cluster::v3::Cluster::EDS);
-  cluster.mutable_connect_timeout()->set_seconds(timeout);
-  return cluster.SerializeAsString();
-}
-
-using Content = std::map<std::string_view, std::map<std::string, std::string>>;
-SnapshotPtr Make(const Content& content, Duration ttl = Duration{0}) {
-  auto snapshot = std::make_shared<Snapshot>();
-  for (const auto& [type, resources] : content) {
-    auto map = std::make_shared<Resources>();
-    for (const auto& [name, value] : resources) (*map)[name] = MakeResource(name, value, ttl);
-    snapshot->types[std::string(type)] = std::move(map);
-  }
-  return snapshot;
-}
-
-class StreamTest : public testing::Test {
- protected:
-  void Rules(ServerRules rules) {
-    stream_ = std::make_unique<ServerStream>(std::make_shared<ServerRules>(std::move(rules)), clock_,
-                                             [this](const AckEvent& event) { events_.push_back(event); });
-  }
-  void SetUp() override { Rules(EnvoyRules()); }
-
-  Status Delta(std::string_view type, const Names& add = {}, const Names& drop = {}, const std::string& nonce = "",
-               const std::string& error = "", const std::map<std::string, std::string>& have = {}) {
-    DeltaDiscoveryRequest request;
-    request.mutable_node()->set_id("n");
-    request.mutable_node()->add_client_features(std::string(kFeatureHeartbeat));
-    request.set_type_url(std::string(type));
-    for (const auto& name : add) request.add_resource_names_subscribe(name);
-    for (const auto& name : drop) request.add_resource_names_unsubscribe(name);
-    for (const auto& [name, version] : have) (*request.mutable_initial_resource_versions())[name] = version;
-    request.set_response_nonce(nonce);
-    if (!error.empty()) request.mutable_error_detail()->set_message(error);
-    return stream_->OnRequest(request);
-  }
-  Status World(std::string_view type, const Names& names = {}, const std::string& nonce = "",
-               const std::string& error = "") {
-    DiscoveryRequest request;
-    request.mutable_node()->set_id("n");
-    request.set_type_url(std::string(type));
-    for (const auto& name : names) request.add_resource_names(name);
-    request.set_response_nonce(nonce);
-    if (!error.empty()) request.mutable_error_detail()->set_message(error);
-    return stream_->OnRequest(request);
-  }
-  // "" = nothing to send; else the short type with + and - names, as "Cluster +a -b".
-  std::string NextDelta() {
-    DeltaDiscoveryResponse next;
-    if (!stream_->Next(&next)) return "";
-    delta_ = next;
-    std::string text = delta_.type_url().substr(delta_.type_url().rfind('.') + 1);
-    for (const auto& r : delta_.resources()) text += (r.has_resource() ? " +" : " ~") + r.name();
-    for (const auto& name : delta_.removed_resources()) text += " -" + name;
-    return text;
-  }
-  std::string NextWorld() {
-    DiscoveryResponse next;
-    if (!stream_->Next(&next)) return "";
-    world_ = next;
-    std::string text = world_.type_url().substr(world_.type_url().rfind('.') + 1);
-    for (const auto& any : world_.resources()) text += " " + any.value();
-    return text;
-  }
-  Status Ack() { return Delta(delta_.type_url(), {}, {}, delta_.nonce()); }
-  Status Nack() { return Delta(delta_.type_url(), {}, {}, delta_.nonce(), "bad"); }
-  // Answers everything until nothing is due.
-  Names Drain() {
-    Names all;
-    for (std::string text = NextDelta(); !text.empty(); text = NextDelta()) {
-      all.push_back(text);
-      EXPECT_TRUE(Ack().ok());
-    }
-    return all;
-  }
-
-  ManualClock clock_;
-  std::unique_ptr<ServerStream> stream_;
-  std::vector<AckEvent> events_;
-  DeltaDiscoveryResponse delta_;
-  DiscoveryResponse world_;
-};
 
 TEST_F(StreamTest, T1RefusesAFirstRequestWithoutANodeId) {
   DeltaDiscoveryRequest request;
@@ -374,45 +282,6 @@ TEST_F(StreamTest, T29AddsInOrderAndWaitsForEachAck) {
   EXPECT_THAT(Drain(), ElementsAre("Listener +l", "RouteConfiguration +r", "VirtualHost +r/h"));
 }
 
-// Envoy: a Cluster that changes is acknowledged when it is warm, so its endpoints are answered and changed meanwhile.
-TEST_F(StreamTest, T31EndpointsNeverWaitForAClusterThatIsNotWarmInBothProtocols) {
-  const auto content = [](const char* endpoints) {
-    return Make({{kCluster, {{"c", EdsCluster("c")}}}, {kEndpoints, {{"c", endpoints}}}, {kListener, {{"l", "L"}}}});
-  };
-  stream_->SetSnapshot(content("none"));
-  for (const auto type : {kCluster, kListener}) ASSERT_TRUE(Delta(type, {"*"}).ok());
-  EXPECT_EQ(NextDelta(), "Cluster +c");
-  ASSERT_TRUE(Delta(kEndpoints, {"c"}).ok());
-  for (const char* endpoints : {"none", "scaled up", "drained"}) {
-    stream_->SetSnapshot(content(endpoints));
-    EXPECT_EQ(NextDelta(), "ClusterLoadAssignment +c") << endpoints;
-    EXPECT_EQ(delta_.resources(0).resource().value(), endpoints);
-    ASSERT_TRUE(Ack().ok());
-    EXPECT_EQ(NextDelta(), "") << "listeners wait";
-  }
-  Rules(EnvoyRules());
-  stream_->SetSnapshot(content("none"));
-  for (const auto type : {kCluster, kListener}) ASSERT_TRUE(World(type).ok());
-  EXPECT_EQ(NextWorld(), "Cluster " + EdsCluster("c"));
-  ASSERT_TRUE(World(kEndpoints, {"c"}).ok());
-  for (const char* endpoints : {"none", "scaled up", "drained"}) {
-    stream_->SetSnapshot(content(endpoints));
-    EXPECT_EQ(NextWorld(), std::string("ClusterLoadAssignment ") + endpoints);
-    ASSERT_TRUE(World(kEndpoints, {"c"}, world_.nonce()).ok());
-    EXPECT_EQ(NextWorld(), "") << "listeners wait";
-  }
-}
-
-TEST_F(StreamTest, T31GoodEndpointsDoNotWaitAfterANackOfTheClusters) {
-  stream_->SetSnapshot(Make({{kCluster, {{"bad", EdsCluster("bad")}, {"good", EdsCluster("good")}}},
-                             {kEndpoints, {{"bad", "1"}, {"good", "1"}}}}));
-  ASSERT_TRUE(Delta(kCluster).ok());
-  NextDelta();
-  ASSERT_TRUE(Nack().ok());
-  ASSERT_TRUE(Delta(kEndpoints, {"good"}).ok());
-  EXPECT_EQ(NextDelta(), "ClusterLoadAssignment +good");
-}
-
 // T30: longer than the 15 s for which Envoy waits for endpoints before it calls a Cluster warm without them.
 TEST_F(StreamTest, T30AClusterMayTake20SecondsToGetWarm) {
   for (const auto type : {kRoute, kCluster}) ASSERT_TRUE(Delta(type, {"*"}).ok());
@@ -605,25 +474,6 @@ TEST_F(StreamTest, T49EnvoyAndOursGetWhatFitsTheirsAndTheRestIsRefusedWithAReaso
   EXPECT_EQ(first(kCluster, "envoy", {}), std::to_string(8 + 1 + 1200) + " refused ");
   EXPECT_EQ(first(kCluster, "gRPC C-core linux", {}), std::to_string(8 + 600) + " refused b ")
       << "what fits is sent, what does not is said";
-}
-
-TEST_F(StreamTest, T31ResendsEndpointsAfterAChangedClusterOnly) {
-  ASSERT_TRUE(Delta(kCluster).ok());
-  ASSERT_TRUE(Delta(kEndpoints, {"c"}).ok());
-  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c", 1)}}}, {kEndpoints, {{"c", "1"}}}}));
-  Drain();
-  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c", 2)}}}, {kEndpoints, {{"c", "1"}}}}));
-  EXPECT_THAT(Drain(), ElementsAre("Cluster +c", "ClusterLoadAssignment +c"));
-  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c", 2)}}}, {kEndpoints, {{"c", "1"}}}}));
-  EXPECT_THAT(Drain(), IsEmpty()) << "T33, T40: equal content is no change";
-}
-
-TEST_F(StreamTest, T37ResendsEndpointsOnAReconnectThatBroughtAChangedCluster) {
-  stream_->SetSnapshot(Make({{kCluster, {{"c", EdsCluster("c", 2)}}}, {kEndpoints, {{"c", "1"}}}}));
-  ASSERT_TRUE(Delta(kCluster, {}, {}, "", "", {{"c", "old"}}).ok());
-  EXPECT_THAT(Drain(), ElementsAre("Cluster +c"));
-  ASSERT_TRUE(Delta(kEndpoints, {"c"}, {}, "", "", {{"c", ContentVersion("1")}}).ok());
-  EXPECT_THAT(Drain(), ElementsAre("ClusterLoadAssignment +c"));
 }
 
 TEST_F(StreamTest, T36AnUnknownNameDoesNotHoldTheRest) {
