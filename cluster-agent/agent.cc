@@ -215,25 +215,20 @@ struct Agent::Core final : ReportSources, IntentHandler {
       obs::AppendSample(out, "weir_agent_last_good_refused", {}, static_cast<double>(LastGoodRefused().size()));
     });
     if (bootstrap.admin().empty()) return {};
-    WEIR_ASSIGN(
-        door, admin::Door::Start({.address = bootstrap.admin(), .token_file = bootstrap.state_dir() + "/admin-token"}));
     admin::StandardHandlers handlers;
     handlers.ready = [this] { return ReadyState(); };
     handlers.metrics = [this] { return metrics.Render(); };
     handlers.config_dump = [this] { return data_plane->Dump(); };
     handlers.version = version;
-    admin::Register(*door, std::move(handlers));
-    door->Handle("GET", "/discovery", [this](const admin::Request&) {
+    admin::Routes routes = admin::StandardRoutes(std::move(handlers));
+    routes["/discovery"]["GET"] = [this](const admin::Request&) {
       const DiscoveryState state = discovery->State();
-      admin::Response response;
-      response.body = state.last_refusal.code == Code::kOk ? "ok\n" : state.last_refusal.ToString() + "\n";
-      return response;
-    });
-    door->Handle("GET", "/last-good", [this](const admin::Request&) {
-      admin::Response response;
-      response.body = LastGoodReport();
-      return response;
-    });
+      return admin::Response{200, (state.last_refusal.code == Code::kOk ? "ok" : state.last_refusal.ToString()) + "\n"};
+    };
+    routes["/last-good"]["GET"] = [this](const admin::Request&) { return admin::Response{200, LastGoodReport()}; };
+    WEIR_ASSIGN(door,
+                admin::Door::Start({.address = bootstrap.admin(), .token_file = bootstrap.state_dir() + "/admin-token"},
+                                   std::move(routes)));
     return {};
   }
 

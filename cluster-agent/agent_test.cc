@@ -399,16 +399,16 @@ TEST_F(AgentTest, ASecondOneInTheSameFolderIsRefusedBeforeItTouchesAnything) {
   const auto files = [&] {
     std::map<std::string, std::string> found;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ + "/state")) {
-      if (entry.is_regular_file()) found[entry.path()] = *ReadFile(entry.path());
+      // One that is written is there under another name first, which may be gone by now.
+      if (entry.is_regular_file() && entry.path().string().find(".tmp.") == std::string::npos)
+        found[entry.path()] = *ReadFile(entry.path());
     }
     return found;
   };
   ASSERT_TRUE(Eventually([&] { return files().contains(folder_ + "/state/last-good.1"); }));
   const auto before = files();
   const auto first = std::move(agent_);
-  const Status second = StartAgent();
-  ASSERT_FALSE(second.ok());
-  EXPECT_EQ(second.error().reason, "STATE_IN_USE");
+  EXPECT_EQ(StartAgent().error().reason, "STATE_IN_USE");
   EXPECT_EQ(files(), before);
   EXPECT_EQ(server_->joins, 1);
 }

@@ -1,5 +1,5 @@
 # The headers that nearly every file reads, precompiled: a build from nothing is a third shorter. Not for release, whose
-# modules differ in their optimization. A missing include is found by clang -fsyntax-only, which goes without.
+# modules differ in their optimization. A missing include is found by the asan build, which goes without.
 function(weir_precompiled_headers)
   if(NOT WEIR_PCH)
     return()

@@ -413,16 +413,6 @@ Status Server::State::StartRest() {
 
 Status Server::State::StartDoor() {
   if (bootstrap.admin().empty()) return {};
-  admin::DoorOptions options;
-  options.address = bootstrap.admin();
-  options.token_file = Path("admin-token");
-  WEIR_ASSIGN(door, admin::Door::Start(options));
-  admin::StandardHandlers handlers;
-  handlers.ready = []() -> Status { return {}; };
-  handlers.metrics = [this] { return metrics.Render(); };
-  handlers.version = std::string(process::kVersion);
-  admin::Register(*door, std::move(handlers));
-  info.admin = door->address();
   metrics.AddSource([this](std::string& out) {
     const store::ViewPtr view = store->Read();
     const std::pair<const char*, double> gauges[] = {
@@ -437,6 +427,13 @@ Status Server::State::StartDoor() {
     }
     fleet->RenderMetrics(out);
   });
+  admin::StandardHandlers handlers;
+  handlers.ready = []() -> Status { return {}; };
+  handlers.metrics = [this] { return metrics.Render(); };
+  handlers.version = std::string(process::kVersion);
+  WEIR_ASSIGN(door, admin::Door::Start({.address = bootstrap.admin(), .token_file = Path("admin-token")},
+                                       admin::StandardRoutes(std::move(handlers))));
+  info.admin = door->address();
   return {};
 }
 

@@ -23,7 +23,6 @@
 
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
-#include "libs/base/mutex.h"
 #include "libs/obs/log.h"
 
 namespace weir::admin {
@@ -275,9 +274,10 @@ struct Connection {
 
 class SocketDoor : public Door {
  public:
-  SocketDoor(Bound bound, const DoorOptions& options, std::string token)
+  SocketDoor(Bound bound, const DoorOptions& options, Routes routes, std::string token)
       : bound_(std::move(bound)),
         options_(options),
+        routes_(std::move(routes)),
         token_(std::move(token)),
         wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     thread_ = std::thread([this] { Run(); });
@@ -294,10 +294,6 @@ class SocketDoor : public Door {
     if (!handed_over_ && !bound_.unix_path.empty()) unlink(bound_.unix_path.c_str());
   }
 
-  void Handle(std::string method, std::string path, Handler handler) override {
-    const MutexLock lock(mutex_);
-    handlers_[std::move(path)][std::move(method)] = std::move(handler);
-  }
   const std::string& address() const override { return bound_.address; }
   int listening() const override { return bound_.fd; }
   void HandOver() override {
@@ -400,28 +396,25 @@ class SocketDoor : public Door {
     if (std::string objection = Objection(parsed); !objection.empty()) {
       return Render({403, std::move(objection)}, "", request.method == "HEAD");
     }
-    Handler handler;
-    std::string allow;
     const bool head = request.method == "HEAD";
-    {
-      const MutexLock lock(mutex_);
-      const auto found = handlers_.find(request.path);
-      if (found == handlers_.end()) return Render({404, Index()}, "", head);
-      const auto method = found->second.find(head ? "GET" : request.method);
-      if (method != found->second.end()) handler = method->second;
-      for (const auto& [name, unused] : found->second) allow += (allow.empty() ? "" : ", ") + name;
+    const auto methods = routes_.find(request.path);
+    if (methods == routes_.end()) return Render({404, Index()}, "", head);
+    const auto route = methods->second.find(head ? "GET" : request.method);
+    if (route == methods->second.end()) {
+      std::string allow;
+      for (const auto& [name, unused] : methods->second) allow += (allow.empty() ? "" : ", ") + name;
+      return Render({405, "use " + allow + "\n"}, "Allow: " + allow + "\r\n", head);
     }
-    if (!handler) return Render({405, "use " + allow + "\n"}, "Allow: " + allow + "\r\n", head);
     try {
-      return Render(handler(request), "", head);
+      return Render(route->second(request), "", head);
     } catch (const std::exception& error) {
       return Render({500, fmt::format("{}\n", error.what())}, "", head);
     }
   }
 
-  std::string Index() const WEIR_REQUIRES(mutex_) {
+  std::string Index() const {
     std::string out = "there is:\n";
-    for (const auto& [path, methods] : handlers_) {
+    for (const auto& [path, methods] : routes_) {
       for (const auto& [method, unused] : methods) out += fmt::format("  {} {}\n", method, path);
     }
     return out;
@@ -429,12 +422,11 @@ class SocketDoor : public Door {
 
   const Bound bound_;
   const DoorOptions options_;
+  const Routes routes_;
   const std::string token_;
   const int wake_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> handed_over_{false};
-  Mutex mutex_;
-  std::map<std::string, std::map<std::string, Handler>> handlers_ WEIR_GUARDED_BY(mutex_);
   std::list<Connection> connections_;  // Of thread_.
   std::thread thread_;
 };
@@ -446,7 +438,7 @@ Response FromStatus(const Status& status, std::string_view good) {
 
 }  // namespace
 
-Result<std::unique_ptr<Door>> Door::Start(const DoorOptions& options) {
+Result<std::unique_ptr<Door>> Door::Start(const DoorOptions& options, Routes routes) {
   WEIR_ASSIGN(Bound bound, Bind(options));
   std::string token;
   if (!options.token_file.empty() && bound.unix_path.empty()) {
@@ -456,38 +448,43 @@ Result<std::unique_ptr<Door>> Door::Start(const DoorOptions& options) {
       return written.error();
     }
   }
-  return std::unique_ptr<Door>(std::make_unique<SocketDoor>(std::move(bound), options, std::move(token)));
+  return std::unique_ptr<Door>(
+      std::make_unique<SocketDoor>(std::move(bound), options, std::move(routes), std::move(token)));
 }
 
-void RegisterProbes(Door& door, std::function<Status()> ready) {
-  door.Handle("GET", "/live", [](const Request&) { return Response{200, "live\n"}; });
-  if (!ready) return;
-  door.Handle("GET", "/ready", [ready = std::move(ready)](const Request&) {
+Routes ProbeRoutes(std::function<Status()> ready) {
+  Routes routes;
+  routes["/live"]["GET"] = [](const Request&) { return Response{200, "live\n"}; };
+  if (!ready) return routes;
+  routes["/ready"]["GET"] = [ready = std::move(ready)](const Request&) {
     Response response = FromStatus(ready(), "ready");
     if (response.status != 200) response.status = 503;
     return response;
-  });
+  };
+  return routes;
 }
 
-void Register(Door& door, StandardHandlers handlers) {
-  RegisterProbes(door, std::move(handlers.ready));
+Routes StandardRoutes(StandardHandlers handlers) {
+  Routes routes = ProbeRoutes(std::move(handlers.ready));
   if (handlers.metrics) {
-    door.Handle("GET", "/metrics", [metrics = std::move(handlers.metrics)](const Request&) {
+    routes["/metrics"]["GET"] = [metrics = std::move(handlers.metrics)](const Request&) {
       return Response{200, metrics(), "text/plain; version=0.0.4; charset=utf-8"};
-    });
+    };
   }
   if (handlers.config_dump) {
-    door.Handle("GET", "/config_dump", [dump = std::move(handlers.config_dump)](const Request&) {
+    routes["/config_dump"]["GET"] = [dump = std::move(handlers.config_dump)](const Request&) {
       return Response{200, dump(), "application/json"};
-    });
+    };
   }
   if (!handlers.version.empty()) {
-    door.Handle("GET", "/version",
-                [version = std::move(handlers.version)](const Request&) { return Response{200, version + "\n"}; });
+    routes["/version"]["GET"] = [version = std::move(handlers.version)](const Request&) {
+      return Response{200, version + "\n"};
+    };
   }
-  door.Handle("GET", "/log-level",
-              [](const Request&) { return Response{200, std::string(obs::LevelName(obs::CurrentLevel())) + "\n"}; });
-  door.Handle("POST", "/log-level", [](const Request& request) {
+  routes["/log-level"]["GET"] = [](const Request&) {
+    return Response{200, std::string(obs::LevelName(obs::CurrentLevel())) + "\n"};
+  };
+  routes["/log-level"]["POST"] = [](const Request& request) {
     std::string_view level =
         request.query.starts_with("level=") ? std::string_view(request.query).substr(6) : request.body;
     while (!level.empty() && (level.back() == '\n' || level.back() == '\r' || level.back() == ' '))
@@ -495,13 +492,14 @@ void Register(Door& door, StandardHandlers handlers) {
     const auto parsed = obs::ParseLevel(level);
     if (parsed.ok()) obs::SetLevel(*parsed);
     return FromStatus(parsed.ok() ? Status() : Status(parsed.error()), level);
-  });
+  };
   if (handlers.drain) {
-    door.Handle("POST", "/drain", [drain = std::move(handlers.drain)](const Request&) {
+    routes["/drain"]["POST"] = [drain = std::move(handlers.drain)](const Request&) {
       drain();
       return Response{202, "draining\n"};
-    });
+    };
   }
+  return routes;
 }
 
 }  // namespace weir::admin

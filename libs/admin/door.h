@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,6 +24,8 @@ struct Response {
   std::string content_type = "text/plain; charset=utf-8";
 };
 using Handler = std::function<Response(const Request&)>;
+// By path, then by method: `routes["/discovery"]["GET"] = ...`.
+using Routes = std::map<std::string, std::map<std::string, Handler>>;
 
 struct DoorOptions {
   // "127.0.0.1:15000", "[::1]:0" (port 0 = any free one) or "unix:/path" (created 0600, a stale one is replaced).
@@ -48,12 +51,11 @@ class Door {
  public:
   // FAILED_PRECONDITION ADDRESS_IN_USE, UNAVAILABLE or what WriteFileAtomic says of the token file, INVALID_ARGUMENT
   // BAD_ADDRESS or NOT_LOOPBACK.
-  static Result<std::unique_ptr<Door>> Start(const DoorOptions& options);
+  // Who asks is answered by `routes` from the first connection on. The handlers run on the door's thread, one at a
+  // time. A GET handler answers HEAD too. Everything else is 404 (405 with Allow).
+  static Result<std::unique_ptr<Door>> Start(const DoorOptions& options, Routes routes);
   virtual ~Door() = default;  // Stops and joins.
 
-  // Later registration of the same method and path replaces. Handlers run on the door's thread, one at a time, and may
-  // be registered while it runs. A GET handler answers HEAD too. Everything else is 404 (405 with Allow).
-  virtual void Handle(std::string method, std::string path, Handler handler) = 0;
   // Where it listens, port resolved: "127.0.0.1:40123" or "unix:/path".
   virtual const std::string& address() const = 0;
   // The listening socket, for a successor's copy; valid until the end of this door.
@@ -62,7 +64,7 @@ class Door {
   virtual void HandOver() = 0;
 };
 
-// What a program offers at its door; an unset one is left out. Registers /ready /live /metrics /config_dump /version
+// What a program offers at its door; an unset one is left out: /ready /live /metrics /config_dump /version
 // /log-level (GET; POST with ?level=debug|info|warn|error or the level as body) and /drain (POST).
 struct StandardHandlers {
   std::function<Status()> ready;             // Ok = 200, an Error = 503 with its text.
@@ -71,8 +73,8 @@ struct StandardHandlers {
   std::string version;
   std::function<void()> drain;  // Must return at once; the answer is 202.
 };
-void Register(Door& door, StandardHandlers handlers);
+Routes StandardRoutes(StandardHandlers handlers);
 // /ready and /live only.
-void RegisterProbes(Door& door, std::function<Status()> ready);
+Routes ProbeRoutes(std::function<Status()> ready);
 
 }  // namespace weir::admin

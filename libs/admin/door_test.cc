@@ -22,8 +22,8 @@
 namespace weir::admin {
 namespace {
 
-std::unique_ptr<Door> StartDoor(const std::string& address = "127.0.0.1:0") {
-  auto door = Door::Start({address});
+std::unique_ptr<Door> StartDoor(Routes routes, const std::string& address = "127.0.0.1:0") {
+  auto door = Door::Start({address}, std::move(routes));
   EXPECT_TRUE(door.ok()) << door.error().ToString();
   return std::move(door).value();
 }
@@ -60,21 +60,22 @@ int StatusOf(const std::string& answer) { return answer.size() > 12 ? std::atoi(
 
 TEST(Door, AnswersWhatWasRegistered) {
   const std::string file = testing::TempDir() + "/weir-admin-token-" + std::to_string(getpid());
-  auto started = Door::Start({.address = "127.0.0.1:0", .token_file = file});
+  bool drained = false;
+  obs::SetLevel(obs::Level::kInfo);
+  bool is_ready = false;
+  auto started =
+      Door::Start({.address = "127.0.0.1:0", .token_file = file},
+                  StandardRoutes({.ready = [&]() -> Status {
+                                    return is_ready ? Status() : Status(Unavailable("WAITING", "no configuration yet"));
+                                  },
+                                  .metrics = [] { return std::string("weir_up 1\n"); },
+                                  .config_dump = [] { return std::string("{}"); },
+                                  .version = "1.2.3",
+                                  .drain = [&] { drained = true; }}));
   ASSERT_TRUE(started.ok()) << started.error().ToString();
   const std::unique_ptr<Door> door = std::move(started).value();
   const std::string secret = *ReadFile(file, 100);
   const std::string token = "Host: 127.0.0.1\r\nAuthorization: Bearer " + secret.substr(0, secret.size() - 1) + "\r\n";
-  bool drained = false;
-  obs::SetLevel(obs::Level::kInfo);
-  bool is_ready = false;
-  Register(*door, {.ready = [&]() -> Status {
-                     return is_ready ? Status() : Status(Unavailable("WAITING", "no configuration yet"));
-                   },
-                   .metrics = [] { return std::string("weir_up 1\n"); },
-                   .config_dump = [] { return std::string("{}"); },
-                   .version = "1.2.3",
-                   .drain = [&] { drained = true; }});
   EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 200);
   const std::string waiting = Ask(*door, "GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
   EXPECT_EQ(StatusOf(waiting), 503);
@@ -97,8 +98,7 @@ TEST(Door, AnswersWhatWasRegistered) {
 }
 
 TEST(Door, RefusesWhatItDoesNotUnderstand) {
-  auto door = StartDoor();
-  RegisterProbes(*door, nullptr);
+  auto door = StartDoor(ProbeRoutes(nullptr));
   EXPECT_EQ(StatusOf(Ask(*door, "nonsense\r\n\r\n")), 400);
   EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/9\r\n\r\n")), 400);
   EXPECT_EQ(StatusOf(Ask(*door, "GET http://evil/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 400);
@@ -112,8 +112,7 @@ TEST(Door, RefusesWhatItDoesNotUnderstand) {
 }
 
 TEST(Door, AnswersNobodyWhoCameByAName) {
-  auto door = StartDoor();
-  door->Handle("GET", "/secret", [](const Request&) { return Response{200, "secret\n"}; });
+  auto door = StartDoor({{"/secret", {{"GET", [](const Request&) { return Response{200, "secret\n"}; }}}}});
   for (const char* host : {"evil.example.com", "evil.example.com:80", "localhost", "127.0.0.1.evil.example.com",
                            "127.0.0.1:80:80", "127.0.0.1:x", "10.0.0.1", "[::2]", "[::1", "1.127.0.0", "0.0.0.0"}) {
     const std::string answer = Ask(*door, "GET /secret HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n");
@@ -125,26 +124,23 @@ TEST(Door, AnswersNobodyWhoCameByAName) {
   }
   EXPECT_EQ(StatusOf(Ask(*door, "GET /secret HTTP/1.0\r\n\r\n")), 403);
   EXPECT_EQ(StatusOf(Ask(*door, "GET /secret HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: 127.0.0.1\r\n\r\n")), 400);
-  auto probes = Door::Start({"127.0.0.1:0", true});
+  auto probes = Door::Start({"127.0.0.1:0", true}, ProbeRoutes(nullptr));
   ASSERT_TRUE(probes.ok());
-  RegisterProbes(**probes, nullptr);
   EXPECT_EQ(StatusOf(Ask(**probes, "GET /live HTTP/1.1\r\nHost: pod.example.com\r\n\r\n")), 200);
 }
 
 TEST(Door, IsChangedOnlyByTheOwnerOfTheSocketOrTheTokenFile) {
   const std::string file = testing::TempDir() + "/weir-admin-token-" + std::to_string(getpid());
   const std::string path = testing::TempDir() + "/weir-admin-change-" + std::to_string(getpid()) + ".sock";
-  auto tcp = Door::Start({.address = "127.0.0.1:0", .token_file = file});
-  ASSERT_TRUE(tcp.ok());
-  auto closed = StartDoor();
-  auto owned = StartDoor("unix:" + path);
   int changes = 0;
-  for (Door* door : {tcp->get(), closed.get(), owned.get()}) {
-    door->Handle("POST", "/drain", [&](const Request&) {
-      ++changes;
-      return Response{202, "draining\n"};
-    });
-  }
+  const Routes routes = {{"/drain", {{"POST", [&](const Request&) {
+                                        ++changes;
+                                        return Response{202, "draining\n"};
+                                      }}}}};
+  auto tcp = Door::Start({.address = "127.0.0.1:0", .token_file = file}, routes);
+  ASSERT_TRUE(tcp.ok());
+  auto closed = StartDoor(routes);
+  auto owned = StartDoor(routes, "unix:" + path);
   struct stat info{};
   ASSERT_EQ(stat(file.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
@@ -166,15 +162,14 @@ TEST(Door, IsChangedOnlyByTheOwnerOfTheSocketOrTheTokenFile) {
   EXPECT_EQ(post(*owned, ""), 202);
   EXPECT_EQ(changes, 2);
   tcp->reset();
-  auto again = Door::Start({.address = "127.0.0.1:0", .token_file = file});
+  auto again = Door::Start({.address = "127.0.0.1:0", .token_file = file}, routes);
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(post(**again, right), 403) << "each start has a token of its own";
   unlink(file.c_str());
 }
 
 TEST(Door, SurvivesRandomBytes) {
-  auto door = StartDoor();
-  RegisterProbes(*door, nullptr);
+  auto door = StartDoor(ProbeRoutes(nullptr));
   std::mt19937 random(5);
   for (int i = 0; i < 300; ++i) {
     std::string bytes(random() % 200, '\0');
@@ -187,39 +182,57 @@ TEST(Door, SurvivesRandomBytes) {
 TEST(Door, ListensOnAUnixSocketThatOnlyItsOwnerMayUse) {
   const std::string path = testing::TempDir() + "/weir-admin-" + std::to_string(getpid()) + ".sock";
   {
-    auto door = StartDoor("unix:" + path);
-    RegisterProbes(*door, nullptr);
+    auto door = StartDoor(ProbeRoutes(nullptr), "unix:" + path);
     EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 200);
     struct stat info{};
     ASSERT_EQ(stat(path.c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 0777, 0600u);
-    EXPECT_EQ(Door::Start({"unix:" + path}).error().reason, "ADDRESS_IN_USE");
+    EXPECT_EQ(Door::Start({"unix:" + path}, {}).error().reason, "ADDRESS_IN_USE");
   }
   EXPECT_NE(access(path.c_str(), F_OK), 0);
 }
 
 TEST(Door, SaysWhyItCannotListen) {
-  auto door = StartDoor();
-  EXPECT_EQ(Door::Start({door->address()}).error().reason, "ADDRESS_IN_USE");
-  EXPECT_EQ(Door::Start({"0.0.0.0:0"}).error().reason, "NOT_LOOPBACK");
-  EXPECT_TRUE(Door::Start({"0.0.0.0:0", true}).ok());
+  auto door = StartDoor({});
+  EXPECT_EQ(Door::Start({door->address()}, {}).error().reason, "ADDRESS_IN_USE");
+  EXPECT_EQ(Door::Start({"0.0.0.0:0"}, {}).error().reason, "NOT_LOOPBACK");
+  EXPECT_TRUE(Door::Start({"0.0.0.0:0", true}, {}).ok());
   for (const char* bad : {"", "127.0.0.1", "nowhere:80", "127.0.0.1:99999", "127.0.0.1:80x", "unix:"}) {
-    EXPECT_EQ(Door::Start({bad}).error().reason, "BAD_ADDRESS") << bad;
+    EXPECT_EQ(Door::Start({bad}, {}).error().reason, "BAD_ADDRESS") << bad;
   }
 }
 
 TEST(Door, TurnsAThrowingHandlerIntoAnAnswer) {
-  auto door = StartDoor();
-  door->Handle("GET", "/boom", [](const Request&) -> Response { throw std::runtime_error("no luck"); });
+  auto door =
+      StartDoor({{"/boom", {{"GET", [](const Request&) -> Response { throw std::runtime_error("no luck"); }}}}});
   EXPECT_EQ(StatusOf(Ask(*door, "GET /boom HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 500);
+}
+
+// What a successor takes over has callers waiting in the backlog already: the first of them is answered like the last.
+TEST(Door, AnswersTheFirstCallerOfAListeningSocketByItsRoutes) {
+  for (int round = 0; round < 50; ++round) {
+    const auto before = StartDoor({});
+    before->HandOver();
+    const int listening = dup(before->listening());
+    const int waiting = Connect(before->address());
+    const std::string_view request = "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    ASSERT_EQ(send(waiting, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
+    const auto door = Door::Start({.address = before->address(), .listening = listening}, ProbeRoutes(nullptr));
+    ASSERT_TRUE(door.ok()) << door.error().ToString();
+    char buffer[256];
+    const ssize_t got = recv(waiting, buffer, sizeof buffer, 0);
+    ASSERT_GT(got, 0);
+    EXPECT_EQ(StatusOf(std::string(buffer, static_cast<size_t>(got))), 200);
+    close(waiting);
+  }
 }
 
 // Two who say nothing hold every place until their time is over; who asks behind them waits as long, and is answered.
 TEST(Door, HasSoManyPlacesAndEachForSoLong) {
-  auto started = Door::Start({.address = "127.0.0.1:0", .connections = 2, .deadline = std::chrono::milliseconds(300)});
+  auto started = Door::Start({.address = "127.0.0.1:0", .connections = 2, .deadline = std::chrono::milliseconds(300)},
+                             ProbeRoutes(nullptr));
   ASSERT_TRUE(started.ok()) << started.error().ToString();
   const std::unique_ptr<Door> door = std::move(started).value();
-  RegisterProbes(*door, nullptr);
   const Stopwatch watch;
   const int silent[] = {Connect(door->address()), Connect(door->address())};
   EXPECT_EQ(StatusOf(Ask(*door, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")), 200);
@@ -232,16 +245,16 @@ TEST(Door, HasSoManyPlacesAndEachForSoLong) {
 }
 
 TEST(Door, AnswersOneAfterTheOtherOnAThreadOfItsOwn) {
-  const auto door = StartDoor();
   std::promise<void> all_sent;
   Mutex mutex;
   std::set<std::thread::id> threads;
-  door->Handle("GET", "/slow", [&, sent = all_sent.get_future().share()](const Request&) {
+  const auto slow = [&, sent = all_sent.get_future().share()](const Request&) {
     sent.wait();
     MutexLock lock(mutex);
     threads.insert(std::this_thread::get_id());
     return Response{200, "done"};
-  });
+  };
+  const auto door = StartDoor({{"/slow", {{"GET", slow}}}});
   const std::string_view request = "GET /slow HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
   std::vector<int> callers;
   for (int i = 0; i < 8; ++i) {

@@ -5,7 +5,7 @@
 
 #include "libs/base/clock.h"
 
-// Which lock guards what, for clang's -Wthread-safety to hold us to (scripts/clang-syntax); nothing to other compilers.
+// Which lock guards what, for clang's -Wthread-safety to hold us to (every build by clang); nothing to other compilers.
 #if defined(__clang__)
 #define WEIR_THREAD_SAFETY(x) __attribute__((x))
 #else

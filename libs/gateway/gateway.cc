@@ -278,11 +278,11 @@ class Gateway::State final : public LoadSources, public xds::AdsClientHandler {
     handlers.drain = [this] { drain_asked_ = true; };
     WEIR_ASSIGN(admin_, admin::Door::Start({.address = settings_.admin,
                                             .listening = InheritedDoor(kAdmin, settings_.admin),
-                                            .token_file = settings_.state_dir + "/admin-token"}));
-    admin::Register(*admin_, std::move(handlers));
+                                            .token_file = settings_.state_dir + "/admin-token"},
+                                           admin::StandardRoutes(std::move(handlers))));
     if (!settings_.probes.empty()) {
-      WEIR_ASSIGN(probes_, admin::Door::Start({settings_.probes, true, InheritedDoor(kProbes, settings_.probes)}));
-      admin::RegisterProbes(*probes_, [this] { return Ready(); });
+      WEIR_ASSIGN(probes_, admin::Door::Start({settings_.probes, true, InheritedDoor(kProbes, settings_.probes)},
+                                              admin::ProbeRoutes([this] { return Ready(); })));
     }
     return {};
   }

@@ -471,7 +471,7 @@ TEST_F(DescriptorsTest, CallersCannotTakeTheLastOnes) {
 }
 
 TEST_F(DescriptorsTest, AShortageHereIsNobodysFault) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef WEIR_SANITIZE_ADDRESS
   GTEST_SKIP() << "UBSan opens a pipe to look at an object, and takes one without descriptors for a fault";
 #endif
   Echo one("1"), two("2");

@@ -14,7 +14,7 @@
 
 namespace weir::e2e {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(WEIR_SANITIZE_ADDRESS) || defined(WEIR_SANITIZE_THREAD)
 constexpr double kSlowdown = 3;  // Sanitizers: everything that computes takes longer.
 #else
 constexpr double kSlowdown = 1;

@@ -162,7 +162,7 @@ const std::vector<Row> kRows{
      {"HttpConnectionManager.use_remote_address"},
      To("a"),
      {Get("/", "a.example", "X-Show: from\r\n")},
-     {"200 echo a GET / from 127.0.0.1"},
+     {"200 echo a GET / from 127.0.0.2"},
      "use_remote_address { value: true }"},
     {"an id for each request",
      {"HttpConnectionManager.generate_request_id"},

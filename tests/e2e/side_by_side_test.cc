@@ -35,6 +35,8 @@ using FromListener = ::envoy::config::listener::v3::Listener;
 using FromCluster = ::envoy::config::cluster::v3::Cluster;
 
 constexpr char kOurs[] = "127.79.1.1", kStock[] = "127.79.1.2";
+// Not 127.0.0.1: Envoy says the address of its own machine for a caller from there.
+constexpr char kCaller[] = "127.0.0.2";
 constexpr uint16_t kFirstPort = 20'000;
 
 // "echo NAME GET /path" and, when they were sent or added, the request's x-forwarded-for and whether it has an id.
@@ -81,6 +83,7 @@ Backend::Serve Echoes(const std::string& name) {
 // The text of other answers than those that rows ask for is a gateway's own affair.
 std::string Observe(const std::string& address, uint16_t port, const std::string& request) {
   test::HttpClient client(address, port, test::Milliseconds(15'000));
+  client.SetSource(kCaller);
   const auto raw = client.Raw(request);
   if (!raw.ok()) return raw.error().reason;
   if (raw->size() < 12) return "nothing";

@@ -27,7 +27,7 @@ STATUS_WORD = re.compile(r'"[A-Z]+(_[A-Z0-9]+)+"')
 SET_REASON = re.compile(r'set_reason\("')
 COMMENT = re.compile(r"(^|\s)//.*")
 
-# clang's analysis (-Wthread-safety, scripts/clang-syntax) knows our own locks alone.
+# clang's analysis (-Wthread-safety) knows our own locks alone.
 LOCKS = "libs/base/mutex.h"
 FOREIGN_LOCK = re.compile(r"\bstd::(\w*mutex|lock_guard|(unique|scoped|shared)_lock|condition_variable\w*)\b|\babsl::(Mutex|CondVar)")
 

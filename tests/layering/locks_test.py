@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""That clang, asked as scripts/clang-syntax asks it, refuses who touches what a lock of libs/base/mutex.h guards without it."""
-import ast
+"""That clang, asked as CMakeLists.txt asks it, refuses who touches what a lock of libs/base/mutex.h guards without it."""
 import os
 import re
 import subprocess
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-with open(os.path.join(ROOT, "scripts/clang-syntax"), encoding="utf-8") as script:
-    WARNINGS = ast.literal_eval(re.search(r"^WARNINGS = (\[.*?\])", script.read(), re.M | re.S).group(1))
+with open(os.path.join(ROOT, "CMakeLists.txt"), encoding="utf-8") as lists:
+    WARNINGS = re.search(r"set\(WEIR_CLANG_WARNINGS ([^)]*)\)", lists.read()).group(1).split()
 CLASS = """#include "libs/base/wait.h"
 struct Counter {
   weir::Mutex mutex;

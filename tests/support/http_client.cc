@@ -27,6 +27,14 @@ std::string_view Trim(std::string_view text) {
   return text;
 }
 
+sockaddr_in Ipv4(const std::string& address, uint16_t port) {
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(port);
+  inet_pton(AF_INET, address.c_str(), &to.sin_addr);
+  return to;
+}
+
 }  // namespace
 
 HttpClient::HttpClient(std::string address, uint16_t port, std::chrono::milliseconds timeout)
@@ -36,6 +44,9 @@ HttpClient::HttpClient(HttpClient&& other) noexcept
       port_(other.port_),
       timeout_(other.timeout_),
       fd_(other.fd_),
+      source_(std::move(other.source_)),
+      receive_buffer_(other.receive_buffer_),
+      left_(other.left_),
       buffer_(std::move(other.buffer_)) {
   other.fd_ = -1;
 }
@@ -63,10 +74,7 @@ Status HttpClient::Connect() {
     std::strncpy(to->sun_path, address_.c_str() + 5, sizeof(to->sun_path) - 1);
     length = sizeof(sockaddr_un);
   } else {
-    auto* to = reinterpret_cast<sockaddr_in*>(&storage);
-    to->sin_family = AF_INET;
-    to->sin_port = htons(port_);
-    inet_pton(AF_INET, address_.c_str(), &to->sin_addr);
+    reinterpret_cast<sockaddr_in&>(storage) = Ipv4(address_, port_);
   }
   fd_ = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const timeval limit{timeout_.count() / 1000, static_cast<suseconds_t>(timeout_.count() % 1000 * 1000)};
@@ -75,7 +83,9 @@ Status HttpClient::Connect() {
   const int on = 1;
   setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (receive_buffer_ > 0) setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_, sizeof receive_buffer_);
-  if (connect(fd_, reinterpret_cast<sockaddr*>(&storage), length) != 0) {
+  const sockaddr_in source = Ipv4(source_, 0);
+  if ((!source_.empty() && bind(fd_, reinterpret_cast<const sockaddr*>(&source), sizeof source) != 0) ||
+      connect(fd_, reinterpret_cast<sockaddr*>(&storage), length) != 0) {
     const int why = errno;
     Close();
     return Unavailable("CONNECT_FAILED", "{}:{}: {}", address_, port_, std::strerror(why));

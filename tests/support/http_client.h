@@ -36,6 +36,8 @@ class HttpClient {
   Result<std::string> More();
   // Of the kernel, in bytes, from the next connection on: who reads slowly is felt by the sender sooner.
   void SetReceiveBuffer(int bytes) { receive_buffer_ = bytes; }
+  // From which IPv4 address it connects; unset = the kernel chooses.
+  void SetSource(std::string address) { source_ = std::move(address); }
   // Sends `bytes` as they are and reads until the other side closes.
   Result<std::string> Raw(std::string_view bytes);
   void Close();
@@ -51,6 +53,7 @@ class HttpClient {
   uint16_t port_;
   std::chrono::milliseconds timeout_;
   int fd_ = -1;
+  std::string source_;
   int receive_buffer_ = 0;  // 0 = as the kernel will have it.
   uint64_t left_ = 0;       // Of the body that Open began.
   std::string buffer_;
