@@ -205,8 +205,9 @@ struct Gate::State {
   }
 
   void Take(const epoll_event& event) {
-    if (event.data.u64 == kListener) return Accept();
-    const auto at = connections.find(event.data.u64);
+    const uint64_t id = event.data.u64;  // Copied: the struct is packed.
+    if (id == kListener) return Accept();
+    const auto at = connections.find(id);
     if (at == connections.end()) return;  // Gone since.
     const std::shared_ptr<Connection> connection = at->second;
     if (event.events == EPOLLIN) return Give(connection);
