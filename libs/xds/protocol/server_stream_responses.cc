@@ -99,8 +99,10 @@ void ServerStream::State::TakeBack(TypeState& type, const std::string& name) {
   type.refresh_at.erase(name);
   const auto known = type.known.find(name);
   if (!type.rule->warmed_name || known == type.known.end() || known->second.resource == nullptr) return;
-  if (TypeState* warmed = Find(type.rule->warms))
-    warmed->promised.erase(type.rule->warmed_name(*known->second.resource));
+  TypeState* warmed = Find(type.rule->warms);
+  const std::string named = type.rule->warmed_name(*known->second.resource);
+  if (warmed == nullptr || warmed->promised.erase(named) == 0 || !warmed->upserts.contains(named)) return;
+  Compare(*warmed, *Target(*warmed), named, warmed->wants.names().contains(named));
 }
 
 void ServerStream::State::Send(TypeState& type, Flight flight, bool holds) {

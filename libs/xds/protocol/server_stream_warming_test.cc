@@ -141,5 +141,21 @@ TEST_F(StreamTest, T31WhatARemovedClusterNamedIsNotAnsweredAnyMore) {
   }
 }
 
+// The same for who asked in between, and whose answer was not on its way yet.
+TEST_F(StreamTest, T31APromiseThatIsTakenBackIsNotAnswered) {
+  stream_->SetSnapshot(Make({{kCluster, {{"a", EdsCluster("a")}}}, {kEndpoints, {{"a", "1"}, {"b", "1"}}}}));
+  ASSERT_TRUE(Delta(kEndpoints, {"b"}).ok());
+  ASSERT_EQ(NextDelta(), "ClusterLoadAssignment +b");
+  const std::string endpoints = delta_.nonce();
+  ASSERT_TRUE(Delta(kCluster).ok());
+  ASSERT_EQ(NextDelta(), "Cluster +a");
+  stream_->SetSnapshot(Make({{kCluster, {}}, {kEndpoints, {{"b", "1"}}}}));
+  ASSERT_TRUE(Delta(kEndpoints, {"a"}).ok());  // Waits: one answer of each type at a time.
+  ASSERT_TRUE(Ack().ok());
+  ASSERT_EQ(NextDelta(), "Cluster -a");
+  ASSERT_TRUE(Delta(kEndpoints, {}, {}, endpoints).ok());
+  EXPECT_EQ(NextDelta(), "ClusterLoadAssignment -a");
+}
+
 }  // namespace
 }  // namespace weir::xds
