@@ -276,15 +276,17 @@ TEST_F(Faults, WithoutAnyClusterTheAnswerIsClearAndAllComesBack) {
 }
 
 TEST_F(Faults, AClockThatJumpsMovesNothing) {
+#ifdef WEIR_SANITIZE_ADDRESS
+  GTEST_SKIP() << "no program of clang's AddressSanitizer starts under libfaketime (a double free in its first dlsym)";
+#endif
   const char* library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
   if (access(library, R_OK) != 0) GTEST_SKIP() << library << " is missing (Debian: libfaketime)";
   const std::string clock = scene_->File("t1-clock", "+0\n");
   traffic_->Stop();
   Kill({"gateway/edge/t1/t1-1"});
   const Status started =
-      fleet().Restart("gateway/edge/t1/t1-1",
-                      {std::string("LD_PRELOAD=") + library, "FAKETIME_TIMESTAMP_FILE=" + clock, "FAKETIME_NO_CACHE=1",
-                       "FAKETIME_DONT_FAKE_MONOTONIC=1", "ASAN_OPTIONS=verify_asan_link_order=0"});
+      fleet().Restart("gateway/edge/t1/t1-1", {std::string("LD_PRELOAD=") + library, "FAKETIME_TIMESTAMP_FILE=" + clock,
+                                               "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"});
   ASSERT_TRUE(started.ok()) << started.error().message;
   const Status up =
       test::WaitForPort(fleet().Find("gateway/edge/t1/t1-1"), scene_->Tier1(1), kPort, test::Milliseconds(20'000));

@@ -201,6 +201,9 @@ TEST(Rotation, TheMeshRootIsReplacedAndNoRequestFails) {
 
 // What it signs while it is ahead is valid at once, and what it signs afterwards is asked for in time.
 TEST(Rotation, AnAgentWhoseClockIsAheadForAWhileCostsNoRequest) {
+#ifdef WEIR_SANITIZE_ADDRESS
+  GTEST_SKIP() << "no program of clang's AddressSanitizer starts under libfaketime (a double free in its first dlsym)";
+#endif
   const char* library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
   if (access(library, R_OK) != 0) GTEST_SKIP() << library << " is missing (Debian: libfaketime)";
   Scene scene({.net = 62, .tier1s = 1, .clusters = 1, .workers = 1, .agent_flags = {"--leaf-lifetime", "10s"}});
@@ -208,9 +211,9 @@ TEST(Rotation, AnAgentWhoseClockIsAheadForAWhileCostsNoRequest) {
   ASSERT_TRUE(up.ok()) << up.error().message;
   const std::string clock = scene.File("agent-clock", "+0\n");
   scene.fleet().Find("agent/c1")->Kill();
-  const Status started = scene.fleet().Restart(
-      "agent/c1", {std::string("LD_PRELOAD=") + library, "FAKETIME_TIMESTAMP_FILE=" + clock, "FAKETIME_NO_CACHE=1",
-                   "FAKETIME_DONT_FAKE_MONOTONIC=1", "ASAN_OPTIONS=verify_asan_link_order=0"});
+  const Status started =
+      scene.fleet().Restart("agent/c1", {std::string("LD_PRELOAD=") + library, "FAKETIME_TIMESTAMP_FILE=" + clock,
+                                         "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"});
   ASSERT_TRUE(started.ok()) << started.error().message;
   Knocker at_t2(scene.Tier2(1), kHost, GatewayState(scene, "edge", "t1/t1-1"),
                 *ReadFile(scene.fleet().ServerState() + "/mesh-root.pem"), kHost);
