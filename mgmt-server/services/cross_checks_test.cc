@@ -189,6 +189,8 @@ TEST_F(Hosts, ThatTierOneOfAnotherWorkspaceWaitsForAreTaken) {
   EXPECT_EQ(PutTier2("t/a", "shop", "shop.test"), kTaken);
   EXPECT_EQ(PutTier2("t/a", "shop", "*.test"), kTaken);
   EXPECT_EQ(PutTier2("t/a", "shop", "front.test"), kTaken);
+  EXPECT_EQ(PutTier2("t/b", "shop", "shop.test"), kTaken);  // a's edge would be answered by it.
+  EXPECT_EQ(PutTier1("t/a", "edge", "a.test"), "");
   EXPECT_EQ(PutTier2("t/b", "shop", "shop.test"), "");
   // A server that names the tenant takes what is given: to name it needs the right write there.
   ASSERT_EQ(PutTier1("t/b", "shared", "other.test", "t"), "");
