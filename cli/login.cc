@@ -40,9 +40,14 @@ Result<int> UserPassword(const Flags& flags) {
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   v2::SetPasswordRequest request;
   WEIR_ASSIGN(*request.mutable_fqn(), FqnArgument(session, flags.words[0], resource::Kind::kUser));
-  WEIR_ASSIGN(*request.mutable_password(), ReadPassword("New password of " + flags.words[0], true));
   WEIR_ASSIGN(Client client, Client::Connect(session));
   google::protobuf::Empty nothing;
+  v2::WhoAmIResponse me;
+  WEIR_TRY(client.Call("Sessions/WhoAmI", nothing, me));
+  if (me.fqn() == request.fqn()) {
+    WEIR_ASSIGN(*request.mutable_old_password(), ReadPassword("Old password of " + flags.words[0], false));
+  }
+  WEIR_ASSIGN(*request.mutable_password(), ReadPassword("New password of " + flags.words[0], true));
   WEIR_TRY(client.Call("Passwords/SetPassword", request, nothing));
   std::cout << "Password of " << flags.words[0] << " set; the user's sessions are ended\n";
   return kExitOk;
@@ -70,7 +75,8 @@ Command UserPasswordCommand() {
           "set a user's password",
           R"(Usage: weir user password NAME
 
-The password (12 to 1024 bytes) is asked for, or read as one line from standard input. Ends every session of the user.
+The password (12 to 1024 bytes) is asked for, or read as one line from standard input; for your own the old one is
+asked for before it, or read as the line before. Ends every session of the user.
 
   weir user password ann < password-file
 )",

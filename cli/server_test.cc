@@ -61,6 +61,28 @@ TEST_F(CommandLine, AnAgentIsNobodyWhenItsClusterIsDeletedAndCreatedAgain) {
   EXPECT_TRUE(Eventually([&] { return !agent_->AdsEnd().empty(); }));
 }
 
+TEST_F(CommandLine, OnesOwnPasswordIsSetWithTheOldOne) {
+  const auto typing = [&](const std::string& lines, const std::vector<std::string>& arguments) {
+    std::istringstream input(lines);
+    auto* before = std::cin.rdbuf(input.rdbuf());
+    const int code = Run(arguments);
+    std::cin.rdbuf(before);
+    std::cin.clear();
+    return code;
+  };
+  const std::string old = ReadFile(server_->info().password_path).value();
+  EXPECT_NE(typing("a-new-password\n", {"user", "password", "admin"}), kExitOk);
+  EXPECT_NE(typing("a-wrong-password\na-new-password\n", {"user", "password", "admin"}), kExitOk);
+  EXPECT_THAT(error_, HasSubstr("old password is wrong"));
+  EXPECT_EQ(typing(old + "a-new-password\n", {"user", "password", "admin"}), kExitOk) << error_;
+  EXPECT_NE(Run({"get", "tenants"}), kExitOk);  // Its sessions are ended.
+  EXPECT_EQ(typing("a-new-password\n", {"login", "admin"}), kExitOk) << error_;
+  // Somebody else's is one line.
+  ASSERT_EQ(Apply("apiVersion: api.weir.dev/v2\nkind: User\nmetadata: {name: ann, organization: acme}\n"), kExitOk)
+      << error_;
+  EXPECT_EQ(typing("a-password-of-ann\n", {"user", "password", "ann"}), kExitOk) << error_;
+}
+
 TEST_F(CommandLine, SaysThatATier1ClusterIsNotAdmitted) {
   const std::string edge = "apiVersion: api.weir.dev/v2\nkind: Cluster\nmetadata: {name: edge, organization: acme}\n";
   ASSERT_EQ(Apply(edge + "spec: {tier1Cluster: false}\n", {"--force"}), kExitOk) << error_;

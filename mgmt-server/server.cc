@@ -268,11 +268,7 @@ Status Server::State::OpenStore() {
   }
   WEIR_TRY(KeepHistory());
   WEIR_TRY(EnsureOrganization(*store, bootstrap));
-  for (const auto& [one, other] : services::CrossChecks::OverlappingDomains(*store->Read())) {
-    obs::Log(obs::Level::kError,
-             "the domains of two organizations overlap; delete one and create it with another domain",
-             {{"organization", one}, {"other", other}});
-  }
+  services::LogContradictions(*store->Read());
   authn::Options authn_options;
   authn_options.clock = clock;
   authn = std::make_unique<authn::Authn>(*store, authn_options);

@@ -177,4 +177,41 @@ std::vector<HostConflict> HostConflicts(const GatewayInScope& gateway, const Gat
   return conflicts;
 }
 
+bool Covers(std::string_view pattern, std::string_view hostname) {
+  if (pattern == hostname) return true;
+  if (!pattern.starts_with("*.")) return false;
+  const std::string_view suffix = pattern.substr(1);
+  return hostname.size() > suffix.size() && hostname.ends_with(suffix);
+}
+
+bool HostClaim::Meets(const HostClaim& other) const {
+  return (answers && Covers(hostname, other.hostname)) || (other.answers && Covers(other.hostname, hostname));
+}
+
+std::vector<HostClaim> HostClaims(const google::protobuf::Message& gateway) {
+  std::vector<HostClaim> claims;
+  if (const auto* tier1 = dynamic_cast<const v2::Tier1Gateway*>(&gateway)) {
+    for (int i = 0; i < tier1->spec().external_servers_size(); ++i) {
+      const auto& server = tier1->spec().external_servers(i);
+      if (!server.tenant().empty()) continue;
+      claims.push_back({fmt::format("spec.externalServers[{}].hostname", i), server.hostname(), false});
+    }
+    return claims;
+  }
+  const auto* any = dynamic_cast<const v2::Gateway*>(&gateway);
+  if (any == nullptr) return claims;
+  const auto& servers = any->spec().http();
+  const auto draws = [](const v2::HttpServer& server) {
+    const auto& rules = server.routing().rules();
+    return std::any_of(rules.begin(), rules.end(), [](const auto& r) { return r.route().has_cluster_destination(); });
+  };
+  // One server that goes to clusters makes all of the object tier 1.
+  const bool is_tier1 = std::any_of(servers.begin(), servers.end(), draws);
+  for (int i = 0; i < servers.size(); ++i) {
+    if (is_tier1 && (!draws(servers[i]) || !servers[i].tenant().empty())) continue;
+    claims.push_back({fmt::format("spec.http[{}].hostname", i), servers[i].hostname(), !is_tier1});
+  }
+  return claims;
+}
+
 }  // namespace weir::resource

@@ -74,4 +74,20 @@ struct HostConflict {
 // A gateway never conflicts with itself (same FQN).
 std::vector<HostConflict> HostConflicts(const GatewayInScope& gateway, const GatewayInScope& other);
 
+// Whether a host, perhaps "*.suffix", answers for this host, perhaps a pattern itself.
+bool Covers(std::string_view pattern, std::string_view hostname);
+
+// A host that a gateway object has in its tenant (docs/adr/0017).
+struct HostClaim {
+  std::string field;  // "spec.http[0].hostname"
+  std::string hostname;
+  bool answers = false;  // Tier 2 answers for it; else tier 1 sends its requests to whoever of the tenant answers.
+
+  // Whether requests for the host of one would reach the other, or both.
+  bool Meets(const HostClaim& other) const;
+};
+// Of a Tier1Gateway or Gateway, in document order. A tier-1 server that names a tenant claims nothing: it takes what
+// that tenant gives, by the word of somebody who may write there.
+std::vector<HostClaim> HostClaims(const google::protobuf::Message& gateway);
+
 }  // namespace weir::resource

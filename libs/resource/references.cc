@@ -138,8 +138,9 @@ std::vector<ScopeViolation> CheckScope(const google::protobuf::Message& gateway,
       violations.push_back(
           {Word(StatusReason::kWorkloadsOutsideWorkspace),
            {std::move(reference.field),
-            fmt::format("workspace and group have no namespace {} in any cluster: name one that is theirs, or add "
-                        "\"<cluster>/{}\" to spec.namespaceSelector.names of the workspace",
+            fmt::format("workspace and group have no namespace {} in any cluster: name one that is theirs, or let "
+                        "somebody who may write the tenant add \"<cluster>/{}\" to spec.namespaceSelector.names of "
+                        "the workspace",
                         reference.name, reference.name),
             0, 0}});
     } else if (reference.kind == ReferenceKind::kService && !workspace.spec().privileged()) {
@@ -148,8 +149,9 @@ std::vector<ScopeViolation> CheckScope(const google::protobuf::Message& gateway,
       violations.push_back(
           {Word(StatusReason::kServiceOutsideWorkspace),
            {std::move(reference.field),
-            fmt::format("the workspace does not own {}/{}: add it to spec.namespaceSelector.names of the workspace, or "
-                        "let somebody who may write the organization set spec.privileged of it",
+            fmt::format("the workspace does not own {}/{}: let somebody who may write the tenant add it to "
+                        "spec.namespaceSelector.names of the workspace, or somebody who may write the organization set "
+                        "spec.privileged of it",
                         outside->cluster, outside->name),
             0, 0}});
     }

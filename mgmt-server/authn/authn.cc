@@ -26,6 +26,8 @@ std::string Base64Url(std::string_view bytes) {
   return text;
 }
 
+Error Refused() { return Unauthenticated("BAD_CREDENTIALS", "the user is unknown or the password is wrong"); }
+
 constexpr std::chrono::seconds kBusyFor(1);
 
 Error Busy(Duration* retry_after) {
@@ -54,13 +56,9 @@ Authn::Authn(store::Store& store, Options options)
   if (unknown.ok()) unknown_user_hash_ = std::move(unknown).value();
 }
 
-Result<Login> Authn::LogIn(std::string_view organization, std::string_view user, std::string_view password,
-                           std::string_view source, Duration* retry_after) {
-  const std::string fqn = fmt::format("organizations/{}/users/{}", organization, user);
-  const auto refused = [] {
-    return Unauthenticated("BAD_CREDENTIALS", "the user is unknown or the password is wrong");
-  };
-  if (fqn.size() > 512 || password.size() > kMaxPassword) return refused();
+Result<Authn::Checked> Authn::CheckPassword(const std::string& fqn, std::string_view password, std::string_view source,
+                                            Duration* retry_after) {
+  if (fqn.size() > 512 || password.size() > kMaxPassword) return Refused();
   // Counted before the hash and forgiven after it: many at once get no more tries than one after the other.
   if (const auto wait = attempts_.Begin(fqn, source)) {
     if (retry_after != nullptr) *retry_after = *wait;
@@ -77,16 +75,22 @@ Result<Login> Authn::LogIn(std::string_view organization, std::string_view user,
   const store::Credential* credential = resource ? view->FindCredential(resource->uid) : nullptr;
   const std::string& hash = credential == nullptr ? unknown_user_hash_ : credential->hash;
   const bool right = argon2id_verify(hash.c_str(), password.data(), password.size()) == ARGON2_OK;
-  if (!right || credential == nullptr) return refused();
+  if (!right || credential == nullptr) return Refused();
   attempts_.Forgive(fqn, source);
+  return Checked{resource->uid, credential->hash};
+}
+
+Result<Login> Authn::LogIn(std::string_view organization, std::string_view user, std::string_view password,
+                           std::string_view source, Duration* retry_after) {
+  const std::string fqn = fmt::format("organizations/{}/users/{}", organization, user);
+  WEIR_ASSIGN(const Checked checked, CheckPassword(fqn, password, source, retry_after));
   Login login;
   login.token = Base64Url(RandomBytes(32));
-  login.principal = {fqn, resource->uid};
-  const std::string checked_hash = credential->hash;
+  login.principal = {fqn, checked.uid};
   WEIR_ASSIGN(login.expires, store_.Write([&](store::Txn& txn) -> Result<WallTime> {
     // The password may have changed while it was checked.
     const store::Credential* now = txn.view().FindCredential(login.principal.uid);
-    if (now == nullptr || now->hash != checked_hash) return refused();
+    if (now == nullptr || now->hash != checked.hash) return Refused();
     std::vector<std::string> expired;
     txn.view().ForEachSession([&](const store::Session& session) {
       if (session.expires <= txn.now()) expired.push_back(session.token_hash);

@@ -44,6 +44,13 @@ class Authn {
   // set `retry_after` (may be null). Slow on purpose (a memory-hard hash).
   Result<Login> LogIn(std::string_view organization, std::string_view user, std::string_view password,
                       std::string_view source, Duration* retry_after = nullptr);
+  // Whether this is the user's password: bounded and counted as a sign-in is, with the same errors.
+  struct Checked {
+    std::string uid;
+    std::string hash;  // That it matched. Compare it inside the write that relies on it: it may have changed meanwhile.
+  };
+  Result<Checked> CheckPassword(const std::string& user_fqn, std::string_view password, std::string_view source,
+                                Duration* retry_after = nullptr);
   // Who a token speaks for. UNAUTHENTICATED BAD_TOKEN: unknown, expired, or its user is gone. In memory, fast.
   Result<Principal> Authenticate(std::string_view token) const;
   // Nothing happens when there is no such session.

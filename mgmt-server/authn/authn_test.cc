@@ -138,6 +138,18 @@ TEST_F(AuthnTest, TenFailuresOfAUserFromOneSourceWithinAMinuteAreEnough) {
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Try("admin", "wrong"), "BAD_CREDENTIALS") << "a success forgives";
 }
 
+TEST_F(AuthnTest, CheckingAPasswordIsCountedAsASignInIs) {
+  const auto check = [&](const std::string& password) {
+    const auto checked = authn_.CheckPassword(administrator_.user_fqn, password, kHere);
+    return checked.ok() ? "" : checked.error().reason;
+  };
+  EXPECT_EQ(check(password_), "");
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(check("wrong"), "BAD_CREDENTIALS");
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(Try("admin", "wrong"), "BAD_CREDENTIALS");
+  EXPECT_EQ(check(password_), "TOO_MANY_ATTEMPTS");
+  EXPECT_EQ(Try("admin", password_), "TOO_MANY_ATTEMPTS");
+}
+
 // What no password can be costs no hash, and so no try.
 TEST_F(AuthnTest, WhatIsTooLongIsNeitherHashedNorCounted) {
   for (int i = 0; i < 30; ++i) {

@@ -81,9 +81,9 @@ struct BindingsChange {
   Decision decision;
 };
 // All three need set-policy, and a role that is added must not give a right the principal lacks there
-// (PERMISSION_DENIED GRANT_EXCEEDS_OWN). INVALID_ARGUMENT UNKNOWN_SUBJECT, UNKNOWN_ROLE; FAILED_PRECONDITION LAST_ADMIN
-// when an organization would be left without an administrator. Replaces all; needs the etag (ABORTED ETAG_MISMATCH;
-// nullopt = whatever is stored).
+// (PERMISSION_DENIED GRANT_EXCEEDS_OWN). INVALID_ARGUMENT UNKNOWN_SUBJECT (no user of that organization), UNKNOWN_ROLE;
+// FAILED_PRECONDITION LAST_ADMIN when an organization would be left without an administrator. Replaces all; needs the
+// etag (ABORTED ETAG_MISMATCH; nullopt = whatever is stored).
 Result<BindingsChange> SetBindings(store::Txn& txn, const authn::Principal& principal, std::string_view fqn,
                                    const v2::AccessBindings& wanted, const std::optional<std::string>& etag);
 Result<BindingsChange> Grant(store::Txn& txn, const authn::Principal& principal, std::string_view fqn,

@@ -165,6 +165,31 @@ TEST_F(AuthzTest, OnlyWhoMaySetPolicyGrantsAndOnlyWhatItHolds) {
   EXPECT_EQ(Ask(bob_, Right::kSetPolicy, kWorkspace), "");
 }
 
+// Whoever may bind somewhere learns nothing of the users of another organization, and lets none of them in.
+TEST_F(AuthzTest, SubjectsBelongToTheOrganizationOfTheObject) {
+  Create("Organization", "organizations/rival", root_);
+  Create("User", "organizations/rival/users/eve", root_);
+  ASSERT_EQ(TryGrant(root_, kTenant, "rbac/admin", ann_), "");
+  const auto said = [&](const std::string& user, bool all) {
+    v2::Subject subject;
+    subject.set_user(user);
+    v2::AccessBindings wanted;
+    wanted.add_allow()->set_role("reader");
+    *wanted.mutable_allow(0)->add_subjects() = subject;
+    const auto done = store_->Write([&](Txn& txn) {
+      return all ? SetBindings(txn, ann_, kTenant, wanted, std::nullopt) : Grant(txn, ann_, kTenant, "reader", subject);
+    });
+    std::string text = done.ok() ? "" : done.error().ToString();
+    if (const size_t at = text.find(user); at != std::string::npos) text.erase(at, user.size());
+    return text;
+  };
+  for (const bool all : {false, true}) {
+    EXPECT_NE(said("organizations/rival/users/eve", all).find("UNKNOWN_SUBJECT"), std::string::npos);
+    EXPECT_EQ(said("organizations/rival/users/eve", all), said("organizations/rival/users/nobody", all));
+    EXPECT_EQ(said("organizations/rival/users/eve", all), said("organizations/absent/users/eve", all));
+  }
+}
+
 // No built-in role gives set-policy without the rest; a binding of the graph may.
 TEST_F(AuthzTest, NobodyGrantsMoreThanItHolds) {
   ASSERT_TRUE(store_->Write([&](Txn& txn) { return txn.Put({"Delegates", "delegates", ann_.fqn, {}, {}}); }).ok());

@@ -41,9 +41,14 @@ std::vector<std::string> RightNames(const Role& role) {
   return names;
 }
 
-Status CheckUser(const Txn& txn, const std::string& fqn) {
-  const store::ResourcePtr user = txn.Get(fqn);
-  if (!user || user->kind != "User") return InvalidArgument("UNKNOWN_SUBJECT", "there is no user {}", fqn);
+// A user of another organization is as unknown as one that does not exist: else whoever may bind anywhere could ask for
+// the users of all of them, and let them in.
+Status CheckUser(const Txn& txn, const std::string& owner, const std::string& fqn) {
+  const std::string organization = owner.substr(0, owner.find('/', owner.find('/') + 1));
+  const store::ResourcePtr user = resource::IsAtOrBelow(fqn, organization) ? txn.Get(fqn) : nullptr;
+  if (!user || user->kind != "User") {
+    return InvalidArgument("UNKNOWN_SUBJECT", "{} has no user {}", organization, fqn);
+  }
   return {};
 }
 
@@ -81,7 +86,7 @@ Result<BindingsChange> Change(Txn& txn, const authn::Principal& principal, const
       if ((given & ~held) != 0) {
         return PermissionDenied("GRANT_EXCEEDS_OWN", "{} gives rights on {} that you do not hold", role.name, owner);
       }
-      WEIR_TRY(CheckUser(txn, user));
+      WEIR_TRY(CheckUser(txn, owner, user));
     }
   }
   WEIR_ASSIGN(change.after, PutBindings(txn, owner, after));
@@ -191,7 +196,7 @@ Result<BindingsChange> Grant(Txn& txn, const authn::Principal& principal, std::s
   WEIR_ASSIGN(Decision decision, Authorize(txn.view(), principal, Right::kSetPolicy, owner));
   WEIR_ASSIGN(const Role* known, FindRole(role));
   WEIR_ASSIGN(const Bindings before, Stored(txn.view(), owner));
-  WEIR_TRY(CheckUser(txn, subject.user()));
+  WEIR_TRY(CheckUser(txn, owner, subject.user()));
   Bindings after = before;
   after[known->name].insert(subject.user());
   return Change(txn, principal, owner, std::move(decision), before, after);

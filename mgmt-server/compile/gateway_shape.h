@@ -51,8 +51,6 @@ std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
 
 std::string SelectorKey(const v2::WorkloadSelector& selector);
 bool Selects(const v2::WorkloadSelector& selector, const agent::v1::Workload& workload);
-// Whether a tier-2 host, perhaps "*.suffix", answers for this host, perhaps a pattern itself.
-bool Covers(std::string_view pattern, std::string_view hostname);
 // "a.b" -> "b.a.": hosts below one suffix stand together in a sorted map.
 std::string Reversed(std::string_view hostname);
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/compile.h"
 #include "mgmt-server/compile/gateway_shape.h"
@@ -77,7 +78,7 @@ void EachCovered(const GatewayShape& tier1, const std::string& pattern, Fn fn) {
     return;
   }
   for (const ServerShape& server : tier1.servers) {
-    if (Covers(pattern, server.hostname)) fn(server);
+    if (resource::Covers(pattern, server.hostname)) fn(server);
   }
 }
 

@@ -218,13 +218,6 @@ bool Selects(const v2::WorkloadSelector& selector, const agent::v1::Workload& wo
   return true;
 }
 
-bool Covers(std::string_view pattern, std::string_view hostname) {
-  if (pattern == hostname) return true;
-  if (!pattern.starts_with("*.")) return false;
-  const std::string_view suffix = pattern.substr(1);
-  return hostname.size() > suffix.size() && hostname.ends_with(suffix);
-}
-
 std::string Reversed(std::string_view hostname) {
   std::string out;
   out.reserve(hostname.size() + 1);

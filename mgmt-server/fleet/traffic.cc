@@ -7,6 +7,7 @@
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "libs/base/text.h"
 #include "libs/obs/metrics.h"
+#include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "libs/rpc/time.h"
 #include "mgmt-server/compile/compile.h"
@@ -98,7 +99,7 @@ struct Item {
 };
 
 bool Concerns(const TrafficQuery& query, const std::string& cluster, const SetIntent& intent) {
-  if (!query.host.empty() && !compile::Covers(intent.host, query.host)) return false;
+  if (!query.host.empty() && !resource::Covers(intent.host, query.host)) return false;
   return resource::IsAtOrBelow(intent.source, query.parent) || resource::IsAtOrBelow(cluster, query.parent);
 }
 

@@ -7,6 +7,7 @@
 #include "api/weir/v2/organization.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
+#include "libs/obs/log.h"
 #include "libs/resource/domains.h"
 #include "libs/resource/references.h"
 
@@ -67,13 +68,15 @@ std::shared_ptr<const T> CrossChecks::Load(const store::View& view, std::string_
   return std::static_pointer_cast<const T>(Parse(resource, view.resource_count()));
 }
 
-void CrossChecks::Check(const store::View& view, const store::StoredResource& resource,
-                        const std::function<bool(const store::StoredResource&)>& may_read, std::vector<Issue>& issues) {
-  if (resource.kind == "Organization") return CheckDomain(view, resource, may_read, issues);
-  if (resource.kind == "Workspace") return CheckWorkspace(view, resource, issues);
-  if (resource.kind == "GatewayGroup") return CheckGroup(view, resource, issues);
+void CrossChecks::Check(const store::View& view, const store::StoredResource& resource, const Writer& writer,
+                        std::vector<Issue>& issues) {
+  if (resource.kind == "Organization") return CheckDomain(view, resource, writer, issues);
+  if (resource.kind == "Workspace") return CheckWorkspace(view, resource, writer, issues);
+  if (resource.kind == "GatewayGroup") return CheckGroup(view, resource, writer, issues);
   if (resource.kind == "OrganizationSetting") return CheckOnlyOne(view, resource, issues);
-  if (IsGateway(resource.kind)) return CheckGateway(view, resource.fqn, true, issues);
+  if (!IsGateway(resource.kind)) return;
+  CheckGateway(view, resource.fqn, writer, true, issues);
+  CheckHosts(view, resource, writer, issues);
 }
 
 namespace {
@@ -86,8 +89,7 @@ std::string DomainOf(const store::StoredResource& organization) {
 }  // namespace
 
 // Else an agent of one organization could speak for the other's clusters.
-void CrossChecks::CheckDomain(const store::View& view, const store::StoredResource& resource,
-                              const std::function<bool(const store::StoredResource&)>& may_read,
+void CrossChecks::CheckDomain(const store::View& view, const store::StoredResource& resource, const Writer& writer,
                               std::vector<Issue>& issues) {
   const std::string domain = DomainOf(resource);
   const auto taken = [&](std::string_view by) {
@@ -102,7 +104,7 @@ void CrossChecks::CheckDomain(const store::View& view, const store::StoredResour
   if (resource::DomainsOverlap(domain, resource::kServersDomain)) return taken("weir-server itself");
   view.ForEach("", "Organization", [&](const store::ResourcePtr& other) {
     if (other->fqn == resource.fqn || !resource::DomainsOverlap(domain, DomainOf(*other))) return true;
-    taken(may_read(*other) ? std::string_view(other->fqn) : "another organization");
+    taken(writer.may_read(*other) ? std::string_view(other->fqn) : "another organization");
     return false;
   });
 }
@@ -120,6 +122,20 @@ std::vector<std::pair<std::string, std::string>> CrossChecks::OverlappingDomains
   return overlapping;
 }
 
+void LogContradictions(const store::View& view) {
+  for (const auto& [one, other] : CrossChecks::OverlappingDomains(view)) {
+    obs::Log(obs::Level::kError,
+             "the domains of two organizations overlap; delete one and create it with another domain",
+             {{"organization", one}, {"other", other}});
+  }
+  constexpr size_t kMostNamed = 20;
+  const auto shared = SharedHosts(view);
+  for (size_t i = 0; i < shared.size() && i < kMostNamed; ++i) {
+    obs::Log(obs::Level::kWarn, "two workspaces of a tenant answer for one host",
+             {{"gateway", shared[i].first}, {"other", shared[i].second}, {"pairs", std::to_string(shared.size())}});
+  }
+}
+
 // Two would contradict each other.
 void CrossChecks::CheckOnlyOne(const store::View& view, const store::StoredResource& resource,
                                std::vector<Issue>& issues) {
@@ -135,7 +151,7 @@ void CrossChecks::CheckOnlyOne(const store::View& view, const store::StoredResou
   });
 }
 
-void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredResource& resource,
+void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredResource& resource, const Writer& writer,
                                  std::vector<Issue>& issues) {
   const auto workspace = Load<v2::Workspace>(view, resource.fqn);
   if (workspace == nullptr) return;
@@ -155,9 +171,8 @@ void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredRes
         {"NAMESPACE_TAKEN",
          resource.fqn,
          {.field = "spec.namespaceSelector.names",
-          .description = fmt::format("{} overlaps with what another workspace owns; a namespace belongs to "
-                                     "one workspace only",
-                                     *taken)}});
+          .description = fmt::format("{} overlaps with what {} owns; a namespace belongs to one workspace only", *taken,
+                                     writer.may_read(*view.Get(other)) ? other : "another workspace")}});
     break;
   }
   view.ForEach(resource.fqn, "GatewayGroup", [&](const store::ResourcePtr& child) {
@@ -175,13 +190,13 @@ void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredRes
   });
   for (const char* kind : {"Tier1Gateway", "Gateway"}) {
     view.ForEach(resource.fqn, kind, [&](const store::ResourcePtr& gateway) {
-      CheckGateway(view, gateway->fqn, false, issues);
+      CheckGateway(view, gateway->fqn, writer, false, issues);
       return true;
     });
   }
 }
 
-void CrossChecks::CheckGroup(const store::View& view, const store::StoredResource& resource,
+void CrossChecks::CheckGroup(const store::View& view, const store::StoredResource& resource, const Writer& writer,
                              std::vector<Issue>& issues) {
   const auto group = Load<v2::GatewayGroup>(view, resource.fqn);
   const auto workspace = Load<v2::Workspace>(view, resource::ParentFqn(resource.fqn));
@@ -200,13 +215,13 @@ void CrossChecks::CheckGroup(const store::View& view, const store::StoredResourc
                            .description = fmt::format("the group holds {}, which needs mode BRIDGED", gateway->fqn)}});
         return false;
       }
-      CheckGateway(view, gateway->fqn, false, issues);
+      CheckGateway(view, gateway->fqn, writer, false, issues);
       return true;
     });
   }
 }
 
-void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, bool references,
+void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, const Writer& writer, bool references,
                                std::vector<Issue>& issues) {
   const store::ResourcePtr resource = view.Get(fqn);
   if (resource == nullptr) return;
@@ -227,8 +242,8 @@ void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, 
   const resource::GatewayInScope mine{fqn, gateway.get(), workspace.get(), group.get()};
   std::set<std::string> candidates;
   for (const std::string& host : Hosts(*gateway)) {
-    const auto found = gateways_by_host_.find(host);
-    if (found != gateways_by_host_.end()) candidates.insert(found->second.begin(), found->second.end());
+    const std::set<std::string>& having = hosts_.Of(host);
+    candidates.insert(having.begin(), having.end());
   }
   Index(fqn, *gateway);
   for (const std::string& other_fqn : candidates) {
@@ -242,18 +257,50 @@ void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, 
     if (theirs == nullptr || their_group == nullptr || their_workspace == nullptr) continue;
     for (const auto& conflict :
          resource::HostConflicts(mine, {other_fqn, theirs.get(), their_workspace.get(), their_group.get()})) {
-      // Only within one workspace is the other side certainly known to the writer.
-      const bool same_workspace = resource::ParentFqn(their_group_fqn) == resource::ParentFqn(group_fqn);
       issues.push_back(
           {"GATEWAY_HOST_TAKEN",
            fqn,
            {.field = conflict.field,
             .description = fmt::format(
                 "{} on port {} is already served on the same workloads by {}{}", conflict.hostname, conflict.other_port,
-                same_workspace ? other_fqn : "another gateway",
+                writer.may_read(*other) ? other_fqn : "another gateway",
                 conflict.port == conflict.other_port
                     ? ""
                     : "; between the tiers a host has no port, so only one port of it may go to services")}});
+    }
+  }
+}
+
+// A tier-1 server is answered by whoever of its tenant answers for its host, so a host joins what the workspaces of a
+// tenant keep apart: who writes it needs the right write on all that has it (docs/adr/0017).
+void CrossChecks::CheckHosts(const store::View& view, const store::StoredResource& resource, const Writer& writer,
+                             std::vector<Issue>& issues) {
+  const MessagePtr gateway = Parse(view.Get(resource.fqn), view.resource_count());
+  if (gateway == nullptr) return;
+  const std::string workspace = resource::ParentFqn(resource::ParentFqn(resource.fqn));
+  const std::string tenant = resource::ParentFqn(workspace);
+  std::vector<resource::HostClaim> had;
+  if (writer.before != nullptr) had = resource::HostClaims(*writer.before);
+  for (const resource::HostClaim& claim : resource::HostClaims(*gateway)) {
+    if (std::any_of(had.begin(), had.end(),
+                    [&](const auto& old) { return old.hostname == claim.hostname && old.answers == claim.answers; })) {
+      continue;  // Granted when it was written, or older than the rule.
+    }
+    for (const std::string& fqn : hosts_.Meeting(claim.hostname)) {
+      if (!resource::IsAtOrBelow(fqn, tenant) || resource::IsAtOrBelow(fqn, workspace)) continue;
+      const store::ResourcePtr other = view.Get(fqn);
+      const MessagePtr theirs = other == nullptr ? nullptr : Parse(other, view.resource_count());
+      if (theirs == nullptr || writer.may_write(*other)) continue;
+      const auto claims = resource::HostClaims(*theirs);
+      if (std::none_of(claims.begin(), claims.end(), [&](const auto& it) { return claim.Meets(it); })) continue;
+      issues.push_back({"HOST_TAKEN_BY_ANOTHER_WORKSPACE",
+                        resource.fqn,
+                        {.field = claim.field,
+                         .description = fmt::format(
+                             "{} is, or lies below or above, a host of {}: both would meet its requests. To "
+                             "write it needs the right write there too; who may write the tenant has it",
+                             claim.hostname, writer.may_read(*other) ? fqn : "another workspace of the tenant")}});
+      break;
     }
   }
 }
@@ -277,16 +324,13 @@ void CrossChecks::CheckReferences(const store::View& view, const std::string& fq
 }
 
 void CrossChecks::Index(const std::string& fqn, const google::protobuf::Message& gateway) {
-  for (std::string& host : Hosts(gateway)) {
-    if (gateways_by_host_[std::move(host)].insert(fqn).second) ++indexed_;
-  }
+  for (const std::string& host : Hosts(gateway)) hosts_.Add(host, fqn);
 }
 
 void CrossChecks::IndexAll(const store::View& view) {
-  if (index_loaded_ && indexed_ < kMaxIndexed) return;
-  gateways_by_host_.clear();
-  indexed_ = 0;
-  index_loaded_ = true;
+  if (hosts_loaded_ && hosts_.size() < kMaxIndexed) return;
+  hosts_.Clear();
+  hosts_loaded_ = true;
   // Committed and pending state together: whichever wins, nothing is missing.
   const store::ViewPtr committed = store_.Read();
   for (const store::View* each : {committed.get(), &view}) {

@@ -11,6 +11,7 @@
 #include "libs/base/result.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
+#include "mgmt-server/services/host_index.h"
 #include "mgmt-server/services/namespace_index.h"
 #include "mgmt-server/store/store.h"
 
@@ -30,18 +31,25 @@ struct Issue {
 // FAILED_PRECONDITION with the reason of the first and all violations; ok when there are none.
 Status ToStatus(const std::vector<Issue>& issues);
 
+// Who writes, and what was stored before.
+struct Writer {
+  std::function<bool(const store::StoredResource&)> may_read;
+  std::function<bool(const store::StoredResource&)> may_write;
+  const google::protobuf::Message* before = nullptr;  // null = a new resource.
+};
+
 // Rules between resources, on the state of a transaction. Only for use inside Store::Write, which is one at a time.
 class CrossChecks {
  public:
   explicit CrossChecks(store::Store& store) : store_(store) {}
 
   // Appends what the resource, as it stands in the transaction, breaks: NAMESPACE_TAKEN, GROUP_OUTSIDE_WORKSPACE,
-  // GROUP_MODE_MISMATCH, CLUSTER_MISSING, GATEWAY_HOST_TAKEN, ONLY_ONE, WORKLOADS_OUTSIDE_WORKSPACE,
-  // SERVICE_OUTSIDE_WORKSPACE, DOMAIN_TAKEN. A workspace may always lose a namespace or its privilege, whoever points
-  // there: compile asks again and status says so. Names nothing of a tenant that the writer may not read: the other
-  // side is not named at all, an organization only when `may_read` says so.
-  void Check(const store::View& view, const store::StoredResource& resource,
-             const std::function<bool(const store::StoredResource&)>& may_read, std::vector<Issue>& issues);
+  // GROUP_MODE_MISMATCH, CLUSTER_MISSING, GATEWAY_HOST_TAKEN, HOST_TAKEN_BY_ANOTHER_WORKSPACE, ONLY_ONE,
+  // WORKLOADS_OUTSIDE_WORKSPACE, SERVICE_OUTSIDE_WORKSPACE, DOMAIN_TAKEN. A workspace may always lose a namespace or
+  // its privilege, whoever points there: compile asks again and status says so. The other side is named only to who may
+  // read it.
+  void Check(const store::View& view, const store::StoredResource& resource, const Writer& writer,
+             std::vector<Issue>& issues);
   // Pairs of organizations whose domains overlap, which no write lets in: for states from elsewhere.
   static std::vector<std::pair<std::string, std::string>> OverlappingDomains(const store::View& view);
 
@@ -58,13 +66,17 @@ class CrossChecks {
   template <typename T>
   std::shared_ptr<const T> Load(const store::View& view, std::string_view fqn);
 
-  static void CheckDomain(const store::View& view, const store::StoredResource& resource,
-                          const std::function<bool(const store::StoredResource&)>& may_read,
+  static void CheckDomain(const store::View& view, const store::StoredResource& resource, const Writer& writer,
                           std::vector<Issue>& issues);
   void CheckOnlyOne(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
-  void CheckWorkspace(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
-  void CheckGroup(const store::View& view, const store::StoredResource& resource, std::vector<Issue>& issues);
-  void CheckGateway(const store::View& view, const std::string& fqn, bool references, std::vector<Issue>& issues);
+  void CheckWorkspace(const store::View& view, const store::StoredResource& resource, const Writer& writer,
+                      std::vector<Issue>& issues);
+  void CheckGroup(const store::View& view, const store::StoredResource& resource, const Writer& writer,
+                  std::vector<Issue>& issues);
+  void CheckGateway(const store::View& view, const std::string& fqn, const Writer& writer, bool references,
+                    std::vector<Issue>& issues);
+  void CheckHosts(const store::View& view, const store::StoredResource& resource, const Writer& writer,
+                  std::vector<Issue>& issues);
   void CheckReferences(const store::View& view, const std::string& fqn, const google::protobuf::Message& gateway,
                        const v2::Workspace& workspace, const v2::GatewayGroup& group, std::vector<Issue>& issues);
   void Index(const std::string& fqn, const google::protobuf::Message& gateway);
@@ -77,13 +89,15 @@ class CrossChecks {
     MessagePtr message;
   };
   std::map<std::string, Parsed, std::less<>> parsed_;
-  // Host name -> gateways that have or had it. Never too small, whatever is rolled back; checked against the view.
-  std::map<std::string, std::set<std::string>> gateways_by_host_;
-  size_t indexed_ = 0;
-  bool index_loaded_ = false;
+  HostIndex hosts_;
+  bool hosts_loaded_ = false;
   NamespaceIndex namespaces_;
   bool namespaces_loaded_ = false;
   size_t workspaces_compared_ = 0;
 };
+
+// Says in the log what an older state may have and no write lets in, or only one of somebody who may write both sides.
+// It is served all the same.
+void LogContradictions(const store::View& view);
 
 }  // namespace weir::services

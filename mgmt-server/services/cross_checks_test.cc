@@ -30,11 +30,17 @@ class Checked : public testing::Test {
   std::string Put(const std::string& fqn, const std::string& text) {
     T message;
     EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &message)) << text;
+    T before;
+    const store::ResourcePtr had = store_->Read()->Get(fqn);
+    const bool known = had != nullptr && before.ParseFromString(had->body);
     const Status status = store_->Write([&](store::Txn& txn) -> Status {
       WEIR_ASSIGN(const store::ResourcePtr stored,
                   txn.Put({T::descriptor()->name(), fqn, Serialize(message), {}, std::nullopt}));
       std::vector<Issue> issues;
-      checks_.Check(txn.view(), *stored, [this](const store::StoredResource&) { return may_read_; }, issues);
+      checks_.Check(txn.view(), *stored,
+                    {[this](const store::StoredResource&) { return may_read_; },
+                     [this](const store::StoredResource&) { return may_write_; }, known ? &before : nullptr},
+                    issues);
       return ToStatus(issues);
     });
     text_ = status.ok() ? "" : status.error().message;
@@ -64,6 +70,7 @@ class Checked : public testing::Test {
   CrossChecks checks_{*store_};
   std::string text_;
   bool may_read_ = true;
+  bool may_write_ = false;  // What others have.
 };
 
 TEST_F(Checked, AGatewayServesOnlyNamespacesOfItsWorkspace) {
@@ -76,6 +83,7 @@ TEST_F(Checked, AGatewayServesOnlyNamespacesOfItsWorkspace) {
   EXPECT_THAT(text_, Not(HasSubstr("tenants/b")));   // tells nothing of who owns it.
   EXPECT_EQ(PutEntry("o", "a", "mine", "a", "nobodys"), "SERVICE_OUTSIDE_WORKSPACE");
   EXPECT_EQ(PutEntry("o", "a", "mine", "b", "a"), "WORKLOADS_OUTSIDE_WORKSPACE");
+  EXPECT_THAT(text_, HasSubstr("somebody who may write the tenant"));
   ASSERT_EQ(PutWorkspace("o", "a", "namespace_selector { names: '*/a' } privileged: true"), "");
   EXPECT_EQ(PutEntry("o", "a", "mine", "a", "b"), "");
   EXPECT_EQ(PutEntry("o", "a", "mine", "b", "a"), "WORKLOADS_OUTSIDE_WORKSPACE");
@@ -86,7 +94,108 @@ TEST_F(Checked, AGatewayServesOnlyNamespacesOfItsWorkspace) {
 TEST_F(Checked, ANamespaceIsTakenOnceInAnOrganization) {
   ASSERT_EQ(PutWorkspace("o", "a", "namespace_selector { names: 'c1/*' }"), "");
   EXPECT_EQ(PutWorkspace("o", "b", "namespace_selector { names: '*/n' }"), "NAMESPACE_TAKEN");
+  EXPECT_THAT(text_, HasSubstr("organizations/o/tenants/a/workspaces/w"));
+  may_read_ = false;
+  EXPECT_EQ(PutWorkspace("o", "b", "namespace_selector { names: '*/n' }"), "NAMESPACE_TAKEN");
+  EXPECT_THAT(text_, Not(HasSubstr("tenants/a")));
   EXPECT_EQ(PutWorkspace("o", "b", "namespace_selector { names: 'c2/n' }"), "");
+}
+
+// Two workspaces of one tenant, and one of another.
+class Hosts : public Checked {
+ protected:
+  Hosts() {
+    EXPECT_EQ(Put<v2::Cluster>("organizations/o/clusters/c", "spec {}"), "");
+    for (const std::string workspace : {"t/a", "t/b", "u/a"}) {
+      EXPECT_EQ(Put<v2::Workspace>(Workspace(workspace), "spec { namespace_selector { names: '*/" +
+                                                             workspace.substr(0, 1) + workspace.substr(2) + "' } }"),
+                "");
+      EXPECT_EQ(Put<v2::GatewayGroup>(Workspace(workspace) + "/gatewaygroups/g", "spec {}"), "");
+    }
+  }
+  static std::string Workspace(const std::string& name) {
+    return "organizations/o/tenants/" + name.substr(0, 1) + "/workspaces/" + name.substr(2);
+  }
+  static std::string Selector(const std::string& workspace, const char* app) {
+    return "workload_selector { namespace: '" + workspace.substr(0, 1) + workspace.substr(2) +
+           "' labels { key: 'app' value: '" + app + "' } }";
+  }
+  std::string PutTier2(const std::string& workspace, const std::string& name, const std::string& host) {
+    return Put<v2::Gateway>(Workspace(workspace) + "/gatewaygroups/g/gateways/" + name,
+                            "spec { " + Selector(workspace, name.c_str()) + " http { name: 's' hostname: '" + host +
+                                "' port: 80 routing { rules { route { service_destination { host: '" +
+                                workspace.substr(0, 1) + workspace.substr(2) + "/web.x' port: 1 } } } } } }");
+  }
+  std::string PutTier1(const std::string& workspace, const std::string& name, const std::string& host,
+                       const std::string& tenant = "") {
+    return Put<v2::Tier1Gateway>(Workspace(workspace) + "/gatewaygroups/g/tier1gateways/" + name,
+                                 "spec { " + Selector(workspace, name.c_str()) +
+                                     " external_servers { name: 's' port: 80 hostname: '" + host + "' tenant: '" +
+                                     tenant + "' clusters { name: 'c' } } }");
+  }
+  // A Gateway that goes to clusters is tier 1.
+  std::string PutEdge(const std::string& workspace, const std::string& name, const std::string& host) {
+    return Put<v2::Gateway>(Workspace(workspace) + "/gatewaygroups/g/gateways/" + name,
+                            "spec { " + Selector(workspace, name.c_str()) + " http { name: 's' hostname: '" + host +
+                                "' port: 80 routing { rules { route { cluster_destination { clusters { name: 'c' } } "
+                                "} } } } }");
+  }
+};
+
+constexpr const char* kTaken = "HOST_TAKEN_BY_ANOTHER_WORKSPACE";
+
+TEST_F(Hosts, AreAnsweredByOneWorkspaceOfATenant) {
+  ASSERT_EQ(PutTier2("t/a", "shop", "shop.test"), "");
+  EXPECT_EQ(PutTier2("t/a", "more", "shop.test"), "");  // On other workloads of the same.
+  EXPECT_EQ(PutTier2("t/b", "shop", "shop.test"), kTaken);
+  EXPECT_THAT(text_, HasSubstr("|spec.http[0].hostname: "));
+  EXPECT_THAT(text_, HasSubstr("workspaces/a/"));
+  EXPECT_EQ(PutTier2("t/b", "shop", "*.test"), kTaken);
+  EXPECT_EQ(PutTier2("t/b", "shop", "*.shop.test"), "");
+  EXPECT_EQ(PutTier2("t/a", "deep", "x.y.shop.test"), kTaken);  // Below b's.
+  EXPECT_EQ(PutTier2("u/a", "shop", "shop.test"), "");          // Another tenant has its own.
+  may_read_ = false;
+  EXPECT_EQ(PutTier2("t/b", "other", "shop.test"), kTaken);
+  EXPECT_THAT(text_, Not(HasSubstr("workspaces/a/")));
+  may_write_ = true;
+  EXPECT_EQ(PutTier2("t/b", "other", "shop.test"), "");
+  EXPECT_THAT(SharedHosts(*store_->Read()), ::testing::Contains(::testing::Pair(HasSubstr("/a/"), HasSubstr("/b/"))));
+  may_write_ = false;
+  EXPECT_EQ(PutTier2("t/b", "other", "shop.test"), "");  // What is stored stays,
+  EXPECT_EQ(PutTier2("t/b", "other", "b.test"), "");     // may be given up
+  EXPECT_TRUE(SharedHosts(*store_->Read()).empty());
+  EXPECT_EQ(PutTier2("t/b", "other", "shop.test"), kTaken);  // and not be taken again.
+}
+
+TEST_F(Hosts, AreNotDrawnFromAnotherWorkspace) {
+  ASSERT_EQ(PutTier2("t/a", "shop", "shop.test"), "");
+  ASSERT_EQ(PutTier2("t/a", "all", "*.all.test"), "");
+  EXPECT_EQ(PutTier1("t/a", "own", "shop.test"), "");
+  for (const char* host : {"shop.test", "x.all.test", "*.all.test"}) {
+    EXPECT_EQ(PutTier1("t/b", "edge", host), kTaken) << host;
+    EXPECT_EQ(PutEdge("t/b", "edge", host), kTaken) << host;
+  }
+  EXPECT_EQ(PutTier1("t/b", "edge", "*.test"), "");  // No tier 2 of shop.test answers for all of it.
+  EXPECT_EQ(PutTier1("u/a", "edge", "shop.test"), "");
+  may_write_ = true;
+  EXPECT_EQ(PutTier1("t/b", "edge", "shop.test"), "");
+}
+
+// Nor by being there first: what came later would be drawn.
+TEST_F(Hosts, ThatTierOneOfAnotherWorkspaceWaitsForAreTaken) {
+  ASSERT_EQ(PutTier1("t/b", "edge", "shop.test"), "");
+  ASSERT_EQ(PutEdge("t/b", "front", "front.test"), "");
+  EXPECT_EQ(PutTier1("t/a", "edge", "shop.test"), "");  // Neither answers.
+  EXPECT_EQ(PutTier2("t/a", "shop", "shop.test"), kTaken);
+  EXPECT_EQ(PutTier2("t/a", "shop", "*.test"), kTaken);
+  EXPECT_EQ(PutTier2("t/a", "shop", "front.test"), kTaken);
+  EXPECT_EQ(PutTier2("t/b", "shop", "shop.test"), kTaken);  // a's edge would be answered by it.
+  EXPECT_EQ(PutTier1("t/a", "edge", "a.test"), "");
+  EXPECT_EQ(PutTier2("t/b", "shop", "shop.test"), "");
+  // A server that names the tenant takes what is given: to name it needs the right write there.
+  ASSERT_EQ(PutTier1("t/b", "shared", "other.test", "t"), "");
+  EXPECT_EQ(PutTier2("t/a", "shop", "other.test"), "");
+  EXPECT_EQ(PutTier1("t/b", "shared", "other.test", ""), kTaken);
 }
 
 TEST_F(Checked, AWorkspaceIsComparedOnlyWithThoseThatItTouches) {
@@ -112,7 +221,8 @@ TEST_F(Checked, AWorkspaceIsComparedOnlyWithThoseThatItTouches) {
                                                                           Serialize(workspace),
                                                                           {},
                                                                           std::nullopt}));
-                    later.Check(txn.view(), *stored, [](const store::StoredResource&) { return true; }, issues);
+                    const auto no = [](const store::StoredResource&) { return false; };
+                    later.Check(txn.view(), *stored, {no, no}, issues);
                     return {};
                   })
                   .ok());
@@ -126,6 +236,11 @@ TEST_F(Checked, TheSameDocumentsStandInTwoOrganizations) {
     ASSERT_EQ(PutWorkspace(organization, "t", "namespace_selector { names: '*/n' }"), "");
     EXPECT_EQ(PutEntry(organization, "t", "entry", "n", "n"), "") << organization << ": " << text_;
     EXPECT_EQ(PutEntry(organization, "t", "twin", "n", "n"), "GATEWAY_HOST_TAKEN");
+    EXPECT_THAT(text_, HasSubstr("gateways/entry"));
+    may_read_ = false;  // Who has rights on one group of the workspace.
+    EXPECT_EQ(PutEntry(organization, "t", "twin", "n", "n"), "GATEWAY_HOST_TAKEN");
+    EXPECT_THAT(text_, Not(HasSubstr("gateways/entry")));
+    may_read_ = true;
   }
   ASSERT_EQ(Put<v2::Cluster>("organizations/o/clusters/c", "spec {}"), "");
   const auto edge = [&](const char* organization) {

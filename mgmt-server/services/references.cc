@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/workspace.pb.h"
+#include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/references.h"
 #include "mgmt-server/authz/authz.h"
@@ -39,6 +41,30 @@ Status NeedsWrite(const store::View& view, const authn::Principal& principal, co
   return error;
 }
 
+const v2::NamespaceSelector* SelectorOf(const google::protobuf::Message& resource) {
+  if (const auto* workspace = dynamic_cast<const v2::Workspace*>(&resource)) {
+    return &workspace->spec().namespace_selector();
+  }
+  const auto* group = dynamic_cast<const v2::GatewayGroup*>(&resource);
+  return group == nullptr ? nullptr : &group->spec().namespace_selector();
+}
+
+// The bounds of a workspace or group are drawn by who may write what it lies in: who may only change it keeps or
+// narrows them. A new one was made by somebody who may create there.
+Status CheckBounds(const store::View& view, const authn::Principal& principal, std::string_view fqn,
+                   const google::protobuf::Message* before, const google::protobuf::Message& after) {
+  const v2::NamespaceSelector* now = SelectorOf(after);
+  const v2::NamespaceSelector* then = before == nullptr ? nullptr : SelectorOf(*before);
+  if (now == nullptr || then == nullptr) return {};
+  const bool group = dynamic_cast<const v2::GatewayGroup*>(&after) != nullptr;
+  if (group && then->names().empty()) return {};  // It had all of its workspace.
+  std::vector<FieldViolation> wider;
+  resource::CheckWithin(*now, *then, wider);
+  if (group && now->names().empty()) wider.push_back({"spec.namespaceSelector", "has no bound any more", 0, 0});
+  if (wider.empty()) return {};
+  return NeedsWrite(view, principal, resource::ParentFqn(fqn), wider.front().field, "a namespace more");
+}
+
 }  // namespace
 
 Status CheckRights(const store::View& view, const authn::Principal& principal, std::string_view fqn,
@@ -48,13 +74,14 @@ Status CheckRights(const store::View& view, const authn::Principal& principal, s
   if (Privileged(&after) && !Privileged(before)) {
     WEIR_TRY(NeedsWrite(view, principal, organization, "spec.privileged", "setting it"));
   }
+  WEIR_TRY(CheckBounds(view, principal, fqn, before, after));
   const std::vector<Reference> wanted = TenantsOf(&after);
   if (wanted.empty()) return {};
   std::set<std::pair<std::string, std::string>> granted;  // Tenant, host.
   for (const Reference& had : TenantsOf(before)) granted.emplace(had.name, had.hostname);
   for (const Reference& reference : wanted) {
     const std::string tenant = resource::ChildFqn(organization, resource::Kind::kTenant, reference.name);
-    if (resource::IsAtOrBelow(fqn, tenant) || !granted.emplace(reference.name, reference.hostname).second) continue;
+    if (!granted.emplace(reference.name, reference.hostname).second) continue;
     WEIR_TRY(NeedsWrite(view, principal, tenant, reference.field, "naming it"));
   }
   return {};

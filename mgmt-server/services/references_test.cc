@@ -4,6 +4,7 @@
 
 #include "api/weir/v2/access_bindings.pb.h"
 #include "api/weir/v2/gateway.pb.h"
+#include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "mgmt-server/authz/authz.h"
@@ -68,15 +69,65 @@ TEST_F(Reaching, NeedsTheRightWriteOnTheOtherTenant) {
   EXPECT_EQ(Write(nullptr, Object("x.test", "shop")), "");
 }
 
-TEST_F(Reaching, NeedsNothingForTheOwnTenant) {
+// Who names the own tenant draws on all of its workspaces, whoever has the host.
+TEST_F(Reaching, NeedsNothingForTheOwnTenantUnlessItIsNamed) {
   EXPECT_EQ(Write(nullptr, Object("x.test", "")), "");
+  EXPECT_EQ(Write(nullptr, Object("x.test", "platform")), "RESOURCE_MISSING");
+  const v2::Tier1Gateway unnamed = Object("x.test", "");
+  EXPECT_EQ(Write(&unnamed, Object("x.test", "platform")), "RESOURCE_MISSING");
+  Grant("writer", kOrg + "/tenants/platform");
   EXPECT_EQ(Write(nullptr, Object("x.test", "platform")), "");
 }
 
-TEST_F(Reaching, KeepsWhatWasGrantedButTakesNoFurtherHost) {
-  const v2::Tier1Gateway stored = Object("x.test", "shop");
-  EXPECT_EQ(Write(&stored, Object("x.test", "shop")), "");
-  EXPECT_EQ(Write(&stored, Object("y.test", "shop")), "RESOURCE_MISSING");
+// Who may write a workspace or a group does not widen it: that is for who may write what it lies in.
+class Bounds : public Reaching {
+ protected:
+  template <typename T>
+  static T With(std::initializer_list<const char*> names) {
+    T message;
+    for (const char* name : names) message.mutable_spec()->mutable_namespace_selector()->add_names(name);
+    return message;
+  }
+  std::string Reason(const std::string& fqn, const google::protobuf::Message* before,
+                     const google::protobuf::Message& after, const std::string& field = "") {
+    const Status checked = CheckRights(*store_->Read(), ann_, fqn, before, after);
+    if (checked.ok()) return "";
+    EXPECT_EQ(checked.error().violations.at(0).field, field);
+    return checked.error().reason;
+  }
+  const std::string kWorkspace = kOrg + "/tenants/platform/workspaces/w";
+  const std::string kSecond = "spec.namespaceSelector.names[1]";
+};
+
+TEST_F(Bounds, OfAWorkspaceAreDrawnByWhoMayWriteTheTenant) {
+  Create("Workspace", kWorkspace, ann_);  // So she is its administrator.
+  const auto stored = With<v2::Workspace>({"c1/*", "*/m"});
+  const auto narrower = With<v2::Workspace>({"c1/a", "c2/m"}), wider = With<v2::Workspace>({"c1/*", "*/db"});
+  EXPECT_EQ(Reason(kWorkspace, &stored, stored), "");
+  EXPECT_EQ(Reason(kWorkspace, &stored, narrower), "");
+  EXPECT_EQ(Reason(kWorkspace, &stored, wider, kSecond), "RESOURCE_MISSING");
+  EXPECT_EQ(Reason(kWorkspace, &narrower, stored, "spec.namespaceSelector.names[0]"), "RESOURCE_MISSING");
+  EXPECT_EQ(Reason(kWorkspace, nullptr, wider), "");  // The right create on the tenant was asked.
+  Grant("reader", kOrg + "/tenants/platform");
+  EXPECT_EQ(Reason(kWorkspace, &stored, wider, kSecond), "RIGHT_MISSING");
+  Grant("writer", kOrg + "/tenants/platform");
+  EXPECT_EQ(Reason(kWorkspace, &stored, wider), "");
+}
+
+TEST_F(Bounds, OfAGroupAreDrawnByWhoMayWriteTheWorkspace) {
+  const std::string group = kWorkspace + "/gatewaygroups/g";
+  Create("Workspace", kWorkspace, root_);
+  Create("GatewayGroup", group, root_);
+  Grant("editor", group);
+  const v2::GatewayGroup all;
+  const auto one = With<v2::GatewayGroup>({"c1/a"}), two = With<v2::GatewayGroup>({"c1/a", "c1/b"});
+  EXPECT_EQ(Reason(group, &one, two, kSecond), "RESOURCE_MISSING");
+  EXPECT_EQ(Reason(group, &one, all, "spec.namespaceSelector"), "RESOURCE_MISSING");
+  EXPECT_EQ(Reason(group, &all, two), "");
+  EXPECT_EQ(Reason(group, &two, one), "");
+  Grant("writer", kWorkspace);
+  EXPECT_EQ(Reason(group, &one, two), "");
+  EXPECT_EQ(Reason(group, &one, all), "");
 }
 
 // Who writes a workspace may not open it to all namespaces of the organization; who writes the organization may.

@@ -92,6 +92,10 @@ Result<v2::ExplainFailoverResponse> ExplainFailover(const Backends& backends, co
                                                     const v2::ExplainFailoverRequest& request) {
   const std::string host = Lower(request.host());
   const store::ViewPtr view = backends.store->Read();
+  // The right before the names: who may not ask learns of none of them whether it is there.
+  if (!authz::SeesBelow(*view, call.principal, request.parent())) {
+    WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, request.parent()));
+  }
   Readable readable(*view, call.principal);
   const std::set<std::string> without = NamesOf(request.without());
   for (const std::string& name : without) {
@@ -106,14 +110,9 @@ Result<v2::ExplainFailoverResponse> ExplainFailover(const Backends& backends, co
   for (v2::FailoverPlan& plan : backends.fleet->Failover(request.parent(), host, without)) {
     if (readable(plan.source())) *response.add_items() = std::move(plan);
   }
-  if (response.items().empty()) {
-    if (!authz::SeesBelow(*view, call.principal, request.parent())) {
-      WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, request.parent()));
-    }
-    if (!host.empty()) {
-      return NotFound("HOST_UNKNOWN", "no tier-1 gateway that you may read about serves {} in {}", host,
-                      request.parent());
-    }
+  if (response.items().empty() && !host.empty()) {
+    return NotFound("HOST_UNKNOWN", "no tier-1 gateway that you may read about serves {} in {}", host,
+                    request.parent());
   }
   return response;
 }

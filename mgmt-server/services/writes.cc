@@ -24,10 +24,13 @@ void SetTime(WallTime time, google::protobuf::Timestamp& out) {
   out.set_nanos(static_cast<int32_t>(micros % 1'000'000 * 1000));
 }
 
-auto ReadableBy(const store::View& view, const authn::Principal& principal) {
-  return [&](const store::StoredResource& resource) {
-    return authz::Allowed(view, principal, authz::Right::kRead, resource);
+Writer WriterOf(const store::View& view, const authn::Principal& principal, const google::protobuf::Message* before) {
+  const auto may = [&](authz::Right right) {
+    return [&view, &principal, right](const store::StoredResource& resource) {
+      return authz::Allowed(view, principal, right, resource);
+    };
   };
+  return {may(authz::Right::kRead), may(authz::Right::kWrite), before};
 }
 
 // The stored version with what a person may set, and what the server keeps of a cluster.
@@ -160,7 +163,7 @@ Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& ca
                                                         .field_owners = std::move(owners),
                                                         .expected_etag = ""}));
   WEIR_TRY(authz::OnCreate(txn, *stored, call.principal));
-  checks_.Check(txn.view(), *stored, ReadableBy(txn.view(), call.principal), issues);
+  checks_.Check(txn.view(), *stored, WriterOf(txn.view(), call.principal, nullptr), issues);
   WEIR_TRY(Record(txn, call, "create", nullptr, stored.get(), decision->path));
   return stored;
 }
@@ -188,7 +191,7 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
                                                         .field_owners = std::move(owners),
                                                         .expected_etag = before->etag}));
   if (stored->etag == before->etag) return stored;
-  checks_.Check(txn.view(), *stored, ReadableBy(txn.view(), call.principal), issues);
+  checks_.Check(txn.view(), *stored, WriterOf(txn.view(), call.principal, stored_message.get()), issues);
   WEIR_TRY(Record(txn, call, std::move(action), before.get(), stored.get(), decision.path));
   return stored;
 }

@@ -1,5 +1,6 @@
 #include "mgmt-server/status/failover.h"
 
+#include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 
 namespace weir::status {
@@ -69,7 +70,7 @@ std::vector<v2::FailoverPlan> PlanFailover(const compile::Compilation& compilati
   for (const auto& [fqn, shape] : compilation.world().state().gateways) {
     if (!shape->tier1 || !resource::IsAtOrBelow(fqn, question.parent)) continue;
     for (const RouteReach& route : RoutesOf(compilation, *shape, health, services)) {
-      if (!question.host.empty() && !compile::Covers(route.host, question.host)) continue;
+      if (!question.host.empty() && !resource::Covers(route.host, question.host)) continue;
       Add(PlanOf(route, fqn, question.without), route.workload, plans);
     }
   }

@@ -1,0 +1,77 @@
+#include "mgmt-server/services/host_index.h"
+
+#include "api/weir/v2/gateway.pb.h"
+#include "libs/resource/conflicts.h"
+#include "libs/resource/kinds.h"
+
+namespace weir::services {
+namespace {
+
+std::string Backwards(std::string_view host) { return {host.rbegin(), host.rend()}; }
+
+// The host and every pattern that covers it.
+template <typename Fn>
+void EachCovering(std::string_view host, Fn fn) {
+  fn(std::string(host));
+  for (std::string_view rest = host; rest.find('.') != std::string_view::npos;) {
+    rest.remove_prefix(rest.find('.') + 1);
+    const std::string pattern = "*." + std::string(rest);
+    if (pattern != host) fn(pattern);
+  }
+}
+
+std::string WorkspaceOf(std::string_view gateway) { return resource::ParentFqn(resource::ParentFqn(gateway)); }
+
+}  // namespace
+
+void HostIndex::Add(std::string_view host, const std::string& gateway) {
+  if (gateways_[Backwards(host)].insert(gateway).second) ++size_;
+}
+
+const std::set<std::string>& HostIndex::Of(std::string_view host) const {
+  static const std::set<std::string> kNone;
+  const auto found = gateways_.find(Backwards(host));
+  return found == gateways_.end() ? kNone : found->second;
+}
+
+std::set<std::string> HostIndex::Meeting(std::string_view host) const {
+  std::set<std::string> found;
+  EachCovering(host, [&](const std::string& pattern) {
+    const std::set<std::string>& of = Of(pattern);
+    found.insert(of.begin(), of.end());
+  });
+  if (!host.starts_with("*.")) return found;
+  const std::string below = Backwards(host.substr(1));
+  for (auto at = gateways_.lower_bound(below); at != gateways_.end() && at->first.starts_with(below); ++at) {
+    found.insert(at->second.begin(), at->second.end());
+  }
+  return found;
+}
+
+std::vector<std::pair<std::string, std::string>> SharedHosts(const store::View& view) {
+  const auto each = [&](auto fn) {
+    view.ForEach("", "Gateway", [&](const store::ResourcePtr& resource) {
+      v2::Gateway gateway;
+      if (!gateway.ParseFromString(resource->body)) return true;
+      for (const resource::HostClaim& claim : resource::HostClaims(gateway)) {
+        if (claim.answers) fn(resource->fqn, resource::ParentFqn(WorkspaceOf(resource->fqn)), claim.hostname);
+      }
+      return true;
+    });
+  };
+  std::map<std::pair<std::string, std::string>, std::string> holders;  // Tenant, host -> the first that answers.
+  each([&](const std::string& fqn, const std::string& tenant, const std::string& host) {
+    holders.emplace(std::pair(tenant, host), fqn);
+  });
+  std::vector<std::pair<std::string, std::string>> shared;
+  each([&](const std::string& fqn, const std::string& tenant, const std::string& host) {
+    EachCovering(host, [&](const std::string& pattern) {
+      const auto holder = holders.find({tenant, pattern});
+      if (holder == holders.end() || WorkspaceOf(holder->second) == WorkspaceOf(fqn)) return;
+      shared.emplace_back(holder->second, fqn);
+    });
+  });
+  return shared;
+}
+
+}  // namespace weir::services
