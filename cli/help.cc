@@ -87,8 +87,8 @@ int Flushed(int code) {
 int Fail(const Error& error, std::string_view command) {
   std::cerr << "weir: " << Describe(error) << "\n";
   if (error.reason == "USAGE" && !command.empty()) std::cerr << "See weir " << command << " --help\n";
-  if (error.reason == "SERVER_UNREACHABLE") {
-    std::cerr << "Is weir-server running there, and is --ca-file the root of that server?\n";
+  if (error.reason == "SERVER_UNREACHABLE" && error.code == Code::kUnavailable) {
+    std::cerr << "Is weir-server running there, and is --ca-file its server-anchor.pem?\n";
   }
   if (error.code == Code::kUnauthenticated && command != "login") std::cerr << "Log in with: weir login USER\n";
   return ExitOf(error);

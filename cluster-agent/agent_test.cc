@@ -424,6 +424,7 @@ TEST_F(AgentTest, AMemberUsesAnotherTokenOnlyWhenTheTokenSaysSoAndSaysWhatItDoes
   };
   ASSERT_TRUE(StartAgent().ok());
   ASSERT_EQ(server_->joins, 1);
+  const std::string of_a_workload = Channel("edge/t1").bearer_token;
   agent_.reset();
   // The same token stays in its file: nothing to say.
   ASSERT_TRUE(StartWith(server_->last_token).ok());
@@ -438,6 +439,7 @@ TEST_F(AgentTest, AMemberUsesAnotherTokenOnlyWhenTheTokenSaysSoAndSaysWhatItDoes
   agent_.reset();
   ASSERT_TRUE(StartWith(server_->Token("edge", true)).ok());
   EXPECT_EQ(server_->joins, 2);
+  EXPECT_NE(Channel("edge/t1").bearer_token, of_a_workload) << "a secret of the membership that ended";
   const std::string used = server_->last_token;
   agent_.reset();
   // A used one that this agent does not remember is refused by the server; what is held goes on.
@@ -616,17 +618,18 @@ TEST_F(AgentTest, RenewsTheIntermediateAtAboutHalfOfItsLife) {
   StopClock();
   ASSERT_TRUE(StartAgent().ok());
   const auto renewals = [&] { return server_->With([&] { return server_->renewals; }); };
+  const std::string of_a_workload = Channel("edge/t1").bearer_token;
   manual_.Advance(server_->intermediate_lifetime * 2 / 5 - seconds(1));
   EXPECT_EQ(renewals(), 0);
   manual_.Advance(server_->intermediate_lifetime / 5 + seconds(2));
   EXPECT_TRUE(Eventually([&] { return renewals() > 0; }));
+  agent_.reset();  // With what it has stored by now.
+  ASSERT_TRUE(StartAgent(false).ok());
+  EXPECT_EQ(Channel("edge/t1").bearer_token, of_a_workload);
 }
 
 TEST_F(AgentTest, SaysThatItsClockDiffersFromTheServers) {
-  server_->With([&] {
-    server_->clock_ahead = seconds(200);
-    return 0;
-  });
+  server_->With([&] { return server_->clock_ahead = seconds(200), 0; });
   StopClock();
   ASSERT_TRUE(StartAgent().ok());
   const auto told = [&] { return server_->With([&] { return server_->problems.ShortDebugString(); }); };
@@ -635,10 +638,7 @@ TEST_F(AgentTest, SaysThatItsClockDiffersFromTheServers) {
     return told().find("clock") != std::string::npos;
   }));
   EXPECT_NE(told().find("s behind the server"), std::string::npos) << told();
-  server_->With([&] {
-    server_->clock_ahead = seconds(0);
-    return 0;
-  });
+  server_->With([&] { return server_->clock_ahead = seconds(0), 0; });
   EXPECT_TRUE(Eventually([&] {
     manual_.Advance(std::chrono::milliseconds(50));
     return told().find("clock") == std::string::npos;

@@ -315,7 +315,7 @@ Status Server::State::OpenCa() {
   WEIR_ASSIGN(grpc_tls, rpc::RotatingServerTls::Open(Path("tls-grpc"), tls));
   tls.client_roots_pem = ca->mesh_roots_pem();
   tls.client_certificate = rpc::ClientCertificate::kOptional;
-  WEIR_ASSIGN(agent_tls, rpc::RotatingServerTls::Open(Path("tls-agents"), tls));
+  WEIR_ASSIGN(agent_tls, rpc::RotatingServerTls::Open(Path("tls-agents"), tls, fleet::LogRefusedClients(*clock)));
   return {};
 }
 

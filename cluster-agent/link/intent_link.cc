@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "cluster-agent/link/answers.h"
 #include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
@@ -99,9 +100,10 @@ struct IntentLink::Core final : xds::AdsClientHandler {
   rpc::ChannelOptions Channel() override { return handler.Channel(); }
 
   void OnState(bool connected, const std::string& reason) override {
+    const std::string wrong_port = WrongPort(reason);
     obs::Log(connected ? obs::Level::kInfo : obs::Level::kWarn,
              connected ? "intent stream from the server stands" : "intent stream from the server lost",
-             {{"reason", reason}});
+             {{"reason", wrong_port.empty() ? reason : wrong_port + " (" + reason + ")"}});
   }
 
   void OnUpdate(const xds::Update& update) override {

@@ -13,6 +13,8 @@
 namespace weir::agent {
 namespace {
 
+constexpr std::string_view kClockBehind = "CLOCK_BEHIND";
+
 // Which token made the membership that is held: its hash. A token that stays in its file is not taken for a new one.
 std::string UsedTokenPath(const JoiningOptions& options) { return options.membership_path + ".token"; }
 
@@ -99,9 +101,10 @@ Result<StoredMembership> MemberWithToken(const JoiningOptions& options, StoredMe
 Result<StoredMembership> JoinFirst(const JoiningOptions& options, Error refusal,
                                    const Result<std::optional<GivenToken>>& given, const std::atomic<bool>& stop,
                                    const Clock& clock) {
+  if (refusal.reason == kClockBehind) return refusal;  // Another membership would begin later still.
   if (refusal.code != Code::kNotFound) {
     if (options.token_file.empty()) {
-      if (refusal.reason == "LAST_GOOD_VERSION") {
+      if (refusal.reason.starts_with("LAST_GOOD_")) {
         refusal.message += "; join the cluster anew (weir cluster token NAME, --join-token-file)";
       }
       return refusal;
@@ -118,6 +121,17 @@ Result<StoredMembership> JoinFirst(const JoiningOptions& options, Error refusal,
   return std::move(refusal).WithCause("joining again: " + joined.error().ToString());
 }
 
+// What was stored before tokens of workloads hung on the membership.
+void GiveWorkloadKey(const JoiningOptions& options, Membership& membership) {
+  if (!membership.workload_key.empty()) return;
+  membership.workload_key = identity::NewWorkloadKey();
+  const Status saved = SaveMembership(options.membership_path, membership);
+  if (!saved.ok()) {
+    obs::Log(obs::Level::kError, "membership could not be stored; tokens of workloads change with each start",
+             {{"error", saved.error().ToString()}});
+  }
+}
+
 }  // namespace
 
 Result<StoredMembership> EnsureMembership(const JoiningOptions& options, const std::atomic<bool>& stop,
@@ -125,6 +139,7 @@ Result<StoredMembership> EnsureMembership(const JoiningOptions& options, const s
   auto stored = LoadMembership(options.membership_path, clock);
   auto given = ReadToken(options);
   if (stored.ok()) {
+    GiveWorkloadKey(options, stored->membership);
     for (const std::string& reason : stored->refused) {
       obs::Log(obs::Level::kError, "a generation of the membership is refused; the older one is used",
                {{"reason", reason}});

@@ -5,11 +5,11 @@
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/agent/v1/agent.pb.h"
+#include "cluster-agent/link/answers.h"
 #include "libs/base/last_good_file.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
 #include "libs/rpc/channel.h"
-#include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
 
 namespace weir::agent {
@@ -17,6 +17,7 @@ namespace {
 
 constexpr LastGoodKind kKind{"weir-membership", 2, true, 1u << 20};
 constexpr std::string_view kKeyBegin = "-----BEGIN PRIVATE KEY-----";
+constexpr std::string_view kWorkloadKey = "workload-key";
 constexpr std::string_view kCertificateBegin = "-----BEGIN CERTIFICATE-----";
 
 Result<std::string> TakeLine(std::string_view* rest, std::string_view name) {
@@ -31,14 +32,15 @@ Result<std::string> TakeLine(std::string_view* rest, std::string_view name) {
 
 // What the server answered, with the key that was made here; believed only after a check.
 Result<Membership> Accept(const v1::JoinResponse& response, std::string key_pem, const std::string& anchor_pem,
-                          const std::string& root_pem, const Clock& clock) {
+                          std::string workload_key, const Clock& clock) {
   Membership membership;
   membership.cluster = response.cluster();
   membership.organization = response.organization();
   membership.trust_domain = response.trust_domain();
   membership.intermediate = {response.intermediate_pem(), std::move(key_pem)};
   membership.anchor_pem = anchor_pem;
-  membership.root_pem = root_pem;
+  membership.root_pem = response.root_pem();
+  membership.workload_key = std::move(workload_key);
   WEIR_TRY(CheckMembership(membership, clock));
   return membership;
 }
@@ -48,8 +50,9 @@ void SetDeadline(grpc::ClientContext* context, Duration timeout) { context->set_
 }  // namespace
 
 std::string Membership::ToText() const {
-  return fmt::format("cluster {}\norganization {}\ntrust-domain {}\n{}{}{}{}", cluster, organization, trust_domain,
-                     intermediate.key_pem, intermediate.certificate_pem, anchor_pem, root_pem);
+  return fmt::format("cluster {}\norganization {}\ntrust-domain {}\n{} {}\n{}{}{}{}", cluster, organization,
+                     trust_domain, kWorkloadKey, workload_key, intermediate.key_pem, intermediate.certificate_pem,
+                     anchor_pem, root_pem);
 }
 
 Result<Membership> Membership::Parse(std::string_view text) {
@@ -57,6 +60,9 @@ Result<Membership> Membership::Parse(std::string_view text) {
   WEIR_ASSIGN(membership.cluster, TakeLine(&text, "cluster"));
   WEIR_ASSIGN(membership.organization, TakeLine(&text, "organization"));
   WEIR_ASSIGN(membership.trust_domain, TakeLine(&text, "trust-domain"));
+  if (text.starts_with(kWorkloadKey)) {
+    WEIR_ASSIGN(membership.workload_key, TakeLine(&text, kWorkloadKey));
+  }
   const size_t intermediate = text.find(kCertificateBegin);
   const auto next = [&](size_t at) { return at == std::string_view::npos ? at : text.find(kCertificateBegin, at + 1); };
   const size_t anchor = next(intermediate), root = next(anchor);
@@ -103,10 +109,18 @@ Status CheckMembership(const Membership& membership, const Clock& clock) {
   }
   WEIR_ASSIGN(const identity::CertificateFacts facts,
               identity::ReadCertificate(membership.intermediate.certificate_pem));
+  if (facts.not_before > clock.Wall()) {
+    return FailedPrecondition("CLOCK_BEHIND",
+                              "the intermediate of cluster {} is not yet valid: it begins at {}, and this machine's "
+                              "clock says {}; set the clock and start again",
+                              membership.cluster, Rfc3339(facts.not_before), Rfc3339(clock.Wall()));
+  }
   if (facts.not_after <= clock.Wall()) {
-    return FailedPrecondition("MEMBERSHIP_EXPIRED",
-                              "the intermediate of cluster {} ran out at {}; join again with a new token",
-                              membership.cluster, Rfc3339(facts.not_after));
+    return FailedPrecondition(
+        "MEMBERSHIP_EXPIRED",
+        "the intermediate of cluster {} ran out at {}, and this machine's clock says {}; set the clock "
+        "if it is ahead, else join again with a new token",
+        membership.cluster, Rfc3339(facts.not_after), Rfc3339(clock.Wall()));
   }
   WEIR_TRY(identity::CheckKeyMatches(membership.intermediate.certificate_pem, membership.intermediate.key_pem));
   if (!facts.is_authority) return FailedPrecondition("MEMBERSHIP_FOREIGN", "the certificate may not sign");
@@ -117,9 +131,8 @@ Status CheckMembership(const Membership& membership, const Clock& clock) {
   WEIR_ASSIGN(const Leaf leaf, NewAgentLeaf(membership, std::chrono::minutes(1), clock));
   const auto verified = identity::VerifyChain(leaf.chain_pem, membership.root_pem, clock);
   if (!verified.ok()) {
-    return FailedPrecondition("MEMBERSHIP_FOREIGN", "the intermediate does not sign for {} under this root",
-                              membership.trust_domain)
-        .WithCause(verified.error().ToString());
+    return FailedPrecondition("MEMBERSHIP_FOREIGN", "the intermediate does not sign for {} under this root: {}",
+                              membership.trust_domain, verified.error().message);
   }
   return {};
 }
@@ -155,12 +168,12 @@ Result<Membership> Join(const std::string& server, const std::string& token_text
   SetDeadline(&context, timeout);
   v1::JoinResponse response;
   const grpc::Status status = v1::ClusterJoin::NewStub(channel)->Join(&context, request, &response);
-  if (!status.ok()) return rpc::FromGrpc(status);
+  if (!status.ok()) return FromServer(status);
   if (response.cluster() != token.cluster()) {
     return FailedPrecondition("MEMBERSHIP_FOREIGN", "the token is for cluster {}, the server answered for {}",
                               token.cluster(), response.cluster());
   }
-  return Accept(response, std::move(key_pem), anchor_pem, response.root_pem(), clock);
+  return Accept(response, std::move(key_pem), anchor_pem, identity::NewWorkloadKey(), clock);
 }
 
 Result<Membership> Renew(const std::string& server, const Membership& current, const Leaf& agent_leaf,
@@ -178,12 +191,12 @@ Result<Membership> Renew(const std::string& server, const Membership& current, c
   SetDeadline(&context, timeout);
   v1::JoinResponse response;
   const grpc::Status status = v1::ClusterJoin::NewStub(channel)->Renew(&context, request, &response);
-  if (!status.ok()) return rpc::FromGrpc(status);
+  if (!status.ok()) return FromServer(status);
   if (response.trust_domain() != current.trust_domain || response.cluster() != current.cluster) {
     return FailedPrecondition("MEMBERSHIP_FOREIGN", "renewal of {} was answered for {}", current.trust_domain,
                               response.trust_domain());
   }
-  return Accept(response, std::move(key_pem), current.anchor_pem, response.root_pem(), clock);
+  return Accept(response, std::move(key_pem), current.anchor_pem, current.workload_key, clock);
 }
 
 }  // namespace weir::agent

@@ -21,6 +21,10 @@ struct Membership {
   identity::Authority intermediate;
   std::string anchor_pem;  // The server anchor: who weir-server is, as the join token said.
   std::string root_pem;    // One or more mesh roots, the one that signs first.
+  // Secret, 64 hex digits: what the tokens of workloads are made from. A join makes another, a renewal keeps it, so
+  // that a token opens nothing beyond the membership in which it was given out. "" = a membership from before there
+  // were such keys.
+  std::string workload_key = {};
 
   // Who has to answer at the server's address.
   identity::PeerRule ServerRule() const;
@@ -44,8 +48,8 @@ Result<Leaf> NewLeaf(const Membership& membership, const std::string& spiffe_id,
 // The agent's own: URI spiffe://<domain>/weir-agent, DNS agent.<domain>.
 Result<Leaf> NewAgentLeaf(const Membership& membership, Duration lifetime, const Clock& clock);
 
-// FAILED_PRECONDITION MEMBERSHIP_{EXPIRED,FOREIGN} unless the intermediate stands under the mesh root, is an authority,
-// has this key and has not run out, and the anchor is one.
+// FAILED_PRECONDITION CLOCK_BEHIND, MEMBERSHIP_{EXPIRED,FOREIGN} unless the intermediate stands under the mesh root, is
+// an authority, has this key, has begun and has not run out, and the anchor is one.
 Status CheckMembership(const Membership& membership, const Clock& clock);
 
 struct StoredMembership {

@@ -9,12 +9,12 @@
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/agent/v1/agent.pb.h"
+#include "cluster-agent/link/answers.h"
 #include "cluster-agent/link/parts.h"
 #include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/process/backoff.h"
-#include "libs/rpc/status.h"
 #include "libs/rpc/stream_writer.h"
 #include "libs/rpc/time.h"
 
@@ -39,7 +39,7 @@ struct Reports::Core {
     }
     void OnWriteDone(bool ok) override { writer.OnWriteDone(ok); }
     void OnDone(const grpc::Status& status) override {
-      Error over = status.ok() ? Unavailable("STREAM_CLOSED", "stream closed") : rpc::FromGrpc(status);
+      Error over = status.ok() ? Unavailable("STREAM_CLOSED", "stream closed") : FromServer(status);
       MutexLock lock(core_->mutex);
       core_->ended = std::move(over);
       core_->wake.NotifyAll();

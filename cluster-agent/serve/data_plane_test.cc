@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
@@ -15,6 +16,7 @@
 #include "libs/base/file.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
+#include "libs/identity/token.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/time.h"
 #include "libs/xds/protocol/types.h"
@@ -45,6 +47,7 @@ class DataPlaneTest : public testing::Test {
     membership_.organization = "acme";
     membership_.trust_domain = kDomain;
     membership_.root_pem = root.certificate_pem;
+    membership_.workload_key = identity::NewWorkloadKey();
     membership_.intermediate.key_pem = identity::NewKey().value();
     membership_.intermediate.certificate_pem =
         identity::SignIntermediate(root, {identity::MakeCsr(membership_.intermediate.key_pem).value(),
@@ -52,6 +55,12 @@ class DataPlaneTest : public testing::Test {
                                           {"uid", 1},
                                           std::chrono::hours(24 * 30)})
             .value();
+    Start();
+  }
+
+  // As an agent does with the membership that it has, in the folder that it had.
+  void Start(const std::vector<std::string>& more = {}) {
+    plane_.reset();
     DataPlaneOptions options;
     options.listen = "127.0.0.1:0";
     options.tls_dir = folder_ + "/tls";
@@ -60,17 +69,31 @@ class DataPlaneTest : public testing::Test {
                               NewAgentLeaf(membership_, std::chrono::hours(24), clock_).value(), [] {})
                  .value();
     Facts facts;
-    auto workload = std::make_shared<v1::Workload>();
-    workload->set_namespace_("edge");
-    workload->set_name("t1");
-    workload->set_service_account("t1");
-    workload->add_addresses("127.0.0.1");
-    facts.workloads["edge/t1"] = workload;
+    std::vector<std::string> names = more;
+    names.push_back("t1");
+    for (const std::string& name : names) {
+      auto workload = std::make_shared<v1::Workload>();
+      workload->set_namespace_("edge");
+      workload->set_name(name);
+      workload->set_service_account(name);
+      workload->add_addresses("127.0.0.1");
+      facts.workloads["edge/" + name] = workload;
+    }
     plane_->SetFacts(facts);
     plane_->SetIntent(Intent());
   }
 
-  std::string File(const std::string& name) { return ReadFile(folder_ + "/workloads/edge/t1/" + name).value(); }
+  std::string Path(const std::string& name) { return folder_ + "/workloads/edge/" + name; }
+  std::string File(const std::string& name) { return ReadFile(Path("t1/" + name)).value(); }
+  bool Opens(const std::string& token) {
+    v1::SignRequest request;
+    request.set_csr_pem(identity::MakeCsr(identity::NewKey().value()).value());
+    v1::SignResponse response;
+    grpc::ClientContext context;
+    const auto status = v1::WorkloadIdentity::NewStub(Channel(token))->Sign(&context, request, &response);
+    EXPECT_TRUE(status.ok() || status.error_code() == grpc::StatusCode::UNAUTHENTICATED) << status.error_message();
+    return status.ok();
+  }
   std::string Token() {
     std::string token = File("token");
     while (token.ends_with('\n')) token.pop_back();
@@ -109,6 +132,34 @@ TEST_F(DataPlaneTest, JudgesATokenBeforeItReadsAMessageOfIt) {
   grpc::ClientContext context;
   EXPECT_EQ(v1::WorkloadIdentity::NewStub(Channel("nobody's"))->Sign(&context, request, &response).error_code(),
             grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(DataPlaneTest, KeepsTheTokensOfItsMembership) {
+  const std::string token = Token();
+  EXPECT_TRUE(Opens(token));
+  const auto written = std::filesystem::last_write_time(Path("t1/token"));
+  Start();
+  EXPECT_EQ(Token(), token);
+  EXPECT_EQ(std::filesystem::last_write_time(Path("t1/token")), written) << "its owner is left as it is";
+  EXPECT_TRUE(Opens(token));
+}
+
+// Whoever had a copy of the workloads' folder, or wrote something there, is nobody in the next membership: not as a
+// workload of now, and not as one that is declared again later.
+TEST_F(DataPlaneTest, WhatLayInTheFolderOpensNothingInAnotherMembership) {
+  Start({"t2"});
+  const std::string first = Token(), second = ReadFile(Path("t2/token")).value().substr(0, 64);
+  EXPECT_TRUE(Opens(first));
+  EXPECT_TRUE(Opens(second));
+  const std::string planted(64, 'a');
+  membership_.workload_key = identity::NewWorkloadKey();
+  ASSERT_TRUE(identity::WriteSecretFile(Path("t1/token"), planted + "\n").ok());
+  for (const std::vector<std::string>& more : {std::vector<std::string>(), std::vector<std::string>{"t2"}}) {
+    Start(more);
+    EXPECT_TRUE(Opens(Token()));
+    EXPECT_EQ(File("authorization"), "Bearer " + Token());
+    for (const std::string& old : {first, second, planted}) EXPECT_FALSE(Opens(old));
+  }
 }
 
 TEST_F(DataPlaneTest, SilentStrangersKeepNobodyOut) {

@@ -172,24 +172,17 @@ std::string EnvoyBootstrap(const v1::Workload& workload, const Membership& membe
 
 }  // namespace
 
-Result<std::string> WorkloadRegistry::TokenOf(const std::string& folder) {
-  const std::string path = folder + "/token";
-  auto token = identity::ReadSecretFile(path);
-  if (token.ok() && !token->empty()) {
-    while (token->ends_with('\n')) token->pop_back();
-    return token;
-  }
-  if (!token.ok() && token.error().code != Code::kNotFound) return token;
-  std::string fresh = identity::NewBearerToken();
-  WEIR_TRY(identity::WriteSecretFile(path, fresh + "\n"));
-  return fresh;
-}
-
 Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership, const std::string& agent_address) {
+  if (membership.workload_key.empty()) {
+    return FailedPrecondition("WORKLOAD_KEY_MISSING", "the membership has no key for the tokens of workloads");
+  }
   std::map<std::string, std::string> by_token_hash, spiffe_ids;
   Status outcome;
   const auto write = [&](const std::string& path, const std::string& content) {
     std::string& written = written_[path];
+    if (written.empty()) {
+      if (auto kept = identity::ReadSecretFile(path); kept.ok()) written = std::move(*kept);  // Of an earlier start.
+    }
     if (written == content) return;
     const Status status = identity::WriteSecretFile(path, content);
     if (status.ok())
@@ -200,16 +193,13 @@ Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership
   const std::string dir = std::filesystem::absolute(dir_).lexically_normal().string();
   for (const auto& [key, workload] : facts.workloads) {
     const std::string folder = dir + "/" + key;
-    const auto token = TokenOf(folder);
-    if (!token.ok()) {
-      outcome = token.error();
-      continue;
-    }
-    by_token_hash[Sha256Hex(*token)] = key;
+    const std::string token = identity::WorkloadToken(membership.workload_key, key);
+    by_token_hash[Sha256Hex(token)] = key;
     spiffe_ids[key] = SpiffeIdOf(membership.trust_domain, *workload);
     write(folder + "/gateway.json", GatewayBootstrap(*workload, membership, agent_address, folder));
     write(folder + "/roots.pem", membership.root_pem);
-    write(folder + "/authorization", "Bearer " + *token);
+    write(folder + "/token", token + "\n");
+    write(folder + "/authorization", "Bearer " + token);
     write(folder + "/envoy.yaml", EnvoyBootstrap(*workload, membership, agent_address, folder));
   }
   MutexLock lock(mutex_);

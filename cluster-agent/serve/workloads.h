@@ -12,17 +12,18 @@
 namespace weir::agent {
 
 // Which declared workload a bearer token belongs to, and the files that each is started from:
-//   <dir>/<namespace>/<name>/token         0600, made once, stable over restarts
+//   <dir>/<namespace>/<name>/token         0600, of the agent's membership: stable over restarts, another after a join
 //   <dir>/<namespace>/<name>/gateway.json  0600, weir.bootstrap.v1.Gateway
 //   <dir>/<namespace>/<name>/envoy.yaml    0600, the same for a stock Envoy (holds the token)
-// The token alone decides who is speaking. Thread-safe.
+// The token alone decides who is speaking, and it is made here: what stands in such a folder opens nothing by that.
+// Thread-safe.
 class WorkloadRegistry {
  public:
   explicit WorkloadRegistry(std::string dir) : dir_(std::move(dir)) {}
 
   // `agent_address` = "host:port" where workloads reach the agent. Writes what is missing or differs; tokens of
-  // workloads that are declared no more count no more (their files stay). Errors of single files are in the answer, the
-  // others are written.
+  // workloads that are declared no more, and those of another membership, count no more (files of the former stay).
+  // Errors of single files are in the answer, the others are written. FAILED_PRECONDITION WORKLOAD_KEY_MISSING.
   Status Update(const Facts& facts, const Membership& membership, const std::string& agent_address);
 
   // "<namespace>/<name>"; UNAUTHENTICATED TOKEN_{MISSING,UNKNOWN}; UNAVAILABLE STARTING before the first Update.
@@ -31,8 +32,6 @@ class WorkloadRegistry {
   Result<std::string> SpiffeIdOfWorkload(const std::string& workload) const;
 
  private:
-  Result<std::string> TokenOf(const std::string& folder);
-
   const std::string dir_;
   std::map<std::string, std::string> written_;  // Path -> content; Update's, of which one runs at a time.
   mutable Mutex mutex_;

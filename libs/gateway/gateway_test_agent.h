@@ -145,7 +145,7 @@ class FakeAgent : public agent::v1::WorkloadIdentity::Service {
   }
 
   identity::Authority root = identity::NewRoot("acme").value();
-  std::string token = identity::NewBearerToken();
+  std::string token = identity::NewWorkloadKey();
   int port = 0;
   int lowest_generation = 0;  // Said with the next Serve; 0 = nothing is said.
   std::atomic<int> signed_leaves = 0;

@@ -244,6 +244,18 @@ Status HandoverDoor::SendSockets(int fd) {
 
 // ---- Predecessor
 
+// Who does not answer, and what to do about it.
+Error WithWhom(Error error, int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (error.reason != "HANDOVER_SILENT" || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return error;
+  error.message += fmt::format(
+      "; the running gateway (process {}) is stopped or stuck: let it go on, or end it and "
+      "start without --take-over",
+      peer.pid);
+  return error;
+}
+
 Result<std::unique_ptr<Predecessor>> Predecessor::Connect(const std::string& folder, HandoverTimes times) {
   WEIR_ASSIGN(const SocketPath path, PathIn(folder, kSocketName));
   WEIR_ASSIGN(net::Fd fd, NewSocket());
@@ -256,7 +268,8 @@ Result<std::unique_ptr<Predecessor>> Predecessor::Connect(const std::string& fol
   }
   WEIR_TRY(SamePerson(fd.get()));
   std::unique_ptr<Predecessor> predecessor(new Predecessor(std::move(fd), times));
-  WEIR_TRY(predecessor->Receive());
+  if (Status received = predecessor->Receive(); !received.ok())
+    return WithWhom(received.error(), predecessor->fd_.get());
   return predecessor;
 }
 

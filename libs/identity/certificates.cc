@@ -317,6 +317,13 @@ Result<std::vector<std::string>> SplitBundle(std::string_view pem) {
   return blocks;
 }
 
+bool IsLeaf(const X509* certificate) {
+  auto* self = const_cast<X509*>(certificate);  // OpenSSL keeps what it has read of the extensions there.
+  const uint32_t flags = X509_get_extension_flags(self);
+  if ((flags & (EXFLAG_CA | EXFLAG_INVALID)) != 0) return false;
+  return (flags & EXFLAG_KUSAGE) == 0 || (X509_get_key_usage(self) & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)) == 0;
+}
+
 Result<CertificateFacts> VerifyChain(std::string_view chain_pem, std::string_view roots_pem, const Clock& clock) {
   WEIR_ASSIGN(const auto chain, ParseCertificates(chain_pem));
   WEIR_ASSIGN(const auto roots, ParseCertificates(roots_pem));
@@ -333,10 +340,17 @@ Result<CertificateFacts> VerifyChain(std::string_view chain_pem, std::string_vie
   if (X509_verify_cert(context.get()) != 1) {
     const int code = X509_STORE_CTX_get_error(context.get());
     OpensslReason();
-    return Unauthenticated("CERTIFICATE_REFUSED", "the certificate is not trusted: {}",
-                           X509_verify_cert_error_string(code));
+    const bool of_time = code == X509_V_ERR_CERT_NOT_YET_VALID || code == X509_V_ERR_CERT_HAS_EXPIRED;
+    return Unauthenticated("CERTIFICATE_REFUSED", "the certificate is not trusted: {}{}",
+                           X509_verify_cert_error_string(code),
+                           of_time ? "; this machine's clock says " + Rfc3339(clock.Wall()) : "");
   }
   WEIR_ASSIGN(CertificateFacts facts, FactsOf(chain.front().get()));
+  if (!IsLeaf(chain.front().get())) {
+    return Unauthenticated("CERTIFICATE_REFUSED",
+                           "the certificate is not trusted: {} is not a leaf, it may sign others",
+                           facts.spiffe_id.empty() ? "it" : facts.spiffe_id);
+  }
   facts.cluster = GenerationOfVerified(X509_STORE_CTX_get0_chain(context.get()));
   return facts;
 }

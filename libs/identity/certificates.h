@@ -9,6 +9,8 @@
 #include "libs/base/result.h"
 #include "libs/identity/generation.h"
 
+struct x509_st;
+
 namespace weir::identity {
 
 // Everything is PEM text; OpenSSL stays inside. Keys are P-256 (PKCS#8). Functions are pure but for the clock and
@@ -83,7 +85,12 @@ Result<CertificateFacts> ReadCertificate(std::string_view pem);
 // Each certificate of a bundle as its own PEM block, in order.
 Result<std::vector<std::string>> SplitBundle(std::string_view pem);
 
-// Verifies leaf (first) + intermediates up to one of `roots_pem` at the clock's time, name constraints included.
+// What a certificate with a SPIFFE id must be to be somebody's identity: no authority, and no key that may sign
+// certificates or revocation lists (SPIFFE X.509-SVID, 4.1 and 4.3).
+bool IsLeaf(const x509_st* certificate);
+
+// Verifies leaf (first) + intermediates up to one of `roots_pem` at the clock's time, name constraints included; the
+// first must be a leaf (IsLeaf).
 // Answers the leaf's facts; who it may be is the caller's to ask (a client: VerifyPeer). UNAUTHENTICATED
 // CERTIFICATE_REFUSED with OpenSSL's reason.
 Result<CertificateFacts> VerifyChain(std::string_view chain_pem, std::string_view roots_pem,

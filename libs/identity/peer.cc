@@ -25,7 +25,7 @@ Result<CertificateFacts> VerifyPeer(std::string_view chain_pem, const PeerRule& 
   if (!facts.ok()) {
     return Unauthenticated("CERTIFICATE_REFUSED", "{} was expected: {}", rule.spiffe_id, facts.error().message);
   }
-  if (facts->spiffe_id != rule.spiffe_id || facts->is_authority || facts->other_names > 0) {
+  if (facts->spiffe_id != rule.spiffe_id || facts->other_names > 0) {
     return Unauthenticated("PEER_REFUSED", "{} was expected, and the other end is {}", rule.spiffe_id,
                            facts->spiffe_id.empty() ? "nobody by SPIFFE id" : "\"" + facts->spiffe_id + "\"");
   }

@@ -40,16 +40,18 @@ TEST(ServerPeer, IsNoOtherCertificate) {
   }
 }
 
-// The certificate with other names, signed anew by `issuer`.
-std::string Renamed(const std::string& pem, const std::string& names, const Authority& issuer) {
+// The certificate with another extension of that kind, signed anew by `issuer`.
+std::string Changed(const std::string& pem, int kind, const std::string& value, const Authority& issuer) {
   const CertPtr certificate = std::move(ParseCertificates(pem)->front());
   const KeyPtr key = std::move(ParseKey(issuer.key_pem).value());
-  X509_EXTENSION_free(
-      X509_delete_ext(certificate.get(), X509_get_ext_by_NID(certificate.get(), NID_subject_alt_name, -1)));
-  const ExtensionPtr extension(X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, names.c_str()));
+  X509_EXTENSION_free(X509_delete_ext(certificate.get(), X509_get_ext_by_NID(certificate.get(), kind, -1)));
+  const ExtensionPtr extension(X509V3_EXT_conf_nid(nullptr, nullptr, kind, value.c_str()));
   EXPECT_EQ(X509_add_ext(certificate.get(), extension.get(), -1), 1);
   EXPECT_GT(X509_sign(certificate.get(), key.get(), EVP_sha256()), 0);
   return ToPem(certificate.get());
+}
+std::string Renamed(const std::string& pem, const std::string& names, const Authority& issuer) {
+  return Changed(pem, NID_subject_alt_name, names, issuer);
 }
 
 TEST(ServerPeer, IsATrustDomainOfServersAsAWhole) {
@@ -78,6 +80,27 @@ TEST(VerifyPeer, TakesNobodyWithNamesOfOtherKinds) {
     const auto refused = VerifyPeer(Renamed(leaf, names, root), rule, clock);
     ASSERT_FALSE(refused.ok()) << names;
     EXPECT_EQ(refused.error().reason, "PEER_REFUSED") << names;
+  }
+}
+
+// Who may sign others is nobody's identity, whatever name it has: not by its constraints, nor by what its key may do.
+TEST(VerifyPeer, TakesNoCertificateThatMaySignOthers) {
+  ManualClock clock;
+  const Authority root = *NewRoot("acme", clock);
+  LeafRequest request;
+  request.csr_pem = *MakeCsr(*NewKey());
+  request.spiffe_id = "spiffe://a/b";
+  const std::string leaf = *SignLeaf(root, request, clock);
+  const PeerRule rule{root.certificate_pem, request.spiffe_id};
+  EXPECT_TRUE(VerifyPeer(Changed(leaf, NID_key_usage, "critical,digitalSignature", root), rule, clock).ok());
+  for (const auto& [kind, value] :
+       {std::pair(NID_basic_constraints, "critical,CA:TRUE"), std::pair(NID_basic_constraints, "CA:TRUE,pathlen:0"),
+        std::pair(NID_key_usage, "digitalSignature,keyCertSign"),
+        std::pair(NID_key_usage, "digitalSignature,cRLSign")}) {
+    const auto refused = VerifyPeer(Changed(leaf, kind, value, root), rule, clock);
+    ASSERT_FALSE(refused.ok()) << value;
+    EXPECT_EQ(refused.error().reason, "CERTIFICATE_REFUSED") << value;
+    EXPECT_NE(refused.error().message.find("may sign others"), std::string::npos) << refused.error().message;
   }
 }
 

@@ -1,5 +1,7 @@
 #include "libs/identity/token.h"
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <sys/stat.h>
 
 #include <array>
@@ -82,7 +84,15 @@ std::string JoinToken::cluster() const { return cluster_fqn.substr(cluster_fqn.r
 
 std::string JoinToken::SecretHash() const { return Sha256Hex(secret); }
 
-std::string NewBearerToken() { return RandomHex(32); }
+std::string NewWorkloadKey() { return RandomHex(32); }
+
+std::string WorkloadToken(const std::string& key, std::string_view workload) {
+  unsigned char out[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(workload.data()),
+       workload.size(), out, &size);
+  return ToHex({reinterpret_cast<const char*>(out), size});
+}
 
 Status WriteSecretFile(const std::string& path, std::string_view content) {
   const size_t slash = path.rfind('/');

@@ -28,8 +28,10 @@ struct JoinToken {
   std::string SecretHash() const;
 };
 
-// 256 random bits as hex: bearer token of a workload. The verifier keeps Sha256Hex of it.
-std::string NewBearerToken();
+// 256 random bits as hex: what the tokens of an agent's workloads are made from.
+std::string NewWorkloadKey();
+// The bearer token of a workload: an HMAC-SHA-256 of its name under the agent's key, as hex.
+std::string WorkloadToken(const std::string& key, std::string_view workload);
 
 std::string Base64Url(std::string_view bytes);  // RFC 4648 section 5, no padding.
 Result<std::string> FromBase64Url(std::string_view text);

@@ -59,6 +59,18 @@ TEST(JoinToken, RefusesNearMisses) {
   EXPECT_FALSE(JoinToken::Parse(token + std::string(4097 - token.size(), ' ')).ok());
 }
 
+TEST(WorkloadToken, IsOfOneKeyAndOneWorkload) {
+  const std::string key = NewWorkloadKey();
+  const std::string token = WorkloadToken(key, "edge/t1");
+  EXPECT_EQ(token, WorkloadToken(key, "edge/t1"));
+  EXPECT_EQ(token.size(), 64u);
+  EXPECT_NE(token, WorkloadToken(key, "edge/t2"));
+  EXPECT_NE(token, WorkloadToken(NewWorkloadKey(), "edge/t1"));
+  // RFC 4231, test case 2.
+  EXPECT_EQ(WorkloadToken("Jefe", "what do ya want for nothing?"),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
 TEST(Base64Url, EveryLengthSurvives) {
   for (size_t size = 0; size < 40; ++size) {
     const std::string bytes = RandomBytes(size);

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "libs/base/sha256.h"
+#include "libs/identity/certificates.h"
 #include "libs/net/transport.h"
 
 namespace weir::net {
@@ -40,7 +41,8 @@ std::string Reason() {
   return text;
 }
 
-// The one URI SAN; "" when there is none, several, or one with bytes that no URI has (an embedded NUL ends nothing).
+// The one URI SAN; "" when there is none, several, one with bytes that no URI has (an embedded NUL ends nothing), or a
+// SPIFFE id in a certificate that may sign others, which is nobody's (identity::IsLeaf).
 std::string UriOf(X509* certificate) {
   std::string uri;
   int count = 0;
@@ -48,14 +50,13 @@ std::string UriOf(X509* certificate) {
   if (names == nullptr) return uri;
   for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
-    if (name->type != GEN_URI) continue;
-    ++count;
+    if (name->type != GEN_URI || ++count > 1) continue;
     uri.assign(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.uniformResourceIdentifier)),
                static_cast<size_t>(ASN1_STRING_length(name->d.uniformResourceIdentifier)));
   }
   GENERAL_NAMES_free(names);
   const bool clean = std::all_of(uri.begin(), uri.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-  return count == 1 && clean ? uri : std::string();
+  return count == 1 && clean && (!uri.starts_with("spiffe://") || identity::IsLeaf(certificate)) ? uri : std::string();
 }
 
 Transport* TransportOf(BIO* bio) { return static_cast<Transport*>(BIO_get_data(bio)); }

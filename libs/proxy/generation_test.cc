@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
+#include <openssl/x509v3.h>
 
+#include "libs/identity/openssl.h"
 #include "libs/proxy/mesh_test_tiers.h"
 
 // Peers whose membership has ended: on new connections, on connections that stand, on resumed ones, on both sides.
@@ -33,6 +35,7 @@ class GenerationTest : public MeshTiersTest {
     ca.certificate_pem =
         *identity::SignIntermediate(root, {*identity::MakeCsr(ca.key_pem), domain, cluster, std::chrono::hours(1)});
     Identity identity = weir::proxy::IdentityOf(ca, id);
+    if (signs_others) identity.certificate_chain = MaySign(identity.certificate_chain, ca);
     identity.roots = root.certificate_pem;
     identity.generations = Valid(std::move(lowest));
     return identity;
@@ -47,6 +50,19 @@ class GenerationTest : public MeshTiersTest {
     return IdentityOf("c1.acme", kT2, {"uid-c1", generation}, std::move(lowest));
   }
 
+  // The chain whose first certificate says of itself that it is an authority.
+  static std::string MaySign(const std::string& chain, const identity::Authority& issuer) {
+    const auto both = *identity::SplitBundle(chain);
+    const identity::CertPtr leaf = std::move(identity::ParseCertificates(both[0])->front());
+    const identity::KeyPtr key = std::move(identity::ParseKey(issuer.key_pem).value());
+    X509_EXTENSION_free(X509_delete_ext(leaf.get(), X509_get_ext_by_NID(leaf.get(), NID_basic_constraints, -1)));
+    const identity::ExtensionPtr extension(X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, "CA:TRUE"));
+    EXPECT_EQ(X509_add_ext(leaf.get(), extension.get(), -1), 1);
+    EXPECT_GT(X509_sign(leaf.get(), key.get(), EVP_sha256()), 0);
+    return identity::ToPem(leaf.get()) + issuer.certificate_pem;
+  }
+
+  bool signs_others = false;
   std::atomic<int> asked{0};
   std::atomic<bool> held{false}, over{false};
   Backend backend;
@@ -83,6 +99,25 @@ TEST_F(GenerationTest, AChainWithoutAGenerationIsRefused) {
   bare.generations = Valid({{"uid-c1", 1}});
   Run(bare, Second(1, {{"uid-edge", 1}}));
   EXPECT_THAT(Ask(), StartsWith("50"));
+  EXPECT_EQ(asked, 0);
+}
+
+// SPIFFE X.509-SVID, 4.1: an identity is a leaf. Of the right id, cluster and generation.
+TEST_F(GenerationTest, ACallerWhoseCertificateMaySignOthersIsRefused) {
+  const Identity second = Second(1, {{"uid-edge", 1}});
+  signs_others = true;
+  Run(First(1, {{"uid-c1", 1}}), second);
+  EXPECT_THAT(Ask(), StartsWith("50"));
+  EXPECT_GE(t2.GetStats().identity_refused, 1u);
+  EXPECT_EQ(asked, 0);
+}
+
+TEST_F(GenerationTest, AnUpstreamWhoseCertificateMaySignOthersIsRefused) {
+  const Identity first = First(1, {{"uid-c1", 1}});
+  signs_others = true;
+  Run(first, Second(1, {{"uid-edge", 1}}));
+  EXPECT_THAT(Ask(), StartsWith("50"));
+  EXPECT_GE(t1.GetStats().identity_refused, 1u);
   EXPECT_EQ(asked, 0);
 }
 

@@ -98,5 +98,14 @@ TEST_F(Bounds, WhoDoesNotShakeHandsIsClosed) {
   close(fd);
 }
 
+TEST(BearerTokens, TheSchemeIsFoundInAnyCase) {
+  for (const char* value : {"Bearer abc", "bearer abc", "BEARER abc", "bEaReR abc"}) {
+    EXPECT_EQ(BearerToken(std::string_view(value)), "abc") << value;
+  }
+  for (const char* value : {"", "Bearer", "Bearer ", "Basic abc", "Bearerabc", "abc"}) {
+    EXPECT_EQ(BearerToken(std::string_view(value)), "") << value;
+  }
+}
+
 }  // namespace
 }  // namespace weir::rpc

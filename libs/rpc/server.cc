@@ -6,6 +6,7 @@
 #include <grpcpp/security/auth_metadata_processor.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,20 +17,24 @@
 
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
+#include "libs/base/mutex.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/token.h"
 
 namespace weir::rpc {
 namespace {
 
-grpc_ssl_client_certificate_request_type RequestType(ClientCertificate wish) {
+// `verify`: gRPC judges the certificate; else a verifier of ours does.
+grpc_ssl_client_certificate_request_type RequestType(ClientCertificate wish, bool verify) {
   switch (wish) {
     case ClientCertificate::kNone:
       return GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
     case ClientCertificate::kOptional:
-      return GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY;
+      return verify ? GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY
+                    : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY;
     case ClientCertificate::kRequired:
-      return GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
+      return verify ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                    : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_BUT_DONT_VERIFY;
   }
   return GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
 }
@@ -44,20 +49,79 @@ Status Check(const ServerTls& tls) {
 
 }  // namespace
 
-Result<std::unique_ptr<RotatingServerTls>> RotatingServerTls::Open(std::string folder, const ServerTls& first) {
+// Judges clients in gRPC's place, which refuses too and says to nobody whom.
+class ClientVerifier {
+ public:
+  explicit ClientVerifier(OnRefusedClient on_refused) : on_refused_(std::move(on_refused)) {}
+
+  void SetRoots(std::string roots_pem) {
+    MutexLock lock(mutex_);
+    roots_pem_ = std::move(roots_pem);
+  }
+
+  grpc::Status Judge(const std::string& chain_pem) const {
+    std::string roots;
+    {
+      MutexLock lock(mutex_);
+      roots = roots_pem_;
+    }
+    const auto verified = identity::VerifyChain(chain_pem, roots);
+    if (verified.ok()) return grpc::Status::OK;
+    if (on_refused_) on_refused_(chain_pem, verified.error());
+    return {grpc::StatusCode::UNAUTHENTICATED, verified.error().message};
+  }
+
+ private:
+  const OnRefusedClient on_refused_;
+  mutable Mutex mutex_;
+  std::string roots_pem_ WEIR_GUARDED_BY(mutex_);
+};
+
+namespace {
+
+// Runs after each handshake, before a call is taken.
+class AfterHandshake final : public grpc::experimental::ExternalCertificateVerifier {
+ public:
+  explicit AfterHandshake(std::shared_ptr<ClientVerifier> clients) : clients_(std::move(clients)) {}
+
+  bool Verify(grpc::experimental::TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
+              grpc::Status* answer) override {
+    *answer = grpc::Status::OK;
+    const grpc::string_ref leaf = request->peer_cert(), rest = request->peer_cert_full_chain();
+    // Who shows none is refused by gRPC where one is required. OpenSSL leaves the leaf out of a client's chain,
+    // BoringSSL does not; twice does no harm.
+    if (!leaf.empty())
+      *answer = clients_->Judge(std::string(leaf.data(), leaf.size()) + std::string(rest.data(), rest.size()));
+    return true;  // Decided here and now.
+  }
+  void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest*) override {}
+
+ private:
+  const std::shared_ptr<ClientVerifier> clients_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<RotatingServerTls>> RotatingServerTls::Open(std::string folder, const ServerTls& first,
+                                                                   OnRefusedClient on_refused) {
   WEIR_TRY(MakeFolders(folder, 0700));
   std::unique_ptr<RotatingServerTls> tls(new RotatingServerTls(std::move(folder)));
+  const bool with_roots = first.client_certificate != ClientCertificate::kNone;
+  if (with_roots) tls->clients_ = std::make_shared<ClientVerifier>(std::move(on_refused));
   WEIR_TRY(tls->Replace(first));
   const std::string base = tls->folder_ + "/current/";
-  const bool with_roots = first.client_certificate != ClientCertificate::kNone;
   using Watcher = grpc::experimental::FileWatcherCertificateProvider;
   const auto provider = with_roots
                             ? std::make_shared<Watcher>(base + "key.pem", base + "chain.pem", base + "roots.pem", 1)
                             : std::make_shared<Watcher>(base + "key.pem", base + "chain.pem", 1);
   grpc::experimental::TlsServerCredentialsOptions options(provider);
   options.watch_identity_key_cert_pairs();
-  if (with_roots) options.watch_root_certs();
-  options.set_cert_request_type(RequestType(first.client_certificate));
+  if (with_roots) {
+    options.watch_root_certs();  // Their names are told to clients.
+    options.set_certificate_verifier(
+        grpc::experimental::ExternalCertificateVerifier::Create<AfterHandshake>(tls->clients_));
+  }
+  options.set_cert_request_type(RequestType(first.client_certificate, false));
   tls->credentials_ = grpc::experimental::TlsServerCredentials(options);
   if (tls->credentials_ == nullptr) return Internal("SERVER_TLS", "gRPC refused the server's TLS settings");
   return tls;
@@ -66,6 +130,7 @@ Result<std::unique_ptr<RotatingServerTls>> RotatingServerTls::Open(std::string f
 // Key and chain change together: they stand in a folder of their own, and one rename of a link replaces both.
 Status RotatingServerTls::Replace(const ServerTls& next) {
   WEIR_TRY(Check(next));
+  if (clients_ != nullptr) clients_->SetRoots(next.client_roots_pem);
   const std::string current = folder_ + "/current";
   if (struct stat facts{}; lstat(current.c_str(), &facts) == 0 && !S_ISLNK(facts.st_mode)) {
     return FailedPrecondition("TLS_FOLDER_COPIED",
@@ -97,7 +162,7 @@ Status RotatingServerTls::Replace(const ServerTls& next) {
 
 Result<std::shared_ptr<grpc::ServerCredentials>> FixedServerTls(const ServerTls& tls) {
   WEIR_TRY(Check(tls));
-  grpc::SslServerCredentialsOptions options(RequestType(tls.client_certificate));
+  grpc::SslServerCredentialsOptions options(RequestType(tls.client_certificate, true));
   options.pem_root_certs = tls.client_roots_pem;
   options.pem_key_cert_pairs.push_back({tls.key_pem, tls.chain_pem});
   auto credentials = grpc::SslServerCredentials(options);

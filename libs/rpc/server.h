@@ -29,19 +29,27 @@ struct ServerTls {
   ClientCertificate client_certificate = ClientCertificate::kNone;
 };
 
+class ClientVerifier;
+
+// Hears whose certificate was refused: what was presented, of which nothing is certain, and why. On gRPC's threads.
+using OnRefusedClient = std::function<void(const std::string& chain_pem, const Error& why)>;
+
 // Server credentials whose certificate can change while the server runs: the files of `folder` (0600, made) are
-// watched by gRPC each second; connections that stand keep theirs. Outlives the server built with it.
+// watched by gRPC each second; connections that stand keep theirs. Clients' certificates are judged by
+// identity::VerifyChain alone. Outlives the server built with it.
 class RotatingServerTls {
  public:
   // INVALID_ARGUMENT when key and certificate do not match. FAILED_PRECONDITION TLS_FOLDER_COPIED: `folder` was copied
   // with its links resolved; the message says what to do.
-  static Result<std::unique_ptr<RotatingServerTls>> Open(std::string folder, const ServerTls& first);
+  static Result<std::unique_ptr<RotatingServerTls>> Open(std::string folder, const ServerTls& first,
+                                                         OnRefusedClient on_refused = nullptr);
   Status Replace(const ServerTls& next);  // `client_certificate` must stay the same.
   std::shared_ptr<grpc::ServerCredentials> credentials() const { return credentials_; }
 
  private:
   explicit RotatingServerTls(std::string folder) : folder_(std::move(folder)) {}
   std::string folder_;
+  std::shared_ptr<ClientVerifier> clients_;  // Null: nobody is asked for a certificate.
   std::shared_ptr<grpc::ServerCredentials> credentials_;
 };
 

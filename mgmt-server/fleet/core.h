@@ -95,6 +95,15 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
     return found != live.end() && found->second.stream.get() == &stream;
   }
 
+  // Whose agent opens a stream, of either kind. Refusals are written down; few are, strangers must not fill the pool.
+  Result<Member> Admit(const std::string& chain_pem, const std::string& peer) {
+    Caller caller;
+    auto member = memberships.MemberOf(chain_pem, &caller);
+    if (member.ok()) return member;
+    const auto write = memberships.RefusalRecord("stream-refused", caller, member.error(), peer);
+    if (write) pool.Post([core = shared_from_this(), write] { write(); });
+    return member;
+  }
   grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Open(
       grpc::CallbackServerContext* context);
   void OnMessage(const AgentStreamPtr& stream, std::function<void(Status)> next);

@@ -81,7 +81,7 @@ class ReportsService final : public agent::v1::AgentReports::CallbackService {
 
 grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Fleet::Core::Open(
     grpc::CallbackServerContext* context) {
-  auto member = memberships.MemberOf(rpc::PeerChain(*context));
+  auto member = Admit(rpc::PeerChain(*context), context->peer());
   AgentStream::Handler handler{
       .message = [core = shared_from_this()](
                      AgentStreamPtr stream,
@@ -97,11 +97,9 @@ grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Flee
     if (member.ok()) open.insert(stream);
   }
   stream->Begin();
-  if (!member.ok()) {
-    const auto write = memberships.RefusalRecord("stream-refused", "stream", "", member.error(), context->peer());
-    if (write) pool.Post([core = shared_from_this(), write] { write(); });  // Few: strangers must not fill the pool.
+  if (!member.ok())
     stream->Close(member.error());
-  } else if (closing)
+  else if (closing)
     stream->Close(Unavailable("SHUTTING_DOWN", "the server is shutting down"));
   return reactor;
 }
@@ -472,7 +470,7 @@ grpc::Service* Fleet::reports_service() { return core_->reports.get(); }
 // --- Streams of intent ---
 
 Result<xds::AdsGrant> Fleet::Core::Authenticate(const xds::AdsPeer& peer) {
-  WEIR_ASSIGN(const Member member, memberships.MemberOf(peer.chain_pem));
+  WEIR_ASSIGN(const Member member, Admit(peer.chain_pem, peer.address));
   return xds::AdsGrant{member.cluster, [this, member] { return memberships.StillValid(member); }};
 }
 

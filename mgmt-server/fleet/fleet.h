@@ -36,6 +36,9 @@ class Store;
 
 namespace weir::fleet {
 
+// For rpc::RotatingServerTls: logs whose certificate did not pass the handshake, at most 20 at once and one each 30 s.
+std::function<void(const std::string& chain_pem, const Error& why)> LogRefusedClients(const Clock& clock);
+
 struct TrafficQuery;
 
 struct FleetOptions {

@@ -1,21 +1,31 @@
 #include "mgmt-server/fleet/memberships.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 
 #include "api/weir/v2/organization.pb.h"
+#include "libs/base/admission.h"
+#include "libs/base/text.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/obs/log.h"
+#include "libs/rpc/server.h"
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/ca/ca.h"
 #include "mgmt-server/ca/generations.h"
 #include "mgmt-server/ca/join_tokens.h"
 #include "mgmt-server/compile/compile.h"
+#include "mgmt-server/fleet/fleet.h"
 
 namespace weir::fleet {
 namespace {
 
-constexpr std::string_view kAnybody = "";
+constexpr double kBurst = 20;
+constexpr Duration kEach = std::chrono::seconds(30);
+constexpr size_t kToldApart = 256;  // Of which each may cause 20 records at once.
+constexpr size_t kMostIdentity = 256;
 
 std::string LastSegment(std::string_view fqn) { return std::string(fqn.substr(fqn.rfind('/') + 1)); }
 
@@ -37,6 +47,15 @@ Result<store::ResourcePtr> Raised(store::Txn& txn, const store::StoredResource& 
   return ca::SetGeneration(txn, cluster, std::max(ca::GenerationOf(cluster), member.generation.generation));
 }
 
+// Whose allowance a refusal takes: the address without its port, of IPv6 the /64.
+std::string SourceOfPeer(const std::string& peer) {
+  std::string address = rpc::PeerAddress(peer);
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6;
+  if (inet_pton(AF_INET6, address.c_str(), &six.sin6_addr) != 1) return address;
+  return SourceOf(reinterpret_cast<const sockaddr*>(&six));
+}
+
 std::string Beside(uint64_t left_out) {
   return left_out == 0 ? "" : fmt::format(" (and {} more that are not recorded)", left_out);
 }
@@ -52,11 +71,25 @@ std::string TrustDomainOf(const store::View& view, std::string_view cluster) {
          (said ? message.spec().domain() : LastSegment(organization->fqn) + ".weir.internal");
 }
 
+std::function<void(const std::string& chain_pem, const Error& why)> LogRefusedClients(const Clock& clock) {
+  return [bound = std::make_shared<audit::RateLimiter>(clock, kBurst, kEach)](const std::string& chain_pem,
+                                                                              const Error& why) {
+    const auto left_out = bound->Take("");
+    if (!left_out) return;
+    const auto says = identity::ReadCertificate(chain_pem);
+    obs::Log(obs::Level::kWarn, "certificate-refused",
+             {{"reason", why.message},
+              {"says", says.ok() ? CleanText(says->spiffe_id, kMostIdentity) : ""},
+              {"serial", says.ok() ? says->serial : ""},
+              {"left_out", std::to_string(*left_out)}});
+  };
+}
+
 Memberships::Memberships(store::Store& store, const ca::ServerCa& ca, const Clock& clock)
     : store_(store),
       ca_(ca),
       clock_(clock),
-      refusals_(clock, 20, std::chrono::seconds(30)),
+      refusals_(clock, kBurst, kEach, kToldApart),
       renewals_(clock, 10, std::chrono::minutes(10)) {}
 
 Result<agent::v1::JoinResponse> Memberships::Sign(const store::View& view, const store::StoredResource& cluster,
@@ -74,11 +107,20 @@ Result<agent::v1::JoinResponse> Memberships::Sign(const store::View& view, const
 Result<agent::v1::JoinResponse> Memberships::Join(const agent::v1::JoinRequest& request, const std::string& peer) {
   auto joined = DoJoin(request, peer);
   if (!joined.ok()) {
-    if (const auto write = RefusalRecord("join-refused", std::string(kAnybody), "", joined.error(), peer)) write();
+    if (const auto write = RefusalRecord("join-refused", OwnerOf(request.token()), joined.error(), peer)) write();
   } else {
     obs::Log(obs::Level::kInfo, "cluster joined", {{"cluster", joined->cluster()}, {"peer", peer}});
   }
   return joined;
+}
+
+// For which cluster a token was made, whether it can still be used or not.
+Caller Memberships::OwnerOf(const std::string& join_token) const {
+  const auto hash = ca::JoinTokenHash(join_token);
+  if (!hash.ok()) return {};
+  const store::ViewPtr view = store_.Read();
+  const store::JoinToken* token = view->FindJoinToken(*hash);
+  return token == nullptr ? Caller() : Caller{token->cluster_uid, ""};
 }
 
 Result<agent::v1::JoinResponse> Memberships::DoJoin(const agent::v1::JoinRequest& request, const std::string& peer) {
@@ -97,15 +139,11 @@ Result<agent::v1::JoinResponse> Memberships::DoJoin(const agent::v1::JoinRequest
 
 Result<agent::v1::JoinResponse> Memberships::Renew(const std::string& chain_pem, const std::string& csr_pem,
                                                    const std::string& peer) {
-  const auto member = MemberOf(chain_pem);
-  if (!member.ok()) {
-    if (const auto write = RefusalRecord("renew-refused", std::string(kAnybody), "", member.error(), peer)) write();
-    return member.error();
-  }
-  auto renewed = DoRenew(*member, csr_pem, peer);
+  Caller caller;
+  const auto member = MemberOf(chain_pem, &caller);
+  auto renewed = member.ok() ? DoRenew(*member, csr_pem, peer) : member.error();
   if (!renewed.ok()) {
-    const auto write = RefusalRecord("renew-refused", member->generation.uid, member->cluster, renewed.error(), peer);
-    if (write) write();
+    if (const auto write = RefusalRecord("renew-refused", caller, renewed.error(), peer)) write();
   }
   return renewed;
 }
@@ -125,20 +163,28 @@ Result<agent::v1::JoinResponse> Memberships::DoRenew(const Member& member, const
   });
 }
 
-std::function<void()> Memberships::RefusalRecord(const std::string& action, const std::string& who,
-                                                 const std::string& cluster, const Error& error,
+std::function<void()> Memberships::RefusalRecord(const std::string& action, const Caller& caller, const Error& error,
                                                  const std::string& peer) {
-  const auto recorded = refusals_.Take(who);
+  const auto recorded = refusals_.Take(fmt::format("{} {} {}", action, caller.uid, SourceOfPeer(peer)), action);
   if (!recorded) return nullptr;
-  obs::Log(obs::Level::kWarn, action, {{"reason", error.reason}, {"cluster", cluster}, {"peer", peer}});
+  const store::ResourcePtr found = caller.uid.empty() ? nullptr : store_.Read()->GetByUid(caller.uid);
+  const std::string cluster = found == nullptr ? "" : found->fqn;
+  const std::string identity = CleanText(caller.identity, kMostIdentity);
+  obs::Log(obs::Level::kWarn, action,
+           {{"reason", error.reason},
+            {"cluster", cluster},
+            {"uid", caller.uid},
+            {"identity", identity},
+            {"peer", peer},
+            {"left_out", std::to_string(*recorded)}});
   audit::Record record{.principal = "",
                        .principal_uid = "",
                        .action = action,
                        .fqn = cluster,
-                       .uid = cluster.empty() ? "" : who,
+                       .uid = caller.uid,
                        .before_etag = "",
                        .after_etag = "",
-                       .path = error.reason + Beside(*recorded),
+                       .path = error.reason + (identity.empty() ? "" : " " + identity) + Beside(*recorded),
                        .peer = peer,
                        .request_id = ""};
   return [this, record = std::move(record)] {
@@ -150,7 +196,7 @@ std::function<void()> Memberships::RefusalRecord(const std::string& action, cons
 }
 
 // The chain is verified here once more: gRPC tells what the peer sent, not what of it led to the root.
-Result<Member> Memberships::MemberOf(const std::string& chain_pem) const {
+Result<Member> Memberships::MemberOf(const std::string& chain_pem, Caller* caller) const {
   if (chain_pem.empty()) {
     return Unauthenticated("PEER_IDENTITY_MISSING", "an agent's client certificate is required");
   }
@@ -160,6 +206,7 @@ Result<Member> Memberships::MemberOf(const std::string& chain_pem) const {
   while (!verified.ok() && ++root < roots.size()) verified = identity::VerifyChain(chain_pem, roots[root], clock_);
   if (!verified.ok()) return std::move(verified).error();
   const identity::CertificateFacts& facts = *verified;
+  if (caller != nullptr) *caller = {facts.cluster ? facts.cluster->uid : "", facts.spiffe_id};
   const store::ViewPtr view = store_.Read();
   if (!facts.cluster) {
     return PermissionDenied("CLUSTER_UNKNOWN",
@@ -168,7 +215,7 @@ Result<Member> Memberships::MemberOf(const std::string& chain_pem) const {
   }
   WEIR_ASSIGN(const store::ResourcePtr cluster, ca::ClusterOf(*view, *facts.cluster));
   if (facts.spiffe_id != identity::AgentSpiffeId(TrustDomainOf(*view, cluster->fqn))) {
-    return PermissionDenied("CLUSTER_UNKNOWN", "{} is not the identity of the agent of {}", facts.spiffe_id,
+    return PermissionDenied("NOT_THE_AGENT", "\"{}\" is not the identity of the agent of {}", facts.spiffe_id,
                             cluster->fqn);
   }
   WEIR_ASSIGN(std::string root_sha256, identity::CertificateSha256(roots[root]));

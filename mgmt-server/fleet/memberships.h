@@ -27,9 +27,15 @@ struct Member {
   std::string root_sha256;  // Of the mesh root that its chain leads to.
 };
 
+// What is certain of a caller who may be refused all the same: what the root signed, or the row of a join token.
+struct Caller {
+  std::string uid;       // Of the cluster that he comes from, which may be gone; "" = nobody knows.
+  std::string identity;  // The SPIFFE id of a verified certificate.
+};
+
 // Who belongs to the fleet: joins, renewals, and whether a certificate still counts. All of them, refusals too, stand
-// in the audit; refusals at most 20 at once and one each 30 s, those of everybody without a certificate together.
-// Thread-safe.
+// in the audit; of refusals at most 20 at once and one each 30 s, for each action, cluster and source by itself, so
+// that nobody's hide another's: 256 of these are told apart, what is beyond shares one per action. Thread-safe.
 class Memberships {
  public:
   Memberships(store::Store& store, const ca::ServerCa& ca, const Clock& clock);
@@ -42,12 +48,12 @@ class Memberships {
                                         const std::string& peer);
 
   // Whose agent presents this chain (rpc::PeerChain). UNAUTHENTICATED PEER_IDENTITY_MISSING, CERTIFICATE_REFUSED;
-  // PERMISSION_DENIED CLUSTER_UNKNOWN, MEMBERSHIP_ENDED.
-  Result<Member> MemberOf(const std::string& chain_pem) const;
-  // Writes a refusal down when it is called; null when the bound says no. `who`: whose bound, a cluster's uid or a
-  // name.
-  std::function<void()> RefusalRecord(const std::string& action, const std::string& who, const std::string& cluster,
-                                      const Error& error, const std::string& peer);
+  // PERMISSION_DENIED CLUSTER_UNKNOWN (the uid is nobody's), MEMBERSHIP_ENDED, NOT_THE_AGENT (of that cluster, and
+  // somebody else in it). `caller`: what is known, also of who is refused.
+  Result<Member> MemberOf(const std::string& chain_pem, Caller* caller = nullptr) const;
+  // Logs a refusal, and writes it into the audit when it is called; null when the bound says no.
+  std::function<void()> RefusalRecord(const std::string& action, const Caller& caller, const Error& error,
+                                      const std::string& peer);
   // What MemberOf would say now of a member that it has named before: cheap, for streams that stand.
   Status StillValid(const Member& member) const { return StillValid(*store_.Read(), member); }
   static Status StillValid(const store::View& view, const Member& member);
@@ -58,6 +64,7 @@ class Memberships {
  private:
   Result<agent::v1::JoinResponse> Sign(const store::View& view, const store::StoredResource& cluster,
                                        uint64_t generation, const std::string& csr_pem) const;
+  Caller OwnerOf(const std::string& join_token) const;
   Result<agent::v1::JoinResponse> DoJoin(const agent::v1::JoinRequest& request, const std::string& peer);
   Result<agent::v1::JoinResponse> DoRenew(const Member& member, const std::string& csr_pem, const std::string& peer);
 

@@ -19,6 +19,7 @@ namespace {
 
 const std::string kOrganization = "organizations/acme";
 const std::string kCluster = kOrganization + "/clusters/c1";
+constexpr char kPeer[] = "ipv4:10.0.0.1:5";
 
 class MembershipsTest : public testing::Test {
  protected:
@@ -65,17 +66,17 @@ class MembershipsTest : public testing::Test {
     request.spiffe_id = id;
     return *identity::SignLeaf({intermediate_pem, key_pem}, request, clock_) + intermediate_pem;
   }
-  Result<std::string> Join(const std::string& token) {
+  Result<std::string> Join(const std::string& token, const std::string& peer = kPeer) {
     const std::string key = *identity::NewKey();
     agent::v1::JoinRequest request;
     request.set_token(token);
     request.set_csr_pem(*identity::MakeCsr(key));
-    WEIR_ASSIGN(const auto response, memberships_.Join(request, "ipv4:10.0.0.1:5"));
+    WEIR_ASSIGN(const auto response, memberships_.Join(request, peer));
     return ChainOf(response.intermediate_pem(), key);
   }
-  Result<std::string> Renew(const std::string& chain) {
+  Result<std::string> Renew(const std::string& chain, const std::string& peer = kPeer) {
     const std::string key = *identity::NewKey();
-    WEIR_ASSIGN(const auto response, memberships_.Renew(chain, *identity::MakeCsr(key), "ipv4:10.0.0.1:5"));
+    WEIR_ASSIGN(const auto response, memberships_.Renew(chain, *identity::MakeCsr(key), peer));
     return ChainOf(response.intermediate_pem(), key);
   }
   std::string Refusal(const std::string& chain) {
@@ -147,7 +148,7 @@ TEST_F(MembershipsTest, OnlyTheAgentsOwnIdentityIsTheAgent) {
   request.set_csr_pem(*identity::MakeCsr(key));
   const auto joined = memberships_.Join(request, "p");
   ASSERT_TRUE(joined.ok());
-  EXPECT_EQ(Refusal(ChainOf(joined->intermediate_pem(), key, "spiffe://c1.acme.test/ns/n/sa/s")), "CLUSTER_UNKNOWN");
+  EXPECT_EQ(Refusal(ChainOf(joined->intermediate_pem(), key, "spiffe://c1.acme.test/ns/n/sa/s")), "NOT_THE_AGENT");
   EXPECT_EQ(Refusal(ChainOf(joined->intermediate_pem(), key, "spiffe://c2.acme.test/weir-agent")),
             "CERTIFICATE_REFUSED");
   EXPECT_EQ(Refusal(""), "PEER_IDENTITY_MISSING");
@@ -225,18 +226,73 @@ TEST_F(MembershipsTest, JoinsRenewalsAndRefusalsStandInTheAuditAndRefusalsAreBou
 
   for (int i = 0; i < 500; ++i) {
     EXPECT_FALSE(Renew(*first).ok());
-    EXPECT_FALSE(Join("weir-join-1.nonsense").ok());
+    EXPECT_FALSE(Join("weir-join-1.nonsense", fmt::format("ipv4:10.0.0.1:{}", i)).ok()) << "of one source";
   }
-  EXPECT_EQ(Audit().size(), 3u + 20u);
+  EXPECT_EQ(Audit().size(), 3u + 40u);
   EXPECT_EQ(Audit()[3].action, "renew-refused");
-  EXPECT_EQ(Audit()[3].path, "MEMBERSHIP_ENDED");
+  EXPECT_EQ(Audit()[3].path, "MEMBERSHIP_ENDED spiffe://c1.acme.test/weir-agent");
   EXPECT_EQ(Audit()[4].action, "join-refused");
   clock_.Advance(std::chrono::seconds(31));
   EXPECT_FALSE(Join("weir-join-1.nonsense").ok());
-  EXPECT_EQ(Audit().back().path, "JOIN_TOKEN_UNKNOWN (and 980 more that are not recorded)");
+  EXPECT_EQ(Audit().back().path, "JOIN_TOKEN_UNKNOWN (and 480 more that are not recorded)");
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(Renew(*second).ok());  // Valid ones of one cluster are bounded too.
-  EXPECT_EQ(Audit().size(), 3u + 20u + 1u + 9u);
+  EXPECT_EQ(Audit().size(), 3u + 40u + 1u + 9u);
   EXPECT_TRUE(audit::Verify(*store_).ok());
+}
+
+// Who was refused, as far as anybody can know.
+TEST_F(MembershipsTest, ARefusalNamesTheClusterWhoseCertificateOrTokenItWas) {
+  const std::string token = Token();
+  const auto first = Join(token);
+  const std::string uid = store_->Read()->Get(kCluster)->uid;
+  const auto last = [&] {
+    const store::AuditRow row = Audit().back();
+    return fmt::format("{}, {}, {}, {}", row.action, row.fqn, row.uid == uid ? "its uid" : row.uid, row.path);
+  };
+  EXPECT_FALSE(Join(token).ok());
+  EXPECT_EQ(last(), "join-refused, organizations/acme/clusters/c1, its uid, JOIN_TOKEN_USED");
+  Revoke();
+  EXPECT_FALSE(Renew(*first).ok());
+  EXPECT_EQ(last(),
+            "renew-refused, organizations/acme/clusters/c1, its uid, MEMBERSHIP_ENDED "
+            "spiffe://c1.acme.test/weir-agent");
+  Delete();
+  EXPECT_FALSE(Renew(*first).ok());
+  EXPECT_EQ(last(), "renew-refused, , its uid, CLUSTER_UNKNOWN spiffe://c1.acme.test/weir-agent");
+  EXPECT_FALSE(Renew("").ok());
+  EXPECT_EQ(last(), "renew-refused, , , PEER_IDENTITY_MISSING");
+}
+
+TEST_F(MembershipsTest, NobodysRefusalsHideAnothers) {
+  const std::string used = Token();
+  const auto first = Join(used);
+  const std::string other = kOrganization + "/clusters/c2";
+  Put("Cluster", other, v2::Cluster());
+  const auto of_other = [&] {
+    const auto minted = ca::MintJoinToken(other, ca_->anchor_sha256(), clock_);
+    EXPECT_TRUE(store_
+                    ->Write([&](store::Txn& txn) {
+                      return txn.PutJoinToken({minted.hash, txn.Get(other)->uid, txn.now(), minted.expires, false});
+                    })
+                    .ok());
+    return minted.text;
+  }();
+  ASSERT_TRUE(Join(of_other).ok());
+  Revoke();
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(Renew(*first, "ipv4:10.0.0.9:5").ok());
+  const auto recorded = [&](const auto& refuse) {
+    const size_t was = Audit().size();
+    refuse();
+    return Audit().size() - was;
+  };
+  EXPECT_EQ(recorded([&] { EXPECT_FALSE(Renew(*first, "ipv4:10.0.0.9:6").ok()); }), 0u);
+  EXPECT_EQ(recorded([&] { EXPECT_FALSE(Renew(*first, "ipv4:10.0.0.8:5").ok()); }), 1u) << "another source";
+  EXPECT_EQ(recorded([&] { EXPECT_FALSE(Join(used, "ipv4:10.0.0.9:5").ok()); }), 1u) << "another action";
+  EXPECT_EQ(recorded([&] { EXPECT_FALSE(Join(of_other, "ipv4:10.0.0.9:5").ok()); }), 1u) << "another cluster";
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(Renew(*first, fmt::format("ipv6:%5B2001:db8::{}%5D:5", i)).ok());
+  EXPECT_EQ(recorded([&] { EXPECT_FALSE(Renew(*first, "ipv6:%5B2001:db8::ff%5D:5").ok()); }), 0u) << "of one /64";
+  for (int i = 0; i < 1'000; ++i) EXPECT_FALSE(Renew(*first, fmt::format("ipv4:10.1.{}.{}:5", i / 256, i % 256)).ok());
+  EXPECT_LT(Audit().size(), 400u) << "bounded whatever the number of sources";
 }
 
 }  // namespace

@@ -178,9 +178,14 @@ Status Txn::PutJoinToken(JoinToken token) {
 
 Result<JoinToken> Txn::UseJoinToken(std::string_view token_hash) {
   const JoinToken* stored = view_.FindJoinToken(token_hash);
-  if (stored == nullptr) return Unauthenticated("JOIN_TOKEN_UNKNOWN", "this join token is not known");
-  if (stored->used) return Unauthenticated("JOIN_TOKEN_USED", "this join token was used before");
-  if (stored->expires <= now_) return Unauthenticated("JOIN_TOKEN_EXPIRED", "this join token has expired");
+  if (stored == nullptr)
+    return Unauthenticated("JOIN_TOKEN_UNKNOWN",
+                           "this join token is not known; make another with `weir cluster token`");
+  if (stored->used)
+    return Unauthenticated("JOIN_TOKEN_USED",
+                           "this join token was used before; make another with `weir cluster token`");
+  if (stored->expires <= now_)
+    return Unauthenticated("JOIN_TOKEN_EXPIRED", "this join token has expired; make another with `weir cluster token`");
   JoinToken token = *stored;
   token.used = true;
   WEIR_TRY(PutJoinToken(token));

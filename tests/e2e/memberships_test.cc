@@ -1,9 +1,17 @@
 #include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
+#include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "libs/base/file.h"
+#include "libs/document/document.h"
+#include "libs/identity/certificates.h"
+#include "libs/rpc/channel.h"
+#include "libs/rpc/status.h"
+#include "libs/rpc/time.h"
 #include "tests/e2e/doors.h"
 #include "tests/e2e/mesh_client.h"
 
@@ -47,6 +55,32 @@ class MembershipScene : public testing::Test {
   std::string Knock(const std::string& state) {  // At c1's tier 2; "" = let in.
     const auto peer = MeshHandshake(scene_.Tier2(1), kHost, state, roots_, kHost);
     return peer.ok() ? "" : peer.error().ToString();
+  }
+  std::string Workload(const std::string& cluster, const std::string& workload) {
+    return scene_.fleet().AgentState(cluster) + "/workloads/" + workload;
+  }
+  std::string TokenOf(const std::string& cluster, const std::string& workload) {
+    std::string token = *ReadFile(Workload(cluster, workload) + "/token");
+    while (token.ends_with('\n')) token.pop_back();
+    return token;
+  }
+  // Asks the cluster's agent for a leaf; "" = it gave one.
+  std::string Sign(const std::string& cluster, const std::string& workload, const std::string& token) {
+    bootstrap::v1::Gateway gateway;
+    EXPECT_TRUE(document::ReadMessage(*ReadFile(Workload(cluster, workload) + "/gateway.json"), gateway).ok());
+    rpc::ChannelOptions options;
+    options.target = gateway.agent();
+    options.peer = {gateway.root_pem(), gateway.agent_id()};
+    options.bearer_token = token;
+    agent::v1::SignRequest request;
+    request.set_csr_pem(*identity::MakeCsr(*identity::NewKey()));
+    agent::v1::SignResponse response;
+    grpc::ClientContext context;
+    context.set_deadline(rpc::DeadlineIn(std::chrono::seconds(10)));
+    const auto channel = rpc::MakeChannel(options);
+    EXPECT_TRUE(channel.ok()) << channel.error().ToString();
+    const grpc::Status status = agent::v1::WorkloadIdentity::NewStub(*channel)->Sign(&context, request, &response);
+    return status.ok() ? "" : rpc::FromGrpc(status).ToString();
   }
   // An agent on another machine that joins as the cluster.
   std::unique_ptr<test::Process> StartElsewhere(const std::string& cluster) {
@@ -163,6 +197,22 @@ TEST_F(MembershipScene, EndWithTheNextJoinARevocationAndADeletion) {
   EXPECT_TRUE(seen.ok()) << seen.error().message;
   const Status alive = fleet.CheckRunning();
   EXPECT_TRUE(alive.ok()) << alive.error().message;
+}
+
+// A token of a workload is traded for leaves, so it ends with the membership too. Gateways that run on find the new one
+// by themselves.
+TEST_F(MembershipScene, ATokenOfAWorkloadIsWorthNothingInTheNextMembership) {
+  const std::string stolen = TokenOf("edge", "t1/t1-1");
+  ASSERT_EQ(Sign("edge", "t1/t1-1", stolen), "");
+  ASSERT_TRUE(scene_.fleet().Restart("agent/edge").ok());
+  EXPECT_EQ(Sign("edge", "t1/t1-1", stolen), "") << "a restart changes nothing";
+  ASSERT_NO_FATAL_FAILURE(JoinAgain("edge"));
+  EXPECT_THAT(Sign("edge", "t1/t1-1", stolen), HasSubstr("TOKEN_UNKNOWN"));
+  EXPECT_EQ(Sign("edge", "t1/t1-1", TokenOf("edge", "t1/t1-1")), "");
+  Status seen = scene_.WaitState("READY", Milliseconds(60'000));
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  seen = AwaitShares({{"c1", 1}, {"c2", 1}});
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
 }
 
 // The server's state is lost without a backup: a new one, the documents again, and each agent rejoins. Nothing is
