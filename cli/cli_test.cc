@@ -142,6 +142,8 @@ TEST(Main, ExitsWithCodesThatScriptsCanTrust) {
   EXPECT_EQ(Main({}), kExitUsage);
   EXPECT_EQ(Main({"help"}), kExitOk);
   EXPECT_EQ(Main({"version"}), kExitOk);
+  EXPECT_EQ(Main({"version", "--help"}), kExitOk);
+  EXPECT_EQ(Main({"version", "--bogus"}), kExitUsage);
   EXPECT_EQ(Main({"nonsense"}), kExitUsage);
   EXPECT_EQ(Main({"apply"}), kExitUsage);
   EXPECT_EQ(Main({"apply", "--help"}), kExitOk);

@@ -124,6 +124,8 @@ int Dispatch(const std::vector<std::string>& arguments) {
     return kExitUsage;
   }
   if (arguments[0] == "version" || arguments[0] == "--version") {
+    const bool help = arguments.size() == 2 && (arguments[1] == "--help" || arguments[1] == "-h");
+    if (arguments.size() > 1 && !help) return Fail(Usage("version takes no arguments"), "version");
     std::cout << "weir " << process::kVersion << "\n";
     return kExitOk;
   }

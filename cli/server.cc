@@ -21,6 +21,24 @@ void Print(const v2::AdoptStateResponse& plan) {
       for (const std::string& name : intent.names()) std::cout << "    " << name << "\n";
     }
   }
+  for (const std::string& cluster : plan.away()) {
+    std::cout << cluster << ": not connected; whether it keeps another state shows when it is back\n";
+  }
+}
+
+const char* NextStep(const v2::AdoptStateResponse& plan) {
+  if (plan.adopted()) {
+    return plan.away().empty()
+               ? "adopted; these clusters follow this state from now on"
+               : "adopted; these clusters follow this state, those that are away as soon as they are back";
+  }
+  if (plan.held().empty()) {
+    return plan.away().empty() ? "every cluster follows it; there is nothing to decide"
+                               : "every cluster that is connected follows it; ask again when the others are back";
+  }
+  return plan.away().empty() ? "nothing was changed; to do it: weir server adopt-state --yes"
+                             : "nothing was changed; wait for those that are away, or give up unseen what they "
+                               "acknowledged: weir server adopt-state --yes --force";
 }
 
 Result<int> AdoptState(const Flags& flags) {
@@ -29,16 +47,11 @@ Result<int> AdoptState(const Flags& flags) {
   WEIR_ASSIGN(Client client, Client::Connect(session));
   v2::AdoptStateRequest request;
   request.set_confirm(flags.Has("yes"));
+  request.set_force(flags.Has("force"));
   v2::AdoptStateResponse answer;
   WEIR_TRY(client.Call("ServerState/AdoptState", request, answer));
   Print(answer);
-  if (answer.adopted()) {
-    std::cout << "adopted; these clusters follow this state from now on\n";
-  } else if (answer.held().empty()) {
-    std::cout << "every cluster follows it; there is nothing to decide\n";
-  } else {
-    std::cout << "nothing was changed; to do it: weir server adopt-state --yes\n";
-  }
+  std::cout << NextStep(answer) << "\n";
   return kExitOk;
 }
 
@@ -102,13 +115,15 @@ docs/operating/memberships.md tells the whole way.
 Command ServerAdoptStateCommand() {
   return {"server adopt-state",
           "let the server's state count where clusters keep a newer or another one",
-          R"(Usage: weir server adopt-state [--yes]
+          R"(Usage: weir server adopt-state [--yes [--force]]
 
 After an older backup was restored, or a copy of the state grew apart, clusters keep what they acknowledged and get nothing
 new. Without --yes this prints which, and what would go back there. With --yes they follow this server's state again.
+Of a cluster that is not connected nobody knows what it acknowledged: with --yes this is refused with CLUSTERS_AWAY while
+one is away; --force gives up unseen what it has.
 Wants the right set-policy on the installation.
 )",
-          {{}, {"yes"}, {}},
+          {{}, {"yes", "force"}, {}},
           AdoptState};
 }
 

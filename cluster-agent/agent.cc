@@ -1,7 +1,6 @@
 #include "cluster-agent/agent.h"
 
 #include <arpa/inet.h>
-#include <google/protobuf/util/time_util.h>
 
 #include <filesystem>
 #include <thread>
@@ -16,6 +15,7 @@
 #include "cluster-agent/link/problems.h"
 #include "cluster-agent/link/reports.h"
 #include "cluster-agent/serve/data_plane.h"
+#include "cluster-agent/settings.h"
 #include "libs/admin/door.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
@@ -32,26 +32,7 @@ namespace {
 
 std::string MembershipPath(const bootstrap::v1::Agent& bootstrap) { return bootstrap.state_dir() + "/membership"; }
 
-Duration LeafLifetime(const bootstrap::v1::Agent& bootstrap) {
-  return std::chrono::seconds(bootstrap.leaf_lifetime().seconds()) +
-         std::chrono::nanoseconds(bootstrap.leaf_lifetime().nanos());
-}
-
-constexpr std::chrono::minutes kLongestJudgement{10};
 constexpr std::chrono::seconds kClockMayDiffer{30};  // From the server's; certificates are set back by hours.
-
-std::chrono::milliseconds Judgement(bool said, const google::protobuf::Duration& duration) {
-  constexpr std::chrono::milliseconds kDefault{10'000};
-  return said ? std::chrono::milliseconds(google::protobuf::util::TimeUtil::DurationToMilliseconds(duration))
-              : kDefault;
-}
-
-bool IsHostPort(const std::string& text) {
-  const size_t colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size()) return false;
-  const std::string port = text.substr(colon + 1);
-  return port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos && std::stoi(port) <= 65535;
-}
 
 }  // namespace
 
@@ -171,14 +152,14 @@ struct Agent::Core final : ReportSources, IntentHandler {
   }
 
   Result<Leaf> FirstLeaf() {
-    WEIR_ASSIGN(Leaf first, NewAgentLeaf(stored.membership, LeafLifetime(bootstrap), clock));
+    WEIR_ASSIGN(Leaf first, NewAgentLeaf(stored.membership, ToDuration(bootstrap.leaf_lifetime()), clock));
     MutexLock lock(mutex);
     leaf = first;
     return first;
   }
 
   void RenewLeaf() WEIR_REQUIRES(mutex) {
-    auto next = NewAgentLeaf(membership, LeafLifetime(bootstrap), clock);
+    auto next = NewAgentLeaf(membership, ToDuration(bootstrap.leaf_lifetime()), clock);
     if (!next.ok()) {
       obs::Log(obs::Level::kError, "the agent's certificate could not be renewed",
                {{"error", next.error().ToString()}});
@@ -248,8 +229,17 @@ struct Agent::Core final : ReportSources, IntentHandler {
     if (refusal.code != Code::kOk) AddProblem("discovery", refusal.ToString(), out);
     for (const std::string& refused : LastGoodRefused()) AddProblem("last-good", refused, out);
     if (!stored.unused_token.empty()) AddProblem("membership", stored.unused_token, out);
-    if (const std::string why = intents->RefusalReason(); !why.empty()) AddProblem("state", why, out);
+    for (const std::string& why : StateConflict()) AddProblem("state", why, out);
     data_plane->AddProblems(out);
+  }
+
+  // Why what the server has is not followed here, by its judgement and by this agent's.
+  std::vector<std::string> StateConflict() const {
+    std::vector<std::string> conflict;
+    for (const std::string& why : {reports->WhyHeld(), intents->RefusalReason()}) {
+      if (!why.empty()) conflict.push_back(why);
+    }
+    return conflict;
   }
 
   std::vector<std::string> LastGoodRefused() const {
@@ -271,8 +261,12 @@ struct Agent::Core final : ReportSources, IntentHandler {
     root.Add("membership", Node::String(fmt::format("generation {}", stored.generation)));
     root.Add("intent", Node::String(intents->LastGood().from));
     root.Add("facts", Node::String(discovery->State().started_from));
-    Node& refused = root.Add("refused", Node::Sequence());
-    for (const std::string& reason : LastGoodRefused()) refused.items.push_back(Node::String(reason));
+    const auto list = [&root](const char* name, const std::vector<std::string>& reasons) {
+      Node& items = root.Add(name, Node::Sequence());
+      for (const std::string& reason : reasons) items.items.push_back(Node::String(reason));
+    };
+    list("refused", LastGoodRefused());
+    list("conflict", StateConflict());
     return document::WriteJson(root, true);
   }
 
@@ -290,14 +284,14 @@ struct Agent::Core final : ReportSources, IntentHandler {
     serve.listen = bootstrap.listen();
     serve.tls_dir = bootstrap.state_dir() + "/tls";
     serve.workloads_dir = bootstrap.workloads_dir();
-    serve.leaf_lifetime = LeafLifetime(bootstrap);
-    serve.minimum_hold = Judgement(bootstrap.has_minimum_hold(), bootstrap.minimum_hold());
-    serve.slow_return = Judgement(bootstrap.has_slow_return(), bootstrap.slow_return());
+    serve.leaf_lifetime = ToDuration(bootstrap.leaf_lifetime());
+    serve.minimum_hold = std::chrono::floor<std::chrono::milliseconds>(ToDuration(bootstrap.minimum_hold()));
+    serve.slow_return = std::chrono::floor<std::chrono::milliseconds>(ToDuration(bootstrap.slow_return()));
     serve.clock = &clock;
     ReportsOptions report;
     report.version = version;
     report.instance = instance;
-    report.leaf_lifetime = LeafLifetime(bootstrap);
+    report.leaf_lifetime = ToDuration(bootstrap.leaf_lifetime());
     report.clock = &clock;
     reports = std::make_unique<Reports>(*this, std::move(report));
     WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), stored.membership, first_leaf,
@@ -349,42 +343,6 @@ struct Agent::Core final : ReportSources, IntentHandler {
     if (intents != nullptr) intents->Stop();
   }
 };
-
-void Agent::FillDefaults(bootstrap::v1::Agent& bootstrap) {
-  if (bootstrap.state_dir().empty()) bootstrap.set_state_dir("./weir-agent-state");
-  if (bootstrap.listen().empty()) bootstrap.set_listen("127.0.0.1:15012");
-  if (bootstrap.workloads_dir().empty()) bootstrap.set_workloads_dir(bootstrap.state_dir() + "/workloads");
-  // A socket's path may have 107 bytes; a default must not be the reason not to start.
-  const std::string socket = bootstrap.state_dir() + "/admin.sock";
-  if (bootstrap.admin().empty() && socket.size() <= 107) bootstrap.set_admin("unix:" + socket);
-  if (!bootstrap.has_leaf_lifetime()) bootstrap.mutable_leaf_lifetime()->set_seconds(24 * 3600);
-}
-
-Status Agent::Check(const bootstrap::v1::Agent& bootstrap) {
-  Error error = InvalidArgument("BOOTSTRAP_INVALID", "the bootstrap is not complete");
-  const auto require = [&error](bool holds, std::string field, std::string description) {
-    if (!holds) error.violations.push_back({std::move(field), std::move(description)});
-  };
-  require(IsHostPort(bootstrap.server()), "server", "must be \"host:port\" of weir-server (9444)");
-  require(!bootstrap.discovery_file().empty(), "discoveryFile", "is required: YAML with workloads and services");
-  require(bootstrap.listen().empty() || IsHostPort(bootstrap.listen()), "listen", "must be \"address:port\"");
-  if (bootstrap.has_leaf_lifetime()) {
-    const Duration lifetime = LeafLifetime(bootstrap);
-    require(lifetime >= std::chrono::seconds(10) && lifetime <= std::chrono::hours(90 * 24), "leafLifetime",
-            "must be 10 s to 90 d");
-  }
-  const auto judgement = [&](bool said, const google::protobuf::Duration& duration, const char* field) {
-    const std::chrono::milliseconds value = Judgement(said, duration);
-    require(value >= std::chrono::milliseconds(0) && value <= kLongestJudgement, field, "must be 0 to 10 min");
-  };
-  judgement(bootstrap.has_minimum_hold(), bootstrap.minimum_hold(), "minimumHold");
-  judgement(bootstrap.has_slow_return(), bootstrap.slow_return(), "slowReturn");
-  if (!bootstrap.log().level().empty()) {
-    require(obs::ParseLevel(bootstrap.log().level()).ok(), "log.level", "must be debug, info, warn or error");
-  }
-  if (error.violations.empty()) return {};
-  return error;
-}
 
 Result<std::unique_ptr<Agent>> Agent::Start(const bootstrap::v1::Agent& bootstrap, std::string version,
                                             const std::atomic<bool>& stop, const Clock& clock) {

@@ -16,13 +16,19 @@ int main(int argc, char** argv) {
   const process::StopSignals signals;
   const std::string version(process::kVersion);
   bootstrap::v1::Agent config;
-  const bootstrap::Program program{"weir-agent", "The local control plane of one cluster.", version, "WEIR_AGENT_"};
+  const bootstrap::Program program{"weir-agent",
+                                   "The local control plane of one cluster.",
+                                   version,
+                                   "WEIR_AGENT_",
+                                   "",
+                                   [](google::protobuf::Message& message) {
+                                     agent::Agent::FillDefaults(static_cast<bootstrap::v1::Agent&>(message));
+                                   }};
   const bootstrap::Outcome outcome =
       bootstrap::Load(program, argc, argv, config, [](const google::protobuf::Message& message) {
         return agent::Agent::Check(static_cast<const bootstrap::v1::Agent&>(message));
       });
   if (!outcome.run) return outcome.exit_code;
-  agent::Agent::FillDefaults(config);
   process::SetLogLevel(config.log().level());
 
   std::atomic<bool> stop{false};

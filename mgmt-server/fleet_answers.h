@@ -46,6 +46,7 @@ class FleetAnswers final : public services::FleetView {
     return fleet_.PlanFailover({parent, host, without});
   }
   std::vector<v2::HeldCluster> HeldClusters() const override { return fleet_.HeldClusters(ads_); }
+  std::vector<std::string> AwayClusters() const override { return fleet_.AwayClusters(ads_); }
   void ReleaseHeldClusters() override { fleet_.ReleaseHeldClusters(ads_); }
   Result<v2::ReplaceRootResponse> Roots() const override { return fleet_.Roots(); }
   weir::Status ReplaceRoot(v2::ReplaceRootRequest::Step step) override { return replace_root_(step); }

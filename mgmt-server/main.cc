@@ -36,7 +36,12 @@ int main(int argc, char** argv) {
       weir::bootstrap::Load({.name = "weir-server",
                              .purpose = "The management plane: API, permissions, store, push and certificates.",
                              .version = std::string(weir::process::kVersion),
-                             .environment_prefix = "WEIR_SERVER_"},
+                             .environment_prefix = "WEIR_SERVER_",
+                             .verbs = weir::recovery::kVerbsHelp,
+                             .defaults =
+                                 [](google::protobuf::Message& message) {
+                                   weir::server::FillDefaults(static_cast<weir::bootstrap::v1::Server&>(message));
+                                 }},
                             argc, argv, bootstrap, [](const google::protobuf::Message& message) {
                               return weir::server::Check(static_cast<const weir::bootstrap::v1::Server&>(message));
                             });

@@ -64,7 +64,6 @@ constexpr size_t kGrpcThreads = 32;
 constexpr size_t kAgentThreads = 8;
 constexpr size_t kQueue = 1024;
 constexpr std::chrono::hours kCertificateCheck(1);
-constexpr std::chrono::minutes kHistoryInterval(1);
 
 // gRPC only says that binding failed; this finds out before whether the port is the reason.
 Status CheckPortFree(const std::string& address, uint32_t port, const char* flag) {
@@ -159,6 +158,7 @@ struct Server::State {
   Bootstrap bootstrap;
   const Clock* clock = nullptr;
   process::StateLock state_lock;
+  recovery::HistoryKeeper history;
   std::unique_ptr<store::Store> store;
   std::unique_ptr<ca::ServerCa> ca;
   std::unique_ptr<authn::Authn> authn;
@@ -183,8 +183,6 @@ struct Server::State {
   std::unique_ptr<admin::Door> door;
   Mutex certificates_mutex;  // One at a time reads what is to be served and hands it out.
   Repeating certificate_check;
-  recovery::History kept_history;
-  Repeating history_keeping;
   bool stopped = false;
 
   Status OpenState();
@@ -200,7 +198,6 @@ struct Server::State {
   void RenewCertificate();
   Status ServeCertificates();
   Status ReplaceRoot(v2::ReplaceRootRequest::Step step);
-  Status KeepHistory();
   std::string Path(const char* name) const { return bootstrap.state_dir() + "/" + name; }
   std::string Listen(uint32_t port) const { return fmt::format("{}:{}", bootstrap.address(), port); }
 };
@@ -213,6 +210,7 @@ void FillDefaults(Bootstrap& bootstrap) {
   text(bootstrap.mutable_address(), "127.0.0.1");
   text(bootstrap.mutable_organization(), "default");
   text(bootstrap.mutable_domain(), bootstrap.organization() + ".weir.internal");
+  text(bootstrap.mutable_log()->mutable_level(), "info");
   if (!bootstrap.has_rest_port()) bootstrap.set_rest_port(8443);
   if (!bootstrap.has_grpc_port()) bootstrap.set_grpc_port(9443);
   if (!bootstrap.has_agent_port()) bootstrap.set_agent_port(9444);
@@ -261,12 +259,15 @@ Status Server::State::OpenStore() {
   store::SqliteOptions options;
   options.path = recovery::StorePath(bootstrap.state_dir());
   options.clock = clock;
+  options.committed = [this](const store::Standing& now) { history.Follow(now); };
+  options.closing = [this](const store::Standing& now) { return history.End(now); };
   WEIR_ASSIGN(store, store::OpenSqlite(options, authz::TenancyPolicy()));
   if (!may_begin && store->Read()->resource_count() == 0) {
     return FailedPrecondition("STATE_LOST", "{} holds no organization; restore a backup (weir-server restore)",
                               options.path);
   }
-  WEIR_TRY(KeepHistory());
+  const xds::Position position = store->Read()->position();
+  WEIR_TRY(history.Begin(bootstrap.state_dir(), {position.lineages.back(), position.revision(), {}}));
   WEIR_TRY(EnsureOrganization(*store, bootstrap));
   services::LogContradictions(*store->Read());
   authn::Options authn_options;
@@ -461,16 +462,6 @@ Status Server::State::WritePorts() {
                                      bootstrap.address(), info.rest_port, info.grpc_port, info.agent_port));
 }
 
-// What later starts compare the store with: only what is on disk for certain.
-Status Server::State::KeepHistory() {
-  const xds::Position position = store->Read()->position();
-  const recovery::History now{position.lineages.back(), position.revision()};
-  if (now == kept_history) return {};
-  WEIR_TRY(recovery::WriteHistory(bootstrap.state_dir(), now));
-  kept_history = now;
-  return {};
-}
-
 void Server::State::RenewCertificate() {
   const auto renewed = ca->RenewServerCertificateIfDue();
   if (!renewed.ok() || !*renewed) {
@@ -535,7 +526,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   WEIR_TRY(raw->StartRest());
   WEIR_TRY(raw->StartDoor());
   WEIR_TRY(raw->WritePorts());
-  raw->history_keeping.Start(clock, kHistoryInterval, [raw] { (void)raw->KeepHistory(); });
+  WEIR_TRY(raw->history.Sync());  // From here on the folder says of itself that an organization was begun in it.
   raw->certificate_check.Start(clock, kCertificateCheck, [raw] { raw->RenewCertificate(); });
   return server;
 }
@@ -550,7 +541,6 @@ void Server::Stop(Duration grace) {
   s.stopped = true;
   s.stopping = true;
   s.certificate_check.Stop();
-  s.history_keeping.Stop();
   s.door.reset();
   if (s.waits) s.waits->Stop();  // Their callers get what is known now, and the doors below have nobody left to serve.
   if (s.rest_server) s.rest_server->Stop(grace);
@@ -566,7 +556,6 @@ void Server::Stop(Duration grace) {
   if (s.agent_pool) s.agent_pool->Stop();
   s.agent_server.reset();
   s.grpc_server.reset();
-  if (s.store) (void)s.KeepHistory();
 }
 
 }  // namespace weir::server

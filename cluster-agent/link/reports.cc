@@ -77,8 +77,21 @@ struct Reports::Core {
   std::vector<v1::ServerMessage> inbox WEIR_GUARDED_BY(mutex);
   MonoTime heard WEIR_GUARDED_BY(mutex);
   std::atomic<Duration> clock_ahead{Duration{0}};  // Asked for while the problems of this link are collected.
+  mutable Mutex held_mutex;                        // Asked for as clock_ahead is.
+  std::string held WEIR_GUARDED_BY(held_mutex);
   std::optional<std::string> server_hash
       WEIR_GUARDED_BY(mutex);  // What the server has, while nothing was discovered yet.
+
+  // Only the server knows it: to this end a stream on which nothing is pushed looks like one with nothing to push.
+  void TakeHeld(const std::string& reason) {
+    MutexLock lock(held_mutex);
+    if (reason == held) return;
+    held = reason;
+    obs::Log(held.empty() ? obs::Level::kInfo : obs::Level::kError,
+             held.empty() ? "the server pushes intent again"
+                          : "the server pushes nothing: STATE_CONFLICT; what is held goes on",
+             {{"reason", reason}});
+  }
 
   void Take(v1::ServerMessage message) {
     MutexLock lock(mutex);
@@ -86,6 +99,7 @@ struct Reports::Core {
     if (message.has_heartbeat() && message.heartbeat().has_time()) {
       clock_ahead = options.clock->Wall() - rpc::FromTimestamp(message.heartbeat().time());
     }
+    if (message.has_heartbeat()) TakeHeld(message.heartbeat().held());
     if (message.has_state()) {  // Acknowledgements and heartbeats only prove life.
       inbox.push_back(std::move(message));
       wake.NotifyAll();
@@ -296,6 +310,11 @@ void Reports::Reconnect() {
 }
 
 Duration Reports::ClockAhead() const { return core_->clock_ahead; }
+
+std::string Reports::WhyHeld() const {
+  MutexLock lock(core_->held_mutex);
+  return core_->held;
+}
 
 bool Reports::Connected() const {
   MutexLock lock(core_->mutex);

@@ -18,7 +18,7 @@ namespace weir::agent {
 
 // Whose reports these are: what there is to say of its cluster, and the way to the server. Called on the thread of
 // Reports, from Start until Stop returns. Applied, Traffic and AddProblems are called with a lock of Reports held, so
-// they may call nothing of it but ClockAhead.
+// they may call nothing of it but ClockAhead and WhyHeld.
 class ReportSources {
  public:
   virtual ~ReportSources() = default;
@@ -63,6 +63,8 @@ class Reports {
   // How far this machine's clock was ahead of the server's at its last heartbeat (behind: below 0), give or take the
   // way of a message.
   Duration ClockAhead() const;
+  // Why the server pushes no intent (Heartbeat.held), as it said last; "" = it does.
+  std::string WhyHeld() const;
 
  private:
   struct Core;

@@ -202,7 +202,8 @@ CommandLine ReadArguments(const std::vector<Setting>& settings, const std::vecto
     if (equals != std::string::npos) {
       value = argument.substr(equals + 1);
     } else if (setting != nullptr && setting->leaf()->cpp_type() == FieldDescriptor::CPPTYPE_BOOL) {
-      value = "true";
+      const bool said = i + 1 < arguments.size() && (arguments[i + 1] == "true" || arguments[i + 1] == "false");
+      value = said ? arguments[++i] : "true";
     } else if (i + 1 < arguments.size() && !arguments[i + 1].starts_with("--")) {
       value = arguments[++i];
     } else {
@@ -249,11 +250,12 @@ void ReadConfig(const std::string& path, Message& message, std::vector<FieldViol
 void PrintHelp(const Program& program, const Message& message) {
   fmt::print("{} {}\n{}\n\nUsage: {} [--config FILE] [--FLAG VALUE]...\n\n", program.name, program.version,
              program.purpose, program.name);
+  if (!program.verbs.empty()) fmt::print("{}\n", program.verbs);
   fmt::print("A flag wins over the environment, the environment over the file, the file over the default.\n\n");
   const auto row = [](const std::string& flag, const std::string& text) { fmt::print("  {:<38} {}\n", flag, text); };
   row("--config FILE", "YAML or JSON; environment " + program.environment_prefix + "CONFIG");
   row("--check", "Only say whether the settings are right");
-  row("--print-bootstrap", "Print the settings in effect");
+  row("--print-bootstrap", "Print the settings in effect, defaults included");
   row("--version", "Print the version");
   for (const Setting& setting : SettingsOf(message)) {
     const bool list = setting.leaf()->is_repeated();
@@ -309,6 +311,7 @@ Outcome Load(const Program& program, int argc, const char* const* argv, Message&
   Status status = Fill(program, arguments, message);
   if (status.ok() && check) status = check(message);
   if (!status.ok()) return PrintViolations(program, status.error()), Outcome{false, 2};
+  if (program.defaults) program.defaults(message);
   if (print) fmt::print("{}", document::ToYaml(message));
   if (only_check && !print) fmt::print("{}: the settings are right\n", program.name);
   return {!print && !only_check, 0};

@@ -82,12 +82,46 @@ TEST(Load, AnswersHelpVersionAndCheckWithoutRunning) {
     EXPECT_FALSE(outcome.run);
     EXPECT_EQ(outcome.exit_code, 0);
   }
+  Program with_verbs = kServer;
+  with_verbs.verbs = "weir-server backup\n";
+  v1::Server helped;
+  const char* help[] = {"weir-server", "--help"};
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(Load(with_verbs, 2, help, helped).exit_code, 0);
+  EXPECT_NE(testing::internal::GetCapturedStdout().find("weir-server backup\n"), std::string::npos);
   v1::Server server;
   const char* argv[] = {"weir-server", "--check"};
   const auto refuse = [](const google::protobuf::Message&) -> Status { return InvalidArgument("NO", "no"); };
   EXPECT_EQ(Load(kServer, 2, argv, server, refuse).exit_code, 2);
   const char* plain[] = {"weir-server"};
   EXPECT_TRUE(Load(kServer, 1, plain, server).run);
+}
+
+TEST(Load, PrintsDefaultsToo) {
+  Program program = kServer;
+  program.defaults = [](google::protobuf::Message& message) {
+    static_cast<v1::Server&>(message).set_domain("by-default");
+  };
+  v1::Server server;
+  const char* argv[] = {"weir-server", "--print-bootstrap"};
+  testing::internal::CaptureStdout();
+  EXPECT_FALSE(Load(program, 2, argv, server).run);
+  EXPECT_NE(testing::internal::GetCapturedStdout().find("by-default"), std::string::npos);
+}
+
+TEST(Load, ABoolTakesTheValueThatHelpShows) {
+  const std::vector<std::pair<std::vector<std::string>, bool>> cases = {{{"--take-over"}, true},
+                                                                        {{"--take-over", "true"}, true},
+                                                                        {{"--take-over", "false"}, false},
+                                                                        {{"--take-over=false"}, false},
+                                                                        {{"--take-over", "--workers", "2"}, true}};
+  for (const auto& [arguments, wanted] : cases) {
+    v1::Gateway gateway;
+    ASSERT_TRUE(Fill(kServer, arguments, gateway).ok()) << arguments.back();
+    EXPECT_EQ(gateway.take_over(), wanted) << arguments.back();
+  }
+  v1::Gateway gateway;
+  EXPECT_FALSE(Fill(kServer, {"--take-over", "yes"}, gateway).ok());
 }
 
 }  // namespace

@@ -28,6 +28,17 @@ std::string EnvironmentPrefix(const std::string& program) {
   return prefix + "_";
 }
 
+bootstrap::Program ProgramOf(const Role& role) {
+  const std::string name = role.program();
+  return {.name = name,
+          .purpose = role.purpose(),
+          .version = std::string(kVersion),
+          .environment_prefix = EnvironmentPrefix(name),
+          .defaults = [name](google::protobuf::Message& message) {
+            FillDefaults(static_cast<bootstrap::v1::Gateway&>(message), name);
+          }};
+}
+
 bool SignalCame(int signals, int milliseconds) {
   pollfd wait{signals, POLLIN, 0};
   if (poll(&wait, 1, milliseconds) <= 0) return false;
@@ -56,8 +67,7 @@ int Main(Role& role, int argc, const char* const* argv) {
   const int signals = stop_signals.NewDescriptor();
   bootstrap::v1::Gateway message;
   Result<Settings> settings = Internal("BOOTSTRAP", "not read");
-  const bootstrap::Program program{role.program(), role.purpose(), std::string(kVersion),
-                                   EnvironmentPrefix(role.program())};
+  const bootstrap::Program program = ProgramOf(role);
   const bootstrap::Outcome outcome =
       bootstrap::Load(program, argc, argv, message, [&](const google::protobuf::Message& filled) -> Status {
         settings = ReadSettings(static_cast<const bootstrap::v1::Gateway&>(filled), role.program());

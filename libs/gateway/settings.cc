@@ -14,6 +14,7 @@ namespace weir::gateway {
 namespace {
 
 constexpr unsigned kMostWorkers = 64;
+constexpr std::chrono::seconds kDrain{30};
 
 bool IsNodeId(const std::string& id) {
   return std::count(id.begin(), id.end(), '/') == 2 && id.front() != '/' && id.back() != '/' &&
@@ -41,7 +42,18 @@ Result<rpc::ChannelOptions> Settings::AgentChannel() const {
   return options;
 }
 
-Result<Settings> ReadSettings(const bootstrap::v1::Gateway& message, const std::string& program) {
+void FillDefaults(bootstrap::v1::Gateway& message, const std::string& program) {
+  if (message.state_dir().empty()) message.set_state_dir("./" + program + "-state");
+  if (message.cluster().empty()) message.set_cluster(message.node_id().substr(0, message.node_id().find('/')));
+  if (message.workers() == 0) message.set_workers(std::clamp(std::thread::hardware_concurrency(), 1u, kMostWorkers));
+  if (message.admin().empty()) message.set_admin("unix:" + message.state_dir() + "/admin.sock");
+  if (message.log().level().empty()) message.mutable_log()->set_level("info");
+  if (!message.has_drain()) message.mutable_drain()->set_seconds(kDrain.count());
+}
+
+Result<Settings> ReadSettings(const bootstrap::v1::Gateway& given, const std::string& program) {
+  bootstrap::v1::Gateway message = given;
+  FillDefaults(message, program);
   std::vector<FieldViolation> wrong;
   const auto required = [&](const char* field, const std::string& value, const char* remedy) {
     if (value.empty()) wrong.push_back({field, fmt::format("is required: {}", remedy)});
@@ -67,26 +79,21 @@ Result<Settings> ReadSettings(const bootstrap::v1::Gateway& message, const std::
     return error;
   }
   Settings settings;
-  settings.state_dir = message.state_dir().empty() ? "./" + program + "-state" : message.state_dir();
+  settings.state_dir = message.state_dir();
   settings.agent = message.agent();
   settings.agent_id = message.agent_id();
   settings.root_pem = message.root_pem();
   settings.token_file = message.token_file();
   settings.node_id = message.node_id();
-  settings.cluster =
-      message.cluster().empty() ? message.node_id().substr(0, message.node_id().find('/')) : message.cluster();
+  settings.cluster = message.cluster();
   settings.region = message.region();
   settings.zone = message.zone();
-  settings.workers =
-      message.workers() != 0 ? message.workers() : std::clamp(std::thread::hardware_concurrency(), 1u, kMostWorkers);
-  settings.admin = message.admin().empty() ? "unix:" + settings.state_dir + "/admin.sock" : message.admin();
+  settings.workers = message.workers();
+  settings.admin = message.admin();
   settings.probes = message.probes();
   settings.access_log = message.access_log();
-  settings.log_level = message.log().level().empty() ? "info" : message.log().level();
-  if (message.has_drain()) {
-    settings.drain =
-        std::chrono::seconds(message.drain().seconds()) + std::chrono::nanoseconds(message.drain().nanos());
-  }
+  settings.log_level = message.log().level();
+  settings.drain = std::chrono::seconds(message.drain().seconds()) + std::chrono::nanoseconds(message.drain().nanos());
   settings.source_address = message.source_address();
   settings.take_over = message.take_over();
   return settings;

@@ -50,7 +50,7 @@ struct Settings {
   std::string probes;  // "" = off.
   std::string access_log;
   std::string log_level;
-  Duration drain = std::chrono::seconds(30);
+  Duration drain{};
   std::string source_address;
   bool take_over = false;  // From the gateway that runs in the same state_dir, if there is one.
 
@@ -69,8 +69,9 @@ struct Settings {
   Result<rpc::ChannelOptions> AgentChannel() const;
 };
 
-// INVALID_ARGUMENT BOOTSTRAP_INVALID with a violation for every field that is missing or wrong. `program` names the
-// default state_dir.
+// `program` names the default state_dir.
+void FillDefaults(bootstrap::v1::Gateway& message, const std::string& program);
+// INVALID_ARGUMENT BOOTSTRAP_INVALID with a violation for every field that is missing or wrong.
 Result<Settings> ReadSettings(const bootstrap::v1::Gateway& message, const std::string& program);
 
 }  // namespace weir::gateway

@@ -32,6 +32,8 @@ constexpr std::array kRows = {
                     "it selects gateways in a namespace that its workspace does not own"},
     StatusReasonRow{kRootReplaced, "ROOT_REPLACED", "READY",
                     "of the organization: one mesh root replaces the other, both trusted"},
+    StatusReasonRow{kStoreFails, "STORE_FAILS", "READY",
+                    "of the organization: the server's store refused the last write"},
     StatusReasonRow{kNeverJoined, "NEVER_JOINED", "ACCEPTED", "of a cluster: no agent of it has ever connected"},
     StatusReasonRow{kDuplicateAgent, "DUPLICATE_AGENT", "PARTIAL",
                     "of a cluster: a second agent with its identity is refused"},

@@ -26,6 +26,7 @@ enum class StatusReason : uint8_t {
   kServiceOutsideWorkspace,
   kWorkloadsOutsideWorkspace,
   kRootReplaced,
+  kStoreFails,
   kNeverJoined,
   kDuplicateAgent,
   kStateConflict,

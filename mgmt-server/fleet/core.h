@@ -122,6 +122,7 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
   void StoreConnection(const std::string& cluster);
   void StoreLastSeen();
   void SendHeartbeats();
+  void SendBeat(uint64_t sequence, const std::vector<AgentStreamPtr>& streams) const;
 
   void CloseEndedMemberships();
   void ForgetDeleted();

@@ -338,6 +338,16 @@ void Fleet::Core::StoreConnection(const std::string& cluster) {
   }
 }
 
+void Fleet::Core::SendBeat(uint64_t sequence, const std::vector<AgentStreamPtr>& streams) const {
+  agent::v1::ServerMessage beat;
+  beat.mutable_heartbeat()->set_sequence(sequence);
+  *beat.mutable_heartbeat()->mutable_time() = rpc::ToTimestamp(options.clock->Wall());
+  for (const auto& stream : streams) {
+    beat.mutable_heartbeat()->set_held(held.Reason(stream->cluster()));
+    stream->Send(beat);
+  }
+}
+
 // Heartbeats out; silence ends a stream. Silence is judged here, because a stopped agent keeps its TCP connection
 // alive.
 void Fleet::Core::SendHeartbeats() {
@@ -357,10 +367,7 @@ void Fleet::Core::SendHeartbeats() {
         alive.push_back(entry.stream);
     }
     lock.Unlock();
-    agent::v1::ServerMessage beat;
-    beat.mutable_heartbeat()->set_sequence(turn / kLooksPerBeat);
-    *beat.mutable_heartbeat()->mutable_time() = rpc::ToTimestamp(options.clock->Wall());
-    for (const auto& stream : alive) stream->Send(beat);
+    SendBeat(turn / kLooksPerBeat, alive);
     for (const auto& stream : silent) {
       OnStreamEnded(*stream);
       stream->Close(Unavailable("HEARTBEAT_MISSED", "the agent is silent"));
@@ -512,20 +519,6 @@ std::unique_ptr<xds::AdsService> Fleet::NewIntentService() const {
   options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
   options.clock = core_->options.clock;
   return std::make_unique<xds::AdsService>(*core_, std::move(options));
-}
-
-std::vector<v2::HeldCluster> Fleet::HeldClusters(const xds::AdsService& ads) const {
-  std::vector<v2::HeldCluster> list;
-  for (const HeldAgent& agent : core_->held.List()) {
-    list.push_back(WhatGoesBack(agent, ads.GetSnapshot(agent.cluster)));
-  }
-  return list;
-}
-
-void Fleet::ReleaseHeldClusters(xds::AdsService& ads) {
-  for (const HeldAgent& agent : core_->held.List()) {
-    ads.Remove(HeldAgents::KeyOf(agent.cluster), "the server's state was adopted; come again");
-  }
 }
 
 }  // namespace weir::fleet

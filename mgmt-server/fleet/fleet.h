@@ -77,6 +77,9 @@ class Fleet {
   // there; and, once an administrator adopted this state, the end of it: their streams begin anew.
   std::vector<v2::HeldCluster> HeldClusters(const xds::AdsService& ads) const;
   void ReleaseHeldClusters(xds::AdsService& ads);
+  // FQNs of clusters whose agents have been here, with this server or the one whose state it has, and hold no stream of
+  // intent now: what they acknowledged is not known.
+  std::vector<std::string> AwayClusters(const xds::AdsService& ads) const;
 
   // How far the replacement of the mesh root is. Its next step waits for a cluster whose agent is away, whose gateways
   // do not run the present trust bundle, or, while the old root retires, that still shows certificates of it.

@@ -67,6 +67,11 @@ v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) con
     status.set_message(
         "two mesh roots are trusted while one replaces the other; `weir server replace-root` says how far");
   }
+  if (const Status written = store.LastWrite(); resource.kind == "Organization" && !written.ok()) {
+    status.set_reason(Word(resource::StatusReason::kStoreFails));
+    status.set_message(fmt::format("{}; look at the server's disk, its log has the cause. What is stored is served on",
+                                   written.error().message));
+  }
   if (!compile::ReachesGateways(resource.fqn)) return status;
   if (pusher == nullptr || pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
   pusher->Read([&](const compile::Compilation& compilation) {

@@ -114,6 +114,8 @@ struct NoFleet final : services::FleetView {
   };
   ByHost<v2::HostTraffic> traffic = [](const auto&, const auto&) { return std::vector<v2::HostTraffic>(); };
   ByHost<v2::HostHealth> health = [](const auto&, const auto&) { return std::vector<v2::HostHealth>(); };
+  std::vector<v2::HeldCluster> held;
+  std::vector<std::string> away;
   ByHost<std::string> serving = [](const auto&, const auto&) { return std::vector<std::string>(); };
 
   Result<v2::ResourceStatus> Status(const std::string& fqn) const override { return applied(fqn, 0); }
@@ -143,8 +145,9 @@ struct NoFleet final : services::FleetView {
                                          const std::set<std::string>&) const override {
     return {};
   }
-  std::vector<v2::HeldCluster> HeldClusters() const override { return {}; }
-  void ReleaseHeldClusters() override {}
+  std::vector<v2::HeldCluster> HeldClusters() const override { return held; }
+  std::vector<std::string> AwayClusters() const override { return away; }
+  void ReleaseHeldClusters() override { held.clear(); }
   Result<v2::ReplaceRootResponse> Roots() const override { return v2::ReplaceRootResponse(); }
   weir::Status ReplaceRoot(v2::ReplaceRootRequest::Step) override { return {}; }
 };

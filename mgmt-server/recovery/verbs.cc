@@ -1,5 +1,6 @@
 #include "mgmt-server/recovery/verbs.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <set>
@@ -11,15 +12,16 @@
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 
 namespace weir::recovery {
-namespace {
 
-constexpr const char* kUsage =
+const char* const kVerbsHelp =
     "weir-server backup --state-dir DIR --to FILE\n"
     "  A consistent copy of the server's state, also while it runs. FILE holds the keys of the certificate authority:\n"
     "  keep it as you keep those.\n"
     "weir-server restore --state-dir DIR --from FILE [--replace]\n"
     "  Puts a backup in the place of the state of a server that does not run. With --replace what was there is kept\n"
     "  beside it. Clusters that acknowledged more than the backup knows keep it until `weir server adopt-state`.\n";
+
+namespace {
 
 struct Flags {
   std::map<std::string, std::string, std::less<>> values;
@@ -62,10 +64,15 @@ std::optional<int> RunVerb(int argc, const char* const* argv) {
   const bool backup = verb == "backup";
   if (!backup && verb != "restore") return std::nullopt;
   const std::vector<std::string> arguments(argv + 2, argv + argc);
+  if (std::any_of(arguments.begin(), arguments.end(),
+                  [](const auto& word) { return word == "--help" || word == "-h"; })) {
+    std::printf("%s", kVerbsHelp);
+    return 0;
+  }
   Flags flags =
       backup ? Read(arguments, {"--state-dir", "--to"}, {}) : Read(arguments, {"--state-dir", "--from"}, {"--replace"});
   if (!flags.wrong.empty()) {
-    std::fprintf(stderr, "weir-server: %s\n%s", flags.wrong.c_str(), kUsage);
+    std::fprintf(stderr, "weir-server: %s\n%s", flags.wrong.c_str(), kVerbsHelp);
     return 2;
   }
   const std::string& state_dir = flags.values["--state-dir"];

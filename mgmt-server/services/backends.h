@@ -49,6 +49,8 @@ class FleetView {
 
   // Clusters whose agents keep another state than this server's; and the end of it, after the state was adopted.
   virtual std::vector<v2::HeldCluster> HeldClusters() const = 0;
+  // FQNs of clusters of which nobody knows whether they do, for their agents are away.
+  virtual std::vector<std::string> AwayClusters() const = 0;
   virtual void ReleaseHeldClusters() = 0;
 
   // How far the replacement of the mesh root is, and its next step (ServerState.ReplaceRoot).

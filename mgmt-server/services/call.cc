@@ -59,7 +59,9 @@ Result<MessagePtr> MethodTable::Call(const google::protobuf::MethodDescriptor& m
   }();
   if (!answer.ok()) {
     Error& error = answer.error();
-    const bool ours = error.code == Code::kInternal || error.code == Code::kDataLoss || error.code == Code::kUnknown;
+    // COMMIT_UNKNOWN is said to the caller: he is the one who must look before he repeats.
+    const bool ours = error.code == Code::kInternal || error.code == Code::kDataLoss ||
+                      (error.code == Code::kUnknown && error.reason != "COMMIT_UNKNOWN");
     if (ours || !error.cause.empty()) {
       obs::Log(ours ? obs::Level::kError : obs::Level::kWarn, "call failed",
                {{"method", method.full_name()},
@@ -67,7 +69,7 @@ Result<MessagePtr> MethodTable::Call(const google::protobuf::MethodDescriptor& m
                 {"error", error.ToString()},
                 {"cause", error.cause}});
     }
-    if (ours) error.message = "internal error; the server's log has it under this request id";
+    if (ours) error.message = "internal error; the server's log has it under the request id " + call.request_id;
   }
   return answer;
 }

@@ -9,10 +9,18 @@
 namespace weir::services {
 namespace {
 
+std::string AndAway(const std::vector<std::string>& away) {
+  return fmt::format("; {}{} {} not connected", away.front(),
+                     away.size() == 1 ? "" : fmt::format(" (and {} more)", away.size() - 1),
+                     away.size() == 1 ? "is" : "are");
+}
+
 Result<v2::AdoptStateResponse> AdoptState(const Backends& backends, CallContext& call,
                                           const v2::AdoptStateRequest& request) {
   v2::AdoptStateResponse response;
+  const auto away = backends.fleet->AwayClusters();  // First: who comes meanwhile is in one of the two.
   const auto held = backends.fleet->HeldClusters();
+  *response.mutable_away() = {away.begin(), away.end()};
   *response.mutable_held() = {held.begin(), held.end()};
   const auto decide = [&](store::Txn& txn) -> Status {
     WEIR_ASSIGN(const authz::Decision decision,
@@ -20,7 +28,14 @@ Result<v2::AdoptStateResponse> AdoptState(const Backends& backends, CallContext&
     response.set_revision(txn.view().revision());
     if (!request.confirm()) return {};
     if (held.empty()) {
-      return FailedPrecondition("NOTHING_TO_ADOPT", "no cluster keeps another state; there is nothing to decide");
+      return FailedPrecondition("NOTHING_TO_ADOPT", "no cluster that is connected keeps another state{}",
+                                away.empty() ? "; there is nothing to decide" : AndAway(away));
+    }
+    if (!away.empty() && !request.force()) {
+      return FailedPrecondition("CLUSTERS_AWAY",
+                                "nobody knows what goes back where a cluster is away{}; wait until it is connected, or "
+                                "give up by force what it acknowledged",
+                                AndAway(away));
     }
     WEIR_TRY(txn.AdoptState());
     return Record(txn, call, "adopt-state", nullptr, nullptr, decision.path);

@@ -49,6 +49,9 @@ class Store {
     return Run(std::forward<Fn>(fn), true);
   }
 
+  // Why nothing was stored when last something was to be; a write that is stored ends it.
+  virtual Status LastWrite() const = 0;
+
   // The state after the newest commit. Includes every write that was answered before the call.
   virtual ViewPtr Read() const = 0;
 

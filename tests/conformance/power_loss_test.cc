@@ -122,6 +122,7 @@ TEST_P(FailedCommit, StoresNothingAndLeavesMemoryAsStored) {
     const Status failed = WritePair(**store, sync ? "lost1" : "lost2");
     ASSERT_FALSE(failed.ok());
     EXPECT_EQ(failed.error().reason, "COMMIT_FAILED");
+    EXPECT_EQ((*store)->LastWrite().ok() ? "" : (*store)->LastWrite().error().reason, "COMMIT_FAILED");
     EXPECT_EQ((*store)->Read()->revision(), revision);
     EXPECT_EQ((*store)->Read()->Get("left/lost1"), nullptr);
     // Still broken: refused again, not half stored.
@@ -129,6 +130,7 @@ TEST_P(FailedCommit, StoresNothingAndLeavesMemoryAsStored) {
     EXPECT_FALSE(WritePair(**store, "lost3").ok());
     disk.FailSyncs(0, 0);
     ASSERT_TRUE(WritePair(**store, sync ? "2" : "3").ok());
+    EXPECT_TRUE((*store)->LastWrite().ok());
     EXPECT_EQ(CheckWhole(**store), sync ? 2u : 3u);
   }
   store->reset();

@@ -39,6 +39,14 @@ class OlderState : public testing::Test {
     EXPECT_EQ(load.failed, 0u) << load.first_error;
     EXPECT_EQ(ShareError(load, {{"c1", c1}, {"c2", c2}}, 4), "");
   }
+  // Of the edge: at the server and at its agent.
+  void ExpectConflict() {
+    const Status noticed = test::WaitUntil("the edge's state is in conflict", Milliseconds(30'000), nullptr, [&] {
+      return Weir({"status"}).find("STATE_CONFLICT") != std::string::npos;
+    });
+    ASSERT_TRUE(noticed.ok()) << Weir({"status"});
+    EXPECT_TRUE(test::WaitForLog(fleet().Find("agent/edge"), "STATE_CONFLICT", Milliseconds(30'000)).ok());
+  }
   std::string Weir(std::vector<std::string> arguments) {
     const auto said = fleet().WeirOk(std::move(arguments));
     return said.ok() ? *said : "FAILED: " + said.error().message;
@@ -63,9 +71,7 @@ TEST_F(OlderState, TakesNothingBackUntilItIsAdopted) {
   const auto restored = Server({"restore", "--state-dir", fleet().ServerState(), "--from", backup, "--replace"});
   ASSERT_TRUE(restored.ok() && restored->exit_code == 0) << restored->err;
   RestartServer();
-  const Status noticed = test::WaitUntil("the edge's state is in conflict", Milliseconds(30'000), nullptr,
-                                         [&] { return Weir({"status"}).find("STATE_CONFLICT") != std::string::npos; });
-  ASSERT_TRUE(noticed.ok()) << Weir({"status"});
+  ExpectConflict();
   // A write does not reach it either, and the cluster goes on as it was.
   const auto written = fleet().WeirOk({"apply", "-f", "-"}, scene_.Tier1Yaml({60, 40}));
   ASSERT_TRUE(written.ok()) << written.error().message;

@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <system_error>
 
+#include "libs/base/fd.h"
 #include "libs/base/ids.h"
 #include "mgmt-server/store/sqlite/database.h"
+#include "mgmt-server/store/sqlite/file_watch.h"
 #include "mgmt-server/store/sqlite/schema.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 
@@ -21,13 +23,9 @@ Result<Database> OpenExisting(const std::string& path) {
   std::error_code failed;
   const bool there = std::filesystem::exists(path, failed);
   if (failed) return Unavailable("STORE_IO", "cannot read {}: {}", path, failed.message());
-  // An empty file with a log beside it may be a whole store, all of whose pages stand in the log.
-  const auto bytes = [](const std::string& file) {
-    std::error_code missing;
-    const auto size = std::filesystem::file_size(file, missing);
-    return missing ? 0 : size;
-  };
-  if (!there || (bytes(path) == 0 && bytes(path + "-wal") == 0)) {
+  std::error_code unsized;
+  // A store's file is never empty, whatever stands in its log; and SQLite would delete the log beside an empty one.
+  if (!there || std::filesystem::file_size(path, unsized) == 0) {
     return NotFound("STORE_MISSING", "{} does not exist or is empty", path);
   }
   return Database::Open(path, "", false);
@@ -43,16 +41,12 @@ Result<int64_t> OneNumber(Database& database, std::string_view sql) {
 
 Result<StoreFacts> Describe(Database& database, const std::string& path) {
   StoreFacts found;
-  auto version = OneNumber(database, "PRAGMA user_version");
-  if (!version.ok()) {
-    return DataLoss("STORE_DAMAGED", "{} cannot be read as a store", path).WithCause(version.error().cause);
-  }
+  const auto version = OneNumber(database, "PRAGMA user_version");
+  if (!version.ok()) return version.error();
   if (*version == 0) return NotFound("STORE_MISSING", "{} is not a store, or its log (-wal) is missing", path);
   WEIR_TRY(Migratable(*version));
-  auto revision = OneNumber(database, "SELECT coalesce(max(id), 0) >> 20 FROM versions");
-  if (!revision.ok()) {
-    return DataLoss("STORE_DAMAGED", "{} cannot be read as a store", path).WithCause(revision.error().cause);
-  }
+  const auto revision = OneNumber(database, "SELECT coalesce(max(id), 0) >> 20 FROM versions");
+  if (!revision.ok()) return revision.error();
   found.revision = *revision;
   if (*version < kLineageSchema) return found;
   WEIR_ASSIGN(Statement lineages, database.Prepare("SELECT id FROM lineages ORDER BY place"));
@@ -65,12 +59,9 @@ Result<StoreFacts> Describe(Database& database, const std::string& path) {
 
 Status CheckWhole(Database& database, const std::string& path) {
   WEIR_ASSIGN(Statement check, database.Prepare("PRAGMA integrity_check(1)"));
-  const auto row = check.Step();
-  if (!row.ok() || !*row || check.Bytes(0) != "ok") {
-    return DataLoss("STORE_DAMAGED", "{} is damaged", path)
-        .WithCause(row.ok() ? std::string(check.Bytes(0)) : row.error().cause);
-  }
-  return {};
+  WEIR_ASSIGN(const bool row, check.Step());
+  if (row && check.Bytes(0) == "ok") return {};
+  return DataLoss("STORE_DAMAGED", "{} is damaged", path).WithCause(row ? check.String(0) : "");
 }
 
 Status Sync(const std::string& path, int flags) {
@@ -84,10 +75,28 @@ Status Sync(const std::string& path, int flags) {
 
 }  // namespace
 
-Result<StoreFacts> InspectSqlite(const std::string& path, bool thorough) {
+Result<bool> LogHolds(const std::string& path, const LogPosition& then) {
+  const Fd log(::open((path + "-wal").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!log) return false;
+  const uint32_t begun_anew = ReadLogSalt(log.get()) - then.salt;  // So often since; all of before is in the file then.
+  constexpr uint32_t kPlausible = 1u << 16;                        // More is no counting on: the log's head is damaged.
+  if (begun_anew > 0) return begun_anew < kPlausible;
   WEIR_ASSIGN(Database database, OpenExisting(path));
-  if (thorough) WEIR_TRY(CheckWhole(database, path));
-  return Describe(database, path);
+  WEIR_TRY(OneNumber(database, "PRAGMA user_version"));  // Reads the log.
+  WEIR_ASSIGN(const int frames, database.Checkpoint());
+  return frames >= then.frames;
+}
+
+Result<StoreFacts> InspectSqlite(const std::string& path, bool thorough) {
+  const auto found = [&]() -> Result<StoreFacts> {
+    WEIR_ASSIGN(Database database, OpenExisting(path));
+    if (thorough) WEIR_TRY(CheckWhole(database, path));
+    return Describe(database, path);
+  }();
+  if (found.ok() || found.error().message.find(path) != std::string::npos) return found;
+  Error failed = found.error();
+  failed.message = fmt::format("{}: {}", path, failed.message);
+  return failed;
 }
 
 Result<StoreFacts> BackupSqlite(const std::string& from, const std::string& to) {
@@ -111,7 +120,10 @@ Result<StoreFacts> BackupSqlite(const std::string& from, const std::string& to) 
     return made;
   }();
   for (const char* suffix : {"", "-wal", "-shm", "-journal"}) ::unlink((unfinished + suffix).c_str());
-  return copy;
+  if (copy.ok() || copy.error().message.find(from) != std::string::npos) return copy;
+  Error failed = copy.error();
+  failed.message = fmt::format("{} was not copied to {}: {}", from, to, failed.message);
+  return failed;
 }
 
 }  // namespace weir::store

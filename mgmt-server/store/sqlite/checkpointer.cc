@@ -44,7 +44,7 @@ void Checkpointer::Run() {
     due_ = false;
     lock.Unlock();
     // What it cannot copy now, because a reader still needs it, comes with the next commit.
-    const Status copied = [this] {
+    const auto copied = [this] {
       MutexLock copying(copying_);
       return database_.Checkpoint();
     }();

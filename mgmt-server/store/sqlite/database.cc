@@ -9,7 +9,10 @@ namespace {
 
 // SQL never reaches a caller of the API: it goes into the cause.
 Error SqlError(sqlite3* db, int code) {
-  Error error = Unavailable("STORE_IO", "the store cannot be read or written now");
+  const int kind = code & 0xff;
+  Error error = kind == SQLITE_NOTADB || kind == SQLITE_CORRUPT
+                    ? DataLoss("STORE_DAMAGED", "the store is damaged or cut, or no store at all")
+                    : Unavailable("STORE_IO", "the store cannot be read or written now");
   error.cause = fmt::format("sqlite {} ({}): {}", code, sqlite3_errstr(code), db == nullptr ? "" : sqlite3_errmsg(db));
   return error;
 }
@@ -75,11 +78,10 @@ std::string_view Statement::Bytes(int column) const {
 }
 int64_t Statement::Number(int column) const { return sqlite3_column_int64(statement_, column); }
 
-Database::Database(Database&& other) noexcept
-    : db_(std::exchange(other.db_, nullptr)), on_commit_(std::move(other.on_commit_)) {}
+Database::Database(Database&& other) noexcept : db_(std::exchange(other.db_, nullptr)), hook_(std::move(other.hook_)) {}
 Database& Database::operator=(Database&& other) noexcept {
   std::swap(db_, other.db_);
-  std::swap(on_commit_, other.on_commit_);
+  std::swap(hook_, other.hook_);
   return *this;
 }
 Database::~Database() { sqlite3_close(db_); }
@@ -92,6 +94,7 @@ Result<Database> Database::Open(const std::string& path, const std::string& vfs,
   if (code != SQLITE_OK) return SqlError(database.db_, code);
   sqlite3_extended_result_codes(database.db_, 1);
   sqlite3_busy_timeout(database.db_, 5000);
+  sqlite3_db_config(database.db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   return database;
 }
 
@@ -110,21 +113,26 @@ Result<Statement> Database::Prepare(std::string_view sql) {
 }
 
 void Database::OnCommit(std::function<void(int)> callback) {
-  on_commit_ = std::make_unique<std::function<void(int)>>(std::move(callback));
+  hook_ = std::make_unique<Hook>(Hook{.callback = std::move(callback)});
   sqlite3_wal_hook(
       db_,
       [](void* to, sqlite3*, const char*, int pages) {
-        (*static_cast<std::function<void(int)>*>(to))(pages);
+        Hook& hook = *static_cast<Hook*>(to);
+        hook.log_pages = pages;
+        hook.callback(pages);
         return SQLITE_OK;
       },
-      on_commit_.get());
+      hook_.get());
 }
 
-Status Database::Checkpoint() {
-  const int code = sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-  if (code == SQLITE_OK || code == SQLITE_BUSY) return {};
+Result<int> Database::Checkpoint() {
+  int log_pages = 0;
+  const int code = sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, &log_pages, nullptr);
+  if (code == SQLITE_OK || code == SQLITE_BUSY) return log_pages;
   return SqlError(db_, code);
 }
+
+void Database::EmptyLogOnClose() { sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr); }
 
 bool Database::autocommit() const { return sqlite3_get_autocommit(db_) != 0; }
 

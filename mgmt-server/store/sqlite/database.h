@@ -49,7 +49,8 @@ class Database {
   Database& operator=(Database&& other) noexcept;
   ~Database();
 
-  // `vfs` "" = the default one.
+  // `vfs` "" = the default one. Closing it leaves the write-ahead log as it is: who only looked at a store whose server
+  // was killed must not take away the evidence of what had been written.
   static Result<Database> Open(const std::string& path, const std::string& vfs, bool read_only);
   Status Execute(const char* sql);
   Result<Statement> Prepare(std::string_view sql);
@@ -58,11 +59,19 @@ class Database {
   // Calls back after each commit of this connection with the pages that stand in the write-ahead log; in place of
   // SQLite's own checkpoints.
   void OnCommit(std::function<void(int log_pages)> callback);
-  Status Checkpoint();  // Copies what it can of the log into the database file, waiting for nobody.
+  // The pages that stood in the log after the last commit since OnCommit; 0 = none yet.
+  int log_pages() const { return hook_ == nullptr ? 0 : hook_->log_pages; }
+  // Copies what it can of the log into the database file, waiting for nobody; answers the pages that count in the log.
+  Result<int> Checkpoint();
+  void EmptyLogOnClose();  // When it is the last connection.
 
  private:
+  struct Hook {
+    std::function<void(int)> callback;
+    int log_pages = 0;
+  };
   sqlite3* db_ = nullptr;
-  std::unique_ptr<std::function<void(int)>> on_commit_;  // SQLite keeps a pointer to it.
+  std::unique_ptr<Hook> hook_;  // SQLite keeps a pointer to it.
 };
 
 }  // namespace weir::store

@@ -1,7 +1,9 @@
 #include "mgmt-server/store/sqlite/file_watch.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <system_error>
 
 namespace weir::store {
@@ -17,8 +19,12 @@ Status FileWatch::Begin(const std::string& path) {
     file->device = facts.st_dev;
     file->inode = facts.st_ino;
   }
-  return {};
+  log_content_ = Fd(::open(log_.path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (log_content_) return {};
+  return Unavailable("STORE_IO", "cannot read {}", log_.path).WithCause(std::system_category().message(errno));
 }
+
+uint32_t FileWatch::LogSalt() const { return ReadLogSalt(log_content_.get()); }
 
 Status FileWatch::StillThere() const {
   for (const File* file : {&database_, &log_}) {
@@ -32,6 +38,15 @@ Status FileWatch::StillThere() const {
                        file->path);
   }
   return {};
+}
+
+uint32_t ReadLogSalt(int fd) {
+  constexpr off_t kAt = 16;  // https://sqlite.org/fileformat2.html#walformat: "Salt-1", big-endian.
+  std::array<unsigned char, 4> bytes{};
+  if (::pread(fd, bytes.data(), bytes.size(), kAt) != static_cast<ssize_t>(bytes.size())) return 0;
+  uint32_t salt = 0;
+  for (const unsigned char byte : bytes) salt = salt << 8 | byte;
+  return salt;
 }
 
 }  // namespace weir::store

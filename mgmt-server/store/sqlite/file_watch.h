@@ -2,8 +2,10 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 
+#include "libs/base/fd.h"
 #include "libs/base/result.h"
 
 namespace weir::store {
@@ -16,6 +18,7 @@ class FileWatch {
   Status Begin(const std::string& path);
   // UNAVAILABLE STORE_GONE names the file. Before Begin nothing is watched.
   Status StillThere() const;
+  uint32_t LogSalt() const;  // See LogPosition; 0 before the first frame. Costs a pread.
 
  private:
   struct File {
@@ -24,6 +27,10 @@ class FileWatch {
     ino_t inode = 0;
   };
   File database_, log_;
+  Fd log_content_;
 };
+
+// Of an open write-ahead log; 0 = it is empty.
+uint32_t ReadLogSalt(int fd);
 
 }  // namespace weir::store

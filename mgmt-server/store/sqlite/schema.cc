@@ -111,6 +111,24 @@ Status LoadFacts(Database& database, ViewLoader& loader) {
 
 }  // namespace
 
+Result<std::vector<ChangeEvent>> ReadChanges(Database& database, int64_t after) {
+  constexpr int64_t kAtOnce = 1000;  // Revisions.
+  std::vector<ChangeEvent> events;
+  WEIR_ASSIGN(Statement query, database.Prepare("SELECT id >> 20, kind, fqn, uid, deleted FROM versions "
+                                                "WHERE id >= ? AND id < ? ORDER BY id >> 20, fqn, id"));
+  query.Int((after + 1) << kPlaceBits).Int((after + 1 + kAtOnce) << kPlaceBits);
+  while (true) {
+    WEIR_ASSIGN(const bool row, query.Step());
+    if (!row) return events;
+    const int64_t revision = query.Number(0);
+    if (events.empty() || events.back().revision != revision) events.push_back({revision, {}});
+    ResourceChange change{query.String(1), query.String(2), query.String(3), query.Number(4) != 0};
+    auto& changes = events.back().changes;
+    if (!changes.empty() && changes.back().fqn == change.fqn && changes.back().uid == change.uid) changes.pop_back();
+    changes.push_back(std::move(change));
+  }
+}
+
 std::string PackOwners(const std::map<std::string, std::string>& owners) {
   std::string packed;
   for (const auto& [field, manager] : owners) packed += field + '\t' + manager + '\n';

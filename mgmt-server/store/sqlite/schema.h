@@ -1,7 +1,10 @@
 #pragma once
 
+#include <vector>
+
 #include "libs/base/result.h"
 #include "mgmt-server/store/policy.h"
+#include "mgmt-server/store/records.h"
 #include "mgmt-server/store/sqlite/database.h"
 #include "mgmt-server/store/view.h"
 
@@ -20,6 +23,9 @@ inline constexpr int kPlaceBits = 20;
 // Everything present, into an empty view, and the permission graph that follows from it. DATA_LOSS STORE_DAMAGED when
 // rows contradict each other.
 Status Load(Database& database, const Policy& policy, View& view);
+
+// The changes of the first thousand revisions above `after`, a revision each.
+Result<std::vector<ChangeEvent>> ReadChanges(Database& database, int64_t after);
 
 // Columns of a version, in the order ReadVersion takes them.
 #define WEIR_VERSION_COLUMNS "uid, id >> 20, fqn, kind, etag, body, owners, deleted, create_time, update_time"

@@ -47,6 +47,7 @@ class SqliteStore : public Store {
       queue_empty_.Wait(queue_mutex_, [this]() WEIR_REQUIRES(queue_mutex_) { return !led_; });  // All are answered.
     }
     checkpointer_.Stop();
+    if (started_ && (!options_.closing || options_.closing(StandingOf(*Read(), {})).ok())) db_.EmptyLogOnClose();
     if (changes_) changes_->Close();
     if (facts_) facts_->Close();
   }
@@ -85,12 +86,18 @@ class SqliteStore : public Store {
           return std::vector<FactsEvent>{event};
         },
         [](const FactsEvent&) { return false; });
+    started_ = true;
     return {};
   }
 
   ViewPtr Read() const override {
     MutexLock lock(published_mutex_);
     return published_;
+  }
+
+  Status LastWrite() const override {
+    MutexLock lock(published_mutex_);
+    return last_write_;
   }
 
   Result<ViewPtr> ReadAt(int64_t revision) const override {
@@ -236,12 +243,12 @@ class SqliteStore : public Store {
       obs::Log(obs::Level::kError, "commit failed", {{"cause", failed.error().cause}});
       return FailAll(group, AfterFailedCommit(failed.error()));
     }
-    const Status there = files_.StillThere();
-    if (!there.ok()) {  // What was synced went to files that nobody finds again.
+    if (const Status there = files_.StillThere(); !there.ok()) {  // What was synced went where nobody finds it again.
       trusted_ = false;
       obs::Log(obs::Level::kError, "the store's files are gone", {{"error", there.error().ToString()}});
       return FailAll(group, there.error());
     }
+    if (options_.committed) options_.committed(StandingOf(working, {files_.LogSalt(), db_.log_pages()}));
     Publish(std::make_shared<const View>(std::move(working)));
     changes_->Publish(changes);
     facts_->Publish(facts);
@@ -305,13 +312,21 @@ class SqliteStore : public Store {
         .WithCause(cause.cause.empty() ? cause.message : cause.cause);
   }
 
+  static Standing StandingOf(const View& view, const LogPosition& log) {
+    return {view.lineages().back(), view.revision(), log};
+  }
+
   static Error CommitFailed(const Error& cause) {
     if (cause.reason == "STORE_GONE") return cause;
     return Unavailable("COMMIT_FAILED", "nothing was stored: the store cannot be written now")
         .WithCause(cause.cause.empty() ? cause.message : cause.cause);
   }
 
-  static void FailAll(const std::vector<Call*>& group, const Error& error) {
+  void FailAll(const std::vector<Call*>& group, const Error& error) {
+    {
+      MutexLock lock(published_mutex_);
+      last_write_ = error;
+    }
     for (Call* call : group) call->status = error;
   }
 
@@ -340,30 +355,13 @@ class SqliteStore : public Store {
   void Publish(ViewPtr view) {
     MutexLock lock(published_mutex_);
     published_.swap(view);
+    last_write_ = {};
   }
 
   std::vector<ChangeEvent> OlderChanges(int64_t after) const {
-    constexpr int64_t kAtOnce = 1000;  // Revisions.
-    std::vector<ChangeEvent> events;
-    const Status read = [&]() -> Status {
-      MutexLock lock(reader_mutex_);
-      WEIR_ASSIGN(Statement query, reader_.Prepare("SELECT id >> 20, kind, fqn, uid, deleted FROM versions "
-                                                   "WHERE id >= ? AND id < ? ORDER BY id >> 20, fqn, id"));
-      query.Int((after + 1) << kPlaceBits).Int((after + 1 + kAtOnce) << kPlaceBits);
-      while (true) {
-        WEIR_ASSIGN(const bool row, query.Step());
-        if (!row) return {};
-        const int64_t revision = query.Number(0);
-        if (events.empty() || events.back().revision != revision) events.push_back({revision, {}});
-        ResourceChange change{query.String(1), query.String(2), query.String(3), query.Number(4) != 0};
-        auto& changes = events.back().changes;
-        if (!changes.empty() && changes.back().fqn == change.fqn && changes.back().uid == change.uid)
-          changes.pop_back();
-        changes.push_back(std::move(change));
-      }
-    }();
-    if (!read.ok()) events.clear();
-    return events;
+    MutexLock lock(reader_mutex_);
+    auto events = ReadChanges(reader_, after);
+    return events.ok() ? std::move(events).value() : std::vector<ChangeEvent>();
   }
 
   const SqliteOptions options_;
@@ -374,11 +372,13 @@ class SqliteStore : public Store {
   Checkpointer checkpointer_;
   SqliteRows rows_;
   Statement begin_, commit_, savepoint_, rollback_, release_;
+  bool started_ = false;
   bool trusted_ = true;  // False after a failed COMMIT, until Fence.
   mutable Mutex reader_mutex_;
   mutable Database reader_ WEIR_GUARDED_BY(reader_mutex_);
   mutable Mutex published_mutex_;
   ViewPtr published_ WEIR_GUARDED_BY(published_mutex_);
+  Status last_write_ WEIR_GUARDED_BY(published_mutex_);
   std::unique_ptr<Feed<ChangeEvent>> changes_;
   std::unique_ptr<Feed<FactsEvent>> facts_;
   Mutex queue_mutex_;

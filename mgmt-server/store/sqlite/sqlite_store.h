@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "libs/base/clock.h"
@@ -11,6 +14,20 @@
 
 namespace weir::store {
 
+// How much the write-ahead log held. SQLite counts `salt` up by one each time it begins the log anew; `frames` are
+// those since then. No frames: nothing depended on the log.
+struct LogPosition {
+  uint32_t salt = 0;
+  int64_t frames = 0;
+  bool operator==(const LogPosition&) const = default;
+};
+// What a store has come to; whoever keeps it elsewhere notices later when a part of the store is missing.
+struct Standing {
+  std::string_view lineage;  // View::lineages, the last.
+  int64_t revision = 0;
+  LogPosition log;
+};
+
 struct SqliteOptions {
   std::string path;  // Created when it does not exist (mode 0600); its folder must exist.
   const Clock* clock = &Clock::Real();
@@ -19,6 +36,11 @@ struct SqliteOptions {
   // it is answered, only at eight times as many.
   int checkpoint_pages = 4000;
   std::string vfs{};  // Name of a SQLite VFS; "" = the system's. Tests only.
+  // Of each COMMIT, before anybody is answered: must be quick, and fail nobody.
+  std::function<void(const Standing&)> committed{};
+  // Once, while the store closes, before it empties its log: what is kept elsewhere must not count on the log any more.
+  // On an error the log stays.
+  std::function<Status(const Standing&)> closing{};
 };
 
 // Opens, migrates and loads everything into memory. WAL, synchronous=FULL: an answered write survives power loss.
@@ -34,6 +56,9 @@ struct StoreFacts {
 // A consistent copy of a store, also of one that a running server writes to: `to` appears whole (0600) or not at all.
 // ALREADY_EXISTS BACKUP_EXISTS: `to` is there. NOT_FOUND STORE_MISSING: `from` is no store.
 Result<StoreFacts> BackupSqlite(const std::string& from, const std::string& to);
+// Whether the log beside the store still has what it had at `then`. False: it is missing, or SQLite would leave out a
+// part of it because it is damaged. Copies what there is into the store's file. UNAVAILABLE STORE_IO.
+Result<bool> LogHolds(const std::string& path, const LogPosition& then);
 // Looks at a store and changes nothing; `thorough` reads the whole file (seconds per GiB). NOT_FOUND STORE_MISSING,
 // DATA_LOSS STORE_DAMAGED, FAILED_PRECONDITION STORE_TOO_NEW.
 Result<StoreFacts> InspectSqlite(const std::string& path, bool thorough);
