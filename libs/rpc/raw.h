@@ -17,8 +17,10 @@ Status Parse(grpc::ByteBuffer* bytes, Message* out) {
   return InvalidArgument("BAD_MESSAGE", "the message is no {}", Message::descriptor()->full_name());
 }
 
+// Replaces what stands in `out`.
 template <typename Message>
 void Serialize(const Message& message, grpc::ByteBuffer* out) {
+  out->Clear();  // gRPC aborts on one that is in use.
   bool own = false;
   (void)grpc::SerializationTraits<Message>::Serialize(message, out, &own);  // Into memory: it cannot fail.
 }
