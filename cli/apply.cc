@@ -10,6 +10,7 @@
 #include "cli/verdict.h"
 #include "libs/base/file.h"
 #include "libs/base/text.h"
+#include "libs/document/scalars.h"
 
 namespace weir::cli {
 namespace {
@@ -101,25 +102,38 @@ int Verdict::ExitCode() const {
   return kExitTimedOut;
 }
 
+namespace {
+
+Status AddPart(std::string name, std::string text, Sources* sources) {
+  // What cannot be sent as a text is said as the server says the rest.
+  if (const auto wrong = document::CheckText(text)) {
+    return InvalidArgument("BAD_DOCUMENT", "{}:{}:{}: the document cannot be read: {}", name, wrong->line,
+                           wrong->column, wrong->description);
+  }
+  if (!sources->text.empty()) sources->text += "---\n";
+  sources->parts.push_back(
+      {std::move(name), 1 + static_cast<int>(std::count(sources->text.begin(), sources->text.end(), '\n'))});
+  if (!text.empty() && text.back() != '\n') text += '\n';
+  sources->text += text;
+  return {};
+}
+
+}  // namespace
+
 Result<Sources> ReadSources(const std::vector<std::string>& paths) {
   Sources sources;
   const auto add = [&](std::string name, std::string text) {
-    if (!sources.text.empty()) sources.text += "---\n";
-    sources.parts.push_back(
-        {std::move(name), 1 + static_cast<int>(std::count(sources.text.begin(), sources.text.end(), '\n'))});
-    if (!text.empty() && text.back() != '\n') text += '\n';
-    sources.text += text;
+    return AddPart(std::move(name), std::move(text), &sources);
   };
   const auto read = [&](const std::string& path) -> Status {
     auto text = ReadFile(path, 1u << 20);
     if (!text.ok()) return Usage(fmt::format("{}: {}", path, text.error().message));
-    add(path, std::move(*text));
-    return {};
+    return add(path, std::move(*text));
   };
   for (const std::string& path : paths) {
     std::error_code error;
     if (path == "-") {
-      add("-", std::string(std::istreambuf_iterator<char>(std::cin), {}));
+      WEIR_TRY(add("-", std::string(std::istreambuf_iterator<char>(std::cin), {})));
     } else if (std::filesystem::is_directory(path, error)) {
       std::vector<std::string> found;
       for (auto at = std::filesystem::recursive_directory_iterator(path, error);

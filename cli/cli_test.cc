@@ -84,6 +84,22 @@ TEST(Sources, KnowWhichLineCameFromWhere) {
   EXPECT_EQ(ReadSources({empty}).error().reason, "USAGE");
 }
 
+TEST(Sources, MustBeTextBeforeTheyAreSent) {
+  Folder folder;
+  for (const auto& [bytes, place] : {std::pair<std::string, const char*>{"a: b\nspec: {x: \"\xff\"}\n", ":2:11: "},
+                                     {std::string("\xff\xfe"
+                                                  "a\0",
+                                                  4),
+                                      ":1:1: "},
+                                     {std::string("a: \0", 4), ":1:4: "}}) {
+    const std::string file = folder.Write("a.yaml", bytes);
+    const auto sources = ReadSources({file});
+    ASSERT_FALSE(sources.ok());
+    EXPECT_EQ(sources.error().reason, "BAD_DOCUMENT");
+    EXPECT_TRUE(sources.error().message.starts_with(file + place)) << sources.error().message;
+  }
+}
+
 TEST(Document, IsTheNativeFormWithTheVersionThatWasRead) {
   v2::Tier1Gateway gateway;
   gateway.mutable_metadata()->set_name("a");

@@ -2,11 +2,21 @@
 
 #include <charconv>
 
+#include "libs/base/text.h"
+
 namespace weir::cli {
 namespace {
 
 bool IsNumber(const std::string& text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+// They are sent as texts.
+Result<Flags> WithProperWords(Flags flags) {
+  for (const std::string& word : flags.words) {
+    if (!IsUtf8(word)) return InvalidArgument("USAGE", "\"{}\" is not UTF-8", CleanText(word, 256));
+  }
+  return flags;
 }
 
 }  // namespace
@@ -63,7 +73,7 @@ Result<Flags> ParseFlags(const std::vector<std::string>& arguments, const FlagSp
     }
     flags.values[name].push_back(value);
   }
-  return flags;
+  return WithProperWords(std::move(flags));
 }
 
 Result<int> WaitSeconds(const Flags& flags) {

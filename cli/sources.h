@@ -18,7 +18,8 @@ struct Sources {
 
   std::string PlaceOf(int line, int column) const;  // "a.yaml:12:3: "; "" for line 0.
 };
-// Files, folders (every .yaml, .yml and .json below), "-". USAGE when one cannot be read or there is nothing.
+// Files, folders (every .yaml, .yml and .json below), "-". USAGE when one cannot be read or there is nothing;
+// BAD_DOCUMENT with its place for what is no text (not UTF-8, control characters).
 Result<Sources> ReadSources(const std::vector<std::string>& paths);
 
 }  // namespace weir::cli

@@ -91,33 +91,50 @@ void AppliedLedger::Touch(Gateway* gateway, const xds::AckEvent& event) {
   for (const std::string& name : event.replaced) touch(name);
 }
 
+// Another stream counts than before: it may be of a process that runs nothing yet.
+void AppliedLedger::CountAnew(Gateway* gateway) {
+  for (auto& [key, piece] : gateway->pieces) {
+    if (piece.said) piece.said.emplace();
+  }
+  TouchAll(gateway);
+}
+
 void AppliedLedger::OnOpened(const std::string& workload, uint64_t stream) {
   Gateway& gateway = gateways_[workload];
-  if (stream < gateway.stream) return;
-  gateway.stream = stream;
+  const bool newest = stream > Counting(workload);
+  gateway.streams[stream];
+  gateway.last = {};
   gateway.ever_connected = true;
-  gateway.acknowledged.clear();
-  gateway.rejected.clear();
-  for (auto& [key, piece] : gateway.pieces) {
-    if (piece.said) piece.said.emplace();  // It may be a new process that runs nothing yet.
-  }
-  TouchAll(&gateway);
+  if (newest) CountAnew(&gateway);
   gateway.dirty = true;
 }
 
 void AppliedLedger::OnClosed(const std::string& workload, uint64_t stream) {
   const auto found = gateways_.find(workload);
-  if (found == gateways_.end() || found->second.stream != stream) return;
-  found->second.stream = 0;
-  found->second.dirty = true;
+  if (found == gateways_.end()) return;
+  Gateway& gateway = found->second;
+  const auto closed = gateway.streams.find(stream);
+  if (closed == gateway.streams.end()) return;
+  const bool counted = Counting(workload) == stream;
+  if (gateway.streams.size() == 1) gateway.last = std::move(closed->second);
+  gateway.streams.erase(closed);
+  if (counted && !gateway.streams.empty()) CountAnew(&gateway);
+  gateway.dirty = true;
+}
+
+uint64_t AppliedLedger::Counting(const std::string& workload) const {
+  const auto found = gateways_.find(workload);
+  return found == gateways_.end() || found->second.streams.empty() ? 0 : found->second.streams.rbegin()->first;
 }
 
 void AppliedLedger::OnAck(const std::string& workload, uint64_t stream, const xds::AckEvent& event) {
   const auto found = gateways_.find(workload);
-  if (found == gateways_.end() || found->second.stream != stream) return;
+  if (found == gateways_.end()) return;
   Gateway& gateway = found->second;
-  auto& acknowledged = gateway.acknowledged[event.type_url];
-  auto& rejected = gateway.rejected[event.type_url];
+  const auto from = gateway.streams.find(stream);
+  if (from == gateway.streams.end()) return;
+  auto& acknowledged = from->second.acknowledged[event.type_url];
+  auto& rejected = from->second.rejected[event.type_url];
   for (const xds::NamedVersion& resource : event.accepted_resources) {
     acknowledged[resource.name] = resource.version;
     rejected.erase(resource.name);
@@ -134,41 +151,34 @@ void AppliedLedger::OnAck(const std::string& workload, uint64_t stream, const xd
   }
   // It has something of that name, but should the version before be wanted again, its old word for it is worth nothing.
   for (const std::string& name : event.replaced) acknowledged[name].clear();
+  if (std::next(from) != gateway.streams.end()) return;  // Kept until it counts.
   Touch(&gateway, event);
   gateway.dirty = true;
 }
 
 bool AppliedLedger::Answered(const std::string& workload, std::string_view type_url, const std::string& name) const {
   const auto found = gateways_.find(workload);
-  if (found == gateways_.end() || found->second.stream == 0 || found->second.config == nullptr) return true;
-  const EnvoyResource* wanted = found->second.config->Find(type_url, name);
-  if (wanted == nullptr) return true;
-  const std::string& version = wanted->resource->version;
-  const auto yes = found->second.acknowledged.find(std::string(type_url));
-  if (yes != found->second.acknowledged.end()) {
-    const auto one = yes->second.find(name);
-    if (one != yes->second.end() && one->second == version) return true;
-  }
-  const auto no = found->second.rejected.find(std::string(type_url));
-  if (no == found->second.rejected.end()) return false;
-  const auto one = no->second.find(name);
-  return one != no->second.end() && one->second.version == version;
+  if (found == gateways_.end() || !found->second.connected() || found->second.config == nullptr) return true;
+  if (found->second.config->Find(type_url, name) == nullptr) return true;
+  const Rejection* rejection = nullptr;
+  return Runs(found->second, std::string(type_url), name, &rejection) || rejection != nullptr;
 }
 
 void AppliedLedger::Forget(const std::string& workload) {
   const auto found = gateways_.find(workload);
   if (found == gateways_.end()) return;
-  found->second.forgotten = true;
-  found->second.stream = 0;
+  found->second.forgotten = true;  // Its streams stand until they end: it may be declared again before.
   TouchAll(&found->second);
   found->second.dirty = true;
 }
 
 // It still runs something that it should not.
-bool AppliedLedger::HasLeftovers(Gateway* gateway) {
+bool AppliedLedger::HasLeftovers(const Gateway& gateway) {
   for (const std::string_view url : kRemovable) {
-    const Named& wanted = NamedOf(gateway->config.get(), url);
-    for (const auto& [name, version] : gateway->acknowledged[std::string(url)]) {
+    const Named& wanted = NamedOf(gateway.config.get(), url);
+    const auto has = gateway.words().acknowledged.find(std::string(url));
+    if (has == gateway.words().acknowledged.end()) continue;
+    for (const auto& [name, version] : has->second) {
       if (!wanted.contains(name)) return true;
     }
   }
@@ -176,29 +186,32 @@ bool AppliedLedger::HasLeftovers(Gateway* gateway) {
 }
 
 // It runs this resource as it is wanted. If not: its refusal of it, if there is one.
-bool AppliedLedger::Runs(Gateway* gateway, const std::string& url, const std::string& name,
+bool AppliedLedger::Runs(const Gateway& gateway, const std::string& url, const std::string& name,
                          const Rejection** rejection) {
-  const Named& named = NamedOf(gateway->config.get(), url);
-  const auto wanted = named.find(name);
-  if (wanted == named.end()) return false;
-  const std::string& version = wanted->second->resource->version;
-  const auto& acknowledged = gateway->acknowledged[url];
-  const auto has = acknowledged.find(name);
-  if (has != acknowledged.end() && has->second == version) return true;
-  const auto& rejected = gateway->rejected[url];
-  const auto refusal = rejected.find(name);
-  if (refusal != rejected.end() && refusal->second.version == version) *rejection = &refusal->second;
+  const EnvoyResource* wanted = gateway.config->Find(url, name);
+  if (wanted == nullptr) return false;
+  const std::string& version = wanted->resource->version;
+  const Words& words = gateway.words();
+  if (const auto yes = words.acknowledged.find(url); yes != words.acknowledged.end()) {
+    const auto has = yes->second.find(name);
+    if (has != yes->second.end() && has->second == version) return true;
+  }
+  const auto no = words.rejected.find(url);
+  if (no == words.rejected.end()) return false;
+  const auto refusal = no->second.find(name);
+  if (refusal != no->second.end() && refusal->second.version == version) *rejection = &refusal->second;
   return false;
 }
 
 // What can be said of a piece that something is made of.
-std::optional<AppliedLedger::Said> AppliedLedger::Judge(Gateway* gateway, const IntentKey& key, const Piece& piece) {
+std::optional<AppliedLedger::Said> AppliedLedger::Judge(const Gateway& gateway, const IntentKey& key,
+                                                        const Piece& piece) {
   std::string wanted;
   bool runs = true;
   const Rejection* rejection = nullptr;
   for (const auto& [type, name] : piece.parts) {
     const std::string url(xds::kEnvoyTypes[type]);
-    const EnvoyResource& resource = *NamedOf(gateway->config.get(), url).at(name);
+    const EnvoyResource& resource = *NamedOf(gateway.config.get(), url).at(name);
     for (const IntentRef& origin : resource.origins) {
       if (origin.type == key.first && origin.name == key.second) wanted = origin.version;
     }
@@ -227,9 +240,9 @@ void AppliedLedger::Recompute(Gateway* gateway) {
     if (gateway->forgotten) {
       piece.said.reset();
     } else if (!piece.parts.empty()) {
-      piece.said = Judge(gateway, key, piece);
+      piece.said = Judge(*gateway, key, piece);
     } else {
-      if (!may_forget) may_forget = gateway->stream != 0 && !HasLeftovers(gateway);
+      if (!may_forget) may_forget = gateway->connected() && !HasLeftovers(*gateway);
       if (*may_forget) {
         piece.said.reset();
       } else {
@@ -242,7 +255,7 @@ void AppliedLedger::Recompute(Gateway* gateway) {
 
 bool AppliedLedger::ReportOne(bool full, Gateway* gateway, v1::GatewayApplied* out) {
   if (gateway->dirty) Recompute(gateway);
-  const bool connected = gateway->stream != 0;
+  const bool connected = gateway->connected();
   bool differs = full || !gateway->reported_once || connected != gateway->reported_connected;
   out->set_connected(connected);
   const auto say = [&](std::map<IntentKey, Piece>::iterator at) {
@@ -289,7 +302,8 @@ bool AppliedLedger::Report(bool full, v1::Applied* out) {
       *out->add_gateways() = std::move(one);
       differs = true;
     }
-    at = gateway.forgotten && (waiting || !gateway.dirty) ? gateways_.erase(at) : std::next(at);
+    const bool over = gateway.forgotten && gateway.streams.empty() && (waiting || !gateway.dirty);
+    at = over ? gateways_.erase(at) : std::next(at);
   }
   return differs;
 }

@@ -24,9 +24,11 @@ class AppliedLedger {
  public:
   // What this workload is to run now.
   void SetConfig(const std::string& workload, std::shared_ptr<const NodeConfig> config);
-  // The newest stream of a workload is the one that counts. A new one has acknowledged nothing yet.
+  // A workload may have several streams (a successor, a stranger with its token): it is connected while one of them
+  // stands, and the newest that stands is the one that counts. A new one has acknowledged nothing yet.
   void OnOpened(const std::string& workload, uint64_t stream);
   void OnClosed(const std::string& workload, uint64_t stream);
+  uint64_t Counting(const std::string& workload) const;  // 0 = none stands.
   void OnAck(const std::string& workload, uint64_t stream, const xds::AckEvent& event);
   // The workload is declared no more: everything of it is reported removed.
   void Forget(const std::string& workload);
@@ -49,6 +51,11 @@ class AppliedLedger {
     std::string version;
     std::string error;
   };
+  // What one stream has said.
+  struct Words {
+    std::map<std::string, std::map<std::string, std::string>> acknowledged;  // Type URL, name -> version.
+    std::map<std::string, std::map<std::string, Rejection>> rejected;
+  };
   using Part = std::pair<size_t, std::string>;  // A resource: place of its type in xds::kEnvoyTypes, name.
   // One piece of intent, as this gateway runs it.
   struct Piece {
@@ -58,11 +65,10 @@ class AppliedLedger {
   };
   struct Gateway {
     std::shared_ptr<const NodeConfig> config;
-    uint64_t stream = 0;          // 0 = not connected.
-    bool ever_connected = false;  // Only then there is something to say.
+    std::map<uint64_t, Words> streams;  // Those that stand.
+    Words last;                         // Of the last one that went, while none stands.
+    bool ever_connected = false;        // Only then there is something to say.
     bool forgotten = false;
-    std::map<std::string, std::map<std::string, std::string>> acknowledged;  // Type URL, name -> version.
-    std::map<std::string, std::map<std::string, Rejection>> rejected;
     std::map<IntentKey, Piece> pieces;
     std::map<std::string, std::set<Part>> needed_by;  // By destination: see EnvoyResource::needs.
     std::set<IntentKey> touched;  // What may have changed since it was last looked at: the rest costs nothing.
@@ -70,12 +76,17 @@ class AppliedLedger {
     bool dirty = true;
     bool reported_connected = false;
     bool reported_once = false;
+
+    bool connected() const { return !streams.empty() && !forgotten; }
+    const Words& words() const { return streams.empty() ? last : streams.rbegin()->second; }
   };
+  static void CountAnew(Gateway* gateway);
   static void Touch(Gateway* gateway, const xds::AckEvent& event);
   static void TouchAll(Gateway* gateway);
-  static bool HasLeftovers(Gateway* gateway);
-  static std::optional<Said> Judge(Gateway* gateway, const IntentKey& key, const Piece& piece);
-  static bool Runs(Gateway* gateway, const std::string& url, const std::string& name, const Rejection** rejection);
+  static bool HasLeftovers(const Gateway& gateway);
+  static std::optional<Said> Judge(const Gateway& gateway, const IntentKey& key, const Piece& piece);
+  static bool Runs(const Gateway& gateway, const std::string& url, const std::string& name,
+                   const Rejection** rejection);
   static void Recompute(Gateway* gateway);
   static bool ReportOne(bool full, Gateway* gateway, v1::GatewayApplied* out);
 

@@ -163,28 +163,79 @@ TEST_F(AppliedLedgerTest, KeepsWhatAGatewayAcknowledgedWhenItsStreamEndsAndForge
   EXPECT_EQ(Find(report, "Host")->version(), "");
 }
 
-// The end of an old stream may be noticed long after its gateway has come back on another one.
-TEST_F(AppliedLedgerTest, TheLateEndOfAnOldStreamIsNothingToTheNewOne) {
+// A successor that is killed before its time, or a stranger with the workload's token, comes and goes beside it.
+TEST_F(AppliedLedgerTest, AWorkloadIsConnectedWhileOneOfItsStreamsStandsAndTheNewestOfThemCounts) {
   const auto config = Config("1", "a");
+  const auto reported = [this] {
+    v1::Applied report;
+    ledger_.Report(true, &report);
+    return std::pair(report.gateways(0).connected(), Find(report, "Host")->version());
+  };
   ledger_.OnOpened("ns/w", 1);
   ledger_.SetConfig("ns/w", config);
+  AckAll(*config);
+  EXPECT_EQ(reported(), std::pair(true, std::string("1")));
   ledger_.OnOpened("ns/w", 2);
+  EXPECT_EQ(reported(), std::pair(true, std::string()));
+  ledger_.OnClosed("ns/w", 2);
+  EXPECT_EQ(reported(), std::pair(true, std::string("1"))) << "what the standing one has said";
+  // What it says meanwhile is kept.
+  ledger_.OnOpened("ns/w", 3);
+  const auto next = Config("2", "b");
+  ledger_.SetConfig("ns/w", next);
+  AckAll(*next);
+  EXPECT_EQ(reported(), std::pair(true, std::string()));
+  EXPECT_FALSE(ledger_.Answered("ns/w", xds::kVirtualHost, "l/h"));
+  ledger_.OnClosed("ns/w", 3);
+  EXPECT_TRUE(ledger_.Answered("ns/w", xds::kVirtualHost, "l/h"));
+  EXPECT_EQ(reported(), std::pair(true, std::string("2")));
+  ledger_.OnClosed("ns/w", 1);
+  EXPECT_EQ(reported(), std::pair(false, std::string("2")));
+}
+
+// The end of an old stream may be noticed long after its gateway has come back on another one.
+TEST_F(AppliedLedgerTest, TheLateBeginningAndEndOfAnOldStreamAreNothingToTheNewOne) {
+  const auto config = Config("1", "a");
+  ledger_.OnOpened("ns/w", 2);
+  ledger_.SetConfig("ns/w", config);
   for (const std::string_view url : {xds::kListener, xds::kRoute, xds::kVirtualHost}) {
     ledger_.OnAck("ns/w", 2, Ack(*config, url));
   }
+  const auto reported = [this] {
+    v1::Applied report;
+    ledger_.Report(true, &report);
+    return std::pair(report.gateways(0).connected(), Find(report, "Host")->version());
+  };
+  ledger_.OnOpened("ns/w", 1);
+  EXPECT_EQ(reported(), std::pair(true, std::string("1")));
   ledger_.OnClosed("ns/w", 1);
+  EXPECT_EQ(reported(), std::pair(true, std::string("1")));
+  ledger_.OnClosed("ns/w", 2);
+  EXPECT_EQ(reported(), std::pair(false, std::string("1")));
+}
+
+TEST_F(AppliedLedgerTest, AWorkloadThatIsDeclaredAgainBeforeItsStreamEndsIsConnected) {
+  const auto config = Config("1", "a");
+  ledger_.OnOpened("ns/w", 1);
+  ledger_.SetConfig("ns/w", config);
+  AckAll(*config);
+  ledger_.Forget("ns/w");
   v1::Applied report;
   ledger_.Report(true, &report);
+  EXPECT_FALSE(report.gateways(0).connected());
+  report.Clear();
+  ledger_.Report(false, &report);
+  ledger_.SetConfig("ns/w", config);
+  report.Clear();
+  ASSERT_TRUE(ledger_.Report(false, &report));
   EXPECT_TRUE(report.gateways(0).connected());
   EXPECT_EQ(Find(report, "Host")->version(), "1");
-  ledger_.OnOpened("ns/w", 1);  // Nor is its beginning, told late.
+  ledger_.Forget("ns/w");
+  ledger_.OnClosed("ns/w", 1);
+  for (int i = 0; i < 2; ++i) ledger_.Report(false, &report);
   report.Clear();
   ledger_.Report(true, &report);
-  EXPECT_EQ(Find(report, "Host")->version(), "1");
-  ledger_.OnClosed("ns/w", 2);
-  report.Clear();
-  ledger_.Report(true, &report);
-  EXPECT_FALSE(report.gateways(0).connected());
+  EXPECT_EQ(report.gateways_size(), 0) << "nothing of it is kept";
 }
 
 TEST_F(AppliedLedgerTest, BelievesNoOldWordWhenAVersionReturns) {

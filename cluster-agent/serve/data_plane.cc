@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
@@ -14,12 +15,11 @@
 #include "cluster-agent/link/problems.h"
 #include "cluster-agent/serve/admission_grace.h"
 #include "cluster-agent/serve/applied.h"
+#include "cluster-agent/serve/snapshots.h"
 #include "cluster-agent/serve/telemetry.h"
 #include "cluster-agent/serve/traffic.h"
 #include "cluster-agent/serve/workloads.h"
-#include "cluster-agent/translate/bytes.h"
 #include "cluster-agent/translate/xds/translator.h"
-#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/dialect/dialect.h"
@@ -51,33 +51,6 @@ std::string BearerOf(const std::multimap<std::string, std::string>& metadata) {
   return found == metadata.end() ? std::string() : std::string(rpc::BearerToken(found->second));
 }
 
-xds::ResourcePtr IdentitySecret(const Leaf& leaf) {
-  envoy::extensions::transport_sockets::tls::v3::Secret secret;
-  secret.set_name(std::string(dialect::kIdentitySecret));
-  secret.mutable_tls_certificate()->mutable_certificate_chain()->set_inline_string(leaf.chain_pem);
-  secret.mutable_tls_certificate()->mutable_private_key()->set_inline_string(leaf.key_pem);
-  return xds::MakeResource(std::string(dialect::kIdentitySecret), Bytes(secret));
-}
-
-// Shares every type that did not change with the snapshot before; nullptr when nothing changed at all.
-xds::SnapshotPtr NextSnapshot(const NodeConfig& config, const xds::ResourcePtr& identity, const xds::Snapshot* before) {
-  auto snapshot = std::make_shared<xds::Snapshot>();
-  bool changed = before == nullptr;
-  for (const auto& [url, named] : config.types) {
-    auto resources = std::make_shared<xds::Resources>();
-    for (const auto& [name, resource] : named) resources->emplace_hint(resources->end(), name, resource->resource);
-    if (identity != nullptr && url == xds::kSecret) resources->emplace(identity->name, identity);
-    const auto old = before == nullptr ? snapshot->types.end() : before->types.find(url);
-    if (before != nullptr && old != before->types.end() && *old->second == *resources) {
-      snapshot->types[url] = old->second;
-    } else {
-      snapshot->types[url] = std::move(resources);
-      changed = true;
-    }
-  }
-  return changed ? snapshot : nullptr;
-}
-
 }  // namespace
 
 // The handler of its ADS: Stop ends the streams and their server before anything of it goes.
@@ -97,7 +70,7 @@ struct DataPlane::Core final : xds::AdsHandler {
   };
 
   struct Node {
-    size_t streams = 0;
+    std::set<uint64_t> streams;
     std::shared_ptr<const NodeConfig> config;
     xds::SnapshotPtr snapshot;
   };
@@ -144,8 +117,8 @@ struct DataPlane::Core final : xds::AdsHandler {
     Leaf leaf;
   };
   std::map<std::string, OwnLeaf> envoy_leaves;  // By key, of stock Envoys with a stream: goes with the node.
-  std::map<std::string, std::vector<std::string>> problems;
-  std::map<std::string, Admitted> admitted;  // By key of a node: whom its pod lets in.
+  std::map<std::string, std::vector<std::string>> problems;  // By key.
+  std::map<std::string, Admitted> admitted;                  // By key of a node: whom its pod lets in.
   AdmissionGrace grace;
 
   Status Sign(const std::string& token, const std::string& csr_pem, v1::SignResponse* response) {
@@ -192,21 +165,30 @@ struct DataPlane::Core final : xds::AdsHandler {
     const std::string workload = WorkloadOfKey(event.key);
     {
       MutexLock lock(mutex);
-      Node& node = nodes[event.key];
       if (opened) {
-        ++node.streams;
+        nodes[event.key].streams.insert(event.stream);
         ledger.OnOpened(workload, event.stream);
-        if (node.config != nullptr) ledger.SetConfig(workload, node.config);
       } else {
-        if (node.streams > 0) --node.streams;
+        if (const auto node = nodes.find(event.key); node != nodes.end()) node->second.streams.erase(event.stream);
         ledger.OnClosed(workload, event.stream);
       }
+      TellConfig(workload);
       dirty = true;
     }
     wake.NotifyAll();
     obs::Log(obs::Level::kInfo, opened ? "data plane connected" : "data plane gone",
              {{"workload", workload}, {"node", event.node.id}, {"reason", event.reason}});
     on_applied();
+  }
+
+  // A stream is judged by what its own kind of node is to run.
+  void TellConfig(const std::string& workload) WEIR_REQUIRES(mutex) {
+    const uint64_t counting = ledger.Counting(workload);
+    for (const std::string_view kind : {kOurs, kStock}) {
+      const auto node = nodes.find(workload + std::string(kind));
+      if (node == nodes.end() || node->second.config == nullptr || !node->second.streams.contains(counting)) continue;
+      ledger.SetConfig(workload, node->second.config);
+    }
   }
 
   void OnAck(const std::string& key, uint64_t stream, const xds::AckEvent& event) override {
@@ -260,7 +242,7 @@ struct DataPlane::Core final : xds::AdsHandler {
     const std::shared_ptr<const Facts> now_facts = facts;
     const Membership now_member = membership;
     std::vector<std::string> keys, gone;
-    for (const auto& [key, node] : nodes) (node.streams > 0 ? keys : gone).push_back(key);
+    for (const auto& [key, node] : nodes) (node.streams.empty() ? gone : keys).push_back(key);
     for (const std::string& key : gone) nodes.erase(key);
     std::map<std::string, xds::SnapshotPtr> before;
     for (const std::string& key : keys) before[key] = nodes[key].snapshot;
@@ -288,7 +270,7 @@ struct DataPlane::Core final : xds::AdsHandler {
   // What a node owned goes with it.
   void Forget(const std::string& key) {
     envoy_leaves.erase(key);
-    problems.erase(WorkloadOfKey(key));
+    problems.erase(key);
     leaves = envoy_leaves.size();
     admitted.erase(key);
     grace.Forget(key);
@@ -326,7 +308,7 @@ struct DataPlane::Core final : xds::AdsHandler {
       was = offer.config->admits;
       offer.config = translator.Translate(with, at, offer.workload, profile, grace.Of(key, now));
     }
-    TellProblems(offer.workload, offer.config->problems);
+    TellProblems(key, offer.config->problems);
     xds::ResourcePtr identity;
     if (stock) {
       identity = IdentityOf(key, member, *at->workloads.at(offer.workload));
@@ -342,7 +324,7 @@ struct DataPlane::Core final : xds::AdsHandler {
       Node& node = nodes[offer.key];
       node.config = offer.config;
       if (offer.snapshot != nullptr) node.snapshot = offer.snapshot;
-      ledger.SetConfig(offer.workload, offer.config);  // Before it goes out: an answer must find what it is about.
+      TellConfig(offer.workload);  // Before it goes out: an answer must find what it is about.
     }
     if (offer.snapshot != nullptr) ads->SetSnapshot(offer.key, offer.snapshot);
     on_applied();
@@ -358,12 +340,13 @@ struct DataPlane::Core final : xds::AdsHandler {
     });
   }
 
-  void TellProblems(const std::string& workload, const std::vector<std::string>& found) {
-    std::vector<std::string>& told = problems[workload];
+  void TellProblems(const std::string& key, const std::vector<std::string>& found) {
+    std::vector<std::string>& told = problems[key];
     if (told == found) return;
     told = found;
     for (const std::string& problem : found) {
-      obs::Log(obs::Level::kWarn, "intent cannot be said as asked", {{"workload", workload}, {"problem", problem}});
+      obs::Log(obs::Level::kWarn, "intent cannot be said as asked",
+               {{"workload", WorkloadOfKey(key)}, {"problem", problem}});
     }
   }
 
@@ -521,7 +504,7 @@ std::string DataPlane::Dump() const {
   Node& nodes = root.Add("nodes", Node::Map());
   for (const auto& [key, node] : core_->nodes) {
     Node& one = nodes.Add(key, Node::Map());
-    one.Add("streams", Node::Number(std::to_string(node.streams)));
+    one.Add("streams", Node::Number(std::to_string(node.streams.size())));
     if (node.config == nullptr) continue;
     for (const auto& [url, resources] : node.config->types) {
       Node& type = one.Add(url, Node::Map());

@@ -14,6 +14,7 @@
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
 #include "libs/base/descriptors.h"
 #include "libs/base/file.h"
+#include "libs/dialect/dialect.h"
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/identity/token.h"
@@ -196,6 +197,62 @@ TEST_F(DataPlaneTest, WhatANodeOwnedGoesWithTheNode) {
   stream->Finish();
   EXPECT_TRUE(Eventually([&] { return plane_->Identities() == 0; }));
   EXPECT_THAT(plane_->Dump(), Not(HasSubstr("edge/t1|envoy")));
+}
+
+// The kind of node that a second stream says it is has a configuration of its own: it says nothing of the first's.
+TEST_F(DataPlaneTest, AStreamThatComesAndGoesTakesNothingFromTheOneThatStands) {
+  const auto channel = Channel(Token());
+  const auto stub = AggregatedDiscoveryService::NewStub(channel);
+  const auto ask = [](auto& stream, bool ours) {
+    DeltaDiscoveryRequest request;
+    request.mutable_node()->set_id("n");
+    if (ours) request.mutable_node()->add_client_features(std::string(dialect::kFeatureVhds));
+    request.set_type_url(std::string(xds::kCluster));
+    ASSERT_TRUE(stream->Write(request));
+    DeltaDiscoveryResponse response;
+    ASSERT_TRUE(stream->Read(&response));
+  };
+  const auto connected = [&] {
+    v1::Applied applied;
+    plane_->Applied(true, &applied);
+    return applied.gateways_size() == 1 && applied.gateways(0).connected();
+  };
+  grpc::ClientContext standing, passing;
+  const auto stands = stub->DeltaAggregatedResources(&standing);
+  ask(stands, true);
+  EXPECT_TRUE(connected());
+  const auto passes = stub->DeltaAggregatedResources(&passing);
+  ask(passes, false);
+  EXPECT_EQ(plane_->Streams(), 2u);
+  passing.TryCancel();
+  passes->Finish();
+  EXPECT_TRUE(Eventually([&] { return plane_->Streams() == 1; }));
+  EXPECT_TRUE(Eventually([&] { return plane_->Dump().find("edge/t1|envoy") == std::string::npos; }));
+  EXPECT_TRUE(connected());
+  standing.TryCancel();
+  stands->Finish();
+  EXPECT_TRUE(Eventually([&] { return !connected(); }));
+}
+
+TEST_F(DataPlaneTest, SaysOfAMessageThatItCannotBeReadAndNothingOfAnEnd) {
+  const auto channel = Channel(Token());
+  const auto stub = AggregatedDiscoveryService::NewStub(channel);
+  DeltaDiscoveryRequest request;
+  DeltaDiscoveryResponse response;
+  grpc::ClientContext bad, good;
+  const auto refused = stub->DeltaAggregatedResources(&bad);
+  request.set_type_url("\xff");  // No UTF-8.
+  ASSERT_TRUE(refused->Write(request));
+  EXPECT_FALSE(refused->Read(&response));
+  const grpc::Status why = refused->Finish();
+  EXPECT_EQ(why.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(why.error_message(), "the message is no envoy.service.discovery.v3.DeltaDiscoveryRequest");
+  const auto ended = stub->DeltaAggregatedResources(&good);
+  request.set_type_url(std::string(xds::kCluster));
+  ASSERT_TRUE(ended->Write(request) && ended->Read(&response));
+  ended->WritesDone();
+  EXPECT_FALSE(ended->Read(&response));
+  EXPECT_TRUE(ended->Finish().ok());
 }
 
 TEST_F(DataPlaneTest, TheBootstrapOfAStockEnvoyHoldsNoTokenAndLimitsWhatAnEdgeMustLimit) {

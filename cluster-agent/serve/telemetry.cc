@@ -10,6 +10,7 @@
 #include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
 #include "libs/base/mutex.h"
 #include "libs/obs/log.h"
+#include "libs/rpc/raw.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 
@@ -29,11 +30,11 @@ constexpr size_t kMostStreamsPerWorkload = 4;  // A newer one takes the place of
 struct Telemetry::Core {
   class Stream;
 
-  class Loads : public LoadReportingService::CallbackService {
+  using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
+  class Loads : public LoadReportingService::WithRawCallbackMethod_StreamLoadStats<LoadReportingService::Service> {
    public:
     explicit Loads(Core* core) : core_(core) {}
-    grpc::ServerBidiReactor<LoadStatsRequest, LoadStatsResponse>* StreamLoadStats(
-        grpc::CallbackServerContext* context) override;
+    Reactor* StreamLoadStats(grpc::CallbackServerContext* context) override;
 
    private:
     Core* core_;
@@ -69,7 +70,7 @@ struct Telemetry::Core {
 };
 
 // One gateway's reports: the first message names the node, then counts come at the interval we ask for.
-class Telemetry::Core::Stream : public grpc::ServerBidiReactor<LoadStatsRequest, LoadStatsResponse> {
+class Telemetry::Core::Stream : public Reactor {
  public:
   Stream(Core* core, grpc::CallbackServerContext* context) : core_(core), context_(context) {
     const Status refused = Begin(rpc::BearerToken(*context));
@@ -80,10 +81,10 @@ class Telemetry::Core::Stream : public grpc::ServerBidiReactor<LoadStatsRequest,
 
   void OnReadDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::OK);
+    if (const Status read = rpc::Parse(&in_, &report_); !read.ok()) return Finish(rpc::ToGrpc(read));
     core_->ledger->OnLoad(workload_, report_);
-    report_.Clear();
     if (!std::exchange(answered_, true)) StartWrite(&answer_);
-    StartRead(&report_);
+    StartRead(&in_);
   }
 
   void OnDone() override {
@@ -102,12 +103,14 @@ class Telemetry::Core::Stream : public grpc::ServerBidiReactor<LoadStatsRequest,
  private:
   Status Begin(const std::string& token) {
     WEIR_ASSIGN(workload_, core_->authenticate(token));
+    bool alone = false;
     {
       MutexLock lock(core_->mutex);
       if (core_->stopped || core_->streams.size() >= kMostStreams) {
         return ResourceExhausted("STREAM_LIMIT", "no more load report streams are taken");
       }
       std::deque<Stream*>& own = core_->by_workload[workload_];
+      alone = own.empty();
       if (own.size() >= kMostStreamsPerWorkload) {
         own.front()->Cancel();
         own.pop_front();
@@ -115,10 +118,12 @@ class Telemetry::Core::Stream : public grpc::ServerBidiReactor<LoadStatsRequest,
       core_->streams.insert(this);
       own.push_back(this);
     }
-    core_->ledger->OnOpened(workload_);
-    answer_.set_send_all_clusters(true);
-    answer_.mutable_load_reporting_interval()->set_seconds(kIntervalSeconds);
-    StartRead(&report_);
+    if (alone) core_->ledger->OnOpened(workload_);  // Else the one that stands does not say again what it has said.
+    LoadStatsResponse answer;
+    answer.set_send_all_clusters(true);
+    answer.mutable_load_reporting_interval()->set_seconds(kIntervalSeconds);
+    rpc::Serialize(answer, &answer_);
+    StartRead(&in_);
     return {};
   }
 
@@ -126,12 +131,11 @@ class Telemetry::Core::Stream : public grpc::ServerBidiReactor<LoadStatsRequest,
   grpc::CallbackServerContext* const context_;
   std::string workload_;
   bool answered_ = false;
+  grpc::ByteBuffer in_, answer_;
   LoadStatsRequest report_;
-  LoadStatsResponse answer_;
 };
 
-grpc::ServerBidiReactor<LoadStatsRequest, LoadStatsResponse>* Telemetry::Core::Loads::StreamLoadStats(
-    grpc::CallbackServerContext* context) {
+Telemetry::Core::Reactor* Telemetry::Core::Loads::StreamLoadStats(grpc::CallbackServerContext* context) {
   return new Stream(core_, context);
 }
 

@@ -326,6 +326,37 @@ TEST_F(TelemetryTest, ANewerStreamOfAWorkloadTakesThePlaceOfItsOldest) {
   }
 }
 
+// The one that stands says only what changes: what it has said is not to be lost by another that comes and goes.
+TEST_F(TelemetryTest, ASecondStreamOfAWorkloadTakesNothingFromTheFirst) {
+  grpc::ClientContext first, second;
+  LoadStatsResponse answer;
+  SetUp(first, "t1-token");
+  const auto stands = LoadReportingService::NewStub(channel_)->StreamLoadStats(&first);
+  ASSERT_TRUE(stands->Write(Load("set", 7, 0, "0.75")) && stands->Read(&answer));
+  SetUp(second, "t1-token");
+  const auto passes = LoadReportingService::NewStub(channel_)->StreamLoadStats(&second);
+  ASSERT_TRUE(passes->Write(LoadStatsRequest()) && passes->Read(&answer));
+  passes->WritesDone();
+  EXPECT_TRUE(passes->Finish().ok());
+  const auto said = Said(ledger_);
+  ASSERT_EQ(said.size(), 1u);
+  ASSERT_EQ(said[0].traffic_size(), 1);
+  EXPECT_EQ(said[0].traffic(0).clusters(0).intended(), 0.75);
+  EXPECT_EQ(said[0].traffic(0).clusters(0).requests(), 7u);
+}
+
+TEST_F(TelemetryTest, SaysOfAMessageThatItCannotBeRead) {
+  grpc::ClientContext context;
+  SetUp(context, "t1-token");
+  const auto stream = LoadReportingService::NewStub(channel_)->StreamLoadStats(&context);
+  LoadStatsRequest request;
+  request.mutable_node()->set_id("\xff");  // No UTF-8.
+  ASSERT_TRUE(stream->Write(request));
+  LoadStatsResponse answer;
+  EXPECT_FALSE(stream->Read(&answer));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(TelemetryTest, EndsItsStreamsWhenItStops) {
   grpc::ClientContext context;
   SetUp(context, "t1-token");

@@ -36,7 +36,7 @@ class TrafficLedger {
 
   explicit TrafficLedger(const Clock& clock) : clock_(clock) {}
 
-  // A stream of reports began: it will say all that it knows.
+  // A stream of reports began and no other of the workload stands: it will say all that it knows.
   void OnOpened(const std::string& workload);
   // Counts since the last report. Localities are clusters (sub_zone); the metric "dev.weir.intended" is the share.
   void OnLoad(const std::string& workload, const envoy::service::load_stats::v3::LoadStatsRequest& report);

@@ -73,13 +73,12 @@ bool ChunkReader::StepSize(char c) {
     if (line_bytes_ == 1) return false;  // No digit at all.
   }
   if (c == '\r') {
-    const bool bare_space = state_ == State::kSizeSpace;
     state_ = State::kSizeLf;
-    return !(strict && bare_space);
+    return true;
   }
   if (state_ == State::kExtension) return (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) || c == '\t';
   state_ = c == ';' ? State::kExtension : State::kSizeSpace;
-  return c == ';' || c == ' ' || c == '\t';
+  return c == ';' || (!strict && (c == ' ' || c == '\t'));
 }
 
 bool ChunkReader::StepTrailer(char c) {

@@ -58,6 +58,7 @@ std::string_view NextElement(std::string_view& rest) {
 }
 
 struct Framing {
+  HeadBounds bounds;
   bool answer = false;
   bool length = false;
   bool chunked = false;
@@ -75,7 +76,7 @@ bool MustStay(std::string_view name) {
 // Marks the fields that Connection lists (RFC 9110 section 7.6.1) in time linear to the head. False: a request lists
 // one that must stay, or what is no name, or anybody lists more than kMaxConnectionTokens.
 bool MarkListed(Head& head, bool answer) {
-  std::array<uint64_t, kMaxHeaders> hashes;
+  std::array<uint64_t, kMesh.fields> hashes;
   bool hashed = false;
   size_t tokens = 0;
   for (size_t i = 0; i < head.count; ++i) {
@@ -155,7 +156,7 @@ Parse TakeLine(const HeaderLine& line, Head& head, Framing& framing) {
 // The line that stands from `at` to `end`, its CRLF included.
 Parse ReadLine(Head& head, size_t at, size_t end, Framing& framing) {
   const char* const data = head.data;
-  if (head.count == kMaxHeaders) return Bad(head, 431, "too_many_headers");
+  if (head.count == framing.bounds.fields) return Bad(head, 431, "too_many_headers");
   HeaderLine& line = head.lines[head.count++];
   size_t colon = at;
   bool underscore = false;
@@ -194,10 +195,10 @@ Parse ParseLines(Head& head, size_t size, size_t at, Framing& framing) {
   while (true) {
     const char* newline = static_cast<const char*>(std::memchr(data + at, '\n', size - at));
     if (newline == nullptr) {
-      return size > kMaxHead ? Bad(head, 431, "head_too_large") : Parse::kIncomplete;
+      return size > framing.bounds.bytes ? Bad(head, 431, "head_too_large") : Parse::kIncomplete;
     }
     const size_t end = static_cast<size_t>(newline - data) + 1;
-    if (end > kMaxHead) return Bad(head, 431, "head_too_large");
+    if (end > framing.bounds.bytes) return Bad(head, 431, "head_too_large");
     if (end - at < 2 || newline[-1] != '\r') return Bad(head, 400, "bare_lf");
     if (end - at == 2) {
       head.size = end;
@@ -209,52 +210,6 @@ Parse ParseLines(Head& head, size_t size, size_t at, Framing& framing) {
   if (framing.length && framing.chunked && !framing.answer) return Bad(head, 400, "length_and_chunked");
   if (framing.connection_lists && !MarkListed(head, framing.answer)) return Bad(head, 400, "bad_connection_header");
   return Parse::kComplete;
-}
-
-bool GoodHost(std::string_view host) {
-  if (host.empty() || host.size() > 255 + 6) return false;
-  size_t i = 0;
-  if (host[0] == '[') {
-    const size_t close = host.find(']');
-    if (close == std::string_view::npos) return false;
-    for (i = 1; i < close; ++i) {
-      const char c = Lower(host[i]);
-      if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == ':' || c == '.')) return false;
-    }
-    i = close + 1;
-  } else {
-    for (; i < host.size() && host[i] != ':'; ++i) {
-      const char c = Lower(host[i]);
-      if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '.' || c == '-' || c == '_')) return false;
-    }
-    if (i == 0) return false;
-  }
-  if (i == host.size()) return true;
-  if (host[i] != ':' || host.size() - i > 6) return false;
-  uint32_t port = 0;
-  for (++i; i < host.size(); ++i) {
-    if (host[i] < '0' || host[i] > '9') return false;
-    port = port * 10 + static_cast<uint32_t>(host[i] - '0');
-  }
-  return port <= 65535;
-}
-
-// Without the port that the scheme has by default.
-std::string_view WithoutDefaultPort(std::string_view authority, bool https) {
-  const std::string_view port = https ? ":443" : ":80";
-  if (authority.ends_with(port)) authority.remove_suffix(port.size());
-  if (authority.ends_with(':')) authority.remove_suffix(1);
-  return authority;
-}
-
-bool SameHost(std::string_view a, std::string_view b, bool https) {
-  a = WithoutDefaultPort(a, https);
-  b = WithoutDefaultPort(b, https);
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (Lower(a[i]) != Lower(b[i])) return false;
-  }
-  return true;
 }
 
 // How often Via names a gateway of ours: "1.1 weir" (RFC 9110 section 7.6.3).
@@ -289,6 +244,15 @@ void ResetHead(Head& head, const char* data) {
   head.error = {};
 }
 
+void ResetRequest(RequestHead& out, const char* data) {
+  ResetHead(out, data);
+  out.method = out.target = out.host = out.request_id = {};
+  out.expect_continue = out.idempotency_key = out.has_forwarded_proto = out.websocket = false;
+  out.https_target = out.lacks_host = false;
+  out.via_weir = 0;
+  out.max_forwards = -1;
+}
+
 // "HTTP/1.x": a minor version above 1 is taken as 1, the highest we speak (RFC 9110 section 2.5).
 Parse ParseVersion(std::string_view text, Head& head) {
   const auto digit = [&](size_t at) { return text[at] >= '0' && text[at] <= '9'; };
@@ -298,6 +262,13 @@ Parse ParseVersion(std::string_view text, Head& head) {
   if (text[5] != '1') return Bad(head, 505, "bad_version");
   head.minor = text[7] == '0' ? 0 : 1;
   return Parse::kComplete;
+}
+
+// RFC 9112 section 3.2: only 1.1 needs the field, but somebody must be meant.
+Parse CheckHost(RequestHead& out, bool seen) {
+  out.lacks_host = !seen && out.minor == 0;
+  if (out.lacks_host) out.host = AuthorityOf(out.target);
+  return (seen || out.lacks_host) && GoodHost(out.host) ? Parse::kComplete : Bad(out, 400, "bad_host");
 }
 
 // What single fields of a request say beyond its framing.
@@ -341,21 +312,19 @@ Parse ReadFields(RequestHead& out) {
     }
   }
   out.websocket = websocket && out.upgrade;
-  if (!host_seen || !GoodHost(out.host)) return Bad(out, 400, "bad_host");
-  return Parse::kComplete;
+  return CheckHost(out, host_seen);
 }
 
 // Absolute form (RFC 9112 section 3.2.2): its authority must be the Host; what is left is the origin form.
 Parse ReadTarget(RequestHead& out) {
   if (out.target.empty()) return Bad(out, 400, "bad_target");
   if (out.target.front() == '/' || (out.target == "*" && out.method == "OPTIONS")) return Parse::kComplete;
-  const size_t scheme = Begins(out.target, "http://") ? 7 : Begins(out.target, "https://") ? 8 : 0;
+  const size_t scheme = SchemeOf(out.target);
   if (scheme == 0) return Bad(out, 400, "bad_target");
-  const size_t end = std::min(out.target.find_first_of("/?#", scheme), out.target.size());
-  if (!SameHost(out.target.substr(scheme, end - scheme), out.host, scheme == 8)) {
-    return Bad(out, 400, "host_mismatch");
-  }
-  out.target.remove_prefix(end);
+  const std::string_view authority = AuthorityOf(out.target);
+  out.https_target = scheme == 8;
+  if (!SameHost(authority, out.host, out.https_target)) return Bad(out, 400, "host_mismatch");
+  out.target.remove_prefix(scheme + authority.size());
   if (out.target.empty()) out.target = out.method == "OPTIONS" ? "*" : "/";  // Section 3.2.4.
   return Parse::kComplete;
 }
@@ -366,12 +335,8 @@ bool RequestHead::SafeToRepeat() const {
   return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" || idempotency_key;
 }
 
-Parse ParseRequest(const char* data, size_t size, RequestHead& out) {
-  ResetHead(out, data);
-  out.method = out.target = out.host = out.request_id = {};
-  out.expect_continue = out.idempotency_key = out.has_forwarded_proto = out.websocket = false;
-  out.via_weir = 0;
-  out.max_forwards = -1;
+Parse ParseRequest(const char* data, size_t size, RequestHead& out, const HeadBounds& bounds) {
+  ResetRequest(out, data);
   const char* newline = static_cast<const char*>(std::memchr(data, '\n', size));
   // The method is looked at before the line is complete: TLS or HTTP/2 bytes are refused at once.
   size_t space = 0;
@@ -395,7 +360,7 @@ Parse ParseRequest(const char* data, size_t size, RequestHead& out) {
     if (byte <= 0x20 || byte == 0x7f) return Bad(out, 400, "bad_target");
   }
   out.first_line_end = static_cast<uint32_t>(line_end);
-  Framing framing;
+  Framing framing{.bounds = bounds};
   if (const Parse lines = ParseLines(out, size, line_end, framing); lines != Parse::kComplete) return lines;
   if (ReadFields(out) == Parse::kBad) return Parse::kBad;
   if (out.method == "CONNECT") return Bad(out, 501, "connect_not_served");
@@ -450,12 +415,11 @@ void NormalizeFraming(ResponseHead& out, const Framing& framing) {
 
 }  // namespace
 
-Parse ParseResponse(const char* data, size_t size, bool to_head, ResponseHead& out) {
+Parse ParseResponse(const char* data, size_t size, bool to_head, ResponseHead& out, const HeadBounds& bounds) {
   ResetHead(out, data);
   out.own_length = out.has_date = false;
   if (const Parse line = ParseStatusLine(data, size, out); line != Parse::kComplete) return line;
-  Framing framing;
-  framing.answer = true;
+  Framing framing{.bounds = bounds, .answer = true};
   const Parse lines = ParseLines(out, size, out.first_line_end, framing);
   if (lines == Parse::kBad) out.error_status = 502;
   if (lines != Parse::kComplete) return lines;

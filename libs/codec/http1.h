@@ -12,9 +12,17 @@ namespace weir::codec {
 // refused. Answers as far as they cannot be misread: what is odd about them is marked, so that the writer leaves it
 // out. Nothing is copied or allocated; the views point into the caller's bytes.
 
-constexpr size_t kMaxHead = 60 * 1024;   // Bytes of a head, first line included.
 constexpr size_t kMaxTarget = 8 * 1024;  // Bytes of a request target.
-constexpr size_t kMaxHeaders = 100;
+// How much a head may be.
+struct HeadBounds {
+  size_t bytes;  // First line included.
+  size_t fields;
+};
+// From outside, and what an application answers.
+inline constexpr HeadBounds kOutside{60 * 1024, 100};
+// Between gateways: each adds its own, the edge at most 5 fields and each of the 16 that a request may pass 2, so that
+// what one has taken is refused by none behind it.
+inline constexpr HeadBounds kMesh{64 * 1024, 140};
 // Why a request with a '_' in the name of a header is refused.
 inline constexpr std::string_view kUnderscoreInName = "underscore_in_header_name";
 constexpr size_t kMaxConnectionTokens = 32;  // Of all Connection fields of a head: more is refused.
@@ -74,7 +82,7 @@ struct Head {
   bool close = false;    // Connection: close, or HTTP/1.0; of an answer too when nobody can be sure where it ends.
   bool upgrade = false;  // Connection lists "upgrade".
   size_t count = 0;
-  std::array<HeaderLine, kMaxHeaders> lines;
+  std::array<HeaderLine, kMesh.fields> lines;
   int error_status = 400;  // With kBad: 400, 414, 431, 501 or 505.
   std::string_view error;  // With kBad: static text, a stable word for x-weir-reason.
 
@@ -90,6 +98,8 @@ struct RequestHead : Head {
   bool expect_continue = false;
   bool idempotency_key = false;
   bool has_forwarded_proto = false;
+  bool https_target = false;  // The target was of the absolute form and says https.
+  bool lacks_host = false;    // HTTP/1.0: `host` is the absolute target's, no field says it.
   bool websocket = false;     // Asks to be upgraded to WebSocket (RFC 6455).
   int32_t max_forwards = -1;  // Of OPTIONS and TRACE (RFC 9110 section 7.6.2); -1 = says none that can be read.
   uint32_t via_weir = 0;      // How often Via names "weir": the gateways of ours that it has passed.
@@ -104,9 +114,10 @@ struct ResponseHead : Head {
 };
 
 // `data` begins at the first byte of the message. With kBad the method and the target are set as far as they were read.
-Parse ParseRequest(const char* data, size_t size, RequestHead& out);
+Parse ParseRequest(const char* data, size_t size, RequestHead& out, const HeadBounds& bounds = kOutside);
 // `to_head`: the request was HEAD.
-Parse ParseResponse(const char* data, size_t size, bool to_head, ResponseHead& out);
+Parse ParseResponse(const char* data, size_t size, bool to_head, ResponseHead& out,
+                    const HeadBounds& bounds = kOutside);
 
 // The one canonical path for policy, route and upstream: escapes of unreserved characters decoded, others upper-case,
 // dot segments resolved, repeated slashes merged, no path is "/". The query stays as it is.

@@ -55,4 +55,13 @@ constexpr uint64_t HashName(std::string_view name) {
 // What the proxy has to do with a header of this name, which is not empty.
 Field Classify(std::string_view name);
 
+// RFC 9110 section 7.2: a name or an address, with or without a port.
+bool GoodHost(std::string_view host);
+// In any case, the default port of the scheme being the same as none.
+bool SameHost(std::string_view a, std::string_view b, bool https);
+// Bytes of "http://" or "https://" at the beginning; 0 = the target is not of the absolute form.
+size_t SchemeOf(std::string_view target);
+// Of an absolute target; "" = it has none.
+std::string_view AuthorityOf(std::string_view target);
+
 }  // namespace weir::codec

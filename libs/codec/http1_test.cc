@@ -283,9 +283,9 @@ TEST(ChunkReader, ForwardsThePlainestForm) {
     std::string body, of_request, of_answer;
   } cases[] = {
       {"plain", plain, plain, plain},
-      {"extension", "5;foo=bar\r\nhello\r\n0\r\n\r\n", plain, plain},
+      {"extension", "5; foo = bar\r\nhello\r\n0\r\n\r\n", plain, plain},
       {"quoted extension", "5;a=\"b;c\"\r\nhello\r\n0;d\r\n\r\n", plain, plain},
-      {"space before an extension", "5 \t; a = b\r\nhello\r\n0\r\n\r\n", plain, plain},
+      {"space before an extension", "5 \t; a = b\r\nhello\r\n0\r\n\r\n", "", plain},
       {"space behind the size", "5  \r\nhello\r\n0 \r\n\r\n", "", plain},
       {"upper-case digit", "A\r\nhellohello\r\n0\r\n\r\n", "A" + ten.substr(1), "A" + ten.substr(1)},
       {"zeros", "0005\r\nhello\r\n000\r\n\r\n", plain, plain},

@@ -78,11 +78,11 @@ std::string HttpDate(const Clock& clock) {
 }
 
 void AppendHead(const Response& response, bool close, const Clock& clock, std::string& out) {
-  fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Length: {}\r\n", response.status,
-                 StatusText(response.status), HttpDate(clock), response.body.size());
-  for (const auto& [name, value] : response.headers) {
-    out.append(name).append(": ").append(value).append("\r\n");
-  }
+  fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\nDate: {}\r\n", response.status,
+                 StatusText(response.status), HttpDate(clock));
+  // Of a 304 it would be that of a 200 (RFC 9110 section 8.6).
+  if (response.status != 304) out += fmt::format("Content-Length: {}\r\n", response.body.size());
+  for (const auto& [name, value] : response.headers) out.append(name).append(": ").append(value).append("\r\n");
   if (close) out += "Connection: close\r\n";
   out += "\r\n";
 }

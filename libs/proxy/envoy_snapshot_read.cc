@@ -12,6 +12,7 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "libs/base/text.h"
+#include "libs/dialect/heads.h"
 #include "libs/obs/log.h"
 #include "libs/proxy/envoy_snapshot_pieces.h"
 #include "libs/proxy/envoy_snapshot_values.h"
@@ -284,17 +285,16 @@ Status CheckHttpValues(const hcm::HttpConnectionManager& from, bool from_mesh, c
         "others; {} is served here",
         path, !from_mesh);
   }
-  if (from.has_generate_request_id() && !from.generate_request_id().value()) {
+  if (from.has_generate_request_id() && !from.generate_request_id().value())
     return Refuse("{}.generate_request_id: every request has one, true is served", path);
-  }
   if (from.has_request_headers_timeout() &&
       (from.request_headers_timeout().seconds() != 10 || from.request_headers_timeout().nanos() != 0)) {
     return Refuse("{}.request_headers_timeout: 10 s is served", path);
   }
   const auto& options = from.common_http_protocol_options();
-  if (options.has_max_headers_count() && options.max_headers_count().value() != 100) {
-    return Refuse("{}.common_http_protocol_options.max_headers_count: 100 is served", path);
-  }
+  const uint32_t fields = (from_mesh ? dialect::kMeshHead : dialect::kEdgeHead).fields;
+  if (options.has_max_headers_count() && options.max_headers_count().value() != fields)
+    return Refuse("{}.common_http_protocol_options.max_headers_count: {} is served here", path, fields);
   return {};
 }
 

@@ -120,6 +120,7 @@ void WriteRequestHead(const codec::RequestHead& head, std::string_view target, c
                       std::string& out) {
   out.clear();
   out.append(head.method).append(" ").append(target).append(" HTTP/1.1\r\n");
+  if (head.lacks_host) out.append("host: ").append(head.host).append("\r\n");
   const bool trusted = forwarding.trusted;
   bool forwarded_for = false;
   CopyLines(

@@ -157,7 +157,7 @@ void Session::OnTimer() {
   if (state_ == State::kSending) return Abort(499, "stalled");
   if (state_ == State::kHead) {
     codec::RequestHead& head = worker_.request_head;
-    codec::ParseRequest(pending_.data(), pending_.size(), head);  // For the log: what is known of it.
+    codec::ParseRequest(pending_.data(), pending_.size(), head, HeadBounds());  // For the log: what is known of it.
     head.error_status = 408;
     head.error = "head_timeout";
     return RefuseHead(head, pending_.data(), pending_.size());
@@ -257,7 +257,7 @@ bool Session::AddToHead(const char* data, size_t size) {
   pending_.append(data, size);
   // Only a complete head is parsed again, so that a slow sender costs no more than a fast one.
   const size_t from = before < 3 ? 0 : before - 3;
-  return pending_.size() > codec::kMaxHead ||
+  return pending_.size() > HeadBounds().bytes ||
          memmem(pending_.data() + from, pending_.size() - from, "\r\n\r\n", 4) != nullptr;
 }
 
@@ -294,7 +294,7 @@ void Session::Consume(const char* data, size_t size) {
   codec::RequestHead& head = worker_.request_head;
   const bool half_a_line = size == 1 && data[0] == '\r';
   const codec::Parse parsed =
-      size == 0 || half_a_line ? codec::Parse::kIncomplete : codec::ParseRequest(data, size, head);
+      size == 0 || half_a_line ? codec::Parse::kIncomplete : codec::ParseRequest(data, size, head, HeadBounds());
   if (parsed == codec::Parse::kBad) return RefuseHead(head, data, size);
   if (parsed == codec::Parse::kComplete) {
     StartExchange(head, data + head.size, size - head.size);
@@ -354,8 +354,7 @@ void Session::BeginLog() {
 void Session::StartExchange(const codec::RequestHead& head, const char* rest, size_t rest_size) {
   BeginExchange(head);
   if (!FindChain()) return Close();
-  // Who had to prove an identity to come in here is one of us.
-  exchange_.trusted = chain_->tls && chain_->tls->demands();
+  exchange_.trusted = FromInside();
 
   std::string_view target = head.target;
   const codec::PathResult path = codec::CanonicalTarget(head.target, worker_.target);
@@ -562,7 +561,8 @@ void Session::OnUpstreamBytes(const char* data, size_t size) {
   }
   while (size > 0) {
     codec::ResponseHead& head = worker_.response_head;
-    const codec::Parse parsed = codec::ParseResponse(data, size, exchange_.to_head, head);
+    const codec::HeadBounds& bounds = FromMesh() ? codec::kMesh : codec::kOutside;
+    const codec::Parse parsed = codec::ParseResponse(data, size, exchange_.to_head, head, bounds);
     if (parsed == codec::Parse::kIncomplete) {
       upstream.pending.assign(data, size);
       return;

@@ -129,6 +129,9 @@ class Session : public net::Watcher, public net::Deferred, public net::Timer, pu
   void Readable();
   bool ReadOnce();  // False when there is nothing more to do now.
   bool MayRead();
+  // Who had to prove an identity to come in here is one of us.
+  bool FromInside() const { return chain_->tls && chain_->tls->demands(); }
+  const codec::HeadBounds& HeadBounds() const { return FromInside() ? codec::kMesh : codec::kOutside; }
   void Consume(const char* data, size_t size);
   bool AddToHead(const char* data, size_t size);
   void KeepForLater(const char* data, size_t size);

@@ -21,6 +21,8 @@ uint64_t Ms(std::chrono::milliseconds time) { return static_cast<uint64_t>(time.
 bool Session::AnsweredBeforeRouting(const codec::RequestHead& head) {
   if (head.via_weir > kMostGateways) {
     Reply(508, "request_runs_in_a_circle");
+  } else if (head.https_target && transport_.tls() == nullptr) {
+    Reply(421, "https_over_plain_connection");  // RFC 9110 section 7.4.
   } else if (head.websocket) {
     Reply(501, "websocket_not_served");
   } else if (head.max_forwards == 0 && head.method == "TRACE") {

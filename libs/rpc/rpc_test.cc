@@ -215,6 +215,19 @@ TEST_F(Rpc, ATokenIsJudgedBeforeTheMessageIsThere) {
   }
 }
 
+TEST_F(Rpc, TwoTokensAreNobodys) {
+  agent::v1::SignResponse response;
+  const auto stub = agent::v1::WorkloadIdentity::NewStub(MakeChannel(Options()).value());
+  grpc::ClientContext one, two;
+  one.AddMetadata("authorization", "Bearer a");
+  EXPECT_TRUE(stub->Sign(&one, {}, &response).ok());
+  two.AddMetadata("authorization", "Bearer a");
+  two.AddMetadata("authorization", "Bearer b");
+  const Error refused = FromGrpc(stub->Sign(&two, {}, &response));
+  EXPECT_EQ(refused.code, Code::kInvalidArgument);
+  EXPECT_EQ(refused.reason, "BAD_METADATA");
+}
+
 TEST(KeepAwakeTest, BeatsWhileAnybodyHoldsItAndStopsWithTheLast) {
   ASSERT_EQ(KeepAwake::Holders(), 0u);
   auto first = std::make_unique<KeepAwake>();
@@ -365,16 +378,6 @@ TEST(StreamWriter, ABrokenStreamFinishesAtOnce) {
   writer.Close([&] { finished = true; });
   EXPECT_TRUE(finished);
   EXPECT_EQ(reactor.started.size(), 1u);
-}
-
-TEST(StatusConversion, ViolationsSurvive) {
-  Error error = InvalidArgument("INVALID_DOCUMENT", "two things are wrong");
-  error.violations = {{"spec.a", "missing", 3, 4}};
-  const Error back = FromGrpc(ToGrpc(error));
-  EXPECT_EQ(back.reason, "INVALID_DOCUMENT");
-  ASSERT_EQ(back.violations.size(), 1u);
-  EXPECT_EQ(back.violations[0].line, 3);
-  EXPECT_EQ(FromGrpc(grpc::Status(grpc::StatusCode::UNAVAILABLE, "x")).reason, "RPC_UNAVAILABLE");
 }
 
 TEST(Pool, ShedsWhatItCannotHold) {

@@ -193,6 +193,9 @@ class Admission : public grpc::AuthMetadataProcessor {
       return found == metadata.end() ? std::string_view()
                                      : std::string_view(found->second.data(), found->second.size());
     };
+    if (metadata.count("authorization") > 1) {  // Two readers could believe two of them.
+      return {grpc::StatusCode::INVALID_ARGUMENT, "BAD_METADATA: authorization is given more than once"};
+    }
     CallHead head;
     head.path = value(":path");
     head.token = BearerToken(value("authorization"));

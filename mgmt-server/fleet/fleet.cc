@@ -508,7 +508,7 @@ void Fleet::Core::OnAck(const std::string& cluster, uint64_t, const xds::AckEven
 }
 
 void Fleet::Core::OnStream(const xds::AdsStreamEvent& event) {
-  if (HeldAgents::IsHeldKey(event.key) && event.kind == xds::AdsStreamEvent::Kind::kClosed) held.Forget(event.key);
+  if (HeldAgents::IsHeldKey(event.key)) held.OnStream(event.key, event.kind == xds::AdsStreamEvent::Kind::kOpened);
   Changed();
 }
 

@@ -63,9 +63,17 @@ void HeldAgents::NoteServed(const std::string& key, const xds::AckEvent& event) 
   for (const xds::NamedVersion& resource : event.accepted_resources) names[resource.name] = resource.version;
 }
 
-void HeldAgents::Forget(const std::string& key) {
+void HeldAgents::OnStream(const std::string& key, bool opened) {
   MutexLock lock(mutex_);
-  held_.erase(key);
+  size_t& open = streams_[key];
+  if (opened) {
+    ++open;
+  } else if (open <= 1) {
+    streams_.erase(key);
+    held_.erase(key);
+  } else {
+    --open;
+  }
 }
 
 std::string HeldAgents::Reason(const std::string& cluster) const {

@@ -38,7 +38,8 @@ class HeldAgents {
   static std::string KeyOf(const std::string& cluster);
   // What an agent under a held key says that it has.
   void NoteServed(const std::string& key, const xds::AckEvent& event);
-  void Forget(const std::string& key);  // Its last stream ended.
+  // One of a held key began or ended; the last one takes with it what is known.
+  void OnStream(const std::string& key, bool opened);
 
   std::string Reason(const std::string& cluster) const;  // "" = it is not held.
   std::vector<HeldAgent> List() const;
@@ -50,6 +51,7 @@ class HeldAgents {
   const store::Store& store_;
   mutable Mutex mutex_;
   std::map<std::string, HeldAgent> held_ WEIR_GUARDED_BY(mutex_);  // By key.
+  std::map<std::string, size_t> streams_ WEIR_GUARDED_BY(mutex_);  // That stand, by key.
 };
 
 // Compares what the agent serves with what it would be pushed (null = nothing yet).

@@ -55,8 +55,9 @@ TEST(HeldAgents, HoldsExactlyThoseWhoKnowMoreOrElse) {
     EXPECT_EQ(held.List().size(), is_held ? 1u : 0u) << c.who;
     EXPECT_NE(held.Reason(kCluster).find(c.reason), std::string::npos) << c.who << ": " << held.Reason(kCluster);
     if (!is_held) continue;
-    ASSERT_TRUE(ours->Read() != nullptr);
-    held.Forget(key);
+    for (const bool opened : {true, true, false}) held.OnStream(key, opened);
+    EXPECT_EQ(held.List().size(), 1u) << c.who << ": a stream of it stands";
+    held.OnStream(key, false);
     EXPECT_EQ(held.Reason(kCluster), "") << c.who;
   }
 }

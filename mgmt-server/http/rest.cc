@@ -5,7 +5,9 @@
 #include <strings.h>
 
 #include <algorithm>
+#include <charconv>
 #include <memory>
+#include <set>
 
 #include "api/weir/v2/error.pb.h"
 #include "libs/base/ids.h"
@@ -78,8 +80,6 @@ Error Invalid(std::string field, std::string description) {
 // A scalar by its text, as in the path or the query.
 bool SetScalar(Message& message, const FieldDescriptor* field, const std::string& value) {
   const Reflection* reflection = message.GetReflection();
-  char* end = nullptr;
-  errno = 0;
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
       reflection->SetString(&message, field, value);
@@ -90,8 +90,9 @@ bool SetScalar(Message& message, const FieldDescriptor* field, const std::string
       return true;
     case FieldDescriptor::CPPTYPE_INT32:
     case FieldDescriptor::CPPTYPE_INT64: {
-      const long long number = strtoll(value.c_str(), &end, 10);
-      if (value.empty() || *end != '\0' || errno != 0) return false;
+      int64_t number = 0;
+      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+      if (error != std::errc() || end != value.data() + value.size()) return false;
       if (field->cpp_type() == FieldDescriptor::CPPTYPE_INT64) {
         reflection->SetInt64(&message, field, number);
       } else {
@@ -115,6 +116,7 @@ const FieldDescriptor* FindField(const Message& message, const std::string& name
 // Query parameters name scalar fields of the request that neither path nor body gives.
 void ReadQuery(std::string_view query, const Route& route, const PathTemplate::Bindings& bindings, Message& message,
                std::vector<FieldViolation>& violations) {
+  std::set<const FieldDescriptor*> seen;
   while (!query.empty()) {
     const size_t end = query.find('&');
     std::string_view pair = query.substr(0, end);
@@ -135,6 +137,8 @@ void ReadQuery(std::string_view query, const Route& route, const PathTemplate::B
     for (const auto& [bound, ignored] : bindings) taken = taken || (field != nullptr && field->name() == bound);
     if (taken) {
       violations.push_back({name, "unknown query parameter", 0, 0});
+    } else if (!seen.insert(field).second) {
+      violations.push_back({name, "is given more than once", 0, 0});
     } else if (!SetScalar(message, field, value)) {
       violations.push_back({name, fmt::format("\"{}\" is not a value of this parameter", value), 0, 0});
     }
@@ -183,9 +187,39 @@ int StatusOf(const Error& error, const services::CallContext& call) {
   return HttpStatus(error.code);
 }
 
-http::Response Rendered(const Message& answer) {
-  http::Response response{200, {{"Content-Type", kJson}}, document::ToJson(answer)};
+bool SameName(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
+
+// A field that this door decides by and that stands more than once, so that two readers could take two values; "" =
+// none.
+std::string_view Repeated(const codec::RequestHead& head) {
+  for (const std::string_view name :
+       {"Authorization", "Content-Encoding", "Content-Type", "If-Match", "If-None-Match", "X-Request-Id", "Expect"}) {
+    size_t count = 0;
+    for (size_t i = 0; i < head.count; ++i) count += SameName(head.Name(head.lines[i]), name);
+    if (count > 1) return name;
+  }
+  return {};
+}
+
+// RFC 9110 section 13.1.2, by weak comparison: the caller has this version already.
+bool NoneMatchFails(std::string_view header, std::string_view etag) {
+  if (header.empty() || etag.empty()) return false;
+  for (const std::string& given : EtagsOf(header)) {
+    std::string_view one = given;
+    if (one.starts_with("W/\"") && one.ends_with('"')) one = one.substr(3, one.size() - 4);
+    if (one == "*" || one == etag) return true;
+  }
+  return false;
+}
+
+http::Response Rendered(const Message& answer, const http::Request& request) {
   const std::string etag = ResourceVersion(answer);
+  const bool reads = request.method == "GET" || request.method == "HEAD";
+  const bool has_it = reads && NoneMatchFails(request.Header("if-none-match"), etag);
+  http::Response response{304, {}, ""};
+  if (!has_it) response = {200, {{"Content-Type", kJson}}, document::ToJson(answer)};
   if (!etag.empty()) response.headers.emplace_back("ETag", "\"" + etag + "\"");
   return response;
 }
@@ -227,10 +261,7 @@ http::Screening Rest::Screen(std::string_view bytes) const {
   if (parsed == codec::Parse::kIncomplete) return screening;
   const auto find = [&](std::string_view name) -> std::string_view {
     for (size_t i = 0; i < head.count; ++i) {
-      const std::string_view each = head.Name(head.lines[i]);
-      if (each.size() == name.size() && strncasecmp(each.data(), name.data(), name.size()) == 0) {
-        return head.Value(head.lines[i]);
-      }
+      if (SameName(head.Name(head.lines[i]), name)) return head.Value(head.lines[i]);
     }
     return {};
   };
@@ -239,6 +270,11 @@ http::Screening Rest::Screen(std::string_view bytes) const {
     screening.refusal = RenderError(status, error, RequestId(id));
     return screening;
   };
+  if (parsed == codec::Parse::kComplete) {
+    if (const std::string_view twice = Repeated(head); !twice.empty()) {
+      return refuse(400, InvalidArgument("BAD_HTTP", "not a proper HTTP/1.1 request: {} more than once", twice));
+    }
+  }
   if (parsed == codec::Parse::kBad) {
     // A coding that is not known makes the end of the body unknown too: this is no request.
     const int status = head.error == "unknown_transfer_encoding" ? 400 : head.error_status;
@@ -299,7 +335,7 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
   WEIR_TRY(ApplyIfMatch(request.Header("if-match"), route, *message, call));
 
   WEIR_ASSIGN(const services::MessagePtr answer, methods_.Call(*route.method, call, *message));
-  return call.later ? http::Response{} : Rendered(*answer);
+  return call.later ? http::Response{} : Rendered(*answer, request);
 }
 
 http::Response Rest::Handle(http::Request&& request) const {
@@ -314,7 +350,7 @@ http::Response Rest::Handle(http::Request&& request) const {
     const auto send = [id = call.request_id](const std::function<void(http::Response)>& respond,
                                              const Result<services::MessagePtr>& answer) {
       if (!answer.ok()) return respond(RenderError(HttpStatus(answer.error().code), answer.error(), id));
-      http::Response response = Rendered(**answer);
+      http::Response response = Rendered(**answer, {});
       Finish(response, id);
       respond(std::move(response));
     };

@@ -110,6 +110,17 @@ TEST_F(StrictRest, ReadsEveryRequestInOneWayOrRefusesIt) {
               AllOf(HasSubstr("HTTP/1.1 401 "), HasSubstr("HTTP/1.1 200 ")));
 }
 
+TEST_F(StrictRest, TakesNoFieldTwiceThatItDecidesBy) {
+  for (const char* name :
+       {"Authorization", "Content-Type", "Content-Encoding", "If-Match", "If-None-Match", "X-Request-Id"}) {
+    const std::string answer =
+        Exchange(fmt::format("GET /healthz HTTP/1.1\r\nHost: h\r\n{0}: a\r\nX: y\r\n{1}: b\r\n\r\n", name,
+                             std::string(1, static_cast<char>(name[0] | 0x20)) + (name + 1)));
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 400 ")) << answer;
+    EXPECT_THAT(answer, AllOf(HasSubstr("BAD_HTTP"), HasSubstr(std::string(name) + " more than once")));
+  }
+}
+
 TEST_F(StrictRest, SaysNothingWithoutDateRequestIdAndSafetyHeaders) {
   const std::string close = "Connection: close\r\n\r\n";
   const std::string requests[] = {
@@ -204,6 +215,39 @@ TEST_F(StrictRest, MatchesVersionsAsHttpSays) {
   EXPECT_EQ(Send("DELETE", path, "", admin_, {{"If-Match", "\"other\""}}).status, 412);
   EXPECT_EQ(Send("DELETE", path, "", admin_, {{"If-Match", "*"}}).status, 200);
   EXPECT_EQ(put("*"), 404);
+}
+
+// RFC 9110 section 13.1.2.
+TEST_F(StrictRest, AnswersWhoHasTheVersionAlreadyWithoutABody) {
+  const std::string path = "/v2/organizations/demo-org/tenants/t";
+  ASSERT_EQ(Post("/v2/organizations/demo-org/tenants", R"({"metadata":{"name":"t"}})").status, 200);
+  const std::string etag = Get(path).etag;
+  const auto get = [&](const std::string& none, const std::string& of) {
+    return Send("GET", of, "", admin_, {{"If-None-Match", none}});
+  };
+  for (const std::string& has : {etag, "W/" + etag, std::string("*"), "\"other\", W/" + etag + " ,\"third\""}) {
+    const Answer answer = get(has, path);
+    EXPECT_EQ(answer.status, 304) << has;
+    EXPECT_EQ(answer.etag, etag) << has;
+  }
+  for (const char* other : {"\"other\"", "W/\"other\"", ","}) EXPECT_EQ(get(other, path).status, 200) << other;
+  EXPECT_EQ(get("*", path + "x").status, 404);
+  EXPECT_EQ(get("*", "/v2/organizations/demo-org/tenants").status, 200) << "a list has no version";
+  const std::string wire = Exchange("GET " + path + " HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + admin_ +
+                                    "\r\nIf-None-Match: *\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(wire.starts_with("HTTP/1.1 304 ")) << wire;
+  EXPECT_TRUE(wire.ends_with("\r\n\r\n")) << wire;
+  EXPECT_THAT(wire, Not(HasSubstr("Content-Length")));
+}
+
+TEST_F(StrictRest, TakesANumberAsItIsWrittenOrNotAtAll) {
+  const std::string list = "/v2/organizations/demo-org/tenants";
+  EXPECT_EQ(Get(list + "?pageSize=1").status, 200);
+  for (const char* query : {"?pageSize=1%00abc", "?pageSize=%0b1", "?pageSize=+1", "?pageSize=%2b1", "?pageSize=%201",
+                            "?pageSize=1%20", "?pageSize=", "?pageSize=99999999999999999999", "?pageSize=4294967297",
+                            "?pageSize=1&pageSize=2", "?pageSize=1&page_size=1", "?pageToken=&pageToken="}) {
+    EXPECT_EQ(Get(list + query).status, 400) << query;
+  }
 }
 
 TEST_F(StrictRest, SignInsThatFailSayWhenToTryAgain) {

@@ -63,7 +63,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
 
   static RequestHead request;
   if (ParseRequest(data, size, request) == Parse::kComplete) {
-    Require(request.size <= size && request.size <= kMaxHead && !request.host.empty() && !request.target.empty());
+    Require(request.size <= size && request.size <= kOutside.bytes && !request.host.empty() && !request.target.empty());
     Require(std::string_view(data, request.size).ends_with("\r\n\r\n"));
     for (size_t i = 0; i < request.count; ++i) {
       Require(request.Value(request.lines[i]).find_first_of(std::string_view("\0\r\n", 3)) == std::string_view::npos);

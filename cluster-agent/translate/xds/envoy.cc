@@ -4,6 +4,7 @@
 #include "envoy/extensions/access_loggers/stream/v3/stream.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "libs/dialect/dialect.h"
+#include "libs/dialect/heads.h"
 #include "libs/traffic/reason.h"
 
 namespace weir::agent::envoy_v3 {
@@ -144,7 +145,9 @@ void AddHttp(const HttpOptions& options, NodeProfile profile, listener::FilterCh
     SetMilliseconds(60'000, http.mutable_request_headers_timeout());
     http.mutable_common_http_protocol_options()->set_headers_with_underscores_action(
         core::HttpProtocolOptions::REJECT_REQUEST);  // As our own engine does.
-    http.mutable_common_http_protocol_options()->mutable_max_headers_count()->set_value(100);
+    const dialect::HeadBounds& bounds = options.edge ? dialect::kEdgeHead : dialect::kMeshHead;
+    http.mutable_common_http_protocol_options()->mutable_max_headers_count()->set_value(bounds.fields);
+    http.mutable_max_request_headers_kb()->set_value(bounds.kib);
     http.add_upgrade_configs()->set_upgrade_type("websocket");
   }
   auto* filter = chain->add_filters();

@@ -272,18 +272,19 @@ TEST(Translator, SaysTimesInFull) {
 }
 
 TEST(Translator, TellsStockEnvoyToRefuseUnderscoresAndToSayWhatWasLost) {
-  Translator translator(Identity("c1"));
-  const auto config = translator.Translate(InClusterIntent(), InCluster(), "in/t2", kStock);
+  const auto config = Translator(Identity("c1")).Translate(InClusterIntent(), InCluster(), "in/t2", kStock);
   for (const std::string port : {"80", "15443"}) {
     const auto listener = Get<envoy_v3::listener::Listener>(*config, xds::kListener, port);
     for (const auto& chain : listener.filter_chains()) {
       hcm::HttpConnectionManager http;
       ASSERT_TRUE(chain.filters(0).typed_config().UnpackTo(&http));
-      EXPECT_EQ(http.common_http_protocol_options().headers_with_underscores_action(),
-                core::HttpProtocolOptions::REJECT_REQUEST);
+      const auto& options = http.common_http_protocol_options();
+      EXPECT_EQ(options.headers_with_underscores_action(), core::HttpProtocolOptions::REJECT_REQUEST);
+      const std::pair bounds(http.max_request_headers_kb().value(), options.max_headers_count().value());
+      EXPECT_EQ(bounds, port == "80" ? std::pair(60u, 100u) : std::pair(64u, 140u));
       for (const auto& mapper : http.local_reply_config().mappers()) {
-        const bool sent = mapper.filter().response_flag_filter().flags(0).starts_with("UC") ||
-                          mapper.filter().response_flag_filter().flags(0) == "UR";
+        const std::string& flag = mapper.filter().response_flag_filter().flags(0);
+        const bool sent = flag.starts_with("UC") || flag == "UR";
         EXPECT_EQ(mapper.status_code().value(), sent ? 502u : 0u);
         EXPECT_EQ(mapper.headers_to_add_size(), sent ? 1 : 2);
         EXPECT_EQ(mapper.headers_to_add(0).header().key(), "x-weir-reason");
@@ -293,8 +294,7 @@ TEST(Translator, TellsStockEnvoyToRefuseUnderscoresAndToSayWhatWasLost) {
 }
 
 TEST(Translator, PutsAPodProxyBeforeEachPortOfAService) {
-  Translator translator(Identity("c1"));
-  const auto config = translator.Translate(InClusterIntent(), InCluster(), "shop/pod1", kOurs);
+  const auto config = Translator(Identity("c1")).Translate(InClusterIntent(), InCluster(), "shop/pod1", kOurs);
   EXPECT_THAT(Names(*config, xds::kListener), ElementsAre("15443"));
   const auto mesh = Get<envoy_v3::listener::Listener>(*config, xds::kListener, "15443");
   EXPECT_THAT(mesh.filter_chains(0).filter_chain_match().server_names(),

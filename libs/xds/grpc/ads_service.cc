@@ -13,6 +13,7 @@
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/keep_awake.h"
+#include "libs/rpc/raw.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 
@@ -126,7 +127,7 @@ namespace {
 
 // One stream. The reactor owns itself until OnDone; the core keeps it findable until then.
 template <typename Core, typename Request, typename Response>
-class Stream final : public grpc::ServerBidiReactor<Request, Response>,
+class Stream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                      public Session,
                      public std::enable_shared_from_this<Stream<Core, Request, Response>> {
  public:
@@ -141,7 +142,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     self_ = this->shared_from_this();
     const Status admitted = Admit();
     if (admitted.ok())
-      this->StartRead(&in_);
+      this->StartRead(&in_bytes_);
     else
       Close(admitted.error());
   }
@@ -152,12 +153,12 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
       return;
     }
     bool first = false;
-    Status status;
+    Status status = rpc::Parse(&in_bytes_, &in_);
     {
       MutexLock lock(mutex_);
       ++reading_;
       first = !named_;
-      status = protocol_.OnRequest(in_);
+      if (status.ok()) status = protocol_.OnRequest(in_);
     }
     if (status.ok() && first) status = Introduce();
     if (status.ok()) {
@@ -167,7 +168,7 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
     } else {
       Close(status.error());
     }
-    if (!Closing()) this->StartRead(&in_);
+    if (!Closing()) this->StartRead(&in_bytes_);
     bool finish = false;
     {
       MutexLock lock(mutex_);
@@ -339,12 +340,13 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
         if constexpr (std::is_same_v<Response, DeltaDiscoveryResponse>) {
           out_.set_system_version_info(core_->handler.Origin());
         }
+        rpc::Serialize(out_, &out_bytes_);
         writing_ = true;
         write_began_ = core_->options.clock->Now();
       }
       report = !events_.empty();
     }
-    if (write) this->StartWrite(&out_);
+    if (write) this->StartWrite(&out_bytes_);
     if (report) Deliver();
   }
 
@@ -353,8 +355,9 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   const MonoTime opened_;
   const rpc::KeepAwake awake_;
   std::shared_ptr<Stream> self_;
-  Request in_;    // gRPC's while it reads, then of the thread that was told.
-  Response out_;  // gRPC's while writing_.
+  grpc::ByteBuffer in_bytes_, out_bytes_;  // gRPC's while it reads and while writing_.
+  Request in_;                             // Of the thread that was told.
+  Response out_;
   // Written once: by Admit; the key before named_.
   std::string principal_;
   std::function<Status()> still_valid_;
@@ -374,31 +377,28 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response>,
   std::optional<Error> closing_ WEIR_GUARDED_BY(mutex_);
 };
 
-}  // namespace
-
-namespace {
+using RawService = AggregatedDiscoveryService::WithRawCallbackMethod_StreamAggregatedResources<
+    AggregatedDiscoveryService::WithRawCallbackMethod_DeltaAggregatedResources<AggregatedDiscoveryService::Service>>;
 
 template <typename Core>
-class Service final : public AggregatedDiscoveryService::CallbackService {
+class Service final : public RawService {
  public:
+  using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
   explicit Service(std::weak_ptr<Core> core) : core_(std::move(core)) {}
 
-  grpc::ServerBidiReactor<DiscoveryRequest, DiscoveryResponse>* StreamAggregatedResources(
-      grpc::CallbackServerContext* context) override {
+  Reactor* StreamAggregatedResources(grpc::CallbackServerContext* context) override {
     return Open<DiscoveryRequest, DiscoveryResponse>(context);
   }
-  grpc::ServerBidiReactor<DeltaDiscoveryRequest, DeltaDiscoveryResponse>* DeltaAggregatedResources(
-      grpc::CallbackServerContext* context) override {
+  Reactor* DeltaAggregatedResources(grpc::CallbackServerContext* context) override {
     return Open<DeltaDiscoveryRequest, DeltaDiscoveryResponse>(context);
   }
 
  private:
   template <typename Request, typename Response>
-  grpc::ServerBidiReactor<Request, Response>* Open(grpc::CallbackServerContext* context) {
-    auto stream = std::make_shared<Stream<Core, Request, Response>>(core_.lock(), context);
-    auto* reactor = stream.get();
+  Reactor* Open(grpc::CallbackServerContext* context) {
+    const auto stream = std::make_shared<Stream<Core, Request, Response>>(core_.lock(), context);
     stream->Begin();
-    return reactor;
+    return stream.get();
   }
 
   std::weak_ptr<Core> core_;
