@@ -388,8 +388,7 @@ TEST_F(AgentTest, JoinsOnceAndServesWhatTheServerIntends) {
   EXPECT_TRUE(Eventually([&] { return server_->With([&] { return !server_->connected["edge/t1"]; }); }));
 
   agent_.reset();
-  const Status again = StartAgent(false);  // Without a token.
-  ASSERT_TRUE(again.ok()) << again.error().ToString();
+  ASSERT_TRUE(StartAgent(false).ok()) << "without a token";
   ASSERT_TRUE(Eventually([&] { return agent_->ServerConnected(); }));
   EXPECT_EQ(server_->joins, 1);
   EXPECT_EQ(server_->With([&] { return server_->deltas; }), 1);  // The server still has the same facts.
@@ -653,9 +652,7 @@ TEST_F(AgentTest, SaysWhatTheServersHeartbeatsTell) {
 TEST_F(AgentTest, RefusesAServerWhoseAnchorTheTokenDoesNotName) {
   SmallServer impostor(folder_ + "/impostor");
   server_address_ = impostor.address();
-  const Status started = StartAgent();
-  ASSERT_FALSE(started.ok());
-  EXPECT_EQ(started.error().reason, "ANCHOR_MISMATCH");
+  EXPECT_EQ(StartAgent().error().reason, "ANCHOR_MISMATCH");
   EXPECT_EQ(impostor.joins, 0);
 }
 
@@ -679,9 +676,7 @@ TEST_F(AgentTest, StartsFromTheOlderMembershipAndKeptFactsWhenTheNewerAreDamaged
 
   // Both damaged and no token: it says why and does not start.
   ASSERT_TRUE(WriteFileAtomic(state + "membership.2", "", 0600).ok());
-  const Status refused = StartAgent(false);
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().reason, "LAST_GOOD_CUT");
+  EXPECT_EQ(StartAgent(false).error().reason, "LAST_GOOD_CUT");
   EXPECT_NE(refused.error().message.find("membership.2"), std::string::npos);
 }
 
