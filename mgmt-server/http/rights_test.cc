@@ -17,6 +17,48 @@ TEST_F(RestApi, WhoMayNotAskForFailoverLearnsOfNoCluster) {
   EXPECT_EQ(known.Text({"message"}), unknown.Text({"message"}));
 }
 
+std::string WorkspaceDocument(const std::string& name, const std::string& more = "") {
+  return "---\napiVersion: api.weir.dev/v2\nkind: Workspace\nmetadata: {name: " + name +
+         ", organization: demo-org, tenant: t}\nspec: {namespaceSelector: {names: [\"*/" + name + "\"" + more + "]}}\n";
+}
+std::string GatewayDocument(const std::string& workspace, const std::string& server) {
+  return "---\napiVersion: gateway.weir.dev/v2\nkind: Gateway\nmetadata: {name: shop, organization: demo-org, tenant: "
+         "t, "
+         "workspace: " +
+         workspace + ", group: g}\nspec:\n  workloadSelector: {namespace: " + workspace +
+         ", labels: {app: gw}}\n  http:\n  - name: " + server +
+         "\n    hostname: shop.example.com\n    port: 80\n    routing: {rules: [{route: {serviceDestination: {host: " +
+         workspace + "/web.x, port: 80}}}]}\n";
+}
+
+TEST_F(RestApi, AnEditorOfOneWorkspaceTakesNothingOfANeighbour) {
+  std::string documents = "apiVersion: api.weir.dev/v2\nkind: Tenant\nmetadata: {name: t, organization: demo-org}\n";
+  for (const char* name : {"a1", "a2"}) {
+    documents +=
+        WorkspaceDocument(name) +
+        "---\napiVersion: gateway.weir.dev/v2\nkind: GatewayGroup\nmetadata: {name: g, organization: demo-org, "
+        "tenant: t, workspace: " +
+        name + "}\n";
+  }
+  const Answer made = Apply(documents + GatewayDocument("a2", "s"));
+  ASSERT_EQ(made.status, 200) << made.text;
+  const std::string mal = NewUser("mal");
+  ASSERT_EQ(Post("/v2/organizations/demo-org/tenants/t/workspaces/a1/accessbindings:grant",
+                 R"({"role":"editor","subject":{"user":"organizations/demo-org/users/mal"}})")
+                .status,
+            200);
+  const Answer host = Apply(GatewayDocument("a1", "s"), "", false, mal);
+  EXPECT_EQ(host.reason(), "HOST_TAKEN_BY_ANOTHER_WORKSPACE") << host.text;
+  EXPECT_THAT(host.text, Not(HasSubstr("workspaces/a2")));
+  const Answer wider = Apply(WorkspaceDocument("a1", ", \"*/db\""), "", true, mal);
+  EXPECT_EQ(wider.status, 404) << wider.text;
+  EXPECT_THAT(wider.text, HasSubstr("needs the right write on organizations/demo-org/tenants/t"));
+  // Who may write both may let both answer, and what is stored may be changed otherwise.
+  EXPECT_EQ(Apply(GatewayDocument("a1", "s")).status, 200);
+  const Answer renamed = Apply(GatewayDocument("a1", "renamed"), "", true, mal);
+  EXPECT_EQ(renamed.status, 200) << renamed.text;
+}
+
 TEST_F(RestApi, OnesOwnPasswordIsSetWithTheOldOne) {
   const std::string path = "/v2/organizations/demo-org/users/eve:setPassword";
   std::string eve = NewUser("eve");
