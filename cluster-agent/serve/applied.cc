@@ -91,11 +91,12 @@ void AppliedLedger::Touch(Gateway* gateway, const xds::AckEvent& event) {
   for (const std::string& name : event.replaced) touch(name);
 }
 
-void AppliedLedger::OnOpened(const std::string& workload, uint64_t stream) {
+void AppliedLedger::OnOpened(const std::string& workload, uint64_t stream, bool reports_health) {
   Gateway& gateway = gateways_[workload];
   if (stream < gateway.stream) return;
   gateway.stream = stream;
   gateway.ever_connected = true;
+  gateway.reports_health = reports_health;
   gateway.acknowledged.clear();
   gateway.rejected.clear();
   for (auto& [key, piece] : gateway.pieces) {
@@ -245,6 +246,7 @@ bool AppliedLedger::ReportOne(bool full, Gateway* gateway, v1::GatewayApplied* o
   const bool connected = gateway->stream != 0;
   bool differs = full || !gateway->reported_once || connected != gateway->reported_connected;
   out->set_connected(connected);
+  out->set_reports_health(gateway->reports_health);
   const auto say = [&](std::map<IntentKey, Piece>::iterator at) {
     auto& [key, piece] = *at;
     if (piece.said ? full || piece.reported != piece.said : !full && piece.reported) {

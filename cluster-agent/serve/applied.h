@@ -24,8 +24,9 @@ class AppliedLedger {
  public:
   // What this workload is to run now.
   void SetConfig(const std::string& workload, std::shared_ptr<const NodeConfig> config);
-  // The newest stream of a workload is the one that counts. A new one has acknowledged nothing yet.
-  void OnOpened(const std::string& workload, uint64_t stream);
+  // The newest stream of a workload is the one that counts. A new one has acknowledged nothing yet. `reports_health`:
+  // it does so of its own accord.
+  void OnOpened(const std::string& workload, uint64_t stream, bool reports_health = true);
   void OnClosed(const std::string& workload, uint64_t stream);
   void OnAck(const std::string& workload, uint64_t stream, const xds::AckEvent& event);
   // The workload is declared no more: everything of it is reported removed.
@@ -60,6 +61,7 @@ class AppliedLedger {
     std::shared_ptr<const NodeConfig> config;
     uint64_t stream = 0;          // 0 = not connected.
     bool ever_connected = false;  // Only then there is something to say.
+    bool reports_health = false;
     bool forgotten = false;
     std::map<std::string, std::map<std::string, std::string>> acknowledged;  // Type URL, name -> version.
     std::map<std::string, std::map<std::string, Rejection>> rejected;

@@ -195,7 +195,7 @@ struct DataPlane::Core final : xds::AdsHandler {
       Node& node = nodes[event.key];
       if (opened) {
         ++node.streams;
-        ledger.OnOpened(workload, event.stream);
+        ledger.OnOpened(workload, event.stream, !event.key.ends_with(kStock));
         if (node.config != nullptr) ledger.SetConfig(workload, node.config);
       } else {
         if (node.streams > 0) --node.streams;
