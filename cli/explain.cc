@@ -86,6 +86,7 @@ void Print(const v2::FailoverPlan& plan) {
   std::cout << plan.host() << " (route " << plan.route() << ") at " << plan.gateway_cluster();
   for (const auto& gateway : plan.gateways()) std::cout << " " << gateway;
   std::cout << "\n";
+  if (!plan.doubt().empty()) std::cout << "  in doubt: " << plan.doubt() << "\n";
   std::vector<std::vector<std::string>> rows = {{"  CLUSTER", "WEIGHT", "NOW", "THEN", ""}};
   for (const auto& share : plan.clusters()) {
     rows.push_back({"  " + share.cluster(), share.has_weight() ? std::to_string(share.weight()) : "",

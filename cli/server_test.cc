@@ -127,7 +127,13 @@ TEST_F(CommandLine, DrainsAndActivatesAClusterAndWaitsForItsGateways) {
   })) << output_;
   EXPECT_EQ(Run({"cluster", "activate", "c1", "--wait=1"}), kExitTimedOut);  // Nobody acknowledges.
   EXPECT_THAT(output_, AllOf(HasSubstr("DRAINING -> ACTIVE"), HasSubstr("tier1gateways/shop")));
+  EXPECT_EQ(Run({"cluster", "drain", "c1"}), kExitRefused);
+  EXPECT_THAT(error_, HasSubstr("HEALTH_UNKNOWN"));
   agent_->Acknowledge();
+  ASSERT_TRUE(Eventually([&] {
+    Run({"status", "tier1gateway", "shop"});
+    return output_.find("DISCONNECTED") == std::string::npos;
+  })) << output_;
   EXPECT_EQ(Run({"cluster", "drain", "c1", "--wait=20"}), kExitOk) << output_;
   EXPECT_THAT(output_, HasSubstr("every gateway that routes to it acknowledged"));
 }

@@ -676,7 +676,9 @@ TEST_F(AgentTest, StartsFromTheOlderMembershipAndKeptFactsWhenTheNewerAreDamaged
 
   // Both damaged and no token: it says why and does not start.
   ASSERT_TRUE(WriteFileAtomic(state + "membership.2", "", 0600).ok());
-  EXPECT_EQ(StartAgent(false).error().reason, "LAST_GOOD_CUT");
+  const Status refused = StartAgent(false);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, "LAST_GOOD_CUT");
   EXPECT_NE(refused.error().message.find("membership.2"), std::string::npos);
 }
 

@@ -38,6 +38,7 @@ std::vector<v1::AgentMessage> InParts(const v1::Applied& applied, size_t most) {
       into = parts.back().mutable_applied()->add_gateways();
       into->set_workload(gateway.workload());
       into->set_connected(gateway.connected());
+      into->set_reports_health(gateway.reports_health());
       in_part += gateway.workload().size();
     };
     begin();

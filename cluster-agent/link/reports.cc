@@ -22,7 +22,7 @@ namespace weir::agent {
 namespace {
 
 constexpr size_t kQueueLimit = 4096;
-constexpr Duration kTrafficInterval = std::chrono::seconds(1);
+constexpr Duration kTrafficInterval = std::chrono::milliseconds(200);
 
 }  // namespace
 

@@ -27,9 +27,9 @@ class ReportSources {
   // Everything that gateways applied (`full`), or the changes since the last call that returned true. False: nothing to
   // say.
   virtual bool Applied(bool full, v1::Applied* out) = 0;
-  // What is to be said of the gateways now (`full`: everything); asked each second. False: nothing to say.
+  // What is to be said of the gateways now (`full`: everything); asked each 200 ms. False: nothing to say.
   virtual bool Traffic(bool full, std::vector<v1::GatewayTraffic>* out) = 0;
-  // What stands in the way in this cluster; asked each second, told when it differs.
+  // What stands in the way in this cluster; asked as often, told when it differs.
   virtual void AddProblems(v1::Problems* out) = 0;
   // The server refused this agent because another one with its identity is connected, or takes it now that the other
   // has gone: whatever else it has open there must be opened anew.

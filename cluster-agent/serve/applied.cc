@@ -99,12 +99,13 @@ void AppliedLedger::CountAnew(Gateway* gateway) {
   TouchAll(gateway);
 }
 
-void AppliedLedger::OnOpened(const std::string& workload, uint64_t stream) {
+void AppliedLedger::OnOpened(const std::string& workload, uint64_t stream, bool reports_health) {
   Gateway& gateway = gateways_[workload];
   const bool newest = stream > Counting(workload);
   gateway.streams[stream];
   gateway.last = {};
   gateway.ever_connected = true;
+  gateway.reports_health = reports_health;
   if (newest) CountAnew(&gateway);
   gateway.dirty = true;
 }
@@ -258,6 +259,7 @@ bool AppliedLedger::ReportOne(bool full, Gateway* gateway, v1::GatewayApplied* o
   const bool connected = gateway->connected();
   bool differs = full || !gateway->reported_once || connected != gateway->reported_connected;
   out->set_connected(connected);
+  out->set_reports_health(gateway->reports_health);
   const auto say = [&](std::map<IntentKey, Piece>::iterator at) {
     auto& [key, piece] = *at;
     if (piece.said ? full || piece.reported != piece.said : !full && piece.reported) {

@@ -26,7 +26,8 @@ class AppliedLedger {
   void SetConfig(const std::string& workload, std::shared_ptr<const NodeConfig> config);
   // A workload may have several streams (a successor, a stranger with its token): it is connected while one of them
   // stands, and the newest that stands is the one that counts. A new one has acknowledged nothing yet.
-  void OnOpened(const std::string& workload, uint64_t stream);
+  // `reports_health`: it does so of its own accord.
+  void OnOpened(const std::string& workload, uint64_t stream, bool reports_health = true);
   void OnClosed(const std::string& workload, uint64_t stream);
   uint64_t Counting(const std::string& workload) const;  // 0 = none stands.
   void OnAck(const std::string& workload, uint64_t stream, const xds::AckEvent& event);
@@ -68,6 +69,7 @@ class AppliedLedger {
     std::map<uint64_t, Words> streams;  // Those that stand.
     Words last;                         // Of the last one that went, while none stands.
     bool ever_connected = false;        // Only then there is something to say.
+    bool reports_health = false;
     bool forgotten = false;
     std::map<IntentKey, Piece> pieces;
     std::map<std::string, std::set<Part>> needed_by;  // By destination: see EnvoyResource::needs.

@@ -167,7 +167,7 @@ struct DataPlane::Core final : xds::AdsHandler {
       MutexLock lock(mutex);
       if (opened) {
         nodes[event.key].streams.insert(event.stream);
-        ledger.OnOpened(workload, event.stream);
+        ledger.OnOpened(workload, event.stream, !event.key.ends_with(kStock));
       } else {
         if (const auto node = nodes.find(event.key); node != nodes.end()) node->second.streams.erase(event.stream);
         ledger.OnClosed(workload, event.stream);

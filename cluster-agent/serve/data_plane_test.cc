@@ -248,6 +248,7 @@ TEST_F(DataPlaneTest, SaysOfAMessageThatItCannotBeReadAndNothingOfAnEnd) {
   EXPECT_EQ(why.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(why.error_message(), "the message is no envoy.service.discovery.v3.DeltaDiscoveryRequest");
   const auto ended = stub->DeltaAggregatedResources(&good);
+  request.mutable_node()->set_id("n");
   request.set_type_url(std::string(xds::kCluster));
   ASSERT_TRUE(ended->Write(request) && ended->Read(&response));
   ended->WritesDone();

@@ -150,6 +150,33 @@ TEST(TrafficLedger, HandsOnOnlyWhatChangedOfHealth) {
   EXPECT_EQ(Said(ledger, true).at(1).health_size(), 100);
 }
 
+// READY waits for the first word of a set, and for the end of what was not found out.
+TEST(TrafficLedger, SaysSoonWhatSomebodyWaitsFor) {
+  ManualClock clock;
+  TrafficLedger ledger(clock);
+  const auto word = [&](bool unchecked) {
+    v1::GatewayHealthReport report = Health(true);
+    report.set_full(false);
+    report.mutable_sets(0)->mutable_clusters(0)->set_unchecked(unchecked);
+    return ledger.OnHealth("edge/t1", report);
+  };
+  v1::GatewayHealthReport whole;
+  whole.set_full(true);
+  EXPECT_TRUE(ledger.OnHealth("edge/t1", whole));
+  EXPECT_EQ(Said(ledger).size(), 1u);
+  for (const bool unchecked : {true, false}) {
+    EXPECT_TRUE(word(unchecked));
+    EXPECT_TRUE(Said(ledger).empty()) << "however often it changes its mind";
+    clock.Advance(TrafficLedger::kSoon);
+    const auto said = Said(ledger);
+    ASSERT_EQ(said.size(), 1u) << unchecked;
+    EXPECT_EQ(said[0].health(0).clusters(0).unchecked(), unchecked);
+  }
+  EXPECT_TRUE(word(false));
+  clock.Advance(TrafficLedger::kSoon);
+  EXPECT_TRUE(Said(ledger).empty()) << "nobody waits for this";
+}
+
 TEST(TrafficLedger, IsBoundedHoweverMuchOneGatewayReports) {
   ManualClock clock;
   TrafficLedger ledger(clock);

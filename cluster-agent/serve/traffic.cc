@@ -14,6 +14,10 @@ double Seconds(const google::protobuf::Duration& duration) {
   return static_cast<double>(duration.seconds()) + duration.nanos() / 1e9;
 }
 
+bool HasUnchecked(const v1::SetHealth& set) {
+  return std::any_of(set.clusters().begin(), set.clusters().end(), [](const auto& one) { return one.unchecked(); });
+}
+
 }  // namespace
 
 TrafficLedger::Gateway& TrafficLedger::Heard(const std::string& workload) {
@@ -83,7 +87,9 @@ bool TrafficLedger::OnHealth(const std::string& workload, v1::GatewayHealthRepor
     const std::string name = set.destination_set();
     if (name.size() > kMostNameBytes || static_cast<size_t>(set.clusters_size()) > kMostClusters) continue;
     if (gateway.health.size() >= kMostSets && !gateway.health.contains(name)) continue;
-    gateway.health[name] = std::move(set);
+    const auto [known, first] = gateway.health.try_emplace(name);
+    gateway.urgent = gateway.urgent || first || HasUnchecked(known->second);
+    known->second = std::move(set);
     gateway.health_changed.insert(name);
     gateway.health_removed.erase(name);
   }
@@ -158,11 +164,12 @@ bool TrafficLedger::Report(bool full, std::vector<v1::GatewayTraffic>* out) {
     const Duration since = gateway.told ? Duration(now - *gateway.told) : kMost;
     const bool news = full || !gateway.changed.empty() || gateway.health_anew || !gateway.health_changed.empty() ||
                       !gateway.health_removed.empty();
-    if (since < (news ? kLeast : kMost) && !full) continue;
+    if (since < (gateway.urgent ? kSoon : news ? kLeast : kMost) && !full) continue;
     v1::GatewayTraffic message;
     message.set_workload(workload);
     TellTraffic(&gateway, &message);
     TellHealth(&gateway, &message);
+    gateway.urgent &= !gateway.health_changed.empty();  // The rest of it too.
     gateway.told = now;
     out->push_back(std::move(message));
   }

@@ -31,6 +31,7 @@ class TrafficLedger {
   static constexpr size_t kMostNameBytes = 1024;                      // Longer names are nobody's.
   static constexpr size_t kMostSetsPerMessage = 5'000;                // The others go with the next message.
   static constexpr Duration kLeast = std::chrono::milliseconds(950);  // Between two messages about one gateway.
+  static constexpr Duration kSoon = std::chrono::milliseconds(150);   // The same when somebody waits for its word.
   static constexpr Duration kMost = std::chrono::seconds(10);         // So often without a change.
   static constexpr Duration kSilent = std::chrono::seconds(25);       // A gateway unheard so long is not spoken of.
 
@@ -67,6 +68,7 @@ class TrafficLedger {
     bool health_known = false;
     uint64_t health_state = 0;
     bool health_anew = false;              // The server must hear it whole.
+    bool urgent = false;                   // A word that READY waits for: the first of a set, or that it was checked.
     std::set<std::string> health_changed;  // Names; not told yet, as the next.
     std::set<std::string> health_removed;
   };

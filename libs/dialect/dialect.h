@@ -56,7 +56,13 @@ inline constexpr std::string_view kExpiredGrace = "expired.grace";
 // The node takes virtual hosts as resources of their own (VHDS) in Weir's form.
 inline constexpr std::string_view kFeatureVhds = "dev.weir.vhds";
 
-// --- Load reports
+// --- Load and health reports
+
+// Name of the set that leads to a port of a service of the gateway's own cluster; `host`: "<namespace>/<host>".
+inline std::string ServiceSet(std::string_view host, uint32_t port) {
+  return "service/" + std::string(host) + ":" + std::to_string(port);
+}
+inline bool IsServiceSet(std::string_view set) { return set.starts_with("service/"); }
 
 // Metric of a locality: the share that it was meant to get, 0 to 1.
 inline constexpr std::string_view kIntendedShare = "dev.weir.intended";

@@ -26,6 +26,7 @@ using envoy::service::load_stats::v3::LoadStatsRequest;
 using envoy::service::load_stats::v3::LoadStatsResponse;
 
 constexpr Duration kInterval = std::chrono::seconds(1);
+constexpr Duration kHealthInterval = std::chrono::milliseconds(200);  // READY waits for it.
 constexpr Duration kHealthAtLeast = std::chrono::seconds(10);
 constexpr process::Backoff::Bounds kPause{std::chrono::seconds(1), std::chrono::seconds(3)};  // After a loss.
 constexpr std::chrono::seconds kAnswerWithin{5};
@@ -40,6 +41,7 @@ void FillHealth(const proxy::SetHealthReport& set, agent::v1::SetHealth* out) {
     cluster->set_can_serve(locality.can_serve);
     cluster->set_reason(locality.reason);
     cluster->set_returning(locality.returning);
+    cluster->set_unchecked(locality.unchecked);
     if (IsKnown(locality.since)) *cluster->mutable_since() = rpc::ToTimestamp(locality.since);
     for (const proxy::EvidenceReport& evidence : locality.evidence) {
       auto* one = cluster->add_evidence();
@@ -58,7 +60,8 @@ uint64_t HashOf(const proxy::SetHealthReport& set) {
   const auto to = std::back_inserter(text);
   fmt::format_to(to, "{}\n", set.set);
   for (const proxy::LocalityHealthReport& locality : set.localities) {
-    fmt::format_to(to, " {} {} {} {}\n", locality.cluster, locality.reason, locality.can_serve, locality.returning);
+    fmt::format_to(to, " {} {} {} {} {}\n", locality.cluster, locality.reason, locality.can_serve, locality.returning,
+                   locality.unchecked);
     for (const proxy::EvidenceReport& evidence : locality.evidence) {
       fmt::format_to(to, "  {} {} {}\n", evidence.endpoint, evidence.source, evidence.healthy);
     }
@@ -227,15 +230,19 @@ Status LoadReports::Serve(process::Backoff& backoff) {
   difference_.Restart();
   health_.Restart();
   Status told;
+  MonoTime next_loads = clock_.Now();
   while (alive && told.ok()) {
     const MonoTime now = clock_.Now();
-    const auto shares = sources_.Shares();
-    for (const LoadStatsRequest& report : difference_.Take(shares, now - loads_said_)) {
-      alive = alive && stream->Write(report);
+    if (now >= next_loads) {
+      next_loads = now + kInterval;
+      const auto shares = sources_.Shares();
+      for (const LoadStatsRequest& report : difference_.Take(shares, now - loads_said_)) {
+        alive = alive && stream->Write(report);
+      }
+      loads_said_ = now;
     }
-    loads_said_ = now;
     if (alive) told = TellHealth(channel);
-    if (!Wait(kInterval)) break;
+    if (!Wait(kHealthInterval)) break;
   }
   context.TryCancel();
   const grpc::Status status = stream->Finish();

@@ -83,9 +83,9 @@ class LoadSources {
   virtual std::vector<std::string> Problems() = 0;
 };
 
-// Tells the agent each second what the engine delivers (envoy.service.load_stats.v3), and what changes of whom it holds
-// for healthy (weir.agent.v1.GatewayHealth); every 10 s that nothing did. Nothing depends on it: an agent that is not
-// there, or too old to listen, costs a retry each few seconds. A thread of its own.
+// Tells the agent each second what the engine delivers (envoy.service.load_stats.v3), and within 200 ms what changes
+// of whom it holds for healthy (weir.agent.v1.GatewayHealth); every 10 s that nothing did. Nothing depends on it: an
+// agent that is not there, or too old to listen, costs a retry each few seconds. A thread of its own.
 class LoadReports {
  public:
   // All outlive Stop.

@@ -141,6 +141,18 @@ TEST(HealthDifference, SaysEverythingOnceThenOnlyWhatChanged) {
   EXPECT_EQ(said->sets_size(), 0);
 }
 
+TEST(HealthDifference, ThatNothingWasFoundOutYetIsAnotherWord) {
+  HealthDifference difference;
+  proxy::SetHealthReport set = HealthOf("a", true);
+  for (const bool unchecked : {true, false}) {
+    set.localities[0].unchecked = unchecked;
+    difference.AddChanges(News(false, {set}));
+    const auto said = difference.Take();
+    ASSERT_TRUE(said.has_value()) << unchecked;
+    EXPECT_EQ(said->sets(0).clusters(0).unchecked(), unchecked);
+  }
+}
+
 TEST(HealthDifference, CutsWhatIsTooMuchForOneReport) {
   std::vector<proxy::SetHealthReport> sets;
   for (int i = 0; i < HealthDifference::kMostSetsPerReport + 1; ++i) sets.push_back(HealthOf(std::to_string(i), true));

@@ -244,8 +244,7 @@ void HealthSet::JudgeLocality(LocalityState& state, const Locality& locality, co
     evidence.answering += verdict.answering;
     evidence.behind += verdict.behind;
   }
-  JudgeRules(state, verdicts,
-             now_ms);  // Before the locality's own judge hears that it serves: was it seen able before?
+  JudgeRules(state, verdicts, now_ms);  // Before the locality's own judge hears of it: was it seen able before?
   state.judge.Observe(good ? Evidence::kGood : evidence.able > 0 ? Evidence::kNone : Evidence::kBad, now_ms);
   evidence.held = !state.judge.can_serve();
   state.availability = traffic::Assess(evidence);
@@ -347,7 +346,7 @@ std::shared_ptr<const SetHealth> HealthSet::Judge() {
     }
     JudgeLocality(state, source_->localities[i], verdicts, now);
     health->localities.push_back(
-        {names_[i], true, state.judge.returning(), state.availability.reason, Differing(state)});
+        {names_[i], true, state.judge.returning(), state.availability.reason, Differing(state), state.judge.proven()});
     deadline = std::min(deadline, state.judge.deadline_ms());
     for (const RuleState& rule : state.rules) deadline = std::min(deadline, rule.judge.deadline_ms());
   }
@@ -393,6 +392,7 @@ SetHealthReport HealthSet::Report() const {
     if (health_ != nullptr && i < health_->localities.size()) {
       one.can_serve = health_->localities[i].can_serve;
       one.reason = Word(health_->localities[i].reason);
+      one.unchecked = one.reason.empty() && !state.judge.proven() && (source_->digest || source_->check);
     }
     one.returning = state.judge.returning();
     one.since = WallOf(state.since_ms, now, clock);

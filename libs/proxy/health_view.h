@@ -33,6 +33,7 @@ struct LocalityHealth {
   uint32_t returning = traffic::Candidate::kFull;
   traffic::Reason reason = traffic::Reason::kNone;  // Why it does not simply serve.
   RulesPtr rules{};                                 // Which of a host's rules it can serve, where they differ.
+  bool proven = false;                              // Was seen able at some time.
 
   bool operator==(const LocalityHealth&) const = default;
 };

@@ -37,6 +37,7 @@ struct LocalityHealthReport {
   bool can_serve = true;
   // "" = can; drained, no_gateway, gateways_down, no_endpoint, held.
   std::string reason;
+  bool unchecked = false;   // Able, because nothing was found out of it yet.
   uint32_t returning = 10;  // Tenths of its share.
   std::chrono::system_clock::time_point since;
   std::vector<EvidenceReport> evidence;

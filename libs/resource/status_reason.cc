@@ -10,6 +10,8 @@ constexpr std::string_view kUnserved = "ACCEPTED, PARTIAL";
 
 constexpr std::array kRows = {
     StatusReasonRow{kWaitingForAck, "WAITING_FOR_ACK", kUnserved, "gateways have not acknowledged it yet"},
+    StatusReasonRow{kWaitingForHealth, "WAITING_FOR_HEALTH", kUnserved,
+                    "gateways have not found out yet whether anybody can serve it"},
     StatusReasonRow{kDisconnected, "DISCONNECTED", kUnserved,
                     "a gateway or a cluster's agent is not connected: nobody knows"},
     StatusReasonRow{kNoWorkload, "NO_WORKLOAD", kUnserved, "no gateway is selected (look at workloadSelector)"},
@@ -37,8 +39,10 @@ constexpr std::array kRows = {
     StatusReasonRow{kNeverJoined, "NEVER_JOINED", "ACCEPTED", "of a cluster: no agent of it has ever connected"},
     StatusReasonRow{kDuplicateAgent, "DUPLICATE_AGENT", "PARTIAL",
                     "of a cluster: a second agent with its identity is refused"},
-    StatusReasonRow{kStateConflict, "STATE_CONFLICT", "PARTIAL",
-                    "of a cluster: its agent acknowledged another state than this server's"},
+    StatusReasonRow{kStateConflict, "STATE_CONFLICT", kUnserved,
+                    "a cluster's agent acknowledged another state than this server's, and follows it no further"},
+    StatusReasonRow{kRevoked, "REVOKED", kUnserved,
+                    "a cluster's membership was revoked: its agent is refused until it joins with a new token"},
     StatusReasonRow{kAgentProblem, "AGENT_PROBLEM", "READY",
                     "of a cluster: its agent refused something, or was refused something"},
     StatusReasonRow{kDraining, "DRAINING", "READY", "of a cluster: it gets no new requests"},

@@ -11,6 +11,7 @@ namespace weir::resource {
 // and the help of the command line, say these words and no others.
 enum class StatusReason : uint8_t {
   kWaitingForAck,
+  kWaitingForHealth,
   kDisconnected,
   kNoWorkload,
   kNoReceiver,
@@ -30,6 +31,7 @@ enum class StatusReason : uint8_t {
   kNeverJoined,
   kDuplicateAgent,
   kStateConflict,
+  kRevoked,
   kAgentProblem,
   kDraining,
 };

@@ -27,10 +27,17 @@ uint64_t GenerationOf(const store::StoredResource& cluster) {
   return message.ParseFromString(cluster.body) ? message.state().generation() : 0;
 }
 
-Result<store::ResourcePtr> SetGeneration(store::Txn& txn, const store::StoredResource& cluster, uint64_t generation) {
+bool IsRevoked(const store::StoredResource& cluster) {
+  v2::Cluster message;
+  return message.ParseFromString(cluster.body) && message.state().revoked();
+}
+
+Result<store::ResourcePtr> SetGeneration(store::Txn& txn, const store::StoredResource& cluster, uint64_t generation,
+                                         bool revoked) {
   v2::Cluster message;
   if (!message.ParseFromString(cluster.body)) return DataLoss("BAD_BODY", "{} cannot be read", cluster.fqn);
   message.mutable_state()->set_generation(generation);
+  message.mutable_state()->set_revoked(revoked);
   return txn.Put({.kind = cluster.kind,
                   .fqn = cluster.fqn,
                   .body = Serialize(message),

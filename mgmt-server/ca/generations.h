@@ -11,8 +11,11 @@
 namespace weir::ca {
 
 uint64_t GenerationOf(const store::StoredResource& cluster);
-// Stores it; the caller asks for permission and keeps the audit. Returns the new version of the cluster.
-Result<store::ResourcePtr> SetGeneration(store::Txn& txn, const store::StoredResource& cluster, uint64_t generation);
+// Stores it; the caller asks for permission and keeps the audit. Returns the new version of the cluster. `revoked`:
+// nobody has this generation until somebody joins.
+Result<store::ResourcePtr> SetGeneration(store::Txn& txn, const store::StoredResource& cluster, uint64_t generation,
+                                         bool revoked = false);
+bool IsRevoked(const store::StoredResource& cluster);
 
 // The cluster that `peer` is of, if its generation still counts. PERMISSION_DENIED CLUSTER_UNKNOWN (there is no such
 // uid: the cluster was deleted), MEMBERSHIP_ENDED (a later join or a revocation ended it).

@@ -43,6 +43,7 @@ int Badness(State::State state) {
 void AppliedTable::Report(const std::string& cluster, const agent::v1::Applied& report, WallTime now) {
   ClusterTable& table = clusters_[cluster];
   if (report.full()) {
+    table.told = true;
     table.gateways.clear();
     table.intents = 0;
   }
@@ -59,6 +60,7 @@ void AppliedTable::Take(const agent::v1::Applied& report, WallTime now, ClusterT
     }
     GatewayState& state = known->second;
     state.connected = gateway.connected();
+    state.reports_health = gateway.reports_health();
     state.time = now;
     for (const auto& intent : gateway.intents()) {
       const compile::Key key{intent.type(), intent.name()};
@@ -92,12 +94,18 @@ void AppliedTable::ReportAgent(const std::string& cluster, const xds::AckEvent& 
 void AppliedTable::SetConnected(const std::string& cluster, bool connected, WallTime now) {
   ClusterTable& table = clusters_[cluster];
   table.connected = connected;
+  table.told = false;
   table.time = now;
 }
 
 bool AppliedTable::Connected(const std::string& cluster) const {
   const auto found = clusters_.find(cluster);
   return found != clusters_.end() && found->second.connected;
+}
+
+bool AppliedTable::Told(const std::string& cluster) const {
+  const auto found = clusters_.find(cluster);
+  return found != clusters_.end() && found->second.connected && found->second.told;
 }
 
 void AppliedTable::Forget(const std::string& cluster) { clusters_.erase(cluster); }
@@ -125,7 +133,8 @@ const AppliedVersion* AppliedTable::RefusedByAgent(const std::string& cluster, c
 namespace {
 
 // One gateway's part: does it serve these versions?
-v2::GatewayStatus OfGateway(const compile::Concern& concern, const std::string& workload, const AppliedTable& applied) {
+v2::GatewayStatus OfGateway(const compile::Concern& concern, const std::string& workload, const AppliedTable& applied,
+                            const PlightOf& plight) {
   v2::GatewayStatus status;
   status.set_cluster(concern.cluster);
   status.set_workload(workload);
@@ -161,24 +170,27 @@ v2::GatewayStatus OfGateway(const compile::Concern& concern, const std::string& 
     return status;
   }
   const bool current = acknowledged == concern.keys.size();
-  if (!applied.Connected(concern.cluster)) {
-    status.set_state(State::ACCEPTED);
-    status.set_reason(Word(StatusReason::kDisconnected));
-    status.set_message(current ? "had it, but the cluster's agent is not connected"
-                               : "the cluster's agent is not connected");
-  } else if (gateway == nullptr || !gateway->connected) {
-    status.set_state(State::ACCEPTED);
-    status.set_reason(Word(StatusReason::kDisconnected));
-    status.set_message(current ? "had it, but the gateway is not connected to its agent"
-                               : "the gateway is not connected to its agent");
-  } else if (!current) {
-    status.set_state(State::ACCEPTED);
-    status.set_reason(Word(StatusReason::kWaitingForAck));
-    status.set_message(fmt::format("{} of {} parts acknowledged", acknowledged, concern.keys.size()));
-  } else {
-    status.set_state(State::READY);
+  const bool here = applied.Connected(concern.cluster);
+  status::Shortfall why = plight ? plight(concern.cluster) : status::Shortfall{};
+  if (here && current) why = {};  // Whatever its cluster's plight: it runs just this.
+  if (why.reason.empty() && !(here && gateway != nullptr && gateway->connected)) {
+    why = {Word(StatusReason::kDisconnected),
+           fmt::format("{}{} not connected{}", current ? "had it, but " : "",
+                       here ? "the gateway is" : "the cluster's agent is", here ? " to its agent" : "")};
+  } else if (why.reason.empty() && !current) {
+    why = {Word(StatusReason::kWaitingForAck),
+           fmt::format("{} of {} parts acknowledged", acknowledged, concern.keys.size())};
   }
+  status.set_state(why.reason.empty() ? State::READY : State::ACCEPTED);
+  status.set_reason(why.reason);
+  status.set_message(why.message);
   return status;
+}
+
+// Silence is reported before slowness: it needs somebody to look. A known cause of it before both.
+int Urgency(const v2::GatewayStatus& gateway) {
+  if (gateway.reason() == Word(StatusReason::kWaitingForAck)) return 0;
+  return gateway.reason() == Word(StatusReason::kDisconnected) ? 1 : 2;
 }
 
 }  // namespace
@@ -194,14 +206,15 @@ v2::ResourceStatus StoredStatus(std::string_view fqn, std::string_view kind, int
 }
 
 v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t revision,
-                            const std::vector<compile::Concern>& concerns, const AppliedTable& applied) {
+                            const std::vector<compile::Concern>& concerns, const AppliedTable& applied,
+                            const PlightOf& plight) {
   v2::ResourceStatus status = StoredStatus(fqn, kind, revision);
   // A workload may be concerned in more than one way: one line each, the worst counts.
   std::map<std::pair<std::string, std::string>, v2::GatewayStatus> gateways;
   for (const compile::Concern& concern : concerns) {
     for (const std::string& workload : concern.workloads) {
-      v2::GatewayStatus one = OfGateway(concern, workload, applied);
-      if (concern.if_connected && one.reason() == Word(StatusReason::kDisconnected)) continue;
+      v2::GatewayStatus one = OfGateway(concern, workload, applied, plight);
+      if (concern.if_connected && Urgency(one) > 0 && one.state() == State::ACCEPTED) continue;
       auto& kept = gateways[{concern.cluster, workload}];
       if (kept.workload().empty() || Badness(one.state()) > Badness(kept.state())) kept = std::move(one);
     }
@@ -215,8 +228,7 @@ v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t
       ++ready;
     else if (gateway.state() == State::FAILED)
       failed = failed ? failed : &gateway;
-    // Silence is reported before slowness: it needs somebody to look.
-    else if (waiting == nullptr || gateway.reason() == Word(StatusReason::kDisconnected))
+    else if (waiting == nullptr || Urgency(gateway) >= Urgency(*waiting))
       waiting = &gateway;
   }
   const auto set = [&](State::State state, const std::string& reason, const std::string& message) {

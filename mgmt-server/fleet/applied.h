@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "api/weir/v2/status.pb.h"
 #include "libs/base/clock.h"
 #include "mgmt-server/compile/compile.h"
+#include "mgmt-server/status/reach.h"
 
 namespace weir::agent::v1 {
 class Applied;
@@ -29,7 +31,8 @@ struct AppliedVersion {
 };
 struct GatewayState {
   bool connected = false;
-  WallTime time{};  // Of the last report that changed something.
+  bool reports_health = false;  // Of its own accord: of what it has not reported nobody knows anything.
+  WallTime time{};              // Of the last report that changed something.
   std::map<compile::Key, AppliedVersion> intents;
 };
 
@@ -50,6 +53,7 @@ class AppliedTable {
   // stays.
   void SetConnected(const std::string& cluster, bool connected, WallTime now);
   bool Connected(const std::string& cluster) const;
+  bool Told(const std::string& cluster) const;  // Connected, and its agent has said what runs since.
   void Forget(const std::string& cluster);
 
   const GatewayState* Find(const std::string& cluster, const std::string& workload) const;  // nullptr = never reported.
@@ -61,6 +65,7 @@ class AppliedTable {
  private:
   struct ClusterTable {
     bool connected = false;
+    bool told = false;  // Since it is connected.
     WallTime time{};
     std::map<std::string, GatewayState> gateways;
     std::map<compile::Key, AppliedVersion> refused;
@@ -70,13 +75,19 @@ class AppliedTable {
   std::map<std::string, ClusterTable> clusters_;
 };
 
+// What keeps the agent of a cluster (FQN) from following this server's state, with the remedy: STATE_CONFLICT, REVOKED;
+// reason "" = nothing.
+using PlightOf = std::function<status::Shortfall(const std::string& cluster)>;
+
 // Status of one resource that reaches gateways, from who is concerned and what is applied. Pure. READY: every gateway
 // concerned is connected and acknowledged the current versions. FAILED REJECTED: one rejected a current version.
 // PARTIAL: some acknowledged, others are DISCONNECTED or WAITING_FOR_ACK. ACCEPTED: none acknowledged (WAITING_FOR_ACK,
 // DISCONNECTED) or none is concerned (NO_WORKLOAD). A gateway that is disconnected but acknowledged the current
-// versions before serves them: it still counts as not READY, because nobody knows.
+// versions before serves them: it still counts as not READY, because nobody knows. Where a plight of its cluster is the
+// cause, that is the reason.
 v2::ResourceStatus StatusOf(std::string_view fqn, std::string_view kind, int64_t revision,
-                            const std::vector<compile::Concern>& concerns, const AppliedTable& applied);
+                            const std::vector<compile::Concern>& concerns, const AppliedTable& applied,
+                            const PlightOf& plight = nullptr);
 // READY: for kinds that reach no gateway.
 v2::ResourceStatus StoredStatus(std::string_view fqn, std::string_view kind, int64_t revision);
 

@@ -11,6 +11,7 @@
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "libs/base/mutex.h"
+#include "libs/rpc/pool.h"
 #include "mgmt-server/fleet/agent_stream.h"
 #include "mgmt-server/fleet/applied.h"
 #include "mgmt-server/fleet/facts_intake.h"
@@ -139,8 +140,15 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
   v2::ResourceStatus Judge(const store::StoredResource& resource) const;
   v2::ResourceStatus JudgeEffect(const store::StoredResource& resource) const;
   v2::ResourceStatus JudgeCluster(const store::StoredResource& resource) const;
-  v2::ResourceStatus JudgeGateway(const compile::Compilation& compilation, const std::string& fqn,
-                                  const std::string& kind, int64_t revision, std::string_view without) const;
+  // Whether the gateways run it. `without`: a cluster (FQN) whose own part does not count.
+  v2::ResourceStatus JudgeApplied(const compile::Compilation& compilation, const std::string& fqn,
+                                  const std::string& kind, int64_t revision, std::string_view without) const
+      WEIR_REQUIRES(mutex);
+  // And whether somebody can serve it.
+  void AddReach(const compile::Compilation& compilation, v2::ResourceStatus& status) const WEIR_REQUIRES(mutex);
+  status::Shortfall PlightOfCluster(const std::string& cluster) const;
+  PlightOf Plights() const;
+  HealthInTables Reported() const WEIR_REQUIRES(mutex);
 };
 
 }  // namespace weir::fleet

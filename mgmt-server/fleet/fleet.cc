@@ -135,11 +135,9 @@ Status Fleet::Core::Handle(const AgentStreamPtr& stream) {
   if (stream->in.has_traffic()) {
     traffic.Report(stream->cluster(), stream->in.traffic(), options.clock->Wall(), options.clock->Now());
   }
-  if (stream->in.has_applied()) {
-    applied.Report(stream->cluster(), stream->in.applied(), options.clock->Wall());
-    ++changes;
-    news.NotifyAll();
-  }
+  if (stream->in.has_applied()) applied.Report(stream->cluster(), stream->in.applied(), options.clock->Wall());
+  ++changes;
+  news.NotifyAll();
   return {};
 }
 

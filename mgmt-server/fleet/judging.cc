@@ -16,19 +16,39 @@
 // What the fleet answers: statuses, traffic, plans.
 namespace weir::fleet {
 
-// With the lock of the compilation held. `without`: a cluster (FQN) whose own part does not count.
-v2::ResourceStatus Fleet::Core::JudgeGateway(const compile::Compilation& compilation, const std::string& fqn,
+status::Shortfall Fleet::Core::PlightOfCluster(const std::string& cluster) const {
+  if (std::string why = held.Reason(cluster); !why.empty()) {
+    return {Word(resource::StatusReason::kStateConflict), std::move(why)};
+  }
+  const store::ResourcePtr resource = store.Read()->Get(cluster);
+  return resource != nullptr && ca::IsRevoked(*resource) ? status::Revocation(cluster) : status::Shortfall{};
+}
+
+// Each cluster is looked at once.
+PlightOf Fleet::Core::Plights() const {
+  return [this, known = std::map<std::string, status::Shortfall>()](const std::string& cluster) mutable {
+    const auto [entry, first] = known.try_emplace(cluster);
+    if (first) entry->second = PlightOfCluster(cluster);
+    return entry->second;
+  };
+}
+
+HealthInTables Fleet::Core::Reported() const { return {traffic, applied, Plights(), options.clock->Now()}; }
+
+// With the lock of the compilation held, as the next.
+v2::ResourceStatus Fleet::Core::JudgeApplied(const compile::Compilation& compilation, const std::string& fqn,
                                              const std::string& kind, int64_t revision,
                                              std::string_view without) const {
   std::vector<compile::Concern> concerns = compile::Concerns(compilation, fqn);
   std::erase_if(concerns, [&](const compile::Concern& concern) { return concern.cluster == without; });
-  MutexLock lock(mutex);
-  v2::ResourceStatus status = StatusOf(fqn, kind, revision, concerns, applied);
+  v2::ResourceStatus status = StatusOf(fqn, kind, revision, concerns, applied, Plights());
   status::AddScope(compilation.world(), status);
-  if (status.state() == v2::ResourceStatus::READY) {  // Else what it costs to find out says nothing new.
-    status::AddReach(status::ReachOf(compilation, fqn, HealthInTable(traffic, options.clock->Now())), status);
-  }
   return status;
+}
+
+void Fleet::Core::AddReach(const compile::Compilation& compilation, v2::ResourceStatus& status) const {
+  if (!status::TakesReach(status)) return;  // What it costs to find out would say nothing new.
+  status::AddReach(status::ReachOf(compilation, status.fqn(), Reported()), status);
 }
 
 v2::ResourceStatus Fleet::Core::JudgeCluster(const store::StoredResource& resource) const {
@@ -54,6 +74,7 @@ v2::ResourceStatus Fleet::Core::JudgeCluster(const store::StoredResource& resour
   }
   line.ever_connected = line.last_seen > WallTime{};
   line.conflict = held.Reason(resource.fqn);
+  line.revoked = ca::IsRevoked(resource);
   line.now = options.clock->Wall();
   status::JudgeCluster(line, status);
   return status;
@@ -75,7 +96,9 @@ v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) con
   if (!compile::ReachesGateways(resource.fqn)) return status;
   if (pusher == nullptr || pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
   pusher->Read([&](const compile::Compilation& compilation) {
-    status = JudgeGateway(compilation, resource.fqn, resource.kind, resource.revision, "");
+    MutexLock lock(mutex);
+    status = JudgeApplied(compilation, resource.fqn, resource.kind, resource.revision, "");
+    AddReach(compilation, status);
   });
   return status;
 }
@@ -89,10 +112,15 @@ v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resourc
   pusher->Read([&](const compile::Compilation& compilation) {
     const std::string_view without = resource.kind == "Cluster" ? std::string_view(resource.fqn) : "";
     for (const std::string& fqn : GatewaysTouched(compilation.world(), resource.kind, resource.fqn)) {
-      v2::ResourceStatus gateway = JudgeGateway(compilation, fqn, "", resource.revision, without);
+      MutexLock lock(mutex);
+      v2::ResourceStatus gateway = JudgeApplied(compilation, fqn, "", resource.revision, without);
+      const bool runs = gateway.state() == v2::ResourceStatus::READY;
+      if (runs) AddReach(compilation, gateway);
       if (gateway.state() == v2::ResourceStatus::READY) continue;
       // What else is missing there is not for the write of this one to wait for; that nobody is left is.
-      if (status::IsUnserved(gateway) && gateway.reason() != Word(resource::StatusReason::kAllDrained)) continue;
+      if ((runs || gateway.reason() == Word(resource::StatusReason::kNoWorkload)) &&
+          gateway.reason() != Word(resource::StatusReason::kAllDrained))
+        continue;
       gateway.set_message(fmt::format("{}: {}", fqn, gateway.message()));
       gateway.set_fqn(resource.fqn);
       gateway.set_kind(resource.kind);
@@ -172,7 +200,7 @@ std::vector<v2::FailoverPlan> Fleet::PlanFailover(const status::FailoverQuestion
   std::vector<v2::FailoverPlan> plans;
   core_->pusher->Read([&](const compile::Compilation& compilation) {
     MutexLock lock(core_->mutex);
-    plans = status::PlanFailover(compilation, question, HealthInTable(core_->traffic, core_->options.clock->Now()));
+    plans = status::PlanFailover(compilation, question, core_->Reported());
   });
   return plans;
 }
@@ -210,7 +238,10 @@ v2::ClusterState Fleet::ClusterStateOf(std::string_view cluster) const {
       }
     }
   }
-  if (resource != nullptr) state.set_generation(ca::GenerationOf(*resource));
+  if (resource != nullptr) {
+    state.set_generation(ca::GenerationOf(*resource));
+    state.set_revoked(ca::IsRevoked(*resource));
+  }
   if (seen > WallTime{}) *state.mutable_last_seen() = rpc::ToTimestamp(seen);
   return state;
 }

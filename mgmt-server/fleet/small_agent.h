@@ -111,6 +111,8 @@ class SmallAgent final : public xds::AdsClientHandler {
         ads_->Accept(update.id);
     });
   }
+  // Its gateways are such as report health of their own accord. Before Acknowledge.
+  void ReportsHealth() { reports_health_ = true; }
   // From now on every workload acknowledges whatever intent comes, at once.
   void Acknowledge() {
     Fetch([this](const xds::Update& update) {
@@ -119,6 +121,7 @@ class SmallAgent final : public xds::AdsClientHandler {
         auto& gateway = *message.mutable_applied()->add_gateways();
         gateway.set_workload(workload);
         gateway.set_connected(true);
+        gateway.set_reports_health(reports_health_);
         for (const auto& [url, resources] : update.view->types) {
           for (const auto& [name, resource] : *resources) {
             auto& intent = *gateway.add_intents();
@@ -219,6 +222,7 @@ class SmallAgent final : public xds::AdsClientHandler {
   std::string ads_end_ WEIR_GUARDED_BY(mutex_);
   std::vector<std::string> workloads_;
   bool in_parts_ = false;
+  bool reports_health_ = false;
   uint64_t sequence_ = 0;
   std::function<void(const xds::Update&)> on_update_;  // Of ads_, which is stopped when it is another one.
   std::unique_ptr<xds::AdsClient> ads_;

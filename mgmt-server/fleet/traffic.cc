@@ -6,6 +6,7 @@
 
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "libs/base/text.h"
+#include "libs/dialect/dialect.h"
 #include "libs/obs/metrics.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
@@ -267,7 +268,8 @@ void TrafficTable::Sweep(const compile::Compilation& compilation, MonoTime now) 
                   [&](const auto& entry) { return facts == nullptr || !facts->workloads.contains(entry.first); });
     for (auto& [workload, gateway] : reports.gateways) {
       std::erase_if(gateway.sets, [&](const auto& set) {
-        return !intents.contains({std::string(compile::kDestinationSet), set.first});
+        return !dialect::IsServiceSet(set.first) &&
+               !intents.contains({std::string(compile::kDestinationSet), set.first});
       });
     }
   }
@@ -276,15 +278,35 @@ void TrafficTable::Sweep(const compile::Compilation& compilation, MonoTime now) 
 const agent::v1::ClusterHealth* TrafficTable::HealthOf(const std::string& cluster, const std::string& workload,
                                                        const std::string& set, const std::string& target,
                                                        MonoTime now) const {
+  const GatewayReport* gateway = Speaking(cluster, workload, now);
+  if (gateway == nullptr) return nullptr;
+  const auto report = gateway->sets.find(set);
+  if (report == gateway->sets.end()) return nullptr;
+  const auto health = report->second.health.find(target);
+  return health == report->second.health.end() ? nullptr : &health->second;
+}
+
+bool TrafficTable::IsHeard(const std::string& cluster, const std::string& workload, MonoTime now) const {
+  return Speaking(cluster, workload, now) != nullptr;
+}
+
+const GatewayReport* TrafficTable::Speaking(const std::string& cluster, const std::string& workload,
+                                            MonoTime now) const {
   const auto reports = clusters_.find(cluster);
   if (reports == clusters_.end() || reports->second.left) return nullptr;
   const auto gateway = reports->second.gateways.find(workload);
   if (gateway == reports->second.gateways.end() || !gateway->second.health_known) return nullptr;
-  if (now - gateway->second.heard >= kKept) return nullptr;
-  const auto report = gateway->second.sets.find(set);
-  if (report == gateway->second.sets.end()) return nullptr;
-  const auto health = report->second.health.find(target);
-  return health == report->second.health.end() ? nullptr : &health->second;
+  return now - gateway->second.heard >= kKept ? nullptr : &gateway->second;
+}
+
+status::Voice HealthInTables::VoiceOf(const std::string& cluster, const std::string& workload) const {
+  if (!plight_(cluster).reason.empty()) return status::Voice::kAstray;
+  if (!applied_.Connected(cluster)) return status::Voice::kAgentAway;
+  if (!applied_.Told(cluster)) return status::Voice::kNotYet;
+  const GatewayState* gateway = applied_.Find(cluster, workload);
+  if (gateway == nullptr || !gateway->connected) return status::Voice::kAway;
+  if (traffic_.IsHeard(cluster, workload, now_)) return status::Voice::kHeard;
+  return gateway->reports_health ? status::Voice::kNotYet : status::Voice::kMute;
 }
 
 void TrafficTable::ForEach(
@@ -341,6 +363,7 @@ void RenderTraffic(const TrafficTable& table, MonoTime now, std::string& out) {
     for (const auto& [workload, gateway] : gateways) {
       (now - gateway.heard < TrafficTable::kKept ? reporting : silent) += 1;
       for (const auto& [name, set] : gateway.sets) {
+        if (dialect::IsServiceSet(name)) continue;  // Of a tier 2: not where tier 1 sends.
         const Rates rates = RatesOf(set, gateway, now);
         for (const auto& [to, counts] : rates.clusters) {
           Target& target = targets[{organization, to}];

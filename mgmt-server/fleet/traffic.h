@@ -11,6 +11,7 @@
 #include "api/weir/agent/v1/traffic.pb.h"
 #include "api/weir/v2/traffic.pb.h"
 #include "libs/base/clock.h"
+#include "mgmt-server/fleet/applied.h"
 #include "mgmt-server/status/reach.h"
 
 namespace weir::compile {
@@ -43,8 +44,8 @@ struct GatewayReport {
 // not fit is not kept. Not thread-safe; Fleet guards it.
 class TrafficTable {
  public:
-  static constexpr size_t kMaxGateways = 1000;  // Of one cluster.
-  static constexpr size_t kMaxSets = 20'000;    // Of one gateway.
+  static constexpr size_t kMaxGateways = 10'000;  // Of one cluster, pod proxies too.
+  static constexpr size_t kMaxSets = 20'000;      // Of one gateway.
   static constexpr Duration kWindow = std::chrono::seconds(10);
   static constexpr Duration kKept = std::chrono::seconds(30);  // After the agent's stream ended.
 
@@ -61,6 +62,8 @@ class TrafficTable {
   // kKept.
   const agent::v1::ClusterHealth* HealthOf(const std::string& cluster, const std::string& workload,
                                            const std::string& set, const std::string& target, MonoTime now) const;
+  // It says who can serve, and did within kKept.
+  bool IsHeard(const std::string& cluster, const std::string& workload, MonoTime now) const;
 
   // "<namespace>/<name>" -> report, of each cluster FQN.
   using Gateways = std::map<std::string, GatewayReport, std::less<>>;
@@ -71,20 +74,27 @@ class TrafficTable {
     Gateways gateways;
     std::optional<MonoTime> left;  // Unset = the agent is there.
   };
+  // Of a gateway that says who can serve; nullptr = it does not, or has been silent for longer than kKept.
+  const GatewayReport* Speaking(const std::string& cluster, const std::string& workload, MonoTime now) const;
   std::map<std::string, ClusterReports> clusters_;
 };
 
-// What the gateways in a table say, as `status` asks for it.
-class HealthInTable final : public status::ReportedHealth {
+// What the gateways in the tables say, as `status` asks for it. `plight`: what keeps the agent of a cluster (FQN) from
+// following this server; reason "" = nothing.
+class HealthInTables final : public status::ReportedHealth {
  public:
-  HealthInTable(const TrafficTable& table, MonoTime now) : table_(table), now_(now) {}
+  HealthInTables(const TrafficTable& traffic, const AppliedTable& applied, PlightOf plight, MonoTime now)
+      : traffic_(traffic), applied_(applied), plight_(std::move(plight)), now_(now) {}
   const agent::v1::ClusterHealth* Find(const std::string& cluster, const std::string& workload, const std::string& set,
                                        const std::string& target) const override {
-    return table_.HealthOf(cluster, workload, set, target, now_);
+    return traffic_.HealthOf(cluster, workload, set, target, now_);
   }
+  status::Voice VoiceOf(const std::string& cluster, const std::string& workload) const override;
 
  private:
-  const TrafficTable& table_;
+  const TrafficTable& traffic_;
+  const AppliedTable& applied_;
+  const PlightOf plight_;
   const MonoTime now_;
 };
 

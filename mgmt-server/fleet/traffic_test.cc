@@ -4,7 +4,9 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include "api/weir/agent/v1/agent.pb.h"
 #include "mgmt-server/compile/compile.h"
+#include "mgmt-server/fleet/applied.h"
 
 namespace weir::fleet {
 namespace {
@@ -12,6 +14,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr char kOrganization[] = "organizations/o";
 constexpr char kEdge[] = "organizations/o/clusters/edge";
@@ -213,6 +216,76 @@ TEST_F(Traffic, StaysWhenTheAgentComesBack) {
   Pass(std::chrono::minutes(5));
   table_.Sweep(compilation_, now_);
   EXPECT_EQ(Ask().size(), 1u);
+}
+
+TEST_F(Traffic, KeepsWhatATier2SaysOfItsServices) {
+  const std::string set = "service/app/web.app.svc.cluster.local:8080";
+  Report("n/gw1", 1,
+         "health_known: true health { destination_set: '" + set + "' clusters { cluster: 'edge' can_serve: true } }" +
+             " traffic { destination_set: '" + set + "' clusters { cluster: 'edge' requests: 5 } }");
+  table_.Sweep(compilation_, now_);
+  const auto* said = table_.HealthOf(kEdge, "n/gw1", set, "edge", now_);
+  ASSERT_NE(said, nullptr);
+  EXPECT_TRUE(said->can_serve());
+  EXPECT_THAT(Ask(), IsEmpty()) << "it is no tier-1 traffic";
+  std::string text;
+  RenderTraffic(table_, now_, text);
+  EXPECT_THAT(text, Not(HasSubstr("cluster=\"edge\"")));
+}
+
+TEST_F(Traffic, AVoiceIsHeardOnlyThroughAnAgentThatIsThereAndFollows) {
+  AppliedTable applied;
+  bool astray = false;
+  const auto voice = [&] {
+    const auto plight = [&](const std::string&) {
+      return astray ? status::Shortfall{"STATE_CONFLICT", "it follows another state"} : status::Shortfall{};
+    };
+    return HealthInTables(table_, applied, plight, now_).VoiceOf(kEdge, "n/gw1");
+  };
+  EXPECT_EQ(voice(), status::Voice::kAgentAway);
+  applied.SetConnected(kEdge, true, {});
+  EXPECT_EQ(voice(), status::Voice::kNotYet) << "its agent has not said yet who is there";
+  const auto say = [&](const std::string& gateway) {
+    applied.Report(kEdge, From<agent::v1::Applied>("full: true " + gateway), {});
+  };
+  say("");
+  EXPECT_EQ(voice(), status::Voice::kAway);
+  say("gateways { workload: 'n/gw1' connected: false reports_health: true }");
+  EXPECT_EQ(voice(), status::Voice::kAway);
+  say("gateways { workload: 'n/gw1' connected: true }");
+  EXPECT_EQ(voice(), status::Voice::kMute);
+  say("gateways { workload: 'n/gw1' connected: true reports_health: true }");
+  EXPECT_EQ(voice(), status::Voice::kNotYet);
+  Report("n/gw1", 1, "health_known: true");
+  EXPECT_EQ(voice(), status::Voice::kHeard);
+  astray = true;
+  EXPECT_EQ(voice(), status::Voice::kAstray);
+  astray = false;
+  Pass(std::chrono::seconds(31));
+  EXPECT_EQ(voice(), status::Voice::kNotYet) << "it is silent";
+  applied.SetConnected(kEdge, false, {});
+  EXPECT_EQ(voice(), status::Voice::kAgentAway);
+}
+
+// A gateway that is told nothing because of its cluster's plight is not slow, and not away.
+TEST_F(Traffic, StatusNamesThePlightOfACluster) {
+  AppliedTable applied;
+  applied.SetConnected(kEdge, true, {});
+  applied.Report(kEdge,
+                 From<agent::v1::Applied>("full: true gateways { workload: 'n/gw1' connected: true intents { type: "
+                                          "'Host' name: 'h' version: 'old' } }"),
+                 {});
+  const auto status = [&](const std::string& version, const std::string& plight) {
+    return StatusOf("x", "", 1, {{kEdge, {"n/gw1", "n/gw2"}, {{{"Host", "h"}, version}}}}, applied,
+                    [&](const std::string&) { return status::Shortfall{plight, "do this"}; });
+  };
+  EXPECT_EQ(status("new", "").gateways(0).reason(), "WAITING_FOR_ACK");
+  EXPECT_EQ(status("new", "").reason(), "DISCONNECTED");
+  EXPECT_EQ(status("new", "STATE_CONFLICT").reason(), "STATE_CONFLICT");
+  EXPECT_THAT(status("new", "STATE_CONFLICT").message(), HasSubstr("do this"));
+  EXPECT_EQ(status("old", "STATE_CONFLICT").gateways(0).state(), v2::ResourceStatus::READY) << "it runs just this";
+  applied.SetConnected(kEdge, false, {});
+  EXPECT_EQ(status("old", "REVOKED").gateways(0).reason(), "REVOKED");
 }
 
 TEST_F(Traffic, IsBounded) {

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "api/weir/v2/cluster.pb.h"
 #include "libs/identity/certificates.h"
@@ -44,27 +46,62 @@ Result<v2::JoinToken> CreateJoinToken(const Backends& backends, CallContext& cal
   });
 }
 
-// FAILED_PRECONDITION LAST_RECEIVER when hosts that are served now would be served by nobody.
-Status CheckSomebodyIsLeft(const Backends& backends, const resource::Fqn& cluster) {
+// "a, b and 3 more"
+std::string SomeOf(const std::set<std::string>& hosts) {
   constexpr size_t kMostNamed = 10;
-  const std::string organization = resource::ParentFqn(cluster.text);
-  std::set<std::string> left_alone;
-  for (const v2::FailoverPlan& plan :
-       backends.fleet->Failover(organization, "", {std::string(resource::LastName(cluster.text))})) {
-    if (plan.served_now() && !plan.served_then()) left_alone.insert(plan.host());
-  }
-  if (left_alone.empty()) return {};
   std::string names;
   size_t named = 0;
-  for (const std::string& host : left_alone) {
+  for (const std::string& host : hosts) {
     if (named++ == kMostNamed) break;
     names += (names.empty() ? "" : ", ") + host;
   }
-  if (left_alone.size() > kMostNamed) names += fmt::format(" and {} more", left_alone.size() - kMostNamed);
+  if (hosts.size() > kMostNamed) names += fmt::format(" and {} more", hosts.size() - kMostNamed);
+  return names;
+}
+
+// FAILED_PRECONDITION HEALTH_UNKNOWN when of a host that is sent there no gateway of some cluster says who can serve.
+// Gateways of one cluster follow the same intent, so one of them speaks for all; those of the cluster that is drained
+// are not asked, it may be dead.
+Status CheckSomebodyKnows(const std::vector<v2::FailoverPlan>& plans, std::string_view cluster) {
+  using Route = std::tuple<std::string, std::string, std::string, std::string>;
+  const auto route = [](const v2::FailoverPlan& plan) {
+    return Route{plan.gateway_cluster(), plan.source(), plan.host(), plan.route()};
+  };
+  std::set<Route> known;
+  for (const v2::FailoverPlan& plan : plans) {
+    if (plan.doubt().empty()) known.insert(route(plan));
+  }
+  std::set<std::string> unknown;
+  std::string first;
+  for (const v2::FailoverPlan& plan : plans) {
+    const auto& to = plan.clusters();
+    if (plan.gateway_cluster() == cluster || known.contains(route(plan))) continue;
+    if (std::none_of(to.begin(), to.end(), [](const v2::FailoverShare& share) { return share.lost(); })) continue;
+    if (unknown.insert(plan.host()).second && first.empty())
+      first = fmt::format("gateways of {}: {}", plan.gateway_cluster(), plan.doubt());
+  }
+  if (unknown.empty()) return {};
+  return FailedPrecondition("HEALTH_UNKNOWN",
+                            "whether another cluster can serve {} is not known now ({}); a drain may leave them "
+                            "unanswered. After a start of the server repeat it in a few seconds; force does it all the "
+                            "same",
+                            SomeOf(unknown), first);
+}
+
+// FAILED_PRECONDITION LAST_RECEIVER when hosts that are served now would be served by nobody.
+Status CheckSomebodyIsLeft(const Backends& backends, const resource::Fqn& cluster) {
+  const std::string organization = resource::ParentFqn(cluster.text);
+  const std::string name(resource::LastName(cluster.text));
+  const std::vector<v2::FailoverPlan> plans = backends.fleet->Failover(organization, "", {name});
+  std::set<std::string> left_alone;
+  for (const v2::FailoverPlan& plan : plans) {
+    if (plan.served_now() && !plan.served_then()) left_alone.insert(plan.host());
+  }
+  if (left_alone.empty()) return CheckSomebodyKnows(plans, name);
   return FailedPrecondition("LAST_RECEIVER",
                             "no other cluster can serve {} now; a drain would leave them unanswered (force does it all "
                             "the same; `weir explain failover` shows each)",
-                            names);
+                            SomeOf(left_alone));
 }
 
 // A verb of its own: it needs no etag, changes nothing else, and what it sets belongs to nobody's documents.
@@ -103,7 +140,7 @@ Result<v2::Cluster> Revoke(const Backends& backends, CallContext& call, const v2
     const store::ResourcePtr before = txn.Get(fqn.text);
     if (before == nullptr) return authz::Missing(fqn.text);
     WEIR_TRY(txn.DeleteJoinTokensOf(before->uid));
-    WEIR_ASSIGN(const store::ResourcePtr after, ca::SetGeneration(txn, *before, ca::GenerationOf(*before) + 1));
+    WEIR_ASSIGN(const store::ResourcePtr after, ca::SetGeneration(txn, *before, ca::GenerationOf(*before) + 1, true));
     WEIR_TRY(Record(txn, call, "revoke", before.get(), after.get(), decision.path));
     return after;
   });

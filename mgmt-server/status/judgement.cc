@@ -47,21 +47,31 @@ void AddScope(const compile::World& world, State& status) {
 }
 
 void AddReach(const Reach& reach, State& status) {
-  if (status.state() != State::READY || reach.unserved == 0) return;
+  if (!TakesReach(status) || reach.unserved == 0) return;
   const Shortfall& first = reach.shortfalls.front();
   std::string message = first.message;
   if (reach.unserved > 1) message += fmt::format(" (and {} more of {} routes)", reach.unserved - 1, reach.routes);
+  if (status.state() != State::READY) message += "; " + status.message();
   Set(reach.unserved == reach.routes ? State::ACCEPTED : State::PARTIAL, first.reason, std::move(message), status);
 }
 
-bool IsUnserved(const State& status) {
-  return LacksSomething(status) ||
-         IsOneOf(status, {StatusReason::kGatewaysDown, StatusReason::kNoEndpoint, StatusReason::kNoSuchHost});
+bool TakesReach(const State& status) {
+  return status.state() == State::READY ||
+         IsOneOf(status, {StatusReason::kDisconnected, StatusReason::kStateConflict, StatusReason::kRevoked});
 }
 
 bool LacksSomething(const State& status) {
   return IsOneOf(status, {StatusReason::kNoWorkload, StatusReason::kNoReceiver, StatusReason::kAllDrained,
-                          StatusReason::kServiceMissing, StatusReason::kPortMissing});
+                          StatusReason::kServiceMissing, StatusReason::kPortMissing, StatusReason::kStateConflict,
+                          StatusReason::kRevoked});
+}
+
+Shortfall Revocation(std::string_view cluster) {
+  return {Word(StatusReason::kRevoked),
+          fmt::format("the membership of {0} was revoked: its agent is refused, its gateways go on with what they know "
+                      "until their certificates run out; `weir cluster token {0}` makes the token with which it joins "
+                      "again",
+                      cluster.substr(cluster.rfind('/') + 1))};
 }
 
 void JudgeCluster(const ClusterLine& line, State& status) {
@@ -78,6 +88,8 @@ void JudgeCluster(const ClusterLine& line, State& status) {
         fmt::format("no agent of it has connected yet; `weir cluster token {}` makes the token with which one joins",
                     status.fqn().substr(status.fqn().rfind('/') + 1)),
         status);
+  } else if (!line.connected && line.revoked) {
+    Set(State::PARTIAL, Word(StatusReason::kRevoked), Revocation(status.fqn()).message + IdentitiesOf(line), status);
   } else if (!line.connected) {
     Set(State::PARTIAL, Word(StatusReason::kDisconnected),
         fmt::format("its agent is not connected; last heard of at {}; its gateways go on with what they know",

@@ -18,14 +18,18 @@ v2::ResourceStatus NotPushed(v2::ResourceStatus status);  // WAITING_FOR_ACK: st
 // What it points at beyond its workspace serves nobody, whatever was acknowledged.
 void AddScope(const compile::World& world, v2::ResourceStatus& status);
 // What everybody acknowledged is READY only when a request would be answered: adds what stands in the way. All of it
-// unserved: ACCEPTED; a part: PARTIAL. What is not READY for another reason stays.
+// unserved: ACCEPTED; a part: PARTIAL. What is known to be unserved goes before that of others nobody knows
+// (DISCONNECTED and the like); what is not READY for another reason stays.
 void AddReach(const Reach& reach, v2::ResourceStatus& status);
 
-// Requests would not be answered although everybody acknowledged.
-bool IsUnserved(const v2::ResourceStatus& status);
-// Of these, or of one that nobody runs: something from outside is missing, a workload, a service, a cluster that is not
-// drained. Waiting helps only when it comes by itself; health does.
+// READY, or all that it says is that of some nobody knows: AddReach may say more.
+bool TakesReach(const v2::ResourceStatus& status);
+// Something from outside is missing, a workload, a service, a cluster that is not drained or follows this server.
+// Waiting helps only when it comes by itself; health does.
 bool LacksSomething(const v2::ResourceStatus& status);
+
+// Of a cluster (FQN) whose membership was revoked and that nobody has joined since.
+Shortfall Revocation(std::string_view cluster);
 
 // What is known of one cluster.
 struct ClusterLine {
@@ -35,6 +39,7 @@ struct ClusterLine {
   WallTime now{};
   Duration leaf_lifetime{0};  // Of its gateways' certificates, renewed at 40 to 60 % of it; 0 = not known.
   bool draining = false;
+  bool revoked = false;
   struct Duplicate {
     std::string peer;  // Whence the refused one came last.
     WallTime last_tried{};
@@ -45,7 +50,7 @@ struct ClusterLine {
 };
 // READY: its agent is connected and has nothing to say; with reason AGENT_PROBLEM or DRAINING it serves on. ACCEPTED
 // NEVER_JOINED; PARTIAL DISCONNECTED (what its gateways know they go on with) or DUPLICATE_AGENT (the older serves on)
-// or STATE_CONFLICT.
+// or STATE_CONFLICT or REVOKED.
 void JudgeCluster(const ClusterLine& line, v2::ResourceStatus& status);
 
 }  // namespace weir::status

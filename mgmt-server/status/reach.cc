@@ -4,6 +4,7 @@
 
 #include "api/weir/agent/v1/traffic.pb.h"
 #include "api/weir/mesh/v1/intent.pb.h"
+#include "libs/dialect/dialect.h"
 #include "libs/facts/check.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/status_reason.h"
@@ -50,12 +51,51 @@ Shortfall OfService(ServiceIndex::State state, const v2::ServiceDestination& des
   return {};
 }
 
-// What the tier-2 objects of one cluster have for a host: reason "" when a rule of them is served.
+// What the gateways of a tier-2 object in one cluster say of a service that exists there.
+struct GatewaysWord {
+  bool served = false;   // By one of them, checked.
+  bool unknown = false;  // One will say, and has not yet.
+  bool silent = false;   // One says nothing of it, or nobody hears it.
+  bool away = false;     // One is not connected to its agent.
+};
+GatewaysWord OfGateways(const compile::World& world, const compile::GatewayShape& tier2, const std::string& cluster,
+                        const v2::ServiceDestination& destination, const ReportedHealth& health) {
+  GatewaysWord word;
+  const std::string set = dialect::ServiceSet(destination.host(), destination.port());
+  for (const compile::SelectedWorkload& gateway : compile::SelectedIn(world, tier2, cluster)) {
+    const Voice voice = health.VoiceOf(cluster, gateway.name);
+    const auto* said = health.Find(cluster, gateway.name, set, std::string(resource::LastName(cluster)));
+    if (voice == Voice::kAway) {
+      word.away = true;
+    } else if (voice != Voice::kHeard && voice != Voice::kNotYet) {
+      word.silent = true;
+    } else if (said == nullptr || (said->can_serve() && said->unchecked())) {
+      word.unknown = true;
+    } else {
+      word.served |= said->can_serve();
+    }
+  }
+  return word;
+}
+
+Shortfall NobodyThere(const std::string& cluster) {
+  return {Word(StatusReason::kDisconnected),
+          fmt::format("{}: its tier-2 gateways are not connected to their agent", resource::LastName(cluster))};
+}
+
+Shortfall NobodyHealthy(const std::string& cluster, const v2::ServiceDestination& destination) {
+  return {Word(StatusReason::kNoEndpoint), fmt::format("{}: nobody behind its tier-2 gateways can serve {}",
+                                                       resource::LastName(cluster), destination.host())};
+}
+
+// What the tier-2 objects of one cluster have for a host: reason "" when a rule of them is served, or may be
+// (`unchecked`).
 Shortfall Behind(const compile::World& world, const std::string& cluster, const std::string& tenant,
-                 const std::string& hostname, ServiceIndex& services) {
+                 const std::string& hostname, const ReportedHealth& health, ServiceIndex& services, bool* unchecked) {
   Shortfall worst;
   bool served = false;
   bool rules = false;
+  *unchecked = false;
   for (const std::string& fqn : compile::Tier2For(world, tenant, hostname)) {
     const compile::GatewayShape& tier2 = *world.gateway(fqn);
     if (!compile::CountsIn(world, tier2, cluster)) continue;
@@ -69,27 +109,37 @@ Shortfall Behind(const compile::World& world, const std::string& cluster, const 
         }
         const auto& destination = rule.route().service_destination();
         const auto state = services.StateOf(cluster, destination);
-        served = state == ServiceIndex::State::kServes;
-        if (!served && worst.reason.empty()) worst = OfService(state, destination, resource::LastName(cluster));
+        Shortfall shortfall = OfService(state, destination, resource::LastName(cluster));
+        if (shortfall.reason.empty()) {
+          const GatewaysWord word = OfGateways(world, tier2, cluster, destination, health);
+          // Of those that nobody hears the tier-1 gateways know.
+          served = word.served || word.silent || word.away;
+          *unchecked |= word.unknown;
+          if (!served && !word.unknown) shortfall = NobodyHealthy(cluster, destination);
+        }
+        if (!served && worst.reason.empty()) worst = std::move(shortfall);
       }
     });
   }
-  return served || !rules ? Shortfall{} : worst;
+  *unchecked &= !served;
+  return served || !rules || *unchecked ? Shortfall{} : worst;
 }
 
-// What is known of one cluster of a set without asking a gateway.
+// What is known of one cluster of a set without asking a tier-1 gateway.
 struct Known {
   Availability availability;
   Shortfall detail;
+  bool unchecked = false;
 };
 
 class Spreads {
  public:
-  Spreads(const compile::Compilation& compilation, const compile::GatewayShape& tier1, ServiceIndex& services)
-      : compilation_(compilation), tier1_(tier1), services_(services) {}
+  Spreads(const compile::Compilation& compilation, const compile::GatewayShape& tier1, const ReportedHealth& health,
+          ServiceIndex& services)
+      : compilation_(compilation), tier1_(tier1), health_(health), services_(services) {}
 
-  // The route of one destination set of the intent of `cluster`, without what gateways report; nullopt = it goes to no
-  // cluster.
+  // The route of one destination set of the intent of `cluster`, without what tier-1 gateways report; nullopt = it goes
+  // to no cluster.
   std::optional<RouteReach> Of(const std::string& cluster, const compile::Key& key) {
     const compile::ClusterIntent& intent = compilation_.Of(cluster);
     const auto found = intent.find(key);
@@ -112,6 +162,7 @@ class Spreads {
       destination.priority = share.priority();
       destination.availability = known.availability;
       route.details.push_back(std::move(known.detail));
+      route.unchecked.push_back(known.unchecked);
     }
     return route;
   }
@@ -135,7 +186,7 @@ class Spreads {
     Known known;
     if (evidence.endpoints > 0) {
       known.detail = Behind(compilation_.world(), compile::ClusterFqn(tier1_.organization, share.cluster()), tenant,
-                            hostname, services_);
+                            hostname, health_, services_, &known.unchecked);
     }
     if (known.detail.reason.empty())
       evidence.able = evidence.usable = evidence.endpoints;
@@ -151,14 +202,18 @@ class Spreads {
 
   const compile::Compilation& compilation_;
   const compile::GatewayShape& tier1_;
+  const ReportedHealth& health_;
   ServiceIndex& services_;
 };
 
 // What one gateway says, where it says more than what is pushed does.
 void AddReported(const ReportedHealth& health, const std::string& set, RouteReach* route) {
+  route->voice = health.VoiceOf(route->gateway_cluster, route->workload);
+  const bool speaks = route->voice == Voice::kHeard || route->voice == Voice::kNotYet;
   for (size_t i = 0; i < route->destinations.size(); ++i) {
     traffic::Destination& destination = route->destinations[i];
     const auto* said = health.Find(route->gateway_cluster, route->workload, set, destination.cluster);
+    if (speaks && (said == nullptr || said->unchecked())) route->unchecked[i] = true;
     if (said == nullptr) continue;
     if (said->returning() > 0) {
       destination.returning = std::min<uint32_t>(said->returning(), traffic::Candidate::kFull);
@@ -175,6 +230,9 @@ void AddReported(const ReportedHealth& health, const std::string& set, RouteReac
   }
 }
 
+// What is pushed says that it serves, and nobody hears what it does.
+bool IsSilent(Voice voice) { return voice == Voice::kAway || voice == Voice::kAgentAway || voice == Voice::kAstray; }
+
 void Note(Shortfall shortfall, Reach& reach) {
   ++reach.unserved;
   if (reach.shortfalls.size() < Reach::kMostKept) reach.shortfalls.push_back(std::move(shortfall));
@@ -188,22 +246,38 @@ std::string Joined(const std::vector<Shortfall>& details) {
   return text;
 }
 
+// Nobody is known to be missing: said after what is.
+void NoteUnchecked(const std::vector<std::string>& routes, Reach& reach) {
+  for (const std::string& route : routes) {
+    Note({Word(StatusReason::kWaitingForHealth), fmt::format("whether anybody serves {} is not found out yet", route)},
+         reach);
+  }
+}
+
 Reach OfTier1(const compile::Compilation& compilation, const compile::GatewayShape& tier1, const ReportedHealth& health,
               ServiceIndex& services) {
   Reach reach;
+  std::vector<std::string> unchecked;
   for (const RouteReach& route : RoutesOf(compilation, tier1, health, services)) {
-    ++reach.routes;
     const traffic::Spread spread = traffic::SpreadOf(route.mode, route.destinations);
-    if (spread.nobody == Reason::kNone) continue;
+    const bool served = spread.nobody == Reason::kNone;
+    if (served && IsSilent(route.voice)) continue;
+    ++reach.routes;
+    if (served && IsUnchecked(route.destinations, route.unchecked))
+      unchecked.push_back(fmt::format("{} (route {})", route.host, route.route));
+    if (served) continue;
     Note({WhyNobody(route.details, spread.nobody),
           fmt::format("nobody serves {} (route {}): {}", route.host, route.route, Joined(route.details))},
          reach);
   }
+  NoteUnchecked(unchecked, reach);
   return reach;
 }
 
-Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, ServiceIndex& services) {
+Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, const ReportedHealth& health,
+              ServiceIndex& services) {
   Reach reach;
+  std::vector<std::string> unchecked;
   const std::vector<std::string> clusters = compile::ClustersOf(world, tier2);
   for (const compile::ServerShape& server : tier2.servers) {
     if (server.http == nullptr) continue;
@@ -213,17 +287,26 @@ Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, S
       if (!rules[i].has_route() || !rules[i].route().has_service_destination()) continue;
       const auto& destination = rules[i].route().service_destination();
       std::vector<Shortfall> details;
+      bool unknown = false;
       const bool served = std::any_of(clusters.begin(), clusters.end(), [&](const std::string& cluster) {
-        const auto state = services.StateOf(cluster, destination);
-        details.push_back(OfService(state, destination, resource::LastName(cluster)));
-        return state == ServiceIndex::State::kServes;
+        details.push_back(OfService(services.StateOf(cluster, destination), destination, resource::LastName(cluster)));
+        if (!details.back().reason.empty()) return false;
+        const GatewaysWord word = OfGateways(world, tier2, cluster, destination, health);
+        unknown |= word.unknown;
+        details.back() = word.away ? NobodyThere(cluster) : NobodyHealthy(cluster, destination);
+        return word.served || word.silent;
       });
       if (served || details.empty()) continue;
+      if (unknown) {
+        unchecked.push_back(fmt::format("{} (route {})", server.hostname, compile::RouteName(server, i)));
+        continue;
+      }
       Note({details.front().reason, fmt::format("nobody serves {} (route {}): {}", server.hostname,
                                                 compile::RouteName(server, i), Joined(details))},
            reach);
     }
   }
+  NoteUnchecked(unchecked, reach);
   return reach;
 }
 
@@ -273,13 +356,23 @@ std::string WhyNobody(const std::vector<Shortfall>& details, Reason nobody) {
   return ReasonName(nobody);
 }
 
+bool IsUnchecked(const std::vector<traffic::Destination>& destinations, const std::vector<bool>& unchecked) {
+  bool any = false;
+  for (size_t i = 0; i < destinations.size(); ++i) {
+    if (destinations[i].availability.standing == Standing::kOut) continue;
+    if (!unchecked[i]) return false;
+    any = true;
+  }
+  return any;
+}
+
 std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const compile::GatewayShape& tier1,
                                  const ReportedHealth& health, ServiceIndex& services) {
   std::vector<RouteReach> routes;
   const compile::World& world = compilation.world();
   std::set<compile::Key> keys;
   compile::AddObjectKeys(tier1, keys);
-  Spreads spreads(compilation, tier1, services);
+  Spreads spreads(compilation, tier1, health, services);
   for (const std::string& cluster : compile::ClustersOf(world, tier1)) {
     const auto gateways = compile::SelectedIn(world, tier1, cluster);
     for (const compile::Key& key : keys) {
@@ -300,7 +393,8 @@ Reach ReachOf(const compile::Compilation& compilation, std::string_view fqn, con
   const compile::GatewayShape* shape = compilation.world().gateway(fqn);
   if (shape == nullptr) return {};
   ServiceIndex services(compilation.world());
-  return shape->tier1 ? OfTier1(compilation, *shape, health, services) : OfTier2(compilation.world(), *shape, services);
+  return shape->tier1 ? OfTier1(compilation, *shape, health, services)
+                      : OfTier2(compilation.world(), *shape, health, services);
 }
 
 }  // namespace weir::status

@@ -23,10 +23,21 @@ class ServiceDestination;
 // of the clusters behind them. Pure.
 namespace weir::status {
 
+// How far one gateway is to be heard.
+enum class Voice : uint8_t {
+  kHeard,      // It says who can serve.
+  kMute,       // Its kind never does (stock Envoy): what is pushed is all that is known.
+  kNotYet,     // It will, and has not yet.
+  kAway,       // Its agent is there, and it is not connected to it.
+  kAgentAway,  // The agent of its cluster is not connected.
+  kAstray,     // That agent does not follow this server's state.
+};
+
 // What gateways reported; what is older than its sender's silence allows is not said.
 class ReportedHealth {
  public:
   virtual ~ReportedHealth() = default;
+  virtual Voice VoiceOf(const std::string& cluster, const std::string& workload) const = 0;
   // Of one destination set at one gateway ("<namespace>/<name>" of this cluster's FQN), the cluster `target` (a name)
   // behind it; nullptr = nothing is known.
   virtual const agent::v1::ClusterHealth* Find(const std::string& cluster, const std::string& workload,
@@ -66,7 +77,11 @@ struct RouteReach {
   bool panic = false;
   std::vector<traffic::Destination> destinations;
   std::vector<Shortfall> details;  // By destination: why it cannot serve; reason "" = it can.
+  Voice voice = Voice::kMute;
+  std::vector<bool> unchecked;  // By destination: nobody has found out whether it can.
 };
+// Some destination may serve, and all that may are unchecked.
+bool IsUnchecked(const std::vector<traffic::Destination>& destinations, const std::vector<bool>& unchecked);
 // All routes of a tier-1 object that spread over clusters, at each of its gateways.
 std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const compile::GatewayShape& tier1,
                                  const ReportedHealth& health, ServiceIndex& services);
@@ -78,8 +93,8 @@ struct Reach {
   size_t unserved = 0;
   std::vector<Shortfall> shortfalls;  // The first of them.
 };
-// Of a tier-1 object: its routes at each of its gateways. Of a tier-2 object: its rules; one that is served in one of
-// its clusters is served.
+// Of a tier-1 object: its routes at each of its gateways, but those of which nobody knows. Of a tier-2 object: its
+// rules; one that is served in one of its clusters is served. What may be served and is unchecked is not served yet.
 Reach ReachOf(const compile::Compilation& compilation, std::string_view fqn, const ReportedHealth& health);
 
 // The status reason of a word of libs/traffic: "NO_RECEIVER" for kNoGateway, "ALL_DRAINED" for kDrained.

@@ -22,17 +22,24 @@ const std::string kTier2 = kGroup + "/gateways/b";
 
 class Reported : public ReportedHealth {
  public:
+  Voice VoiceOf(const std::string&, const std::string& workload) const override {
+    const auto found = voices.find(workload);
+    return found == voices.end() ? voice : found->second;
+  }
   const agent::v1::ClusterHealth* Find(const std::string&, const std::string& workload, const std::string&,
                                        const std::string& target) const override {
     const auto found = said.find({workload, target});
     return found == said.end() ? nullptr : &found->second;
   }
-  void Say(const std::string& workload, const std::string& target, const std::string& reason) {
+  void Say(const std::string& workload, const std::string& target, const std::string& reason, bool unchecked = false) {
     auto& health = said[{workload, target}];
+    health.set_unchecked(unchecked);
     health.set_can_serve(reason.empty());
     health.set_reason(reason);
   }
   std::map<std::pair<std::string, std::string>, agent::v1::ClusterHealth> said;
+  Voice voice = Voice::kMute;
+  std::map<std::string, Voice> voices;  // Of those that have another one, by workload.
 };
 
 // The demo with its services.
@@ -139,6 +146,104 @@ TEST(Reach, BelievesTheGatewaysInWhatTheySayOfTheClusters) {
   EXPECT_THAT(reach.shortfalls[0].message, HasSubstr("c1: none of its tier-2 gateways answers"));
 }
 
+const std::string kT2 = "t2/gw";  // In c1 and in c2.
+
+// Everybody reports, and everybody is well.
+Reported AllWell() {
+  Reported health;
+  health.voice = Voice::kHeard;
+  for (const char* cluster : {"c1", "c2"}) {
+    for (const char* gateway : {"t1/gw-a", "t1/gw-b", kT2.c_str()}) health.Say(gateway, cluster, "");
+  }
+  return health;
+}
+std::string FirstReason(const Reach& reach) { return reach.shortfalls.empty() ? "" : reach.shortfalls[0].reason; }
+
+TEST(Reach, WhatWasNeverFoundOutIsNotServedYet) {
+  const compile::World world = Whole();
+  Reported health = AllWell();
+  for (const std::string& fqn : {kTier1, kTier2}) EXPECT_EQ(Of(world, fqn, health).unserved, 0u) << fqn;
+
+  health.said.erase({"t1/gw-a", "c1"});
+  EXPECT_EQ(Of(world, kTier1, health).unserved, 0u) << "the other cluster is known to serve";
+  health.Say("t1/gw-a", "c2", "", true);
+  Reach reach = Of(world, kTier1, health);
+  EXPECT_EQ(reach.unserved, 1u);
+  EXPECT_EQ(FirstReason(reach), "WAITING_FOR_HEALTH");
+  EXPECT_THAT(reach.shortfalls[0].message, HasSubstr("x.test"));
+  health.voice = Voice::kMute;
+  health.said.clear();
+  EXPECT_EQ(Of(world, kTier1, health).unserved, 0u) << "a stock Envoy never says: what is pushed counts";
+  health.voice = Voice::kNotYet;
+  EXPECT_EQ(FirstReason(Of(world, kTier1, health)), "WAITING_FOR_HEALTH");
+  EXPECT_EQ(FirstReason(Of(world, kTier2, health)), "WAITING_FOR_HEALTH");
+}
+
+TEST(Reach, ATier2HostIsServedByWhoItsGatewaysFindWell) {
+  const compile::World world = Whole();
+  Reported health = AllWell();
+  health.Say(kT2, "c1", "no_endpoint");
+  EXPECT_EQ(Of(world, kTier2, health).unserved, 0u) << "c2 serves";
+  health.Say(kT2, "c2", "no_endpoint");
+  Reach reach = Of(world, kTier2, health);
+  EXPECT_EQ(FirstReason(reach), "NO_ENDPOINT");
+  EXPECT_EQ(reach.unserved, reach.routes);
+  EXPECT_THAT(reach.shortfalls[0].message, HasSubstr("c1: nobody behind its tier-2 gateways"));
+  EXPECT_EQ(FirstReason(Of(world, kTier1, health)), "NO_ENDPOINT") << "the tier 1 has not heard of it yet";
+  health.Say(kT2, "c2", "", true);
+  EXPECT_EQ(FirstReason(Of(world, kTier2, health)), "WAITING_FOR_HEALTH");
+  EXPECT_EQ(FirstReason(Of(world, kTier1, health)), "WAITING_FOR_HEALTH")
+      << "a tier 1 takes a host for served that its tier 2 does not know yet";
+
+  health.voices[kT2] = Voice::kAway;
+  reach = Of(world, kTier2, health);
+  EXPECT_EQ(FirstReason(reach), "DISCONNECTED");
+  EXPECT_THAT(reach.shortfalls[0].message, HasSubstr("x.test"));
+  EXPECT_EQ(Of(world, kTier1, health).unserved, 0u) << "the tier 1 knows of it itself";
+}
+
+TEST(Reach, AGatewayThatNobodyHearsHidesNothing) {
+  const compile::World world = Whole();
+  Reported health = AllWell();
+  for (const char* cluster : {"c1", "c2"}) health.Say("t1/gw-a", cluster, "gateways_down");
+  health.voices["t1/gw-b"] = Voice::kAway;
+  const Reach reach = Of(world, kTier1, health);
+  EXPECT_EQ(reach.unserved, reach.routes) << "of all that anybody hears nothing is served";
+  v2::ResourceStatus status;
+  status.set_state(v2::ResourceStatus::PARTIAL);
+  status.set_reason("DISCONNECTED");
+  status.set_message("1 of 2 gateways serve it");
+  AddReach(reach, status);
+  EXPECT_EQ(status.state(), v2::ResourceStatus::ACCEPTED);
+  EXPECT_EQ(status.reason(), "GATEWAYS_DOWN");
+  EXPECT_THAT(status.message(), HasSubstr("nobody serves x.test"));
+  EXPECT_THAT(status.message(), HasSubstr("1 of 2 gateways serve it"));
+}
+
+TEST(Reach, FailoverSaysWhoIsInDoubt) {
+  const compile::World world = Whole();
+  const auto doubt = [&](const Reported& health, std::set<std::string> without) {
+    const auto plans = PlanFailover(compile::Compilation(world), {kTier1, "", std::move(without)}, health);
+    return plans.empty() ? "no plan" : plans[0].doubt();
+  };
+  Reported health = AllWell();
+  EXPECT_EQ(doubt(health, {"c1"}), "");
+  for (const char* gateway : {"t1/gw-a", "t1/gw-b"}) health.Say(gateway, "c2", "", true);
+  EXPECT_EQ(doubt(health, {"c2"}), "");
+  EXPECT_THAT(doubt(health, {"c1"}), HasSubstr("not found out yet")) << "who would be left is not known to serve";
+  for (const char* gateway : {"t1/gw-a", "t1/gw-b"}) health.Say(gateway, "c1", "", true);
+  EXPECT_EQ(doubt(health, {"c1"}), "") << "of a new host nothing is known, now or then";
+  const std::pair<Voice, const char*> voices[] = {{Voice::kNotYet, "not reported yet"},
+                                                  {Voice::kAway, "not connected to their agent"},
+                                                  {Voice::kAgentAway, "the agent of edge is not connected"},
+                                                  {Voice::kAstray, "does not follow this server's state"}};
+  for (const auto& [voice, words] : voices) {
+    health = AllWell();
+    health.voice = voice;
+    EXPECT_THAT(doubt(health, {"c1"}), HasSubstr(words));
+  }
+}
+
 TEST(Reach, ExplainsThatAllAreAskedWhileNobodyCanServe) {
   compile::World world = Whole();
   world.Put(kTier1, compile::Tier1("x.test", std::string(compile::k7525) + " failover_settings { panic: true }"));
@@ -210,6 +315,17 @@ TEST(Judgement, TellsOfAClusterWhatItsAgentDoes) {
   EXPECT_EQ(judge(line).reason(), "DUPLICATE_AGENT");
   EXPECT_NE(judge(line).state(), v2::ResourceStatus::READY);
   EXPECT_THAT(judge(line).message(), HasSubstr("10.0.0.7"));
+}
+
+TEST(Judgement, ARevokedClusterIsToldHowToReturn) {
+  ClusterLine line;
+  line.ever_connected = line.revoked = line.draining = true;
+  v2::ResourceStatus status;
+  status.set_fqn("organizations/o/clusters/c1");
+  JudgeCluster(line, status);
+  EXPECT_EQ(status.reason(), "REVOKED");
+  EXPECT_THAT(status.message(), HasSubstr("weir cluster token c1"));
+  EXPECT_THAT(status.message(), HasSubstr("it is draining"));
 }
 
 }  // namespace

@@ -241,6 +241,7 @@ class Planes {
   }
 
   struct NothingReported : status::ReportedHealth {
+    status::Voice VoiceOf(const std::string&, const std::string&) const override { return status::Voice::kMute; }
     const agent::v1::ClusterHealth* Find(const std::string&, const std::string&, const std::string&,
                                          const std::string&) const override {
       return nullptr;

@@ -30,7 +30,7 @@ std::string DestinationName(const mesh::v1::DestinationSet& set) {
   return ServiceDestinationName(set.service().namespace_(), set.service().host(), set.service().port());
 }
 std::string ServiceDestinationName(std::string_view name_space, std::string_view host, uint32_t port) {
-  return fmt::format("service/{}/{}:{}", name_space, host, port);
+  return dialect::ServiceSet(fmt::format("{}/{}", name_space, host), port);
 }
 std::string AppDestinationName(uint32_t port) { return fmt::format("app/{}", port); }
 
