@@ -86,7 +86,7 @@ TEST(Sources, KnowWhichLineCameFromWhere) {
 
 TEST(Sources, MustBeTextBeforeTheyAreSent) {
   Folder folder;
-  for (const auto& [bytes, place] : {std::pair<std::string, const char*>{"a: b\nspec: {x: \"\xff\"}\n", ":2:11: "},
+  for (const auto& [bytes, place] : {std::pair<std::string, const char*>{"a: b\nspec: {x: \"\xff\"}\n", ":2:12: "},
                                      {std::string("\xff\xfe"
                                                   "a\0",
                                                   4),

@@ -107,9 +107,16 @@ TEST(ServerCa, AStateWithOneRootKeepsItForTheMeshAndGetsAnAnchor) {
   EXPECT_EQ(again->anchor_pem(), ca->anchor_pem());
 }
 
-std::string IntermediateOf(const ServerCa& ca) {
-  return ca.SignIntermediate(*identity::MakeCsr(*identity::NewKey()), "edge.acme.weir.internal", {"uid-edge", 1})
-      .value();
+// What an agent signs with an intermediate of now.
+std::string ChainOf(const ServerCa& ca, const Clock& clock) {
+  identity::Authority agent;
+  agent.key_pem = *identity::NewKey();
+  agent.certificate_pem =
+      ca.SignIntermediate(*identity::MakeCsr(agent.key_pem), "edge.acme.weir.internal", {"uid-edge", 1}).value();
+  identity::LeafRequest leaf;
+  leaf.csr_pem = *identity::MakeCsr(*identity::NewKey());
+  leaf.spiffe_id = "spiffe://edge.acme.weir.internal/ns/n/sa/s";
+  return *identity::SignLeaf(agent, leaf, clock) + agent.certificate_pem;
 }
 
 TEST(ServerCa, ItsRootIsReplacedInThreeStepsThatSurviveARestart) {
@@ -124,12 +131,13 @@ TEST(ServerCa, ItsRootIsReplacedInThreeStepsThatSurviveARestart) {
   ASSERT_EQ(ca->root_phase(), RootPhase::kIntroduced);
   ASSERT_TRUE(ca->mesh_roots_pem().starts_with(first));
   const std::string second = ca->mesh_roots_pem().substr(first.size());
-  EXPECT_TRUE(identity::VerifyChain(IntermediateOf(*ca), first, kept.clock).ok()) << "the next one signs nothing yet";
+  EXPECT_TRUE(identity::VerifyChain(ChainOf(*ca, kept.clock), first, kept.clock).ok())
+      << "the next one signs nothing yet";
   ASSERT_TRUE(ca->UseNextRoot().ok());
   ca = kept.Open();
   ASSERT_EQ(ca->root_phase(), RootPhase::kRetiring);
   EXPECT_EQ(ca->mesh_roots_pem(), second + first);
-  EXPECT_TRUE(identity::VerifyChain(IntermediateOf(*ca), second, kept.clock).ok());
+  EXPECT_TRUE(identity::VerifyChain(ChainOf(*ca, kept.clock), second, kept.clock).ok());
   ASSERT_TRUE(ca->DropOldRoot().ok());
   ca = kept.Open();
   EXPECT_EQ(ca->root_phase(), RootPhase::kOne);
@@ -169,7 +177,7 @@ TEST(ServerCa, AStepThatIsCutIsDoneOrNotBegun) {
     const bool done = after->root_phase() == RootPhase::kRetiring;
     EXPECT_EQ(done, writes >= 2);
     EXPECT_EQ(after->mesh_roots_pem(), done ? second + first : first + second);
-    EXPECT_TRUE(identity::VerifyChain(IntermediateOf(*after), done ? second : first, kept.clock).ok());
+    EXPECT_TRUE(identity::VerifyChain(ChainOf(*after, kept.clock), done ? second : first, kept.clock).ok());
     EXPECT_TRUE(done ? after->DropOldRoot().ok() : after->UseNextRoot().ok());
   }
 }

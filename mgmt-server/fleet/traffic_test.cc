@@ -71,7 +71,9 @@ class Traffic : public ::testing::Test {
     table_.Report(kEdge, report, wall_, now_);
   }
   // "a.example/s/0" -> the whole name.
-  static std::string SetName(const std::string& end) { return "n:app=t1/80/" + end; }
+  static std::string SetName(const std::string& end) {
+    return end.starts_with("service/") ? end : "n:app=t1/80/" + end;
+  }
   void Pass(Duration time) {
     now_ += time;
     wall_ += std::chrono::duration_cast<WallTime::duration>(time);

@@ -53,7 +53,9 @@ class Checked : public testing::Test {
     const std::string group = GroupOf(organization, tenant);
     const std::string said =
         Put<v2::Workspace>(group.substr(0, group.find("/gatewaygroups")), fmt::format("spec {{ {} }}", spec));
+    const std::string text = text_;
     EXPECT_EQ(Put<v2::GatewayGroup>(group, "spec {}"), "");
+    text_ = text;
     return said;
   }
   std::string PutEntry(const std::string& organization, const std::string& tenant, const std::string& name,
