@@ -76,7 +76,8 @@ class MembershipScene : public testing::Test {
     request.set_csr_pem(*identity::MakeCsr(*identity::NewKey()));
     agent::v1::SignResponse response;
     grpc::ClientContext context;
-    context.set_deadline(rpc::DeadlineIn(std::chrono::seconds(10)));
+    context.set_deadline(rpc::DeadlineIn(std::chrono::seconds(30)));
+    context.set_wait_for_ready(true);  // It may be starting.
     const auto channel = rpc::MakeChannel(options);
     EXPECT_TRUE(channel.ok()) << channel.error().ToString();
     const grpc::Status status = agent::v1::WorkloadIdentity::NewStub(*channel)->Sign(&context, request, &response);
