@@ -140,6 +140,9 @@ TEST_F(StateFolder, RelicsOfAFirstStartAreEnoughToRefuse) {
     EXPECT_EQ(Reason(), "STATE_LOST") << relic;
     fs::remove(Path(relic));
   }
+  (void)Open();  // Beside a store in which nothing is, too.
+  ASSERT_TRUE(WriteFileAtomic(Path("root.pem"), "x").ok());
+  EXPECT_EQ(Reason(), "STATE_LOST");
 }
 
 struct LossOfALog {
