@@ -105,7 +105,7 @@ bool IsLoopback(std::string_view host) {
 Parsed Parse(std::string_view bytes) {
   Parsed out;
   const size_t end = bytes.find("\r\n\r\n");
-  if (end == std::string_view::npos || end > kMaxHead) {
+  if (end > kMaxHead) {  // Or not there yet: npos.
     out.refused = bytes.size() > kMaxHead ? 431 : -1;
     return out;
   }

@@ -1,3 +1,5 @@
+#include <ranges>
+
 #include "libs/xds/protocol/server_stream_state.h"
 
 // What goes out: responses of both protocols.
@@ -323,8 +325,8 @@ bool ServerStream::State::FillComplete(TypeState& type, DiscoveryResponse* out) 
     bytes = with;
     content[resource->name] = resource;
   }
-  std::vector<ResourcePtr> list;
-  for (const auto& [name, resource] : content) list.push_back(resource);
+  const auto values = std::views::values(content);
+  const std::vector<ResourcePtr> list(values.begin(), values.end());
   for (const ResourcePtr& resource : list) {
     AddToWorld(*resource, type.rule->url, WrapsInWorld(), SupportsTtl(), true, out);
     MarkSent(type, resource, &flight);
