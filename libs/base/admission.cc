@@ -25,6 +25,15 @@ std::string SourceOf(const sockaddr* address) {
   return text;
 }
 
+std::string SourceOf(std::string_view address) {
+  const std::string text(address.substr(0, address.find('%')));  // Without a zone.
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6;
+  if (inet_pton(AF_INET6, text.c_str(), &six.sin6_addr) != 1) return text;
+  const std::string source = SourceOf(reinterpret_cast<const sockaddr*>(&six));
+  return IN6_IS_ADDR_V4MAPPED(&six.sin6_addr) ? source : source + "/64";
+}
+
 void Admission::Silence(Id id, Entry& entry) {
   entry.silent = true;
   entry.in_all = silent_.insert(silent_.end(), id);

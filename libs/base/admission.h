@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "libs/base/mutex.h"
 
@@ -16,6 +17,8 @@ namespace weir {
 
 // Whom an address stands for: IPv4 by itself, however it is written; IPv6 by its /64, the least that one host gets.
 std::string SourceOf(const sockaddr* address);
+// The same of an address as text, with "/64" behind that of IPv6; what is no address stands for itself.
+std::string SourceOf(std::string_view address);
 
 // Who may hold a connection: so many in all, so many from one source. Where a bound is reached, the one that has been
 // silent longest goes (of that source, or of all), so that silence costs nobody else a place; where nobody is silent,

@@ -1,6 +1,5 @@
 #include "mgmt-server/authn/attempts.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -81,20 +80,6 @@ void Attempts::Withdraw(std::string_view user, std::string_view source) {
   MutexLock lock(mutex_);
   pairs_.RemoveLast(PairKey(user, source));
   sources_.RemoveLast(std::string(source));
-}
-
-std::string SourceOf(std::string_view peer) {
-  in6_addr address{};
-  const std::string text(peer.substr(0, peer.find('%')));  // Without a zone.
-  if (inet_pton(AF_INET6, text.c_str(), &address) != 1) return text;
-  char out[INET6_ADDRSTRLEN] = {};
-  if (IN6_IS_ADDR_V4MAPPED(&address)) {
-    inet_ntop(AF_INET, &address.s6_addr[12], out, sizeof out);
-    return out;
-  }
-  std::fill(address.s6_addr + 8, address.s6_addr + 16, uint8_t{0});
-  inet_ntop(AF_INET6, &address, out, sizeof out);
-  return std::string(out) + "/64";
 }
 
 }  // namespace weir::authn

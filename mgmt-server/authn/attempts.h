@@ -55,7 +55,4 @@ class Attempts {
   Ledger sources_ WEIR_GUARDED_BY(mutex_);
 };
 
-// Whom a peer address stands for: an IPv4 address as it is, an IPv6 address by its /64, the least that one host gets.
-std::string SourceOf(std::string_view peer);
-
 }  // namespace weir::authn

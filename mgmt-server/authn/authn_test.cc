@@ -9,6 +9,7 @@
 #include <limits>
 #include <thread>
 
+#include "libs/base/admission.h"
 #include "libs/base/file.h"
 #include "mgmt-server/authn/administrator.h"
 #include "mgmt-server/authz/authz.h"

@@ -1,8 +1,5 @@
 #include "mgmt-server/fleet/memberships.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include <algorithm>
 
 #include "api/weir/v2/organization.pb.h"
@@ -45,15 +42,6 @@ Status Record(store::Txn& txn, std::string action, const store::StoredResource& 
 
 Result<store::ResourcePtr> Raised(store::Txn& txn, const store::StoredResource& cluster, const Member& member) {
   return ca::SetGeneration(txn, cluster, std::max(ca::GenerationOf(cluster), member.generation.generation));
-}
-
-// Whose allowance a refusal takes: the address without its port, of IPv6 the /64.
-std::string SourceOfPeer(const std::string& peer) {
-  std::string address = rpc::PeerAddress(peer);
-  sockaddr_in6 six{};
-  six.sin6_family = AF_INET6;
-  if (inet_pton(AF_INET6, address.c_str(), &six.sin6_addr) != 1) return address;
-  return SourceOf(reinterpret_cast<const sockaddr*>(&six));
 }
 
 std::string Beside(uint64_t left_out) {
@@ -165,7 +153,8 @@ Result<agent::v1::JoinResponse> Memberships::DoRenew(const Member& member, const
 
 std::function<void()> Memberships::RefusalRecord(const std::string& action, const Caller& caller, const Error& error,
                                                  const std::string& peer) {
-  const auto recorded = refusals_.Take(fmt::format("{} {} {}", action, caller.uid, SourceOfPeer(peer)), action);
+  const auto recorded =
+      refusals_.Take(fmt::format("{} {} {}", action, caller.uid, SourceOf(rpc::PeerAddress(peer))), action);
   if (!recorded) return nullptr;
   const store::ResourcePtr found = caller.uid.empty() ? nullptr : store_.Read()->GetByUid(caller.uid);
   const std::string cluster = found == nullptr ? "" : found->fqn;

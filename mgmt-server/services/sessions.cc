@@ -1,4 +1,5 @@
 #include "api/weir/v2/session.pb.h"
+#include "libs/base/admission.h"
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authn/authn.h"
 #include "mgmt-server/services/services.h"
@@ -32,7 +33,7 @@ void AddSessions(MethodTable& table, const Backends& backends) {
       [&backends](CallContext& call, const v2::LoginRequest& request) -> Result<v2::LoginResponse> {
         WEIR_ASSIGN(const authn::Login login,
                     backends.authn->LogIn(request.organization(), request.user(), request.password(),
-                                          authn::SourceOf(call.peer), &call.retry_after));
+                                          SourceOf(call.peer), &call.retry_after));
         WEIR_TRY(RecordSession(backends, call, login.principal, "login"));
         v2::LoginResponse response;
         response.set_token(login.token);

@@ -1,6 +1,7 @@
 #include <google/protobuf/empty.pb.h>
 
 #include "api/weir/v2/user.pb.h"
+#include "libs/base/admission.h"
 #include "mgmt-server/authn/authn.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/crud.h"
@@ -18,7 +19,7 @@ Result<std::string> CheckOldPassword(const Backends& backends, CallContext& call
     error.violations.push_back({.field = "oldPassword", .description = "required"});
     return error;
   }
-  auto checked = backends.authn->CheckPassword(call.principal.fqn, old, authn::SourceOf(call.peer), &call.retry_after);
+  auto checked = backends.authn->CheckPassword(call.principal.fqn, old, SourceOf(call.peer), &call.retry_after);
   if (checked.ok()) return std::move(checked->hash);
   return checked.error().reason == "BAD_CREDENTIALS" ? WrongOldPassword() : std::move(checked).error();
 }
