@@ -11,6 +11,7 @@
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
 #include "api/weir/agent/v1/discovery.pb.h"
+#include "api/weir/mesh/v1/intent.pb.h"
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
 #include "libs/base/descriptors.h"
 #include "libs/base/file.h"
@@ -232,6 +233,48 @@ TEST_F(DataPlaneTest, AStreamThatComesAndGoesTakesNothingFromTheOneThatStands) {
   standing.TryCancel();
   stands->Finish();
   EXPECT_TRUE(Eventually([&] { return !connected(); }));
+}
+
+// An older stream of a stock Envoy stands beside the one that counts: what ours acknowledged is known as acknowledged.
+TEST_F(DataPlaneTest, AStreamIsJudgedByWhatItsOwnKindOfNodeIsToRun) {
+  Intent intent;
+  auto listener = std::make_shared<mesh::v1::Listener>();
+  listener->set_name("edge/t1/80");
+  listener->set_port(80);
+  listener->set_tier(mesh::v1::TIER1);
+  listener->mutable_selector()->set_namespace_("edge");
+  intent.listeners[listener->name()] = {listener, "1"};
+  const auto stub = AggregatedDiscoveryService::NewStub(Channel(Token()));
+  grpc::ClientContext of_stock, of_ours;
+  const auto stock = stub->DeltaAggregatedResources(&of_stock);
+  DeltaDiscoveryRequest request;
+  DeltaDiscoveryResponse response;
+  request.mutable_node()->set_id("n");
+  request.set_type_url(std::string(xds::kListener));
+  ASSERT_TRUE(stock->Write(request) && stock->Read(&response));
+  const auto ours = stub->DeltaAggregatedResources(&of_ours);
+  request.mutable_node()->add_client_features(std::string(dialect::kFeatureVhds));
+  ASSERT_TRUE(ours->Write(request) && ours->Read(&response));
+  plane_->SetIntent(intent);
+  const auto acknowledge = [&] {
+    request.set_response_nonce(response.nonce());
+    return ours->Write(request);
+  };
+  while (response.resources_size() == 0) ASSERT_TRUE(acknowledge() && ours->Read(&response));
+  ASSERT_TRUE(acknowledge());
+  request.clear_response_nonce();
+  request.set_type_url(std::string(xds::kRoute));  // Without its routes a listener does not count as applied.
+  request.add_resource_names_subscribe(listener->name());
+  ASSERT_TRUE(ours->Write(request) && ours->Read(&response));
+  request.clear_resource_names_subscribe();
+  ASSERT_TRUE(acknowledge());
+  EXPECT_TRUE(Eventually([&] {
+    v1::Applied applied;
+    plane_->Applied(true, &applied);
+    return applied.gateways_size() == 1 && applied.gateways(0).intents_size() == 1 &&
+           applied.gateways(0).intents(0).version() == "1";
+  }));
+  for (auto* context : {&of_stock, &of_ours}) context->TryCancel();
 }
 
 TEST_F(DataPlaneTest, SaysOfAMessageThatItCannotBeReadAndNothingOfAnEnd) {
