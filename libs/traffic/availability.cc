@@ -79,13 +79,8 @@ Spread SpreadOf(Mode mode, std::span<const Destination> destinations, bool panic
   for (const uint64_t share : shares) spread.shares.push_back(sum == 0 ? 0 : static_cast<double>(share) / sum);
   spread.order = Succession(mode, {destinations.begin(), destinations.end()});
   if (any) return spread;
-  // That one is drained explains less than what is wrong with those that are not.
-  spread.nobody = Reason::kNoEndpoint;
-  for (const Destination& one : destinations) {
-    if (spread.nobody == Reason::kNoEndpoint || one.availability.reason != Reason::kDrained) {
-      if (one.availability.reason != Reason::kNone) spread.nobody = one.availability.reason;
-    }
-  }
+  for (const Destination& one : destinations) spread.nobody = std::max(spread.nobody, one.availability.reason);
+  if (spread.nobody == Reason::kNone) spread.nobody = Reason::kNoEndpoint;
   return spread;
 }
 

@@ -97,6 +97,25 @@ TEST(SpreadOf, SaysWhereRequestsGoAndWhereTheyWouldGo) {
   EXPECT_EQ(SpreadOf(Mode::kOrdered, {}).nobody, Reason::kNoEndpoint);
 }
 
+// Whichever stands first in the document: gateways that are down may be back at any moment, those that do not exist are
+// not.
+TEST(SpreadOf, OfSeveralReasonsSaysTheOneThatIsClosestToAnAnswer) {
+  const Reason ordered[] = {Reason::kDrained,    Reason::kNoGateway,  Reason::kGatewaysDown, Reason::kDraining,
+                            Reason::kNoSuchHost, Reason::kNoEndpoint, Reason::kHeld};
+  for (const Reason far : ordered) {
+    for (const Reason close : ordered) {
+      if (far > close) continue;
+      std::vector<Destination> set = {To("a", 1), To("b", 1)};
+      set[0].availability = {Standing::kOut, far};
+      set[1].availability = {Standing::kOut, close};
+      EXPECT_EQ(SpreadOf(Mode::kProportional, set).nobody, close) << Word(far);
+      std::swap(set[0], set[1]);
+      EXPECT_EQ(SpreadOf(Mode::kProportional, set).nobody, close) << Word(far);
+    }
+  }
+  EXPECT_TRUE(std::is_sorted(std::begin(ordered), std::end(ordered)));
+}
+
 TEST(SpreadOf, InPanicAsksAllWhereThereIsAnybodyAndOnlyWhenNobodyCanServe) {
   const auto with = [](ClusterEvidence evidence) {
     evidence.gateways = true;
@@ -115,7 +134,7 @@ TEST(SpreadOf, InPanicAsksAllWhereThereIsAnybodyAndOnlyWhenNobodyCanServe) {
   spread = SpreadOf(Mode::kProportional, set, true);
   EXPECT_TRUE(spread.panic);
   EXPECT_EQ(spread.shares, (std::vector<double>{0.625, 0.375, 0, 0})) << "slow return is for those that can serve";
-  EXPECT_EQ(spread.nobody, Reason::kNoGateway) << "why, is said all the same";
+  EXPECT_EQ(spread.nobody, Reason::kNoEndpoint) << "why, is said all the same";
   EXPECT_TRUE(spread.order.empty());
   set[1].availability = {};
   spread = SpreadOf(Mode::kProportional, set, true);

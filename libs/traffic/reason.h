@@ -9,16 +9,17 @@ namespace weir::traffic {
 // x-weir-reason, access log, metrics, reports to the server and the command line say these words and no others.
 enum class Reason : uint8_t {
   kNone,
-  // About a cluster as a destination.
+  // About a cluster as a destination, from what stands farthest from an answer to what is closest to one: where several
+  // are out, the last of these explains most.
   kDrained,               // An administrator took it out.
   kNoGateway,             // No tier-2 gateway of it is known.
-  kGatewaysDown,          // None of its tier-2 gateways answers.
-  kNoEndpoint,            // Nobody behind them can serve.
-  kHeld,                  // Answers again, but was judged down less than the hold ago.
-  kPartial,               // Some rules of the host cannot be served.
-  kNoSuchHost,            // The gateway does not know the host.
   kNoSuchDestinationSet,  // The destination set does not exist.
+  kGatewaysDown,          // None of its tier-2 gateways answers.
   kDraining,              // The process itself is about to stop.
+  kNoSuchHost,            // The gateway does not know the host.
+  kNoEndpoint,            // Nobody behind them can serve.
+  kPartial,               // Some rules of the host cannot be served.
+  kHeld,                  // Answers again, but was judged down less than the hold ago.
   // About a request.
   kNoClusterCanServe,  // Nobody could be chosen for it.
   kPanic,              // Nobody could, and somebody was asked all the same.
