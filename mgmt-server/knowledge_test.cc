@@ -1,3 +1,5 @@
+#include "mgmt-server/authz/authz.h"
+#include "mgmt-server/store/sqlite/sqlite_store.h"
 #include "mgmt-server/test_assembly.h"
 
 // What the server does while it knows nothing, and what it says of why.
@@ -50,7 +52,18 @@ TEST_F(Assembly, ARevokedClusterIsNamedAndToldHowToReturn) {
   EXPECT_THAT(status.message(), HasSubstr("weir cluster token edge"));
   EXPECT_TRUE(ClusterState(kEdge).revoked());
   status = WaitForStatus(kShop, [](const auto& now) { return now.gateways(0).reason() == "REVOKED"; });
+  agent_->Acknowledge();  // By another stream of intent.
+  EXPECT_TRUE(Eventually([&] { return !agent_->AdsEnd().empty(); }));
   server_.reset();
+  {
+    const auto store = store::OpenSqlite({.path = bootstrap_.state_dir() + "/weir.db"}, authz::TenancyPolicy());
+    ASSERT_TRUE(store.ok()) << store.error().ToString();
+    const auto refused = (*store)->Audit({});
+    ASSERT_TRUE(refused.ok());
+    EXPECT_TRUE(std::any_of(refused->begin(), refused->end(), [](const store::AuditRow& row) {
+      return row.action == "stream-refused" && row.fqn == kEdge;
+    }));
+  }
   Start();
   EXPECT_EQ(StatusOf(kEdge).reason(), "REVOKED") << "also after a restart";
   JoinEdge();

@@ -83,6 +83,23 @@ TEST_F(HandoverTest, WaitsForNobodyForEver) {
   EXPECT_EQ(went_, 0);
 }
 
+// A gateway that is stopped takes connections and says nothing: who it is, and what to do.
+TEST_F(HandoverTest, SaysWhichProcessDoesNotAnswer) {
+  const net::Fd stopped(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  const net::Fd folder(open(folder_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = "/proc/self/fd/" + std::to_string(folder.get()) + "/handover.sock";
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(bind(stopped.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(stopped.get(), 1), 0);
+  const auto silent = Predecessor::Connect(folder_, {100ms, 100ms, 100ms});
+  ASSERT_FALSE(silent.ok());
+  EXPECT_EQ(silent.error().reason, "HANDOVER_SILENT");
+  EXPECT_NE(silent.error().message.find("process " + std::to_string(getpid())), std::string::npos);
+  EXPECT_NE(silent.error().message.find("start without --take-over"), std::string::npos);
+}
+
 TEST_F(HandoverTest, NobodyThereIsNoError) {
   const auto none = Predecessor::Connect(folder_);
   ASSERT_FALSE(none.ok());

@@ -1,3 +1,5 @@
+#include <semaphore>
+
 #include "libs/net/socket.h"
 #include "libs/proxy/health_test_tiers.h"
 
@@ -59,6 +61,29 @@ TEST_F(CheckTest, MayBeOnAPortOfItsOwn) {
   EXPECT_EQ(Ask(4), (std::map<std::string, int>{{"1", 2}, {"2", 2}}));
   apart.healthy = false;
   EXPECT_TRUE(Eventually(3s, [&] { return Out("c1", "no_endpoint") && Out("c2", "no_endpoint"); }));
+}
+
+// Who was not asked yet, or has not answered yet, may serve, and nobody knows; who is never asked is not in doubt.
+TEST_F(CheckTest, SaysOfWhomNothingIsFoundOutYet) {
+  std::counting_semaphore<> go(0);
+  Backend slow([&](Conn& conn) {
+    if (conn.TakeHead().empty()) return;
+    go.acquire();
+    conn.Send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+  });
+  HealthCheck check = Check("/healthz");
+  check.timeout = 60s;
+  StartChecked(slow.port, check);
+  ASSERT_TRUE(Eventually(3s, [&] { return Proven("c2"); }));
+  EXPECT_FALSE(Of("c2").unchecked);
+  EXPECT_TRUE(Of("c1").unchecked);
+  EXPECT_TRUE(Of("c1").can_serve);
+  go.release(100);
+  EXPECT_TRUE(Eventually(3s, [&] { return !Of("c1").unchecked; }));
+  EXPECT_TRUE(Of("c1").can_serve);
+  Config config({At("c1", 1, {ClosedPort()})});
+  ASSERT_TRUE(ApplyAndWait(t1, config.Build()).ok());
+  EXPECT_FALSE(Of("c1").unchecked) << "without a check nothing will ever be found out";
 }
 
 TEST_F(CheckTest, AnAnswerWithoutEndIsBad) {

@@ -141,7 +141,7 @@ class SmallAgent final : public xds::AdsClientHandler {
     reader_.join();
     return rpc::FromGrpc(stream_->Finish());
   }
-  // Why the server ended the stream of intent that Acknowledge opened; "" = it stands.
+  // Why the server ended or refused the stream of intent that Acknowledge opened last; "" = it stands.
   std::string AdsEnd() {
     MutexLock lock(mutex_);
     return ads_end_;
@@ -171,6 +171,10 @@ class SmallAgent final : public xds::AdsClientHandler {
 
   void Fetch(std::function<void(const xds::Update&)> on_update) {
     if (ads_ != nullptr) ads_->Stop();
+    {
+      MutexLock lock(mutex_);
+      ads_end_.clear();
+    }
     xds::AdsClientOptions options;
     options.node.id = instance_;
     for (const std::string_view type : xds::kMeshTypes) options.types.emplace_back(type);
