@@ -43,7 +43,7 @@ class FleetAnswers final : public services::FleetView {
   }
   std::vector<v2::FailoverPlan> Failover(const std::string& parent, const std::string& host,
                                          const std::set<std::string>& without) const override {
-    return fleet_.PlanFailover({parent, host, without});
+    return fleet_.PlanFailover(parent, {host, without});
   }
   std::vector<v2::HeldCluster> HeldClusters() const override { return fleet_.HeldClusters(ads_); }
   std::vector<std::string> AwayClusters() const override { return fleet_.AwayClusters(ads_); }

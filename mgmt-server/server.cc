@@ -19,6 +19,7 @@
 #include "api/weir/v2/organization.pb.h"
 #include "api/weir/v2/server_state.pb.h"
 #include "libs/admin/door.h"
+#include "libs/base/fair_pool.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 #include "libs/base/mutex.h"
@@ -30,7 +31,6 @@
 #include "libs/process/version.h"
 #include "libs/resource/validate.h"
 #include "libs/rpc/gate.h"
-#include "libs/rpc/pool.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_service.h"
@@ -163,7 +163,7 @@ struct Server::State {
   std::unique_ptr<ca::ServerCa> ca;
   std::unique_ptr<authn::Authn> authn;
   std::unique_ptr<rpc::RotatingServerTls> grpc_tls, agent_tls;
-  std::unique_ptr<rpc::Pool> grpc_pool, agent_pool;
+  std::unique_ptr<FairPool> grpc_pool, agent_pool;
   std::unique_ptr<fleet::Fleet> fleet;
   std::unique_ptr<xds::AdsService> ads;
   std::unique_ptr<push::Pusher> pusher;
@@ -321,8 +321,8 @@ Status Server::State::OpenCa() {
 }
 
 void Server::State::MakeServices(Duration wait_grace) {
-  grpc_pool = std::make_unique<rpc::Pool>(kGrpcThreads, kQueue);
-  agent_pool = std::make_unique<rpc::Pool>(kAgentThreads, kQueue);
+  grpc_pool = std::make_unique<FairPool>(kGrpcThreads, kQueue);
+  agent_pool = std::make_unique<FairPool>(kAgentThreads, kQueue);
   fleet = std::make_unique<fleet::Fleet>(*store, *ca, *agent_pool, fleet::FleetOptions{.clock = clock});
   ads = fleet->NewIntentService();
   push::PusherOptions push_options;

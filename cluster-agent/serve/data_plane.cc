@@ -26,7 +26,7 @@
 #include "libs/document/document.h"
 #include "libs/obs/log.h"
 #include "libs/rpc/gate.h"
-#include "libs/rpc/pool.h"
+#include "libs/rpc/run_on.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
@@ -60,7 +60,7 @@ struct DataPlane::Core final : xds::AdsHandler {
     explicit IdentityService(Core* core) : core_(core) {}
     grpc::ServerUnaryReactor* Sign(grpc::CallbackServerContext* context, const v1::SignRequest* request,
                                    v1::SignResponse* response) override {
-      return rpc::RunOn(core_->pool, context, [this, context, request, response] {
+      return rpc::RunOn(core_->pool, rpc::BearerToken(*context), context, [this, context, request, response] {
         return rpc::ToGrpc(core_->Sign(rpc::BearerToken(*context), request->csr_pem(), response));
       });
     }
@@ -86,7 +86,7 @@ struct DataPlane::Core final : xds::AdsHandler {
   const std::function<void()> on_applied;
   WorkloadRegistry registry;
   Mutex files_mutex;  // Taken before `mutex`: discovery and renewals write files of workloads, one after the other.
-  rpc::Pool pool{2, 256};
+  FairPool pool{2, 256};
   IdentityService identity_service{this};
   TrafficLedger traffic{*options.clock};
   Telemetry telemetry{[this](const std::string& token) { return registry.WorkloadOf(token); }, &traffic};

@@ -14,12 +14,11 @@
 #include <boost/beast/http.hpp>
 #include <ctime>
 #include <set>
-#include <thread>
 
 #include "libs/base/admission.h"
 #include "libs/base/descriptors.h"
+#include "libs/base/fair_pool.h"
 #include "libs/base/mutex.h"
-#include "libs/http/pool.h"
 #include "libs/obs/log.h"
 
 namespace weir::http {
@@ -109,7 +108,7 @@ struct Server::State {
   Handler handler;
   std::vector<std::unique_ptr<Loop>> loops;
   std::unique_ptr<Tcp::acceptor> acceptor;
-  std::unique_ptr<Pool> pool;
+  std::unique_ptr<FairPool> pool;
   Mutex context_mutex;
   std::shared_ptr<SslContext> ssl WEIR_GUARDED_BY(context_mutex);
   std::unique_ptr<Admission> admission;
@@ -194,7 +193,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void LookAtHead() {
     const ServerOptions& options = server_.options;
     const std::string_view bytes(static_cast<const char*>(buffer_.data().data()), buffer_.size());
-    if (!options.screen) return ParseHead({0, std::nullopt, "", options.body_limit});
+    if (!options.screen) return ParseHead({0, std::nullopt, "", options.body_limit, ""});
     const size_t newline = bytes.rfind('\n');
     if (newline != std::string_view::npos && newline + 1 > lines_seen_) {
       lines_seen_ = newline + 1;
@@ -208,11 +207,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void ParseHead(Screening screening) {
     if (screening.head > server_.options.header_limit) return HeadTooLarge();
-    target_ = std::move(screening.target);
-    body_limit_ = std::min(screening.body_limit, server_.options.body_limit);
+    screening_ = std::move(screening);
+    screening_.body_limit = std::min(screening_.body_limit, server_.options.body_limit);
+    if (screening_.owner.empty()) screening_.owner = SourceOf(peer_);
     parser_.emplace();
     parser_->header_limit(static_cast<std::uint32_t>(server_.options.header_limit));
-    parser_->body_limit(body_limit_);
+    parser_->body_limit(screening_.body_limit);
     beast::http::async_read_header(
         stream_, buffer_, *parser_,
         [self = shared_from_this()](const ErrorCode& error, size_t) { self->OnHead(error); });
@@ -254,7 +254,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!from_parser || error == Parsing::end_of_stream || error == Parsing::partial_message) return Close();
     if (error == Parsing::body_limit) {
       return Refuse(server_.options.render_error(
-          413, ResourceExhausted("BODY_TOO_LARGE", "the body is larger than {} bytes", body_limit_)));
+          413, ResourceExhausted("BODY_TOO_LARGE", "the body is larger than {} bytes", screening_.body_limit)));
     }
     if (error == Parsing::header_limit) return HeadTooLarge();
     Refuse(
@@ -285,7 +285,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     head_only_ = message.method() == beast::http::verb::head;
     Request request;
     request.method = std::string(message.method_string());
-    request.target = target_.empty() ? std::string(message.target()) : std::move(target_);
+    request.target = screening_.target.empty() ? std::string(message.target()) : std::move(screening_.target);
     request.body = std::move(message.body());
     request.peer = peer_;
     request.gone = gone_;
@@ -296,13 +296,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
       request.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
     }
     handling_ = true;
-    const bool queued = server_.pool->Post([self = shared_from_this(), request = std::move(request)]() mutable {
+    auto task = [self = shared_from_this(), request = std::move(request)]() mutable {
       Response response = self->Call(std::move(request));
       if (!response.later) return self->Post(std::move(response));
       asio::post(self->loop_.context, [self] { self->waiting_ = self->handling_; });
       response.later([self](Response late) { self->Post(std::move(late)); });
-    });
-    if (!queued) Write(server_.options.render_error(503, Unavailable("OVERLOADED", "too many requests are waiting")));
+    };
+    if (!server_.pool->Post(screening_.owner, std::move(task)))
+      Write(server_.options.render_error(503, Unavailable("OVERLOADED", "too many requests are waiting")));
   }
 
   void Post(Response response) {
@@ -361,8 +362,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
   std::string out_;
-  std::string target_;
-  size_t body_limit_ = 0;
+  Screening screening_;    // Of the request that is read.
   size_t lines_seen_ = 0;  // Bytes of the head up to the last line that was judged.
   MonoTime deadline_{};
   bool keep_alive_ = true;
@@ -451,7 +451,7 @@ Result<std::unique_ptr<Server>> Server::Start(ServerOptions options, Handler han
   state->port = state->acceptor->local_endpoint(error).port();
   state->admission =
       std::make_unique<Admission>(AffordableDescriptors(options.connection_limit, 2), options.source_limit);
-  state->pool = std::make_unique<Pool>(options.handler_threads, options.queue_limit);
+  state->pool = std::make_unique<FairPool>(options.handler_threads, options.queue_limit);
   state->options = std::move(options);
   state->handler = std::move(handler);
   State* raw = state.get();

@@ -22,6 +22,7 @@ struct Screening {
   std::optional<Response> refusal;  // Answer this and close.
   std::string target;               // Origin form.
   size_t body_limit = 0;            // Above: 413.
+  std::string owner;                // Whose share of threads and queue it takes (FairPool); "" = its source's.
 };
 // `bytes` begin at the first one of the request. Called on the connection's thread whenever a line was completed: in
 // memory, fast. It is the judge of the head: the server itself only finds the body behind it.
@@ -32,9 +33,10 @@ struct ServerOptions {
   uint16_t port = 0;  // 0 = any free one; see Server::port().
   std::string certificate_chain_pem;
   std::string private_key_pem;
-  int io_threads = 1;               // TLS and parsing.
-  int handler_threads = 64;         // Started on demand. Writers that share one COMMIT wait here together.
-  size_t queue_limit = 1024;        // Requests waiting for a thread; above: 503.
+  int io_threads = 1;  // TLS and parsing.
+  // FairPool's; above the queue: 503. Writers that share one COMMIT wait here together.
+  size_t handler_threads = 64;
+  size_t queue_limit = 1024;
   size_t connection_limit = 4096;   // Above: the one that has been silent longest goes.
   size_t source_limit = 256;        // Connections from one address (IPv6: one /64); above: its longest silent one goes.
   size_t header_limit = 16 * 1024;  // Start line and header; above: 431.

@@ -14,7 +14,7 @@
 #include "libs/identity/spiffe_id.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/keep_awake.h"
-#include "libs/rpc/pool.h"
+#include "libs/rpc/run_on.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/stream_writer.h"
@@ -74,7 +74,7 @@ class WhoAmI : public agent::v1::WorkloadIdentity::CallbackService {
  public:
   grpc::ServerUnaryReactor* Sign(grpc::CallbackServerContext* context, const agent::v1::SignRequest*,
                                  agent::v1::SignResponse* response) override {
-    return RunOn(pool_, context, [context, response] {
+    return RunOn(pool_, "anybody", context, [context, response] {
       response->set_spiffe_id(PeerSpiffeId(*context));
       response->set_chain_pem(BearerToken(*context));
       response->set_root_pem(RequestId(*context));
@@ -86,7 +86,7 @@ class WhoAmI : public agent::v1::WorkloadIdentity::CallbackService {
   }
 
  private:
-  Pool pool_{2, 16};
+  FairPool pool_{2, 16};
 };
 
 class Rpc : public testing::Test {
@@ -378,20 +378,6 @@ TEST(StreamWriter, ABrokenStreamFinishesAtOnce) {
   writer.Close([&] { finished = true; });
   EXPECT_TRUE(finished);
   EXPECT_EQ(reactor.started.size(), 1u);
-}
-
-TEST(Pool, ShedsWhatItCannotHold) {
-  Pool pool(1, 1);
-  std::promise<void> go, started;
-  ASSERT_TRUE(pool.Post([&] {
-    started.set_value();
-    go.get_future().wait();
-  }));
-  started.get_future().wait();
-  EXPECT_TRUE(pool.Post([] {}));
-  EXPECT_FALSE(pool.Post([] {}));
-  go.set_value();
-  pool.Stop();
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "libs/base/admission.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 #include "libs/base/mutex.h"
@@ -182,9 +183,9 @@ std::string_view BearerToken(std::string_view authorization) {
 
 namespace {
 
-class Admission : public grpc::AuthMetadataProcessor {
+class CallAdmission : public grpc::AuthMetadataProcessor {
  public:
-  explicit Admission(std::function<Status(const CallHead&)> admit) : admit_(std::move(admit)) {}
+  explicit CallAdmission(std::function<Status(const CallHead&)> admit) : admit_(std::move(admit)) {}
   bool IsBlocking() const override { return false; }
   grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* peer, OutputMetadata* /*consumed*/,
                        OutputMetadata* /*response*/) override {
@@ -214,7 +215,7 @@ class Admission : public grpc::AuthMetadataProcessor {
 }  // namespace
 
 void AdmitCalls(grpc::ServerCredentials& credentials, std::function<Status(const CallHead&)> admit) {
-  credentials.SetAuthMetadataProcessor(std::make_shared<Admission>(std::move(admit)));
+  credentials.SetAuthMetadataProcessor(std::make_shared<CallAdmission>(std::move(admit)));
 }
 
 void ApplyDefaults(grpc::ServerBuilder& builder, const ServerBounds& bounds) {
@@ -274,6 +275,8 @@ std::string PeerAddress(std::string_view peer) {
   if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
   return text;
 }
+
+std::string PeerSource(std::string_view peer) { return SourceOf(PeerAddress(peer)); }
 
 std::string BearerToken(const grpc::ServerContextBase& context) {
   return std::string(BearerToken(std::string_view(Metadata(context, "authorization"))));

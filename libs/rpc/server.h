@@ -86,6 +86,8 @@ std::string PeerSpiffeId(const grpc::ServerContextBase& context);
 std::string PeerChain(const grpc::ServerContextBase& context);
 // The peer's address without port: "192.0.2.1", "::1"; as gRPC says it when it is no TCP peer.
 std::string PeerAddress(std::string_view peer);
+// Whom that address stands for, by SourceOf.
+std::string PeerSource(std::string_view peer);
 // From "authorization: Bearer <token>", the scheme in any case (RFC 9110, 11.1); "" = none.
 std::string BearerToken(const grpc::ServerContextBase& context);
 std::string_view BearerToken(std::string_view authorization);

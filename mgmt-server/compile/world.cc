@@ -150,11 +150,10 @@ void World::RemoveWorkload(std::string_view cluster, const std::string& name) {
   OwnFacts(Own(), cluster).workloads.erase(name);
 }
 void World::PutService(std::string_view cluster, const agent::v1::Service& service) {
-  OwnFacts(Own(), cluster).services[service.namespace_() + "/" + service.name()] =
-      std::make_shared<agent::v1::Service>(service);
+  OwnFacts(Own(), cluster).PutService(std::make_shared<agent::v1::Service>(service));
 }
 void World::RemoveService(std::string_view cluster, const std::string& name) {
-  OwnFacts(Own(), cluster).services.erase(name);
+  OwnFacts(Own(), cluster).RemoveService(name);
 }
 void World::SetConnected(std::string_view cluster, bool connected, std::chrono::system_clock::time_point as_of) {
   Facts& facts = OwnFacts(Own(), cluster);

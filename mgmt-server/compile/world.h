@@ -18,19 +18,11 @@
 #include "api/weir/v2/organization_setting.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
+#include "mgmt-server/compile/facts.h"
 
 namespace weir::compile {
 
 struct GatewayShape;  // gateway_shape.h: a Tier1Gateway or Gateway in the one form that compile works on.
-
-// What is known of one cluster's machines.
-struct Facts {
-  std::map<std::string, std::shared_ptr<const agent::v1::Workload>> workloads;  // By "<namespace>/<name>".
-  std::map<std::string, std::shared_ptr<const agent::v1::Service>> services;    // By "<namespace>/<name>".
-  bool connected = false;
-  // When not connected: when the agent was last heard of. The epoch = never.
-  std::chrono::system_clock::time_point as_of{};
-};
 
 // All that intent is made of, at one revision and one facts sequence. A value: copies are cheap (they share), and a
 // change to one copy is not seen by another. Clusters are named by FQN ("organizations/o/clusters/c") everywhere.

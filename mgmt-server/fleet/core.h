@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "api/weir/agent/v1/agent.grpc.pb.h"
+#include "libs/base/fair_pool.h"
 #include "libs/base/mutex.h"
-#include "libs/rpc/pool.h"
+#include "libs/rpc/server.h"
 #include "mgmt-server/fleet/agent_stream.h"
 #include "mgmt-server/fleet/applied.h"
 #include "mgmt-server/fleet/facts_intake.h"
@@ -37,12 +38,12 @@ inline constexpr Duration kDuplicateShown = std::chrono::seconds(30);
 
 // The handler of agents' intent streams too, which is why the service that NewIntentService makes goes first.
 struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
-  Core(store::Store& s, const ca::ServerCa& c, rpc::Pool& p, FleetOptions o)
+  Core(store::Store& s, const ca::ServerCa& c, FairPool& p, FleetOptions o)
       : store(s), ca(c), pool(p), options(o), memberships(s, c, *o.clock) {}
 
   store::Store& store;
   const ca::ServerCa& ca;
-  rpc::Pool& pool;
+  FairPool& pool;
   const FleetOptions options;
   Memberships memberships;
   push::Pusher* pusher = nullptr;
@@ -102,7 +103,7 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
     auto member = memberships.MemberOf(chain_pem, &caller);
     if (member.ok()) return member;
     const auto write = memberships.RefusalRecord("stream-refused", caller, member.error(), peer);
-    if (write) pool.Post([core = shared_from_this(), write] { write(); });
+    if (write) pool.Post(rpc::PeerSource(peer), [core = shared_from_this(), write] { write(); });
     return member;
   }
   grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::ServerMessage>* Open(

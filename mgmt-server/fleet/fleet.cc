@@ -10,7 +10,7 @@
 #include "libs/base/text.h"
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
-#include "libs/rpc/pool.h"
+#include "libs/rpc/run_on.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
@@ -39,7 +39,7 @@ class JoinService final : public agent::v1::ClusterJoin::CallbackService {
 
   grpc::ServerUnaryReactor* Join(grpc::CallbackServerContext* context, const agent::v1::JoinRequest* request,
                                  agent::v1::JoinResponse* response) override {
-    return rpc::RunOn(core_->pool, context, [this, context, request, response] {
+    return rpc::RunOn(core_->pool, rpc::PeerSource(context->peer()), context, [this, context, request, response] {
       auto joined = core_->memberships.Join(*request, context->peer());
       if (!joined.ok()) return rpc::ToGrpc(joined.error());
       *response = std::move(*joined);
@@ -50,7 +50,7 @@ class JoinService final : public agent::v1::ClusterJoin::CallbackService {
 
   grpc::ServerUnaryReactor* Renew(grpc::CallbackServerContext* context, const agent::v1::RenewRequest* request,
                                   agent::v1::JoinResponse* response) override {
-    return rpc::RunOn(core_->pool, context, [this, context, request, response] {
+    return rpc::RunOn(core_->pool, rpc::PeerSource(context->peer()), context, [this, context, request, response] {
       auto renewed = core_->memberships.Renew(rpc::PeerChain(*context), request->csr_pem(), context->peer());
       if (!renewed.ok()) return rpc::ToGrpc(renewed.error());
       *response = std::move(*renewed);
@@ -113,8 +113,8 @@ void Fleet::Core::OnMessage(const AgentStreamPtr& stream, std::function<void(Sta
     if (found != live.end() && found->second.stream == stream) found->second.last_seen = options.clock->Wall();
   }
   if (stream->in.has_heartbeat()) return next({});
-  const bool posted = pool.Post([core = shared_from_this(), stream, next] { next(core->Handle(stream)); });
-  if (!posted) next(ResourceExhausted("POOL_FULL", "the server is overloaded"));
+  const auto task = [core = shared_from_this(), stream, next] { next(core->Handle(stream)); };
+  if (!pool.Post(stream->cluster(), task)) next(ResourceExhausted("POOL_FULL", "the server is overloaded"));
 }
 
 Error Fleet::Core::Replaced(const AgentStream& stream) const {
@@ -290,7 +290,7 @@ void Fleet::Core::OnStreamEnded(AgentStream& stream) {
   }
   obs::Log(obs::Level::kWarn, "agent gone", {{"cluster", stream.cluster()}});
   const auto task = [core = shared_from_this(), cluster = stream.cluster()] { core->StoreConnection(cluster); };
-  if (!pool.Post(task)) task();
+  if (!pool.Post(stream.cluster(), task)) task();
 }
 
 // When agents were last heard of, for a server that starts after this one is killed.
@@ -420,7 +420,7 @@ void Fleet::Core::ForgetDeleted() {
 
 // --- The door ---
 
-Fleet::Fleet(store::Store& store, const ca::ServerCa& ca, rpc::Pool& pool, FleetOptions options)
+Fleet::Fleet(store::Store& store, const ca::ServerCa& ca, FairPool& pool, FleetOptions options)
     : core_(std::make_shared<Core>(store, ca, pool, options)) {
   core_->join = std::make_unique<JoinService<Core>>(core_.get());
   core_->reports = std::make_unique<ReportsService<Core>>(core_.get());

@@ -18,14 +18,14 @@
 namespace grpc {
 class Service;
 }
+namespace weir {
+class FairPool;
+}
 namespace weir::ca {
 class ServerCa;
 }
 namespace weir::push {
 class Pusher;
-}
-namespace weir::rpc {
-class Pool;
 }
 namespace weir::status {
 struct FailoverQuestion;
@@ -56,7 +56,7 @@ struct FleetOptions {
 //   builder.RegisterService(fleet.join_service()); ...reports_service(); ...intents->service();
 class Fleet {
  public:
-  Fleet(store::Store& store, const ca::ServerCa& ca, rpc::Pool& pool, FleetOptions options = {});
+  Fleet(store::Store& store, const ca::ServerCa& ca, FairPool& pool, FleetOptions options = {});
   ~Fleet();  // Stop; the grpc::Server must be shut down before.
   Fleet(const Fleet&) = delete;
   Fleet& operator=(const Fleet&) = delete;
@@ -100,7 +100,7 @@ class Fleet {
   std::vector<v2::HostHealth> HealthOf(const TrafficQuery& query) const;
   std::vector<std::string> SourcesOf(const TrafficQuery& query) const;
   // What happens when clusters are lost; see mgmt-server/status/failover.h.
-  std::vector<v2::FailoverPlan> PlanFailover(const status::FailoverQuestion& question) const;
+  std::vector<v2::FailoverPlan> PlanFailover(const std::string& parent, const status::FailoverQuestion& question) const;
   void RenderMetrics(std::string& out) const;
 
   // Output-only state of a cluster (FQN).

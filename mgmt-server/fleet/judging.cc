@@ -3,6 +3,7 @@
 
 #include "libs/base/mutex.h"
 #include "libs/base/wait.h"
+#include "libs/resource/kinds.h"
 #include "libs/resource/status_reason.h"
 #include "libs/rpc/time.h"
 #include "mgmt-server/ca/ca.h"
@@ -196,12 +197,23 @@ std::vector<std::string> Fleet::SourcesOf(const TrafficQuery& query) const {
   return sources;
 }
 
-std::vector<v2::FailoverPlan> Fleet::PlanFailover(const status::FailoverQuestion& question) const {
-  std::vector<v2::FailoverPlan> plans;
+// One object after the other: neither a push nor an agent waits for all of them.
+std::vector<v2::FailoverPlan> Fleet::PlanFailover(const std::string& parent,
+                                                  const status::FailoverQuestion& question) const {
+  std::vector<std::string> gateways;
   core_->pusher->Read([&](const compile::Compilation& compilation) {
-    MutexLock lock(core_->mutex);
-    plans = status::PlanFailover(compilation, question, core_->Reported());
+    for (const auto& [fqn, shape] : compilation.world().state().gateways) {
+      if (shape->tier1 && resource::IsAtOrBelow(fqn, parent)) gateways.push_back(fqn);
+    }
   });
+  std::vector<v2::FailoverPlan> plans;
+  for (const std::string& fqn : gateways) {
+    core_->pusher->Read([&](const compile::Compilation& compilation) {
+      MutexLock lock(core_->mutex);
+      for (auto& plan : status::PlanFailover(compilation, fqn, question, core_->Reported()))
+        plans.push_back(std::move(plan));
+    });
+  }
   return plans;
 }
 

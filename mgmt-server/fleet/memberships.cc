@@ -153,8 +153,7 @@ Result<agent::v1::JoinResponse> Memberships::DoRenew(const Member& member, const
 
 std::function<void()> Memberships::RefusalRecord(const std::string& action, const Caller& caller, const Error& error,
                                                  const std::string& peer) {
-  const auto recorded =
-      refusals_.Take(fmt::format("{} {} {}", action, caller.uid, SourceOf(rpc::PeerAddress(peer))), action);
+  const auto recorded = refusals_.Take(fmt::format("{} {} {}", action, caller.uid, rpc::PeerSource(peer)), action);
   if (!recorded) return nullptr;
   const store::ResourcePtr found = caller.uid.empty() ? nullptr : store_.Read()->GetByUid(caller.uid);
   const std::string cluster = found == nullptr ? "" : found->fqn;

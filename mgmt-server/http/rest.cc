@@ -245,13 +245,12 @@ http::Response Rest::RenderError(int status, const Error& error, const std::stri
   return response;
 }
 
-Status Rest::AdmitBody(std::string_view method, std::string_view target, const std::string& token,
-                       size_t* limit) const {
+Result<services::MethodTable::Admission> Rest::Admit(const codec::RequestHead& head,
+                                                     std::string_view authorization) const {
   std::vector<std::string> allowed;
-  const auto match = routes_.Find(method, target.substr(0, target.find('?')), &allowed);
-  WEIR_ASSIGN(const auto admission, methods_.Admit(match.ok() ? match->route->method->full_name() : "", token));
-  *limit = admission.anonymous ? kOpenBody : kBody;
-  return {};
+  const auto match = routes_.Find(head.method, head.target.substr(0, head.target.find('?')), &allowed);
+  return methods_.Admit(match.ok() ? match->route->method->full_name() : "",
+                        std::string(rpc::BearerToken(authorization)));
 }
 
 http::Screening Rest::Screen(std::string_view bytes) const {
@@ -282,16 +281,15 @@ http::Screening Rest::Screen(std::string_view bytes) const {
   }
   screening.head = head.size;
   screening.target = head.target;
+  const auto admission = Admit(head, find("authorization"));
+  if (admission.ok()) screening.owner = admission->principal;
   if (head.body == codec::BodyKind::kNone) return screening;
-  if (const std::string_view coding = find("content-encoding"); !coding.empty() && coding != "identity") {
+  if (const std::string_view coding = find("content-encoding"); !coding.empty() && coding != "identity")
     return refuse(415, InvalidArgument("CONTENT_ENCODING", "send the body as it is, without Content-Encoding"));
-  }
-  if (const std::string_view type = find("content-type"); !type.empty() && !IsJson(type)) {
+  if (const std::string_view type = find("content-type"); !type.empty() && !IsJson(type))
     return refuse(415, InvalidArgument("CONTENT_TYPE", "send JSON, with Content-Type: application/json"));
-  }
-  const Status admitted =
-      AdmitBody(head.method, head.target, std::string(rpc::BearerToken(find("authorization"))), &screening.body_limit);
-  if (!admitted.ok()) return refuse(HttpStatus(admitted.error().code), admitted.error());
+  if (!admission.ok()) return refuse(HttpStatus(admission.error().code), admission.error());
+  screening.body_limit = admission->anonymous ? kOpenBody : kBody;
   return screening;
 }
 

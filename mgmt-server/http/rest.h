@@ -7,11 +7,11 @@
 #include "libs/http/http.h"
 #include "libs/http/server.h"
 #include "mgmt-server/http/routes.h"
+#include "mgmt-server/services/call.h"
 
-namespace weir::services {
-class MethodTable;
-struct CallContext;
-}  // namespace weir::services
+namespace weir::codec {
+struct RequestHead;
+}
 
 namespace weir::edge {
 
@@ -20,8 +20,8 @@ class Rest {
  public:
   explicit Rest(const services::MethodTable& methods) : methods_(methods), routes_(PublicServices()) {}
 
-  // What a request head is worth, by the same strict rules as at the edge (libs/codec): form, media type, and for one
-  // with a body the token. Without a valid one only a sign-in may send a body, of at most 16 KiB.
+  // What a request head is worth, by the same strict rules as at the edge (libs/codec): form, media type, whose it is,
+  // and for one with a body the token. Without a valid one only a sign-in may send a body, of at most 16 KiB.
   http::Screening Screen(std::string_view head) const;
 
   // Any request -> its answer; every failure as weir.v2.ErrorBody. GET /healthz answers without credentials.
@@ -31,8 +31,8 @@ class Rest {
   static http::Response RenderError(int status, const Error& error, const std::string& request_id);
 
  private:
+  Result<services::MethodTable::Admission> Admit(const codec::RequestHead& head, std::string_view authorization) const;
   Result<http::Response> Serve(const http::Request& request, services::CallContext& call, http::Headers* extra) const;
-  Status AdmitBody(std::string_view method, std::string_view target, const std::string& token, size_t* limit) const;
 
   const services::MethodTable& methods_;
   RouteTable routes_;

@@ -1,7 +1,9 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 
+#include <semaphore>
 #include <set>
+#include <thread>
 
 #include "libs/base/text.h"
 #include "mgmt-server/http/rest_fixture.h"
@@ -165,6 +167,33 @@ TEST_F(StrictRest, ReadsNoBodyBeforeItIsKnownWhoSendsIt) {
               HasSubstr("INVALID_REQUEST"));
   EXPECT_TRUE(Exchange("POST /v2/documents:apply HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n" + mine + "\r\n")
                   .starts_with("HTTP/1.1 413 "));
+}
+
+// All come from one address: it is the principal whose share it is.
+TEST_F(StrictRest, DearReadsOfOneKeepNobodyElseWaiting) {
+  const std::string eve = NewUser("eve");
+  std::counting_semaphore<> begun(0), go(0);
+  fleet_.statuses = [&](const std::string&) {
+    begun.release();
+    go.acquire();
+    return std::vector<v2::ResourceStatus>();
+  };
+  std::vector<std::thread> dear;
+  for (int i = 0; i < 8; ++i) {
+    dear.emplace_back([&] {
+      auto client = http::Client::Create(
+          {.port = server_->port(), .ca_pem = ca_->anchor_pem(), .spiffe_id = "", .server_name = ""});
+      const auto answer =
+          client->Do({"GET", "/v2/organizations/demo-org/statuses", {{"Authorization", "Bearer " + admin_}}, "", ""});
+      EXPECT_TRUE(answer.ok() && answer->status == 200);
+    });
+  }
+  for (int i = 0; i < 3; ++i) begun.acquire();
+  EXPECT_EQ(Send("GET", "/v2/organizations/demo-org/tenants", "", eve).status, 404);
+  EXPECT_EQ(Send("GET", "/healthz", "", "").status, 200);
+  EXPECT_FALSE(begun.try_acquire()) << "it has more than its share";
+  go.release(8);
+  for (auto& thread : dear) thread.join();
 }
 
 TEST_F(StrictRest, TakesJsonAndNothingElse) {

@@ -20,9 +20,9 @@ compile::Facts ReadFacts(const store::ClusterFacts* stored) {
     if (workload->ParseFromString(bytes)) facts.workloads[key] = std::move(workload);
     return true;
   });
-  stored->services.VisitAll([&](const std::string& key, const std::string& bytes) {
+  stored->services.VisitAll([&](const std::string&, const std::string& bytes) {
     auto service = std::make_shared<agent::v1::Service>();
-    if (service->ParseFromString(bytes)) facts.services[key] = std::move(service);
+    if (service->ParseFromString(bytes)) facts.PutService(std::move(service));
     return true;
   });
   facts.connected = stored->connected;

@@ -21,9 +21,9 @@ void MethodTable::AddChecking(std::string full_name, Function function) {
 
 Result<MethodTable::Admission> MethodTable::Admit(std::string_view full_name, const std::string& token) const {
   const auto entry = entries_.find(full_name);
-  if (entry != entries_.end() && entry->second.anonymous) return Admission{.anonymous = true};
-  WEIR_TRY(authenticate_(token));
-  return Admission{};
+  if (entry != entries_.end() && entry->second.anonymous) return Admission{.anonymous = true, .principal = ""};
+  WEIR_ASSIGN(authn::Principal principal, authenticate_(token));
+  return Admission{.anonymous = false, .principal = std::move(principal.uid)};
 }
 
 Result<MessagePtr> MethodTable::Dispatch(const google::protobuf::MethodDescriptor& method, CallContext& call,

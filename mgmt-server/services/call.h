@@ -80,6 +80,7 @@ class MethodTable {
   // somebody. In memory and fast: both doors ask before they read a message. Unknown methods are for nobody.
   struct Admission {
     bool anonymous = false;
+    std::string principal;  // Uid; "" when anonymous.
   };
   Result<Admission> Admit(std::string_view full_name, const std::string& token) const;
 

@@ -15,7 +15,8 @@
 #include <list>
 #include <string>
 
-#include "libs/rpc/pool.h"
+#include "libs/base/admission.h"
+#include "libs/base/fair_pool.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 #include "mgmt-server/services/call.h"
@@ -29,7 +30,7 @@ using grpc::ByteBuffer;
 // all.
 class TableService : public grpc::Service {
  public:
-  TableService(const google::protobuf::ServiceDescriptor& service, const MethodTable& methods, rpc::Pool& pool)
+  TableService(const google::protobuf::ServiceDescriptor& service, const MethodTable& methods, FairPool& pool)
       : methods_(methods), pool_(pool) {
     for (int i = 0; i < service.method_count(); ++i) {
       const auto* method = service.method(i);
@@ -79,7 +80,11 @@ class TableService : public grpc::Service {
   grpc::ServerUnaryReactor* Serve(const google::protobuf::MethodDescriptor& method,
                                   grpc::CallbackServerContext& context, const ByteBuffer& in, ByteBuffer& out) {
     Call* const call = new Call(context, out);
-    if (!pool_.Post([this, &method, call, &in] { Run(method, *call, in); })) {
+    // Admitted by its headers already, so it speaks for somebody or needs to speak for nobody.
+    const auto admission = methods_.Admit(method.full_name(), call->call.token);
+    const std::string owner =
+        admission.ok() && !admission->anonymous ? admission->principal : SourceOf(call->call.peer);
+    if (!pool_.Post(owner, [this, &method, call, &in] { Run(method, *call, in); })) {
       call->Refuse(ResourceExhausted("POOL_FULL", "the server is busy; try again"));
     }
     return call;
@@ -101,7 +106,7 @@ class TableService : public grpc::Service {
   }
 
   const MethodTable& methods_;
-  rpc::Pool& pool_;
+  FairPool& pool_;
   std::list<std::string> paths_;
 };
 
@@ -109,7 +114,7 @@ class TableService : public grpc::Service {
 
 std::vector<std::unique_ptr<grpc::Service>> GrpcServices(
     const std::vector<const google::protobuf::ServiceDescriptor*>& services, const MethodTable& methods,
-    rpc::Pool& pool) {
+    FairPool& pool) {
   std::vector<std::unique_ptr<grpc::Service>> made;
   for (const auto* service : services) made.push_back(std::make_unique<TableService>(*service, methods, pool));
   return made;

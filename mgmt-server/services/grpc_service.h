@@ -9,8 +9,8 @@ class ServiceDescriptor;
 namespace grpc {
 class Service;
 }
-namespace weir::rpc {
-class Pool;
+namespace weir {
+class FairPool;
 }
 
 namespace weir::services {
@@ -21,6 +21,6 @@ class MethodTable;
 // the grpc::Server.
 std::vector<std::unique_ptr<grpc::Service>> GrpcServices(
     const std::vector<const google::protobuf::ServiceDescriptor*>& services, const MethodTable& methods,
-    rpc::Pool& pool);
+    FairPool& pool);
 
 }  // namespace weir::services

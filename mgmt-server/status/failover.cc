@@ -87,16 +87,14 @@ void Add(v2::FailoverPlan plan, const std::string& gateway, std::vector<v2::Fail
 
 }  // namespace
 
-std::vector<v2::FailoverPlan> PlanFailover(const compile::Compilation& compilation, const FailoverQuestion& question,
-                                           const ReportedHealth& health) {
+std::vector<v2::FailoverPlan> PlanFailover(const compile::Compilation& compilation, const std::string& tier1,
+                                           const FailoverQuestion& question, const ReportedHealth& health) {
   std::vector<v2::FailoverPlan> plans;
-  ServiceIndex services(compilation.world());
-  for (const auto& [fqn, shape] : compilation.world().state().gateways) {
-    if (!shape->tier1 || !resource::IsAtOrBelow(fqn, question.parent)) continue;
-    for (const RouteReach& route : RoutesOf(compilation, *shape, health, services)) {
-      if (!question.host.empty() && !resource::Covers(route.host, question.host)) continue;
-      Add(PlanOf(route, fqn, question.without), route.workload, plans);
-    }
+  const compile::GatewayShape* shape = compilation.world().gateway(tier1);
+  if (shape == nullptr || !shape->tier1) return plans;
+  for (const RouteReach& route : RoutesOf(compilation, *shape, health)) {
+    if (!question.host.empty() && !resource::Covers(route.host, question.host)) continue;
+    Add(PlanOf(route, tier1, question.without), route.workload, plans);
   }
   return plans;
 }

@@ -10,12 +10,12 @@
 namespace weir::status {
 
 struct FailoverQuestion {
-  std::string parent;             // FQN of an organization, or of anything at or above gateway objects.
   std::string host;               // "" = every host.
   std::set<std::string> without;  // Names of clusters.
 };
-// Shares and order of each route now, and without those clusters. Pure: the code that routes, asked beforehand.
-std::vector<v2::FailoverPlan> PlanFailover(const compile::Compilation& compilation, const FailoverQuestion& question,
-                                           const ReportedHealth& health);
+// Shares and order of each route of one tier-1 object now, and without those clusters. Pure: the code that routes,
+// asked beforehand. Empty when there is no such object.
+std::vector<v2::FailoverPlan> PlanFailover(const compile::Compilation& compilation, const std::string& tier1,
+                                           const FailoverQuestion& question, const ReportedHealth& health);
 
 }  // namespace weir::status

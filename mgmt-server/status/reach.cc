@@ -34,17 +34,30 @@ bool HasEndpoint(const compile::Facts& facts, const agent::v1::Service& service)
   return false;
 }
 
-Shortfall OfService(ServiceIndex::State state, const v2::ServiceDestination& destination, std::string_view cluster) {
+// What the agent of a cluster says of the service that a route goes to.
+enum class ServiceState { kServes, kServiceMissing, kPortMissing, kNoEndpoint };
+ServiceState StateOf(const compile::World& world, const std::string& cluster,
+                     const v2::ServiceDestination& destination) {
+  const compile::Facts* facts = world.facts(cluster);
+  if (facts == nullptr) return ServiceState::kServiceMissing;
+  const agent::v1::Service* service = facts->FindService(destination.host());
+  if (service == nullptr) return ServiceState::kServiceMissing;
+  const auto& ports = service->ports();
+  if (std::find(ports.begin(), ports.end(), destination.port()) == ports.end()) return ServiceState::kPortMissing;
+  return HasEndpoint(*facts, *service) ? ServiceState::kServes : ServiceState::kNoEndpoint;
+}
+
+Shortfall OfService(ServiceState state, const v2::ServiceDestination& destination, std::string_view cluster) {
   switch (state) {
-    case ServiceIndex::State::kServes:
+    case ServiceState::kServes:
       return {};
-    case ServiceIndex::State::kServiceMissing:
+    case ServiceState::kServiceMissing:
       return {Word(StatusReason::kServiceMissing),
               fmt::format("{}: there is no service {}", cluster, destination.host())};
-    case ServiceIndex::State::kPortMissing:
+    case ServiceState::kPortMissing:
       return {Word(StatusReason::kPortMissing),
               fmt::format("{}: service {} has no port {}", cluster, destination.host(), destination.port())};
-    case ServiceIndex::State::kNoEndpoint:
+    case ServiceState::kNoEndpoint:
       return {Word(StatusReason::kNoEndpoint),
               fmt::format("{}: service {} has no workload", cluster, destination.host())};
   }
@@ -91,7 +104,7 @@ Shortfall NobodyHealthy(const std::string& cluster, const v2::ServiceDestination
 // What the tier-2 objects of one cluster have for a host: reason "" when a rule of them is served, or may be
 // (`unchecked`).
 Shortfall Behind(const compile::World& world, const std::string& cluster, const std::string& tenant,
-                 const std::string& hostname, const ReportedHealth& health, ServiceIndex& services, bool* unchecked) {
+                 const std::string& hostname, const ReportedHealth& health, bool* unchecked) {
   Shortfall worst;
   bool served = false;
   bool rules = false;
@@ -108,7 +121,7 @@ Shortfall Behind(const compile::World& world, const std::string& cluster, const 
           continue;
         }
         const auto& destination = rule.route().service_destination();
-        const auto state = services.StateOf(cluster, destination);
+        const auto state = StateOf(world, cluster, destination);
         Shortfall shortfall = OfService(state, destination, resource::LastName(cluster));
         if (shortfall.reason.empty()) {
           const GatewaysWord word = OfGateways(world, tier2, cluster, destination, health);
@@ -134,9 +147,8 @@ struct Known {
 
 class Spreads {
  public:
-  Spreads(const compile::Compilation& compilation, const compile::GatewayShape& tier1, const ReportedHealth& health,
-          ServiceIndex& services)
-      : compilation_(compilation), tier1_(tier1), health_(health), services_(services) {}
+  Spreads(const compile::Compilation& compilation, const compile::GatewayShape& tier1, const ReportedHealth& health)
+      : compilation_(compilation), tier1_(tier1), health_(health) {}
 
   // The route of one destination set of the intent of `cluster`, without what tier-1 gateways report; nullopt = it goes
   // to no cluster.
@@ -186,7 +198,7 @@ class Spreads {
     Known known;
     if (evidence.endpoints > 0) {
       known.detail = Behind(compilation_.world(), compile::ClusterFqn(tier1_.organization, share.cluster()), tenant,
-                            hostname, health_, services_, &known.unchecked);
+                            hostname, health_, &known.unchecked);
     }
     if (known.detail.reason.empty())
       evidence.able = evidence.usable = evidence.endpoints;
@@ -203,7 +215,6 @@ class Spreads {
   const compile::Compilation& compilation_;
   const compile::GatewayShape& tier1_;
   const ReportedHealth& health_;
-  ServiceIndex& services_;
 };
 
 // What one gateway says, where it says more than what is pushed does.
@@ -254,11 +265,11 @@ void NoteUnchecked(const std::vector<std::string>& routes, Reach& reach) {
   }
 }
 
-Reach OfTier1(const compile::Compilation& compilation, const compile::GatewayShape& tier1, const ReportedHealth& health,
-              ServiceIndex& services) {
+Reach OfTier1(const compile::Compilation& compilation, const compile::GatewayShape& tier1,
+              const ReportedHealth& health) {
   Reach reach;
   std::vector<std::string> unchecked;
-  for (const RouteReach& route : RoutesOf(compilation, tier1, health, services)) {
+  for (const RouteReach& route : RoutesOf(compilation, tier1, health)) {
     const traffic::Spread spread = traffic::SpreadOf(route.mode, route.destinations);
     const bool served = spread.nobody == Reason::kNone;
     if (served && IsSilent(route.voice)) continue;
@@ -274,8 +285,7 @@ Reach OfTier1(const compile::Compilation& compilation, const compile::GatewaySha
   return reach;
 }
 
-Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, const ReportedHealth& health,
-              ServiceIndex& services) {
+Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, const ReportedHealth& health) {
   Reach reach;
   std::vector<std::string> unchecked;
   const std::vector<std::string> clusters = compile::ClustersOf(world, tier2);
@@ -289,7 +299,7 @@ Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, c
       std::vector<Shortfall> details;
       bool unknown = false;
       const bool served = std::any_of(clusters.begin(), clusters.end(), [&](const std::string& cluster) {
-        details.push_back(OfService(services.StateOf(cluster, destination), destination, resource::LastName(cluster)));
+        details.push_back(OfService(StateOf(world, cluster, destination), destination, resource::LastName(cluster)));
         if (!details.back().reason.empty()) return false;
         const GatewaysWord word = OfGateways(world, tier2, cluster, destination, health);
         unknown |= word.unknown;
@@ -311,25 +321,6 @@ Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, c
 }
 
 }  // namespace
-
-const ServiceIndex::Services& ServiceIndex::Of(const std::string& cluster) {
-  const auto [known, first] = clusters_.try_emplace(cluster);
-  const compile::Facts* facts = first ? world_.facts(cluster) : nullptr;
-  if (facts == nullptr) return known->second;
-  for (const auto& [key, service] : facts->services) {
-    known->second.emplace(service->namespace_() + "/" + facts::HostOf(*service), service.get());
-  }
-  return known->second;
-}
-
-ServiceIndex::State ServiceIndex::StateOf(const std::string& cluster, const v2::ServiceDestination& destination) {
-  const Services& services = Of(cluster);
-  const auto found = services.find(destination.host());
-  if (found == services.end()) return State::kServiceMissing;
-  const auto& ports = found->second->ports();
-  if (std::find(ports.begin(), ports.end(), destination.port()) == ports.end()) return State::kPortMissing;
-  return HasEndpoint(*world_.facts(cluster), *found->second) ? State::kServes : State::kNoEndpoint;
-}
 
 std::string ReasonName(Reason reason) {
   switch (reason) {
@@ -367,12 +358,12 @@ bool IsUnchecked(const std::vector<traffic::Destination>& destinations, const st
 }
 
 std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const compile::GatewayShape& tier1,
-                                 const ReportedHealth& health, ServiceIndex& services) {
+                                 const ReportedHealth& health) {
   std::vector<RouteReach> routes;
   const compile::World& world = compilation.world();
   std::set<compile::Key> keys;
   compile::AddObjectKeys(tier1, keys);
-  Spreads spreads(compilation, tier1, health, services);
+  Spreads spreads(compilation, tier1, health);
   for (const std::string& cluster : compile::ClustersOf(world, tier1)) {
     const auto gateways = compile::SelectedIn(world, tier1, cluster);
     for (const compile::Key& key : keys) {
@@ -392,9 +383,7 @@ std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const 
 Reach ReachOf(const compile::Compilation& compilation, std::string_view fqn, const ReportedHealth& health) {
   const compile::GatewayShape* shape = compilation.world().gateway(fqn);
   if (shape == nullptr) return {};
-  ServiceIndex services(compilation.world());
-  return shape->tier1 ? OfTier1(compilation, *shape, health, services)
-                      : OfTier2(compilation.world(), *shape, health, services);
+  return shape->tier1 ? OfTier1(compilation, *shape, health) : OfTier2(compilation.world(), *shape, health);
 }
 
 }  // namespace weir::status

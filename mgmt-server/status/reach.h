@@ -44,23 +44,6 @@ class ReportedHealth {
                                                const std::string& set, const std::string& target) const = 0;
 };
 
-// Services of clusters as their agents report them, indexed when they are first asked for. Lives no longer than the
-// world.
-class ServiceIndex {
- public:
-  explicit ServiceIndex(const compile::World& world) : world_(world) {}
-
-  enum class State { kServes, kServiceMissing, kPortMissing, kNoEndpoint };
-  State StateOf(const std::string& cluster, const v2::ServiceDestination& destination);  // FQN of the cluster.
-
- private:
-  using Services = std::map<std::string, const agent::v1::Service*, std::less<>>;  // "<namespace>/<host>".
-  const Services& Of(const std::string& cluster);
-
-  const compile::World& world_;
-  std::map<std::string, Services> clusters_;
-};
-
 // Why one route is not served.
 struct Shortfall {
   std::string reason;   // NO_RECEIVER, ALL_DRAINED, GATEWAYS_DOWN, SERVICE_MISSING, PORT_MISSING, NO_ENDPOINT, ...
@@ -84,7 +67,7 @@ struct RouteReach {
 bool IsUnchecked(const std::vector<traffic::Destination>& destinations, const std::vector<bool>& unchecked);
 // All routes of a tier-1 object that spread over clusters, at each of its gateways.
 std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const compile::GatewayShape& tier1,
-                                 const ReportedHealth& health, ServiceIndex& services);
+                                 const ReportedHealth& health);
 
 // How much of an object is served.
 struct Reach {

@@ -76,7 +76,7 @@ compile::World After(const std::function<void(compile::World&)>& spoil) {
 
 // `weir explain failover` says the same word as the status.
 void ExpectExplained(const compile::World& world, const std::string& reason, const char* what) {
-  for (const v2::FailoverPlan& plan : PlanFailover(compile::Compilation(world), {kTier1, "", {}}, Reported())) {
+  for (const v2::FailoverPlan& plan : PlanFailover(compile::Compilation(world), kTier1, {"", {}}, Reported())) {
     EXPECT_EQ(plan.nobody(), reason) << what;
     EXPECT_EQ(plan.served_now(), reason.empty()) << what;
   }
@@ -223,7 +223,7 @@ TEST(Reach, AGatewayThatNobodyHearsHidesNothing) {
 TEST(Reach, FailoverSaysWhoIsInDoubt) {
   const compile::World world = Whole();
   const auto doubt = [&](const Reported& health, std::set<std::string> without) {
-    const auto plans = PlanFailover(compile::Compilation(world), {kTier1, "", std::move(without)}, health);
+    const auto plans = PlanFailover(compile::Compilation(world), kTier1, {"", std::move(without)}, health);
     return plans.empty() ? "no plan" : plans[0].doubt();
   };
   Reported health = AllWell();
@@ -252,14 +252,14 @@ TEST(Reach, ExplainsThatAllAreAskedWhileNobodyCanServe) {
     health.Say(gateway, "c1", "no_endpoint");
     health.Say(gateway, "c2", "no_endpoint");
   }
-  const auto plans = PlanFailover(compile::Compilation(world), {kTier1, "", {}}, health);
+  const auto plans = PlanFailover(compile::Compilation(world), kTier1, {"", {}}, health);
   ASSERT_EQ(plans.size(), 1u);
   EXPECT_TRUE(plans[0].panic_now());
   EXPECT_TRUE(plans[0].panic_then());
   EXPECT_EQ(plans[0].clusters(0).now(), 0.75);
   EXPECT_FALSE(plans[0].served_now()) << "asked is not served";
   EXPECT_EQ(plans[0].nobody(), "NO_ENDPOINT");
-  const auto without = PlanFailover(compile::Compilation(world), {kTier1, "", {"c1", "c2"}}, health);
+  const auto without = PlanFailover(compile::Compilation(world), kTier1, {"", {"c1", "c2"}}, health);
   ASSERT_EQ(without.size(), 1u);
   EXPECT_FALSE(without[0].panic_then()) << "nobody is there to ask";
 }
