@@ -359,7 +359,8 @@ constexpr std::string_view kDeleteHelp =
     R"(Usage: weir delete KIND NAME [--cascade] [--tenant T] [--workspace W] [--group G]
        weir delete FULL-NAME [--cascade]
 
-  --cascade    delete everything below it too; without it a resource with children is refused
+  --cascade    delete everything below it too; without it a resource with children is refused.
+               More than 500 go in several writes, the deepest first
 )";
 }  // namespace
 

@@ -388,6 +388,9 @@ TEST(PersistentMap, KeepsOrderBalanceAndEarlierCopies) {
       return true;
     });
     EXPECT_EQ(at, expected.end());
+    for (int key = -1; key <= 701; ++key) {
+      ASSERT_EQ(copy.CountBefore(key), static_cast<size_t>(std::distance(expected.begin(), expected.lower_bound(key))));
+    }
   }
 }
 

@@ -41,6 +41,18 @@ class PersistentMap {
     return Find(key) != nullptr;
   }
 
+  // How many keys are less than `key`.
+  template <typename K>
+  size_t CountBefore(const K& key) const {
+    size_t count = 0;
+    for (const Node* node = root_.get(); node != nullptr;) {
+      const bool before = Compare()(node->entry->key, key);
+      if (before) count += 1 + Size(node->left);
+      node = before ? node->right.get() : node->left.get();
+    }
+    return count;
+  }
+
   // Inserts or replaces.
   void Set(Key key, Value value) {
     root_ = Insert(root_, std::make_shared<const Entry>(Entry{std::move(key), std::move(value)}));

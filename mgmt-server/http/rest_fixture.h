@@ -176,7 +176,7 @@ class RestApi : public ::testing::Test {
 
     fleet_.store = store_.get();
     backends_ = std::make_unique<services::Backends>(*store_, *authn_, fleet_, stopping_, ca_->anchor_sha256());
-    writes_ = std::make_unique<services::Writes>(*store_);
+    writes_ = std::make_unique<services::Writes>(*store_, bounds_);
     methods_ = std::make_unique<services::MethodTable>(
         [this](const std::string& token) { return authn_->Authenticate(token); });
     waits_ = services::AddAll(*methods_, *backends_, *writes_);
@@ -259,6 +259,7 @@ class RestApi : public ::testing::Test {
   NoFleet fleet_;
   std::atomic<bool> stopping_{false};
   std::unique_ptr<services::Backends> backends_;
+  services::WriteBounds bounds_;
   std::unique_ptr<services::Writes> writes_;
   std::unique_ptr<services::MethodTable> methods_;
   std::shared_ptr<services::Waits> waits_;

@@ -170,11 +170,16 @@ class Crud {
     WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, Text(request, "fqn")));
     const bool cascade = request.GetReflection()->GetBool(request, Field(request, "cascade"));
     const std::string given = EtagText(Text(request, "resource_version"));
-    WEIR_TRY(backends_.store->Write([&](store::Txn& txn) {
-      const std::string etag = WantedEtag(call, given, txn.Get(fqn.text).get());
-      return writes_.Delete(txn, call, fqn.text, etag.empty() ? std::nullopt : std::optional(etag), cascade);
-    }));
-    return MessagePtr(new google::protobuf::Empty());
+    for (bool begun = false;; begun = true) {
+      Result<size_t> left = backends_.store->Write([&](store::Txn& txn) {
+        const std::string etag = WantedEtag(call, given, txn.Get(fqn.text).get());
+        return writes_.Delete(txn, call, fqn.text, etag.empty() ? std::nullopt : std::optional(etag), cascade);
+      });
+      if (!left.ok() && begun)
+        left.error().message += "; a part of what is below it is deleted already, repeat the call for the rest";
+      if (!left.ok()) return std::move(left).error();
+      if (*left == 0) return MessagePtr(new google::protobuf::Empty());
+    }
   }
 
  private:

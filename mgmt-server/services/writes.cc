@@ -147,6 +147,24 @@ Status Record(store::Txn& txn, const CallContext& call, std::string action, cons
                              .request_id = call.request_id});
 }
 
+Status Writes::CheckRoom(const store::View& view, std::string_view fqn) const {
+  const auto check = [&](std::string_view owner, size_t most) -> Status {
+    if (view.CountBelow(owner) < most) return {};
+    return ResourceExhausted("TOO_MANY_RESOURCES",
+                             "{} holds {} resources and bindings already; delete what is not used", owner, most);
+  };
+  const auto names = [&](size_t count) {  // The FQN cut behind so many names.
+    size_t end = 0;
+    for (size_t parts = 2 * count; parts > 0 && end != std::string_view::npos; --parts) end = fqn.find('/', end + 1);
+    return fqn.substr(0, end);
+  };
+  const std::string_view organization = names(1), second = names(2);
+  if (second == organization) return {};
+  WEIR_TRY(check(organization, bounds_.of_organization));
+  if (second == fqn || !second.substr(organization.size()).starts_with("/tenants/")) return {};
+  return check(second, bounds_.of_tenant);
+}
+
 Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
                                           std::vector<Issue>& issues) {
   auto decision = authz::Authorize(txn.view(), call.principal, authz::Right::kCreate, draft.fqn.parent);
@@ -157,6 +175,7 @@ Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& ca
   }
   WEIR_TRY(resource::ToStatus(draft.fqn.text, draft.violations));
   WEIR_TRY(CheckRights(txn.view(), call.principal, draft.fqn.text, nullptr, *draft.message));
+  WEIR_TRY(CheckRoom(txn.view(), draft.fqn.text));
   WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = std::string(resource::Info(draft.fqn.kind).name),
                                                         .fqn = draft.fqn.text,
                                                         .body = StoredBody(draft),
@@ -208,8 +227,8 @@ Status Writes::DeleteOne(store::Txn& txn, const CallContext& call, const store::
   return Record(txn, call, "delete", before.get(), nullptr, path);
 }
 
-Status Writes::Delete(store::Txn& txn, const CallContext& call, const std::string& fqn,
-                      const std::optional<std::string>& etag, bool cascade) {
+Result<size_t> Writes::Delete(store::Txn& txn, const CallContext& call, const std::string& fqn,
+                              const std::optional<std::string>& etag, bool cascade) {
   WEIR_ASSIGN(const authz::Decision decision, authz::Authorize(txn.view(), call.principal, authz::Right::kDelete, fqn));
   const store::ResourcePtr before = txn.Get(fqn);
   if (before == nullptr) return authz::Missing(fqn);
@@ -240,8 +259,9 @@ Status Writes::Delete(store::Txn& txn, const CallContext& call, const std::strin
   }
   // Deepest first: a child's name begins with its parent's.
   std::sort(below.begin(), below.end(), [](const auto& a, const auto& b) { return a->fqn.size() > b->fqn.size(); });
-  for (const store::ResourcePtr& each : below) WEIR_TRY(DeleteOne(txn, call, *each, fqn, decision.path));
-  return {};
+  const size_t now = std::min(below.size(), kMostOfDeletion);
+  for (size_t i = 0; i < now; ++i) WEIR_TRY(DeleteOne(txn, call, *below[i], fqn, decision.path));
+  return below.size() - now;
 }
 
 }  // namespace weir::services

@@ -40,28 +40,38 @@ using Owners = std::map<std::string, std::string>;  // Field path -> manager.
 std::string ManagerOf(std::string_view tool, const authn::Principal& principal);
 Owners OwnedBy(const google::protobuf::Message& resource, const std::string& manager);
 
+// How much may be stored, bindings counted too: all of it lies in the server's memory.
+struct WriteBounds {
+  size_t of_tenant = 100'000;
+  size_t of_organization = 1'000'000;  // With its tenants.
+};
+
 class Writes {
  public:
-  explicit Writes(store::Store& store) : checks_(store) {}
+  explicit Writes(store::Store& store, WriteBounds bounds = {}) : checks_(store), bounds_(bounds) {}
 
   // Authorizes, then stores. Cross-object violations go to `issues` and the resource is stored all the same, so that
   // the caller finds all of them; it must fail the transaction if there are any. ALREADY_EXISTS RESOURCE_EXISTS;
-  // NOT_FOUND PARENT_MISSING; the errors of authz.
+  // NOT_FOUND PARENT_MISSING; RESOURCE_EXHAUSTED TOO_MANY_RESOURCES; the errors of authz.
   Result<store::ResourcePtr> Create(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
                                     std::vector<Issue>& issues);
   // `etag`: nullopt = whatever is stored. ABORTED ETAG_MISMATCH.
   Result<store::ResourcePtr> Update(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
                                     const std::optional<std::string>& etag, std::vector<Issue>& issues,
                                     std::string action = "update");
-  // FAILED_PRECONDITION HAS_CHILDREN, CLUSTER_IN_USE, DELETES_SELF.
-  Status Delete(store::Txn& txn, const CallContext& call, const std::string& fqn,
-                const std::optional<std::string>& etag, bool cascade);
+  // Deletes at most kMostOfDeletion of what is to go, the deepest first; how many are left for the next write, 0 = it
+  // is gone. FAILED_PRECONDITION HAS_CHILDREN, CLUSTER_IN_USE, DELETES_SELF.
+  static constexpr size_t kMostOfDeletion = 500;  // Writes of others wait for no more than these.
+  Result<size_t> Delete(store::Txn& txn, const CallContext& call, const std::string& fqn,
+                        const std::optional<std::string>& etag, bool cascade);
 
  private:
+  Status CheckRoom(const store::View& view, std::string_view fqn) const;
   Status DeleteOne(store::Txn& txn, const CallContext& call, const store::StoredResource& resource,
                    const std::string& going, const std::string& path);
 
   CrossChecks checks_;
+  const WriteBounds bounds_;
 };
 
 // Stored bytes -> message with all output-only metadata. DATA_LOSS BAD_BODY.

@@ -50,6 +50,11 @@ class View {
   void ForEachAfter(std::string_view parent, std::string_view kind, std::string_view after,
                     const std::function<bool(const ResourcePtr&)>& visit) const;
   size_t resource_count() const { return by_fqn_.size(); }
+  // Of all kinds, bindings too, below an FQN; costs no more where there are many.
+  size_t CountBelow(std::string_view fqn) const {
+    const std::string below(fqn);
+    return by_fqn_.CountBefore(below + '0') - by_fqn_.CountBefore(below + '/');  // The character behind '/'.
+  }
 
   // Who may what: what store::Policy says of the resources and roles here.
   const ngac::Graph& graph() const { return graph_; }
