@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 page, programs = sys.argv[1], os.path.abspath(sys.argv[2])
@@ -21,6 +22,13 @@ def wait_for(path, process, seconds=30):
         if process.poll() is not None or time.monotonic() > until:
             sys.exit(f"weir-server left no {path}")
         time.sleep(0.02)
+
+
+def end(shell):
+    try:
+        os.killpg(shell.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def main():
@@ -46,12 +54,14 @@ def main():
         shell = subprocess.Popen(["bash", "-euo", "pipefail", "-c", script], cwd=folder + "/reader", env=environment,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
         output = []
-        deadline = time.monotonic() + 180
+        watchdog = threading.Timer(180, end, [shell])  # What the shell left running holds its output open.
+        watchdog.start()
         for line in shell.stdout:
             output.append(line)
             print(line, end="", flush=True)
-            if line == "--- end\n" or time.monotonic() > deadline:
+            if line == "--- end\n":
                 break
+        watchdog.cancel()
         if not output or output[-1] != "--- end\n":
             for name in ("agent", "t1", "t2", "pod-1"):
                 path = f"{folder}/reader/hand/{name}.log"
@@ -63,10 +73,7 @@ def main():
             sys.exit("the request was not answered by the application")
     finally:
         if shell is not None:
-            try:
-                os.killpg(shell.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            end(shell)
         server.send_signal(signal.SIGTERM)
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
