@@ -89,6 +89,33 @@ TEST_F(PoolTest, RequestsWaitInTurnForAConnectionThatIsFreed) {
   EXPECT_EQ(t1.GetStats().upstream_connections, static_cast<uint64_t>(gate.backend.connections));
 }
 
+// A thread that had no time sees its timers late and what has arrived unread: one more moment tells silence from that.
+TEST_F(PoolTest, AThreadThatStoodStillDoesNotTakeItForTheSilenceOfItsPeer) {
+  ManualClock clock;
+  Options options;
+  options.clock = &clock;
+  Engine late;
+  ASSERT_TRUE(late.Start(options).ok());
+  ASSERT_TRUE(late.SetIdentity(IdentityOf(root_, kT1)).ok());
+  for (const bool answers : {true, false}) {
+    Gate gate(t2.Port("public"), answers ? 1 : 0);
+    gate.paused = true;
+    Config config({At("c1", 1, {gate.backend.port}, kT2)});
+    config.destination->tls = UpstreamTls{"a.example", {}};
+    config.destination->connect_timeout = 500ms;
+    ASSERT_TRUE(ApplyAndWait(late, config.Build()).ok());
+    Conn caller = Conn::To(late.Port("public"));
+    caller.Send(kGet);
+    gate.AwaitConnections(1);
+    clock.Advance(5s);
+    EXPECT_EQ(late.GetStats().upstream_connect_failures, 0u);
+    gate.paused = false;
+    if (!answers) Pass(clock, {&late}, 1s);
+    const auto [head, body] = Response(caller);
+    EXPECT_EQ(answers ? body : Header(head, "x-weir-reason"), answers ? "secret" : "connect_failed");
+  }
+}
+
 TEST_F(PoolTest, RequestsThatWaitInVainGoElsewhereTogether) {
   Gate gate(t2.Port("public"), 0);
   Serve({At("c1", 1, {gate.backend.port}, kT2), At("c2", 0, {t2.Port("public")}, kT2)}, 500ms);

@@ -8,12 +8,12 @@
 
 #include "libs/obs/log.h"
 #include "libs/proxy/digest.h"
+#include "libs/proxy/health_connection.h"
 #include "libs/proxy/session.h"
 #include "libs/proxy/worker.h"
 #include "libs/traffic/request_evidence.h"
 
 namespace weir::proxy {
-namespace {}  // namespace
 
 std::string EndpointKey(const Endpoint& endpoint) {
   return fmt::format("{} {} {}", endpoint.address, endpoint.port, endpoint.spiffe_id);
@@ -436,6 +436,7 @@ Upstream::Connects Upstream::ConnectFor(Worker& worker, const std::shared_ptr<Po
 Status Upstream::Connect() {
   WEIR_ASSIGN(net::Fd fd, net::StartConnect(pool_->address, worker_.source()));
   ++worker_.stats.upstream_connections;
+  due_ms_ = worker_.loop().now_ms() + pool_->connect_timeout_ms;
   worker_.loop().SetTimer(*this, pool_->connect_timeout_ms);
   if (const Status status = transport.Open(worker_.loop(), std::move(fd), this); !status.ok()) {
     return ResourceExhausted("LOCAL_SHORTAGE", "{}", status.error().message);
@@ -523,16 +524,14 @@ void Upstream::ConnectFailed(Worker& worker, const std::shared_ptr<Pool>& pool, 
 }
 
 void Upstream::OnTimer() {
-  switch (state_) {
-    case State::kConnecting:
-      return Fail("no answer within the connect timeout", Cause::kSilent);
-    case State::kHandshake:
-      return Fail("no TLS handshake within the connect timeout", Cause::kSilent);
-    case State::kIdle:
-      return Close();
-    default:
-      return;
+  if (state_ == State::kIdle) return Close();
+  if (state_ != State::kConnecting && state_ != State::kHandshake) return;
+  if (worker_.loop().now_ms() > due_ms_ + HealthConnection::kStalledMs && !std::exchange(patient_, true)) {
+    return worker_.loop().SetTimer(*this, kPatienceMs);  // What the peer has answered meanwhile lies unread.
   }
+  Fail(state_ == State::kConnecting ? "no answer within the connect timeout"
+                                    : "no TLS handshake within the connect timeout",
+       Cause::kSilent);
 }
 
 void Upstream::Connected() {

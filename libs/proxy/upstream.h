@@ -196,6 +196,8 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   size_t place = 0;     // In the worker's list.
 
  private:
+  static constexpr uint64_t kPatienceMs = 200;
+
   Status Connect();
   void Connected();
   void ServeNext();
@@ -211,6 +213,8 @@ class Upstream : public net::Watcher, public net::Deferred, public net::Timer {
   std::shared_ptr<Pool> pool_;
   State state_ = State::kConnecting;
   uint64_t given_ms_ = 0;
+  uint64_t due_ms_ = 0;   // When it must be connected.
+  bool patient_ = false;  // It was given more time, because this thread had none.
 };
 
 }  // namespace weir::proxy
