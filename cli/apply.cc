@@ -59,9 +59,9 @@ Result<int> Apply(const Flags& flags) {
           "\nRead it again (weir get ... -o yaml), repeat the change and apply that; or take "
           "metadata.resourceVersion out of the document to be told only of what others own";
     }
-    if (error.reason != "USAGE") {
+    if (error.reason != "USAGE" && error.reason != "SERVER_UNREACHABLE") {
       error.message += fmt::format(" ({}){}", error.reason, places);
-      if (error.reason != "SERVER_UNREACHABLE") error.reason.clear();
+      error.reason.clear();
     }
     return error;
   }

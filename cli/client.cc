@@ -162,6 +162,8 @@ Status Client::Call(const std::string& method, const google::protobuf::Message& 
   const bool transport = error.reason.starts_with("RPC_");
   if (transport && (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded)) {
     error.reason = "SERVER_UNREACHABLE";
+    if (error.code == Code::kDeadlineExceeded)
+      error.message = "no answer in time; what was asked for may have been done: look before you repeat it";
   }
   return error;
 }

@@ -97,7 +97,7 @@ Result<int> Revoke(const Flags& flags) {
   v2::Cluster after;
   WEIR_TRY(client.Call("Clusters/RevokeCluster", request, after));
   std::cout << request.fqn() << ": every membership below generation " << after.state().generation()
-            << " has ended; an agent joins again with a token of `weir cluster token`\n";
+            << " has ended; an agent joins again with a token of `weir cluster rejoin`\n";
   return kExitOk;
 }
 
@@ -171,10 +171,10 @@ and gateways of other clusters refuse whatever was signed by it and close such c
 cluster end too. Its own gateways go on serving what they know, without traffic from other clusters. Needs the right
 cluster.join (rbac/admin); stands in the audit.
 
-Back: stop the old agent, remove its stateDir, and let it join again:
+Back: restart the agent with another token. It keeps its stateDir, in which its gateways have theirs, and makes its keys anew:
 
   weir cluster revoke cluster1
-  weir cluster token cluster1 > join-token
+  weir cluster rejoin cluster1 > join-token
 )",
           {{}, {}, {}},
           Revoke};

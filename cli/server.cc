@@ -78,8 +78,11 @@ Result<int> ReplaceRoot(const Flags& flags) {
   if (steps > 1) return Usage("server replace-root takes one step at a time");
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   WEIR_ASSIGN(Client client, Client::Connect(session));
-  v2::ReplaceRootResponse now;
+  v2::ReplaceRootResponse before, now;
+  if (flags.Has("finish")) WEIR_TRY(client.Call("ServerState/ReplaceRoot", v2::ReplaceRootRequest(), before));
   WEIR_TRY(client.Call("ServerState/ReplaceRoot", request, now));
+  if (before.phase() == v2::ReplaceRootResponse::INTRODUCED && now.phase() == v2::ReplaceRootResponse::ONE)
+    std::cout << "the root that was introduced is given up; nothing was replaced\n";
   for (const v2::MeshRoot& root : now.roots()) {
     std::cout << "mesh root " << root.sha256() << " until "
               << google::protobuf::util::TimeUtil::ToString(root.not_after()) << "\n";

@@ -49,7 +49,7 @@ TEST_F(Assembly, ARevokedClusterIsNamedAndToldHowToReturn) {
   grpc::ClientContext context;
   ASSERT_TRUE(v2::Clusters::NewStub(channel_)->RevokeCluster(&context, request, &cluster).ok());
   auto status = WaitForStatus(kEdge, [](const auto& now) { return now.reason() == "REVOKED"; });
-  EXPECT_THAT(status.message(), HasSubstr("weir cluster token edge"));
+  EXPECT_THAT(status.message(), HasSubstr("weir cluster rejoin edge"));
   EXPECT_TRUE(ClusterState(kEdge).revoked());
   status = WaitForStatus(kShop, [](const auto& now) { return now.gateways(0).reason() == "REVOKED"; });
   agent_->Acknowledge();  // By another stream of intent.

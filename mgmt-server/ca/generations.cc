@@ -50,14 +50,14 @@ Result<store::ResourcePtr> ClusterOf(const store::View& view, const identity::Cl
   if (cluster == nullptr || cluster->kind != kClusterKind) {
     return PermissionDenied("CLUSTER_UNKNOWN",
                             "the cluster that this agent joined (uid {}) does not exist any more; join again with a "
-                            "new token",
+                            "token of `weir cluster rejoin`",
                             peer.uid);
   }
   const uint64_t lowest = GenerationOf(*cluster);
   if (peer.generation < lowest) {
     return PermissionDenied("MEMBERSHIP_ENDED",
                             "generation {} of {} has ended: another agent joined since, or it was revoked (from {} on "
-                            "it counts); join again with a new token",
+                            "it counts); join again with a token of `weir cluster rejoin`",
                             peer.generation, cluster->fqn, lowest);
   }
   return cluster;

@@ -197,9 +197,10 @@ Result<Member> Memberships::MemberOf(const std::string& chain_pem, Caller* calle
   if (caller != nullptr) *caller = {facts.cluster ? facts.cluster->uid : "", facts.spiffe_id};
   const store::ViewPtr view = store_.Read();
   if (!facts.cluster) {
-    return PermissionDenied("CLUSTER_UNKNOWN",
-                            "the certificate of {} names no cluster's membership; join again with a new token",
-                            facts.spiffe_id);
+    return PermissionDenied(
+        "CLUSTER_UNKNOWN",
+        "the certificate of {} names no cluster's membership; join again with a token of `weir cluster rejoin`",
+        facts.spiffe_id);
   }
   WEIR_ASSIGN(const store::ResourcePtr cluster, ca::ClusterOf(*view, *facts.cluster));
   if (facts.spiffe_id != identity::AgentSpiffeId(TrustDomainOf(*view, cluster->fqn))) {

@@ -68,9 +68,8 @@ bool LacksSomething(const State& status) {
 
 Shortfall Revocation(std::string_view cluster) {
   return {Word(StatusReason::kRevoked),
-          fmt::format("the membership of {0} was revoked: its agent is refused, its gateways go on with what they know "
-                      "until their certificates run out; `weir cluster token {0}` makes the token with which it joins "
-                      "again",
+          fmt::format("the membership of {0} was revoked: its agent is refused here, its gateways by those of every "
+                      "other cluster; `weir cluster rejoin {0}` makes the token with which its agent joins again",
                       cluster.substr(cluster.rfind('/') + 1))};
 }
 
