@@ -3,6 +3,15 @@
 #include <algorithm>
 
 namespace weir {
+namespace {
+
+thread_local const std::string* owner_of_this_thread = nullptr;
+
+}  // namespace
+
+std::string FairPool::OwnerOfThisThread() {
+  return owner_of_this_thread == nullptr ? std::string() : *owner_of_this_thread;
+}
 
 FairPool::FairPool(size_t threads, size_t queue_limit)
     : thread_limit_(std::max<size_t>(threads, 1)), queue_limit_(queue_limit) {}
@@ -83,6 +92,7 @@ void FairPool::Run(std::unique_ptr<Task> first) {
   MutexLock lock(mutex_);
   while (self.task != nullptr) {
     lock.Unlock();
+    owner_of_this_thread = &self.task->owner->first;
     self.task->work();
     self.task->work = nullptr;  // What it captured dies outside the lock.
     lock.Lock();

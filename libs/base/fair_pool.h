@@ -27,6 +27,8 @@ class FairPool {
   // `owner`: whose work this is, a principal or a source of connections. False when the queue is full or the owner has
   // its share of it, or the pool stops: shed the load.
   bool Post(const std::string& owner, std::function<void()> work);
+  // Whose work this thread does just now; "" = it is of no pool. For who shares out what is scarce behind the pool.
+  static std::string OwnerOfThisThread();
   // Runs what is queued, then joins. Not from a thread of the pool. Idempotent.
   void Stop();
 

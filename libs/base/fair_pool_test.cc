@@ -110,6 +110,18 @@ TEST_F(HeldTasks, AThreadThatAnotherLeavesIsGivenOn) {
   go_.release(4);
 }
 
+TEST(FairPoolTest, AThreadKnowsWhoseWorkItDoes) {
+  EXPECT_EQ(FairPool::OwnerOfThisThread(), "");
+  std::string first, second;
+  {
+    FairPool pool(1, 2);
+    ASSERT_TRUE(pool.Post("a", [&] { first = FairPool::OwnerOfThisThread(); }));
+    ASSERT_TRUE(pool.Post("b", [&] { second = FairPool::OwnerOfThisThread(); }));
+  }
+  EXPECT_EQ(first, "a");
+  EXPECT_EQ(second, "b");
+}
+
 // One caller after the other is served by threads that are warm, not by each in turn. A thread that has answered may
 // need a moment until it is idle, so it need not be the same one always.
 TEST(FairPoolTest, TheLastThatWorkedWorksNext) {

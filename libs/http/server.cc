@@ -145,9 +145,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // True when the connection waited too long for its peer. A running handler has no deadline here.
   bool Overdue(MonoTime now) const { return !handling_ && now >= deadline_; }
   bool Idle() const { return idle_; }
-  // The caller of an answer that comes later has hung up: seen by its FIN or RST, whatever bytes lie before it.
+  // The caller has hung up before its answer: seen by its FIN or RST, whatever bytes lie before it.
   bool Abandoned() {
-    if (!waiting_) return false;
+    if (!waiting_ && !handling_) return false;
     pollfd polled{stream_.next_layer().native_handle(), POLLRDHUP, 0};
     return poll(&polled, 1, 0) > 0 && (polled.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
   }

@@ -74,6 +74,7 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
   std::set<AgentStreamPtr> open WEIR_GUARDED_BY(mutex);     // All of a member, greeted or not.
   bool stopped WEIR_GUARDED_BY(mutex) = false;
   std::thread heart;
+  std::atomic<bool> tidying{false};  // Beside the beats, once at a time.
   std::unique_ptr<store::Subscription> cluster_changes;
   Mutex connection_mutex;  // Connected states reach the store in the order of truth.
 
@@ -123,7 +124,9 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
   void OnStreamEnded(AgentStream& stream);
   void StoreConnection(const std::string& cluster);
   void StoreLastSeen();
+  // Beats wait for nobody: what needs the disk or the compilation is done on the pool.
   void SendHeartbeats();
+  void SweepTraffic();
   void SendBeat(uint64_t sequence, const std::vector<AgentStreamPtr>& streams) const;
 
   void CloseEndedMemberships();

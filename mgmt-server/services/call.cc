@@ -7,6 +7,11 @@
 
 namespace weir::services {
 
+Status CheckWanted(const CallContext& call) {
+  if (call.gone == nullptr || !*call.gone) return {};
+  return Cancelled("CALLER_GONE", "the caller left before its turn; nothing was stored");
+}
+
 std::string EtagText(std::string_view given) {
   if (given.size() >= 2 && given.front() == '"' && given.back() == '"') given = given.substr(1, given.size() - 2);
   return std::string(given);
@@ -28,6 +33,7 @@ Result<MethodTable::Admission> MethodTable::Admit(std::string_view full_name, co
 
 Result<MessagePtr> MethodTable::Dispatch(const google::protobuf::MethodDescriptor& method, CallContext& call,
                                          const google::protobuf::Message& request) const {
+  WEIR_TRY(CheckWanted(call));
   const auto entry = entries_.find(method.full_name());
   if (entry != entries_.end() && !entry->second.anonymous) {
     WEIR_ASSIGN(call.principal, authenticate_(call.token));

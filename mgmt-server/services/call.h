@@ -45,6 +45,9 @@ struct CallContext {
   std::function<void(Answer)> later;
 };
 
+// CANCELLED CALLER_GONE once nobody reads the answer any more: what was not begun is not begun for nobody.
+Status CheckWanted(const CallContext& call);
+
 // The etag that a person or a tool gave; the quotes of an ETag header are no part of it.
 std::string EtagText(std::string_view given);
 

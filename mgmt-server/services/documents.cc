@@ -10,6 +10,7 @@
 #include "libs/resource/routes.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/bytes_in_work.h"
 #include "mgmt-server/services/crud.h"
 #include "mgmt-server/services/field_paths.h"
 #include "mgmt-server/services/services.h"
@@ -250,6 +251,10 @@ Status StoreAll(store::Txn& txn, const CallContext& call, Writes& writes, std::v
   return ToStatus(issues);
 }
 
+// Of documents in work.
+constexpr size_t kMostOfOne = 2u << 20;
+constexpr size_t kMostOfAll = 16u << 20;
+
 Status CheckRequest(const v2::ApplyDocumentsRequest& request) {
   Error error = InvalidArgument("INVALID_REQUEST", "the call is not complete");
   const auto violate = [&](const char* field, const char* text) {
@@ -265,9 +270,17 @@ Status CheckRequest(const v2::ApplyDocumentsRequest& request) {
   return error;
 }
 
-Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits, CallContext& call,
-                         const v2::ApplyDocumentsRequest& request) {
+Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits, BytesInWork& in_work,
+                         CallContext& call, const v2::ApplyDocumentsRequest& request) {
   WEIR_TRY(CheckRequest(request));
+  const auto place = in_work.Take(call.principal.uid, request.documents().size());
+  if (place == nullptr) {
+    call.retry_after = std::chrono::seconds(1);
+    return ResourceExhausted("DOCUMENTS_IN_WORK",
+                             "more documents of yours ({} MiB), or of all ({} MiB), are in work than may be at once; "
+                             "apply these when the others are stored",
+                             kMostOfOne >> 20, kMostOfAll >> 20);
+  }
   WEIR_ASSIGN(const std::vector<document::Node> nodes, document::Parse(request.documents()));
   if (nodes.empty()) return InvalidArgument("INVALID_REQUEST", "the text holds no document");
   WEIR_ASSIGN(std::vector<Applied> documents, ReadAll(nodes));
@@ -299,10 +312,11 @@ Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits,
 }  // namespace
 
 void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits) {
-  table.Add("weir.v2.Documents.Apply",
-            [&backends, &writes, waits](CallContext& call, const google::protobuf::Message& request) {
-              return Apply(backends, writes, *waits, call, static_cast<const v2::ApplyDocumentsRequest&>(request));
-            });
+  const auto in_work = std::make_shared<BytesInWork>(kMostOfOne, kMostOfAll);
+  table.Add("weir.v2.Documents.Apply", [&backends, &writes, waits, in_work](CallContext& call,
+                                                                            const google::protobuf::Message& request) {
+    return Apply(backends, writes, *waits, *in_work, call, static_cast<const v2::ApplyDocumentsRequest&>(request));
+  });
 }
 
 }  // namespace weir::services

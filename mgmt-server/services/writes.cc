@@ -167,6 +167,7 @@ Status Writes::CheckRoom(const store::View& view, std::string_view fqn) const {
 
 Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
                                           std::vector<Issue>& issues) {
+  WEIR_TRY(CheckWanted(call));
   auto decision = authz::Authorize(txn.view(), call.principal, authz::Right::kCreate, draft.fqn.parent);
   if (!decision.ok()) {
     Error error = std::move(decision).error();
@@ -190,6 +191,7 @@ Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& ca
 Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
                                           const std::optional<std::string>& etag, std::vector<Issue>& issues,
                                           std::string action) {
+  WEIR_TRY(CheckWanted(call));
   WEIR_ASSIGN(const authz::Decision decision,
               authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, draft.fqn.text));
   const store::ResourcePtr before = txn.Get(draft.fqn.text);
@@ -229,6 +231,7 @@ Status Writes::DeleteOne(store::Txn& txn, const CallContext& call, const store::
 
 Result<size_t> Writes::Delete(store::Txn& txn, const CallContext& call, const std::string& fqn,
                               const std::optional<std::string>& etag, bool cascade) {
+  WEIR_TRY(CheckWanted(call));
   WEIR_ASSIGN(const authz::Decision decision, authz::Authorize(txn.view(), call.principal, authz::Right::kDelete, fqn));
   const store::ResourcePtr before = txn.Get(fqn);
   if (before == nullptr) return authz::Missing(fqn);

@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <deque>
-#include <semaphore>
 #include <thread>
 
 #include "libs/base/mutex.h"
@@ -16,18 +14,15 @@
 #include "mgmt-server/store/sqlite/rows.h"
 #include "mgmt-server/store/sqlite/schema.h"
 #include "mgmt-server/store/sqlite/store_lock.h"
+#include "mgmt-server/store/writer_queue.h"
 
 namespace weir::store {
 namespace {
 
-struct Call {
-  const std::function<Status(Txn&)>* fn;
-  bool dry_run;
-  Status status;
-  bool changed = false;
-  bool leads = false;  // Woken to lead the next group, not because it is answered.
-  std::binary_semaphore done{0};
-};
+using Call = WriterQueue::Call;
+
+// So long a group may take until it is committed: a call that is dear is not waited for by many.
+constexpr std::chrono::milliseconds kGroupTime(25);
 
 // True of changes that reach no gateway: nobody waits for what follows from them.
 bool MayWait(const ChangeEvent& event) {
@@ -41,11 +36,7 @@ class SqliteStore : public Store {
   SqliteStore(SqliteOptions options, const Policy& policy) : options_(std::move(options)), policy_(policy) {}
 
   ~SqliteStore() override {
-    {
-      MutexLock lock(queue_mutex_);
-      closed_ = true;
-      queue_empty_.Wait(queue_mutex_, [this]() WEIR_REQUIRES(queue_mutex_) { return !led_; });  // All are answered.
-    }
+    writers_.Close();
     checkpointer_.Stop();
     if (started_ && (!options_.closing || options_.closing(StandingOf(*Read(), {})).ok())) db_.EmptyLogOnClose();
     if (changes_) changes_->Close();
@@ -164,69 +155,40 @@ class SqliteStore : public Store {
   }
 
  protected:
-  // Who finds nobody writing leads: it writes on its own thread for all who wait, so that a single writer wakes nobody.
-  // While it syncs the next gather; the first of them leads after it.
-  Status Commit(const std::function<Status(Txn&)>& fn, bool dry_run) override {
-    Call call{&fn, dry_run, {}};
-    {
-      MutexLock lock(queue_mutex_);
-      if (leader_ == std::this_thread::get_id()) return Internal("NESTED_WRITE", "a write was started inside a write");
-      if (closed_) return Unavailable("STORE_CLOSED", "the server is stopping");
-      queue_.push_back(&call);
-      if (led_) {
-        lock.Unlock();
-        call.done.acquire();
-        if (!call.leads) return std::move(call.status);
-      } else {
-        led_ = true;
-      }
-    }
-    Lead();
-    return std::move(call.status);
-  }
+  Status Commit(const std::function<Status(Txn&)>& fn, bool dry_run) override { return writers_.Run(fn, dry_run); }
 
  private:
-  // Writes one group, up to max_group of those who wait; the caller's own call is the first of them.
-  void Lead() {
-    std::vector<Call*> group;
-    {
-      MutexLock lock(queue_mutex_);
-      leader_ = std::this_thread::get_id();
-      while (!queue_.empty() && group.size() < options_.max_group) {
-        group.push_back(queue_.front());
-        queue_.pop_front();
-      }
-    }
-    RunGroup(group);
-    {
-      MutexLock lock(queue_mutex_);
-      leader_ = {};
-      led_ = !queue_.empty();
-      if (led_) {
-        queue_.front()->leads = true;
-        queue_.front()->done.release();
-      } else if (closed_) {
-        queue_empty_.NotifyAll();  // The store may be gone after this; only the calls are touched from here on.
-      }
-    }
-    for (size_t i = 1; i < group.size(); ++i) group[i]->done.release();
+  // Leaves in the group whom it answered; returns for whom the time did not reach.
+  std::vector<Call*> RunGroup(std::vector<Call*>& group) {
+    std::vector<Call*> late;
+    Status failed = Fence();
+    if (failed.ok()) failed = begin_.Run();
+    if (failed.ok())
+      WriteGroup(group, late);
+    else
+      FailAll(group, CommitFailed(failed.error()));
+    return late;
   }
 
-  void RunGroup(const std::vector<Call*>& group) {
-    const Status trusted = Fence();
-    if (!trusted.ok()) return FailAll(group, CommitFailed(trusted.error()));
-    const Status begun = begin_.Run();
-    if (!begun.ok()) return FailAll(group, CommitFailed(begun.error()));
+  static void Cut(size_t at, std::vector<Call*>& group, std::vector<Call*>& late) {
+    late.assign(group.begin() + static_cast<std::ptrdiff_t>(at), group.end());
+    group.resize(at);
+  }
+
+  void WriteGroup(std::vector<Call*>& group, std::vector<Call*>& late) {
+    const bool alone = group.size() == 1;
+    const MonoTime until = options_.clock->Now() + kGroupTime;
     View working = *Read();
     const uint64_t facts_before = working.facts_sequence();
     std::vector<ChangeEvent> changes;
     std::vector<FactsEvent> facts;
     Status failed;
     bool dirty = false;
-    for (Call* call : group) {
-      failed = RunCall(*call, group.size() == 1, working, changes, facts);
-      if (!failed.ok()) break;
-      dirty |= call->changed;
+    for (size_t i = 0; i < group.size() && failed.ok(); ++i) {
+      if (i > 0 && options_.clock->Now() > until) Cut(i, group, late);
+      if (i == group.size()) break;
+      failed = RunCall(*group[i], alone, working, changes, facts);
+      dirty |= failed.ok() && group[i]->changed;
     }
     if (failed.ok() && dirty && working.facts_sequence() != facts_before) {
       failed = rows_.PutFactsSequence(working.facts_sequence());
@@ -370,6 +332,7 @@ class SqliteStore : public Store {
   FileWatch files_;
   Database db_;  // The leader's only, once started.
   Checkpointer checkpointer_;
+  WriterQueue writers_{options_.max_group, options_.waits, [this](auto& group) { return RunGroup(group); }};
   SqliteRows rows_;
   Statement begin_, commit_, savepoint_, rollback_, release_;
   bool started_ = false;
@@ -381,12 +344,6 @@ class SqliteStore : public Store {
   Status last_write_ WEIR_GUARDED_BY(published_mutex_);
   std::unique_ptr<Feed<ChangeEvent>> changes_;
   std::unique_ptr<Feed<FactsEvent>> facts_;
-  Mutex queue_mutex_;
-  CondVar queue_empty_;
-  std::deque<Call*> queue_ WEIR_GUARDED_BY(queue_mutex_);
-  bool led_ WEIR_GUARDED_BY(queue_mutex_) = false;        // Somebody leads, or was just told to.
-  std::thread::id leader_ WEIR_GUARDED_BY(queue_mutex_);  // While it writes.
-  bool closed_ WEIR_GUARDED_BY(queue_mutex_) = false;
 };
 
 }  // namespace

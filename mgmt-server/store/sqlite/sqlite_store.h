@@ -36,6 +36,8 @@ struct SqliteOptions {
   // it is answered, only at eight times as many.
   int checkpoint_pages = 4000;
   std::string vfs{};  // Name of a SQLite VFS; "" = the system's. Tests only.
+  // Of each caller that has to wait for its turn, once it has its place. Tests only.
+  std::function<void()> waits{};
   // Of each COMMIT, before anybody is answered: must be quick, and fail nobody.
   std::function<void(const Standing&)> committed{};
   // Once, while the store closes, before it empties its log: what is kept elsewhere must not count on the log any more.
