@@ -62,6 +62,9 @@ const store::Policy& TenancyPolicy();
 // After Txn::Put of a new resource (also a User): its AccessBindings with the creator as rbac/admin (an empty
 // creator.uid = nobody).
 Status OnCreate(store::Txn& txn, const store::StoredResource& resource, const authn::Principal& creator);
+// Whoever can become this user gets what it may: PERMISSION_DENIED USER_EXCEEDS_OWN when its roles give a right,
+// anywhere, that the principal does not hold there. Costs what the user has of roles.
+Status CheckHoldsAllOf(const store::View& view, const authn::Principal& principal, const store::StoredResource& user);
 // Before Txn::Delete of a resource without children: its AccessBindings go; a user is taken out of every binding (those
 // of others get a new version). `going`: FQN of what is deleted together with it; an organization at or below it needs
 // no administrator any more. FAILED_PRECONDITION LAST_ADMIN for any other, and for the installation.

@@ -93,16 +93,21 @@ Result<BindingsChange> Change(Txn& txn, const authn::Principal& principal, const
   return change;
 }
 
-Status RemoveUserEverywhere(Txn& txn, const store::StoredResource& user, std::string_view going) {
-  const ngac::Node* found = txn.graph().Get(UserNode(user.uid));
-  if (found == nullptr) return {};
+// Names of the nodes of all roles that a user has; ParseBindingNode takes them apart.
+std::vector<std::string> RolesOf(const ngac::Graph& graph, std::string_view user_uid) {
   std::vector<std::string> bindings;
+  const ngac::Node* found = graph.Get(UserNode(user_uid));
+  if (found == nullptr) return bindings;
   found->containers.VisitAll([&](ngac::NodeId container, ngac::Nothing) {
-    const ngac::Node* attribute = txn.graph().Get(container);
+    const ngac::Node* attribute = graph.Get(container);
     if (attribute->name.starts_with("b:")) bindings.push_back(attribute->name);
     return true;
   });
-  for (const std::string& binding : bindings) {
+  return bindings;
+}
+
+Status RemoveUserEverywhere(Txn& txn, const store::StoredResource& user, std::string_view going) {
+  for (const std::string& binding : RolesOf(txn.graph(), user.uid)) {
     const auto [owner_uid, role] = ParseBindingNode(binding);
     if (owner_uid == kRootNode) {  // The installation's roles stand in no document.
       WEIR_TRY(txn.DeleteInstallationRole(role, user.uid));
@@ -153,6 +158,25 @@ Status OnCreate(Txn& txn, const store::StoredResource& resource, const authn::Pr
     bindings[Roles().front().name].insert(user->fqn);
   }
   WEIR_TRY(PutBindings(txn, resource.fqn, bindings));
+  return {};
+}
+
+Status CheckHoldsAllOf(const store::View& view, const authn::Principal& principal, const store::StoredResource& user) {
+  const ngac::Graph& graph = view.graph();
+  const ngac::NodeId asks = graph.Find(UserNode(principal.uid));
+  for (const std::string& binding : RolesOf(graph, user.uid)) {
+    const auto [owner_uid, name] = ParseBindingNode(binding);
+    bool holds = view.HasInstallationRole(name, principal.uid);
+    if (owner_uid != kRootNode) {
+      WEIR_ASSIGN(const Role* role, FindRole(name));
+      WEIR_ASSIGN(const ngac::Rights given, graph.RightsOf(RightNames(*role)));
+      holds = (given & ~graph.RightsOn(asks, graph.Find(ObjectNode(owner_uid)))) == 0;
+    }
+    if (!holds) {
+      return PermissionDenied("USER_EXCEEDS_OWN", "{} has the role {} where you do not hold what it gives", user.fqn,
+                              name);
+    }
+  }
   return {};
 }
 

@@ -59,6 +59,32 @@ TEST_F(RestApi, AnEditorOfOneWorkspaceTakesNothingOfANeighbour) {
   EXPECT_EQ(renamed.status, 200) << renamed.text;
 }
 
+// Who made a user may set its password, until it may more than he: to become it would be to become that.
+TEST_F(RestApi, NobodySetsThePasswordOfWhoMayMoreThanHe) {
+  const std::string users = "/v2/organizations/demo-org/users";
+  const std::string ann = NewUser("ann");
+  const auto grant = [&](const std::string& where, const std::string& role, const std::string& user) {
+    return Post("/v2/organizations/demo-org" + where + "/accessbindings:grant",
+                R"({"role":")" + role + R"(","subject":{"user":"organizations/demo-org/users/)" + user + "\"}}")
+        .status;
+  };
+  ASSERT_EQ(grant("", "creator", "ann"), 200);
+  ASSERT_EQ(Send("POST", users, R"({"metadata":{"name":"puppet"},"spec":{}})", ann).status, 200);
+  const auto set = [&](const std::string& token) {
+    const Answer answer = Send("POST", users + "/puppet:setPassword", R"({"password":"strings-to-pull"})", token);
+    return answer.status == 200 ? "" : answer.reason();
+  };
+  EXPECT_EQ(set(ann), "");
+  ASSERT_EQ(grant("", "creator", "puppet"), 200);
+  EXPECT_EQ(set(ann), "") << "what she holds too";
+  ASSERT_EQ(Post("/v2/organizations/demo-org/tenants", R"({"metadata":{"name":"t"}})").status, 200);
+  ASSERT_EQ(grant("/tenants/t", "writer", "puppet"), 200);
+  EXPECT_EQ(set(ann), "USER_EXCEEDS_OWN") << "a right more, somewhere";
+  EXPECT_EQ(set(admin_), "");
+  ASSERT_EQ(grant("/tenants/t", "writer", "ann"), 200);
+  EXPECT_EQ(set(ann), "");
+}
+
 TEST_F(RestApi, OnesOwnPasswordIsSetWithTheOldOne) {
   const std::string path = "/v2/organizations/demo-org/users/eve:setPassword";
   std::string eve = NewUser("eve");

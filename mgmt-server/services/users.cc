@@ -32,8 +32,11 @@ Result<authz::Decision> MaySetPassword(const store::View& view, const CallContex
     if (now == nullptr || now->hash != old_hash) return WrongOldPassword();  // It was changed while it was checked.
     return authz::Decision{fqn + " > self"};
   }
-  // Not `write`: whoever sets a password can become that user, so it takes the right to say who may do what.
-  return authz::Authorize(view, call.principal, authz::Right::kSetPolicy, fqn);
+  // Not `write`: whoever sets a password can become that user, so it takes the right to say who may do what, and all
+  // that the user may.
+  WEIR_ASSIGN(authz::Decision decision, authz::Authorize(view, call.principal, authz::Right::kSetPolicy, fqn));
+  if (const store::ResourcePtr user = view.Get(fqn)) WEIR_TRY(authz::CheckHoldsAllOf(view, call.principal, *user));
+  return decision;
 }
 
 Result<google::protobuf::Empty> SetPassword(const Backends& backends, CallContext& call,

@@ -288,7 +288,7 @@ TEST(Judgement, TellsOfAClusterWhatItsAgentDoes) {
   ClusterLine line;
   EXPECT_EQ(judge(line).reason(), "NEVER_JOINED");
   EXPECT_EQ(judge(line).state(), v2::ResourceStatus::ACCEPTED);
-  EXPECT_THAT(judge(line).message(), HasSubstr("weir cluster rejoin c1"));
+  EXPECT_THAT(judge(line).message(), HasSubstr("weir cluster token c1"));
   line.ever_connected = true;
   line.last_seen = WallTime(std::chrono::seconds(1'700'000'000));
   EXPECT_EQ(judge(line).reason(), "DISCONNECTED");
