@@ -107,6 +107,13 @@ class HealthTest : public testing::Test {
     ASSERT_TRUE(Eventually(3s, [&] { return Proven("c1") && Proven("c2"); }));
   }
 
+  // It comes to be so on every worker: they hear of health one after the other, and each connection may meet another.
+  template <typename Condition>
+  static bool OnAllWorkers(const Condition& condition) {
+    int in_a_row = 0;
+    return Eventually(3s, [&] { return (in_a_row = condition() ? in_a_row + 1 : 0) == 10; });
+  }
+
   // Its pod has answered a check well.
   static bool Checked(const Engine& tier2) {
     const std::vector<SetHealthReport> sets = tier2.Health();
