@@ -91,8 +91,8 @@ TEST_F(HeldTasks, OwnersAreServedInTurn) {
 
 // What keeps an owner from a thread may end with another owner's task: nobody is forgotten.
 TEST_F(HeldTasks, AThreadThatAnotherLeavesIsGivenOn) {
-  FairPool pool(8, 100);
   std::counting_semaphore<> go_b(0);
+  FairPool pool(8, 100);
   for (int i = 0; i < 4; ++i) {
     ASSERT_TRUE(Post(pool, "b", &go_b));
     begun_.acquire();
@@ -126,8 +126,8 @@ TEST(FairPoolTest, AThreadKnowsWhoseWorkItDoes) {
 // need a moment until it is idle, so it need not be the same one always.
 TEST(FairPoolTest, TheLastThatWorkedWorksNext) {
   constexpr int kThreads = 16, kTasks = 4000;
-  FairPool pool(kThreads, 100);
   std::counting_semaphore<> begun(0), go(0), done(0);
+  FairPool pool(kThreads, 100);
   for (int i = 0; i < kThreads; ++i) {  // All are started.
     EXPECT_TRUE(pool.Post(std::to_string(i), [&] {
       begun.release();
