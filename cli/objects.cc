@@ -331,6 +331,7 @@ Result<resource::Fqn> ResolveName(Client& client, const Session& session, const 
   if (found.empty()) return NotFound("NOT_FOUND", "there is no {} \"{}\" that you may read", kind->name, last);
   if (found.size() > 1) {
     std::vector<std::string> holders;
+    holders.reserve(found.size());
     for (const auto& message : found) holders.push_back(resource::ParentFqn(resource::MetadataOf(*message).fqn()));
     return Usage(fmt::format("several are called \"{}\", in {}; narrow it with --tenant, --workspace, --group", last,
                              Joined(holders)));

@@ -37,6 +37,7 @@ Result<Bindings> Stored(const store::View& view, const std::string& owner) {
 
 std::vector<std::string> RightNames(const Role& role) {
   std::vector<std::string> names;
+  names.reserve(role.rights.size());
   for (const Right right : role.rights) names.emplace_back(RightName(right));
   return names;
 }

@@ -203,7 +203,7 @@ std::string SelectorKey(const v2::WorkloadSelector& selector) {
   std::string key = selector.namespace_() + ":";
   for (const auto& [name, value] : labels) {
     if (key.back() != ':') key += ',';
-    key += name + "=" + value;
+    key.append(name).append("=").append(value);
   }
   return key;
 }

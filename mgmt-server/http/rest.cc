@@ -2,7 +2,6 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
-#include <strings.h>
 
 #include <algorithm>
 #include <charconv>
@@ -53,11 +52,14 @@ std::vector<std::string> EtagsOf(std::string_view header) {
   return etags;
 }
 
+char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+bool SameName(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return Lower(x) == Lower(y); });
+}
+
 // Of "application/json; charset=utf-8" (RFC 9110 section 8.3.1).
 bool IsJson(std::string_view media_type) {
-  const std::string_view type = media_type.substr(0, media_type.find_first_of("; \t"));
-  constexpr std::string_view kType = "application/json";
-  return type.size() == kType.size() && strncasecmp(type.data(), kType.data(), kType.size()) == 0;
+  return SameName(media_type.substr(0, media_type.find_first_of("; \t")), kJson);
 }
 
 // What every answer carries: it is for its caller only, and a browser that is led here runs and frames nothing. No
@@ -185,10 +187,6 @@ int StatusOf(const Error& error, const services::CallContext& call) {
   if (error.reason == "DOCUMENT_TOO_LARGE") return 413;
   if (error.reason == "ETAG_MISMATCH" && !call.if_match.empty()) return 412;
   return HttpStatus(error.code);
-}
-
-bool SameName(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
 
 // A field that this door decides by and that stands more than once, so that two readers could take two values; "" =

@@ -227,8 +227,9 @@ class Crud {
       if (kind_.parent && !listing.parent.Matches(resource::ParentFqn(resource->fqn))) return true;
       if (!authz::Allowed(view, call.principal, authz::Right::kRead, *resource)) return true;
       Result<bool> go_on = visit(resource);
-      if (!go_on.ok()) failed = std::move(go_on).error();
-      return go_on.ok() && *go_on;
+      if (go_on.ok()) return *go_on;
+      failed = std::move(go_on).error();
+      return false;
     });
     return failed;
   }

@@ -116,6 +116,7 @@ std::vector<std::unique_ptr<grpc::Service>> GrpcServices(
     const std::vector<const google::protobuf::ServiceDescriptor*>& services, const MethodTable& methods,
     FairPool& pool) {
   std::vector<std::unique_ptr<grpc::Service>> made;
+  made.reserve(services.size());
   for (const auto* service : services) made.push_back(std::make_unique<TableService>(*service, methods, pool));
   return made;
 }
