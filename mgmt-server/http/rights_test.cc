@@ -83,6 +83,10 @@ TEST_F(RestApi, NobodySetsThePasswordOfWhoMayMoreThanHe) {
   EXPECT_EQ(set(admin_), "");
   ASSERT_EQ(grant("/tenants/t", "writer", "ann"), 200);
   EXPECT_EQ(set(ann), "");
+  // The roles of the installation stand in no document and count too.
+  ASSERT_EQ(grant("", "admin", "ann"), 200);
+  EXPECT_EQ(Send("POST", users + "/admin:setPassword", R"({"password":"strings-to-pull"})", ann).reason(),
+            "USER_EXCEEDS_OWN");
 }
 
 TEST_F(RestApi, OnesOwnPasswordIsSetWithTheOldOne) {
