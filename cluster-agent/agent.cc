@@ -228,6 +228,9 @@ struct Agent::Core final : ReportSources, IntentHandler {
     const Error refusal = discovery->State().last_refusal;
     if (refusal.code != Code::kOk) AddProblem("discovery", refusal.ToString(), out);
     for (const std::string& refused : LastGoodRefused()) AddProblem("last-good", refused, out);
+    for (const std::string& why : {intents->LastGood().unwritten, discovery->State().unkept}) {
+      if (!why.empty()) AddProblem("last-good", "not kept for a restart: " + why, out);
+    }
     if (!stored.unused_token.empty()) AddProblem("membership", stored.unused_token, out);
     for (const std::string& why : StateConflict()) AddProblem("state", why, out);
     data_plane->AddProblems(out);
@@ -296,8 +299,8 @@ struct Agent::Core final : ReportSources, IntentHandler {
     reports = std::make_unique<Reports>(*this, std::move(report));
     WEIR_ASSIGN(data_plane, DataPlane::Start(std::move(serve), stored.membership, first_leaf,
                                              [this] { reports->AppliedChanged(); }));
-    WEIR_TRY(
-        WriteFileAtomic(bootstrap.state_dir() + "/ports.json", fmt::format("{{\"ads\": {}}}\n", data_plane->port())));
+    WEIR_TRY(WriteFileIfDifferent(bootstrap.state_dir() + "/ports.json",
+                                  fmt::format("{{\"ads\": {}}}\n", data_plane->port())));
 
     IntentLinkOptions link;
     link.instance = instance;

@@ -57,7 +57,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     tls.client_roots_pem = root_.certificate_pem;
     tls.client_certificate = rpc::ClientCertificate::kOptional;
     tls_now_ = tls;
-    tls_ = *rpc::RotatingServerTls::Open(folder + "/server-tls", tls);
+    tls_ = *rpc::RotatingServerTls::Open(folder + "/server-tls", tls, Clock::Real());
     xds::AdsServiceOptions options;
     options.rules = std::make_shared<const xds::ServerRules>(xds::MeshRules());
     ads_ = std::make_unique<xds::AdsService>(handler_, std::move(options));

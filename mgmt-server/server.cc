@@ -188,6 +188,7 @@ struct Server::State {
   Status OpenState();
   Status OpenStore();
   Status OpenCa();
+  rpc::ServerTls GrpcTls() const;
   void MakeServices(Duration wait_grace);
   Status StartAgentSide();
   Status StartGrpc();
@@ -286,6 +287,12 @@ Status Server::State::OpenStore() {
   return {};
 }
 
+// Agents are asked for a certificate beside.
+rpc::ServerTls Server::State::GrpcTls() const {
+  const auto certificate = ca->server_certificate();
+  return {certificate.chain_pem, certificate.key_pem, "", rpc::ClientCertificate::kNone};
+}
+
 Status Server::State::OpenCa() {
   ca::ServerCa::Options options;
   options.organization_domain = bootstrap.domain();
@@ -297,8 +304,8 @@ Status Server::State::OpenCa() {
   info.anchor_pem = ca->anchor_pem();
   info.anchor_path = Path("server-anchor.pem");
   info.mesh_root_pem = ca->mesh_roots_pem();
-  WEIR_TRY(WriteFileAtomic(info.anchor_path, ca->anchor_pem(), 0644));
-  WEIR_TRY(WriteFileAtomic(Path("mesh-root.pem"), ca->mesh_roots_pem(), 0644));
+  WEIR_TRY(WriteFileIfDifferent(info.anchor_path, ca->anchor_pem(), 0644));
+  WEIR_TRY(WriteFileIfDifferent(Path("mesh-root.pem"), ca->mesh_roots_pem(), 0644));
   if (ca->made_anchor_for_old_state()) {
     obs::Log(
         obs::Level::kWarn,
@@ -308,15 +315,12 @@ Status Server::State::OpenCa() {
         "and give users the anchor (WEIR_CA_FILE). Data planes go on meanwhile; the mesh root is the same",
         {{"anchor", info.anchor_path}});
   }
-  const auto certificate = ca->server_certificate();
-  rpc::ServerTls tls{.chain_pem = certificate.chain_pem,
-                     .key_pem = certificate.key_pem,
-                     .client_roots_pem = "",
-                     .client_certificate = rpc::ClientCertificate::kNone};
-  WEIR_ASSIGN(grpc_tls, rpc::RotatingServerTls::Open(Path("tls-grpc"), tls));
+  rpc::ServerTls tls = GrpcTls();
+  WEIR_ASSIGN(grpc_tls, rpc::RotatingServerTls::Open(Path("tls-grpc"), tls, *clock));
   tls.client_roots_pem = ca->mesh_roots_pem();
   tls.client_certificate = rpc::ClientCertificate::kOptional;
-  WEIR_ASSIGN(agent_tls, rpc::RotatingServerTls::Open(Path("tls-agents"), tls, fleet::LogRefusedClients(*clock)));
+  WEIR_ASSIGN(agent_tls,
+              rpc::RotatingServerTls::Open(Path("tls-agents"), tls, *clock, fleet::LogRefusedClients(*clock)));
   return {};
 }
 
@@ -457,9 +461,9 @@ Status Server::State::ApplyFirstDocuments() {
 }
 
 Status Server::State::WritePorts() {
-  return WriteFileAtomic(Path("ports.json"),
-                         fmt::format("{{\"address\":\"{}\",\"rest\":{},\"grpc\":{},\"agent\":{}}}\n",
-                                     bootstrap.address(), info.rest_port, info.grpc_port, info.agent_port));
+  const std::string ports = fmt::format(R"({{"address":"{}","rest":{},"grpc":{},"agent":{}}})", bootstrap.address(),
+                                        info.rest_port, info.grpc_port, info.agent_port);
+  return WriteFileIfDifferent(Path("ports.json"), ports + "\n");
 }
 
 void Server::State::RenewCertificate() {
@@ -476,17 +480,13 @@ void Server::State::RenewCertificate() {
 // The present certificate and roots, on every door.
 Status Server::State::ServeCertificates() {
   MutexLock lock(certificates_mutex);
-  const auto certificate = ca->server_certificate();
-  rpc::ServerTls tls{.chain_pem = certificate.chain_pem,
-                     .key_pem = certificate.key_pem,
-                     .client_roots_pem = "",
-                     .client_certificate = rpc::ClientCertificate::kNone};
+  rpc::ServerTls tls = GrpcTls();
   WEIR_TRY(grpc_tls->Replace(tls));
   tls.client_roots_pem = ca->mesh_roots_pem();
   tls.client_certificate = rpc::ClientCertificate::kOptional;
   WEIR_TRY(agent_tls->Replace(tls));
-  WEIR_TRY(WriteFileAtomic(Path("mesh-root.pem"), tls.client_roots_pem, 0644));
-  return rest_server->SetCertificate(certificate.chain_pem, certificate.key_pem);
+  WEIR_TRY(WriteFileIfDifferent(Path("mesh-root.pem"), tls.client_roots_pem, 0644));
+  return rest_server->SetCertificate(tls.chain_pem, tls.key_pem);
 }
 
 // First everybody who is told by this server, then those whom it tells.

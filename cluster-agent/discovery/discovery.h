@@ -21,6 +21,7 @@ struct DiscoveryState {
   Error last_refusal;                     // Code kOk: the newest reading was good. Else with every violation.
   std::string started_from;               // "generation 1 of last-good"; "" = nothing was kept.
   std::vector<std::string> kept_refused;  // Why kept readings were refused at the start, until a good one is kept.
+  std::string unkept;                     // Why the newest one is not on disk; "" = nothing failed. Tried again.
 };
 
 // A source of facts: workloads and services of this cluster. Readings are complete; what a source cannot prove it does

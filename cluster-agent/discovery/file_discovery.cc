@@ -78,7 +78,8 @@ struct FileDiscovery::Core {
   std::optional<std::string> last_text;  // Of the newest look, good or bad: the same text is not judged twice.
   std::string served_hash;               // "" = nothing was said yet.
   bool sealed = false;
-  bool soon = false;  // The file is too fresh; look again when it has rested.
+  bool soon = false;            // The file is too fresh; look again when it has rested.
+  std::optional<Facts> unkept;  // What the disk did not take.
   mutable Mutex mutex;
   DiscoveryState state WEIR_GUARDED_BY(mutex);
 
@@ -130,12 +131,12 @@ struct FileDiscovery::Core {
   void Keep(const Facts& facts) {
     if (options.last_good_path.empty()) return;
     const Status kept = SaveFacts(options.last_good_path, facts, sealed, options.owner);
-    if (kept.ok()) {  // What was wrong with the files before is mended.
-      MutexLock lock(mutex);
-      state.kept_refused.clear();
-      return;
-    }
-    obs::Log(obs::Level::kError, "the discovered facts could not be kept", {{"error", kept.error().ToString()}});
+    unkept = kept.ok() ? std::nullopt : std::optional(facts);
+    MutexLock lock(mutex);
+    if (!kept.ok() && state.unkept.empty())
+      obs::Log(obs::Level::kError, "the discovered facts could not be kept", {{"error", kept.error().ToString()}});
+    state.unkept = kept.ok() ? "" : kept.error().ToString();
+    if (kept.ok()) state.kept_refused.clear();  // What was wrong with the files before is mended.
   }
 
   // What was said before this start; the file is then held against it as if there had been no restart.
@@ -190,6 +191,7 @@ struct FileDiscovery::Core {
       alignas(inotify_event) char events[4096];
       bool told = false;
       while (inotify >= 0 && ::read(inotify, events, sizeof(events)) > 0) told = true;
+      if (unkept) Keep(Facts(*unkept));
       Look(told);
     }
   }

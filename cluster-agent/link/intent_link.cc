@@ -15,6 +15,7 @@ namespace {
 
 // A burst of changes is one write of last-good, this long after its first.
 constexpr Duration kWriteDelay = std::chrono::milliseconds(100);
+constexpr Duration kRewriteDelay = std::chrono::seconds(5);  // On a disk that took nothing.
 
 Intent IntentFrom(const xds::Snapshot& snapshot) {
   Intent intent;
@@ -69,7 +70,7 @@ struct IntentLink::Core final : xds::AdsClientHandler {
               {"generation", std::to_string(last->generation)},
               {"resources", std::to_string(last->snapshot.Count())}});
     had_last_good = true;
-    last_good = {fmt::format("generation {} of {}", last->generation, Rfc3339(last->written)), last->refused};
+    last_good = {fmt::format("generation {} of {}", last->generation, Rfc3339(last->written)), last->refused, ""};
     return std::move(last->snapshot);
   }
 
@@ -136,13 +137,15 @@ struct IntentLink::Core final : xds::AdsClientHandler {
     MutexLock lock(mutex);
     for (;;) {
       wake.Wait(mutex, [&]() WEIR_REQUIRES(mutex) { return stopping || dirty; });
+      const Duration delay = last_good.unwritten.empty() ? kWriteDelay : kRewriteDelay;
       if (dirty && !stopping)
-        WaitFor(*options.clock, wake, mutex, kWriteDelay, [&]() WEIR_REQUIRES(mutex) { return stopping; });
+        WaitFor(*options.clock, wake, mutex, delay, [&]() WEIR_REQUIRES(mutex) { return stopping; });
       if (dirty) {
         dirty = false;
         lock.Unlock();
         Write();
         lock.Lock();
+        dirty = dirty || (!last_good.unwritten.empty() && !stopping);
       }
       if (stopping && !dirty) return;
     }
@@ -152,12 +155,12 @@ struct IntentLink::Core final : xds::AdsClientHandler {
     if (!had_last_good && !client->Complete()) return;  // Half of an intent is worse than none.
     const Status written =
         xds::WriteLastGood(options.last_good_path, *client->Accepted(), options.owner, options.clock->Wall());
-    if (!written.ok() && written.error().reason != "LAST_GOOD_EMPTY") {
-      obs::Log(obs::Level::kError, "last-good intent could not be written", {{"error", written.error().ToString()}});
-    }
-    if (!written.ok()) return;
+    const bool failed = !written.ok() && written.error().reason != "LAST_GOOD_EMPTY";
     MutexLock lock(mutex);
-    last_good.refused.clear();
+    if (failed && last_good.unwritten.empty())
+      obs::Log(obs::Level::kError, "last-good intent could not be written", {{"error", written.error().ToString()}});
+    last_good.unwritten = failed ? written.error().ToString() : "";
+    if (written.ok()) last_good.refused.clear();
   }
 };
 

@@ -43,10 +43,11 @@ class IntentLink {
   void Reconnect();
   bool Connected() const;
 
-  // What Start found on disk.
+  // What Start found on disk, and what the disk takes since.
   struct LastGoodState {
     std::string from;                  // "generation 1 of 2026-..."; "" = nothing.
     std::vector<std::string> refused;  // Why generations were refused, until a good one is written.
+    std::string unwritten;             // Why the newest intent is not on disk; "" = nothing failed. Tried again.
   };
   LastGoodState LastGood() const;  // Only after Start.
   // Why the server's offers are not taken now: it offers an older state than the one held here, or another one; "" =

@@ -375,7 +375,7 @@ Result<std::unique_ptr<DataPlane>> DataPlane::Start(DataPlaneOptions options, Me
                                                     const Leaf& agent_leaf, std::function<void()> on_applied) {
   auto core = std::make_shared<Core>(std::move(options), std::move(membership), std::move(on_applied));
   const rpc::ServerTls tls{agent_leaf.chain_pem, agent_leaf.key_pem, "", rpc::ClientCertificate::kNone};
-  WEIR_ASSIGN(core->tls, rpc::RotatingServerTls::Open(core->options.tls_dir, tls));
+  WEIR_ASSIGN(core->tls, rpc::RotatingServerTls::Open(core->options.tls_dir, tls, *core->options.clock));
 
   xds::AdsServiceOptions ads;
   ads.rules = std::make_shared<const xds::ServerRules>(xds::EnvoyRules());

@@ -21,7 +21,7 @@
 #include <thread>
 #include <vector>
 
-#include "libs/base/file.h"
+#include "libs/admin/token.h"
 #include "libs/base/ids.h"
 #include "libs/obs/log.h"
 
@@ -442,11 +442,9 @@ Result<std::unique_ptr<Door>> Door::Start(const DoorOptions& options, Routes rou
   WEIR_ASSIGN(Bound bound, Bind(options));
   std::string token;
   if (!options.token_file.empty() && bound.unix_path.empty()) {
-    token = RandomHex(32);
-    if (const Status written = WriteFileAtomic(options.token_file, token + "\n", 0600); !written.ok()) {
-      close(bound.fd);
-      return written.error();
-    }
+    auto written = WriteToken(options.token_file);
+    if (!written.ok()) close(bound.fd);
+    WEIR_ASSIGN(token, std::move(written));
   }
   return std::unique_ptr<Door>(
       std::make_unique<SocketDoor>(std::move(bound), options, std::move(routes), std::move(token)));

@@ -34,9 +34,9 @@ struct DoorOptions {
   bool allow_remote = false;
   // A listening socket of `address` that a predecessor handed over, owned from now on; -1 = a new one is bound.
   int listening = -1;
-  // Loopback only: where the token is written (0600, a new one each time) that a change must carry there, as
-  // "Authorization: Bearer <token>"; "" = no change is possible on loopback. A unix socket needs none: it answers its
-  // owner and root only.
+  // Loopback only: where the token is written (0600, a new one each time; on a disk that takes none, the one that
+  // stands) that a change must carry there, as "Authorization: Bearer <token>"; "" = no change is possible on loopback.
+  // A unix socket needs none: it answers its owner and root only.
   std::string token_file = {};
   size_t connections = 32;                      // At once; the rest waits in the backlog.
   Duration deadline = std::chrono::seconds(5);  // Of a request with its answer.

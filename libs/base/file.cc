@@ -61,9 +61,9 @@ Status WriteFileAtomic(const std::string& path, std::string_view content, mode_t
   const std::string temporary = fmt::format("{}.tmp.{}.{}", path, ::getpid(), sequence.fetch_add(1));
   {
     const Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
-    if (fd.get() < 0) return FromErrno("FILE_WRITE", temporary, errno);
+    if (fd.get() < 0) return FromErrno("FILE_WRITE", path, errno);
     ::fchmod(fd.get(), mode);  // The caller's mode, whatever the umask.
-    if (auto written = WriteAll(fd.get(), content, temporary); !written.ok()) {
+    if (auto written = WriteAll(fd.get(), content, path); !written.ok()) {
       ::unlink(temporary.c_str());
       return written;
     }
@@ -77,6 +77,15 @@ Status WriteFileAtomic(const std::string& path, std::string_view content, mode_t
   const Fd fd(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0 || ::fsync(fd.get()) != 0) return FromErrno("FILE_WRITE", folder, errno);
   return {};
+}
+
+Status WriteFileIfDifferent(const std::string& path, std::string_view content, mode_t mode) {
+  struct stat facts{};
+  if (::stat(path.c_str(), &facts) == 0 && (facts.st_mode & 07777) == mode) {
+    const auto stands = ReadFile(path, content.size());
+    if (stands.ok() && *stands == content) return {};
+  }
+  return WriteFileAtomic(path, content, mode);
 }
 
 Status MakeFolders(const std::string& path, mode_t mode) {

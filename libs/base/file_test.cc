@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/support/full_disk.h"
 
 namespace weir {
 namespace {
@@ -19,6 +22,22 @@ TEST(File, WritesWhatItThenReads) {
   struct stat info{};
   ASSERT_EQ(::stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST(File, IsWrittenOnlyWhereItDiffers) {
+  const std::string path = testing::TempDir() + "/weir-same-" + std::to_string(getpid());
+  const auto stands = [&](std::string_view content, mode_t mode) {
+    const test::FullDisk full;
+    return WriteFileIfDifferent(path, content, mode).ok();
+  };
+  EXPECT_FALSE(stands("one", 0644)) << "missing";
+  ASSERT_TRUE(WriteFileIfDifferent(path, "one").ok());
+  EXPECT_TRUE(stands("one", 0644));
+  for (const char* other : {"two", "on", "ones"}) EXPECT_FALSE(stands(other, 0644)) << other;
+  EXPECT_FALSE(stands("one", 0600)) << "others may read what stands";
+  ASSERT_TRUE(WriteFileIfDifferent(path, "two", 0600).ok());
+  EXPECT_EQ(ReadFile(path).value(), "two");
+  EXPECT_TRUE(stands("two", 0600));
 }
 
 TEST(File, NamesAMissingFile) {

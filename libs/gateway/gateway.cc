@@ -323,8 +323,7 @@ class Gateway::State final : public LoadSources, public xds::AdsClientHandler {
       decided = true;
       wake_.NotifyAll();
     });
-    // The client names to the agent what is served already, so the workers are waited for here; the engine always
-    // answers.
+    // The client names to the agent what is served already: the workers are waited for; the engine always answers.
     MutexLock lock(mutex_);
     wake_.Wait(mutex_, [&]() WEIR_REQUIRES(mutex_) { return decided; });
   }
@@ -335,16 +334,13 @@ class Gateway::State final : public LoadSources, public xds::AdsClientHandler {
     facts_.last_good_refused.push_back(reason);
   }
 
-  std::vector<std::string> RefusedLastGood() const {
-    MutexLock lock(mutex_);
-    return facts_.last_good_refused;
-  }
-
   std::vector<proxy::ShareReport> Shares() override { return engine_.Shares(); }
   proxy::HealthChanges TakeHealthChanges(bool whole) override { return engine_.TakeHealthChanges(whole); }
   std::vector<std::string> Problems() override {
-    std::vector<std::string> problems = RefusedLastGood();
-    if (std::string overdue = keeper_.Overdue(); !overdue.empty()) problems.push_back(std::move(overdue));
+    std::vector<std::string> problems = keeper_.Problems();
+    MutexLock lock(mutex_);
+    if (!unwritten_.empty()) problems.push_back("last-good is not kept for a restart: " + unwritten_);
+    problems.insert(problems.end(), facts_.last_good_refused.begin(), facts_.last_good_refused.end());
     return problems;
   }
 
@@ -479,7 +475,8 @@ class Gateway::State final : public LoadSources, public xds::AdsClientHandler {
 
   // Opens the stream once there is an identity; then writes what was acknowledged, outside of every worker.
   void WriteLastGoodLoop() {
-    constexpr Duration kLastGoodPause = std::chrono::seconds(1);  // The longest that a change waits to be written.
+    // The longest that a change waits to be written, and on a disk that took nothing.
+    constexpr Duration kLastGoodPause = std::chrono::seconds(1), kRewritePause = std::chrono::seconds(5);
     Duration took{};
     std::chrono::milliseconds retry = kFirstRetry;
     MutexLock lock(mutex_);
@@ -501,16 +498,18 @@ class Gateway::State final : public LoadSources, public xds::AdsClientHandler {
       if (!ads_ && identified_ && !stopped_) Connect();
       if (!due()) continue;
       // A large one takes its time: at most a tenth of ours goes there, and what is coming right behind goes first.
-      const Duration pause = std::min<Duration>(10 * took, kLastGoodPause);
+      const Duration pause = unwritten_.empty() ? std::min<Duration>(10 * took, kLastGoodPause) : kRewritePause;
       if (!stopped_) WaitFor(clock_, wake_, mutex_, pause, [this]() WEIR_REQUIRES(mutex_) { return stopped_; });
       dirty_ = false;
-      const auto client = ads_;
       lock.Unlock();
       const MonoTime begun = clock_.Now();
-      const Status written = WriteLastGood(*client);
+      const Status written = WriteLastGood(*Client());
       took = clock_.Now() - begun;
       lock.Lock();
-      if (!written.ok()) obs::Log(Level::kError, "last-good is not written", {{"error", written.error().ToString()}});
+      const bool first = !written.ok() && unwritten_.empty();
+      unwritten_ = written.ok() ? "" : written.error().ToString();
+      if (first) obs::Log(Level::kError, "last-good is not written", {{"error", unwritten_}});
+      dirty_ = dirty_ || (!written.ok() && !stopped_);
     }
   }
 
@@ -562,6 +561,7 @@ class Gateway::State final : public LoadSources, public xds::AdsClientHandler {
   std::set<std::pair<std::string, std::string>> held_ WEIR_GUARDED_BY(mutex_);  // Type, name: Configurator::Outcome.
   bool identified_ WEIR_GUARDED_BY(mutex_) = false;
   bool dirty_ WEIR_GUARDED_BY(mutex_) = false;
+  std::string unwritten_ WEIR_GUARDED_BY(mutex_);  // Why the last try to write last-good failed; "" = it did not.
   bool stopped_ WEIR_GUARDED_BY(mutex_) = false;
   bool draining_ WEIR_GUARDED_BY(mutex_) = false;
   bool drain_waited_ WEIR_GUARDED_BY(mutex_) = false;

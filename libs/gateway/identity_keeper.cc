@@ -78,14 +78,17 @@ std::optional<Leaf> IdentityKeeper::Current() const {
   return current_;
 }
 
-std::string IdentityKeeper::Overdue() const {
+std::vector<std::string> IdentityKeeper::Problems() const {
   MutexLock lock(mutex_);
-  if (!current_) return "";
+  std::vector<std::string> problems;
+  if (!unkept_.empty()) problems.push_back("the identity is not kept for a restart: " + unkept_);
+  if (!current_) return problems;
   const Duration late = clock_.Now() - current_->renew_at;
   const Duration left = current_->facts.not_after - clock_.Wall();
-  if (late <= Duration(0) || late < left) return "";
-  return fmt::format("the identity {} could not be renewed and {} out at {}", current_->facts.spiffe_id,
-                     left > Duration(0) ? "runs" : "ran", Rfc3339(current_->facts.not_after));
+  if (late <= Duration(0) || late < left) return problems;
+  problems.push_back(fmt::format("the identity {} could not be renewed and {} out at {}", current_->facts.spiffe_id,
+                                 left > Duration(0) ? "runs" : "ran", Rfc3339(current_->facts.not_after)));
+  return problems;
 }
 
 void IdentityKeeper::Run() {
@@ -98,6 +101,7 @@ void IdentityKeeper::Run() {
         const auto wait = std::min<Duration>(due - clock_.Now(), std::chrono::minutes(1));
         WaitFor(clock_, wake_, mutex_, wait, [this]() WEIR_REQUIRES(mutex_) { return stopped_ || hurry_; });
         hurry_ = false;
+        if (!unkept_.empty()) KeepAgain();
         continue;
       }
     }
@@ -126,10 +130,20 @@ void IdentityKeeper::Run() {
 }
 
 // A leaf that could not be kept serves all the same: a full disk must not end an identity.
-void IdentityKeeper::Keep(const Leaf& leaf) const {
+void IdentityKeeper::Keep(const Leaf& leaf) {
   const Status kept = WriteLastGoodFile(path_, kKind, leaf.key_pem + leaf.chain_pem);
-  if (kept.ok()) return;
-  obs::Log(obs::Level::kError, "the identity could not be kept for a restart", {{"error", kept.error().ToString()}});
+  std::string why = kept.ok() ? "" : kept.error().ToString();
+  MutexLock lock(mutex_);
+  if (!why.empty() && unkept_.empty())
+    obs::Log(obs::Level::kError, "the identity could not be kept for a restart", {{"error", why}});
+  unkept_ = std::move(why);
+}
+
+void IdentityKeeper::KeepAgain() {
+  const Leaf leaf = *current_;
+  mutex_.Unlock();
+  Keep(leaf);
+  mutex_.Lock();
 }
 
 Result<Leaf> IdentityKeeper::Ask() {

@@ -51,12 +51,14 @@ class IdentityKeeper {
   void RootsChanged();
 
   std::optional<Leaf> Current() const;
-  // "" unless renewal is overdue: half of what was left when it was due is over, and when it runs out.
-  std::string Overdue() const;
+  // That renewal is overdue (half of what was left when it was due is over, and when it runs out), and that the leaf
+  // could not be written: a restart would have to ask the agent. Tried again each minute.
+  std::vector<std::string> Problems() const;
 
  private:
   void Run();
-  void Keep(const Leaf& leaf) const;
+  void Keep(const Leaf& leaf);
+  void KeepAgain() WEIR_REQUIRES(mutex_);  // Free meanwhile.
   Result<Leaf> Ask();
   bool UnderSigningRoot(const std::string& chain_pem) const;
   Result<Leaf> Check(std::string key_pem, std::string chain_pem) const;
@@ -71,6 +73,7 @@ class IdentityKeeper {
   bool hurry_ WEIR_GUARDED_BY(mutex_) = false;                   // The wait is over before its time.
   grpc::ClientContext* call_ WEIR_GUARDED_BY(mutex_) = nullptr;  // The one under way, so that Stop can end it.
   std::optional<Leaf> current_ WEIR_GUARDED_BY(mutex_);
+  std::string unkept_ WEIR_GUARDED_BY(mutex_);  // Why the current one is not on disk; "" = it is.
   std::thread thread_;
 };
 

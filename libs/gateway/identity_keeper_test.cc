@@ -1,5 +1,6 @@
 #include "libs/gateway/identity_keeper.h"
 
+#include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -14,10 +15,15 @@
 #include "libs/identity/token.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/time.h"
+#include "tests/support/full_disk.h"
 #include "tests/support/real_time.h"
 
 namespace weir::gateway {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 constexpr const char* kDomain = "edge.acme.weir.internal";
 constexpr Duration kLife = std::chrono::hours(1);
@@ -167,17 +173,33 @@ TEST_F(IdentityKeeperTest, SaysThatRenewalIsOverdueAndGoesOnAsking) {
   signer_->refuses = true;
   clock_.Advance(kLife * 3 / 5);
   ASSERT_TRUE(Eventually([&] { return signer_->asked >= 2; }));
-  EXPECT_EQ(keeper_->Overdue(), "");
+  EXPECT_THAT(keeper_->Problems(), IsEmpty());
   clock_.Advance(kLife * 3 / 10);
-  EXPECT_NE(keeper_->Overdue().find("could not be renewed and runs out"), std::string::npos) << keeper_->Overdue();
+  EXPECT_THAT(keeper_->Problems(), ElementsAre(HasSubstr("could not be renewed and runs out")));
   clock_.Advance(kLife / 5);
-  EXPECT_NE(keeper_->Overdue().find("ran out"), std::string::npos) << keeper_->Overdue();
+  EXPECT_THAT(keeper_->Problems(), ElementsAre(HasSubstr("ran out")));
   signer_->refuses = false;
   EXPECT_TRUE(Eventually([&] {
     clock_.Advance(std::chrono::milliseconds(50));
     return taken_ == 2;
   }));
-  EXPECT_TRUE(Eventually([&] { return keeper_->Overdue().empty(); }));
+  EXPECT_TRUE(Eventually([&] { return keeper_->Problems().empty(); }));
+}
+
+TEST_F(IdentityKeeperTest, SaysThatALeafIsNotOnDiskUntilItIs) {
+  {
+    const test::FullDisk full;
+    Start();
+    ASSERT_TRUE(Has(1)) << "it serves all the same";
+    EXPECT_TRUE(Eventually([&] { return !keeper_->Problems().empty(); }));
+    EXPECT_THAT(keeper_->Problems(), ElementsAre(HasSubstr("not kept for a restart")));
+  }
+  int minutes = 0;
+  EXPECT_TRUE(Eventually([&] {
+    if (++minutes < 20) clock_.Advance(std::chrono::minutes(1));  // Not to the renewal; tried each minute.
+    return keeper_->Problems().empty();
+  }));
+  EXPECT_EQ(taken_, 1) << "without another one";
 }
 
 }  // namespace

@@ -33,7 +33,11 @@ Result<StateLock> StateLock::Take(const std::string& folder, std::string_view pr
                               remedy);
   }
   const std::string self = std::to_string(getpid());
-  if (ftruncate(lock.fd_, 0) != 0 || pwrite(lock.fd_, self.data(), self.size(), 0) < 0) return unwritable();
+  const auto size = static_cast<ssize_t>(self.size());
+  // A full disk takes no name; the lock holds without one, and names nobody else.
+  if (pwrite(lock.fd_, self.data(), self.size(), 0) != size || ftruncate(lock.fd_, size) != 0) {
+    if (ftruncate(lock.fd_, 0) != 0) return unwritable();
+  }
   return lock;
 }
 

@@ -10,6 +10,7 @@
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 #include "libs/process/stop_signals.h"
+#include "tests/support/full_disk.h"
 
 namespace weir::process {
 namespace {
@@ -47,6 +48,16 @@ TEST_F(Folder, IsFreeAgainHoweverTheProcessEnded) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_TRUE(StateLock::Take(path_, "weir-agent", "stop it").ok());
+}
+
+TEST_F(Folder, IsTakenOnAFullDiskAndThenNamesNobody) {
+  ASSERT_TRUE(WriteFileAtomic(path_ + "/lock", "99999999", 0600).ok());  // Of an earlier process.
+  const test::FullDisk full;
+  const auto first = StateLock::Take(path_, "weir-agent", "stop it");
+  ASSERT_TRUE(first.ok()) << first.error().ToString();
+  const auto second = StateLock::Take(path_, "weir-agent", "stop it");
+  ASSERT_FALSE(second.ok());
+  EXPECT_THAT(second.error().message, HasSubstr("another weir-agent runs on"));
 }
 
 TEST_F(Folder, IsMadeWhenItIsNotThereForItsOwnerOnly) {

@@ -99,7 +99,7 @@ class Rpc : public testing::Test {
             root_, {identity::MakeCsr(cluster_.key_pem).value(), kDomain, {"uid", 1}, std::chrono::hours(24)})
             .value();
     const KeyedChain leaf = Leaf(anchor_, server_peer_.spiffe_id, {"localhost"});
-    auto tls = RotatingServerTls::Open(testing::TempDir() + "weir-tls-" + RandomHex(6), Tls(leaf),
+    auto tls = RotatingServerTls::Open(testing::TempDir() + "weir-tls-" + RandomHex(6), Tls(leaf), Clock::Real(),
                                        [this](const std::string& chain, const Error&) {
                                          MutexLock lock(mutex_);
                                          refused_ = identity::ReadCertificate(chain)->spiffe_id;
@@ -298,23 +298,6 @@ TEST_F(Rpc, ANewCertificateIsServedWithoutARestart) {
   ASSERT_TRUE(tls_->Replace(Tls(Leaf(anchor_, options.peer.spiffe_id, {}))).ok());
   options.bearer_token = "t";
   EXPECT_TRUE(Eventually([&] { return Ask(options).ok(); })) << "the new certificate was never served";
-}
-
-TEST(RotatingServerTls, SaysWhatToDoWithAFolderThatWasCopiedWithoutItsLinks) {
-  namespace fs = std::filesystem;
-  const std::string folder = testing::TempDir() + "weir-tls-" + RandomHex(6), copy = folder + "-copy";
-  const Authority anchor = identity::NewServerAnchor().value();
-  const KeyedChain leaf = Leaf(anchor, identity::ServerPeer(anchor.certificate_pem)->spiffe_id, {});
-  const ServerTls tls{leaf.chain, leaf.key, "", ClientCertificate::kNone};
-  ASSERT_TRUE(RotatingServerTls::Open(folder, tls).ok());
-  fs::copy(folder, copy, fs::copy_options::recursive);  // Follows links.
-  const auto refused = RotatingServerTls::Open(copy, tls);
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().reason, "TLS_FOLDER_COPIED");
-  EXPECT_NE(refused.error().message.find("Remove " + copy + " "), std::string::npos) << refused.error().message;
-  fs::remove_all(copy);  // As it says.
-  EXPECT_TRUE(RotatingServerTls::Open(copy, tls).ok());
-  EXPECT_TRUE(RotatingServerTls::Open(folder, tls).ok());
 }
 
 TEST_F(Rpc, WritesQueueBehindTheOneInFlight) {

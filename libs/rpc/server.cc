@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "libs/base/admission.h"
 #include "libs/base/file.h"
@@ -46,6 +47,14 @@ Status Check(const ServerTls& tls) {
     return InvalidArgument("CLIENT_ROOTS_MISSING", "client certificates need roots to verify them against");
   }
   return {};
+}
+
+// All of a chain but its leaf.
+std::vector<std::string> Issuers(const std::string& chain_pem) {
+  auto chain = identity::SplitBundle(chain_pem);
+  if (!chain.ok() || chain->empty()) return {};
+  chain->erase(chain->begin());
+  return std::move(chain).value();
 }
 
 }  // namespace
@@ -104,12 +113,14 @@ class AfterHandshake final : public grpc::experimental::ExternalCertificateVerif
 }  // namespace
 
 Result<std::unique_ptr<RotatingServerTls>> RotatingServerTls::Open(std::string folder, const ServerTls& first,
-                                                                   OnRefusedClient on_refused) {
+                                                                   const Clock& clock, OnRefusedClient on_refused) {
   WEIR_TRY(MakeFolders(folder, 0700));
   std::unique_ptr<RotatingServerTls> tls(new RotatingServerTls(std::move(folder)));
   const bool with_roots = first.client_certificate != ClientCertificate::kNone;
   if (with_roots) tls->clients_ = std::make_shared<ClientVerifier>(std::move(on_refused));
-  WEIR_TRY(tls->Replace(first));
+  const Status replaced = tls->Replace(first);
+  if (!replaced.ok() && (replaced.error().reason != "FILE_WRITE" || !tls->StandsFor(first, clock)))
+    return replaced.error();
   const std::string base = tls->folder_ + "/current/";
   using Watcher = grpc::experimental::FileWatcherCertificateProvider;
   const auto provider = with_roots
@@ -128,6 +139,27 @@ Result<std::unique_ptr<RotatingServerTls>> RotatingServerTls::Open(std::string f
   return tls;
 }
 
+Status RotatingServerTls::Write(const ServerTls& tls, const std::string& version) const {
+  const std::string base = folder_ + "/" + version + "/";
+  WEIR_TRY(identity::WriteSecretFile(base + "key.pem", tls.key_pem));
+  WEIR_TRY(identity::WriteSecretFile(base + "chain.pem", tls.chain_pem));
+  return tls.client_roots_pem.empty() ? Status() : identity::WriteSecretFile(base + "roots.pem", tls.client_roots_pem);
+}
+
+bool RotatingServerTls::StandsFor(const ServerTls& wanted, const Clock& clock) const {
+  const std::string base = folder_ + "/current/";
+  const auto key = identity::ReadSecretFile(base + "key.pem"), chain = identity::ReadSecretFile(base + "chain.pem");
+  if (!key.ok() || !chain.ok() || !identity::CheckKeyMatches(*chain, *key).ok()) return false;
+  if (!wanted.client_roots_pem.empty()) {
+    const auto roots = identity::ReadSecretFile(base + "roots.pem");
+    if (!roots.ok() || *roots != wanted.client_roots_pem) return false;
+  }
+  if (Issuers(*chain) != Issuers(wanted.chain_pem)) return false;
+  const auto stands = identity::ReadCertificate(*chain), asked = identity::ReadCertificate(wanted.chain_pem);
+  return stands.ok() && asked.ok() && stands->spiffe_id == asked->spiffe_id && stands->dns_names == asked->dns_names &&
+         stands->not_after > clock.Wall();
+}
+
 // Key and chain change together: they stand in a folder of their own, and one rename of a link replaces both.
 Status RotatingServerTls::Replace(const ServerTls& next) {
   WEIR_TRY(Check(next));
@@ -140,11 +172,10 @@ Status RotatingServerTls::Replace(const ServerTls& next) {
                               current, folder_);
   }
   const std::string version = "v" + RandomHex(8);
-  const std::string base = folder_ + "/" + version + "/";
-  WEIR_TRY(identity::WriteSecretFile(base + "key.pem", next.key_pem));
-  WEIR_TRY(identity::WriteSecretFile(base + "chain.pem", next.chain_pem));
-  if (!next.client_roots_pem.empty()) {
-    WEIR_TRY(identity::WriteSecretFile(base + "roots.pem", next.client_roots_pem));
+  if (const Status written = Write(next, version); !written.ok()) {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_ + "/" + version, ignored);
+    return written;
   }
   char old[4096];
   const ssize_t old_size = readlink(current.c_str(), old, sizeof(old) - 1);

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "libs/base/clock.h"
 #include "libs/base/result.h"
 
 namespace grpc {
@@ -40,14 +41,17 @@ using OnRefusedClient = std::function<void(const std::string& chain_pem, const E
 class RotatingServerTls {
  public:
   // INVALID_ARGUMENT when key and certificate do not match. FAILED_PRECONDITION TLS_FOLDER_COPIED: `folder` was copied
-  // with its links resolved; the message says what to do.
-  static Result<std::unique_ptr<RotatingServerTls>> Open(std::string folder, const ServerTls& first,
+  // with its links resolved; the message says what to do. On a disk that takes nothing, what an earlier start left in
+  // `folder` is served if it has the same names, issuers and roots and lives.
+  static Result<std::unique_ptr<RotatingServerTls>> Open(std::string folder, const ServerTls& first, const Clock& clock,
                                                          OnRefusedClient on_refused = nullptr);
   Status Replace(const ServerTls& next);  // `client_certificate` must stay the same.
   std::shared_ptr<grpc::ServerCredentials> credentials() const { return credentials_; }
 
  private:
   explicit RotatingServerTls(std::string folder) : folder_(std::move(folder)) {}
+  Status Write(const ServerTls& tls, const std::string& version) const;
+  bool StandsFor(const ServerTls& wanted, const Clock& clock) const;
   std::string folder_;
   std::shared_ptr<ClientVerifier> clients_;  // Null: nobody is asked for a certificate.
   std::shared_ptr<grpc::ServerCredentials> credentials_;

@@ -99,6 +99,7 @@ struct Concern {
   std::string cluster;                 // FQN.
   std::vector<std::string> workloads;  // "<namespace>/<name>", sorted; never empty.
   std::vector<KeyVersion> keys;        // Each of these workloads must have acknowledged all of these.
+  bool own = false;                    // Gateways of the object itself, not of another that it needs or that needs it.
   // Gateways of other objects that need not be there: they count only while they are connected.
   bool if_connected = false;
   // It routes to other clusters, and there nobody lets its workloads in: the cluster is not a tier1Cluster.

@@ -79,6 +79,7 @@ std::vector<Concern> Concerns(const Compilation& compilation, std::string_view f
   const std::vector<std::string> clusters = ClustersOf(world, *shape);
   for (const std::string& cluster : clusters) AddConcern(compilation, {cluster, shape}, own, false, concerns);
   if (concerns.empty()) return concerns;
+  for (Concern& concern : concerns) concern.own = true;
 
   KeysByPlace others;
   if (shape->tier1) {

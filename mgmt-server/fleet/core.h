@@ -144,9 +144,11 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
   v2::ResourceStatus Judge(const store::StoredResource& resource) const;
   v2::ResourceStatus JudgeEffect(const store::StoredResource& resource) const;
   v2::ResourceStatus JudgeCluster(const store::StoredResource& resource) const;
-  // Whether the gateways run it. `without`: a cluster (FQN) whose own part does not count.
+  // Whether the gateways run it, those that count.
+  using Counts = std::function<bool(const compile::Concern&)>;
+  static bool AllCount(const compile::Concern&) { return true; }
   v2::ResourceStatus JudgeApplied(const compile::Compilation& compilation, const std::string& fqn,
-                                  const std::string& kind, int64_t revision, std::string_view without) const
+                                  const std::string& kind, int64_t revision, const Counts& counts) const
       WEIR_REQUIRES(mutex);
   // And whether somebody can serve it.
   void AddReach(const compile::Compilation& compilation, v2::ResourceStatus& status) const WEIR_REQUIRES(mutex);

@@ -38,10 +38,9 @@ HealthInTables Fleet::Core::Reported() const { return {traffic, applied, Plights
 
 // With the lock of the compilation held, as the next.
 v2::ResourceStatus Fleet::Core::JudgeApplied(const compile::Compilation& compilation, const std::string& fqn,
-                                             const std::string& kind, int64_t revision,
-                                             std::string_view without) const {
+                                             const std::string& kind, int64_t revision, const Counts& counts) const {
   std::vector<compile::Concern> concerns = compile::Concerns(compilation, fqn);
-  std::erase_if(concerns, [&](const compile::Concern& concern) { return concern.cluster == without; });
+  std::erase_if(concerns, [&](const compile::Concern& concern) { return !counts(concern); });
   v2::ResourceStatus status = StatusOf(fqn, kind, revision, concerns, applied, Plights());
   status::AddScope(compilation.world(), status);
   return status;
@@ -98,23 +97,27 @@ v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) con
   if (pusher == nullptr || pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
   pusher->Read([&](const compile::Compilation& compilation) {
     MutexLock lock(mutex);
-    status = JudgeApplied(compilation, resource.fqn, resource.kind, resource.revision, "");
+    status = JudgeApplied(compilation, resource.fqn, resource.kind, resource.revision, AllCount);
     AddReach(compilation, status);
   });
   return status;
 }
 
-// For waits: whether the gateways that a write of it touches serve it; the first that does not yet speaks for all. A
-// drain needs nothing from the cluster that is drained: what concerns its own gateways is left out.
+// For waits: whether the gateways that a write of it touches serve it; the first that does not yet speaks for all. What
+// a cluster or the setting says changes where tier-1 gateways send, and nothing at those that receive; a drain needs
+// nothing from the cluster that is drained.
 v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resource) const {
   if (compile::ReachesGateways(resource.fqn) || pusher == nullptr) return Judge(resource);
   v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
   if (pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
   pusher->Read([&](const compile::Compilation& compilation) {
-    const std::string_view without = resource.kind == "Cluster" ? std::string_view(resource.fqn) : "";
+    const bool steers = resource.kind == "Cluster" || resource.kind == "OrganizationSetting";
+    const auto counts = [&](const compile::Concern& concern) {
+      return !steers || (concern.own && concern.cluster != resource.fqn);
+    };
     for (const std::string& fqn : GatewaysTouched(compilation.world(), resource.kind, resource.fqn)) {
       MutexLock lock(mutex);
-      v2::ResourceStatus gateway = JudgeApplied(compilation, fqn, "", resource.revision, without);
+      v2::ResourceStatus gateway = JudgeApplied(compilation, fqn, "", resource.revision, counts);
       const bool runs = gateway.state() == v2::ResourceStatus::READY;
       if (runs) AddReach(compilation, gateway);
       if (gateway.state() == v2::ResourceStatus::READY) continue;

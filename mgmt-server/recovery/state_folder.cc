@@ -84,7 +84,7 @@ bool HasRelics(const std::string& state_dir) {
 std::string StorePath(const std::string& state_dir) { return state_dir + "/weir.db"; }
 
 Status WriteHistory(const std::string& state_dir, const History& history) {
-  return WriteFileAtomic(HistoryPath(state_dir), ToText(history), 0600);
+  return WriteFileIfDifferent(HistoryPath(state_dir), ToText(history), 0600);
 }
 
 Status HistoryKeeper::Begin(const std::string& state_dir, const store::Standing& store) {

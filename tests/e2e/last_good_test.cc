@@ -37,8 +37,8 @@ class LastGood : public testing::Test {
   static void Kill(const std::string& kind) {
     for (const std::string& name : Of(kind)) scene_->fleet().Find(name)->Kill();
   }
-  static void Restart(const std::string& kind) {
-    for (const std::string& name : Of(kind)) ASSERT_TRUE(scene_->fleet().Restart(name).ok()) << name;
+  static void Restart(const std::string& kind, bool full_disk = false) {
+    for (const std::string& name : Of(kind)) ASSERT_TRUE(scene_->fleet().Restart(name, {}, full_disk).ok()) << name;
   }
   static void ExpectServed(const std::string& when) {
     const Status served =
@@ -92,6 +92,26 @@ TEST_F(LastGood, TheServerFirstThenAgentsThenGateways) {
   Restart("gateway/");
   ExpectReady();
   ExpectServed("after a start from above");
+}
+
+// The management server is not needed for it.
+TEST_F(LastGood, GatewaysAndAgentsStartAgainOnAFullDisk) {
+  for (const char* kind : {"agent/", "gateway/"}) Kill(kind);
+  for (const char* kind : {"gateway/", "agent/"}) Restart(kind, true);
+  ExpectServed("on full disks");
+  ExpectReady();
+  // What they could not keep of what came since is named.
+  const Status said = test::WaitUntil("the full disk in the status of its cluster", Milliseconds(30'000), nullptr, [] {
+    const auto answer = scene_->fleet().Weir({"get", "cluster", "edge", "-o", "json"});
+    return answer.ok() && answer->out.find("for a restart") != std::string::npos;
+  });
+  EXPECT_TRUE(said.ok()) << said.error().message;
+  for (const char* kind : {"agent/", "gateway/"}) {
+    Kill(kind);
+    Restart(kind);
+  }
+  ExpectReady();
+  ExpectServed("with room again");
 }
 
 TEST_F(LastGood, DamagedFilesAreRefusedByNameAndTheOlderServe) {

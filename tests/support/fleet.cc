@@ -133,11 +133,12 @@ std::vector<std::string> Fleet::Names() const {
   return out;
 }
 
-Status Fleet::Restart(const std::string& name, std::vector<std::string> env) {
+Status Fleet::Restart(const std::string& name, std::vector<std::string> env, bool full_disk) {
   for (auto& [known, process] : processes_) {
     if (known != name) continue;
     Command command = process->command();
     command.env = std::move(env);
+    command.full_disk = full_disk;
     process.reset();
     WEIR_ASSIGN(process, Process::Start(std::move(command)));
     return {};

@@ -84,8 +84,9 @@ class Fleet {
   Status StartAgents();
   Status StartWorkloads();
 
-  // Starts again what was stopped or killed, with the same state; `env` ("KEY=value") is for this life only.
-  Status Restart(const std::string& name, std::vector<std::string> env = {});
+  // Starts again what was stopped or killed, with the same state; `env` ("KEY=value") and `full_disk` are for this life
+  // only.
+  Status Restart(const std::string& name, std::vector<std::string> env = {}, bool full_disk = false);
   // Names: "server", "agent/<cluster>", "gateway/<cluster>/<ns>/<workload>", "app/<cluster>/<ns>/<workload>".
   Process* Find(const std::string& name) const;
   std::vector<std::string> Names() const;

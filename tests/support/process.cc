@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -107,6 +108,11 @@ pid_t ForkExec(const Command& command, const Descriptors& fds) {
     dup2(fds.in, 0);
     dup2(fds.out, 1);
     dup2(fds.err, 2);
+    if (command.full_disk) {
+      const rlimit none{0, 0};
+      signal(SIGXFSZ, SIG_IGN);
+      setrlimit(RLIMIT_FSIZE, &none);
+    }
     if (!command.folder.empty() && chdir(command.folder.c_str()) != 0) _exit(127);
     execve(argv[0], argv.data(), envp.data());
     _exit(127);

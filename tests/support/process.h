@@ -22,6 +22,7 @@ struct Command {
   std::vector<std::string> env;   // "KEY=value", added to our own environment (WEIR_* of ours are not passed on).
   std::string log_file;           // Standard output and error are appended; "" = /dev/null.
   std::string folder;             // Working directory; "" = ours.
+  bool full_disk = false;         // No file takes a byte from it, its log neither (tests/support/full_disk.h).
 };
 
 // A real process that dies with us (parent-death signal), watched by a pidfd, so that a reused pid is never hit.

@@ -12,6 +12,8 @@ Error SqlError(sqlite3* db, int code) {
   const int kind = code & 0xff;
   Error error = kind == SQLITE_NOTADB || kind == SQLITE_CORRUPT
                     ? DataLoss("STORE_DAMAGED", "the store is damaged or cut, or no store at all")
+                : kind == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE || code == SQLITE_IOERR_SHMOPEN
+                    ? Unavailable("STORE_IO", "the store's disk takes nothing more; make room on it")
                     : Unavailable("STORE_IO", "the store cannot be read or written now");
   error.cause = fmt::format("sqlite {} ({}): {}", code, sqlite3_errstr(code), db == nullptr ? "" : sqlite3_errmsg(db));
   return error;
