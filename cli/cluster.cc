@@ -1,7 +1,9 @@
 #include <iostream>
+#include <set>
 
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/status.pb.h"
+#include "api/weir/v2/traffic.pb.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/objects.h"
@@ -79,8 +81,12 @@ Result<int> SetAdminState(const Flags& flags, const std::string& verb, v2::Admin
     std::cout << get.fqn() << " is " << state << " already\n";
   } else {
     std::cout << get.fqn() << ": " << v2::AdminState_Name(before.spec().admin_state()) << " -> " << state
-              << (wanted == v2::DRAINING ? "; it gets no new requests, what is in flight finishes there\n"
-                                         : "; it takes its share again\n");
+              << (wanted == v2::DRAINING
+                      ? "; tier-1 gateways send it no new requests, what is in flight finishes there\n"
+                      : "; it takes its share again\n");
+    if (wanted == v2::DRAINING && after.spec().tier1_cluster()) {
+      std::cout << "its own tier-1 gateways serve on: take them out of DNS or the load balancer before them\n";
+    }
   }
   return flags.Has("wait") ? AwaitGateways(client, get.fqn(), seconds) : Result<int>(kExitOk);
 }
@@ -88,16 +94,36 @@ Result<int> SetAdminState(const Flags& flags, const std::string& verb, v2::Admin
 Result<int> Drain(const Flags& flags) { return SetAdminState(flags, "drain", v2::DRAINING); }
 Result<int> Activate(const Flags& flags) { return SetAdminState(flags, "activate", v2::ACTIVE); }
 
+// The hosts that are served now and would not be without this cluster; none where that is not to be found out.
+std::set<std::string> ServedByItAlone(Client& client, const std::string& fqn) {
+  v2::ExplainFailoverRequest request;
+  request.set_parent(resource::ParentFqn(fqn));
+  request.set_without(std::string(resource::LastName(fqn)));
+  v2::ExplainFailoverResponse response;
+  std::set<std::string> hosts;
+  if (!client.Call("Traffic/ExplainFailover", request, response).ok()) return hosts;
+  for (const v2::FailoverPlan& plan : response.items()) {
+    if (plan.served_now() && !plan.served_then()) hosts.insert(plan.host());
+  }
+  return hosts;
+}
+
+// Never refused for whom it leaves alone: it is what is done when keys are stolen.
 Result<int> Revoke(const Flags& flags) {
   if (flags.words.size() != 1) return Usage("cluster revoke wants one NAME");
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   v2::RevokeClusterRequest request;
   WEIR_ASSIGN(*request.mutable_fqn(), FqnArgument(session, flags.words[0], resource::Kind::kCluster));
   WEIR_ASSIGN(Client client, Client::Connect(session));
+  const std::set<std::string> alone = ServedByItAlone(client, request.fqn());
   v2::Cluster after;
   WEIR_TRY(client.Call("Clusters/RevokeCluster", request, after));
   std::cout << request.fqn() << ": every membership below generation " << after.state().generation()
             << " has ended; an agent joins again with a token of `weir cluster rejoin`\n";
+  if (!alone.empty()) {
+    std::cerr << fmt::format("no other cluster serves {} now: requests are answered 503 until one does\n",
+                             fmt::join(alone, ", "));
+  }
   return kExitOk;
 }
 

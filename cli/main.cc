@@ -1,8 +1,7 @@
-#include <cstdlib>
-
 #include "cli/commands.h"
+#include "libs/process/start.h"
 
 int main(int argc, char** argv) {
-  setenv("GRPC_VERBOSITY", "NONE", 0);  // What goes wrong is said once, by us.
+  weir::process::SilenceGrpc();
   return weir::cli::Main({argv + 1, argv + argc});
 }

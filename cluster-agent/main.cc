@@ -13,6 +13,7 @@
 
 int main(int argc, char** argv) {
   using namespace weir;  // NOLINT: the program's own.
+  process::SilenceGrpc();
   const process::StopSignals signals;
   const std::string version(process::kVersion);
   bootstrap::v1::Agent config;

@@ -30,6 +30,7 @@ void PrintSummary(const weir::server::Server::Info& info) {
 
 int main(int argc, char** argv) {
   if (const auto done = weir::recovery::RunVerb(argc, argv)) return *done;
+  weir::process::SilenceGrpc();
   const weir::process::StopSignals signals;
   weir::bootstrap::v1::Server bootstrap;
   const weir::bootstrap::Outcome outcome =

@@ -63,6 +63,7 @@ void TellServiceManager(const std::string& what) {
 }  // namespace
 
 int Main(Role& role, int argc, const char* const* argv) {
+  process::SilenceGrpc();
   const process::StopSignals stop_signals;
   const int signals = stop_signals.NewDescriptor();
   bootstrap::v1::Gateway message;

@@ -1,8 +1,12 @@
 #include "libs/process/start.h"
 
+#include <cstdlib>
+
 #include "libs/obs/log.h"
 
 namespace weir::process {
+
+void SilenceGrpc() { setenv("GRPC_VERBOSITY", "NONE", 0); }
 
 void SetLogLevel(std::string_view level) {
   if (const auto parsed = obs::ParseLevel(level); parsed.ok()) obs::SetLevel(*parsed);

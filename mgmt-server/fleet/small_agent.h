@@ -3,6 +3,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -136,6 +137,8 @@ class SmallAgent final : public xds::AdsClientHandler {
       ads_->Accept(update.id);
     });
   }
+  // Heartbeats of the server that it answered.
+  uint64_t beats() const { return beats_; }
   // Waits until the server ends the report stream; why it did.
   Error AwaitEnd() {
     reader_.join();
@@ -206,6 +209,7 @@ class SmallAgent final : public xds::AdsClientHandler {
         agent::v1::AgentMessage beat;
         *beat.mutable_heartbeat() = in.heartbeat();
         Send(beat);
+        ++beats_;
       }
     });
     return {};
@@ -222,6 +226,7 @@ class SmallAgent final : public xds::AdsClientHandler {
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<agent::v1::AgentMessage, agent::v1::ServerMessage>> stream_;
   std::thread reader_;
+  std::atomic<uint64_t> beats_{0};
   Mutex mutex_;  // One write at a time; and ads_end_.
   std::string ads_end_ WEIR_GUARDED_BY(mutex_);
   std::vector<std::string> workloads_;

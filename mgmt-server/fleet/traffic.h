@@ -90,6 +90,7 @@ class HealthInTables final : public status::ReportedHealth {
     return traffic_.HealthOf(cluster, workload, set, target, now_);
   }
   status::Voice VoiceOf(const std::string& cluster, const std::string& workload) const override;
+  status::Shortfall Plight(const std::string& cluster) const override { return plight_(cluster); }
 
  private:
   const TrafficTable& traffic_;

@@ -99,8 +99,8 @@ void JudgeCluster(const ClusterLine& line, State& status) {
     const v2::ClusterProblem& first = line.problems.front();
     Set(State::READY, Word(StatusReason::kAgentProblem), fmt::format("{}: {}", first.source(), first.text()), status);
   } else if (line.draining) {
-    Set(State::READY, Word(StatusReason::kDraining), "it gets no new requests; `weir cluster activate` undoes it",
-        status);
+    Set(State::READY, Word(StatusReason::kDraining),
+        "tier-1 gateways send it no new requests; `weir cluster activate` undoes it", status);
   }
   if (line.draining && status.reason() != Word(StatusReason::kDraining))
     status.set_message(status.message() + "; it is draining");

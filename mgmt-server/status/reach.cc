@@ -138,6 +138,13 @@ Shortfall Behind(const compile::World& world, const std::string& cluster, const 
   return served || !rules || *unchecked ? Shortfall{} : worst;
 }
 
+// Of a cluster (FQN). Behind gateways that nobody reaches there may be more to say: whoever was revoked is refused.
+Shortfall WhyOut(Reason reason, const std::string& cluster, const ReportedHealth& health) {
+  Shortfall plight = health.Plight(cluster);
+  if (plight.reason == Word(StatusReason::kRevoked) && reason != Reason::kDrained) return plight;
+  return {ReasonName(reason), fmt::format("{}: {}", resource::LastName(cluster), traffic::Sentence(reason))};
+}
+
 // What is known of one cluster of a set without asking a tier-1 gateway.
 struct Known {
   Availability availability;
@@ -206,8 +213,8 @@ class Spreads {
       evidence.behind = evidence.endpoints;
     known.availability = traffic::Assess(evidence);
     if (known.availability.reason != Reason::kNone && known.detail.reason.empty()) {
-      known.detail = {ReasonName(known.availability.reason),
-                      fmt::format("{}: {}", share.cluster(), traffic::Sentence(known.availability.reason))};
+      known.detail =
+          WhyOut(known.availability.reason, compile::ClusterFqn(tier1_.organization, share.cluster()), health_);
     }
     return known;
   }
@@ -235,9 +242,9 @@ void AddReported(const ReportedHealth& health, const std::string& set, RouteReac
     destination.availability = {reason == Reason::kHeld ? Standing::kCautious : Standing::kOut,
                                 reason == Reason::kNone ? Reason::kNoEndpoint : reason,
                                 destination.availability.anybody};
-    route->details[i] = {
-        ReasonName(destination.availability.reason),
-        fmt::format("{}: {}", destination.cluster, traffic::Sentence(destination.availability.reason))};
+    route->details[i] =
+        WhyOut(destination.availability.reason,
+               compile::ClusterFqn(resource::ParentFqn(route->gateway_cluster), destination.cluster), health);
   }
 }
 

@@ -33,6 +33,12 @@ enum class Voice : uint8_t {
   kAstray,     // That agent does not follow this server's state.
 };
 
+// Why one route is not served.
+struct Shortfall {
+  std::string reason;   // NO_RECEIVER, ALL_DRAINED, GATEWAYS_DOWN, SERVICE_MISSING, PORT_MISSING, NO_ENDPOINT, ...
+  std::string message;  // Names host, route and clusters.
+};
+
 // What gateways reported; what is older than its sender's silence allows is not said.
 class ReportedHealth {
  public:
@@ -42,12 +48,8 @@ class ReportedHealth {
   // behind it; nullptr = nothing is known.
   virtual const agent::v1::ClusterHealth* Find(const std::string& cluster, const std::string& workload,
                                                const std::string& set, const std::string& target) const = 0;
-};
-
-// Why one route is not served.
-struct Shortfall {
-  std::string reason;   // NO_RECEIVER, ALL_DRAINED, GATEWAYS_DOWN, SERVICE_MISSING, PORT_MISSING, NO_ENDPOINT, ...
-  std::string message;  // Names host, route and clusters.
+  // What keeps the agent of a cluster (FQN) from following this server; reason "" = nothing.
+  virtual Shortfall Plight(const std::string& cluster) const = 0;
 };
 
 // One route as one tier-1 gateway spreads it.

@@ -37,6 +37,10 @@ class Reported : public ReportedHealth {
     health.set_can_serve(reason.empty());
     health.set_reason(reason);
   }
+  Shortfall Plight(const std::string& cluster) const override {
+    return cluster == revoked ? Revocation(cluster) : Shortfall{};
+  }
+  std::string revoked;
   std::map<std::pair<std::string, std::string>, agent::v1::ClusterHealth> said;
   Voice voice = Voice::kMute;
   std::map<std::string, Voice> voices;  // Of those that have another one, by workload.
@@ -144,6 +148,21 @@ TEST(Reach, BelievesTheGatewaysInWhatTheySayOfTheClusters) {
   EXPECT_EQ(reach.unserved, 1u) << "at this one of its two gateways";
   EXPECT_EQ(reach.routes, 2u);
   EXPECT_THAT(reach.shortfalls[0].message, HasSubstr("c1: none of its tier-2 gateways answers"));
+}
+
+TEST(Reach, OfAClusterThatWasRevokedSaysSo) {
+  const compile::World world = Whole();
+  Reported health;
+  health.revoked = ClusterName("c1");
+  EXPECT_EQ(Of(world, kTier1, health).unserved, 0u) << "a gateway that still reaches it";
+  for (const char* gateway : {"t1/gw-a", "t1/gw-b"}) health.Say(gateway, "c1", "gateways_down");
+  const auto plans = PlanFailover(compile::Compilation(world), kTier1, {"", {"c2"}}, health);
+  ASSERT_EQ(plans.size(), 1u);
+  EXPECT_THAT(plans[0].clusters(0).why_not(), HasSubstr("the membership of c1 was revoked"));
+  EXPECT_FALSE(plans[0].served_then());
+  for (const char* gateway : {"t1/gw-a", "t1/gw-b"}) health.Say(gateway, "c2", "gateways_down");
+  EXPECT_THAT(Of(world, kTier1, health).shortfalls[0].message,
+              AllOf(HasSubstr("weir cluster rejoin c1"), HasSubstr("c2: none of its tier-2 gateways answers")));
 }
 
 const std::string kT2 = "t2/gw";  // In c1 and in c2.

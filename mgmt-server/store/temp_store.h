@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -29,12 +30,14 @@ class NoPolicy : public Policy {
 // For tests: the real store in a folder that goes with it.
 class TempStore {
  public:
-  explicit TempStore(const Policy& policy = NoPolicy::Get(), const Clock& clock = Clock::Real())
+  explicit TempStore(const Policy& policy = NoPolicy::Get(), const Clock& clock = Clock::Real(),
+                     std::function<void(const Standing&)> committed = {})
       : folder_(std::filesystem::temp_directory_path() / ("weir-" + RandomHex(6))) {
     std::filesystem::create_directories(folder_);
     SqliteOptions options;
     options.path = folder_ / "weir.db";
     options.clock = &clock;
+    options.committed = std::move(committed);
     auto opened = OpenSqlite(std::move(options), policy);
     EXPECT_TRUE(opened.ok());
     if (opened.ok()) store_ = std::move(opened).value();

@@ -172,7 +172,17 @@ TEST_F(MembershipScene, EndWithTheNextJoinARevocationAndADeletion) {
   ASSERT_TRUE(revoked.ok()) << revoked.error().message;
   seen = AwaitShares({{"c1", 1}});
   EXPECT_TRUE(seen.ok()) << seen.error().message;
-  ASSERT_NO_FATAL_FAILURE(JoinAgain("c2"));
+  const auto explains = [&] {
+    const auto explained = fleet.Weir({"explain", "failover", "--without", "c1"});
+    return explained.ok() && explained->out.find("the membership of c2 was revoked") != std::string::npos;
+  };
+  seen = test::WaitUntil("explain to name the revocation", kSoon, nullptr, explains);
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  const auto alone = fleet.Weir({"cluster", "revoke", "c1"});
+  ASSERT_TRUE(alone.ok()) << alone.error().message;
+  EXPECT_EQ(alone->exit_code, 0);
+  EXPECT_NE(alone->err.find("no other cluster serves"), std::string::npos) << alone->err;
+  for (const char* cluster : {"c1", "c2"}) ASSERT_NO_FATAL_FAILURE(JoinAgain(cluster));
   seen = AwaitShares({{"c1", 1}, {"c2", 1}});
   EXPECT_TRUE(seen.ok()) << seen.error().message;
 
