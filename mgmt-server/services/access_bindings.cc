@@ -23,7 +23,7 @@ Result<v2::AccessBindings> Get(const Backends& backends, CallContext& call,
 template <typename Change>
 Result<v2::AccessBindings> Write(const Backends& backends, CallContext& call, const std::string& fqn, Change change) {
   WEIR_TRY(CheckFqn(fqn));
-  return backends.store->Write([&](store::Txn& txn) -> Result<v2::AccessBindings> {
+  return backends.Write(call, [&](store::Txn& txn) -> Result<v2::AccessBindings> {
     WEIR_ASSIGN(const authz::BindingsChange done, change(txn));
     if (done.after != done.before) {
       WEIR_TRY(Record(txn, call, "set-policy", done.before.get(), done.after.get(), done.decision.path));

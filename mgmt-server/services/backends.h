@@ -12,12 +12,11 @@
 #include "api/weir/v2/traffic.pb.h"
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
+#include "mgmt-server/services/call.h"
+#include "mgmt-server/store/store.h"
 
 namespace weir::authn {
 class Authn;
-}
-namespace weir::store {
-class Store;
 }
 
 namespace weir::services {
@@ -68,6 +67,15 @@ struct Backends {
         stopping(&server_stopping),
         anchor_sha256(std::move(anchor)),
         clock(&the_clock) {}
+
+  // What a call asks to be written; CANCELLED CALLER_GONE when nobody waits for it any more once it has its turn.
+  template <typename Fn>
+  std::invoke_result_t<Fn, store::Txn&> Write(const CallContext& call, Fn&& fn) const {
+    return store->Write([&](store::Txn& txn) -> std::invoke_result_t<Fn, store::Txn&> {
+      WEIR_TRY(CheckWanted(call));
+      return fn(txn);
+    });
+  }
 
   // None of these is null.
   store::Store* const store;

@@ -25,7 +25,7 @@ Result<v2::JoinToken> CreateJoinToken(const Backends& backends, CallContext& cal
     error.violations.push_back({.field = "ttlSeconds", .description = "must be 1 to 86400"});
     return error;
   }
-  return backends.store->Write([&](store::Txn& txn) -> Result<v2::JoinToken> {
+  return backends.Write(call, [&](store::Txn& txn) -> Result<v2::JoinToken> {
     WEIR_ASSIGN(const authz::Decision decision,
                 authz::Authorize(txn.view(), call.principal, authz::Right::kJoin, fqn.text));
     const store::ResourcePtr cluster = txn.Get(fqn.text);
@@ -112,7 +112,7 @@ Result<v2::Cluster> SetAdminState(const Backends& backends, Writes& writes, Call
     WEIR_TRY(authz::Authorize(*backends.store->Read(), call.principal, authz::Right::kWrite, fqn.text));
     WEIR_TRY(CheckSomebodyIsLeft(backends, fqn));
   }
-  auto stored = backends.store->Write([&](store::Txn& txn) -> Result<store::ResourcePtr> {
+  auto stored = backends.Write(call, [&](store::Txn& txn) -> Result<store::ResourcePtr> {
     WEIR_TRY(authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, fqn.text));
     const store::ResourcePtr before = txn.Get(fqn.text);
     if (before == nullptr) return authz::Missing(fqn.text);
@@ -134,7 +134,7 @@ Result<v2::Cluster> SetAdminState(const Backends& backends, Writes& writes, Call
 // The generation after the last that was signed: nobody has it until somebody joins.
 Result<v2::Cluster> Revoke(const Backends& backends, CallContext& call, const v2::RevokeClusterRequest& request) {
   WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(resource::Kind::kCluster, request.fqn()));
-  auto stored = backends.store->Write([&](store::Txn& txn) -> Result<store::ResourcePtr> {
+  auto stored = backends.Write(call, [&](store::Txn& txn) -> Result<store::ResourcePtr> {
     WEIR_ASSIGN(const authz::Decision decision,
                 authz::Authorize(txn.view(), call.principal, authz::Right::kJoin, fqn.text));
     const store::ResourcePtr before = txn.Get(fqn.text);

@@ -86,7 +86,7 @@ class Crud {
     Draft draft = MakeDraft(fqn, std::move(resource));
     if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
     const Owners owners = OwnedBy(*draft.message, ManagerOf(kApiManager, call.principal));
-    auto stored = backends_.store->Write([&](store::Txn& txn) -> Result<store::ResourcePtr> {
+    auto stored = backends_.Write(call, [&](store::Txn& txn) -> Result<store::ResourcePtr> {
       std::vector<Issue> issues;
       WEIR_ASSIGN(const store::ResourcePtr created, writes_.Create(txn, call, draft, owners, issues));
       WEIR_TRY(ToStatus(issues));
@@ -147,7 +147,7 @@ class Crud {
     }
     Draft draft = MakeDraft(fqn, std::move(resource));
     if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
-    auto stored = backends_.store->Write([&](store::Txn& txn) -> Result<store::ResourcePtr> {
+    auto stored = backends_.Write(call, [&](store::Txn& txn) -> Result<store::ResourcePtr> {
       std::vector<Issue> issues;
       Owners owners;
       const store::ResourcePtr before = txn.Get(fqn.text);
@@ -171,7 +171,7 @@ class Crud {
     const bool cascade = request.GetReflection()->GetBool(request, Field(request, "cascade"));
     const std::string given = EtagText(Text(request, "resource_version"));
     for (bool begun = false;; begun = true) {
-      Result<size_t> left = backends_.store->Write([&](store::Txn& txn) {
+      Result<size_t> left = backends_.Write(call, [&](store::Txn& txn) {
         const std::string etag = WantedEtag(call, given, txn.Get(fqn.text).get());
         return writes_.Delete(txn, call, fqn.text, etag.empty() ? std::nullopt : std::optional(etag), cascade);
       });

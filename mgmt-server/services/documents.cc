@@ -287,7 +287,7 @@ Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits,
   const Order order{ManagerOf(request.manager().empty() ? "weir" : request.manager(), call.principal), request.force()};
   int64_t revision = 0;
   WEIR_TRY(
-      backends.store->Write([&](store::Txn& txn) { return StoreAll(txn, call, writes, documents, order, &revision); }));
+      backends.Write(call, [&](store::Txn& txn) { return StoreAll(txn, call, writes, documents, order, &revision); }));
   auto response = std::make_shared<v2::ApplyDocumentsResponse>();
   response->set_revision(revision);
   for (const Applied& document : documents) *response->add_items() = document.outcome;

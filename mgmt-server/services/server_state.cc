@@ -40,7 +40,7 @@ Result<v2::AdoptStateResponse> AdoptState(const Backends& backends, CallContext&
     WEIR_TRY(txn.AdoptState());
     return Record(txn, call, "adopt-state", nullptr, nullptr, decision.path);
   };
-  WEIR_TRY(backends.store->Write(decide));
+  WEIR_TRY(backends.Write(call, decide));
   if (request.confirm()) {
     backends.fleet->ReleaseHeldClusters();
     response.set_adopted(true);
@@ -63,7 +63,7 @@ Status MayReplace(const v2::ReplaceRootRequest& request, const v2::ReplaceRootRe
 Result<v2::ReplaceRootResponse> ReplaceRoot(const Backends& backends, CallContext& call,
                                             const v2::ReplaceRootRequest& request) {
   authz::Decision decision;
-  WEIR_TRY(backends.store->Write([&](store::Txn& txn) -> Status {
+  WEIR_TRY(backends.Write(call, [&](store::Txn& txn) -> Status {
     WEIR_ASSIGN(decision, authz::Authorize(txn.view(), call.principal, authz::Right::kSetPolicy, ""));
     return {};
   }));

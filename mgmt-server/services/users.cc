@@ -49,7 +49,7 @@ Result<google::protobuf::Empty> SetPassword(const Backends& backends, CallContex
   }
   WEIR_TRY(MaySetPassword(*backends.store->Read(), call, fqn.text, old_hash));
   WEIR_ASSIGN(const std::string hash, backends.authn->HashPassword(request.password(), call.principal.uid));
-  WEIR_TRY(backends.store->Write([&](store::Txn& txn) -> Status {
+  WEIR_TRY(backends.Write(call, [&](store::Txn& txn) -> Status {
     WEIR_ASSIGN(const authz::Decision decision, MaySetPassword(txn.view(), call, fqn.text, old_hash));
     const store::ResourcePtr user = txn.Get(fqn.text);
     if (user == nullptr) return authz::Missing(fqn.text);
