@@ -246,6 +246,7 @@ class Planes {
                                          const std::string&) const override {
       return nullptr;
     }
+    status::Shortfall Plight(const std::string&) const override { return {}; }
   };
 
   // For each host of a tier-1 object, at each of its gateways: by what it runs, is there an endpoint that may be
