@@ -40,8 +40,8 @@ class EnvoyFailures : public testing::Test {
       load.targets = {{scene_->Tier1(tier1), kPort}};
       load.rate = kRate / 2;
       load.connections = 32;
-      // Envoy breaks off what is open to an endpoint that fails its checks for tcp_proxy only: what waits for a frozen one
-      // on a connection that stands waits until its caller has had enough.
+      // Envoy breaks off what is open to an endpoint that fails its checks for tcp_proxy only: what waits for a frozen
+      // one on a connection that stands waits until its caller has had enough.
       load.timeout = tier1 == kStock ? Milliseconds(static_cast<int>(kSlowest * 1000)) : Milliseconds(20'000);
       traffic_[tier1] = std::make_unique<test::Traffic>(std::move(load));
     }

@@ -114,6 +114,7 @@ class MembershipScene : public testing::Test {
     const Status back = fleet.Restart("agent/" + cluster);
     ASSERT_TRUE(back.ok()) << back.error().message;
   }
+  void RevokeBothAndJoinAgain();
   Status AwaitShares(const std::map<std::string, double>& weights) {
     std::string error;
     const Status reached = test::WaitUntil("the split", kSoon, nullptr, [&] {
@@ -132,6 +133,28 @@ class MembershipScene : public testing::Test {
   Scene scene_;
   std::string roots_;
 };
+
+// Revoked: out at once, until it joins again.
+void MembershipScene::RevokeBothAndJoinAgain() {
+  test::Fleet& fleet = scene_.fleet();
+  const auto revoked = fleet.WeirOk({"cluster", "revoke", "c2"});
+  ASSERT_TRUE(revoked.ok()) << revoked.error().message;
+  Status seen = AwaitShares({{"c1", 1}});
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  const auto explains = [&] {
+    const auto explained = fleet.Weir({"explain", "failover", "--without", "c1"});
+    return explained.ok() && explained->out.find("the membership of c2 was revoked") != std::string::npos;
+  };
+  seen = test::WaitUntil("explain to name the revocation", kSoon, nullptr, explains);
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  const auto alone = fleet.Weir({"cluster", "revoke", "c1"});
+  ASSERT_TRUE(alone.ok()) << alone.error().message;
+  EXPECT_EQ(alone->exit_code, 0);
+  EXPECT_NE(alone->err.find("no other cluster serves"), std::string::npos) << alone->err;
+  for (const char* cluster : {"c1", "c2"}) ASSERT_NO_FATAL_FAILURE(JoinAgain(cluster));
+  seen = AwaitShares({{"c1", 1}, {"c2", 1}});
+  EXPECT_TRUE(seen.ok()) << seen.error().message;
+}
 
 TEST_F(MembershipScene, EndWithTheNextJoinARevocationAndADeletion) {
   auto& fleet = scene_.fleet();
@@ -167,24 +190,7 @@ TEST_F(MembershipScene, EndWithTheNextJoinARevocationAndADeletion) {
   EXPECT_TRUE(seen.ok()) << seen.error().message;
   EXPECT_NE(Knock(stolen), "");
 
-  // Revoked: out at once, until it joins again.
-  const auto revoked = fleet.WeirOk({"cluster", "revoke", "c2"});
-  ASSERT_TRUE(revoked.ok()) << revoked.error().message;
-  seen = AwaitShares({{"c1", 1}});
-  EXPECT_TRUE(seen.ok()) << seen.error().message;
-  const auto explains = [&] {
-    const auto explained = fleet.Weir({"explain", "failover", "--without", "c1"});
-    return explained.ok() && explained->out.find("the membership of c2 was revoked") != std::string::npos;
-  };
-  seen = test::WaitUntil("explain to name the revocation", kSoon, nullptr, explains);
-  EXPECT_TRUE(seen.ok()) << seen.error().message;
-  const auto alone = fleet.Weir({"cluster", "revoke", "c1"});
-  ASSERT_TRUE(alone.ok()) << alone.error().message;
-  EXPECT_EQ(alone->exit_code, 0);
-  EXPECT_NE(alone->err.find("no other cluster serves"), std::string::npos) << alone->err;
-  for (const char* cluster : {"c1", "c2"}) ASSERT_NO_FATAL_FAILURE(JoinAgain(cluster));
-  seen = AwaitShares({{"c1", 1}, {"c2", 1}});
-  EXPECT_TRUE(seen.ok()) << seen.error().message;
+  ASSERT_NO_FATAL_FAILURE(RevokeBothAndJoinAgain());
 
   // Deleted and created again under the name: another cluster, of which the old agent is nobody.
   ASSERT_TRUE(scene_.SetWeights({100}).ok());
