@@ -109,9 +109,9 @@ pid_t ForkExec(const Command& command, const Descriptors& fds) {
     dup2(fds.out, 1);
     dup2(fds.err, 2);
     if (command.full_disk) {
-      const rlimit none{0, 0};
+      const rlimit nothing{0, 0};
       signal(SIGXFSZ, SIG_IGN);
-      setrlimit(RLIMIT_FSIZE, &none);
+      setrlimit(RLIMIT_FSIZE, &nothing);
     }
     if (!command.folder.empty() && chdir(command.folder.c_str()) != 0) _exit(127);
     execve(argv[0], argv.data(), envp.data());
