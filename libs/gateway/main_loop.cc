@@ -29,7 +29,7 @@ std::string EnvironmentPrefix(const std::string& program) {
 }
 
 bootstrap::Program ProgramOf(const Role& role) {
-  const std::string name = role.program();
+  const std::string& name = role.program();
   return {.name = name,
           .purpose = role.purpose(),
           .version = std::string(kVersion),

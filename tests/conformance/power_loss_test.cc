@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
+#include <array>
 #include <atomic>
 #include <random>
 #include <thread>
@@ -75,11 +76,11 @@ TEST(PowerLoss, LosesNothingAnsweredAndShowsNothingHalf) {
         auto store = Open(disk);
         if (!store.ok()) break;
         Mutex mutex;
-        std::vector<std::thread> writers;
+        std::array<std::thread, 3> writers;
         const int upto = number + 4 + static_cast<int>(random() % 20);
         std::atomic<int> next{number};
-        for (int i = 0; i < 3; ++i) {
-          writers.emplace_back([&] {
+        for (std::thread& writer : writers) {
+          writer = std::thread([&] {
             for (int n = next++; n < upto && !disk.cut(); n = next++) {
               const std::string name = std::to_string(n);
               if (!WritePair(**store, name).ok()) continue;
@@ -243,6 +244,7 @@ TEST(GroupCommit, SharesOneSyncAmongManyWriters) {
   disk.SlowSyncs(1000);
   const int64_t before = disk.syncs();
   std::vector<std::thread> writers;
+  writers.reserve(64);
   for (int i = 0; i < 64; ++i) {
     writers.emplace_back([&, i] {
       for (int n = 0; n < 10; ++n) EXPECT_TRUE(WritePair(**store, std::to_string(i * 100 + n)).ok());

@@ -161,6 +161,7 @@ void ServerKill::KillTimes(unsigned kills, std::minstd_rand& random) {
     constexpr unsigned kWriters = 3;
     std::vector<Ledger> ledgers(kWriters);
     std::vector<std::thread> writers;
+    writers.reserve(kWriters);
     for (unsigned i = 0; i < kWriters; ++i) {
       writers.emplace_back([this, round, i, ledger = &ledgers[i]] { Write(fmt::format("t{}-{}", round, i), ledger); });
     }

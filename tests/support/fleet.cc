@@ -129,6 +129,7 @@ Process* Fleet::Find(const std::string& name) const {
 
 std::vector<std::string> Fleet::Names() const {
   std::vector<std::string> out;
+  out.reserve(processes_.size());
   for (const auto& [name, process] : processes_) out.push_back(name);
   return out;
 }

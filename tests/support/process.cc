@@ -25,8 +25,6 @@
 
 #include "libs/base/mutex.h"
 
-extern char** environ;
-
 namespace weir::test {
 namespace {
 
@@ -79,6 +77,7 @@ std::vector<std::string> Environment(const std::vector<std::string>& more) {
 
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   std::vector<char*> out;
+  out.reserve(strings.size() + 1);
   for (const std::string& text : strings) out.push_back(const_cast<char*>(text.c_str()));
   out.push_back(nullptr);
   return out;
