@@ -109,6 +109,7 @@ TEST_F(Faults, SlowReadersHoldNobodyAndNoMemory) {
   ASSERT_TRUE(begun.ok()) << begun.error().message;
   traffic_->RunFor(8);
   for (const auto& [name, bytes] : before) {
+    if (kSlowdown > 1) break;  // AddressSanitizer keeps what was freed.
     const uint64_t now = Program(name).ResidentBytes();
     EXPECT_LT(now, bytes + (24u << 20)) << name << " grew from " << bytes;
   }
