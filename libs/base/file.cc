@@ -83,7 +83,9 @@ Status WriteFileIfDifferent(const std::string& path, std::string_view content, m
   struct stat facts{};
   if (::stat(path.c_str(), &facts) == 0 && (facts.st_mode & 07777) == mode) {
     const auto stands = ReadFile(path, content.size());
-    if (stands.ok() && *stands == content) return {};
+    // Whoever wrote it may not have waited for the disk.
+    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (stands.ok() && *stands == content && fd && ::fsync(fd.get()) == 0) return {};
   }
   return WriteFileAtomic(path, content, mode);
 }

@@ -17,7 +17,7 @@ Result<std::string> ReadFile(const std::string& path, size_t limit = 64u << 20);
 // A reader sees the old or the new content, never a part, even across power loss.
 Status WriteFileAtomic(const std::string& path, std::string_view content, mode_t mode = 0644);
 
-// The same, but what stands there with this content and mode is left alone: on a full disk a program starts again.
+// The same, but what stands there with this content and mode is only synced: on a full disk a program starts again.
 Status WriteFileIfDifferent(const std::string& path, std::string_view content, mode_t mode = 0644);
 
 // mkdir -p.

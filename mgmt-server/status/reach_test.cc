@@ -150,6 +150,16 @@ TEST(Reach, BelievesTheGatewaysInWhatTheySayOfTheClusters) {
   EXPECT_THAT(reach.shortfalls[0].message, HasSubstr("c1: none of its tier-2 gateways answers"));
 }
 
+TEST(Reach, ADrainGoesBeforeARevocation) {
+  compile::World world = Whole();
+  Drain(world, "c1");
+  Reported health;
+  health.revoked = ClusterName("c1");
+  const auto plans = PlanFailover(compile::Compilation(world), kTier1, {"", {"c2"}}, health);
+  ASSERT_EQ(plans.size(), 1u);
+  EXPECT_THAT(plans[0].clusters(0).why_not(), HasSubstr("drained")) << "that ends first by `weir cluster activate`";
+}
+
 TEST(Reach, OfAClusterThatWasRevokedSaysSo) {
   const compile::World world = Whole();
   Reported health;
