@@ -118,7 +118,7 @@ struct FileDiscovery::Core {
               {"workloads", std::to_string(facts->workloads.size())},
               {"services", std::to_string(facts->services.size())}});
     Say(*facts);
-    Keep(*facts);
+    Keep(std::move(*facts));
   }
 
   void Say(const Facts& facts) {
@@ -128,10 +128,11 @@ struct FileDiscovery::Core {
     on_facts(facts);
   }
 
-  void Keep(const Facts& facts) {
+  void Keep(Facts facts) {
     if (options.last_good_path.empty()) return;
     const Status kept = SaveFacts(options.last_good_path, facts, sealed, options.owner);
-    unkept = kept.ok() ? std::nullopt : std::optional(facts);
+    unkept.reset();
+    if (!kept.ok()) unkept = std::move(facts);
     MutexLock lock(mutex);
     if (!kept.ok() && state.unkept.empty())
       obs::Log(obs::Level::kError, "the discovered facts could not be kept", {{"error", kept.error().ToString()}});
@@ -191,7 +192,7 @@ struct FileDiscovery::Core {
       alignas(inotify_event) char events[4096];
       bool told = false;
       while (inotify >= 0 && ::read(inotify, events, sizeof(events)) > 0) told = true;
-      if (unkept) Keep(Facts(*unkept));
+      if (unkept) Keep(*std::move(unkept));
       Look(told);
     }
   }

@@ -100,16 +100,23 @@ TEST_F(LastGood, GatewaysAndAgentsStartAgainOnAFullDisk) {
   for (const char* kind : {"gateway/", "agent/"}) Restart(kind, true);
   ExpectServed("on full disks");
   ExpectReady();
-  // What they could not keep of what came since is named.
-  const Status said = test::WaitUntil("the full disk in the status of its cluster", Milliseconds(30'000), nullptr, [] {
+  // What they could not keep of what came since is named until it is kept.
+  const auto said = [] {
     const auto answer = scene_->fleet().Weir({"get", "cluster", "edge", "-o", "json"});
-    return answer.ok() && answer->out.find("for a restart") != std::string::npos;
+    return answer.ok() ? answer->out : answer.error().message;
+  };
+  const Status named = test::WaitUntil("what is not kept", Milliseconds(30'000), nullptr, [&] {
+    const std::string text = said();
+    return text.find("last-good is not kept for a restart") != std::string::npos &&
+           text.find("edge/last-good.1") != std::string::npos && text.find("edge/facts.1") != std::string::npos;
   });
-  EXPECT_TRUE(said.ok()) << said.error().message;
+  EXPECT_TRUE(named.ok()) << said();
   for (const char* kind : {"agent/", "gateway/"}) {
-    Kill(kind);
-    Restart(kind);
+    for (const std::string& name : Of(kind)) scene_->fleet().Find(name)->GiveRoom();
   }
+  const Status kept = test::WaitUntil("all to be kept", Milliseconds(30'000), nullptr,
+                                      [&] { return said().find("for a restart") == std::string::npos; });
+  EXPECT_TRUE(kept.ok()) << said();
   ExpectReady();
   ExpectServed("with room again");
 }

@@ -89,6 +89,14 @@ struct Descriptors {
   int err = -1;
 };
 
+// The hard limit stays, so that GiveRoom needs no right.
+void LimitFiles(pid_t pid, rlim_t bytes) {
+  rlimit limit{};
+  prlimit(pid, RLIMIT_FSIZE, nullptr, &limit);
+  limit.rlim_cur = std::min(bytes, limit.rlim_max);
+  prlimit(pid, RLIMIT_FSIZE, &limit, nullptr);
+}
+
 // Between fork and exec only async-signal-safe calls: everything is prepared before.
 pid_t ForkExec(const Command& command, const Descriptors& fds) {
   const std::vector<std::string> env = Environment(command.env);
@@ -108,9 +116,8 @@ pid_t ForkExec(const Command& command, const Descriptors& fds) {
     dup2(fds.out, 1);
     dup2(fds.err, 2);
     if (command.full_disk) {
-      const rlimit nothing{0, 0};
       signal(SIGXFSZ, SIG_IGN);
-      setrlimit(RLIMIT_FSIZE, &nothing);
+      LimitFiles(0, 0);
     }
     if (!command.folder.empty() && chdir(command.folder.c_str()) != 0) _exit(127);
     execve(argv[0], argv.data(), envp.data());
@@ -208,6 +215,8 @@ Result<int> Process::Terminate(Milliseconds deadline) {
   return DeadlineExceeded("DID_NOT_END", "{} did not end within {} ms of SIGTERM and was killed", name(),
                           deadline.count());
 }
+
+void Process::GiveRoom() { LimitFiles(pid_, RLIM_INFINITY); }
 
 std::string Process::Log() const { return ReadAll(command_.log_file); }
 

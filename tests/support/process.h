@@ -42,9 +42,10 @@ class Process {
   std::optional<int> WaitExit(Milliseconds deadline);
 
   void Signal(int signal);
-  void Freeze();  // SIGSTOP
-  void Thaw();    // SIGCONT
-  void Kill();    // kill -9 and reap.
+  void Freeze();    // SIGSTOP
+  void Thaw();      // SIGCONT
+  void Kill();      // kill -9 and reap.
+  void GiveRoom();  // Ends Command::full_disk.
   // SIGTERM; kill -9 when it has not ended by `deadline` (DEADLINE_EXCEEDED then). The exit code.
   Result<int> Terminate(Milliseconds deadline = Milliseconds(10'000));
 
