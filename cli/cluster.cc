@@ -2,6 +2,7 @@
 #include <set>
 
 #include "api/weir/v2/cluster.pb.h"
+#include "api/weir/v2/cluster_service.pb.h"
 #include "api/weir/v2/status.pb.h"
 #include "api/weir/v2/traffic.pb.h"
 #include "cli/client.h"
@@ -75,7 +76,8 @@ Result<int> SetAdminState(const Flags& flags, const std::string& verb, v2::Admin
   request.set_fqn(get.fqn());
   request.set_force(flags.Has("force"));
   v2::Cluster after;
-  WEIR_TRY(client.Call(wanted == v2::DRAINING ? "Clusters/DrainCluster" : "Clusters/ActivateCluster", request, after));
+  WEIR_TRY(client.Call(wanted == v2::DRAINING ? "ClusterOperations/DrainCluster" : "ClusterOperations/ActivateCluster",
+                       request, after));
   const std::string state = v2::AdminState_Name(after.spec().admin_state());
   if (before.metadata().resource_version() == after.metadata().resource_version()) {
     std::cout << get.fqn() << " is " << state << " already\n";
@@ -117,7 +119,7 @@ Result<int> Revoke(const Flags& flags) {
   WEIR_ASSIGN(Client client, Client::Connect(session));
   const std::set<std::string> alone = ServedByItAlone(client, request.fqn());
   v2::Cluster after;
-  WEIR_TRY(client.Call("Clusters/RevokeCluster", request, after));
+  WEIR_TRY(client.Call("ClusterOperations/RevokeCluster", request, after));
   std::cout << request.fqn() << ": every membership below generation " << after.state().generation()
             << " has ended; an agent joins again with a token of `weir cluster rejoin`\n";
   if (!alone.empty()) {

@@ -24,6 +24,7 @@ Command LoginCommand();
 Command ApplyCommand();
 Command GetCommand();
 Command DeleteCommand();
+Command KindsCommand();
 Command StatusCommand();
 Command GetTrafficCommand();
 Command ExplainHealthCommand();

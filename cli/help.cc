@@ -100,6 +100,7 @@ const std::vector<Command>& Commands() {
   static const std::vector<Command> kCommands = {LoginCommand(),
                                                  ApplyCommand(),
                                                  GetCommand(),
+                                                 KindsCommand(),
                                                  GetTrafficCommand(),
                                                  StatusCommand(),
                                                  ExplainHealthCommand(),

@@ -1,7 +1,6 @@
 #include "cli/objects.h"
 
 #include <google/protobuf/descriptor.h>
-#include <google/protobuf/empty.pb.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/util/time_util.h>
 
@@ -9,13 +8,8 @@
 #include <iostream>
 
 #include "api/weir/v2/access_bindings.pb.h"
-#include "api/weir/v2/cluster.pb.h"
-#include "api/weir/v2/gateway.pb.h"
+#include "api/weir/v2/kind_services.h"
 #include "api/weir/v2/metadata.pb.h"
-#include "api/weir/v2/organization_setting.pb.h"
-#include "api/weir/v2/tier1_gateway.pb.h"
-#include "api/weir/v2/user.pb.h"
-#include "api/weir/v2/workspace.pb.h"
 #include "cli/commands.h"
 #include "libs/resource/validate.h"
 
@@ -24,11 +18,26 @@ namespace {
 
 using google::protobuf::Message;
 
-// The requests of all kinds have the same shape, so they are made by name: "Get" + "Tier1Gateway" + "Request".
-ResourceMessage MakeRequest(std::string_view verb, std::string_view noun) {
-  const auto* type = google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
-      fmt::format("weir.v2.{}{}Request", verb, noun));
+// A method of the service that every kind has, and the messages that it takes and gives.
+struct Method {
+  std::string path;  // "Tenants/GetTenant"
+  ResourceMessage request;
+  ResourceMessage response;
+};
+enum class Verb { kCreate, kGet, kList, kUpdate, kDelete };  // In the order of v2::KindService.
+
+ResourceMessage Make(const google::protobuf::Descriptor* type) {
   return ResourceMessage(google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
+}
+Method MethodOf(const resource::KindInfo& kind, Verb verb) {
+  const auto* service = v2::KindService(kind.name);
+  if (service == nullptr) {  // Bindings, of which only this is asked for.
+    return {"AccessBindingsService/GetAccessBindings", std::make_unique<v2::GetAccessBindingsRequest>(),
+            std::make_unique<v2::AccessBindings>()};
+  }
+  const auto* method = service->method(static_cast<int>(verb));
+  return {fmt::format("{}/{}", service->name(), method->name()), Make(method->input_type()),
+          Make(method->output_type())};
 }
 void Set(Message& message, const std::string& field, const std::string& value) {
   if (const auto* found = message.GetDescriptor()->FindFieldByName(field)) {
@@ -41,24 +50,18 @@ void SetSwitch(Message& message, const std::string& field, bool value) {
   }
 }
 
-std::string Method(std::string_view verb, const resource::KindInfo& kind, bool plural = false) {
-  return fmt::format("{0}s/{1}{0}{2}", kind.name, verb, plural ? "s" : "");
-}
-
 // All that the caller may read below a parent, whose names may be "-" for any; `name` "" = all. One call per 1000.
 Status ListBelow(Client& client, const resource::KindInfo& kind, const std::string& parent, const std::string& name,
                  std::vector<ResourceMessage>& out) {
   std::string token;
   do {
-    const ResourceMessage request = MakeRequest("List", fmt::format("{}s", kind.name));
+    const auto [path, request, response] = MethodOf(kind, Verb::kList);
     Set(*request, "parent", parent);
     Set(*request, "page_token", token);
     Set(*request, "name", name);
     request->GetReflection()->SetInt32(request.get(), request->GetDescriptor()->FindFieldByName("page_size"), 1000);
-    const auto* type = google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
-        fmt::format("weir.v2.List{}sResponse", kind.name));
-    const ResourceMessage response(google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
-    WEIR_TRY(client.Call(Method("List", kind, true), *request, *response));
+    WEIR_TRY(client.Call(path, *request, *response));
+    const auto* type = response->GetDescriptor();
     const auto& from = *response->GetReflection();
     const auto* items = type->FindFieldByName("items");
     for (int i = 0; i < from.FieldSize(*response, items); ++i) {
@@ -71,37 +74,29 @@ Status ListBelow(Client& client, const resource::KindInfo& kind, const std::stri
   return {};
 }
 
-const std::string& GivenName(resource::Kind kind, const Session& session, const Scope& scope) {
-  switch (kind) {
-    case resource::Kind::kOrganization:
-      return session.organization;
-    case resource::Kind::kTenant:
-      return scope.tenant;
-    case resource::Kind::kWorkspace:
-      return scope.workspace;
-    default:
-      return scope.group;
-  }
+// The names that the scope gives, by level: below an organization stand a tenant, a workspace and a group.
+struct Level {
+  const char* flag;
+  const std::string* name;
+};
+std::vector<Level> LevelsOf(const Scope& scope) {
+  return {{"tenant", &scope.tenant}, {"workspace", &scope.workspace}, {"group", &scope.group}};
 }
 
 // Where a kind may stand, "-" for each name that is not given; "" of an organization. USAGE for a name of a level that
 // does not stand above the kind.
 Result<std::string> ParentPattern(const Session& session, const resource::KindInfo& kind, const Scope& scope) {
-  std::vector<const resource::KindInfo*> above;
-  for (auto at = kind.parent; at; at = resource::Info(*at).parent) above.insert(above.begin(), &resource::Info(*at));
-  const std::pair<resource::Kind, const char*> levels[] = {{resource::Kind::kTenant, "tenant"},
-                                                           {resource::Kind::kWorkspace, "workspace"},
-                                                           {resource::Kind::kGatewayGroup, "group"}};
-  for (const auto& [level, flag] : levels) {
-    const bool stands = std::any_of(above.begin(), above.end(), [&](const auto* info) { return info->kind == level; });
-    if (!stands && !GivenName(level, session, scope).empty()) {
-      return Usage(fmt::format("{} does not stand below a {}; leave --{} out", kind.name, flag, flag));
-    }
+  const std::vector<Level> levels = LevelsOf(scope);
+  // Tenants and what is below them stand below the organization; clusters and users do, too, but have no more above.
+  for (size_t i = 0; i < levels.size(); ++i) {
+    if (i + 1 < kind.above.size() || levels[i].name->empty()) continue;
+    return Usage(
+        fmt::format("{} does not stand below a {}; leave --{} out", kind.name, levels[i].flag, levels[i].flag));
   }
   std::string pattern;
-  for (const auto* info : above) {
-    const std::string& given = GivenName(info->kind, session, scope);
-    pattern = resource::ChildFqn(pattern, info->kind, given.empty() ? "-" : given);
+  for (size_t i = 0; i < kind.above.size(); ++i) {
+    const std::string& given = i == 0 ? session.organization : *levels[i - 1].name;
+    pattern = resource::ChildFqn(pattern, kind.above[i], given.empty() ? "-" : given);
   }
   return pattern;
 }
@@ -114,41 +109,10 @@ std::string Joined(const std::vector<std::string>& parts) {
   return out;
 }
 
-// What a person looks for first, per kind.
+// What a person looks for first, as the kind says it.
 std::string Detail(const Message& message) {
-  std::vector<std::string> parts;
-  if (const auto* tier1 = dynamic_cast<const v2::Tier1Gateway*>(&message)) {
-    for (const auto& server : tier1->spec().external_servers()) {
-      std::string text = fmt::format("{}:{} ->", server.hostname(), server.port());
-      for (const auto& cluster : server.clusters()) {
-        text += " " + cluster.name() + (cluster.has_weight() ? fmt::format("={}", cluster.weight()) : "");
-      }
-      parts.push_back(std::move(text));
-    }
-  } else if (const auto* gateway = dynamic_cast<const v2::Gateway*>(&message)) {
-    for (const auto& server : gateway->spec().http())
-      parts.push_back(fmt::format("{}:{}", server.hostname(), server.port()));
-  } else if (const auto* cluster = dynamic_cast<const v2::Cluster*>(&message)) {
-    parts = {cluster->state().connected() ? "connected"
-             : cluster->state().has_last_seen()
-                 ? "not connected since " + google::protobuf::util::TimeUtil::ToString(cluster->state().last_seen())
-                 : "never joined",
-             fmt::format("{} workloads", cluster->state().workloads()),
-             fmt::format("{} services", cluster->state().services())};
-    if (cluster->spec().admin_state() == v2::DRAINING) parts.insert(parts.begin(), "DRAINING");
-    if (!cluster->state().problems().empty()) {
-      const v2::ClusterProblem& first = cluster->state().problems(0);
-      parts.insert(parts.begin(), fmt::format("{}: {}", first.source(), first.text()));
-    }
-  } else if (const auto* setting = dynamic_cast<const v2::OrganizationSetting*>(&message)) {
-    const auto& failover = setting->spec().failover_settings();
-    parts = {v2::FailoverSettings::Mode_Name(failover.mode())};
-    for (const auto& pair : failover.regional_failover()) parts.push_back(pair.from() + " -> " + pair.to());
-  } else if (const auto* workspace = dynamic_cast<const v2::Workspace*>(&message)) {
-    for (const auto& name : workspace->spec().namespace_selector().names()) parts.push_back(name);
-  } else if (const auto* user = dynamic_cast<const v2::User*>(&message)) {
-    parts = {user->spec().email()};
-  }
+  std::vector<std::string> parts = resource::KindOf(message)->rules.summary(message);
+  std::erase(parts, "");
   if (parts.size() > 3) {
     const size_t more = parts.size() - 3;
     parts.resize(3);
@@ -238,11 +202,10 @@ Result<int> Delete(const Flags& flags) {
   if (fqn.kind == resource::Kind::kAccessBindings)
     return Usage("bindings go with their resource; apply an empty list instead");
   const resource::KindInfo& kind = resource::Info(fqn.kind);
-  const ResourceMessage request = MakeRequest("Delete", kind.name);
+  const auto [path, request, nothing] = MethodOf(kind, Verb::kDelete);
   Set(*request, "fqn", fqn.text);
   SetSwitch(*request, "cascade", flags.Has("cascade"));
-  google::protobuf::Empty nothing;
-  WEIR_TRY(client.Call(Method("Delete", kind), *request, nothing));
+  WEIR_TRY(client.Call(path, *request, *nothing));
   std::cout << fqn.text << " deleted\n";
   return kExitOk;
 }
@@ -270,17 +233,16 @@ Result<std::string> FqnArgument(const Session& session, const std::string& word,
 
 Result<std::string> ParentOf(const Session& session, const Scope& scope) {
   std::string parent = session.OrganizationFqn();
-  const std::pair<resource::Kind, const std::string*> levels[] = {{resource::Kind::kTenant, &scope.tenant},
-                                                                  {resource::Kind::kWorkspace, &scope.workspace},
-                                                                  {resource::Kind::kGatewayGroup, &scope.group}};
+  const std::vector<resource::Kind>& above = resource::Info(resource::Kind::kGateway).above;
+  const std::vector<Level> levels = LevelsOf(scope);
   bool ended = false;
-  for (const auto& [kind, name] : levels) {
-    if (name->empty()) {
+  for (size_t i = 0; i < levels.size(); ++i) {
+    if (levels[i].name->empty()) {
       ended = true;
     } else if (ended) {
       return Usage("--workspace wants --tenant too, and --group both");
     } else {
-      parent = resource::ChildFqn(parent, kind, *name);
+      parent = resource::ChildFqn(parent, above[i + 1], *levels[i].name);
     }
   }
   return parent;
@@ -297,14 +259,10 @@ Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session
 }
 
 Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn) {
-  const resource::KindInfo& kind = resource::Info(fqn.kind);
-  const ResourceMessage request = MakeRequest("Get", kind.name);
+  auto [path, request, response] = MethodOf(resource::Info(fqn.kind), Verb::kGet);
   Set(*request, "fqn", fqn.text);
-  ResourceMessage response = resource::NewMessage(fqn.kind);
-  const bool bindings = fqn.kind == resource::Kind::kAccessBindings;
-  WEIR_TRY(
-      client.Call(bindings ? "AccessBindingsService/GetAccessBindings" : Method("Get", kind), *request, *response));
-  return response;
+  WEIR_TRY(client.Call(path, *request, *response));
+  return std::move(response);
 }
 
 Result<resource::Fqn> ResolveName(Client& client, const Session& session, const std::vector<std::string>& words,
@@ -345,8 +303,7 @@ constexpr std::string_view kGetHelp =
     R"(Usage: weir get KIND [NAME] [-o table|yaml|json] [--tenant T] [--workspace W] [--group G]
        weir get FULL-NAME [-o ...]
 
-KIND: organization, organizationsetting, tenant, workspace, gatewaygroup, cluster, user, tier1gateway, gateway,
-accessbindings; any case, singular or plural. (For `weir get traffic` see its own --help.) Without NAME all that you may
+KIND is the name of a kind or its short name, in any case, singular or plural; `weir kinds` lists them. (For `weir get traffic` see its own --help.) Without NAME all that you may
 read are listed; --tenant, --workspace and --group narrow that.
 
   weir get tier1gateways

@@ -162,7 +162,7 @@ spec:
     activate.set_fqn(c1);
     v2::Cluster cluster;
     grpc::ClientContext context;
-    ASSERT_TRUE(v2::Clusters::NewStub(channel_)->ActivateCluster(&context, activate, &cluster).ok());
+    ASSERT_TRUE(v2::ClusterOperations::NewStub(channel_)->ActivateCluster(&context, activate, &cluster).ok());
   }
   auto& pod = *facts.add_workloads();
   pod.set_namespace_("app");

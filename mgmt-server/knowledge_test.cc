@@ -28,7 +28,7 @@ TEST_F(Assembly, ADrainWaitsForWhoKnowsWhetherAnybodyIsLeft) {
   activate.set_fqn(c1);
   v2::Cluster cluster;
   grpc::ClientContext context;
-  ASSERT_TRUE(v2::Clusters::NewStub(channel_)->ActivateCluster(&context, activate, &cluster).ok());
+  ASSERT_TRUE(v2::ClusterOperations::NewStub(channel_)->ActivateCluster(&context, activate, &cluster).ok());
   agent_->Leave();
   WaitForStatus(kEdge, [](const auto& now) { return now.reason() == "DISCONNECTED"; });
   EXPECT_EQ(Drain(c1, false), "HEALTH_UNKNOWN");
@@ -47,7 +47,7 @@ TEST_F(Assembly, ARevokedClusterIsNamedAndToldHowToReturn) {
   request.set_fqn(kEdge);
   v2::Cluster cluster;
   grpc::ClientContext context;
-  ASSERT_TRUE(v2::Clusters::NewStub(channel_)->RevokeCluster(&context, request, &cluster).ok());
+  ASSERT_TRUE(v2::ClusterOperations::NewStub(channel_)->RevokeCluster(&context, request, &cluster).ok());
   auto status = WaitForStatus(kEdge, [](const auto& now) { return now.reason() == "REVOKED"; });
   EXPECT_THAT(status.message(), HasSubstr("weir cluster rejoin edge"));
   EXPECT_TRUE(ClusterState(kEdge).revoked());

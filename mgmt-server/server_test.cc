@@ -13,7 +13,7 @@
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "api/weir/v2/documents.grpc.pb.h"
 #include "api/weir/v2/session.grpc.pb.h"
-#include "api/weir/v2/tenant.grpc.pb.h"
+#include "api/weir/v2/tenant_service.grpc.pb.h"
 #include "libs/base/descriptors.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"

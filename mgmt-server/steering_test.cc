@@ -64,7 +64,7 @@ class Steering : public Assembly {
     request.set_fqn(fqn);
     v2::Cluster cluster;
     grpc::ClientContext context;
-    ASSERT_TRUE(v2::Clusters::NewStub(channel_)->RevokeCluster(&context, request, &cluster).ok());
+    ASSERT_TRUE(v2::ClusterOperations::NewStub(channel_)->RevokeCluster(&context, request, &cluster).ok());
     WaitForStatus(fqn, [](const auto& now) { return now.reason() == "REVOKED"; });
   }
   void Activate(const std::string& fqn) {
@@ -72,7 +72,7 @@ class Steering : public Assembly {
     request.set_fqn(fqn);
     v2::Cluster cluster;
     grpc::ClientContext context;
-    ASSERT_TRUE(v2::Clusters::NewStub(channel_)->ActivateCluster(&context, request, &cluster).ok());
+    ASSERT_TRUE(v2::ClusterOperations::NewStub(channel_)->ActivateCluster(&context, request, &cluster).ok());
   }
 
   std::vector<std::unique_ptr<fleet::SmallAgent>> receivers_;

@@ -12,6 +12,7 @@
 
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "api/weir/v2/cluster.grpc.pb.h"
+#include "api/weir/v2/cluster_service.grpc.pb.h"
 #include "api/weir/v2/documents.grpc.pb.h"
 #include "api/weir/v2/session.grpc.pb.h"
 #include "api/weir/v2/status.grpc.pb.h"
@@ -128,7 +129,7 @@ class Assembly : public ::testing::Test {
     request.set_force(force);
     v2::Cluster drained;
     grpc::ClientContext context;
-    const auto status = v2::Clusters::NewStub(channel_)->DrainCluster(&context, request, &drained);
+    const auto status = v2::ClusterOperations::NewStub(channel_)->DrainCluster(&context, request, &drained);
     return status.ok() ? "" : rpc::FromGrpc(status).reason;
   }
   // `weir status --wait`: answered within `seconds`, though 60 are allowed.

@@ -5,12 +5,8 @@
 
 #include <map>
 
-#include "api/weir/v2/access_bindings.pb.h"
-#include "api/weir/v2/cluster.pb.h"
-#include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/metadata.pb.h"
-#include "api/weir/v2/organization.pb.h"
-#include "api/weir/v2/tier1_gateway.pb.h"
+#include "libs/resource/field_paths.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/validate.h"
 
@@ -94,29 +90,25 @@ void ClearOutputOnly(Message& resource) {
   metadata.clear_revision();
   metadata.clear_create_time();
   metadata.clear_update_time();
-  if (auto* cluster = dynamic_cast<v2::Cluster*>(&resource)) cluster->clear_state();
+  for (const std::string& path : KindOf(resource)->rules.output_only) ClearPath(resource, path);
 }
 
 void Default(Message& resource) {
-  if (auto* organization = dynamic_cast<v2::Organization*>(&resource)) {
-    if (organization->spec().domain().empty()) {
-      organization->mutable_spec()->set_domain(organization->metadata().name() + ".weir.internal");
-    }
-  } else if (auto* bindings = dynamic_cast<v2::AccessBindings*>(&resource)) {
-    for (auto& binding : *bindings->mutable_allow()) {
-      const std::string role = CanonicalRole(binding.role());
-      if (!role.empty()) binding.set_role(role);
-    }
-  } else if (auto* gateway = dynamic_cast<v2::Gateway*>(&resource)) {
-    for (auto& server : *gateway->mutable_spec()->mutable_http()) {
-      if (!server.has_routing()) continue;
-      for (auto& rule : *server.mutable_routing()->mutable_rules()) {
-        if (rule.has_redirect() && rule.redirect().redirect_code() == 0) {
-          rule.mutable_redirect()->set_redirect_code(301);
-        }
-      }
-    }
+  const KindRules& rules = KindOf(resource)->rules;
+  if (rules.fill_in) rules.fill_in(resource);
+}
+
+std::vector<std::string> UnsetKept(const Message& resource) {
+  std::vector<std::string> unset;
+  for (const std::string& path : KindOf(resource)->rules.keep_if_unset) {
+    if (!IsSet(resource, path)) unset.push_back(path);
   }
+  return unset;
+}
+
+void Keep(const Message& stored, const std::vector<std::string>& unset, Message& wanted) {
+  for (const std::string& path : KindOf(stored)->rules.output_only) CopyPath(stored, wanted, path);
+  for (const std::string& path : unset) CopyPath(stored, wanted, path);
 }
 
 bool Equal(const Message& a, const Message& b) {

@@ -1,10 +1,10 @@
 #include "libs/resource/conflicts.h"
 
 #include <algorithm>
+#include <map>
 
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
-#include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/resource/validate.h"
 
@@ -13,36 +13,6 @@ namespace {
 
 bool PartOverlaps(std::string_view a, std::string_view b) { return a == "*" || b == "*" || a == b; }
 bool PartMatches(std::string_view pattern, std::string_view text) { return pattern == "*" || pattern == text; }
-
-struct Server {
-  std::string field;
-  std::string hostname;
-  uint32_t port;
-  bool serves = false;  // Goes to services: answers on the mesh port too.
-};
-std::vector<Server> ServersOf(const google::protobuf::Message& gateway) {
-  std::vector<Server> servers;
-  if (const auto* tier1 = dynamic_cast<const v2::Tier1Gateway*>(&gateway)) {
-    for (int i = 0; i < tier1->spec().external_servers_size(); ++i) {
-      const auto& server = tier1->spec().external_servers(i);
-      servers.push_back({fmt::format("spec.externalServers[{}].hostname", i), server.hostname(), server.port()});
-    }
-  } else if (const auto* any = dynamic_cast<const v2::Gateway*>(&gateway)) {
-    for (int i = 0; i < any->spec().http_size(); ++i) {
-      const auto& server = any->spec().http(i);
-      const auto& rules = server.routing().rules();
-      const bool serves = std::any_of(rules.begin(), rules.end(),
-                                      [](const auto& rule) { return rule.route().has_service_destination(); });
-      servers.push_back({fmt::format("spec.http[{}].hostname", i), server.hostname(), server.port(), serves});
-    }
-  }
-  return servers;
-}
-const v2::WorkloadSelector* SelectorOf(const google::protobuf::Message& gateway) {
-  if (const auto* tier1 = dynamic_cast<const v2::Tier1Gateway*>(&gateway)) return &tier1->spec().workload_selector();
-  if (const auto* any = dynamic_cast<const v2::Gateway*>(&gateway)) return &any->spec().workload_selector();
-  return nullptr;
-}
 
 bool CanMeet(const GatewayInScope& a, const GatewayInScope& b, const std::string& name_space) {
   const auto other = Territory(b.workspace, b.group, name_space);
@@ -160,19 +130,22 @@ bool MayOverlap(const v2::WorkloadSelector& a, const v2::WorkloadSelector& b) {
 
 std::vector<HostConflict> HostConflicts(const GatewayInScope& gateway, const GatewayInScope& other) {
   std::vector<HostConflict> conflicts;
-  if (gateway.fqn == other.fqn || gateway.gateway == nullptr || other.gateway == nullptr) return conflicts;
-  const v2::WorkloadSelector* mine = SelectorOf(*gateway.gateway);
-  const v2::WorkloadSelector* theirs = SelectorOf(*other.gateway);
-  if (mine == nullptr || theirs == nullptr || !MayOverlap(*mine, *theirs)) return conflicts;
-  if (!CanMeet(gateway, other, mine->namespace_())) return conflicts;
-  const auto taken = ServersOf(*other.gateway);
-  for (Server& server : ServersOf(*gateway.gateway)) {
-    for (const Server& has : taken) {
-      if (server.hostname != has.hostname) continue;
-      if (server.port != has.port && !(server.serves && has.serves)) continue;
-      conflicts.push_back({server.field, server.hostname, server.port, other.fqn, has.port});
-      break;
-    }
+  if (gateway.fqn == other.fqn || gateway.form.gateway == nullptr || other.form.gateway == nullptr) return conflicts;
+  const v2::GatewaySpec& mine = gateway.form.gateway->spec();
+  const v2::GatewaySpec& theirs = other.form.gateway->spec();
+  if (!MayOverlap(mine.workload_selector(), theirs.workload_selector())) return conflicts;
+  if (!CanMeet(gateway, other, mine.workload_selector().namespace_())) return conflicts;
+  std::multimap<std::string_view, const v2::HttpServer*> taken;
+  for (const v2::HttpServer& has : theirs.http()) taken.emplace(has.hostname(), &has);
+  for (int i = 0; i < mine.http_size(); ++i) {
+    const v2::HttpServer& server = mine.http(i);
+    const auto [begin, end] = taken.equal_range(server.hostname());
+    const auto has = std::find_if(begin, end, [&](const auto& entry) {
+      return entry.second->port() == server.port() || (GoesToServices(server) && GoesToServices(*entry.second));
+    });
+    if (has == end) continue;
+    conflicts.push_back(
+        {gateway.form.Field(i, "hostname"), server.hostname(), server.port(), other.fqn, has->second->port()});
   }
   return conflicts;
 }
@@ -188,28 +161,14 @@ bool HostClaim::Meets(const HostClaim& other) const {
   return (answers && Covers(hostname, other.hostname)) || (other.answers && Covers(other.hostname, hostname));
 }
 
-std::vector<HostClaim> HostClaims(const google::protobuf::Message& gateway) {
+std::vector<HostClaim> HostClaims(const GatewayForm& form) {
   std::vector<HostClaim> claims;
-  if (const auto* tier1 = dynamic_cast<const v2::Tier1Gateway*>(&gateway)) {
-    for (int i = 0; i < tier1->spec().external_servers_size(); ++i) {
-      const auto& server = tier1->spec().external_servers(i);
-      if (!server.tenant().empty()) continue;
-      claims.push_back({fmt::format("spec.externalServers[{}].hostname", i), server.hostname(), false});
-    }
-    return claims;
-  }
-  const auto* any = dynamic_cast<const v2::Gateway*>(&gateway);
-  if (any == nullptr) return claims;
-  const auto& servers = any->spec().http();
-  const auto draws = [](const v2::HttpServer& server) {
-    const auto& rules = server.routing().rules();
-    return std::any_of(rules.begin(), rules.end(), [](const auto& r) { return r.route().has_cluster_destination(); });
-  };
-  // One server that goes to clusters makes all of the object tier 1.
-  const bool is_tier1 = std::any_of(servers.begin(), servers.end(), draws);
+  if (form.gateway == nullptr) return claims;
+  const auto& servers = form.gateway->spec().http();
+  const bool is_tier1 = IsTier1(*form.gateway);
   for (int i = 0; i < servers.size(); ++i) {
-    if (is_tier1 && (!draws(servers[i]) || !servers[i].tenant().empty())) continue;
-    claims.push_back({fmt::format("spec.http[{}].hostname", i), servers[i].hostname(), !is_tier1});
+    if (is_tier1 && (!GoesToClusters(servers[i]) || !servers[i].tenant().empty())) continue;
+    claims.push_back({form.Field(i, "hostname"), servers[i].hostname(), !is_tier1});
   }
   return claims;
 }

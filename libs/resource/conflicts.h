@@ -7,10 +7,8 @@
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/resource/gateways.h"
 
-namespace google::protobuf {
-class Message;
-}
 namespace weir::v2 {
 class GatewayGroup;
 class NamespaceSelector;
@@ -55,10 +53,10 @@ std::vector<NamespacePattern> Territory(const v2::Workspace* workspace, const v2
 // Whether a workload could be selected by both: same namespace, and no label asked to have two values.
 bool MayOverlap(const v2::WorkloadSelector& a, const v2::WorkloadSelector& b);
 
-// A gateway object (Tier1Gateway or Gateway) and where it counts.
+// A gateway object and where it counts.
 struct GatewayInScope {
   std::string fqn;
-  const google::protobuf::Message* gateway = nullptr;
+  GatewayForm form;
   const v2::Workspace* workspace = nullptr;
   const v2::GatewayGroup* group = nullptr;
 };
@@ -86,8 +84,8 @@ struct HostClaim {
   // Whether requests for the host of one would reach the other, or both.
   bool Meets(const HostClaim& other) const;
 };
-// Of a Tier1Gateway or Gateway, in document order. A tier-1 server that names a tenant claims nothing: it takes what
+// In document order. A tier-1 server that names a tenant claims nothing: it takes what
 // that tenant gives, by the word of somebody who may write there.
-std::vector<HostClaim> HostClaims(const google::protobuf::Message& gateway);
+std::vector<HostClaim> HostClaims(const GatewayForm& form);
 
 }  // namespace weir::resource

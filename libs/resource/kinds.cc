@@ -4,55 +4,53 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
-#include <array>
+#include <map>
+#include <set>
 
-#include "api/weir/v2/access_bindings.pb.h"
-#include "api/weir/v2/cluster.pb.h"
-#include "api/weir/v2/gateway.pb.h"
-#include "api/weir/v2/gateway_group.pb.h"
+#include "api/weir/v2/kind.pb.h"
 #include "api/weir/v2/metadata.pb.h"
-#include "api/weir/v2/organization.pb.h"
-#include "api/weir/v2/organization_setting.pb.h"
-#include "api/weir/v2/tenant.pb.h"
-#include "api/weir/v2/tier1_gateway.pb.h"
-#include "api/weir/v2/user.pb.h"
-#include "api/weir/v2/workspace.pb.h"
 
 namespace weir::resource {
+
+#define WEIR_KIND(name) KindRules name##Rules();
+WEIR_KINDS(WEIR_KIND)
+#undef WEIR_KIND
+
 namespace {
 
-template <typename T>
-const google::protobuf::Descriptor& DescriptorOf() {
-  return *T::descriptor();
+KindInfo MakeInfo(Kind kind, KindRules rules, const std::vector<KindInfo>& before) {
+  const v2::Kind& option = rules.descriptor->options().GetExtension(v2::kind);
+  KindInfo info;
+  info.kind = kind;
+  info.name = rules.descriptor->name();
+  info.api_group = option.group() + ".weir.dev";
+  if (option.tsb_kind() != "-") {
+    info.tsb_group = option.group() + ".tsb.tetrate.io";
+    info.tsb_kind = option.tsb_kind().empty() ? info.name : option.tsb_kind();
+  }
+  info.collection = option.collection();
+  for (const KindInfo& parent : before) {
+    if (parent.name != option.parent()) continue;
+    info.above = parent.above;
+    info.above.push_back(parent.kind);
+  }
+  info.short_names.assign(option.short_names().begin(), option.short_names().end());
+  info.one_per_parent = option.one_per_parent();
+  info.rules = std::move(rules);
+  return info;
 }
 
-constexpr std::string_view kApi = "api.weir.dev";
-constexpr std::string_view kGatewayApi = "gateway.weir.dev";
-constexpr std::string_view kRbac = "rbac.weir.dev";
-constexpr std::string_view kTsbApi = "api.tsb.tetrate.io";
-constexpr std::string_view kTsbGateway = "gateway.tsb.tetrate.io";
-constexpr std::string_view kTsbRbac = "rbac.tsb.tetrate.io";
-
-// In the order of the numbers of Kind.
-const std::array<KindInfo, 10> kKinds = {{
-    {Kind::kOrganization, "Organization", kApi, kTsbApi, "Organization", "organizations", std::nullopt,
-     DescriptorOf<v2::Organization>},
-    {Kind::kTenant, "Tenant", kApi, kTsbApi, "Tenant", "tenants", Kind::kOrganization, DescriptorOf<v2::Tenant>},
-    {Kind::kWorkspace, "Workspace", kApi, kTsbApi, "Workspace", "workspaces", Kind::kTenant,
-     DescriptorOf<v2::Workspace>},
-    {Kind::kGatewayGroup, "GatewayGroup", kGatewayApi, kTsbGateway, "Group", "gatewaygroups", Kind::kWorkspace,
-     DescriptorOf<v2::GatewayGroup>},
-    {Kind::kCluster, "Cluster", kApi, kTsbApi, "Cluster", "clusters", Kind::kOrganization, DescriptorOf<v2::Cluster>},
-    {Kind::kUser, "User", kApi, kTsbApi, "User", "users", Kind::kOrganization, DescriptorOf<v2::User>},
-    {Kind::kAccessBindings, "AccessBindings", kRbac, kTsbRbac, "AccessBindings", "accessbindings", std::nullopt,
-     DescriptorOf<v2::AccessBindings>},
-    {Kind::kTier1Gateway, "Tier1Gateway", kGatewayApi, kTsbGateway, "Tier1Gateway", "tier1gateways",
-     Kind::kGatewayGroup, DescriptorOf<v2::Tier1Gateway>},
-    {Kind::kGateway, "Gateway", kGatewayApi, kTsbGateway, "Gateway", "gateways", Kind::kGatewayGroup,
-     DescriptorOf<v2::Gateway>},
-    {Kind::kOrganizationSetting, "OrganizationSetting", kApi, kTsbApi, "OrganizationSetting", "settings",
-     Kind::kOrganization, DescriptorOf<v2::OrganizationSetting>},
-}};
+// In the order of the numbers of Kind. Lives until the program ends.
+const std::vector<KindInfo>& All() {
+  static const auto& kinds = *[] {
+    auto* made = new std::vector<KindInfo>;
+#define WEIR_KIND(name) made->push_back(MakeInfo(Kind::k##name, name##Rules(), *made));
+    WEIR_KINDS(WEIR_KIND)
+#undef WEIR_KIND
+    return made;
+  }();
+  return kinds;
+}
 
 std::string Lower(std::string_view text) {
   std::string out(text);
@@ -62,107 +60,73 @@ std::string Lower(std::string_view text) {
   return out;
 }
 
-// Fields of the other dialect's messages that we know and do not serve, by our message's name.
-struct Foreign {
-  std::string_view message;
-  std::string_view fields;  // Separated by blanks.
-};
-constexpr Foreign kForeign[] = {
-    {"OrganizationSpec", "displayName deletionProtectionEnabled configGenerationMetadata systemNamespaces"},
-    {"OrganizationSettingSpec",
-     "displayName networkSettings regionalFailover defaultTrafficSetting defaultSecuritySetting "
-     "configGenerationMetadata"},
-    {"FailoverSettings", "topologyChoice"},
-    {"TenantSpec", "displayName securityDomain deletionProtectionEnabled configGenerationMetadata profiles"},
-    {"WorkspaceSpec",
-     "displayName isolationBoundary securityDomain deletionProtectionEnabled configGenerationMetadata "
-     "profiles"},
-    {"GatewayGroupSpec", "displayName deletionProtectionEnabled configGenerationMetadata securityDomain profiles"},
-    {"ClusterSpec",
-     "displayName tokenTtl namespaceScope namespaces serviceAccount installTemplate trustDomain "
-     "labels state namespaceScoping configGenerationMetadata"},
-    {"Locality", "subzone"},
-    {"UserSpec", "displayName firstName lastName loginName sourceType"},
-    {"Subject", "team serviceAccount"},
-    {"Tier1GatewaySpec",
-     "internalServers passthroughServers tcpExternalServers tcpInternalServers waf extension configGenerationMetadata"},
-    {"Tier1ExternalServer", "redirect authentication authorization rateLimiting"},
-    {"ClusterDestination", "labels network"},
-    {"GatewaySpec", "tls tcp egressAuthorization waf wasmPlugins configGenerationMetadata"},
-    {"HttpServer",
-     "trafficMode authentication authorization rateLimiting openapi xxxOldAuthentication xxxOldAuthorization"},
-    {"HttpRouting", "corsPolicy"},
-    {"HttpRule", "modify disableExternalAuthorization name"},
-    {"HttpMatch", "name scheme authority headers port method queryParams"},
-    {"StringMatch", "regex"},
-    {"HttpRoute", "stickySession"},
-    {"ServiceDestination", "tls"},
-    {"HttpRedirect", "scheme port"},
-    {"ServerTls", "secretName files caCertificates subjectAltNames minProtocolVersion maxProtocolVersion cipherSuites"},
-    {"NamespaceSelector", "labels"},
-};
+bool IsCalled(const KindInfo& info, const std::string& wanted) {
+  const std::string name = Lower(info.name);
+  if (name == wanted || name + "s" == wanted || info.collection == wanted) return true;
+  return std::any_of(info.short_names.begin(), info.short_names.end(),
+                     [&](const std::string& each) { return each == wanted || each + "s" == wanted; });
+}
 
 }  // namespace
 
-std::string KindInfo::ApiVersion() const { return std::string(api_group) + "/v2"; }
+std::string KindInfo::ApiVersion() const { return api_group + "/v2"; }
 
-std::span<const KindInfo> Kinds() { return kKinds; }
-const KindInfo& Info(Kind kind) { return kKinds[static_cast<size_t>(kind)]; }
+std::span<const KindInfo> Kinds() { return All(); }
+const KindInfo& Info(Kind kind) { return All()[static_cast<size_t>(kind)]; }
 
 const KindInfo* FindKind(std::string_view name) {
-  for (const KindInfo& info : kKinds) {
+  for (const KindInfo& info : All()) {
     if (info.name == name) return &info;
   }
   return nullptr;
 }
-const KindInfo* FindCollection(std::string_view collection) {
-  for (const KindInfo& info : kKinds) {
-    if (info.collection == collection) return &info;
+const KindInfo* FindCollection(std::optional<Kind> parent, std::string_view collection) {
+  for (const KindInfo& info : All()) {
+    if (info.collection == collection && info.parent() == parent) return &info;
   }
   return nullptr;
 }
 const KindInfo* KindOf(const google::protobuf::Message& message) {
-  for (const KindInfo& info : kKinds) {
-    if (&info.descriptor() == message.GetDescriptor()) return &info;
+  const auto* descriptor = message.GetDescriptor();
+  for (const KindInfo& info : All()) {
+    if (info.rules.descriptor == descriptor) return &info;
   }
   return nullptr;
 }
 const KindInfo* FindLoosely(std::string_view text) {
   const std::string wanted = Lower(text);
-  for (const KindInfo& info : kKinds) {
-    const std::string name = Lower(info.name);
-    if (name == wanted || name + "s" == wanted || info.collection == wanted) return &info;
+  for (const KindInfo& info : All()) {
+    if (IsCalled(info, wanted)) return &info;
   }
-  if (wanted == "group" || wanted == "groups") return &Info(Kind::kGatewayGroup);
-  if (wanted == "setting") return &Info(Kind::kOrganizationSetting);
-  if (wanted == "org" || wanted == "orgs") return &Info(Kind::kOrganization);
   return nullptr;
 }
 
 Result<const KindInfo*> ResolveDocument(std::string_view api_version, std::string_view kind) {
   bool version_known = false;
   std::string kinds;
-  for (const KindInfo& info : kKinds) {
+  std::set<std::string> versions;
+  for (const KindInfo& info : All()) {
+    versions.insert(info.ApiVersion());
     const bool native = api_version == info.ApiVersion();
-    const bool tsb = api_version == std::string(info.tsb_group) + "/v2";
+    const bool tsb = !info.tsb_group.empty() && api_version == info.tsb_group + "/v2";
     if (!native && !tsb) continue;
-    const std::string_view name = native ? info.name : info.tsb_kind;
+    const std::string& name = native ? info.name : info.tsb_kind;
     if (kind == name) return &info;
     version_known = true;
-    kinds += (kinds.empty() ? "" : ", ") + std::string(name);
+    kinds += (kinds.empty() ? "" : ", ") + name;
   }
-  Error error;
   if (version_known) {
-    error = InvalidArgument("UNKNOWN_KIND", "no kind \"{}\" is served in {}", kind, api_version);
+    Error error = InvalidArgument("UNKNOWN_KIND", "no kind \"{}\" is served in {}", kind, api_version);
     error.violations = {
         {"kind", fmt::format("\"{}\" is not served in {}; served: {}", kind, api_version, kinds), 0, 0}};
-  } else {
-    error = InvalidArgument("UNKNOWN_API_VERSION", "apiVersion \"{}\" is not known", api_version);
-    error.violations = {{"apiVersion",
-                         fmt::format("\"{}\" is not known; known: {}/v2, {}/v2, {}/v2 and the same of tsb.tetrate.io",
-                                     api_version, kApi, kGatewayApi, kRbac),
-                         0, 0}};
+    return error;
   }
+  std::string known;
+  for (const std::string& version : versions) known += (known.empty() ? "" : ", ") + version;
+  Error error = InvalidArgument("UNKNOWN_API_VERSION", "apiVersion \"{}\" is not known", api_version);
+  error.violations = {{"apiVersion",
+                       fmt::format("\"{}\" is not known; known: {} and the same of tsb.tetrate.io", api_version, known),
+                       0, 0}};
   return error;
 }
 
@@ -171,12 +135,13 @@ std::unique_ptr<google::protobuf::Message> NewMessage(Kind kind) {
   return std::unique_ptr<google::protobuf::Message>(factory->GetPrototype(&Info(kind).descriptor())->New());
 }
 
-std::string NotServed(const google::protobuf::Descriptor& message, std::string_view field) {
-  for (const Foreign& foreign : kForeign) {
-    if (foreign.message != message.name()) continue;
-    const std::string padded = " " + std::string(foreign.fields) + " ";
-    if (padded.find(" " + std::string(field) + " ") != std::string::npos) {
-      return fmt::format("not served yet: remove {}; nothing was stored", field);
+std::string NotServedText(const google::protobuf::Descriptor& message, std::string_view field) {
+  for (const KindInfo& info : All()) {
+    for (const NotServed& each : info.rules.not_served) {
+      if (each.message != message.name()) continue;
+      if (std::find(each.fields.begin(), each.fields.end(), field) == each.fields.end()) continue;
+      if (each.instead.empty()) return fmt::format("not served yet, and nothing was stored: remove {}", field);
+      return fmt::format("not served yet, and nothing was stored; instead of {}: {}", field, each.instead);
     }
   }
   return "";

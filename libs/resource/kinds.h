@@ -9,11 +9,9 @@
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/resource/kinds/list.h"
+#include "libs/resource/kinds/rules.h"
 
-namespace google::protobuf {
-class Descriptor;
-class Message;
-}  // namespace google::protobuf
 namespace weir::v2 {
 class Metadata;
 }
@@ -21,39 +19,35 @@ class Metadata;
 // What kinds of resources there are and how they are called. Pure.
 namespace weir::resource {
 
-// The numbers are stored; only append.
-enum class Kind : uint8_t {
-  kOrganization = 0,
-  kTenant = 1,
-  kWorkspace = 2,
-  kGatewayGroup = 3,
-  kCluster = 4,
-  kUser = 5,
-  kAccessBindings = 6,
-  kTier1Gateway = 7,
-  kGateway = 8,
-  kOrganizationSetting = 9,
-};
+#define WEIR_KIND(name) k##name,
+enum class Kind : uint8_t { WEIR_KINDS(WEIR_KIND) };
+#undef WEIR_KIND
 
 struct KindInfo {
   Kind kind;
-  std::string_view name;        // "Tier1Gateway": documents, messages, tables.
-  std::string_view api_group;   // "gateway.weir.dev"
-  std::string_view tsb_group;   // "gateway.tsb.tetrate.io"; "" = no such kind there.
-  std::string_view tsb_kind;    // "Group" for GatewayGroup; else as `name`.
-  std::string_view collection;  // "tier1gateways"; AccessBindings: "accessbindings", which has no name behind it.
-  std::optional<Kind> parent;   // None: Organization, and AccessBindings (any resource).
-  const google::protobuf::Descriptor& (*descriptor)();
+  std::string name;         // "Tier1Gateway": documents, messages, tables.
+  std::string api_group;    // "gateway.weir.dev"
+  std::string tsb_group;    // "gateway.tsb.tetrate.io"; "" = no such kind there.
+  std::string tsb_kind;     // "Group" for GatewayGroup; else as `name`.
+  std::string collection;   // "tier1gateways"; AccessBindings: "accessbindings", which has no name behind it.
+  std::vector<Kind> above;  // The kinds that it stands below, outermost first; none: Organization, AccessBindings.
+  std::vector<std::string> short_names;
+  bool one_per_parent = false;
+  KindRules rules;
 
   std::string ApiVersion() const;  // "gateway.weir.dev/v2"
+  std::optional<Kind> parent() const { return above.empty() ? std::nullopt : std::optional(above.back()); }
+  const google::protobuf::Descriptor& descriptor() const { return *rules.descriptor; }
 };
 
 std::span<const KindInfo> Kinds();  // Parents before children.
 const KindInfo& Info(Kind kind);
-const KindInfo* FindKind(std::string_view name);              // "Tier1Gateway"; nullptr = none.
-const KindInfo* FindCollection(std::string_view collection);  // "tier1gateways"
+const KindInfo* FindKind(std::string_view name);  // "Tier1Gateway"; nullptr = none.
+// The kind of a collection ("tier1gateways") below this kind.
+const KindInfo* FindCollection(std::optional<Kind> parent, std::string_view collection);
 const KindInfo* KindOf(const google::protobuf::Message& message);
-// As a person types it: name or collection in any case, singular or plural ("tier1gateway", "gatewaygroups").
+// As a person types it: name, collection or short name in any case, singular or plural ("tier1gateway",
+// "gatewaygroups").
 const KindInfo* FindLoosely(std::string_view text);
 
 // The kind that a document's first two lines name. INVALID_ARGUMENT UNKNOWN_API_VERSION or UNKNOWN_KIND, with a
@@ -64,7 +58,7 @@ std::unique_ptr<google::protobuf::Message> NewMessage(Kind kind);
 
 // For document::ReadOptions::unknown_field: the text for a field that a document of the other dialect may carry and
 // this version does not serve ("is not served yet ..."); "" = a field unknown to both.
-std::string NotServed(const google::protobuf::Descriptor& message, std::string_view field);
+std::string NotServedText(const google::protobuf::Descriptor& message, std::string_view field);
 
 // --- Names -------------------------------------------------------------------------------------------------------
 
@@ -82,7 +76,7 @@ struct Fqn {
 
 // INVALID_ARGUMENT BAD_FQN for anything but a known path with DNS-label names.
 Result<Fqn> ParseFqn(std::string_view text);
-// Does not check the name. Info(kind).parent must be the kind of `parent`.
+// Does not check the name. The kind of `parent` must be the one that `kind` stands below.
 std::string ChildFqn(std::string_view parent, Kind kind, std::string_view name);
 std::string AccessBindingsFqn(std::string_view resource);
 // By the place of the word, not by the word: a resource may be called "accessbindings" too.

@@ -15,25 +15,22 @@ bool IsBindings(std::string_view fqn) {
   return fqn.ends_with(kBindings) && std::count(fqn.begin(), fqn.end(), '/') % 2 == 0;
 }
 
-// Where the name of each level stands in the metadata.
+// Where the names of what a resource stands below are in its metadata, outermost first.
 struct Level {
-  Kind kind;
   std::string_view field;
   const std::string& (v2::Metadata::*get)() const;
+  void (*set)(v2::Metadata&, const std::string&);
 };
 const std::array<Level, 4> kLevels = {{
-    {Kind::kOrganization, "metadata.organization", &v2::Metadata::organization},
-    {Kind::kTenant, "metadata.tenant", &v2::Metadata::tenant},
-    {Kind::kWorkspace, "metadata.workspace", &v2::Metadata::workspace},
-    {Kind::kGatewayGroup, "metadata.group", &v2::Metadata::group},
+    {"metadata.organization", &v2::Metadata::organization,
+     [](v2::Metadata& m, const std::string& t) { m.set_organization(t); }},
+    {"metadata.tenant", &v2::Metadata::tenant, [](v2::Metadata& m, const std::string& t) { m.set_tenant(t); }},
+    {"metadata.workspace", &v2::Metadata::workspace, [](v2::Metadata& m, const std::string& t) { m.set_workspace(t); }},
+    {"metadata.group", &v2::Metadata::group, [](v2::Metadata& m, const std::string& t) { m.set_group(t); }},
 }};
-
-// How many of the levels stand above this kind.
-size_t LevelsAbove(Kind kind) {
-  size_t count = 0;
-  for (auto parent = Info(kind).parent; parent; parent = Info(*parent).parent) ++count;
-  return count;
-}
+// What a document without a kind of its own (bindings) means by these names.
+constexpr std::array<Kind, 4> kUsualLevels = {Kind::kOrganization, Kind::kTenant, Kind::kWorkspace,
+                                              Kind::kGatewayGroup};
 
 Error BadFqn(std::string_view text) {
   return InvalidArgument("BAD_FQN", "\"{}\" is not the full name of a resource, like organizations/o/tenants/t",
@@ -46,10 +43,10 @@ std::optional<std::string> BindingsFqnOf(const v2::Metadata& metadata, std::vect
   std::string resource = metadata.fqn();
   if (IsBindings(resource)) resource.resize(resource.size() - kBindings.size());
   if (resource.empty()) {
-    for (const Level& level : kLevels) {
-      const std::string& name = (metadata.*level.get)();
+    for (size_t i = 0; i < kLevels.size(); ++i) {
+      const std::string& name = (metadata.*kLevels[i].get)();
       if (name.empty()) break;
-      resource = ChildFqn(resource, level.kind, name);
+      resource = ChildFqn(resource, kUsualLevels[i], name);
     }
   }
   if (resource.empty()) {
@@ -86,8 +83,8 @@ Result<Fqn> ParseFqn(std::string_view text) {
   for (std::string_view rest = text;;) {
     const size_t slash = rest.find('/');
     if (slash == std::string_view::npos) return BadFqn(text);
-    const KindInfo* info = FindCollection(rest.substr(0, slash));
-    if (info == nullptr || info->kind == Kind::kAccessBindings || info->parent != kind) return BadFqn(text);
+    const KindInfo* info = FindCollection(kind, rest.substr(0, slash));
+    if (info == nullptr || info->kind == Kind::kAccessBindings) return BadFqn(text);
     rest.remove_prefix(slash + 1);
     const std::string_view name = rest.substr(0, rest.find('/'));
     if (!IsDnsLabel(name)) return BadFqn(text);
@@ -168,11 +165,11 @@ std::optional<std::string> FqnOf(Kind kind, const v2::Metadata& metadata, std::v
   const auto wrong = [&](std::string_view field, std::string text) {
     violations.push_back({std::string(field), std::move(text), 0, 0});
   };
-  const size_t above = LevelsAbove(kind);
+  const std::vector<Kind>& above = Info(kind).above;
   std::string fqn;
   for (size_t i = 0; i < kLevels.size(); ++i) {
     const std::string& name = (metadata.*kLevels[i].get)();
-    if (i >= above) {
+    if (i >= above.size()) {
       if (!name.empty())
         wrong(kLevels[i].field, fmt::format("{} does not stand below one; leave it out", Info(kind).name));
     } else if (name.empty()) {
@@ -180,7 +177,7 @@ std::optional<std::string> FqnOf(Kind kind, const v2::Metadata& metadata, std::v
     } else if (!IsDnsLabel(name)) {
       wrong(kLevels[i].field, "must be a DNS label: a-z, 0-9 and -, at most 63 characters");
     } else {
-      fqn = ChildFqn(fqn, kLevels[i].kind, name);
+      fqn = ChildFqn(fqn, above[i], name);
     }
   }
   if (metadata.name().empty()) {
@@ -214,20 +211,7 @@ void SetNames(const Fqn& fqn, v2::Metadata& metadata) {
     rest.remove_prefix(rest.find('/') + 1);
     const std::string name(rest.substr(0, rest.find('/')));
     rest.remove_prefix(std::min(rest.size(), name.size() + 1));
-    switch (level) {
-      case 0:
-        metadata.set_organization(name);
-        break;
-      case 1:
-        metadata.set_tenant(name);
-        break;
-      case 2:
-        metadata.set_workspace(name);
-        break;
-      default:
-        metadata.set_group(name);
-        break;
-    }
+    kLevels[std::min(level, kLevels.size() - 1)].set(metadata, name);
   }
 }
 

@@ -1,14 +1,16 @@
 #include "libs/resource/references.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
 #include <algorithm>
+#include <map>
 #include <optional>
 
-#include "api/weir/v2/access_bindings.pb.h"
-#include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
-#include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/resource/conflicts.h"
+#include "libs/resource/kinds.h"
 #include "libs/resource/status_reason.h"
 
 namespace weir::resource {
@@ -24,79 +26,94 @@ constexpr ReferenceField kFields[] = {
     {"weir.v2.Subject.user", ReferenceKind::kUser},
 };
 
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+const ReferenceField* RuleOf(const FieldDescriptor& field) {
+  for (const ReferenceField& rule : kFields) {
+    if (rule.field == field.full_name()) return &rule;
+  }
+  return nullptr;
+}
+
+// Which fields of a message refer to something or hold a message that does, at any depth. Lives until the program ends.
+struct Reading {
+  const FieldDescriptor* field;
+  const ReferenceField* rule;  // nullptr = look inside.
+};
+using Readings = std::map<const Descriptor*, std::vector<Reading>>;
+
+bool Collect(const Descriptor& message, Readings& readings) {
+  const auto [at, fresh] = readings.try_emplace(&message);
+  if (!fresh) return !at->second.empty();
+  std::vector<Reading> found;
+  for (int i = 0; i < message.field_count(); ++i) {
+    const FieldDescriptor& field = *message.field(i);
+    const ReferenceField* rule = RuleOf(field);
+    const bool inside = rule == nullptr && field.message_type() != nullptr && !field.is_map() &&
+                        Collect(*field.message_type(), readings);
+    if (rule != nullptr || inside) found.push_back({&field, rule});
+  }
+  return !(readings[&message] = std::move(found)).empty();
+}
+
+const std::vector<Reading>& ReadingsOf(const Descriptor& message) {
+  static const auto& readings = *[] {
+    auto* made = new Readings;
+    for (const KindInfo& kind : Kinds()) Collect(kind.descriptor(), *made);
+    return made;
+  }();
+  static const std::vector<Reading> kNothing;
+  const auto found = readings.find(&message);
+  return found == readings.end() ? kNothing : found->second;
+}
+
 class Reader {
  public:
   std::vector<Reference> found;
 
-  void Of(const v2::Workspace& workspace) { Namespaces(workspace.spec().namespace_selector()); }
-  void Of(const v2::GatewayGroup& group) { Namespaces(group.spec().namespace_selector()); }
-  void Of(const v2::AccessBindings& bindings) {
-    for (int i = 0; i < bindings.allow_size(); ++i) {
-      const auto& subjects = bindings.allow(i).subjects();
-      for (int j = 0; j < subjects.size(); ++j) {
-        Add(ReferenceKind::kUser, fmt::format("allow[{}].subjects[{}].user", i, j), subjects[j].user());
+  void Of(const Message& message) {
+    const size_t length = path_.size();
+    const auto& reflection = *message.GetReflection();
+    const std::string outer = hostname_;
+    if (const auto* hostname = message.GetDescriptor()->FindFieldByName("hostname")) {
+      hostname_ = reflection.GetString(message, hostname);
+    }
+    for (const Reading& reading : ReadingsOf(*message.GetDescriptor())) {
+      if (length > 0) path_ += '.';
+      path_ += reading.field->json_name();
+      if (!reading.field->is_repeated()) {
+        if (reflection.HasField(message, reading.field)) One(message, reading, -1);
+      } else {
+        const size_t name = path_.size();
+        for (int i = 0; i < reflection.FieldSize(message, reading.field); ++i) {
+          path_ += '[' + std::to_string(i) + ']';
+          One(message, reading, i);
+          path_.resize(name);
+        }
       }
+      path_.resize(length);
     }
-  }
-  void Of(const v2::Tier1Gateway& gateway) {
-    Workloads(gateway.spec().workload_selector());
-    const auto& servers = gateway.spec().external_servers();
-    for (int i = 0; i < servers.size(); ++i) {
-      const std::string at = fmt::format("spec.externalServers[{}]", i);
-      hostname_ = servers[i].hostname();
-      Tenant(servers[i].tenant(), at);
-      Clusters(servers[i].clusters(), at + ".clusters");
-    }
-  }
-  void Of(const v2::Gateway& gateway) {
-    Workloads(gateway.spec().workload_selector());
-    const auto& servers = gateway.spec().http();
-    for (int i = 0; i < servers.size(); ++i) {
-      const std::string at = fmt::format("spec.http[{}]", i);
-      hostname_ = servers[i].hostname();
-      Tenant(servers[i].tenant(), at);
-      const auto& rules = servers[i].routing().rules();
-      for (int j = 0; j < rules.size(); ++j) {
-        const std::string route = fmt::format("{}.routing.rules[{}].route", at, j);
-        Clusters(rules[j].route().cluster_destination().clusters(), route + ".clusterDestination.clusters");
-        if (!rules[j].route().has_service_destination()) continue;
-        const std::string& host = rules[j].route().service_destination().host();
-        Add(ReferenceKind::kService, route + ".serviceDestination.host", host.substr(0, host.find('/')));
-      }
-    }
+    hostname_ = outer;
   }
 
  private:
-  void Add(ReferenceKind kind, std::string field, std::string name) {
-    found.push_back({kind, std::move(field), std::move(name), hostname_});
-  }
-  void Namespaces(const v2::NamespaceSelector& selector) {
-    for (int i = 0; i < selector.names_size(); ++i) {
-      Add(ReferenceKind::kNamespace, fmt::format("spec.namespaceSelector.names[{}]", i), selector.names(i));
+  void One(const Message& message, const Reading& reading, int index) {
+    const auto& reflection = *message.GetReflection();
+    if (reading.rule == nullptr) {
+      return Of(index < 0 ? reflection.GetMessage(message, reading.field)
+                          : reflection.GetRepeatedMessage(message, reading.field, index));
     }
-  }
-  void Workloads(const v2::WorkloadSelector& selector) {
-    Add(ReferenceKind::kWorkloads, "spec.workloadSelector.namespace", selector.namespace_());
-  }
-  void Tenant(const std::string& name, const std::string& at) {
-    if (!name.empty()) Add(ReferenceKind::kTenant, at + ".tenant", name);
-  }
-  template <typename List>
-  void Clusters(const List& clusters, const std::string& at) {
-    for (int i = 0; i < clusters.size(); ++i) {
-      Add(ReferenceKind::kCluster, fmt::format("{}[{}].name", at, i), clusters[i].name());
-    }
+    std::string text = index < 0 ? reflection.GetString(message, reading.field)
+                                 : reflection.GetRepeatedString(message, reading.field, index);
+    if (reading.rule->kind == ReferenceKind::kService) text.resize(std::min(text.size(), text.find('/')));
+    found.push_back({reading.rule->kind, path_, std::move(text), hostname_});
   }
 
-  std::string hostname_;
+  std::string path_;
+  std::string hostname_;  // Of the server around.
 };
-
-template <typename T>
-bool ReadAs(const google::protobuf::Message& resource, Reader& reader) {
-  const auto* typed = dynamic_cast<const T*>(&resource);
-  if (typed != nullptr) reader.Of(*typed);
-  return typed != nullptr;
-}
 
 // Where gateways may stand whose workspace does not own this namespace beside them; nullopt = nowhere.
 std::optional<NamespacePattern> Unowned(const std::vector<NamespacePattern>& territory,
@@ -114,11 +131,9 @@ std::optional<NamespacePattern> Unowned(const std::vector<NamespacePattern>& ter
 
 std::span<const ReferenceField> ReferenceFields() { return kFields; }
 
-std::vector<Reference> ReferencesOf(const google::protobuf::Message& resource) {
+std::vector<Reference> ReferencesOf(const Message& resource) {
   Reader reader;
-  ReadAs<v2::Tier1Gateway>(resource, reader) || ReadAs<v2::Gateway>(resource, reader) ||
-      ReadAs<v2::Workspace>(resource, reader) || ReadAs<v2::GatewayGroup>(resource, reader) ||
-      ReadAs<v2::AccessBindings>(resource, reader);
+  reader.Of(resource);
   return std::move(reader.found);
 }
 

@@ -97,13 +97,13 @@ TEST(References, AreFoundInEveryKindWithTheirFields) {
                                        "http { tenant: 'u' routing { rules { redirect { uri: '/' } } "
                                        "rules { route { service_destination { host: 's/h.x' } } } "
                                        "rules { route { cluster_destination { clusters { name: 'c' } } } } } } }")),
-      ElementsAre("spec.workloadSelector.namespace n", "spec.http[0].tenant u",
-                  "spec.http[0].routing.rules[1].route.serviceDestination.host s",
-                  "spec.http[0].routing.rules[2].route.clusterDestination.clusters[0].name c"));
+      ElementsAre("spec.workloadSelector.namespace n", "spec.http[0].routing.rules[1].route.serviceDestination.host s",
+                  "spec.http[0].routing.rules[2].route.clusterDestination.clusters[0].name c",
+                  "spec.http[0].tenant u"));
   EXPECT_THAT(FieldsAndNames(From<v2::Tier1Gateway>("spec { workload_selector { namespace: 'n' } external_servers { "
                                                     "clusters { name: 'a' } clusters { name: 'b' } tenant: 'u' } }")),
-              ElementsAre("spec.workloadSelector.namespace n", "spec.externalServers[0].tenant u",
-                          "spec.externalServers[0].clusters[0].name a", "spec.externalServers[0].clusters[1].name b"));
+              ElementsAre("spec.workloadSelector.namespace n", "spec.externalServers[0].clusters[0].name a",
+                          "spec.externalServers[0].clusters[1].name b", "spec.externalServers[0].tenant u"));
   EXPECT_THAT(FieldsAndNames(From<v2::Workspace>("spec { namespace_selector { names: 'c/n' } }")),
               ElementsAre("spec.namespaceSelector.names[0] c/n"));
   EXPECT_THAT(FieldsAndNames(From<v2::GatewayGroup>("spec { namespace_selector { names: 'c/n' } }")),

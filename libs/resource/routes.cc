@@ -1,7 +1,6 @@
 #include "libs/resource/routes.h"
 
 #include <google/protobuf/duration.pb.h>
-#include <google/protobuf/message.h>
 
 #include <algorithm>
 
@@ -96,12 +95,10 @@ bool IsAuthority(std::string_view text) {
              std::string_view::npos;
 }
 
-std::vector<FieldViolation> Warnings(const google::protobuf::Message& resource) {
+std::vector<FieldViolation> ShadowedRules(const v2::Gateway& gateway) {
   std::vector<FieldViolation> warnings;
-  const auto* gateway = dynamic_cast<const v2::Gateway*>(&resource);
-  if (gateway == nullptr) return warnings;
-  for (int server = 0; server < gateway->spec().http_size(); ++server) {
-    const Rules& rules = gateway->spec().http(server).routing().rules();
+  for (int server = 0; server < gateway.spec().http_size(); ++server) {
+    const Rules& rules = gateway.spec().http(server).routing().rules();
     for (int i = 1; i < rules.size(); ++i) {
       const int taker = TakenBy(rules, i);
       if (taker < 0) continue;

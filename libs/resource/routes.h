@@ -9,8 +9,10 @@
 
 namespace google::protobuf {
 class Duration;
-class Message;
-}  // namespace google::protobuf
+}
+namespace weir::v2 {
+class Gateway;
+}
 
 // What the rules of a gateway say of requests. Pure.
 namespace weir::resource {
@@ -23,8 +25,7 @@ std::string WhyNoRequestHas(std::string_view path, bool exact);
 bool IsWithin(const google::protobuf::Duration& time, int64_t most);
 bool IsAuthority(std::string_view text);  // "host", "host:port", "[::1]:port", as in a URL; at most 259 bytes.
 
-// What is stored all the same but does not do what it seems to, by JSON path: a rule that can never fire, because rules
-// before it take each request that it would.
-std::vector<FieldViolation> Warnings(const google::protobuf::Message& resource);
+// Rules that can never fire, because rules before them take each request that they would.
+std::vector<FieldViolation> ShadowedRules(const v2::Gateway& gateway);
 
 }  // namespace weir::resource

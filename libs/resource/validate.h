@@ -12,21 +12,31 @@ class Message;
 }
 
 // Rules for one resource by itself: defaults, validation, what may change. Pure; the order in a write is
-// ClearOutputOnly, Default, Validate, CheckUpdate, then the cross-object checks (conflicts.h).
+// UnsetKept, ClearOutputOnly, Default, Validate, Keep, CheckUpdate, then the cross-object checks (conflicts.h). What
+// each kind says to them stands in kinds/<noun>.cc.
 namespace weir::resource {
 
-// Removes what only the server sets: metadata.fqn, uid, revision, times; Cluster.state. Keeps names and
+// Removes what only the server sets: metadata.fqn, uid, revision, times, and what the kind names. Keeps names and
 // resource_version.
 void ClearOutputOnly(google::protobuf::Message& resource);
 
-// Fills in what may be left out: Organization.spec.domain, HttpRedirect.redirect_code, the "rbac/" of a role, rule
-// names of servers. Idempotent.
+// Fills in what may be left out. Idempotent.
 void Default(google::protobuf::Message& resource);
+
+// The fields that the kind keeps as they are stored when a write does not name them, and that this one does not name.
+// Ask before Default.
+std::vector<std::string> UnsetKept(const google::protobuf::Message& resource);
+// For an update: takes from what is stored these fields, and what only the server sets.
+void Keep(const google::protobuf::Message& stored, const std::vector<std::string>& unset,
+          google::protobuf::Message& wanted);
 
 // Appends every violation of this resource by itself, by JSON path. Needs metadata.name, not the ancestors.
 void Validate(const google::protobuf::Message& resource, std::vector<FieldViolation>& violations);
 
-// Appends a violation for each immutable field that differs (Organization.spec.domain; names are the FQN itself).
+// What is stored all the same but does not do what it seems to, by JSON path: a rule that can never fire.
+std::vector<FieldViolation> Warnings(const google::protobuf::Message& resource);
+
+// Appends a violation for each immutable field that differs (names are the FQN itself).
 void CheckUpdate(const google::protobuf::Message& stored, const google::protobuf::Message& wanted,
                  std::vector<FieldViolation>& violations);
 

@@ -17,23 +17,19 @@ class Dependents {
   Dependents(const World& world, KeysByCluster& out) : world_(world), out_(out) {}
 
   void Resource(std::string_view fqn) {
-    auto parsed = resource::ParseFqn(fqn);
-    if (!parsed.ok()) return;
-    switch (parsed->kind) {
-      case resource::Kind::kTier1Gateway:
-      case resource::Kind::kGateway:
-        return Gateway(fqn);
-      case resource::Kind::kGatewayGroup:
-      case resource::Kind::kWorkspace:
-        return GatewaysBelow(fqn);
-      case resource::Kind::kOrganization:
-        return Organization(fqn);
-      case resource::Kind::kOrganizationSetting:
-        return Setting(fqn);
-      case resource::Kind::kCluster:
-        return Cluster(fqn);
-      default:
+    switch (EffectOf(fqn)) {
+      case resource::Effect::kNone:
         return;
+      case resource::Effect::kGateway:
+        return Gateway(fqn);
+      case resource::Effect::kBelow:
+        return GatewaysBelow(fqn);
+      case resource::Effect::kOrganization:
+        return Organization(fqn);
+      case resource::Effect::kDefaults:
+        return Setting(fqn);
+      case resource::Effect::kCluster:
+        return Cluster(fqn);
     }
   }
 
@@ -89,7 +85,7 @@ class Dependents {
   }
 
   void Roots() {
-    for (const auto& [fqn, organization] : world_.state().organizations) Trust(fqn);
+    world_.state().Each<v2::Organization>("", [&](const std::string& fqn, const v2::Organization&) { Trust(fqn); });
   }
   // What an organization's clusters believe.
   void Trust(std::string_view organization_fqn) {
@@ -158,10 +154,10 @@ class Dependents {
                  out_[importer].insert({std::string(kServiceEndpoints), EndpointsName(name, server)});
                });
   }
-  // What spreads by the organization's default.
+  // What spreads by a default, in all that lies where the setting does.
   void Setting(std::string_view fqn) {
-    if (!world_.state().settings.contains(fqn)) return;
-    const std::string prefix = std::string(OrganizationFqn(fqn)) + "/";
+    if (!world_.state().resources.contains(fqn)) return;
+    const std::string prefix = resource::ParentFqn(fqn) + "/";
     const auto& gateways = world_.state().gateways;
     for (auto at = gateways.lower_bound(prefix); at != gateways.end() && at->first.starts_with(prefix); ++at) {
       const GatewayShape& shape = *at->second;
@@ -220,9 +216,7 @@ bool SamePlace(const v2::Cluster& a, const v2::Cluster& b) {
 }
 
 bool SameServer(const ServerShape& a, const ServerShape& b) {
-  if ((a.tier1 == nullptr) != (b.tier1 == nullptr)) return false;
-  return a.tier1 != nullptr ? a.tier1->SerializeAsString() == b.tier1->SerializeAsString()
-                            : a.http->SerializeAsString() == b.http->SerializeAsString();
+  return a.http->SerializeAsString() == b.http->SerializeAsString();
 }
 // Where two versions of an object differ, if only in some of its servers: those of `mine`, with all others of their
 // hosts (one of them answers for all on the mesh port, or stands behind another of the same port). Nullopt: in more.
@@ -264,7 +258,7 @@ KeysByCluster Affected(const World& before, const World& after, const Change& ch
     const World& other = world == &before ? after : before;
     for (const std::string& fqn : change.fqns) {
       if (const std::string_view organization = OrganizationFqn(fqn);
-          world->state().settings.contains(fqn) &&
+          EffectOf(fqn) == resource::Effect::kDefaults && world->state().resources.contains(fqn) &&
           ExpiredGrace(*world, organization) != ExpiredGrace(other, organization)) {
         dependents.Trust(organization);
       }

@@ -78,7 +78,7 @@ bool AnswersOnMesh(const World& world, std::string_view cluster, const HostParts
   if (owner.shape->tier1) return false;
   const auto fqns = world.state().tier2_by_host.find(name.hostname);
   if (fqns == world.state().tier2_by_host.end()) return false;
-  std::pair<bool, uint32_t> best{!owner.server->GoesToServices(), owner.server->port};
+  std::pair<bool, uint32_t> best{!resource::GoesToServices(*owner.server->http), owner.server->port};
   const auto mine = best;
   for (const std::string& fqn : fqns->second) {
     const GatewayShape& shape = *world.gateway(fqn);
@@ -86,7 +86,7 @@ bool AnswersOnMesh(const World& world, std::string_view cluster, const HostParts
     const auto [begin, end] = shape.servers_by_host.equal_range(name.hostname);
     for (auto at = begin; at != end; ++at) {
       const ServerShape& server = shape.servers[at->second];
-      best = std::min(best, std::pair(!server.GoesToServices(), server.port));
+      best = std::min(best, std::pair(!resource::GoesToServices(*server.http), server.port));
     }
   }
   return best == mine;
@@ -113,13 +113,6 @@ std::optional<Resource> CompileListener(const World& world, std::string_view clu
   return Finish(key.type, key.name, listener, sources);
 }
 
-// `from`: an HttpRule or a Tier1ExternalServer.
-template <typename From>
-void SetTimes(const From& from, mesh::v1::Route* route) {
-  if (from.has_timeout()) *route->mutable_timeout() = from.timeout();
-  if (from.has_idle_timeout()) *route->mutable_idle_timeout() = from.idle_timeout();
-}
-
 void SetRule(const v2::HttpRule& rule, mesh::v1::Route* route, const std::string& destination_set) {
   for (const auto& match : rule.match()) {
     auto* to = route->add_match();
@@ -137,7 +130,8 @@ void SetRule(const v2::HttpRule& rule, mesh::v1::Route* route, const std::string
   } else {
     route->set_destination_set(destination_set);
   }
-  SetTimes(rule, route);
+  if (rule.has_timeout()) *route->mutable_timeout() = rule.timeout();
+  if (rule.has_idle_timeout()) *route->mutable_idle_timeout() = rule.idle_timeout();
   route->set_idempotent(rule.idempotent());
 }
 
@@ -149,18 +143,11 @@ std::optional<Resource> CompileHost(const World& world, std::string_view cluster
   mesh::v1::Host host;
   host.set_name(key.name);
   host.set_hostname(name->hostname);
-  if (owner.server->tier1 != nullptr) {
+  const auto& rules = owner.server->http->routing().rules();
+  for (int i = 0; i < rules.size(); ++i) {
     auto* route = host.add_routes();
-    route->set_name(RouteName(*owner.server, 0));
-    route->set_destination_set(DestinationSetName(key.name, *owner.server, 0));
-    SetTimes(*owner.server->tier1, route);
-  } else {
-    const auto& rules = owner.server->http->routing().rules();
-    for (int i = 0; i < rules.size(); ++i) {
-      auto* route = host.add_routes();
-      route->set_name(RouteName(*owner.server, i));
-      SetRule(rules[i], route, DestinationSetName(key.name, *owner.server, i));
-    }
+    route->set_name(RouteName(*owner.server, i));
+    SetRule(rules[i], route, DestinationSetName(key.name, *owner.server, i));
   }
   host.mutable_provenance()->set_fqn(owner.shape->fqn);
   host.set_listener(key.name.substr(0, key.name.rfind('/')));
@@ -192,19 +179,13 @@ std::optional<Resource> CompileDestinationSet(const World& world, std::string_vi
   if (owner.shape == nullptr || owner.server->name != name->server) return std::nullopt;
   mesh::v1::DestinationSet set;
   Sources sources{owner.shape->fqn};
-  if (owner.server->tier1 != nullptr) {
-    if (name->rule != 0) return std::nullopt;
-    SetSpread(world, cluster, *owner.shape, *owner.server, owner.server->tier1->clusters(), set, sources);
+  const auto& rules = owner.server->http->routing().rules();
+  if (name->rule >= rules.size() || !rules[name->rule].has_route()) return std::nullopt;
+  const auto& route = rules[name->rule].route();
+  if (route.has_cluster_destination()) {
+    SetSpread(world, cluster, *owner.shape, *owner.server, route.cluster_destination().clusters(), set, sources);
   } else {
-    const auto& rules = owner.server->http->routing().rules();
-    if (name->rule >= rules.size() || !rules[name->rule].has_route()) return std::nullopt;
-    const auto& route = rules[name->rule].route();
-    if (route.has_cluster_destination()) {
-      const auto& clusters = route.cluster_destination().clusters();
-      SetSpread(world, cluster, *owner.shape, *owner.server, clusters, set, sources);
-    } else {
-      SetService(world, cluster, *owner.shape, route.service_destination(), set);
-    }
+    SetService(world, cluster, *owner.shape, route.service_destination(), set);
   }
   set.set_name(key.name);
   set.set_hostname(name->host.hostname);

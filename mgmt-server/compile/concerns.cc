@@ -50,10 +50,7 @@ void AddConcerns(const Compilation& compilation, const KeysByPlace& places, bool
 
 }  // namespace
 
-bool ReachesGateways(std::string_view fqn) {
-  auto parsed = resource::ParseFqn(fqn);
-  return parsed.ok() && (parsed->kind == resource::Kind::kTier1Gateway || parsed->kind == resource::Kind::kGateway);
-}
+bool ReachesGateways(std::string_view fqn) { return EffectOf(fqn) == resource::Effect::kGateway; }
 
 std::optional<OutOfScope> OutOfScopeOf(const World& world, std::string_view fqn) {
   const GatewayShape* shape = world.gateway(fqn);

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "api/weir/agent/v1/discovery.pb.h"
+#include "libs/resource/gateways.h"
+#include "libs/resource/kinds/rules.h"
 #include "mgmt-server/compile/world.h"
 
 // Inside compile: gateway objects in one form, and the indexes of a World.
@@ -19,16 +21,14 @@ struct ServerShape {
   std::string name;
   std::string hostname;
   uint32_t port = 0;
-  const v2::Tier1ExternalServer* tier1 = nullptr;  // One of the two; lives in the shape's `source`.
-  const v2::HttpServer* http = nullptr;
+  const v2::HttpServer* http = nullptr;  // Never null; lives in the shape's `form`.
   std::string tenant;  // FQN: whose tier-2 gateways answer, when it routes to clusters. Only theirs (docs/adr/0003).
-
-  bool GoesToServices() const;
 };
 
-// A Tier1Gateway or Gateway. A Gateway is tier 1 when a rule of it goes to clusters.
+// A gateway object of any kind. It is tier 1 when a rule of it goes to clusters.
 struct GatewayShape {
-  std::shared_ptr<const google::protobuf::Message> source;
+  std::shared_ptr<const google::protobuf::Message> source;  // As it was written.
+  std::shared_ptr<const v2::Gateway> form;                  // The same said as a Gateway.
   std::string fqn;
   std::string group;  // FQNs.
   std::string workspace;
@@ -43,7 +43,7 @@ struct GatewayShape {
   std::set<uint32_t> ports;        // Of its servers.
 
   const ServerShape* Find(const std::string& hostname, uint32_t port) const;  // The first; nullptr = none.
-  // The clusters that this server routes to, by rule.
+  // The clusters that this server routes to, rule by rule.
   static std::vector<const v2::ClusterDestination*> Destinations(const ServerShape& server);
 };
 std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
@@ -59,11 +59,7 @@ template <typename T>
 using ByFqn = std::map<std::string, std::shared_ptr<const T>, std::less<>>;
 
 struct World::State {
-  ByFqn<v2::Organization> organizations;
-  ByFqn<v2::OrganizationSetting> settings;
-  ByFqn<v2::Workspace> workspaces;
-  ByFqn<v2::GatewayGroup> groups;
-  ByFqn<v2::Cluster> clusters;
+  ByFqn<google::protobuf::Message> resources;  // Those of kinds with an effect on gateways, but the gateways.
   ByFqn<GatewayShape> gateways;
   std::map<std::string, std::shared_ptr<Facts>, std::less<>> facts;
   std::string roots;
@@ -76,6 +72,22 @@ struct World::State {
   std::map<std::string, FqnSet, std::less<>> tier2_by_host;      // Hostname as declared.
 
   void Index(const GatewayShape& shape, bool add);
+
+  // nullptr = no such resource, or one of another kind.
+  template <typename T>
+  const T* Get(std::string_view fqn) const {
+    const auto found = resources.find(fqn);
+    if (found == resources.end() || found->second->GetDescriptor() != T::descriptor()) return nullptr;
+    return static_cast<const T*>(found->second.get());
+  }
+  // Calls fn(FQN, T) for those of a kind below `parent` ("" = all), in the order of FQNs.
+  template <typename T, typename Fn>
+  void Each(const std::string& parent, Fn fn) const {
+    const std::string prefix = parent.empty() ? "" : parent + "/";
+    for (auto at = resources.lower_bound(prefix); at != resources.end() && at->first.starts_with(prefix); ++at) {
+      if (at->second->GetDescriptor() == T::descriptor()) fn(at->first, static_cast<const T&>(*at->second));
+    }
+  }
 };
 
 // Where a gateway object counts: workloads of this cluster that it selects in namespaces of its group. Sorted by name.
@@ -95,9 +107,9 @@ std::string ClusterFqn(std::string_view organization, std::string_view name);
 template <typename Fn>
 void EachClusterOf(const World& world, std::string_view organization, Fn fn) {
   const std::string prefix = ClusterFqn(organization, "");
-  const auto& clusters = world.state().clusters;
-  for (auto at = clusters.lower_bound(prefix); at != clusters.end() && at->first.starts_with(prefix); ++at) {
-    fn(at->first, *at->second);
+  const auto& all = world.state().resources;
+  for (auto at = all.lower_bound(prefix); at != all.end() && at->first.starts_with(prefix); ++at) {
+    fn(at->first, static_cast<const v2::Cluster&>(*at->second));
   }
 }
 // Whether workloads of `cluster` count as tier 1 at tier-2 gateways of `callee`: an administrator says so of a cluster
@@ -113,7 +125,7 @@ FqnSet Tier1For(const World& world, std::string_view organization, std::string_v
 const v2::FailoverSettings* OwnFailover(const ServerShape& server);  // nullptr = the server says nothing.
 struct Failover {
   const v2::FailoverSettings* settings = nullptr;  // Null = nobody says anything.
-  std::string fqn;                                 // Of the OrganizationSetting, when it is from there.
+  std::string fqn;                                 // Of the setting that says it, when it is not the server itself.
 };
 // Of an organization; the first of several by name.
 struct Setting {
@@ -121,6 +133,8 @@ struct Setting {
   std::string fqn;
 };
 Setting SettingOf(const World& world, std::string_view organization);
+// What a change of a resource may change at gateways.
+resource::Effect EffectOf(std::string_view fqn);
 Failover FailoverOf(const World& world, const GatewayShape& shape, const ServerShape& server);
 
 }  // namespace weir::compile

@@ -112,7 +112,6 @@ void AddSpreadKeys(const GatewayShape& shape, const ServerShape& server, std::st
     if (list.empty() || (!cluster.empty() && !named)) return;
     keys.insert({std::string(kDestinationSet), DestinationSetName(host, server, rule)});
   };
-  if (server.tier1 != nullptr) return add(server.tier1->clusters(), 0);
   const auto& rules = server.http->routing().rules();
   for (int i = 0; i < rules.size(); ++i) add(rules[i].route().cluster_destination().clusters(), i);
 }
@@ -122,14 +121,9 @@ void AddServerKeys(const GatewayShape& shape, const ServerShape& server, std::se
   const std::string host = HostName(listener, server.hostname);
   keys.insert({std::string(kListener), listener});
   keys.insert({std::string(kHost), host});
-  if (server.tier1 != nullptr) {
-    keys.insert({std::string(kDestinationSet), DestinationSetName(host, server, 0)});
-  } else {
-    for (int i = 0; i < server.http->routing().rules_size(); ++i) {
-      if (server.http->routing().rules(i).has_route()) {
-        keys.insert({std::string(kDestinationSet), DestinationSetName(host, server, i)});
-      }
-    }
+  for (int i = 0; i < server.http->routing().rules_size(); ++i) {
+    if (!server.http->routing().rules(i).has_route()) continue;
+    keys.insert({std::string(kDestinationSet), DestinationSetName(host, server, i)});
   }
   for (const auto* destination : GatewayShape::Destinations(server)) {
     keys.insert({std::string(kServiceEndpoints), EndpointsName(destination->name(), server)});

@@ -34,19 +34,38 @@ traffic::ClusterPlace PlaceOf(const v2::Cluster* cluster, std::string_view name,
 
 }  // namespace
 
+namespace {
+
+// The setting of an organization, tenant or workspace; the first of several by name.
+struct Found {
+  std::string fqn;
+  const google::protobuf::Message* setting = nullptr;
+};
+Found SettingIn(const World& world, std::string_view parent) {
+  const std::string prefix = std::string(parent) + "/settings/";
+  const auto& resources = world.state().resources;
+  const auto found = resources.lower_bound(prefix);
+  if (found == resources.end() || !found->first.starts_with(prefix)) return {};
+  return {found->first, found->second.get()};
+}
+
+}  // namespace
+
 Setting SettingOf(const World& world, std::string_view organization) {
-  const std::string prefix = std::string(organization) + "/";
-  const auto& settings = world.state().settings;
-  const auto found = settings.lower_bound(prefix);
-  if (found == settings.end() || !found->first.starts_with(prefix)) return {};
-  return {&found->second->spec(), found->first};
+  const Found found = SettingIn(world, organization);
+  if (found.setting == nullptr) return {};
+  return {&static_cast<const v2::OrganizationSetting&>(*found.setting).spec(), found.fqn};
 }
 
 Failover FailoverOf(const World& world, const GatewayShape& shape, const ServerShape& server) {
   if (const auto* own = OwnFailover(server)) return {own, ""};
-  const Setting setting = SettingOf(world, shape.organization);
-  if (setting.spec == nullptr || !setting.spec->has_failover_settings()) return {};
-  return {&setting.spec->failover_settings(), setting.fqn};
+  for (const std::string* scope : {&shape.workspace, &shape.tenant, &shape.organization}) {
+    const Found found = SettingIn(world, *scope);
+    if (found.setting == nullptr) continue;
+    const auto* failover = resource::KindOf(*found.setting)->rules.failover(*found.setting);
+    if (failover != nullptr) return {failover, found.fqn};
+  }
+  return {};
 }
 
 void SetSpread(const World& world, std::string_view cluster, const GatewayShape& shape, const ServerShape& server,

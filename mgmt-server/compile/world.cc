@@ -18,15 +18,6 @@ auto Lookup(const Map& map, std::string_view key) -> decltype(map.begin()->secon
   return found == map.end() ? nullptr : found->second.get();
 }
 
-// Stores under the FQN when the message is a T.
-template <typename T>
-bool Store(ByFqn<T>& map, std::string_view fqn, const std::shared_ptr<const google::protobuf::Message>& resource) {
-  auto typed = std::dynamic_pointer_cast<const T>(resource);
-  if (typed == nullptr) return false;
-  map.insert_or_assign(std::string(fqn), std::move(typed));
-  return true;
-}
-
 void Mark(std::map<std::string, FqnSet, std::less<>>& index, const std::string& key, const std::string& fqn, bool add) {
   if (add) {
     index[key].insert(fqn);
@@ -69,34 +60,16 @@ void World::State::Index(const GatewayShape& shape, bool add) {
 void World::Put(std::string_view fqn, std::shared_ptr<const google::protobuf::Message> resource) {
   if (resource == nullptr) return;
   const resource::KindInfo* info = resource::KindOf(*resource);
-  if (info == nullptr) return;
-  if (info->kind == resource::Kind::kTier1Gateway || info->kind == resource::Kind::kGateway) {
-    State& state = Own();
-    if (const GatewayShape* old = Lookup(state.gateways, fqn)) state.Index(*old, false);
-    auto shape = ShapeOf(fqn, std::move(resource));
-    state.Index(*shape, true);
-    state.gateways.insert_or_assign(std::string(fqn), std::move(shape));
+  if (info == nullptr || info->rules.effect == resource::Effect::kNone) return;
+  State& state = Own();
+  if (info->rules.effect != resource::Effect::kGateway) {
+    state.resources.insert_or_assign(std::string(fqn), std::move(resource));
     return;
   }
-  switch (info->kind) {
-    case resource::Kind::kOrganization:
-      Store(Own().organizations, fqn, resource);
-      break;
-    case resource::Kind::kOrganizationSetting:
-      Store(Own().settings, fqn, resource);
-      break;
-    case resource::Kind::kWorkspace:
-      Store(Own().workspaces, fqn, resource);
-      break;
-    case resource::Kind::kGatewayGroup:
-      Store(Own().groups, fqn, resource);
-      break;
-    case resource::Kind::kCluster:
-      Store(Own().clusters, fqn, resource);
-      break;
-    default:
-      break;
-  }
+  if (const GatewayShape* old = Lookup(state.gateways, fqn)) state.Index(*old, false);
+  auto shape = ShapeOf(fqn, std::move(resource));
+  state.Index(*shape, true);
+  state.gateways.insert_or_assign(std::string(fqn), std::move(shape));
 }
 
 bool World::PutBody(std::string_view kind, std::string_view fqn, std::string_view uid, std::string_view body) {
@@ -117,11 +90,7 @@ void World::Remove(std::string_view fqn) {
   };
   if (const GatewayShape* old = Lookup(state.gateways, fqn)) state.Index(*old, false);
   erase(state.gateways);
-  erase(state.organizations);
-  erase(state.settings);
-  erase(state.workspaces);
-  erase(state.groups);
-  erase(state.clusters);
+  erase(state.resources);
 }
 
 namespace {
@@ -162,17 +131,17 @@ void World::SetConnected(std::string_view cluster, bool connected, std::chrono::
 }
 void World::SetRoots(std::string pem) { Own().roots = std::move(pem); }
 
-const v2::Organization* World::organization(std::string_view fqn) const { return Lookup(state_->organizations, fqn); }
-const v2::Workspace* World::workspace(std::string_view fqn) const { return Lookup(state_->workspaces, fqn); }
-const v2::GatewayGroup* World::group(std::string_view fqn) const { return Lookup(state_->groups, fqn); }
-const v2::Cluster* World::cluster(std::string_view fqn) const { return Lookup(state_->clusters, fqn); }
+const v2::Organization* World::organization(std::string_view fqn) const { return state_->Get<v2::Organization>(fqn); }
+const v2::Workspace* World::workspace(std::string_view fqn) const { return state_->Get<v2::Workspace>(fqn); }
+const v2::GatewayGroup* World::group(std::string_view fqn) const { return state_->Get<v2::GatewayGroup>(fqn); }
+const v2::Cluster* World::cluster(std::string_view fqn) const { return state_->Get<v2::Cluster>(fqn); }
 const GatewayShape* World::gateway(std::string_view fqn) const { return Lookup(state_->gateways, fqn); }
 const Facts* World::facts(std::string_view cluster) const { return Lookup(state_->facts, cluster); }
 const std::string& World::roots() const { return state_->roots; }
 
 std::vector<std::string> World::clusters() const {
   std::vector<std::string> fqns;
-  for (const auto& [fqn, cluster] : state_->clusters) fqns.push_back(fqn);
+  state_->Each<v2::Cluster>("", [&](const std::string& fqn, const v2::Cluster&) { fqns.push_back(fqn); });
   return fqns;
 }
 
@@ -238,23 +207,17 @@ const ServerShape* GatewayShape::Find(const std::string& hostname, uint32_t port
   return found;
 }
 
-bool ServerShape::GoesToServices() const {
-  if (http == nullptr) return false;
-  const auto& rules = http->routing().rules();
-  return std::any_of(rules.begin(), rules.end(), [](const auto& r) { return r.route().has_service_destination(); });
-}
-
 std::vector<const v2::ClusterDestination*> GatewayShape::Destinations(const ServerShape& server) {
   std::vector<const v2::ClusterDestination*> destinations;
-  if (server.tier1 != nullptr) {
-    for (const auto& destination : server.tier1->clusters()) destinations.push_back(&destination);
-  } else {
-    for (const auto& rule : server.http->routing().rules()) {
-      for (const auto& destination : rule.route().cluster_destination().clusters())
-        destinations.push_back(&destination);
-    }
+  for (const auto& rule : server.http->routing().rules()) {
+    for (const auto& destination : rule.route().cluster_destination().clusters()) destinations.push_back(&destination);
   }
   return destinations;
+}
+
+resource::Effect EffectOf(std::string_view fqn) {
+  const auto parsed = resource::ParseFqn(fqn);
+  return parsed.ok() ? resource::Info(parsed->kind).rules.effect : resource::Effect::kNone;
 }
 
 namespace {
@@ -273,23 +236,12 @@ std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
   shape->workspace = resource::ParentFqn(shape->group);
   shape->tenant = resource::ParentFqn(shape->workspace);
   shape->organization = OrganizationFqn(fqn);
-  if (const auto* tier1 = dynamic_cast<const v2::Tier1Gateway*>(source.get())) {
-    shape->tier1 = true;
-    shape->selector = &tier1->spec().workload_selector();
-    for (const auto& server : tier1->spec().external_servers()) {
-      shape->servers.push_back(
-          {server.name(), server.hostname(), server.port(), &server, nullptr, TenantOf(*shape, server.tenant())});
-    }
-  } else {
-    const auto& gateway = static_cast<const v2::Gateway&>(*source);
-    shape->selector = &gateway.spec().workload_selector();
-    for (const auto& server : gateway.spec().http()) {
-      shape->servers.push_back(
-          {server.name(), server.hostname(), server.port(), nullptr, &server, TenantOf(*shape, server.tenant())});
-      for (const auto& rule : server.routing().rules()) {
-        shape->tier1 = shape->tier1 || rule.route().has_cluster_destination();
-      }
-    }
+  shape->form = resource::FormOf(source).gateway;
+  shape->tier1 = resource::IsTier1(*shape->form);
+  shape->selector = &shape->form->spec().workload_selector();
+  for (const auto& server : shape->form->spec().http()) {
+    shape->servers.push_back(
+        {server.name(), server.hostname(), server.port(), &server, TenantOf(*shape, server.tenant())});
   }
   for (size_t i = 0; i < shape->servers.size(); ++i) {
     const ServerShape& server = shape->servers[i];
@@ -395,9 +347,6 @@ FqnSet Tier1For(const World& world, std::string_view organization, std::string_v
 }
 
 const v2::FailoverSettings* OwnFailover(const ServerShape& server) {
-  if (server.tier1 != nullptr) {
-    return server.tier1->has_failover_settings() ? &server.tier1->failover_settings() : nullptr;
-  }
   return server.http->has_failover_settings() ? &server.http->failover_settings() : nullptr;
 }
 

@@ -22,7 +22,7 @@
 
 namespace weir::compile {
 
-struct GatewayShape;  // gateway_shape.h: a Tier1Gateway or Gateway in the one form that compile works on.
+struct GatewayShape;  // gateway_shape.h: a gateway object in the one form that compile works on.
 
 // All that intent is made of, at one revision and one facts sequence. A value: copies are cheap (they share), and a
 // change to one copy is not seen by another. Clusters are named by FQN ("organizations/o/clusters/c") everywhere.
@@ -36,9 +36,8 @@ class World {
   World& operator=(const World&);
   World& operator=(World&&) noexcept;
 
-  // Stores or replaces one resource. The message must be of a kind that compile knows (Organization,
-  // OrganizationSetting, Workspace, GatewayGroup, Cluster, Tier1Gateway, Gateway); others are ignored, so that callers
-  // can pass everything.
+  // Stores or replaces one resource. Those of kinds without an effect on gateways are ignored, so that callers can pass
+  // everything.
   void Put(std::string_view fqn, std::shared_ptr<const google::protobuf::Message> resource);
   // Parses a stored body; `uid` of the stored resource. False = the bytes are not that kind's message (nothing
   // changed).

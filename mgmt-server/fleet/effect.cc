@@ -5,27 +5,36 @@
 
 namespace weir::fleet {
 
-std::vector<std::string> GatewaysTouched(const compile::World& world, std::string_view kind, std::string_view fqn) {
+std::vector<std::string> GatewaysTouched(const compile::World& world, std::string_view fqn) {
   std::vector<std::string> touched;
   const compile::World::State& state = world.state();
-  const std::string organization(compile::OrganizationFqn(fqn));
-  if (compile::ReachesGateways(fqn)) {
-    touched.emplace_back(fqn);
-  } else if (kind == "Workspace" || kind == "GatewayGroup") {
-    for (auto at = state.gateways.lower_bound(fqn); at != state.gateways.end(); ++at) {
-      if (!at->first.starts_with(fqn)) break;
-      if (resource::IsAtOrBelow(at->first, fqn)) touched.push_back(at->first);
+  const auto below = [&](const std::string& parent, bool tier1_only) {
+    for (auto at = state.gateways.lower_bound(parent); at != state.gateways.end(); ++at) {
+      if (!at->first.starts_with(parent)) break;
+      if (resource::IsAtOrBelow(at->first, parent) && (!tier1_only || at->second->tier1)) touched.push_back(at->first);
     }
-  } else if (kind == "Cluster") {
-    const auto routing = state.by_target_cluster.find(resource::LastName(fqn));
-    if (routing == state.by_target_cluster.end()) return touched;
-    for (const std::string& gateway : routing->second) {
-      if (resource::IsAtOrBelow(gateway, organization)) touched.push_back(gateway);
+  };
+  switch (compile::EffectOf(fqn)) {
+    case resource::Effect::kGateway:
+      touched.emplace_back(fqn);
+      break;
+    case resource::Effect::kBelow:
+      below(std::string(fqn), false);
+      break;
+    case resource::Effect::kDefaults:
+      below(resource::ParentFqn(fqn), true);
+      break;
+    case resource::Effect::kCluster: {
+      const auto routing = state.by_target_cluster.find(resource::LastName(fqn));
+      if (routing == state.by_target_cluster.end()) break;
+      for (const std::string& gateway : routing->second) {
+        if (resource::IsAtOrBelow(gateway, compile::OrganizationFqn(fqn))) touched.push_back(gateway);
+      }
+      break;
     }
-  } else if (kind == "OrganizationSetting") {
-    for (const auto& [gateway, shape] : state.gateways) {
-      if (shape->tier1 && shape->organization == organization) touched.push_back(gateway);
-    }
+    case resource::Effect::kNone:
+    case resource::Effect::kOrganization:
+      break;
   }
   return touched;
 }

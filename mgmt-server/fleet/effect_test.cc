@@ -34,14 +34,14 @@ TEST(GatewaysTouched, AreThoseWhoseIntentTheWriteMayChange) {
   Put<v2::Gateway>(world, ingress, R"(spec { workload_selector { namespace: 'n' labels { key: 'a' value: 'c' } }
     http { name: 's' hostname: 'a.example' port: 80 routing { rules {
       route { service_destination { host: 'n/s.n.svc' port: 80 } } } } } })");
-  EXPECT_THAT(GatewaysTouched(world, "Tier1Gateway", entry), ElementsAre(entry));
-  EXPECT_THAT(GatewaysTouched(world, "Cluster", "organizations/o/clusters/c1"), ElementsAre(entry));
-  EXPECT_THAT(GatewaysTouched(world, "Cluster", "organizations/p/clusters/c1"), IsEmpty());
-  EXPECT_THAT(GatewaysTouched(world, "Cluster", "organizations/o/clusters/c2"), IsEmpty());
-  EXPECT_THAT(GatewaysTouched(world, "OrganizationSetting", "organizations/o/settings/s"), ElementsAre(entry));
-  EXPECT_THAT(GatewaysTouched(world, "Workspace", workspace), ElementsAre(ingress, entry));
-  EXPECT_THAT(GatewaysTouched(world, "GatewayGroup", group), ElementsAre(ingress, entry));
-  EXPECT_THAT(GatewaysTouched(world, "Tenant", "organizations/o/tenants/t"), IsEmpty());
+  EXPECT_THAT(GatewaysTouched(world, entry), ElementsAre(entry));
+  EXPECT_THAT(GatewaysTouched(world, "organizations/o/clusters/c1"), ElementsAre(entry));
+  EXPECT_THAT(GatewaysTouched(world, "organizations/p/clusters/c1"), IsEmpty());
+  EXPECT_THAT(GatewaysTouched(world, "organizations/o/clusters/c2"), IsEmpty());
+  EXPECT_THAT(GatewaysTouched(world, "organizations/o/settings/s"), ElementsAre(entry));
+  EXPECT_THAT(GatewaysTouched(world, workspace), ElementsAre(ingress, entry));
+  EXPECT_THAT(GatewaysTouched(world, group), ElementsAre(ingress, entry));
+  EXPECT_THAT(GatewaysTouched(world, "organizations/o/tenants/t"), IsEmpty());
 }
 
 }  // namespace

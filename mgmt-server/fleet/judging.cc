@@ -111,11 +111,12 @@ v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resourc
   v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
   if (pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
   pusher->Read([&](const compile::Compilation& compilation) {
-    const bool steers = resource.kind == "Cluster" || resource.kind == "OrganizationSetting";
+    const resource::Effect effect = compile::EffectOf(resource.fqn);
+    const bool steers = effect == resource::Effect::kCluster || effect == resource::Effect::kDefaults;
     const auto counts = [&](const compile::Concern& concern) {
       return !steers || (concern.own && concern.cluster != resource.fqn);
     };
-    for (const std::string& fqn : GatewaysTouched(compilation.world(), resource.kind, resource.fqn)) {
+    for (const std::string& fqn : GatewaysTouched(compilation.world(), resource.fqn)) {
       MutexLock lock(mutex);
       v2::ResourceStatus gateway = JudgeApplied(compilation, fqn, "", resource.revision, counts);
       const bool runs = gateway.state() == v2::ResourceStatus::READY;

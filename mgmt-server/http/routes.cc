@@ -7,20 +7,15 @@
 #include "api/weir/v2/access_bindings.pb.h"
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/documents.pb.h"
-#include "api/weir/v2/gateway.pb.h"
-#include "api/weir/v2/gateway_group.pb.h"
-#include "api/weir/v2/organization.pb.h"
-#include "api/weir/v2/organization_setting.pb.h"
+#include "api/weir/v2/kind_services.h"
 #include "api/weir/v2/server_state.pb.h"
 #include "api/weir/v2/session.pb.h"
 #include "api/weir/v2/status.pb.h"
-#include "api/weir/v2/tenant.pb.h"
-#include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/traffic.pb.h"
 #include "api/weir/v2/user.pb.h"
-#include "api/weir/v2/workspace.pb.h"
 #include "google/api/annotations.pb.h"
 #include "libs/base/text.h"
+#include "libs/resource/kinds.h"
 
 namespace weir::edge {
 namespace {
@@ -217,22 +212,15 @@ Result<RouteMatch> RouteTable::Find(std::string_view http_method, std::string_vi
 }
 
 std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
-  const google::protobuf::FileDescriptor* files[] = {v2::Organization::descriptor()->file(),
-                                                     v2::Tenant::descriptor()->file(),
-                                                     v2::Workspace::descriptor()->file(),
-                                                     v2::GatewayGroup::descriptor()->file(),
-                                                     v2::Cluster::descriptor()->file(),
-                                                     v2::User::descriptor()->file(),
-                                                     v2::Tier1Gateway::descriptor()->file(),
-                                                     v2::Gateway::descriptor()->file(),
-                                                     v2::LoginRequest::descriptor()->file(),
-                                                     v2::AccessBindings::descriptor()->file(),
-                                                     v2::ResourceStatus::descriptor()->file(),
-                                                     v2::ApplyDocumentsRequest::descriptor()->file(),
-                                                     v2::OrganizationSetting::descriptor()->file(),
-                                                     v2::TrafficReport::descriptor()->file(),
-                                                     v2::AdoptStateRequest::descriptor()->file()};
   std::vector<const google::protobuf::ServiceDescriptor*> services;
+  for (const resource::KindInfo& kind : resource::Kinds()) {
+    if (const auto* service = v2::KindService(kind.name)) services.push_back(service);
+  }
+  const google::protobuf::FileDescriptor* files[] = {
+      v2::Cluster::descriptor()->file(),        v2::User::descriptor()->file(),
+      v2::LoginRequest::descriptor()->file(),   v2::AccessBindings::descriptor()->file(),
+      v2::ResourceStatus::descriptor()->file(), v2::ApplyDocumentsRequest::descriptor()->file(),
+      v2::TrafficReport::descriptor()->file(),  v2::AdoptStateRequest::descriptor()->file()};
   for (const auto* file : files) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
   }

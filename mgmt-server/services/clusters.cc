@@ -152,18 +152,22 @@ Result<v2::Cluster> Revoke(const Backends& backends, CallContext& call, const v2
 }  // namespace
 
 void AddClusters(MethodTable& table, const Backends& backends, Writes& writes) {
-  AddCrud(table, backends, writes, resource::Kind::kCluster);
+  writes.AlsoDelete(resource::Kind::kCluster, [](store::Txn& txn, const store::StoredResource& cluster) -> Status {
+    WEIR_TRY(txn.DeleteFacts(cluster.uid));
+    return txn.DeleteJoinTokensOf(cluster.uid);
+  });
   table.Add<v2::CreateJoinTokenRequest, v2::JoinToken>(
       "weir.v2.JoinTokens.CreateJoinToken", [&backends](CallContext& call, const v2::CreateJoinTokenRequest& request) {
         return CreateJoinToken(backends, call, request);
       });
   table.Add<v2::RevokeClusterRequest, v2::Cluster>(
-      "weir.v2.Clusters.RevokeCluster", [&backends](CallContext& call, const v2::RevokeClusterRequest& request) {
+      "weir.v2.ClusterOperations.RevokeCluster",
+      [&backends](CallContext& call, const v2::RevokeClusterRequest& request) {
         return Revoke(backends, call, request);
       });
   for (const auto state : {v2::DRAINING, v2::ACTIVE}) {
     table.Add<v2::SetAdminStateRequest, v2::Cluster>(
-        state == v2::DRAINING ? "weir.v2.Clusters.DrainCluster" : "weir.v2.Clusters.ActivateCluster",
+        state == v2::DRAINING ? "weir.v2.ClusterOperations.DrainCluster" : "weir.v2.ClusterOperations.ActivateCluster",
         [&backends, &writes, state](CallContext& call, const v2::SetAdminStateRequest& request) {
           return SetAdminState(backends, writes, call, request.fqn(), state, request.force());
         });

@@ -5,7 +5,6 @@
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/organization.pb.h"
-#include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/obs/log.h"
 #include "libs/resource/domains.h"
@@ -22,22 +21,6 @@ std::string OrganizationOf(std::string_view fqn) {
   return std::string(fqn.substr(0, second));
 }
 
-std::vector<std::string> Hosts(const google::protobuf::Message& gateway) {
-  std::vector<std::string> hosts;
-  if (gateway.GetDescriptor() == v2::Tier1Gateway::descriptor()) {
-    for (const auto& server : static_cast<const v2::Tier1Gateway&>(gateway).spec().external_servers()) {
-      hosts.push_back(server.hostname());
-    }
-  } else if (gateway.GetDescriptor() == v2::Gateway::descriptor()) {
-    for (const auto& server : static_cast<const v2::Gateway&>(gateway).spec().http()) {
-      hosts.push_back(server.hostname());
-    }
-  }
-  return hosts;
-}
-
-bool IsGateway(std::string_view kind) { return kind == "Tier1Gateway" || kind == "Gateway"; }
-
 }  // namespace
 
 Status ToStatus(const std::vector<Issue>& issues) {
@@ -49,16 +32,26 @@ Status ToStatus(const std::vector<Issue>& issues) {
   return error;
 }
 
-CrossChecks::MessagePtr CrossChecks::Parse(const store::ResourcePtr& resource, size_t resources) {
+const CrossChecks::Parsed& CrossChecks::Read(const store::ResourcePtr& resource, size_t resources) {
+  static const Parsed kNothing;
+  if (resource == nullptr) return kNothing;
   if (parsed_.size() > 2 * resources + 1024) parsed_.clear();
   Parsed& entry = parsed_[resource->fqn];
-  if (entry.resource == resource) return entry.message;
+  if (entry.resource == resource) return entry;
   const resource::KindInfo* kind = resource::FindKind(resource->kind);
-  if (kind == nullptr) return nullptr;
+  if (kind == nullptr) return kNothing;
   std::shared_ptr<google::protobuf::Message> message = resource::NewMessage(kind->kind);
-  if (!message->ParseFromString(resource->body)) return nullptr;
-  entry = {resource, std::move(message)};
-  return entry.message;
+  if (!message->ParseFromString(resource->body)) return kNothing;
+  entry = {resource, message, resource::FormOf(message)};
+  return entry;
+}
+
+CrossChecks::MessagePtr CrossChecks::Parse(const store::ResourcePtr& resource, size_t resources) {
+  return Read(resource, resources).message;
+}
+
+resource::GatewayForm CrossChecks::FormOf(const store::ResourcePtr& resource, size_t resources) {
+  return Read(resource, resources).form;
 }
 
 template <typename T>
@@ -70,11 +63,16 @@ std::shared_ptr<const T> CrossChecks::Load(const store::View& view, std::string_
 
 void CrossChecks::Check(const store::View& view, const store::StoredResource& resource, const Writer& writer,
                         std::vector<Issue>& issues) {
-  if (resource.kind == "Organization") return CheckDomain(view, resource, writer, issues);
-  if (resource.kind == "Workspace") return CheckWorkspace(view, resource, writer, issues);
-  if (resource.kind == "GatewayGroup") return CheckGroup(view, resource, writer, issues);
-  if (resource.kind == "OrganizationSetting") return CheckOnlyOne(view, resource, issues);
-  if (!IsGateway(resource.kind)) return;
+  const resource::KindInfo* kind = resource::FindKind(resource.kind);
+  if (kind == nullptr) return;
+  if (kind->one_per_parent) CheckOnlyOne(view, resource, issues);
+  if (kind->rules.namespaces && kind->rules.all_namespaces_if_empty) {
+    CheckGroup(view, resource, writer, issues);
+  } else if (kind->rules.namespaces) {
+    CheckWorkspace(view, resource, writer, issues);
+  }
+  if (kind->rules.effect == resource::Effect::kOrganization) CheckDomain(view, resource, writer, issues);
+  if (kind->rules.effect != resource::Effect::kGateway) return;
   CheckGateway(view, resource.fqn, writer, true, issues);
   CheckHosts(view, resource, writer, issues);
 }
@@ -188,12 +186,10 @@ void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredRes
     }
     return true;
   });
-  for (const char* kind : {"Tier1Gateway", "Gateway"}) {
-    view.ForEach(resource.fqn, kind, [&](const store::ResourcePtr& gateway) {
-      CheckGateway(view, gateway->fqn, writer, false, issues);
-      return true;
-    });
-  }
+  ForEachGateway(view, resource.fqn, [&](const store::ResourcePtr& gateway) {
+    CheckGateway(view, gateway->fqn, writer, false, issues);
+    return true;
+  });
 }
 
 void CrossChecks::CheckGroup(const store::View& view, const store::StoredResource& resource, const Writer& writer,
@@ -206,68 +202,76 @@ void CrossChecks::CheckGroup(const store::View& view, const store::StoredResourc
   for (FieldViolation& violation : outside) {
     issues.push_back({"GROUP_OUTSIDE_WORKSPACE", resource.fqn, std::move(violation)});
   }
-  for (const char* kind : {"Tier1Gateway", "Gateway"}) {
-    view.ForEach(resource.fqn, kind, [&](const store::ResourcePtr& gateway) {
-      if (group->spec().config_mode() == v2::DIRECT) {
-        issues.push_back({"GROUP_MODE_MISMATCH",
-                          resource.fqn,
-                          {.field = "spec.configMode",
-                           .description = fmt::format("the group holds {}, which needs mode BRIDGED", gateway->fqn)}});
-        return false;
-      }
-      CheckGateway(view, gateway->fqn, writer, false, issues);
-      return true;
-    });
-  }
+  ForEachGateway(view, resource.fqn, [&](const store::ResourcePtr& gateway) {
+    if (group->spec().config_mode() == v2::DIRECT) {
+      issues.push_back({"GROUP_MODE_MISMATCH",
+                        resource.fqn,
+                        {.field = "spec.configMode",
+                         .description = fmt::format("the group holds {}, which needs mode BRIDGED", gateway->fqn)}});
+      return false;
+    }
+    CheckGateway(view, gateway->fqn, writer, false, issues);
+    return true;
+  });
+}
+
+// A gateway object with what it lies in; a form of nothing where one of them is missing.
+struct CrossChecks::Placed {
+  std::shared_ptr<const v2::GatewayGroup> group;
+  std::shared_ptr<const v2::Workspace> workspace;
+  resource::GatewayInScope scope;
+};
+CrossChecks::Placed CrossChecks::Place(const store::View& view, const std::string& fqn) {
+  Placed placed;
+  const std::string group = resource::ParentFqn(fqn);
+  placed.group = Load<v2::GatewayGroup>(view, group);
+  placed.workspace = Load<v2::Workspace>(view, resource::ParentFqn(group));
+  if (placed.group == nullptr || placed.workspace == nullptr) return placed;
+  placed.scope = {fqn, FormOf(view.Get(fqn), view.resource_count()), placed.workspace.get(), placed.group.get()};
+  return placed;
 }
 
 void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, const Writer& writer, bool references,
                                std::vector<Issue>& issues) {
-  const store::ResourcePtr resource = view.Get(fqn);
-  if (resource == nullptr) return;
   IndexAll(view);
-  const MessagePtr gateway = Parse(resource, view.resource_count());
-  const std::string group_fqn = resource::ParentFqn(fqn);
-  const auto group = Load<v2::GatewayGroup>(view, group_fqn);
-  const auto workspace = Load<v2::Workspace>(view, resource::ParentFqn(group_fqn));
-  if (gateway == nullptr || group == nullptr || workspace == nullptr) return;
-  if (references && group->spec().config_mode() != v2::BRIDGED) {
-    issues.push_back({"GROUP_MODE_MISMATCH",
-                      fqn,
-                      {.field = "metadata.group",
-                       .description = fmt::format("{} is in mode DIRECT and takes Istio kinds only", group_fqn)}});
+  const Placed mine = Place(view, fqn);
+  if (mine.scope.form.gateway == nullptr) return;
+  if (references && mine.group->spec().config_mode() != v2::BRIDGED) {
+    issues.push_back(
+        {"GROUP_MODE_MISMATCH",
+         fqn,
+         {.field = "metadata.group",
+          .description = fmt::format("{} is in mode DIRECT and takes Istio kinds only", resource::ParentFqn(fqn))}});
   }
-  const std::string organization = OrganizationOf(fqn);
-  if (references) CheckReferences(view, fqn, *gateway, *workspace, *group, issues);
-  const resource::GatewayInScope mine{fqn, gateway.get(), workspace.get(), group.get()};
+  if (references) {
+    const MessagePtr gateway = Parse(view.Get(fqn), view.resource_count());
+    CheckReferences(view, fqn, *gateway, *mine.workspace, *mine.group, issues);
+  }
   std::set<std::string> candidates;
-  for (const std::string& host : Hosts(*gateway)) {
-    const std::set<std::string>& having = hosts_.Of(host);
+  for (const v2::HttpServer& server : mine.scope.form.gateway->spec().http()) {
+    const std::set<std::string>& having = hosts_.Of(server.hostname());
     candidates.insert(having.begin(), having.end());
   }
-  Index(fqn, *gateway);
-  for (const std::string& other_fqn : candidates) {
-    if (other_fqn == fqn || OrganizationOf(other_fqn) != organization) continue;
-    const store::ResourcePtr other = view.Get(other_fqn);
-    if (other == nullptr) continue;
-    const MessagePtr theirs = Parse(other, view.resource_count());
-    const std::string their_group_fqn = resource::ParentFqn(other_fqn);
-    const auto their_group = Load<v2::GatewayGroup>(view, their_group_fqn);
-    const auto their_workspace = Load<v2::Workspace>(view, resource::ParentFqn(their_group_fqn));
-    if (theirs == nullptr || their_group == nullptr || their_workspace == nullptr) continue;
-    for (const auto& conflict :
-         resource::HostConflicts(mine, {other_fqn, theirs.get(), their_workspace.get(), their_group.get()})) {
-      issues.push_back(
-          {"GATEWAY_HOST_TAKEN",
-           fqn,
-           {.field = conflict.field,
-            .description = fmt::format(
-                "{} on port {} is already served on the same workloads by {}{}", conflict.hostname, conflict.other_port,
-                writer.may_read(*other) ? other_fqn : "another gateway",
-                conflict.port == conflict.other_port
-                    ? ""
-                    : "; between the tiers a host has no port, so only one port of it may go to services")}});
-    }
+  Index(fqn, mine.scope.form);
+  for (const std::string& other : candidates) {
+    if (other != fqn && OrganizationOf(other) == OrganizationOf(fqn)) CheckTaken(view, mine, other, writer, issues);
+  }
+}
+
+void CrossChecks::CheckTaken(const store::View& view, const Placed& mine, const std::string& other,
+                             const Writer& writer, std::vector<Issue>& issues) {
+  const Placed theirs = Place(view, other);
+  for (const auto& conflict : resource::HostConflicts(mine.scope, theirs.scope)) {
+    issues.push_back(
+        {"GATEWAY_HOST_TAKEN",
+         mine.scope.fqn,
+         {.field = conflict.field,
+          .description =
+              fmt::format("{} on port {} is already served on the same workloads by {}{}", conflict.hostname,
+                          conflict.other_port, writer.may_read(*view.Get(other)) ? other : "another gateway",
+                          conflict.port == conflict.other_port
+                              ? ""
+                              : "; between the tiers a host has no port, so only one port of it may go to services")}});
   }
 }
 
@@ -275,13 +279,13 @@ void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, 
 // tenant keep apart: who writes it needs the right write on all that has it (docs/adr/0017).
 void CrossChecks::CheckHosts(const store::View& view, const store::StoredResource& resource, const Writer& writer,
                              std::vector<Issue>& issues) {
-  const MessagePtr gateway = Parse(view.Get(resource.fqn), view.resource_count());
-  if (gateway == nullptr) return;
+  const resource::GatewayForm form = FormOf(view.Get(resource.fqn), view.resource_count());
+  if (form.gateway == nullptr) return;
   const std::string workspace = resource::ParentFqn(resource::ParentFqn(resource.fqn));
   const std::string tenant = resource::ParentFqn(workspace);
   std::vector<resource::HostClaim> had;
-  if (writer.before != nullptr) had = resource::HostClaims(*writer.before);
-  for (const resource::HostClaim& claim : resource::HostClaims(*gateway)) {
+  if (writer.before != nullptr) had = resource::HostClaims(resource::FormOf(writer.before));
+  for (const resource::HostClaim& claim : resource::HostClaims(form)) {
     if (std::any_of(had.begin(), had.end(),
                     [&](const auto& old) { return old.hostname == claim.hostname && old.answers == claim.answers; })) {
       continue;  // Granted when it was written, or older than the rule.
@@ -289,9 +293,9 @@ void CrossChecks::CheckHosts(const store::View& view, const store::StoredResourc
     for (const std::string& fqn : hosts_.Meeting(claim.hostname)) {
       if (!resource::IsAtOrBelow(fqn, tenant) || resource::IsAtOrBelow(fqn, workspace)) continue;
       const store::ResourcePtr other = view.Get(fqn);
-      const MessagePtr theirs = other == nullptr ? nullptr : Parse(other, view.resource_count());
-      if (theirs == nullptr || writer.may_write(*other)) continue;
-      const auto claims = resource::HostClaims(*theirs);
+      const resource::GatewayForm theirs = FormOf(other, view.resource_count());
+      if (theirs.gateway == nullptr || writer.may_write(*other)) continue;
+      const auto claims = resource::HostClaims(theirs);
       if (std::none_of(claims.begin(), claims.end(), [&](const auto& it) { return claim.Meets(it); })) continue;
       issues.push_back({"HOST_TAKEN_BY_ANOTHER_WORKSPACE",
                         resource.fqn,
@@ -323,8 +327,8 @@ void CrossChecks::CheckReferences(const store::View& view, const std::string& fq
   }
 }
 
-void CrossChecks::Index(const std::string& fqn, const google::protobuf::Message& gateway) {
-  for (const std::string& host : Hosts(gateway)) hosts_.Add(host, fqn);
+void CrossChecks::Index(const std::string& fqn, const resource::GatewayForm& form) {
+  for (const v2::HttpServer& server : form.gateway->spec().http()) hosts_.Add(server.hostname(), fqn);
 }
 
 void CrossChecks::IndexAll(const store::View& view) {
@@ -334,12 +338,11 @@ void CrossChecks::IndexAll(const store::View& view) {
   // Committed and pending state together: whichever wins, nothing is missing.
   const store::ViewPtr committed = store_.Read();
   for (const store::View* each : {committed.get(), &view}) {
-    for (const char* kind : {"Tier1Gateway", "Gateway"}) {
-      each->ForEach("", kind, [&](const store::ResourcePtr& resource) {
-        if (const MessagePtr gateway = Parse(resource, each->resource_count())) Index(resource->fqn, *gateway);
-        return true;
-      });
-    }
+    ForEachGateway(*each, "", [&](const store::ResourcePtr& resource) {
+      const resource::GatewayForm form = FormOf(resource, each->resource_count());
+      if (form.gateway != nullptr) Index(resource->fqn, form);
+      return true;
+    });
   }
 }
 
@@ -364,21 +367,19 @@ std::string CrossChecks::UserOfCluster(const store::View& view, const store::Sto
                                        std::string_view except) {
   const std::string name(resource::LastName(cluster.fqn));
   std::string user;
-  for (const char* kind : {"Tier1Gateway", "Gateway"}) {
-    view.ForEach(OrganizationOf(cluster.fqn), kind, [&](const store::ResourcePtr& gateway) {
-      if (resource::IsAtOrBelow(gateway->fqn, except)) return true;
-      const MessagePtr message = Parse(gateway, view.resource_count());
-      if (message == nullptr) return true;
-      const auto references = resource::ReferencesOf(*message);
-      if (std::none_of(references.begin(), references.end(), [&](const auto& reference) {
-            return reference.kind == resource::ReferenceKind::kCluster && reference.name == name;
-          })) {
-        return true;
-      }
-      user = gateway->fqn;
-      return false;
-    });
-  }
+  ForEachGateway(view, OrganizationOf(cluster.fqn), [&](const store::ResourcePtr& gateway) {
+    if (resource::IsAtOrBelow(gateway->fqn, except)) return true;
+    const MessagePtr message = Parse(gateway, view.resource_count());
+    if (message == nullptr) return true;
+    const auto references = resource::ReferencesOf(*message);
+    if (std::none_of(references.begin(), references.end(), [&](const auto& reference) {
+          return reference.kind == resource::ReferenceKind::kCluster && reference.name == name;
+        })) {
+      return true;
+    }
+    user = gateway->fqn;
+    return false;
+  });
   return user;
 }
 

@@ -35,7 +35,7 @@ Status ToStatus(const std::vector<Issue>& issues);
 struct Writer {
   std::function<bool(const store::StoredResource&)> may_read;
   std::function<bool(const store::StoredResource&)> may_write;
-  const google::protobuf::Message* before = nullptr;  // null = a new resource.
+  std::shared_ptr<const google::protobuf::Message> before;  // null = a new resource.
 };
 
 // Rules between resources, on the state of a transaction. Only for use inside Store::Write, which is one at a time.
@@ -61,8 +61,15 @@ class CrossChecks {
 
  private:
   using MessagePtr = std::shared_ptr<const google::protobuf::Message>;
-  // Parsed once per stored version.
+  struct Parsed {
+    store::ResourcePtr resource;  // Kept, so that its address names this version.
+    MessagePtr message;
+    resource::GatewayForm form;
+  };
+  // Read once per stored version. Null, and a form of nothing, where there is no resource or it cannot be read.
+  const Parsed& Read(const store::ResourcePtr& resource, size_t resources);
   MessagePtr Parse(const store::ResourcePtr& resource, size_t resources);
+  resource::GatewayForm FormOf(const store::ResourcePtr& resource, size_t resources);
   template <typename T>
   std::shared_ptr<const T> Load(const store::View& view, std::string_view fqn);
 
@@ -75,19 +82,19 @@ class CrossChecks {
                   std::vector<Issue>& issues);
   void CheckGateway(const store::View& view, const std::string& fqn, const Writer& writer, bool references,
                     std::vector<Issue>& issues);
+  struct Placed;
+  Placed Place(const store::View& view, const std::string& fqn);
+  void CheckTaken(const store::View& view, const Placed& mine, const std::string& other, const Writer& writer,
+                  std::vector<Issue>& issues);
   void CheckHosts(const store::View& view, const store::StoredResource& resource, const Writer& writer,
                   std::vector<Issue>& issues);
   void CheckReferences(const store::View& view, const std::string& fqn, const google::protobuf::Message& gateway,
                        const v2::Workspace& workspace, const v2::GatewayGroup& group, std::vector<Issue>& issues);
-  void Index(const std::string& fqn, const google::protobuf::Message& gateway);
+  void Index(const std::string& fqn, const resource::GatewayForm& form);
   void IndexAll(const store::View& view);
   void IndexWorkspaces(const store::View& view);
 
   store::Store& store_;
-  struct Parsed {
-    store::ResourcePtr resource;  // Kept, so that its address names this version.
-    MessagePtr message;
-  };
   std::map<std::string, Parsed, std::less<>> parsed_;
   HostIndex hosts_;
   bool hosts_loaded_ = false;

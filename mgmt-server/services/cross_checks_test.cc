@@ -37,10 +37,11 @@ class Checked : public testing::Test {
       WEIR_ASSIGN(const store::ResourcePtr stored,
                   txn.Put({T::descriptor()->name(), fqn, Serialize(message), {}, std::nullopt}));
       std::vector<Issue> issues;
-      checks_.Check(txn.view(), *stored,
-                    {[this](const store::StoredResource&) { return may_read_; },
-                     [this](const store::StoredResource&) { return may_write_; }, known ? &before : nullptr},
-                    issues);
+      checks_.Check(
+          txn.view(), *stored,
+          {[this](const store::StoredResource&) { return may_read_; },
+           [this](const store::StoredResource&) { return may_write_; }, known ? std::make_shared<T>(before) : nullptr},
+          issues);
       return ToStatus(issues);
     });
     text_ = status.ok() ? "" : status.error().message;
@@ -224,7 +225,7 @@ TEST_F(Checked, AWorkspaceIsComparedOnlyWithThoseThatItTouches) {
                                                                           {},
                                                                           std::nullopt}));
                     const auto no = [](const store::StoredResource&) { return false; };
-                    later.Check(txn.view(), *stored, {no, no}, issues);
+                    later.Check(txn.view(), *stored, {no, no, nullptr}, issues);
                     return {};
                   })
                   .ok());

@@ -5,10 +5,11 @@
 #include <google/protobuf/message.h>
 
 #include "api/weir/v2/cluster.pb.h"
+#include "api/weir/v2/kind_services.h"
 #include "api/weir/v2/metadata.pb.h"
+#include "libs/resource/field_paths.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
-#include "mgmt-server/services/field_paths.h"
 #include "mgmt-server/services/page_tokens.h"
 
 namespace weir::services {
@@ -40,8 +41,8 @@ std::unique_ptr<Message> ResourceOf(const Message& request, const resource::Kind
 }
 
 Status CheckParent(const resource::KindInfo& kind, const std::string& parent) {
-  if (!kind.parent) return {};
-  WEIR_TRY(ParseFqnOf(*kind.parent, parent));
+  if (!kind.parent()) return {};
+  WEIR_TRY(ParseFqnOf(*kind.parent(), parent));
   return {};
 }
 
@@ -62,7 +63,7 @@ Owners Reassign(const Owners& before, const Message& stored, const Message& want
 // What could not be read and what is wrong with the rest, in one answer.
 Status Refuse(std::string_view what, const CallContext& call, std::vector<FieldViolation> found) {
   std::vector<FieldViolation> violations = call.unread;
-  for (FieldViolation& violation : WithoutConsequences(call.unread, std::move(found)))
+  for (FieldViolation& violation : resource::WithoutConsequences(call.unread, std::move(found)))
     violations.push_back(std::move(violation));
   return resource::ToStatus(what, std::move(violations));
 }
@@ -195,8 +196,8 @@ class Crud {
   Result<Listing> ReadListing(const CallContext& call, const Message& request) const {
     Listing listing;
     const std::string parent = Text(request, "parent");
-    if (kind_.parent) {
-      WEIR_ASSIGN(listing.parent, resource::ParseFqnPattern(*kind_.parent, parent));
+    if (kind_.parent()) {
+      WEIR_ASSIGN(listing.parent, resource::ParseFqnPattern(*kind_.parent(), parent));
     }
     listing.name = Text(request, "name");
     int page_size = request.GetReflection()->GetInt32(request, Field(request, "page_size"));
@@ -224,7 +225,7 @@ class Crud {
     Status failed;
     view.ForEachAfter(listing.parent.prefix, kind_.name, listing.after, [&](const store::ResourcePtr& resource) {
       if (!listing.name.empty() && resource::LastName(resource->fqn) != listing.name) return true;
-      if (kind_.parent && !listing.parent.Matches(resource::ParentFqn(resource->fqn))) return true;
+      if (kind_.parent() && !listing.parent.Matches(resource::ParentFqn(resource->fqn))) return true;
       if (!authz::Allowed(view, call.principal, authz::Right::kRead, *resource)) return true;
       Result<bool> go_on = visit(resource);
       if (go_on.ok()) return *go_on;
@@ -268,18 +269,17 @@ Result<MessagePtr> Render(const Backends& backends, const store::StoredResource&
 }
 
 void AddCrud(MethodTable& table, const Backends& backends, Writes& writes, resource::Kind kind) {
+  const google::protobuf::ServiceDescriptor* service = v2::KindService(resource::Info(kind).name);
+  if (service == nullptr) return;  // Its service is written by hand.
   const auto crud = std::make_shared<Crud>(backends, writes, kind);
-  const std::string name(resource::Info(kind).name);
-  const std::string service = "weir.v2." + name + "s.";
-  const auto* list =
-      resource::Info(kind).descriptor().file()->pool()->FindMessageTypeByName("weir.v2.List" + name + "sResponse");
-  const Message* prototype = google::protobuf::MessageFactory::generated_factory()->GetPrototype(list);
-  table.AddChecking(service + "Create" + name, [crud](CallContext& c, const Message& m) { return crud->Create(c, m); });
-  table.Add(service + "Get" + name, [crud](CallContext& c, const Message& m) { return crud->Get(c, m); });
-  table.Add(service + "List" + name + "s",
-            [crud, prototype](CallContext& c, const Message& m) { return crud->List(c, m, *prototype); });
-  table.AddChecking(service + "Update" + name, [crud](CallContext& c, const Message& m) { return crud->Update(c, m); });
-  table.Add(service + "Delete" + name, [crud](CallContext& c, const Message& m) { return crud->Delete(c, m); });
+  const auto name = [&](int method) { return service->method(method)->full_name(); };
+  const Message* prototype =
+      google::protobuf::MessageFactory::generated_factory()->GetPrototype(service->method(2)->output_type());
+  table.AddChecking(name(0), [crud](CallContext& c, const Message& m) { return crud->Create(c, m); });
+  table.Add(name(1), [crud](CallContext& c, const Message& m) { return crud->Get(c, m); });
+  table.Add(name(2), [crud, prototype](CallContext& c, const Message& m) { return crud->List(c, m, *prototype); });
+  table.AddChecking(name(3), [crud](CallContext& c, const Message& m) { return crud->Update(c, m); });
+  table.Add(name(4), [crud](CallContext& c, const Message& m) { return crud->Delete(c, m); });
 }
 
 }  // namespace weir::services

@@ -10,8 +10,8 @@ namespace weir::services {
 // The tool of whoever changes something by create, update or a verb instead of documents:apply.
 inline constexpr const char* kApiManager = "api";
 
-// Adds Create<Kind>, Get<Kind>, List<Kind>s, Update<Kind> and Delete<Kind> of one kind to the table. All kinds have
-// requests of one shape (see api/weir/v2/tenant.proto), so they are read by reflection.
+// Adds the five methods of the service that is made of a kind (api/generator) to the table; nothing for a kind whose
+// service is written by hand. All have requests of one shape, so they are read by reflection.
 void AddCrud(MethodTable& table, const Backends& backends, Writes& writes, resource::Kind kind);
 
 // One resource as it is answered: with all output-only fields, of a cluster its state too.

@@ -7,12 +7,11 @@
 #include "api/weir/v2/documents.pb.h"
 #include "api/weir/v2/metadata.pb.h"
 #include "libs/document/document.h"
-#include "libs/resource/routes.h"
+#include "libs/resource/field_paths.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/bytes_in_work.h"
 #include "mgmt-server/services/crud.h"
-#include "mgmt-server/services/field_paths.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/services/waits.h"
 
@@ -62,7 +61,7 @@ bool Read(const document::Node& node, Applied& out, std::vector<FieldViolation>&
   std::unique_ptr<google::protobuf::Message> message = resource::NewMessage(out.kind->kind);
   document::ReadOptions options;
   options.ignore = {"apiVersion", "kind"};
-  options.unknown_field = resource::NotServed;
+  options.unknown_field = resource::NotServedText;
   document::ToMessage(node, *message, violations, options);
   const std::vector<FieldViolation> unread(violations.begin() + static_cast<std::ptrdiff_t>(before), violations.end());
   std::vector<FieldViolation> found;
@@ -80,7 +79,7 @@ bool Read(const document::Node& node, Applied& out, std::vector<FieldViolation>&
   } else {
     CheckUnnamed(*message, found);
   }
-  found = WithoutConsequences(unread, std::move(found));
+  found = resource::WithoutConsequences(unread, std::move(found));
   Place(node, found);
   violations.insert(violations.end(), found.begin(), found.end());
   return violations.size() == before;
@@ -104,13 +103,14 @@ Merge MergeInto(const store::StoredResource& stored, const google::protobuf::Mes
   const std::set<std::string> changed(differing.begin(), differing.end());
   for (const auto& [field, owner] : stored.field_owners) {
     if (said.count(field) == 0) {
-      if (field == "spec.adminState") {  // Leaving it out says nothing of it.
+      const auto& unset = merge.draft.unset;
+      if (std::find(unset.begin(), unset.end(), field) != unset.end()) {  // Leaving it out says nothing of it.
         merge.owners[field] = owner;
         continue;
       }
       // With the version in hand the document stands for the whole resource.
       if (owner == order.manager || !document.etag.empty()) continue;
-      CopyPath(current, *merge.draft.message, field);
+      resource::CopyPath(current, *merge.draft.message, field);
       merge.owners[field] = owner;
       continue;
     }
@@ -210,17 +210,9 @@ Result<std::vector<Applied>> ReadAll(const std::vector<document::Node>& nodes) {
     }
   }
   WEIR_TRY(resource::ToStatus("the documents", std::move(violations)));
-  // Parents before children, whatever the order was; bindings when everything is there.
-  std::stable_sort(documents.begin(), documents.end(), [](const Applied& a, const Applied& b) {
-    const auto level = [](const Applied& each) {
-      return each.kind->kind == resource::Kind::kAccessBindings
-                 ? std::string::npos
-                 : static_cast<size_t>(std::count(each.draft.fqn.text.begin(), each.draft.fqn.text.end(), '/')) * 2 +
-                       (each.kind->kind == resource::Kind::kCluster || each.kind->kind == resource::Kind::kUser ? 0
-                                                                                                                : 1);
-    };
-    return level(a) < level(b);
-  });
+  // As the list of kinds has it, whatever the order was: what is referred to first, bindings when everything is there.
+  std::stable_sort(documents.begin(), documents.end(),
+                   [](const Applied& a, const Applied& b) { return a.kind->kind < b.kind->kind; });
   return documents;
 }
 

@@ -1,6 +1,5 @@
 #include "mgmt-server/services/host_index.h"
 
-#include "api/weir/v2/gateway.pb.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 
@@ -23,6 +22,16 @@ void EachCovering(std::string_view host, Fn fn) {
 std::string WorkspaceOf(std::string_view gateway) { return resource::ParentFqn(resource::ParentFqn(gateway)); }
 
 }  // namespace
+
+void ForEachGateway(const store::View& view, std::string_view parent,
+                    const std::function<bool(const store::ResourcePtr&)>& fn) {
+  for (const resource::KindInfo& kind : resource::Kinds()) {
+    if (kind.rules.effect != resource::Effect::kGateway) continue;
+    bool go_on = true;
+    view.ForEach(parent, kind.name, [&](const store::ResourcePtr& gateway) { return go_on = fn(gateway); });
+    if (!go_on) return;
+  }
+}
 
 void HostIndex::Add(std::string_view host, const std::string& gateway) {
   if (gateways_[Backwards(host)].insert(gateway).second) ++size_;
@@ -50,10 +59,11 @@ std::set<std::string> HostIndex::Meeting(std::string_view host) const {
 
 std::vector<std::pair<std::string, std::string>> SharedHosts(const store::View& view) {
   const auto each = [&](auto fn) {
-    view.ForEach("", "Gateway", [&](const store::ResourcePtr& resource) {
-      v2::Gateway gateway;
-      if (!gateway.ParseFromString(resource->body)) return true;
-      for (const resource::HostClaim& claim : resource::HostClaims(gateway)) {
+    ForEachGateway(view, "", [&](const store::ResourcePtr& resource) {
+      const resource::KindInfo* kind = resource::FindKind(resource->kind);
+      std::shared_ptr<google::protobuf::Message> gateway = resource::NewMessage(kind->kind);
+      if (!gateway->ParseFromString(resource->body)) return true;
+      for (const resource::HostClaim& claim : resource::HostClaims(resource::FormOf(gateway))) {
         if (claim.answers) fn(resource->fqn, resource::ParentFqn(WorkspaceOf(resource->fqn)), claim.hostname);
       }
       return true;

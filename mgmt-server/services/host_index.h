@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -11,6 +12,10 @@
 #include "mgmt-server/store/store.h"
 
 namespace weir::services {
+
+// The gateway objects of every kind at and below a resource ("" = all), until `fn` answers false.
+void ForEachGateway(const store::View& view, std::string_view parent,
+                    const std::function<bool(const store::ResourcePtr&)>& fn);
 
 // Which gateways may have a host, without a look at all of them. It only grows: what is gone or was rolled back is
 // found too, and whoever asks looks at the store before he believes it.

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
@@ -28,8 +27,8 @@ std::vector<Reference> TenantsOf(const google::protobuf::Message* resource) {
 }
 
 bool Privileged(const google::protobuf::Message* resource) {
-  const auto* workspace = dynamic_cast<const v2::Workspace*>(resource);
-  return workspace != nullptr && workspace->spec().privileged();
+  return resource != nullptr && resource->GetDescriptor() == v2::Workspace::descriptor() &&
+         static_cast<const v2::Workspace&>(*resource).spec().privileged();
 }
 
 Status NeedsWrite(const store::View& view, const authn::Principal& principal, const std::string& on,
@@ -41,26 +40,19 @@ Status NeedsWrite(const store::View& view, const authn::Principal& principal, co
   return error;
 }
 
-const v2::NamespaceSelector* SelectorOf(const google::protobuf::Message& resource) {
-  if (const auto* workspace = dynamic_cast<const v2::Workspace*>(&resource)) {
-    return &workspace->spec().namespace_selector();
-  }
-  const auto* group = dynamic_cast<const v2::GatewayGroup*>(&resource);
-  return group == nullptr ? nullptr : &group->spec().namespace_selector();
-}
-
 // The bounds of a workspace or group are drawn by who may write what it lies in: who may only change it keeps or
 // narrows them. A new one was made by somebody who may create there.
 Status CheckBounds(const store::View& view, const authn::Principal& principal, std::string_view fqn,
                    const google::protobuf::Message* before, const google::protobuf::Message& after) {
-  const v2::NamespaceSelector* now = SelectorOf(after);
-  const v2::NamespaceSelector* then = before == nullptr ? nullptr : SelectorOf(*before);
-  if (now == nullptr || then == nullptr) return {};
-  const bool group = dynamic_cast<const v2::GatewayGroup*>(&after) != nullptr;
-  if (group && then->names().empty()) return {};  // It had all of its workspace.
+  const resource::KindRules& rules = resource::KindOf(after)->rules;
+  if (before == nullptr || !rules.namespaces) return {};
+  const v2::NamespaceSelector& now = rules.namespaces(after);
+  const v2::NamespaceSelector& then = rules.namespaces(*before);
+  if (rules.all_namespaces_if_empty && then.names().empty()) return {};  // It had all of its workspace.
   std::vector<FieldViolation> wider;
-  resource::CheckWithin(*now, *then, wider);
-  if (group && now->names().empty()) wider.push_back({"spec.namespaceSelector", "has no bound any more", 0, 0});
+  resource::CheckWithin(now, then, wider);
+  if (rules.all_namespaces_if_empty && now.names().empty())
+    wider.push_back({"spec.namespaceSelector", "has no bound any more", 0, 0});
   if (wider.empty()) return {};
   return NeedsWrite(view, principal, resource::ParentFqn(fqn), wider.front().field, "a namespace more");
 }

@@ -1,17 +1,12 @@
 #include "mgmt-server/services/services.h"
 
+#include "mgmt-server/services/crud.h"
 #include "mgmt-server/services/waits.h"
 
 namespace weir::services {
 
 std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
-  AddOrganizations(table, backends, writes);
-  AddOrganizationSettings(table, backends, writes);
-  AddTenants(table, backends, writes);
-  AddWorkspaces(table, backends, writes);
-  AddGatewayGroups(table, backends, writes);
-  AddTier1Gateways(table, backends, writes);
-  AddGateways(table, backends, writes);
+  for (const resource::KindInfo& kind : resource::Kinds()) AddCrud(table, backends, writes, kind.kind);
   AddClusters(table, backends, writes);
   AddUsers(table, backends, writes);
   AddAccessBindings(table, backends);

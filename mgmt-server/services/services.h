@@ -10,16 +10,10 @@ namespace weir::services {
 
 class Waits;
 
-// One file per noun; each adds its methods to the table. Table, backends and writes outlive the calls.
-void AddOrganizations(MethodTable& table, const Backends& backends, Writes& writes);
-void AddOrganizationSettings(MethodTable& table, const Backends& backends, Writes& writes);
-void AddTenants(MethodTable& table, const Backends& backends, Writes& writes);
-void AddWorkspaces(MethodTable& table, const Backends& backends, Writes& writes);
-void AddGatewayGroups(MethodTable& table, const Backends& backends, Writes& writes);
-void AddTier1Gateways(MethodTable& table, const Backends& backends, Writes& writes);
-void AddGateways(MethodTable& table, const Backends& backends, Writes& writes);
-void AddClusters(MethodTable& table, const Backends& backends, Writes& writes);  // And join tokens.
-void AddUsers(MethodTable& table, const Backends& backends, Writes& writes);     // And passwords.
+// What every kind has (create, get, list, update, delete) comes from the list of kinds; what else a noun has stands in
+// its file, which adds its methods to the table. Table, backends and writes outlive the calls.
+void AddClusters(MethodTable& table, const Backends& backends, Writes& writes);
+void AddUsers(MethodTable& table, const Backends& backends, Writes& writes);
 void AddAccessBindings(MethodTable& table, const Backends& backends);
 void AddServerState(MethodTable& table, const Backends& backends);
 void AddSessions(MethodTable& table, const Backends& backends);

@@ -62,7 +62,9 @@ Result<google::protobuf::Empty> SetPassword(const Backends& backends, CallContex
 }  // namespace
 
 void AddUsers(MethodTable& table, const Backends& backends, Writes& writes) {
-  AddCrud(table, backends, writes, resource::Kind::kUser);
+  writes.AlsoDelete(resource::Kind::kUser, [](store::Txn& txn, const store::StoredResource& user) {
+    return authn::Authn::ForgetUser(txn, user.uid);
+  });
   table.Add<v2::SetPasswordRequest, google::protobuf::Empty>(
       "weir.v2.Passwords.SetPassword", [&backends](CallContext& call, const v2::SetPasswordRequest& request) {
         return SetPassword(backends, call, request);

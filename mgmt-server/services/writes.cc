@@ -6,12 +6,9 @@
 
 #include <algorithm>
 
-#include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/metadata.pb.h"
-#include "api/weir/v2/organization.pb.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/audit/audit.h"
-#include "mgmt-server/authn/authn.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/references.h"
 
@@ -24,13 +21,14 @@ void SetTime(WallTime time, google::protobuf::Timestamp& out) {
   out.set_nanos(static_cast<int32_t>(micros % 1'000'000 * 1000));
 }
 
-Writer WriterOf(const store::View& view, const authn::Principal& principal, const google::protobuf::Message* before) {
+Writer WriterOf(const store::View& view, const authn::Principal& principal,
+                std::shared_ptr<const google::protobuf::Message> before) {
   const auto may = [&](authz::Right right) {
     return [&view, &principal, right](const store::StoredResource& resource) {
       return authz::Allowed(view, principal, right, resource);
     };
   };
-  return {may(authz::Right::kRead), may(authz::Right::kWrite), before};
+  return {may(authz::Right::kRead), may(authz::Right::kWrite), std::move(before)};
 }
 
 // The stored version with what a person may set, and what the server keeps of a cluster.
@@ -59,11 +57,7 @@ Draft MakeDraft(const resource::Fqn& fqn, std::unique_ptr<google::protobuf::Mess
   Draft draft;
   draft.fqn = fqn;
   draft.message = std::move(resource);
-  if (fqn.kind == resource::Kind::kOrganization) {
-    draft.keep_domain = static_cast<const v2::Organization&>(*draft.message).spec().domain().empty();
-  } else if (fqn.kind == resource::Kind::kCluster) {
-    draft.keep_admin_state = !static_cast<const v2::Cluster&>(*draft.message).spec().has_admin_state();
-  }
+  draft.unset = resource::UnsetKept(*draft.message);
   resource::ClearOutputOnly(*draft.message);
   v2::Metadata& metadata = resource::MutableMetadataOf(*draft.message);
   v2::Metadata given = metadata;
@@ -84,20 +78,7 @@ Draft MakeDraft(const resource::Fqn& fqn, std::unique_ptr<google::protobuf::Mess
 }
 
 void FillFromStored(const google::protobuf::Message& stored, const Draft& draft) {
-  if (draft.keep_domain) {
-    const auto& organization = static_cast<const v2::Organization&>(stored);
-    static_cast<v2::Organization&>(*draft.message).mutable_spec()->set_domain(organization.spec().domain());
-  }
-  // What the server itself keeps of a cluster: its membership's generation.
-  if (draft.fqn.kind == resource::Kind::kCluster) {
-    const auto& state = static_cast<const v2::Cluster&>(stored).state();
-    *static_cast<v2::Cluster&>(*draft.message).mutable_state() = state;
-  }
-  if (draft.keep_admin_state) {
-    const auto& cluster = static_cast<const v2::Cluster&>(stored);
-    if (!cluster.spec().has_admin_state()) return;
-    static_cast<v2::Cluster&>(*draft.message).mutable_spec()->set_admin_state(cluster.spec().admin_state());
-  }
+  resource::Keep(stored, draft.unset, *draft.message);
 }
 
 void CheckUnnamed(google::protobuf::Message& resource, std::vector<FieldViolation>& violations) {
@@ -201,7 +182,8 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
                    draft.fqn.text);
   }
   std::vector<FieldViolation> violations = draft.violations;
-  WEIR_ASSIGN(const MessagePtr stored_message, ToMessage(*before));
+  WEIR_ASSIGN(MessagePtr read, ToMessage(*before));
+  const std::shared_ptr<const google::protobuf::Message> stored_message = std::move(read);
   FillFromStored(*stored_message, draft);
   resource::CheckUpdate(*stored_message, *draft.message, violations);
   WEIR_TRY(resource::ToStatus(draft.fqn.text, std::move(violations)));
@@ -212,19 +194,36 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
                                                         .field_owners = std::move(owners),
                                                         .expected_etag = before->etag}));
   if (stored->etag == before->etag) return stored;
-  checks_.Check(txn.view(), *stored, WriterOf(txn.view(), call.principal, stored_message.get()), issues);
+  checks_.Check(txn.view(), *stored, WriterOf(txn.view(), call.principal, stored_message), issues);
   WEIR_TRY(Record(txn, call, std::move(action), before.get(), stored.get(), decision.path));
   return stored;
+}
+
+void Writes::AlsoDelete(resource::Kind kind, Farewell farewell) {
+  farewells_[resource::Info(kind).name] = std::move(farewell);
+}
+
+// FAILED_PRECONDITION DELETION_PROTECTED when one of these says so. Who may not read it learns that it is there, as he
+// does of HAS_CHILDREN, and no name.
+Status Writes::CheckUnprotected(const store::View& view, const CallContext& call,
+                                const std::vector<store::ResourcePtr>& going) const {
+  for (const store::ResourcePtr& each : going) {
+    WEIR_ASSIGN(const MessagePtr message, ToMessage(*each));
+    if (!resource::MetadataOf(*message).deletion_protection()) continue;
+    const bool readable = authz::Allowed(view, call.principal, authz::Right::kRead, *each);
+    return FailedPrecondition("DELETION_PROTECTED",
+                              "{} is protected against deletion; set metadata.deletionProtection of it to false before",
+                              readable ? each->fqn : "something below it");
+  }
+  return {};
 }
 
 Status Writes::DeleteOne(store::Txn& txn, const CallContext& call, const store::StoredResource& resource,
                          const std::string& going, const std::string& path) {
   WEIR_TRY(authz::OnDelete(txn, resource, going));
   WEIR_ASSIGN(const store::ResourcePtr before, txn.Delete(resource.fqn));
-  if (before->kind == "User") WEIR_TRY(authn::Authn::ForgetUser(txn, before->uid));
-  if (before->kind == "Cluster") {
-    WEIR_TRY(txn.DeleteFacts(before->uid));
-    WEIR_TRY(txn.DeleteJoinTokensOf(before->uid));
+  if (const auto farewell = farewells_.find(before->kind); farewell != farewells_.end()) {
+    WEIR_TRY(farewell->second(txn, *before));
   }
   return Record(txn, call, "delete", before.get(), nullptr, path);
 }
@@ -252,6 +251,7 @@ Result<size_t> Writes::Delete(store::Txn& txn, const CallContext& call, const st
                               below.size(), below.size() == 1 ? "" : "s", below.front()->fqn);
   }
   below.push_back(before);
+  WEIR_TRY(CheckUnprotected(txn.view(), call, below));
   for (const store::ResourcePtr& each : below) {
     if (each->kind != "Cluster") continue;
     const std::string user = checks_.UserOfCluster(txn.view(), *each, fqn);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,9 +25,7 @@ struct Draft {
   resource::Fqn fqn;
   std::shared_ptr<google::protobuf::Message> message;
   std::vector<FieldViolation> violations;
-  // What an organization says nothing of its domain, or a cluster of its admin state, stays as it is stored.
-  bool keep_domain = false;
-  bool keep_admin_state = false;
+  std::vector<std::string> unset;  // Fields that it does not name and that then stay as they are stored.
 };
 // `resource` may carry names; one that contradicts `fqn` is a violation.
 Draft MakeDraft(const resource::Fqn& fqn, std::unique_ptr<google::protobuf::Message> resource);
@@ -50,6 +49,10 @@ class Writes {
  public:
   explicit Writes(store::Store& store, WriteBounds bounds = {}) : checks_(store), bounds_(bounds) {}
 
+  // What else ends with a resource of this kind, in the same transaction. Before the first call.
+  using Farewell = std::function<Status(store::Txn&, const store::StoredResource&)>;
+  void AlsoDelete(resource::Kind kind, Farewell farewell);
+
   // Authorizes, then stores. Cross-object violations go to `issues` and the resource is stored all the same, so that
   // the caller finds all of them; it must fail the transaction if there are any. ALREADY_EXISTS RESOURCE_EXISTS;
   // NOT_FOUND PARENT_MISSING; RESOURCE_EXHAUSTED TOO_MANY_RESOURCES; the errors of authz.
@@ -60,18 +63,21 @@ class Writes {
                                     const std::optional<std::string>& etag, std::vector<Issue>& issues,
                                     std::string action = "update");
   // Deletes at most kMostOfDeletion of what is to go, the deepest first; how many are left for the next write, 0 = it
-  // is gone. FAILED_PRECONDITION HAS_CHILDREN, CLUSTER_IN_USE, DELETES_SELF.
+  // is gone. FAILED_PRECONDITION HAS_CHILDREN, CLUSTER_IN_USE, DELETES_SELF, DELETION_PROTECTED.
   static constexpr size_t kMostOfDeletion = 500;  // Writes of others wait for no more than these.
   Result<size_t> Delete(store::Txn& txn, const CallContext& call, const std::string& fqn,
                         const std::optional<std::string>& etag, bool cascade);
 
  private:
   Status CheckRoom(const store::View& view, std::string_view fqn) const;
+  Status CheckUnprotected(const store::View& view, const CallContext& call,
+                          const std::vector<store::ResourcePtr>& going) const;
   Status DeleteOne(store::Txn& txn, const CallContext& call, const store::StoredResource& resource,
                    const std::string& going, const std::string& path);
 
   CrossChecks checks_;
   const WriteBounds bounds_;
+  std::map<std::string, Farewell, std::less<>> farewells_;  // By kind.
 };
 
 // Stored bytes -> message with all output-only metadata. DATA_LOSS BAD_BODY.

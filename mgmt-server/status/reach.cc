@@ -113,7 +113,6 @@ Shortfall Behind(const compile::World& world, const std::string& cluster, const 
     const compile::GatewayShape& tier2 = *world.gateway(fqn);
     if (!compile::CountsIn(world, tier2, cluster)) continue;
     compile::EachCovering(tier2, hostname, [&](const compile::ServerShape& server) {
-      if (server.http == nullptr) return;
       for (const auto& rule : server.http->routing().rules()) {
         rules = true;
         if (served || !rule.has_route() || !rule.route().has_service_destination()) {
@@ -297,7 +296,6 @@ Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, c
   std::vector<std::string> unchecked;
   const std::vector<std::string> clusters = compile::ClustersOf(world, tier2);
   for (const compile::ServerShape& server : tier2.servers) {
-    if (server.http == nullptr) continue;
     const auto& rules = server.http->routing().rules();
     for (int i = 0; i < rules.size(); ++i) {
       ++reach.routes;

@@ -10,6 +10,7 @@
 
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "api/weir/v2/cluster.grpc.pb.h"
+#include "api/weir/v2/cluster_service.grpc.pb.h"
 #include "api/weir/v2/session.grpc.pb.h"
 #include "api/weir/v2/status.grpc.pb.h"
 #include "cluster-agent/agent.h"

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -9,16 +10,22 @@ namespace google::protobuf {
 class Message;
 }
 
-namespace weir::services {
+namespace weir::resource {
 
 // Copies what stands at a JSON path ("spec.domain", "metadata.labels.app.kubernetes.io/name": below a map all the rest
 // is its key) from one message to another of the same type; a field that is not set there is cleared. False: no such
 // path.
 bool CopyPath(const google::protobuf::Message& from, google::protobuf::Message& to, std::string_view path);
 
+// Whether something stands at the path; a list or map does when it is not empty. Below a map: whether it has the key.
+bool IsSet(const google::protobuf::Message& message, std::string_view path);
+void ClearPath(google::protobuf::Message& message, std::string_view path);
+// What stands at the path of a text, number, bool or enum, as a document writes it; "" when nothing does.
+std::string TextAt(const google::protobuf::Message& message, std::string_view path);
+
 // What validation found, without what only follows from fields that could not be read (`unread`): the same field, one
 // above or below it, and elements of a list whose places shifted. Each field and text once.
 std::vector<FieldViolation> WithoutConsequences(const std::vector<FieldViolation>& unread,
                                                 std::vector<FieldViolation> found);
 
-}  // namespace weir::services
+}  // namespace weir::resource

@@ -1,10 +1,10 @@
-#include "mgmt-server/services/field_paths.h"
+#include "libs/resource/field_paths.h"
 
 #include <gtest/gtest.h>
 
 #include "api/weir/v2/tier1_gateway.pb.h"
 
-namespace weir::services {
+namespace weir::resource {
 namespace {
 
 TEST(FieldPaths, CopyOneMapEntryAndLeaveTheOthers) {
@@ -50,4 +50,4 @@ TEST(Beyond, KeepsWhatDoesNotFollowFromUnreadFields) {
 }
 
 }  // namespace
-}  // namespace weir::services
+}  // namespace weir::resource

@@ -1,4 +1,4 @@
-#include "mgmt-server/services/field_paths.h"
+#include "libs/resource/field_paths.h"
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-namespace weir::services {
+namespace weir::resource {
 namespace {
 
 using google::protobuf::FieldDescriptor;
@@ -60,7 +60,61 @@ void CopyField(const Message& from, Message& to, const FieldDescriptor* field) {
   to.MergeFrom(*only);
 }
 
+// The message that holds the last part of the path; nullptr = nothing on the way there is set, or there is no such
+// path.
+const Message* Holder(const Message& message, std::string_view& path) {
+  const size_t dot = path.find('.');
+  if (dot == std::string_view::npos) return &message;
+  const FieldDescriptor* field = Find(message, path.substr(0, dot));
+  if (field == nullptr || field->is_map()) return &message;
+  if (field->is_repeated() || field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) return nullptr;
+  if (!message.GetReflection()->HasField(message, field)) return nullptr;
+  path.remove_prefix(dot + 1);
+  return Holder(message.GetReflection()->GetMessage(message, field), path);
+}
+
 }  // namespace
+
+bool IsSet(const Message& message, std::string_view path) {
+  const Message* holder = Holder(message, path);
+  if (holder == nullptr) return false;
+  const size_t dot = path.find('.');
+  const FieldDescriptor* field = Find(*holder, path.substr(0, dot));
+  if (field == nullptr) return false;
+  if (dot != std::string_view::npos) return field->is_map() && FindEntry(*holder, field, path.substr(dot + 1)) >= 0;
+  const auto& reflection = *holder->GetReflection();
+  return field->is_repeated() ? reflection.FieldSize(*holder, field) > 0 : reflection.HasField(*holder, field);
+}
+
+void ClearPath(Message& message, std::string_view path) {
+  const std::unique_ptr<Message> nothing(message.New());
+  CopyPath(*nothing, message, path);
+}
+
+std::string TextAt(const Message& message, std::string_view path) {
+  const Message* holder = Holder(message, path);
+  const FieldDescriptor* field = holder == nullptr ? nullptr : Find(*holder, path);
+  if (field == nullptr || field->is_repeated()) return "";
+  const auto& reflection = *holder->GetReflection();
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_STRING:
+      return reflection.GetString(*holder, field);
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return reflection.GetBool(*holder, field) ? "true" : "false";
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return std::string(reflection.GetEnum(*holder, field)->name());
+    case FieldDescriptor::CPPTYPE_INT32:
+      return std::to_string(reflection.GetInt32(*holder, field));
+    case FieldDescriptor::CPPTYPE_INT64:
+      return std::to_string(reflection.GetInt64(*holder, field));
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return std::to_string(reflection.GetUInt32(*holder, field));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return std::to_string(reflection.GetUInt64(*holder, field));
+    default:
+      return "";
+  }
+}
 
 std::vector<FieldViolation> WithoutConsequences(const std::vector<FieldViolation>& unread,
                                                 std::vector<FieldViolation> found) {
@@ -101,4 +155,4 @@ bool CopyPath(const Message& from, Message& to, std::string_view path) {
   return CopyPath(from.GetReflection()->GetMessage(from, field), *to.GetReflection()->MutableMessage(&to, field), rest);
 }
 
-}  // namespace weir::services
+}  // namespace weir::resource

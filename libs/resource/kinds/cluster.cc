@@ -1,0 +1,63 @@
+#include <google/protobuf/util/time_util.h>
+
+#include "api/weir/v2/cluster.pb.h"
+#include "libs/resource/checks.h"
+#include "libs/resource/kinds/rules.h"
+
+namespace weir::resource {
+namespace {
+
+void Check(const v2::Cluster& cluster, Checker& check) {
+  const v2::ClusterSpec& spec = cluster.spec();
+  check.LabelText(spec.locality().region(), "spec.locality.region");
+  check.LabelText(spec.locality().zone(), "spec.locality.zone");
+  check.LabelText(spec.network(), "spec.network");
+  check.Require(v2::AdminState_IsValid(spec.admin_state()), "spec.adminState", "must be ACTIVE or DRAINING");
+  check.Require(spec.locality().zone().empty() || !spec.locality().region().empty(), "spec.locality.region",
+                "required with a zone");
+}
+
+std::vector<std::string> Summary(const v2::Cluster& cluster) {
+  const v2::ClusterState& state = cluster.state();
+  std::vector<std::string> parts;
+  if (!state.problems().empty()) {
+    parts.push_back(fmt::format("{}: {}", state.problems(0).source(), state.problems(0).text()));
+  }
+  if (cluster.spec().admin_state() == v2::DRAINING) parts.emplace_back("DRAINING");
+  parts.push_back(state.connected() ? "connected"
+                  : state.has_last_seen()
+                      ? "not connected since " + google::protobuf::util::TimeUtil::ToString(state.last_seen())
+                      : "never joined");
+  parts.push_back(fmt::format("{} workloads", state.workloads()));
+  parts.push_back(fmt::format("{} services", state.services()));
+  return parts;
+}
+
+}  // namespace
+
+KindRules ClusterRules() {
+  return RulesOf<v2::Cluster>{
+      .summary = Summary,
+      .check = Check,
+      .output_only = {"state"},
+      .keep_if_unset = {"spec.adminState"},
+      .moved = {{"spec.labels", "metadata.labels"}},
+      .not_served = {{"ClusterSpec",
+                      {"tokenTtl"},
+                      "ttlSeconds of the join token: weir cluster token NAME --ttl; an agent renews its certificate "
+                      "by itself"},
+                     {"ClusterSpec",
+                      {"trustDomain"},
+                      "every cluster is the trust domain <name>.<domain of the organization>: leave it out"},
+                     {"ClusterSpec", {"serviceAccount", "installTemplate"}, "weir cluster token NAME"},
+                     {"ClusterSpec",
+                      {"namespaceScope", "namespaceScoping", "namespaces"},
+                      "spec.namespaceSelector of workspaces"},
+                     {"ClusterSpec", {"state"}, "it is the server's word: leave it out"},
+                     {"Locality", {"subzone"}, "zone"}},
+      .effect = Effect::kCluster,
+  }
+      .Rules();
+}
+
+}  // namespace weir::resource

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "api/weir/v2/gateway_types.pb.h"
+
+// What the settings of an organization, a tenant and a workspace have in common.
+namespace weir::resource {
+
+template <typename Setting>
+const v2::FailoverSettings* FailoverOfSetting(const Setting& setting) {
+  return setting.spec().has_failover_settings() ? &setting.spec().failover_settings() : nullptr;
+}
+
+template <typename Setting>
+std::vector<std::string> FailoverSummary(const Setting& setting) {
+  const v2::FailoverSettings& failover = setting.spec().failover_settings();
+  std::vector<std::string> parts{v2::FailoverSettings::Mode_Name(failover.mode())};
+  for (const auto& pair : failover.regional_failover()) parts.push_back(pair.from() + " -> " + pair.to());
+  return parts;
+}
+
+}  // namespace weir::resource
