@@ -61,7 +61,6 @@ package weir.v2;
 
 import "google/api/annotations.proto";
 import "google/protobuf/empty.proto";
-import "google/protobuf/field_mask.proto";
 import "api/weir/v2/kind.proto";
 import "$file$";
 
@@ -109,15 +108,15 @@ $parents_field$  // 1 to 1000; default 100.
   string page_token = 3;
   // Only what is called so; "" = all.
   string name = 4;
-  // A subset of AIP-160: comparisons `<field> <op> <value>` (=, !=, <, <=, >, >=, and : for "has"), joined with AND, OR,
-  // NOT and parentheses; fields by JSON path ("metadata.labels.team", "spec.locality.region"). At most 4096 bytes and
-  // 64 comparisons. INVALID_ARGUMENT BAD_FILTER.
+  // A subset of AIP-160: comparisons like `metadata.labels.team = a`, `spec.locality.region != eu`,
+  // `metadata.createTime > "2026-01-31T00:00:00Z"`, `metadata.labels:team` (has), joined with AND, OR, NOT and parentheses;
+  // fields as in documents. At most 4096 bytes and 64 comparisons. "" = all. INVALID_ARGUMENT BAD_FILTER.
   string filter = 5;
-  // "metadata.updateTime desc, metadata.name": at most 4 fields; "" = by FQN. At most 100,000 resources are put in
-  // another order (RESOURCE_EXHAUSTED TOO_MANY_TO_ORDER). INVALID_ARGUMENT BAD_ORDER.
+  // "metadata.updateTime desc, metadata.name": at most 4 fields; "" = by FQN. INVALID_ARGUMENT BAD_ORDER.
   string order_by = 6;
-  // What is answered of each: "metadata.name,spec.locality". Unset = all. metadata.fqn always is.
-  google.protobuf.FieldMask field_mask = 7;
+  // What is answered of each: "metadata.name,spec.locality". "" = all. metadata.fqn always is. INVALID_ARGUMENT
+  // BAD_FIELD_MASK.
+  string field_mask = 7;
 }
 message List$K$sResponse {
   repeated $K$ items = 1;

@@ -116,6 +116,25 @@ std::string TextAt(const Message& message, std::string_view path) {
   }
 }
 
+bool HasPath(const google::protobuf::Descriptor& message, std::string_view path) {
+  const size_t dot = path.find('.');
+  for (int i = 0; i < message.field_count(); ++i) {
+    const FieldDescriptor& field = *message.field(i);
+    if (field.json_name() != path.substr(0, dot)) continue;
+    if (dot == std::string_view::npos || field.is_map()) return true;
+    return !field.is_repeated() && field.message_type() != nullptr &&
+           HasPath(*field.message_type(), path.substr(dot + 1));
+  }
+  return false;
+}
+
+void KeepOnly(Message& message, const std::vector<std::string>& paths) {
+  const std::unique_ptr<Message> kept(message.New());
+  CopyPath(message, *kept, "metadata.fqn");
+  for (const std::string& path : paths) CopyPath(message, *kept, path);
+  message.GetReflection()->Swap(&message, kept.get());
+}
+
 std::vector<FieldViolation> WithoutConsequences(const std::vector<FieldViolation>& unread,
                                                 std::vector<FieldViolation> found) {
   const auto within = [](std::string_view path, std::string_view outer) {

@@ -8,6 +8,7 @@
 #include "api/weir/v2/kind.pb.h"
 #include "api/weir/v2/kind_services.h"
 #include "google/api/annotations.pb.h"
+#include "libs/resource/field_paths.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/http/rest_fixture.h"
 #include "mgmt-server/http/routes.h"
@@ -49,18 +50,6 @@ std::string FqnOf(const KindInfo& kind) {
   return fqn.value_or("");
 }
 
-// Paths of all fields below a message that have no message of their own, lists as a whole.
-bool HasPath(const google::protobuf::Descriptor& message, std::string_view path) {
-  const size_t dot = path.find('.');
-  for (int i = 0; i < message.field_count(); ++i) {
-    const auto& field = *message.field(i);
-    if (field.json_name() != path.substr(0, dot)) continue;
-    if (dot == std::string_view::npos) return true;
-    return field.message_type() != nullptr && HasPath(*field.message_type(), path.substr(dot + 1));
-  }
-  return false;
-}
-
 TEST(Kinds, SayHowATableShowsThem) {
   for (const KindInfo& kind : resource::Kinds()) {
     ASSERT_TRUE(kind.rules.summary) << kind.name << " has nothing for the table of weir get";
@@ -78,12 +67,13 @@ TEST(Kinds, NameFieldsThatTheyHave) {
   };
   for (const KindInfo& kind : resource::Kinds()) collect(kind.descriptor());
   for (const KindInfo& kind : resource::Kinds()) {
-    for (const auto& field : kind.rules.immutable) EXPECT_TRUE(HasPath(kind.descriptor(), field.path)) << field.path;
-    for (const auto& path : kind.rules.output_only) EXPECT_TRUE(HasPath(kind.descriptor(), path)) << path;
-    for (const auto& path : kind.rules.keep_if_unset) EXPECT_TRUE(HasPath(kind.descriptor(), path)) << path;
+    for (const auto& field : kind.rules.immutable)
+      EXPECT_TRUE(resource::HasPath(kind.descriptor(), field.path)) << field.path;
+    for (const auto& path : kind.rules.output_only) EXPECT_TRUE(resource::HasPath(kind.descriptor(), path)) << path;
+    for (const auto& path : kind.rules.keep_if_unset) EXPECT_TRUE(resource::HasPath(kind.descriptor(), path)) << path;
     for (const auto& moved : kind.rules.moved) {
-      EXPECT_TRUE(HasPath(kind.descriptor(), moved.to)) << moved.to;
-      EXPECT_FALSE(HasPath(kind.descriptor(), moved.from)) << moved.from;
+      EXPECT_TRUE(resource::HasPath(kind.descriptor(), moved.to)) << moved.to;
+      EXPECT_FALSE(resource::HasPath(kind.descriptor(), moved.from)) << moved.from;
     }
     for (const auto& foreign : kind.rules.not_served) {
       EXPECT_TRUE(messages.contains(foreign.message)) << foreign.message << " stands in no document";

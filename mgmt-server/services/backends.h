@@ -77,6 +77,16 @@ struct Backends {
     });
   }
 
+  // The same, or with `dry_run` all of it and then nothing is stored.
+  template <typename Fn>
+  std::invoke_result_t<Fn, store::Txn&> WriteOrTry(const CallContext& call, bool dry_run, Fn&& fn) const {
+    if (!dry_run) return Write(call, std::forward<Fn>(fn));
+    return store->DryRun([&](store::Txn& txn) -> std::invoke_result_t<Fn, store::Txn&> {
+      WEIR_TRY(CheckWanted(call));
+      return fn(txn);
+    });
+  }
+
   // None of these is null.
   store::Store* const store;
   authn::Authn* const authn;

@@ -10,6 +10,7 @@
 #include "libs/resource/field_paths.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/listing.h"
 #include "mgmt-server/services/page_tokens.h"
 
 namespace weir::services {
@@ -26,6 +27,10 @@ const FieldDescriptor* Field(const Message& message, const char* name) {
 std::string Text(const Message& message, const char* name) {
   const FieldDescriptor* field = Field(message, name);
   return field == nullptr ? "" : message.GetReflection()->GetString(message, field);
+}
+
+bool Flag(const Message& message, const char* name) {
+  return message.GetReflection()->GetBool(message, Field(message, name));
 }
 
 // The one field of the request that is the resource itself.
@@ -87,12 +92,13 @@ class Crud {
     Draft draft = MakeDraft(fqn, std::move(resource));
     if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
     const Owners owners = OwnedBy(*draft.message, ManagerOf(kApiManager, call.principal));
-    auto stored = backends_.Write(call, [&](store::Txn& txn) -> Result<store::ResourcePtr> {
-      std::vector<Issue> issues;
-      WEIR_ASSIGN(const store::ResourcePtr created, writes_.Create(txn, call, draft, owners, issues));
-      WEIR_TRY(ToStatus(issues));
-      return created;
-    });
+    auto stored =
+        backends_.WriteOrTry(call, Flag(request, "dry_run"), [&](store::Txn& txn) -> Result<store::ResourcePtr> {
+          std::vector<Issue> issues;
+          WEIR_ASSIGN(const store::ResourcePtr created, writes_.Create(txn, call, draft, owners, issues));
+          WEIR_TRY(ToStatus(issues));
+          return created;
+        });
     if (!stored.ok()) return std::move(stored).error();
     return Render(backends_, **stored);
   }
@@ -109,28 +115,24 @@ class Crud {
   // A parent that the caller may not read is listed as if it held only what the caller may read; where nothing of it is
   // his, as if it did not exist.
   Result<MessagePtr> List(CallContext& call, const Message& request, const Message& prototype) const {
-    WEIR_ASSIGN(Listing listing, ReadListing(call, request));
+    WEIR_ASSIGN(const Listing listing, Listing::Read(kind_, call, request, tokens_));
     const store::ViewPtr view = backends_.store->Read();
+    const auto render = [&](const store::StoredResource& resource) { return Render(backends_, resource); };
+    WEIR_ASSIGN(const Listing::Page page, listing.Fill(*view, call, render));
     MessagePtr answer(prototype.New());
     const FieldDescriptor* items = Field(*answer, "items");
-    std::string last;
-    bool more = false;
-    WEIR_TRY(ForEachReadable(*view, call, listing, [&](const store::ResourcePtr& resource) -> Result<bool> {
-      more = listing.shown == listing.page_size;
-      if (more) return false;
-      WEIR_ASSIGN(MessagePtr message, Render(backends_, *resource));
+    for (const store::ResourcePtr& resource : page.resources) {
+      WEIR_ASSIGN(MessagePtr message, render(*resource));
+      listing.Mask(*message);
       answer->GetReflection()->AddAllocatedMessage(answer.get(), items, message.release());
-      last = resource->fqn;
-      ++listing.shown;
-      return true;
-    }));
-    const std::string& above = listing.parent.prefix;
-    if (listing.shown == 0 && listing.after.empty() && !above.empty() &&
+    }
+    const std::string& above = listing.above();
+    if (page.resources.empty() && listing.first() && !above.empty() &&
         !authz::SeesBelow(*view, call.principal, above)) {
       WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, above));
     }
-    if (more) {
-      WEIR_ASSIGN(const std::string token, tokens_.Make(listing.question, last));
+    if (!page.last.empty()) {
+      WEIR_ASSIGN(const std::string token, tokens_.Make(listing.question(), page.last));
       answer->GetReflection()->SetString(answer.get(), Field(*answer, "next_page_token"), token);
     }
     return answer;
@@ -148,34 +150,45 @@ class Crud {
     }
     Draft draft = MakeDraft(fqn, std::move(resource));
     if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
-    auto stored = backends_.Write(call, [&](store::Txn& txn) -> Result<store::ResourcePtr> {
-      std::vector<Issue> issues;
-      Owners owners;
-      const store::ResourcePtr before = txn.Get(fqn.text);
-      if (before != nullptr) {
-        WEIR_ASSIGN(const MessagePtr message, ToMessage(*before));
-        FillFromStored(*message, draft);
-        owners = Reassign(before->field_owners, *message, *draft.message, ManagerOf(kApiManager, call.principal));
-      }
-      const std::string wanted = WantedEtag(call, etag, before.get());
-      WEIR_ASSIGN(const store::ResourcePtr updated,
-                  writes_.Update(txn, call, draft, std::move(owners), wanted, issues));
-      WEIR_TRY(ToStatus(issues));
-      return updated;
-    });
+    auto stored =
+        backends_.WriteOrTry(call, Flag(request, "dry_run"), [&](store::Txn& txn) -> Result<store::ResourcePtr> {
+          std::vector<Issue> issues;
+          Owners owners;
+          const store::ResourcePtr before = txn.Get(fqn.text);
+          if (before != nullptr) {
+            WEIR_ASSIGN(const MessagePtr message, ToMessage(*before));
+            FillFromStored(*message, draft);
+            owners = Reassign(before->field_owners, *message, *draft.message, ManagerOf(kApiManager, call.principal));
+          }
+          const std::string wanted = WantedEtag(call, etag, before.get());
+          WEIR_ASSIGN(const store::ResourcePtr updated,
+                      writes_.Update(txn, call, draft, std::move(owners), wanted, issues));
+          WEIR_TRY(ToStatus(issues));
+          return updated;
+        });
     if (!stored.ok()) return std::move(stored).error();
     return Render(backends_, **stored);
   }
 
   Result<MessagePtr> Delete(CallContext& call, const Message& request) const {
     WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, Text(request, "fqn")));
-    const bool cascade = request.GetReflection()->GetBool(request, Field(request, "cascade"));
+    const bool cascade = Flag(request, "cascade");
     const std::string given = EtagText(Text(request, "resource_version"));
+    const auto some = [&](store::Txn& txn) {
+      const std::string etag = WantedEtag(call, given, txn.Get(fqn.text).get());
+      return writes_.Delete(txn, call, fqn.text, etag.empty() ? std::nullopt : std::optional(etag), cascade);
+    };
+    if (Flag(request, "dry_run")) {
+      WEIR_ASSIGN(const size_t left, backends_.WriteOrTry(call, true, some));
+      if (left == 0) return MessagePtr(new google::protobuf::Empty());
+      return ResourceExhausted(
+          "DRY_RUN_TOO_LARGE",
+          "{} holds more than {} resources, which go in several writes and cannot be tried as one; "
+          "try parts of it",
+          fqn.text, Writes::kMostOfDeletion);
+    }
     for (bool begun = false;; begun = true) {
-      Result<size_t> left = backends_.Write(call, [&](store::Txn& txn) {
-        const std::string etag = WantedEtag(call, given, txn.Get(fqn.text).get());
-        return writes_.Delete(txn, call, fqn.text, etag.empty() ? std::nullopt : std::optional(etag), cascade);
-      });
+      Result<size_t> left = backends_.Write(call, some);
       if (!left.ok() && begun)
         left.error().message += "; a part of what is below it is deleted already, repeat the call for the rest";
       if (!left.ok()) return std::move(left).error();
@@ -184,57 +197,6 @@ class Crud {
   }
 
  private:
-  struct Listing {
-    resource::FqnPattern parent;
-    std::string name;  // "" = all.
-    std::string after;
-    size_t page_size = 0;
-    size_t shown = 0;
-    PageTokens::Question question;
-  };
-
-  Result<Listing> ReadListing(const CallContext& call, const Message& request) const {
-    Listing listing;
-    const std::string parent = Text(request, "parent");
-    if (kind_.parent()) {
-      WEIR_ASSIGN(listing.parent, resource::ParseFqnPattern(*kind_.parent(), parent));
-    }
-    listing.name = Text(request, "name");
-    int page_size = request.GetReflection()->GetInt32(request, Field(request, "page_size"));
-    if (page_size == 0) page_size = 100;
-    Error error = InvalidArgument("INVALID_REQUEST", "the question cannot be answered");
-    if (page_size < 1 || page_size > 1000) {
-      error.violations.push_back({.field = "pageSize", .description = "must be 1 to 1000"});
-    }
-    if (!listing.name.empty() && !resource::IsDnsLabel(listing.name)) {
-      error.violations.push_back({.field = "name", .description = "must be a name, like \"shop\""});
-    }
-    if (!error.violations.empty()) return error;
-    listing.page_size = static_cast<size_t>(page_size);
-    listing.question = fmt::format("{} {} {} {}", kind_.name, parent, listing.name, call.principal.uid);
-    const std::string token = Text(request, "page_token");
-    if (!token.empty()) {
-      WEIR_ASSIGN(listing.after, tokens_.Open(listing.question, token));
-    }
-    return listing;
-  }
-
-  // In name order, all of one snapshot, until `visit` answers false.
-  template <typename Visit>
-  Status ForEachReadable(const store::View& view, const CallContext& call, const Listing& listing, Visit visit) const {
-    Status failed;
-    view.ForEachAfter(listing.parent.prefix, kind_.name, listing.after, [&](const store::ResourcePtr& resource) {
-      if (!listing.name.empty() && resource::LastName(resource->fqn) != listing.name) return true;
-      if (kind_.parent() && !listing.parent.Matches(resource::ParentFqn(resource->fqn))) return true;
-      if (!authz::Allowed(view, call.principal, authz::Right::kRead, *resource)) return true;
-      Result<bool> go_on = visit(resource);
-      if (go_on.ok()) return *go_on;
-      failed = std::move(go_on).error();
-      return false;
-    });
-    return failed;
-  }
-
   const Backends& backends_;
   Writes& writes_;
   const resource::KindInfo& kind_;

@@ -1,0 +1,146 @@
+#include "mgmt-server/services/listing.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <map>
+
+#include "libs/resource/field_paths.h"
+#include "libs/resource/validate.h"
+#include "mgmt-server/authz/authz.h"
+
+namespace weir::services {
+namespace {
+
+using google::protobuf::Message;
+
+// "" where the request has no such field (an organization's has no parent).
+std::string Text(const Message& request, const char* name) {
+  const auto* field = request.GetDescriptor()->FindFieldByName(name);
+  return field == nullptr ? "" : request.GetReflection()->GetString(request, field);
+}
+
+std::vector<std::string> Paths(std::string_view text) {
+  std::vector<std::string> paths;
+  while (!text.empty()) {
+    const size_t end = text.find(',');
+    std::string_view path = text.substr(0, end);
+    while (path.starts_with(' ')) path.remove_prefix(1);
+    while (path.ends_with(' ')) path.remove_suffix(1);
+    if (!path.empty()) paths.emplace_back(path);
+    text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+  }
+  return paths;
+}
+
+Status CheckMask(const resource::KindInfo& kind, const std::vector<std::string>& paths) {
+  constexpr size_t kMostPaths = 64;
+  Error error = InvalidArgument("BAD_FIELD_MASK", "the field mask names what a {} does not have", kind.name);
+  if (paths.size() > kMostPaths) error.violations.push_back({"fieldMask", "must be at most 64 paths", 0, 0});
+  for (const std::string& path : paths) {
+    if (resource::HasPath(kind.descriptor(), path)) continue;
+    error.violations.push_back({"fieldMask", fmt::format("\"{}\" is no field of a {}", path, kind.name), 0, 0});
+  }
+  if (error.violations.empty()) return {};
+  return error;
+}
+
+}  // namespace
+
+Result<Listing> Listing::Read(const resource::KindInfo& kind, const CallContext& call, const Message& request,
+                              const PageTokens& tokens) {
+  Listing listing(kind);
+  const std::string parent = Text(request, "parent");
+  if (kind.parent()) {
+    WEIR_ASSIGN(listing.parent_, resource::ParseFqnPattern(*kind.parent(), parent));
+  }
+  listing.name_ = Text(request, "name");
+  int page_size = request.GetReflection()->GetInt32(request, request.GetDescriptor()->FindFieldByName("page_size"));
+  if (page_size == 0) page_size = 100;
+  Error error = InvalidArgument("INVALID_REQUEST", "the question cannot be answered");
+  if (page_size < 1 || page_size > 1000) {
+    error.violations.push_back({.field = "pageSize", .description = "must be 1 to 1000"});
+  }
+  if (!listing.name_.empty() && !resource::IsDnsLabel(listing.name_)) {
+    error.violations.push_back({.field = "name", .description = "must be a name, like \"shop\""});
+  }
+  if (!error.violations.empty()) return error;
+  listing.page_size_ = static_cast<size_t>(page_size);
+  const std::string filter = Text(request, "filter");
+  if (!filter.empty()) {
+    WEIR_ASSIGN(listing.filter_, resource::Filter::Parse(kind.descriptor(), filter));
+  }
+  const std::string order = Text(request, "order_by");
+  WEIR_ASSIGN(listing.order_, resource::Order::Parse(kind.descriptor(), order));
+  listing.mask_ = Paths(Text(request, "field_mask"));
+  WEIR_TRY(CheckMask(kind, listing.mask_));
+  // The lengths keep the texts of the caller apart.
+  listing.question_ = fmt::format("{} {} {} {} {}:{} {}:{}", kind.name, parent, listing.name_, call.principal.uid,
+                                  filter.size(), filter, order.size(), order);
+  const std::string token = Text(request, "page_token");
+  if (!token.empty()) {
+    WEIR_ASSIGN(listing.after_, tokens.Open(listing.question_, token));
+  }
+  return listing;
+}
+
+bool Listing::Shows(const store::View& view, const CallContext& call, const store::StoredResource& resource) const {
+  if (!name_.empty() && resource::LastName(resource.fqn) != name_) return false;
+  if (kind_->parent() && !parent_.Matches(resource::ParentFqn(resource.fqn))) return false;
+  return authz::Allowed(view, call.principal, authz::Right::kRead, resource);
+}
+
+Result<Listing::Page> Listing::Fill(const store::View& view, const CallContext& call, const Render& render) const {
+  if (!order_.by_fqn()) return InOrder(view, call, render);
+  Page page;
+  Status failed;
+  view.ForEachAfter(parent_.prefix, kind_->name, after_, [&](const store::ResourcePtr& resource) {
+    if (!Shows(view, call, *resource)) return true;
+    if (filter_) {
+      const Result<MessagePtr> message = render(*resource);
+      if (!message.ok()) failed = message.error();
+      if (!failed.ok()) return false;
+      if (!filter_->Matches(**message)) return true;
+    }
+    if (page.resources.size() == page_size_) {
+      page.last = page.resources.back()->fqn;
+      return false;
+    }
+    page.resources.push_back(resource);
+    return true;
+  });
+  if (!failed.ok()) return failed.error();
+  return page;
+}
+
+// One walk over all, of which only the first page behind `after_` is kept.
+Result<Listing::Page> Listing::InOrder(const store::View& view, const CallContext& call, const Render& render) const {
+  std::map<std::string, store::ResourcePtr> first;  // One more than the page holds.
+  Status failed;
+  view.ForEachAfter(parent_.prefix, kind_->name, "", [&](const store::ResourcePtr& resource) {
+    if (!Shows(view, call, *resource)) return true;
+    const Result<MessagePtr> message = render(*resource);
+    if (!message.ok()) failed = message.error();
+    if (!failed.ok()) return false;
+    if (filter_ && !filter_->Matches(**message)) return true;
+    std::string key = order_.KeyOf(**message, resource->fqn);
+    if (!after_.empty() && key <= after_) return true;
+    first.emplace(std::move(key), resource);
+    if (first.size() > page_size_ + 1) first.erase(std::prev(first.end()));
+    return true;
+  });
+  if (!failed.ok()) return failed.error();
+  Page page;
+  for (const auto& [key, resource] : first) {
+    if (page.resources.size() == page_size_) break;
+    page.resources.push_back(resource);
+    if (page.resources.size() == page_size_ && first.size() > page_size_) page.last = key;
+  }
+  return page;
+}
+
+void Listing::Mask(Message& message) const {
+  if (!mask_.empty()) resource::KeepOnly(message, mask_);
+}
+
+}  // namespace weir::services

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libs/resource/filter.h"
+#include "libs/resource/kinds.h"
+#include "mgmt-server/services/backends.h"
+#include "mgmt-server/services/page_tokens.h"
+
+namespace weir::services {
+
+// One page of a list: what the request of a List method asks for, and which of the resources that the caller may read
+// are on it. A filter or an order sees only those.
+class Listing {
+ public:
+  // INVALID_ARGUMENT INVALID_REQUEST with all violations, BAD_FQN, BAD_FILTER, BAD_ORDER, BAD_FIELD_MASK,
+  // BAD_PAGE_TOKEN.
+  static Result<Listing> Read(const resource::KindInfo& kind, const CallContext& call,
+                              const google::protobuf::Message& request, const PageTokens& tokens);
+
+  struct Page {
+    std::vector<store::ResourcePtr> resources;
+    std::string last;  // Where the next page begins; "" = there is none.
+  };
+  // `render`: a resource as it is answered, for filters and orders on what only the server knows.
+  using Render = std::function<Result<MessagePtr>(const store::StoredResource&)>;
+  Result<Page> Fill(const store::View& view, const CallContext& call, const Render& render) const;
+
+  // Leaves what the field mask names.
+  void Mask(google::protobuf::Message& message) const;
+
+  const std::string& above() const { return parent_.prefix; }  // FQN of the deepest resource that the question names.
+  bool first() const { return after_.empty(); }
+  const PageTokens::Question& question() const { return question_; }
+
+ private:
+  explicit Listing(const resource::KindInfo& kind) : kind_(&kind) {}
+  bool Shows(const store::View& view, const CallContext& call, const store::StoredResource& resource) const;
+  Result<Page> InOrder(const store::View& view, const CallContext& call, const Render& render) const;
+
+  const resource::KindInfo* kind_;
+  resource::FqnPattern parent_;
+  std::string name_;  // "" = all.
+  std::optional<resource::Filter> filter_;
+  resource::Order order_;
+  std::vector<std::string> mask_;
+  std::string after_;
+  size_t page_size_ = 0;
+  PageTokens::Question question_;
+};
+
+}  // namespace weir::services
