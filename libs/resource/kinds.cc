@@ -60,6 +60,34 @@ std::string Lower(std::string_view text) {
   return out;
 }
 
+// Kinds of TSB that are not served, and what does the same.
+std::string InsteadOf(std::string_view kind) {
+  struct Foreign {
+    std::string_view kind;
+    std::string_view instead;
+  };
+  static constexpr std::string_view kNothing = "nothing does it yet";
+  static constexpr Foreign kForeign[] = {
+      {"SecuritySetting", kNothing},
+      {"ServiceSecuritySetting", kNothing},
+      {"TrafficSetting", "failoverSettings of OrganizationSetting, TenantSetting or WorkspaceSetting for the failover"},
+      {"ServiceTrafficSetting", kNothing},
+      {"ServiceRoute", "the rules of a Gateway for what comes from outside of the cluster"},
+      {"EgressGateway", kNothing},
+      {"Application", "a Workspace with its groups"},
+      {"API", "a Gateway"},
+      {"WasmExtension", kNothing},
+      {"Profile", "OrganizationSetting, TenantSetting and WorkspaceSetting"},
+      {"InstallGateway", "weir-tier1 or weir-tier2 on a machine of the cluster"},
+      {"ControlPlane", "weir cluster token NAME, and weir-agent on a machine of the cluster"},
+      {"ManagementPlane", "weir-server"},
+  };
+  for (const Foreign& each : kForeign) {
+    if (each.kind == kind) return std::string(each.instead);
+  }
+  return "";
+}
+
 bool IsCalled(const KindInfo& info, const std::string& wanted) {
   const std::string name = Lower(info.name);
   if (name == wanted || name + "s" == wanted || info.collection == wanted) return true;
@@ -115,6 +143,12 @@ Result<const KindInfo*> ResolveDocument(std::string_view api_version, std::strin
     version_known = true;
     kinds += (kinds.empty() ? "" : ", ") + name;
   }
+  if (const std::string instead = InsteadOf(kind); !instead.empty() && api_version.find("tetrate.io/") != kind.npos) {
+    Error error = InvalidArgument("UNKNOWN_KIND", "no kind \"{}\" is served in {}", kind, api_version);
+    error.violations = {
+        {"kind", fmt::format("\"{}\" is not served yet, and nothing was stored; instead: {}", kind, instead), 0, 0}};
+    return error;
+  }
   if (version_known) {
     Error error = InvalidArgument("UNKNOWN_KIND", "no kind \"{}\" is served in {}", kind, api_version);
     error.violations = {
@@ -140,7 +174,10 @@ std::string NotServedText(const google::protobuf::Descriptor& message, std::stri
     for (const NotServed& each : info.rules.not_served) {
       if (each.message != message.name()) continue;
       if (std::find(each.fields.begin(), each.fields.end(), field) == each.fields.end()) continue;
-      if (each.instead.empty()) return fmt::format("not served yet, and nothing was stored: remove {}", field);
+      if (each.instead.empty()) {
+        return fmt::format("not served yet, and nothing was stored; take {} away only if the rest is right without it",
+                           field);
+      }
       return fmt::format("not served yet, and nothing was stored; instead of {}: {}", field, each.instead);
     }
   }

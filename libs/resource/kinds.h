@@ -79,6 +79,8 @@ Result<Fqn> ParseFqn(std::string_view text);
 // Does not check the name. The kind of `parent` must be the one that `kind` stands below.
 std::string ChildFqn(std::string_view parent, Kind kind, std::string_view name);
 std::string AccessBindingsFqn(std::string_view resource);
+// Whether it names what a role can be given to: a user or a team.
+bool IsSubject(std::string_view fqn);
 // By the place of the word, not by the word: a resource may be called "accessbindings" too.
 bool IsAccessBindings(std::string_view fqn);
 // "-" stands for any name: organizations/o/tenants/-/workspaces/w. `text` names `kind` and has at least one "-" or

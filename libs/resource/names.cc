@@ -105,6 +105,10 @@ std::string ChildFqn(std::string_view parent, Kind kind, std::string_view name) 
   if (!fqn.empty()) fqn += '/';
   return fqn.append(Info(kind).collection).append("/").append(name);
 }
+bool IsSubject(std::string_view text) {
+  const auto fqn = ParseFqn(text);
+  return fqn.ok() && (fqn->kind == Kind::kUser || fqn->kind == Kind::kTeam);
+}
 bool IsAccessBindings(std::string_view fqn) { return IsBindings(fqn); }
 
 bool FqnPattern::Matches(std::string_view fqn) const {

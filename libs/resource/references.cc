@@ -24,6 +24,8 @@ constexpr ReferenceField kFields[] = {
     {"weir.v2.Tier1ExternalServer.tenant", ReferenceKind::kTenant},
     {"weir.v2.HttpServer.tenant", ReferenceKind::kTenant},
     {"weir.v2.Subject.user", ReferenceKind::kUser},
+    {"weir.v2.Subject.team", ReferenceKind::kUser},
+    {"weir.v2.TeamSpec.members", ReferenceKind::kMember},
 };
 
 using google::protobuf::Descriptor;

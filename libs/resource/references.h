@@ -28,6 +28,7 @@ enum class ReferenceKind : uint8_t {
   kCluster,    // A cluster of the organization. It must exist.
   kTenant,     // Whose tier-2 gateways answer. Needs the right write on that tenant, the own one too (docs/adr/0003).
   kUser,       // Subject of a binding. Needs set-policy; one grants only what one holds.
+  kMember,     // Of a team. It must exist in the organization; to add one to a team one holds all that the team has.
 };
 
 struct Reference {

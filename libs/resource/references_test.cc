@@ -34,25 +34,13 @@ T From(const std::string& text) {
 
 // Fields with a text that name nothing outside of their own resource.
 const std::set<std::string, std::less<>> kPlain = {
-    "weir.v2.AccessBinding.role",
-    "weir.v2.ClusterSpec.network",
-    "weir.v2.FailoverSettings.failover_priority",
-    "weir.v2.HttpDirectResponse.body",
-    "weir.v2.HttpRedirect.authority",
-    "weir.v2.HttpRedirect.uri",
-    "weir.v2.HttpServer.hostname",
-    "weir.v2.HttpServer.name",
-    "weir.v2.Locality.region",
-    "weir.v2.Locality.zone",
-    "weir.v2.OrganizationSpec.domain",
-    "weir.v2.RegionalFailover.from",
-    "weir.v2.RegionalFailover.to",
-    "weir.v2.StringMatch.exact",
-    "weir.v2.StringMatch.prefix",
-    "weir.v2.Tier1ExternalServer.hostname",
-    "weir.v2.Tier1ExternalServer.name",
-    "weir.v2.UserSpec.email",
-    "weir.v2.WorkloadSelector.labels",
+    "weir.v2.AccessBinding.role",       "weir.v2.ClusterSpec.network",    "weir.v2.FailoverSettings.failover_priority",
+    "weir.v2.HttpDirectResponse.body",  "weir.v2.HttpRedirect.authority", "weir.v2.HttpRedirect.uri",
+    "weir.v2.HttpServer.hostname",      "weir.v2.HttpServer.name",        "weir.v2.IngressHttpServer.hostname",
+    "weir.v2.IngressHttpServer.name",   "weir.v2.Locality.region",        "weir.v2.Locality.zone",
+    "weir.v2.OrganizationSpec.domain",  "weir.v2.RegionalFailover.from",  "weir.v2.RegionalFailover.to",
+    "weir.v2.StringMatch.exact",        "weir.v2.StringMatch.prefix",     "weir.v2.Tier1ExternalServer.hostname",
+    "weir.v2.Tier1ExternalServer.name", "weir.v2.UserSpec.email",         "weir.v2.WorkloadSelector.labels",
 };
 
 void Collect(const Descriptor& message, std::set<std::string>& texts, std::set<const Descriptor*>& seen) {

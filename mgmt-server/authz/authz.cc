@@ -4,6 +4,7 @@
 
 #include "libs/resource/kinds.h"
 #include "mgmt-server/authz/nodes.h"
+#include "mgmt-server/authz/subjects.h"
 
 namespace weir::authz {
 namespace {
@@ -29,7 +30,7 @@ std::string Readable(const View& view, std::string_view node) {
     const auto [uid, role] = ParseBindingNode(node);
     return fmt::format("{} @ {}", role, Readable(view, uid == kRootNode ? uid : ObjectNode(uid)));
   }
-  if (node.starts_with("o:") || node.starts_with("u:")) {
+  if (node.starts_with("o:") || node.starts_with("u:") || node.starts_with("t:")) {
     const store::ResourcePtr resource = view.GetByUid(node.substr(2));
     if (resource) return resource->fqn;
   }
@@ -130,17 +131,11 @@ bool Allowed(const View& view, const authn::Principal& principal, Right right, c
 }
 
 bool SeesBelow(const View& view, const authn::Principal& principal, std::string_view fqn) {
-  const ngac::Node* user = view.graph().Get(UserNode(principal.uid));
-  if (user == nullptr) return false;
-  bool sees = false;
-  user->containers.VisitAll([&](ngac::NodeId container, ngac::Nothing) {
-    const ngac::Node* node = view.graph().Get(container);
-    if (node == nullptr || !node->name.starts_with("b:")) return true;
-    const store::ResourcePtr owner = view.GetByUid(ParseBindingNode(node->name).first);
-    sees = owner != nullptr && resource::IsAtOrBelow(owner->fqn, fqn) && Allowed(view, principal, Right::kRead, *owner);
-    return !sees;
+  const std::vector<std::string> roles = RolesOf(view.graph(), UserNode(principal.uid));
+  return std::any_of(roles.begin(), roles.end(), [&](const std::string& binding) {
+    const store::ResourcePtr owner = view.GetByUid(ParseBindingNode(binding).first);
+    return owner != nullptr && resource::IsAtOrBelow(owner->fqn, fqn) && Allowed(view, principal, Right::kRead, *owner);
   });
-  return sees;
 }
 
 }  // namespace weir::authz

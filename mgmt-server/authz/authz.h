@@ -19,11 +19,11 @@ class Subject;
 namespace weir::authz {
 
 // The mapping (NGAC): policy class "tenancy"; object attribute "root"; each resource the object attribute "o:<uid>"
-// under its parent's (an organization's under root); each user the user "u:<uid>" under the user attribute "users";
-// each binding the user attribute "b:<uid>:<role>" under "users", associated with the resource. All by uid: a name that
-// is deleted and created again inherits nothing.
-// kJoin: who may become a cluster's agent, so who may mint join tokens and end memberships. The agent of a cluster
-// signs its identities; to write its resource is less.
+// under its parent's (an organization's under root); each user the user "u:<uid>" under the user attribute "users", and
+// each team the user attribute "t:<uid>" there, with its members under it; each binding the user attribute
+// "b:<uid>:<role>" under "users", associated with the resource. All by uid: a name that is deleted and created again
+// inherits nothing. kJoin: who may become a cluster's agent, so who may mint join tokens and end memberships. The agent
+// of a cluster signs its identities; to write its resource is less.
 enum class Right { kRead, kWrite, kCreate, kDelete, kSetPolicy, kJoin };
 std::string_view RightName(Right right);  // "set-policy", "cluster.join"
 
@@ -62,9 +62,15 @@ const store::Policy& TenancyPolicy();
 // After Txn::Put of a new resource (also a User): its AccessBindings with the creator as rbac/admin (an empty
 // creator.uid = nobody).
 Status OnCreate(store::Txn& txn, const store::StoredResource& resource, const authn::Principal& creator);
-// Whoever can become this user gets what it may: PERMISSION_DENIED USER_EXCEEDS_OWN when its roles give a right,
-// anywhere, that the principal does not hold there. Costs what the user has of roles.
-Status CheckHoldsAllOf(const store::View& view, const authn::Principal& principal, const store::StoredResource& user);
+// Whoever can become this user, or put somebody into this team, gives what it may: PERMISSION_DENIED USER_EXCEEDS_OWN
+// or TEAM_EXCEEDS_OWN when its roles, and those of the teams that it is in, give a right, anywhere, that the principal
+// does not hold there. Costs what the subject has of roles.
+Status CheckHoldsAllOf(const store::View& view, const authn::Principal& principal,
+                       const store::StoredResource& subject);
+// Whether the organization of this resource has a user who is its rbac/admin, himself or over teams. Ask before a
+// change and, with the answer, after it: FAILED_PRECONDITION LAST_ADMIN when it had one and has none.
+bool HasAdministrator(const store::View& view, std::string_view fqn);
+Status CheckAdministrator(const store::View& view, std::string_view fqn, bool had);
 // Before Txn::Delete of a resource without children: its AccessBindings go; a user is taken out of every binding (those
 // of others get a new version). `going`: FQN of what is deleted together with it; an organization at or below it needs
 // no administrator any more. FAILED_PRECONDITION LAST_ADMIN for any other, and for the installation.

@@ -5,6 +5,7 @@
 #include "libs/resource/kinds.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/authz/nodes.h"
+#include "mgmt-server/authz/subjects.h"
 
 namespace weir::authz {
 namespace {
@@ -24,7 +25,14 @@ v2::AccessBindings ToMessage(const Bindings& bindings) {
     if (found == bindings.end() || found->second.empty()) continue;
     v2::AccessBinding* binding = message.add_allow();
     binding->set_role(role.name);
-    for (const std::string& user : found->second) binding->add_subjects()->set_user(user);
+    for (const std::string& fqn : found->second) {
+      const auto subject = resource::ParseFqn(fqn);
+      if (subject.ok() && subject->kind == resource::Kind::kTeam) {
+        binding->add_subjects()->set_team(fqn);
+      } else {
+        binding->add_subjects()->set_user(fqn);
+      }
+    }
   }
   return message;
 }
@@ -42,16 +50,11 @@ std::vector<std::string> RightNames(const Role& role) {
   return names;
 }
 
-// A user of another organization is as unknown as one that does not exist: else whoever may bind anywhere could ask for
-// the users of all of them, and let them in.
-Status CheckUser(const Txn& txn, const std::string& owner, const std::string& fqn) {
-  const std::string organization = owner.substr(0, owner.find('/', owner.find('/') + 1));
-  const store::ResourcePtr user = resource::IsAtOrBelow(fqn, organization) ? txn.Get(fqn) : nullptr;
-  if (!user || user->kind != "User") {
-    return InvalidArgument("UNKNOWN_SUBJECT", "{} has no user {}", organization, fqn);
-  }
-  return {};
+std::string OrganizationOf(std::string_view fqn) {
+  return std::string(fqn.substr(0, fqn.find('/', fqn.find('/') + 1)));
 }
+
+const std::string& NameOf(const v2::Subject& subject) { return subject.has_team() ? subject.team() : subject.user(); }
 
 Result<store::ResourcePtr> PutBindings(Txn& txn, const std::string& owner, const Bindings& bindings) {
   return txn.Put({std::string(kBindingsKind),
@@ -61,18 +64,12 @@ Result<store::ResourcePtr> PutBindings(Txn& txn, const std::string& owner, const
                   std::nullopt});
 }
 
-bool IsOrganization(std::string_view fqn) { return std::count(fqn.begin(), fqn.end(), '/') == 1; }
-
 // Brings the document from `before` to `after`. A role that gains a subject must give nothing the principal lacks.
 Result<BindingsChange> Change(Txn& txn, const authn::Principal& principal, const std::string& owner, Decision decision,
                               const Bindings& before, const Bindings& after) {
   BindingsChange change;
   change.decision = std::move(decision);
   change.before = txn.Get(owner + std::string(kBindingsSuffix));
-  const auto admins = after.find("rbac/admin");
-  if (IsOrganization(owner) && (admins == after.end() || admins->second.empty())) {
-    return FailedPrecondition("LAST_ADMIN", "{} would be left without an administrator", owner);
-  }
   const ngac::NodeId grantor = txn.graph().Find(UserNode(principal.uid));
   const ngac::Rights held = txn.graph().RightsOn(grantor, txn.graph().Find(ObjectNode(txn.Get(owner)->uid)));
   for (const Role& role : Roles()) {
@@ -87,50 +84,42 @@ Result<BindingsChange> Change(Txn& txn, const authn::Principal& principal, const
       if ((given & ~held) != 0) {
         return PermissionDenied("GRANT_EXCEEDS_OWN", "{} gives rights on {} that you do not hold", role.name, owner);
       }
-      WEIR_TRY(CheckUser(txn, owner, user));
+      WEIR_TRY(CheckSubject(txn.view(), OrganizationOf(owner), user));
     }
   }
+  const bool had = HasAdministrator(txn.view(), owner);
   WEIR_ASSIGN(change.after, PutBindings(txn, owner, after));
+  WEIR_TRY(CheckAdministrator(txn.view(), owner, had));
   return change;
 }
 
-// Names of the nodes of all roles that a user has; ParseBindingNode takes them apart.
-std::vector<std::string> RolesOf(const ngac::Graph& graph, std::string_view user_uid) {
-  std::vector<std::string> bindings;
-  const ngac::Node* found = graph.Get(UserNode(user_uid));
-  if (found == nullptr) return bindings;
-  found->containers.VisitAll([&](ngac::NodeId container, ngac::Nothing) {
-    const ngac::Node* attribute = graph.Get(container);
-    if (attribute->name.starts_with("b:")) bindings.push_back(attribute->name);
-    return true;
-  });
-  return bindings;
+}  // namespace
+
+bool HasAdministrator(const store::View& view, std::string_view fqn) {
+  const store::ResourcePtr stored = view.Get(OrganizationOf(fqn));
+  return stored != nullptr && SomebodyHas(view.graph(), Roles().front().name, stored->uid);
+}
+Status CheckAdministrator(const store::View& view, std::string_view fqn, bool had) {
+  if (!had || HasAdministrator(view, fqn)) return {};
+  return FailedPrecondition("LAST_ADMIN", "{} would be left without an administrator", OrganizationOf(fqn));
 }
 
-Status RemoveUserEverywhere(Txn& txn, const store::StoredResource& user, std::string_view going) {
-  for (const std::string& binding : RolesOf(txn.graph(), user.uid)) {
-    const auto [owner_uid, role] = ParseBindingNode(binding);
-    if (owner_uid == kRootNode) {  // The installation's roles stand in no document.
-      WEIR_TRY(txn.DeleteInstallationRole(role, user.uid));
-      if (role == "rbac/admin" && txn.graph().Find(binding) == ngac::kNoNode) {
-        return FailedPrecondition("LAST_ADMIN", "the installation would be left without an administrator");
-      }
-      continue;
+Status LeaveRole(Txn& txn, const std::string& binding, const store::StoredResource& subject) {
+  const auto [owner_uid, role] = ParseBindingNode(binding);
+  if (owner_uid == kRootNode) {  // The installation's roles stand in no document.
+    WEIR_TRY(txn.DeleteInstallationRole(role, subject.uid));
+    if (role == "rbac/admin" && txn.graph().Find(binding) == ngac::kNoNode) {
+      return FailedPrecondition("LAST_ADMIN", "the installation would be left without an administrator");
     }
-    const store::ResourcePtr owner = txn.view().GetByUid(owner_uid);
-    if (!owner) return Internal("BINDING_WITHOUT_OWNER", "{} binds {} to nothing", binding, user.fqn);
-    WEIR_ASSIGN(Bindings stored, Stored(txn.view(), owner->fqn));
-    stored[std::string(role)].erase(user.fqn);
-    const bool last = role == "rbac/admin" && stored[std::string(role)].empty() && IsOrganization(owner->fqn);
-    if (last && (going.empty() || !resource::IsAtOrBelow(owner->fqn, going))) {
-      return FailedPrecondition("LAST_ADMIN", "{} would be left without an administrator", owner->fqn);
-    }
-    WEIR_TRY(PutBindings(txn, owner->fqn, stored));
+    return {};
   }
+  const store::ResourcePtr owner = txn.view().GetByUid(owner_uid);
+  if (!owner) return Internal("BINDING_WITHOUT_OWNER", "{} binds {} to nothing", binding, subject.fqn);
+  WEIR_ASSIGN(Bindings stored, Stored(txn.view(), owner->fqn));
+  stored[std::string(role)].erase(subject.fqn);
+  WEIR_TRY(PutBindings(txn, owner->fqn, stored));
   return {};
 }
-
-}  // namespace
 
 Result<Bindings> ToBindings(const v2::AccessBindings& message) {
   Bindings bindings;
@@ -138,8 +127,8 @@ Result<Bindings> ToBindings(const v2::AccessBindings& message) {
   for (const v2::AccessBinding& binding : message.allow()) {
     WEIR_ASSIGN(const Role* role, FindRole(binding.role()));
     for (const v2::Subject& subject : binding.subjects()) {
-      if (subject.user().empty()) return InvalidArgument("UNKNOWN_SUBJECT", "a subject names a user");
-      bindings[role->name].insert(subject.user());
+      if (NameOf(subject).empty()) return InvalidArgument("UNKNOWN_SUBJECT", "a subject names a user or a team");
+      bindings[role->name].insert(NameOf(subject));
       if (++count > kMaxSubjects) return InvalidArgument("TOO_MANY_SUBJECTS", "more than {} subjects", kMaxSubjects);
     }
   }
@@ -162,10 +151,11 @@ Status OnCreate(Txn& txn, const store::StoredResource& resource, const authn::Pr
   return {};
 }
 
-Status CheckHoldsAllOf(const store::View& view, const authn::Principal& principal, const store::StoredResource& user) {
+Status CheckHoldsAllOf(const store::View& view, const authn::Principal& principal,
+                       const store::StoredResource& subject) {
   const ngac::Graph& graph = view.graph();
   const ngac::NodeId asks = graph.Find(UserNode(principal.uid));
-  for (const std::string& binding : RolesOf(graph, user.uid)) {
+  for (const std::string& binding : RolesOf(graph, SubjectNode(subject))) {
     const auto [owner_uid, name] = ParseBindingNode(binding);
     bool holds = view.HasInstallationRole(name, principal.uid);
     if (owner_uid != kRootNode) {
@@ -174,15 +164,21 @@ Status CheckHoldsAllOf(const store::View& view, const authn::Principal& principa
       holds = (given & ~graph.RightsOn(asks, graph.Find(ObjectNode(owner_uid)))) == 0;
     }
     if (!holds) {
-      return PermissionDenied("USER_EXCEEDS_OWN", "{} has the role {} where you do not hold what it gives", user.fqn,
-                              name);
+      return PermissionDenied(subject.kind == "Team" ? "TEAM_EXCEEDS_OWN" : "USER_EXCEEDS_OWN",
+                              "{} has the role {} where you do not hold what it gives", subject.fqn, name);
     }
   }
   return {};
 }
 
 Status OnDelete(Txn& txn, const store::StoredResource& resource, std::string_view going) {
-  if (resource.kind == "User") WEIR_TRY(RemoveUserEverywhere(txn, resource, going));
+  if (!SubjectNode(resource).empty()) {
+    const bool had = HasAdministrator(txn.view(), resource.fqn);
+    WEIR_TRY(RemoveEverywhere(txn, resource));
+    if (going.empty() || !resource::IsAtOrBelow(OrganizationOf(resource.fqn), going)) {
+      WEIR_TRY(CheckAdministrator(txn.view(), resource.fqn, had));
+    }
+  }
   const std::string bindings_fqn = resource.fqn + std::string(kBindingsSuffix);
   if (txn.Get(bindings_fqn)) WEIR_TRY(txn.Delete(bindings_fqn));
   return {};
@@ -221,9 +217,9 @@ Result<BindingsChange> Grant(Txn& txn, const authn::Principal& principal, std::s
   WEIR_ASSIGN(Decision decision, Authorize(txn.view(), principal, Right::kSetPolicy, owner));
   WEIR_ASSIGN(const Role* known, FindRole(role));
   WEIR_ASSIGN(const Bindings before, Stored(txn.view(), owner));
-  WEIR_TRY(CheckUser(txn, owner, subject.user()));
+  WEIR_TRY(CheckSubject(txn.view(), OrganizationOf(owner), NameOf(subject)));
   Bindings after = before;
-  after[known->name].insert(subject.user());
+  after[known->name].insert(NameOf(subject));
   return Change(txn, principal, owner, std::move(decision), before, after);
 }
 
@@ -234,7 +230,7 @@ Result<BindingsChange> Revoke(Txn& txn, const authn::Principal& principal, std::
   WEIR_ASSIGN(const Role* known, FindRole(role));
   WEIR_ASSIGN(const Bindings before, Stored(txn.view(), owner));
   Bindings after = before;
-  after[known->name].erase(subject.user());
+  after[known->name].erase(NameOf(subject));
   return Change(txn, principal, owner, std::move(decision), before, after);
 }
 

@@ -13,6 +13,7 @@ inline constexpr std::string_view kUsersNode = "users";
 
 inline std::string ObjectNode(std::string_view uid) { return "o:" + std::string(uid); }
 inline std::string UserNode(std::string_view uid) { return "u:" + std::string(uid); }
+inline std::string TeamNode(std::string_view uid) { return "t:" + std::string(uid); }
 // `uid` of the resource, or kRootNode.
 inline std::string BindingNode(std::string_view uid, std::string_view role) {
   return "b:" + std::string(uid) + ":" + std::string(role);

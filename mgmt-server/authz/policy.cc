@@ -1,7 +1,10 @@
+#include <algorithm>
+
 #include "libs/resource/kinds.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/authz/bindings.h"
 #include "mgmt-server/authz/nodes.h"
+#include "mgmt-server/authz/subjects.h"
 #include "mgmt-server/store/view.h"
 
 namespace weir::authz {
@@ -27,18 +30,18 @@ std::vector<std::string> NamesOf(const std::vector<Right>& rights) {
 
 // The user joins the binding, which is made when it is not there yet; both by uid.
 Status Join(Graph& graph, const std::string& owner_node, std::string_view owner_uid, const Role& role,
-            std::string_view user_uid) {
+            const std::string& subject_node) {
   const std::string binding = BindingNode(owner_uid, role.name);
   if (graph.Find(binding) == ngac::kNoNode) {
     WEIR_TRY(graph.CreateNode(binding, NodeType::kUserAttribute, {std::string(kUsersNode)}));
     WEIR_TRY(graph.Associate(binding, owner_node, NamesOf(role.rights)));
   }
-  return graph.Assign(UserNode(user_uid), binding);
+  return graph.Assign(subject_node, binding);
 }
 
-Status Leave(Graph& graph, std::string_view owner_uid, std::string_view role, std::string_view user_uid) {
+Status Leave(Graph& graph, std::string_view owner_uid, std::string_view role, const std::string& subject_node) {
   const std::string binding = BindingNode(owner_uid, role);
-  WEIR_TRY(graph.Deassign(UserNode(user_uid), binding));
+  WEIR_TRY(graph.Deassign(subject_node, binding));
   const ngac::Node* node = graph.Get(binding);
   return node == nullptr || node->HasMembers() ? Status() : graph.DeleteNode(binding);
 }
@@ -59,18 +62,19 @@ Status Rebind(const View& view, const StoredResource& owner, const Bindings& bef
                           const auto& move) -> Status {
       for (const std::string& fqn : users) {
         if (but.contains(fqn)) continue;
-        const ResourcePtr user = view.Get(fqn);
-        if (!user || user->kind != "User") {
+        const ResourcePtr subject = view.Get(fqn);
+        const std::string subject_node = subject ? SubjectNode(*subject) : "";
+        if (subject_node.empty()) {
           return DataLoss("STORE_DAMAGED", "{} is bound on {} and does not exist", fqn, owner.fqn);
         }
-        WEIR_TRY(move(user->uid));
+        WEIR_TRY(move(subject_node));
       }
       return {};
     };
     WEIR_TRY(
-        each(new_users, old_users, [&](const std::string& uid) { return Join(graph, node, owner.uid, role, uid); }));
+        each(new_users, old_users, [&](const std::string& who) { return Join(graph, node, owner.uid, role, who); }));
     WEIR_TRY(
-        each(old_users, new_users, [&](const std::string& uid) { return Leave(graph, owner.uid, role.name, uid); }));
+        each(old_users, new_users, [&](const std::string& who) { return Leave(graph, owner.uid, role.name, who); }));
   }
   return {};
 }
@@ -87,26 +91,67 @@ Status FollowBindings(const View& view, const StoredResource* before, const Stor
   return Rebind(view, *owner, old_bindings, new_bindings, graph);
 }
 
+bool IsTeam(const StoredResource& resource) { return resource.kind == resource::Info(resource::Kind::kTeam).name; }
+
+// From the members that a team had to those that it has; null = none.
+Status FollowTeam(const View& view, const StoredResource* before, const StoredResource* after, Graph& graph) {
+  std::vector<std::string> had, has;
+  if (before != nullptr) {
+    WEIR_ASSIGN(had, MembersOf(*before));
+  }
+  if (after != nullptr) {
+    WEIR_ASSIGN(has, MembersOf(*after));
+  }
+  const std::string team = TeamNode((after != nullptr ? after : before)->uid);
+  const auto node = [&](const std::string& fqn) -> Result<std::string> {
+    const ResourcePtr member = view.Get(fqn);
+    std::string found = member ? SubjectNode(*member) : "";
+    if (found.empty()) return InvalidArgument("UNKNOWN_SUBJECT", "{} is no user or team", fqn);
+    return found;
+  };
+  const auto gone = [](const std::vector<std::string>& from, const std::string& fqn) {
+    return std::find(from.begin(), from.end(), fqn) == from.end();
+  };
+  for (const std::string& fqn : had) {
+    if (!gone(has, fqn)) continue;
+    WEIR_ASSIGN(const std::string member, node(fqn));
+    WEIR_TRY(graph.Deassign(member, team));
+  }
+  for (const std::string& fqn : has) {
+    if (!gone(had, fqn)) continue;
+    WEIR_ASSIGN(const std::string member, node(fqn));
+    Status assigned = graph.Assign(member, team);
+    if (!assigned.ok() && assigned.error().reason == "CYCLE") {
+      return FailedPrecondition("TEAM_CYCLE", "{} holds this team already, itself or over others", fqn);
+    }
+    WEIR_TRY(assigned);
+  }
+  return {};
+}
+
 Status Add(const View& view, const StoredResource& resource, Graph& graph) {
   const std::string parent_fqn = resource::ParentFqn(resource.fqn);
   const ResourcePtr parent = view.Get(parent_fqn);
   if (!parent_fqn.empty() && !parent) return Missing(parent_fqn);
   WEIR_TRY(graph.CreateNode(ObjectNode(resource.uid), NodeType::kObjectAttribute,
                             {parent ? ObjectNode(parent->uid) : std::string(kRootNode)}));
-  if (resource.kind != "User") return {};
-  return graph.CreateNode(UserNode(resource.uid), NodeType::kUser, {std::string(kUsersNode)});
+  const std::string subject = SubjectNode(resource);
+  if (subject.empty()) return {};
+  const bool team = IsTeam(resource);
+  return graph.CreateNode(subject, team ? NodeType::kUserAttribute : NodeType::kUser, {std::string(kUsersNode)});
 }
 
 Status Remove(const View& view, const StoredResource& resource, Graph& graph) {
   WEIR_ASSIGN(const Bindings bindings, ParseBindings(view.Get(BindingsOf(resource)).get()));
   WEIR_TRY(Rebind(view, resource, bindings, {}, graph));
-  if (resource.kind == "User") {
-    const ngac::Node* user = graph.Get(UserNode(resource.uid));
-    if (user != nullptr && user->containers.size() > 1) {
-      // Documents name users: whoever got the name next would find the roles that stand there.
-      return FailedPrecondition("USER_HAS_ROLES", "{} still has roles; they go first", resource.fqn);
+  if (const std::string node = SubjectNode(resource); !node.empty()) {
+    const ngac::Node* subject = graph.Get(node);
+    if (subject != nullptr && subject->containers.size() > 1) {
+      // Documents name users and teams: whoever got the name next would find the roles that stand there.
+      return FailedPrecondition("USER_HAS_ROLES", "{} still has roles or is in a team; they go first", resource.fqn);
     }
-    WEIR_TRY(graph.DeleteNode(UserNode(resource.uid)));
+    if (IsTeam(resource)) WEIR_TRY(FollowTeam(view, &resource, nullptr, graph));
+    WEIR_TRY(graph.DeleteNode(node));
   }
   return graph.DeleteNode(ObjectNode(resource.uid));
 }
@@ -124,6 +169,12 @@ class Tenancy : public store::Policy {
       if (!IsBindings(*resource)) made = Add(view, *resource, graph);
       return made.ok();
     });
+    if (made.ok()) {
+      view.ForEach("", resource::Info(resource::Kind::kTeam).name, [&](const ResourcePtr& team) {
+        made = FollowTeam(view, nullptr, team.get(), graph);
+        return made.ok();
+      });
+    }
     if (made.ok()) {
       view.ForEach("", kBindingsKind, [&](const ResourcePtr& bindings) {
         made = FollowBindings(view, nullptr, bindings.get(), graph);
@@ -144,17 +195,18 @@ class Tenancy : public store::Policy {
                      Graph& graph) const override {
     if (IsBindings(after != nullptr ? *after : *before)) return FollowBindings(view, before, after, graph);
     if (after == nullptr) return Remove(view, *before, graph);
-    if (before != nullptr) return {};
+    if (before != nullptr) return IsTeam(*after) ? FollowTeam(view, before, after, graph) : Status();
     if (view.Get(BindingsOf(*after))) {
       return DataLoss("STORE_DAMAGED", "{} is new, and there are bindings for it", after->fqn);
     }
-    return Add(view, *after, graph);
+    WEIR_TRY(Add(view, *after, graph));
+    return IsTeam(*after) ? FollowTeam(view, nullptr, after, graph) : Status();
   }
 
   Status ApplyRoleChange(std::string_view role, std::string_view user_uid, bool given, Graph& graph) const override {
     WEIR_ASSIGN(const Role* known, FindRole(role));
-    if (!given) return Leave(graph, kRootNode, known->name, user_uid);
-    return Join(graph, std::string(kRootNode), kRootNode, *known, user_uid);
+    if (!given) return Leave(graph, kRootNode, known->name, UserNode(user_uid));
+    return Join(graph, std::string(kRootNode), kRootNode, *known, UserNode(user_uid));
   }
 };
 

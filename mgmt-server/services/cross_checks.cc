@@ -173,35 +173,46 @@ void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredRes
                                      writer.may_read(*view.Get(other)) ? other : "another workspace")}});
     break;
   }
-  view.ForEach(resource.fqn, "GatewayGroup", [&](const store::ResourcePtr& child) {
-    const auto group = Load<v2::GatewayGroup>(view, child->fqn);
-    if (group == nullptr) return true;
-    std::vector<FieldViolation> outside;
-    resource::CheckWithin(group->spec().namespace_selector(), workspace->spec().namespace_selector(), outside);
-    if (!outside.empty()) {
-      issues.push_back({"GROUP_OUTSIDE_WORKSPACE",
-                        resource.fqn,
-                        {.field = "spec.namespaceSelector.names",
-                         .description = fmt::format("group {} needs a namespace that would be missing", child->fqn)}});
-    }
-    return true;
-  });
+  CheckGroupsFit(view, *workspace, resource.fqn, issues);
   ForEachGateway(view, resource.fqn, [&](const store::ResourcePtr& gateway) {
     CheckGateway(view, gateway->fqn, writer, false, issues);
     return true;
   });
 }
 
+// Groups of every kind that lie in it.
+void CrossChecks::CheckGroupsFit(const store::View& view, const v2::Workspace& workspace, const std::string& fqn,
+                                 std::vector<Issue>& issues) {
+  for (const resource::KindInfo& kind : resource::Kinds()) {
+    if (!kind.rules.namespaces || !kind.rules.all_namespaces_if_empty) continue;
+    view.ForEach(fqn, kind.name, [&](const store::ResourcePtr& child) {
+      const MessagePtr group = Parse(child, view.resource_count());
+      if (group == nullptr) return true;
+      std::vector<FieldViolation> outside;
+      resource::CheckWithin(kind.rules.namespaces(*group), workspace.spec().namespace_selector(), outside);
+      if (outside.empty()) return true;
+      issues.push_back({"GROUP_OUTSIDE_WORKSPACE",
+                        fqn,
+                        {.field = "spec.namespaceSelector.names",
+                         .description = fmt::format("group {} needs a namespace that would be missing", child->fqn)}});
+      return true;
+    });
+  }
+}
+
 void CrossChecks::CheckGroup(const store::View& view, const store::StoredResource& resource, const Writer& writer,
                              std::vector<Issue>& issues) {
-  const auto group = Load<v2::GatewayGroup>(view, resource.fqn);
+  const MessagePtr message = Parse(view.Get(resource.fqn), view.resource_count());
   const auto workspace = Load<v2::Workspace>(view, resource::ParentFqn(resource.fqn));
-  if (group == nullptr || workspace == nullptr) return;
+  if (message == nullptr || workspace == nullptr) return;
   std::vector<FieldViolation> outside;
-  resource::CheckWithin(group->spec().namespace_selector(), workspace->spec().namespace_selector(), outside);
+  resource::CheckWithin(resource::KindOf(*message)->rules.namespaces(*message), workspace->spec().namespace_selector(),
+                        outside);
   for (FieldViolation& violation : outside) {
     issues.push_back({"GROUP_OUTSIDE_WORKSPACE", resource.fqn, std::move(violation)});
   }
+  const auto group = Load<v2::GatewayGroup>(view, resource.fqn);
+  if (group == nullptr) return;
   ForEachGateway(view, resource.fqn, [&](const store::ResourcePtr& gateway) {
     if (group->spec().config_mode() == v2::DIRECT) {
       issues.push_back({"GROUP_MODE_MISMATCH",

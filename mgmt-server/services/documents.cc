@@ -8,11 +8,13 @@
 #include "api/weir/v2/metadata.pb.h"
 #include "libs/document/document.h"
 #include "libs/resource/field_paths.h"
+#include "libs/resource/references.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/bytes_in_work.h"
 #include "mgmt-server/services/crud.h"
 #include "mgmt-server/services/services.h"
+#include "mgmt-server/services/tsb_form.h"
 #include "mgmt-server/services/waits.h"
 
 namespace weir::services {
@@ -24,6 +26,7 @@ struct Applied {
   const resource::KindInfo* kind = nullptr;
   std::string etag;  // metadata.resourceVersion of the document; "" = none.
   Draft draft;
+  size_t depth = 0;  // How many documents of its kind in this call have to be there before it: teams in teams.
   v2::AppliedDocument outcome;
 };
 
@@ -164,7 +167,7 @@ std::set<std::pair<std::string, std::string>> Grants(const v2::AccessBindings& b
   std::set<std::pair<std::string, std::string>> grants;
   for (const auto& binding : bindings.allow()) {
     for (const auto& subject : binding.subjects())
-      grants.emplace(resource::CanonicalRole(binding.role()), subject.user());
+      grants.emplace(resource::CanonicalRole(binding.role()), subject.has_team() ? subject.team() : subject.user());
   }
   return grants;
 }
@@ -195,10 +198,33 @@ Result<store::ResourcePtr> ApplyBindings(store::Txn& txn, const CallContext& cal
   return change.after;
 }
 
+void SetDepths(std::vector<Applied>& documents) {
+  std::map<std::string, Applied*> by_fqn;
+  std::vector<std::pair<Applied*, std::string>> members;  // A team and the name of one in it.
+  for (Applied& document : documents) {
+    if (document.draft.message == nullptr) continue;
+    by_fqn[document.draft.fqn.text] = &document;
+    for (resource::Reference& reference : resource::ReferencesOf(*document.draft.message)) {
+      if (reference.kind == resource::ReferenceKind::kMember)
+        members.emplace_back(&document, std::move(reference.name));
+    }
+  }
+  // At most as often as a chain can be long; a ring ends so too, and is refused when it is stored.
+  bool moved = true;
+  for (size_t round = 0; moved && round < documents.size(); ++round) {
+    moved = false;
+    for (const auto& [outer, name] : members) {
+      const auto inner = by_fqn.find(name);
+      if (inner == by_fqn.end() || inner->second->kind != outer->kind || outer->depth > inner->second->depth) continue;
+      outer->depth = inner->second->depth + 1;
+      moved = true;
+    }
+  }
+}
+
 // Everything that can be said without the store.
-Result<std::vector<Applied>> ReadAll(const std::vector<document::Node>& nodes) {
+Result<std::vector<Applied>> ReadAll(const std::vector<document::Node>& nodes, std::vector<FieldViolation> violations) {
   std::vector<Applied> documents(nodes.size());
-  std::vector<FieldViolation> violations;
   std::set<std::string> seen;
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (!Read(nodes[i], documents[i], violations)) continue;
@@ -210,9 +236,11 @@ Result<std::vector<Applied>> ReadAll(const std::vector<document::Node>& nodes) {
     }
   }
   WEIR_TRY(resource::ToStatus("the documents", std::move(violations)));
+  SetDepths(documents);
   // As the list of kinds has it, whatever the order was: what is referred to first, bindings when everything is there.
-  std::stable_sort(documents.begin(), documents.end(),
-                   [](const Applied& a, const Applied& b) { return a.kind->kind < b.kind->kind; });
+  std::stable_sort(documents.begin(), documents.end(), [](const Applied& a, const Applied& b) {
+    return std::pair(a.kind->kind, a.depth) < std::pair(b.kind->kind, b.depth);
+  });
   return documents;
 }
 
@@ -273,9 +301,11 @@ Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits,
                              "apply these when the others are stored",
                              kMostOfOne >> 20, kMostOfAll >> 20);
   }
-  WEIR_ASSIGN(const std::vector<document::Node> nodes, document::Parse(request.documents()));
+  WEIR_ASSIGN(std::vector<document::Node> parsed, document::Parse(request.documents()));
+  std::vector<FieldViolation> contradictions;
+  const std::vector<document::Node> nodes = InOurForm(std::move(parsed), contradictions);
   if (nodes.empty()) return InvalidArgument("INVALID_REQUEST", "the text holds no document");
-  WEIR_ASSIGN(std::vector<Applied> documents, ReadAll(nodes));
+  WEIR_ASSIGN(std::vector<Applied> documents, ReadAll(nodes, std::move(contradictions)));
   const Order order{ManagerOf(request.manager().empty() ? "weir" : request.manager(), call.principal), request.force()};
   int64_t revision = 0;
   WEIR_TRY(

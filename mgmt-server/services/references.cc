@@ -11,6 +11,7 @@
 #include "libs/resource/kinds.h"
 #include "libs/resource/references.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/authz/subjects.h"
 
 namespace weir::services {
 namespace {
@@ -57,6 +58,29 @@ Status CheckBounds(const store::View& view, const authn::Principal& principal, s
   return NeedsWrite(view, principal, resource::ParentFqn(fqn), wider.front().field, "a namespace more");
 }
 
+std::set<std::string> MembersOf(const google::protobuf::Message* resource) {
+  std::set<std::string> members;
+  if (resource == nullptr) return members;
+  for (Reference& reference : resource::ReferencesOf(*resource)) {
+    if (reference.kind == resource::ReferenceKind::kMember) members.insert(std::move(reference.name));
+  }
+  return members;
+}
+
+// Who becomes a member of a team gets what its roles give: whoever adds one must hold all of it.
+Status CheckMembers(const store::View& view, const authn::Principal& principal, const resource::Fqn& team,
+                    const google::protobuf::Message* before, const google::protobuf::Message& after) {
+  const std::set<std::string> had = MembersOf(before);
+  bool more = false;
+  for (const std::string& member : MembersOf(&after)) {
+    if (had.contains(member)) continue;
+    more = true;
+    WEIR_TRY(authz::CheckSubject(view, "organizations/" + std::string(team.organization()), member));
+  }
+  const store::ResourcePtr stored = view.Get(team.text);
+  return more && stored != nullptr ? authz::CheckHoldsAllOf(view, principal, *stored) : Status();
+}
+
 }  // namespace
 
 Status CheckRights(const store::View& view, const authn::Principal& principal, std::string_view fqn,
@@ -67,6 +91,7 @@ Status CheckRights(const store::View& view, const authn::Principal& principal, s
     WEIR_TRY(NeedsWrite(view, principal, organization, "spec.privileged", "setting it"));
   }
   WEIR_TRY(CheckBounds(view, principal, fqn, before, after));
+  WEIR_TRY(CheckMembers(view, principal, object, before, after));
   const std::vector<Reference> wanted = TenantsOf(&after);
   if (wanted.empty()) return {};
   std::set<std::pair<std::string, std::string>> granted;  // Tenant, host.

@@ -63,7 +63,8 @@ Draft MakeDraft(const resource::Fqn& fqn, std::unique_ptr<google::protobuf::Mess
   v2::Metadata given = metadata;
   resource::SetNames(fqn, metadata);
   const auto compare = [&](const char* field, const std::string& said, const std::string& is) {
-    if (said.empty() || said == is) return;
+    // Bindings have no names of their own; those of their resource are how it was found.
+    if (said.empty() || said == is || fqn.kind == resource::Kind::kAccessBindings) return;
     draft.violations.push_back({.field = fmt::format("metadata.{}", field),
                                 .description = fmt::format("is \"{}\" but the path says \"{}\"", said, is)});
   };
@@ -188,12 +189,14 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
   resource::CheckUpdate(*stored_message, *draft.message, violations);
   WEIR_TRY(resource::ToStatus(draft.fqn.text, std::move(violations)));
   WEIR_TRY(CheckRights(txn.view(), call.principal, draft.fqn.text, stored_message.get(), *draft.message));
+  const bool had_administrator = authz::HasAdministrator(txn.view(), draft.fqn.text);
   WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = before->kind,
                                                         .fqn = before->fqn,
                                                         .body = StoredBody(draft),
                                                         .field_owners = std::move(owners),
                                                         .expected_etag = before->etag}));
   if (stored->etag == before->etag) return stored;
+  WEIR_TRY(authz::CheckAdministrator(txn.view(), draft.fqn.text, had_administrator));
   checks_.Check(txn.view(), *stored, WriterOf(txn.view(), call.principal, stored_message), issues);
   WEIR_TRY(Record(txn, call, std::move(action), before.get(), stored.get(), decision.path));
   return stored;

@@ -14,6 +14,17 @@ void FillIn(v2::AccessBindings& bindings) {
   }
 }
 
+void CheckSubject(const v2::Subject& subject, const std::string& at, int index, Checker& check) {
+  const std::string field = fmt::format("{}.subjects[{}]", at, index);
+  if (subject.subject_case() == v2::Subject::SUBJECT_NOT_SET) return check.Add(field, "needs one of user, team");
+  const bool team = subject.has_team();
+  const auto fqn = ParseFqn(team ? subject.team() : subject.user());
+  const Kind kind = team ? Kind::kTeam : Kind::kUser;
+  check.Require(fqn.ok() && fqn->kind == kind, field + (team ? ".team" : ".user"),
+                team ? "must be the full name of a team, like organizations/o/teams/t"
+                     : "must be the full name of a user, like organizations/o/users/u");
+}
+
 void Check(const v2::AccessBindings& bindings, Checker& check) {
   for (int i = 0; i < bindings.allow_size(); ++i) {
     const std::string at = fmt::format("allow[{}]", i);
@@ -21,11 +32,7 @@ void Check(const v2::AccessBindings& bindings, Checker& check) {
     check.Require(!CanonicalRole(binding.role()).empty(), at + ".role",
                   "must be rbac/admin, rbac/creator, rbac/editor, rbac/writer or rbac/reader");
     check.Require(binding.subjects_size() > 0, at + ".subjects", "required: at least one");
-    for (int j = 0; j < binding.subjects_size(); ++j) {
-      auto user = ParseFqn(binding.subjects(j).user());
-      check.Require(user.ok() && user->kind == Kind::kUser, fmt::format("{}.subjects[{}].user", at, j),
-                    "must be the full name of a user, like organizations/o/users/u");
-    }
+    for (int j = 0; j < binding.subjects_size(); ++j) CheckSubject(binding.subjects(j), at, j, check);
   }
 }
 
@@ -45,7 +52,7 @@ KindRules AccessBindingsRules() {
       .fill_in = FillIn,
       .check = Check,
       .moved = {{"spec.allow", "allow"}},
-      .not_served = {{"Subject", {"team", "serviceAccount"}, "user"}},
+      .not_served = {{"Subject", {"serviceAccount"}, "user, or team"}},
   }
       .Rules();
 }

@@ -49,7 +49,7 @@ KindRules GatewayRules() {
       .warnings = ShadowedRules,
       .not_served = {{"GatewaySpec", {"tls", "tcp", "egressAuthorization", "waf", "wasmPlugins"}, ""},
                      {"HttpServer",
-                      {"trafficMode", "authentication", "authorization", "rateLimiting", "openapi",
+                      {"trafficMode", "authentication", "authorization", "rateLimiting", "openapi", "transit",
                        "xxxOldAuthentication", "xxxOldAuthorization"},
                       ""},
                      {"HttpRouting", {"corsPolicy"}, ""},

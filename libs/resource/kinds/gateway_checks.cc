@@ -39,9 +39,12 @@ void GatewayChecker::Server(const std::string& name, const std::string& hostname
   check_.Require(hosts_.insert(fmt::format("{}:{}", hostname, port)).second, at + ".hostname",
                  "the same host and port stands there twice");
   if (tls.mode() == v2::ServerTls::DISABLED) return;
-  check_.Add(at + ".tls.mode", v2::ServerTls::Mode_IsValid(tls.mode())
-                                   ? fmt::format("{}: only DISABLED is", kNotServed)
-                                   : std::string("must be DISABLED, SIMPLE or MUTUAL"));
+  check_.Add(at + ".tls.mode",
+             v2::ServerTls::Mode_IsValid(tls.mode())
+                 ? fmt::format("{}: this version terminates no TLS; what does stands before it. Not DISABLED "
+                               "unless the host is meant to be plain",
+                               kNotServed)
+                 : std::string("must be DISABLED, SIMPLE or MUTUAL"));
 }
 
 void GatewayChecker::Tenant(const std::string& name, const std::string& at) {

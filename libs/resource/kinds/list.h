@@ -7,9 +7,16 @@
   KIND(OrganizationSetting) \
   KIND(Cluster)             \
   KIND(User)                \
+  KIND(Team)                \
   KIND(Tenant)              \
+  KIND(TenantSetting)       \
   KIND(Workspace)           \
+  KIND(WorkspaceSetting)    \
   KIND(GatewayGroup)        \
+  KIND(TrafficGroup)        \
+  KIND(SecurityGroup)       \
+  KIND(IstioInternalGroup)  \
   KIND(Tier1Gateway)        \
   KIND(Gateway)             \
+  KIND(IngressGateway)      \
   KIND(AccessBindings)

@@ -39,6 +39,12 @@ struct Moved {
   std::string to;    // "metadata.displayName"
 };
 
+// What a TSB document may say because it is always so here; any other value is refused.
+struct Always {
+  std::string path;                 // "spec.sourceType"
+  std::vector<std::string> values;  // "MANUAL"
+};
+
 // Fields that documents of TSB may carry in a message and that are not served.
 struct NotServed {
   std::string message;              // "TenantSpec"
@@ -60,6 +66,7 @@ struct KindRules {
   std::vector<std::string> output_only;    // Paths that only the server sets, beside those of the metadata.
   std::vector<std::string> keep_if_unset;  // Paths that a write leaves as they are stored when it does not name them.
   std::vector<Moved> moved;                // Beside those that all kinds have.
+  std::vector<Always> always;
   std::vector<NotServed> not_served;
 
   Effect effect = Effect::kNone;
@@ -85,6 +92,7 @@ struct RulesOf {
   std::vector<std::string> output_only = {};
   std::vector<std::string> keep_if_unset = {};
   std::vector<Moved> moved = {};
+  std::vector<Always> always = {};
   std::vector<NotServed> not_served = {};
   Effect effect = Effect::kNone;
   v2::Gateway (*as_gateway)(const T&) = nullptr;
@@ -113,6 +121,7 @@ struct RulesOf {
     rules.output_only = output_only;
     rules.keep_if_unset = keep_if_unset;
     rules.moved = moved;
+    rules.always = always;
     rules.not_served = not_served;
     rules.effect = effect;
     rules.servers = servers;

@@ -19,8 +19,9 @@ KindRules UserRules() {
   return RulesOf<v2::User>{
       .summary = [](const v2::User& user) -> std::vector<std::string> { return {user.spec().email()}; },
       .check = Check,
+      .moved = {{"spec.loginName", "metadata.name"}},  // People sign in with it.
+      .always = {{"spec.sourceType", {"MANUAL", "LOCAL"}}},
       .not_served = {{"UserSpec", {"firstName", "lastName"}, "metadata.displayName"},
-                     {"UserSpec", {"loginName"}, "metadata.name: people sign in with it"},
                      {"UserSpec", {"sourceType"}, "every user signs in with a password of this server: leave it out"}},
   }
       .Rules();

@@ -1,0 +1,99 @@
+#include "mgmt-server/authz/subjects.h"
+
+#include <algorithm>
+#include <set>
+
+#include "api/weir/v2/team.pb.h"
+#include "libs/resource/kinds.h"
+#include "mgmt-server/authz/authz.h"
+#include "mgmt-server/authz/bindings.h"
+#include "mgmt-server/authz/nodes.h"
+
+namespace weir::authz {
+namespace {
+
+void CollectRoles(const ngac::Graph& graph, ngac::NodeId subject, std::set<ngac::NodeId>& seen,
+                  std::vector<std::string>& roles) {
+  const ngac::Node* node = graph.Get(subject);
+  if (node == nullptr || !seen.insert(subject).second) return;
+  if (node->name.starts_with("b:")) return roles.push_back(node->name);
+  if (!node->name.starts_with("u:") && !node->name.starts_with("t:")) return;
+  node->containers.VisitAll([&](ngac::NodeId container, ngac::Nothing) {
+    CollectRoles(graph, container, seen, roles);
+    return true;
+  });
+}
+
+bool HoldsUser(const ngac::Graph& graph, ngac::NodeId attribute, std::set<ngac::NodeId>& seen) {
+  const ngac::Node* node = graph.Get(attribute);
+  if (node == nullptr || !seen.insert(attribute).second) return false;
+  if (node->leaves > 0) return true;
+  bool holds = false;
+  node->attributes.VisitAll([&](ngac::NodeId member, ngac::Nothing) {
+    holds = HoldsUser(graph, member, seen);
+    return !holds;
+  });
+  return holds;
+}
+
+Status LeaveTeam(store::Txn& txn, const store::StoredResource& team, const std::string& member) {
+  v2::Team message;
+  if (!message.ParseFromString(team.body)) return DataLoss("STORE_DAMAGED", "{} cannot be read", team.fqn);
+  auto& members = *message.mutable_spec()->mutable_members();
+  members.erase(std::remove(members.begin(), members.end(), member), members.end());
+  WEIR_TRY(txn.Put({team.kind, team.fqn, message.SerializeAsString(), team.field_owners, std::nullopt}));
+  return {};
+}
+
+}  // namespace
+
+std::string SubjectNode(const store::StoredResource& resource) {
+  if (resource.kind == resource::Info(resource::Kind::kUser).name) return UserNode(resource.uid);
+  if (resource.kind == resource::Info(resource::Kind::kTeam).name) return TeamNode(resource.uid);
+  return "";
+}
+
+std::vector<std::string> RolesOf(const ngac::Graph& graph, const std::string& subject_node) {
+  std::vector<std::string> roles;
+  std::set<ngac::NodeId> seen;
+  CollectRoles(graph, graph.Find(subject_node), seen, roles);
+  return roles;
+}
+
+Result<std::vector<std::string>> MembersOf(const store::StoredResource& team) {
+  v2::Team message;
+  if (!message.ParseFromString(team.body)) return DataLoss("STORE_DAMAGED", "{} cannot be read", team.fqn);
+  return std::vector<std::string>(message.spec().members().begin(), message.spec().members().end());
+}
+
+bool SomebodyHas(const ngac::Graph& graph, std::string_view role, std::string_view resource_uid) {
+  std::set<ngac::NodeId> seen;
+  return HoldsUser(graph, graph.Find(BindingNode(resource_uid, role)), seen);
+}
+
+Status CheckSubject(const store::View& view, std::string_view organization, const std::string& fqn) {
+  const store::ResourcePtr subject = resource::IsAtOrBelow(fqn, organization) ? view.Get(fqn) : nullptr;
+  if (subject != nullptr && !SubjectNode(*subject).empty()) return {};
+  return InvalidArgument("UNKNOWN_SUBJECT", "{} has no user or team {}", organization, fqn);
+}
+
+Status RemoveEverywhere(store::Txn& txn, const store::StoredResource& subject) {
+  const ngac::Node* node = txn.graph().Get(SubjectNode(subject));
+  if (node == nullptr) return {};
+  std::vector<std::string> containers;  // The graph changes meanwhile.
+  node->containers.VisitAll([&](ngac::NodeId container, ngac::Nothing) {
+    containers.push_back(txn.graph().Get(container)->name);
+    return true;
+  });
+  for (const std::string& container : containers) {
+    if (container.starts_with("t:")) {
+      const store::ResourcePtr team = txn.view().GetByUid(container.substr(2));
+      if (team != nullptr) WEIR_TRY(LeaveTeam(txn, *team, subject.fqn));
+    } else if (container.starts_with("b:")) {
+      WEIR_TRY(LeaveRole(txn, container, subject));
+    }
+  }
+  return {};
+}
+
+}  // namespace weir::authz

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/base/result.h"
+#include "libs/ngac/graph.h"
+#include "mgmt-server/store/records.h"
+#include "mgmt-server/store/txn.h"
+
+namespace weir::authz {
+
+// Whom roles can be given to: users, and teams, which hold users and other teams.
+
+// The node that stands for a user or team among the users; "" = it is neither.
+std::string SubjectNode(const store::StoredResource& resource);
+// Names of the nodes of all roles of a user or team, those that come by a team too; ParseBindingNode takes them apart.
+std::vector<std::string> RolesOf(const ngac::Graph& graph, const std::string& subject_node);
+// FQNs of the members of a stored team. DATA_LOSS STORE_DAMAGED.
+Result<std::vector<std::string>> MembersOf(const store::StoredResource& team);
+// Whether somebody has a role on a resource: a user himself or over teams.
+bool SomebodyHas(const ngac::Graph& graph, std::string_view role, std::string_view resource_uid);
+
+// A user or team of that organization. INVALID_ARGUMENT UNKNOWN_SUBJECT for all others: one of another organization is
+// as unknown as one that does not exist, else whoever may bind anywhere could ask for the users of all of them.
+Status CheckSubject(const store::View& view, std::string_view organization, const std::string& fqn);
+// Before Txn::Delete of a user or team: takes it out of every team and every binding.
+Status RemoveEverywhere(store::Txn& txn, const store::StoredResource& subject);
+
+}  // namespace weir::authz
