@@ -9,11 +9,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "cluster-agent/translate/facts.h"
-#include "cluster-agent/translate/intent.h"
+#include "libs/translate/facts.h"
+#include "libs/translate/intent.h"
 #include "libs/xds/protocol/types.h"
 
-namespace weir::agent {
+namespace weir::translate {
 
 // One Envoy resource, ready to send, and the intent it is made of (sorted): what an ACK or NACK of it means. Never
 // changes.
@@ -108,4 +108,4 @@ class Translator {
   uint64_t reused_ = 0;
 };
 
-}  // namespace weir::agent
+}  // namespace weir::translate

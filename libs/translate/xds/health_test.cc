@@ -1,10 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cluster-agent/translate/xds/samples.h"
 #include "envoy/extensions/filters/http/health_check/v3/health_check.pb.h"
+#include "libs/translate/xds/samples.h"
 
-namespace weir::agent {
+namespace weir::translate {
 namespace {
 
 using namespace samples;  // NOLINT
@@ -302,4 +302,4 @@ TEST(TranslateHealth, BuildsOnlyTheSetWhoseClusterIsDrained) {
 }
 
 }  // namespace
-}  // namespace weir::agent
+}  // namespace weir::translate

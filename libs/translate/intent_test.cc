@@ -1,13 +1,13 @@
-#include "cluster-agent/translate/intent.h"
+#include "libs/translate/intent.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "api/weir/mesh/v1/intent.pb.h"
-#include "cluster-agent/translate/bytes.h"
+#include "libs/translate/bytes.h"
 #include "libs/xds/protocol/types.h"
 
-namespace weir::agent {
+namespace weir::translate {
 namespace {
 
 using ::testing::HasSubstr;
@@ -69,4 +69,4 @@ TEST(Intent, ForgetsTheProblemWithItsPiece) {
 }
 
 }  // namespace
-}  // namespace weir::agent
+}  // namespace weir::translate

@@ -1,14 +1,14 @@
-#include "cluster-agent/translate/xds/catalog.h"
+#include "libs/translate/xds/catalog.h"
 
 #include <algorithm>
 
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "api/weir/mesh/v1/intent.pb.h"
-#include "cluster-agent/translate/bytes.h"
-#include "cluster-agent/translate/xds/envoy.h"
 #include "libs/dialect/dialect.h"
+#include "libs/translate/bytes.h"
+#include "libs/translate/xds/envoy.h"
 
-namespace weir::agent {
+namespace weir::translate {
 namespace {
 
 bool Selects(const mesh::v1::Selector& selector, const v1::Workload& workload) {
@@ -318,4 +318,4 @@ size_t Catalog::CountSelectedGateways(const std::vector<const Listener*>& listen
   return all.size();
 }
 
-}  // namespace weir::agent
+}  // namespace weir::translate

@@ -1,4 +1,4 @@
-#include "cluster-agent/translate/xds/translator.h"
+#include "libs/translate/xds/translator.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -7,9 +7,9 @@
 #include <random>
 #include <set>
 
-#include "cluster-agent/translate/xds/samples.h"
+#include "libs/translate/xds/samples.h"
 
-namespace weir::agent {
+namespace weir::translate {
 namespace {
 
 using namespace samples;  // NOLINT
@@ -640,4 +640,4 @@ TEST(Translator, TellsOurGatewaysWhichMembershipsCountAndStockEnvoyNothing) {
 }
 
 }  // namespace
-}  // namespace weir::agent
+}  // namespace weir::translate

@@ -1,11 +1,11 @@
-#include "cluster-agent/translate/facts.h"
+#include "libs/translate/facts.h"
 
 #include "api/weir/agent/v1/agent.pb.h"
 #include "api/weir/agent/v1/discovery.pb.h"
-#include "cluster-agent/translate/bytes.h"
 #include "libs/base/sha256.h"
+#include "libs/translate/bytes.h"
 
-namespace weir::agent {
+namespace weir::translate {
 namespace {
 
 template <typename Message>
@@ -31,6 +31,21 @@ bool DiffMap(const Map& from, const Map& to, Field* upserts, google::protobuf::R
 }
 
 }  // namespace
+
+Facts FactsFrom(const v1::Discovery& discovery) {
+  Facts facts;
+  for (const v1::Workload& from : discovery.workloads()) {
+    auto workload = std::make_shared<v1::Workload>(from);
+    if (workload->service_account().empty()) workload->set_service_account("default");
+    facts.workloads[KeyOf(*workload)] = std::move(workload);
+  }
+  for (const v1::Service& from : discovery.services()) {
+    auto service = std::make_shared<v1::Service>(from);
+    service->set_host(HostOf(from));
+    facts.services[KeyOf(*service)] = std::move(service);
+  }
+  return facts;
+}
 
 std::string HashFacts(const Facts& facts) {
   std::string all;
@@ -91,4 +106,4 @@ std::vector<const v1::Workload*> EndpointsOf(const Facts& facts, const v1::Servi
   return endpoints;
 }
 
-}  // namespace weir::agent
+}  // namespace weir::translate

@@ -16,7 +16,7 @@ class ServiceEndpoints;
 class TrustBundle;
 }  // namespace weir::mesh::v1
 
-namespace weir::agent {
+namespace weir::translate {
 
 // One piece of intent by short type name ("Host"), resource name and the version the server gave it.
 struct IntentRef {
@@ -53,4 +53,4 @@ Status UpsertIntent(std::string_view type_url, const std::string& name, const st
                     std::string_view bytes, Intent* intent);
 void RemoveIntent(std::string_view type_url, const std::string& name, Intent* intent);
 
-}  // namespace weir::agent
+}  // namespace weir::translate

@@ -1,4 +1,4 @@
-#include "cluster-agent/translate/intent.h"
+#include "libs/translate/intent.h"
 
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "libs/base/text.h"
@@ -6,7 +6,7 @@
 #include "libs/identity/spiffe_id.h"
 #include "libs/xds/protocol/types.h"
 
-namespace weir::agent {
+namespace weir::translate {
 namespace {
 
 constexpr size_t kMaxQuoted = 64;
@@ -95,4 +95,4 @@ void RemoveIntent(std::string_view type_url, const std::string& name, Intent* in
   if (type_url.ends_with(".ServiceEndpoints")) intent->problems.erase(name);
 }
 
-}  // namespace weir::agent
+}  // namespace weir::translate

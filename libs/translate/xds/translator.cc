@@ -1,17 +1,17 @@
-#include "cluster-agent/translate/xds/translator.h"
+#include "libs/translate/xds/translator.h"
 
 #include <algorithm>
 #include <set>
 #include <unordered_set>
 
 #include "api/weir/agent/v1/discovery.pb.h"
-#include "cluster-agent/translate/xds/catalog.h"
-#include "cluster-agent/translate/xds/envoy.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
 #include "libs/base/sha256.h"
 #include "libs/dialect/dialect.h"
+#include "libs/translate/xds/catalog.h"
+#include "libs/translate/xds/envoy.h"
 
-namespace weir::agent {
+namespace weir::translate {
 
 using namespace envoy_v3;  // NOLINT: the vocabulary of this file.
 
@@ -555,4 +555,4 @@ void Translator::Forget(uint64_t turns) {
 
 uint64_t Translator::read() const { return catalog_->read(); }
 
-}  // namespace weir::agent
+}  // namespace weir::translate

@@ -1,11 +1,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cluster-agent/translate/xds/samples.h"
 #include "envoy/config/accesslog/v3/accesslog.pb.h"
 #include "envoy/extensions/access_loggers/stream/v3/stream.pb.h"
+#include "libs/translate/xds/samples.h"
 
-namespace weir::agent {
+namespace weir::translate {
 namespace {
 
 using namespace samples;  // NOLINT
@@ -76,4 +76,4 @@ TEST(AccessLog, HasTheWordsOfOurOwnAndNothingThatOpensADoor) {
 }
 
 }  // namespace
-}  // namespace weir::agent
+}  // namespace weir::translate

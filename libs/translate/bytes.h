@@ -4,7 +4,7 @@
 
 #include <string>
 
-namespace weir::agent {
+namespace weir::translate {
 
 // Equal messages give equal bytes (maps sorted): what hashes and versions are made of.
 std::string Bytes(const google::protobuf::MessageLite& message);
@@ -19,4 +19,4 @@ bool LabelsMatch(const Map& wanted, const Map& have) {
   return true;
 }
 
-}  // namespace weir::agent
+}  // namespace weir::translate

@@ -4,10 +4,10 @@
 #include <tuple>
 
 #include "api/weir/agent/v1/discovery.pb.h"
-#include "cluster-agent/translate/xds/envoy.h"
 #include "libs/dialect/dialect.h"
+#include "libs/translate/xds/envoy.h"
 
-namespace weir::agent::envoy_v3 {
+namespace weir::translate::envoy_v3 {
 namespace {
 
 constexpr int64_t kConnectTimeoutMs = 500;
@@ -166,4 +166,4 @@ void MakeLocal(const LocalInput& input, cluster::Cluster* out, endpoint::Cluster
   if (input.profile.stock_envoy) AddStockEnvoyLimits(out);
 }
 
-}  // namespace weir::agent::envoy_v3
+}  // namespace weir::translate::envoy_v3

@@ -1,4 +1,4 @@
-#include "cluster-agent/translate/xds/envoy.h"
+#include "libs/translate/xds/envoy.h"
 
 #include "envoy/config/accesslog/v3/accesslog.pb.h"
 #include "envoy/extensions/access_loggers/stream/v3/stream.pb.h"
@@ -7,7 +7,7 @@
 #include "libs/dialect/heads.h"
 #include "libs/traffic/reason.h"
 
-namespace weir::agent::envoy_v3 {
+namespace weir::translate::envoy_v3 {
 
 void SetAdsSource(core::ConfigSource* source) {
   source->mutable_ads();
@@ -205,4 +205,4 @@ void MakeMeshChain(const MeshChain& chain, NodeProfile profile, listener::Filter
   AddHttp(http, profile, out);
 }
 
-}  // namespace weir::agent::envoy_v3
+}  // namespace weir::translate::envoy_v3

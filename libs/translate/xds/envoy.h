@@ -8,17 +8,17 @@
 #include <vector>
 
 #include "api/weir/mesh/v1/intent.pb.h"
-#include "cluster-agent/translate/bytes.h"
-#include "cluster-agent/translate/xds/catalog.h"
-#include "cluster-agent/translate/xds/translator.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
+#include "libs/translate/bytes.h"
+#include "libs/translate/xds/catalog.h"
+#include "libs/translate/xds/translator.h"
 
-namespace weir::agent::envoy_v3 {
+namespace weir::translate::envoy_v3 {
 
 namespace core = ::envoy::config::core::v3;
 namespace cluster = ::envoy::config::cluster::v3;
@@ -143,4 +143,4 @@ void AddHealthAnswer(const std::set<std::string>& destinations, hcm::HttpConnect
 // What stands on dialect::kHealthChain for those that have no digest.
 route::RouteConfiguration DigestRoutes();
 
-}  // namespace weir::agent::envoy_v3
+}  // namespace weir::translate::envoy_v3

@@ -9,12 +9,11 @@
 #include <vector>
 
 #include "api/weir/agent/v1/discovery.pb.h"
-#include "cluster-agent/discovery/discovery.h"
-#include "cluster-agent/translate/xds/envoy.h"
-#include "cluster-agent/translate/xds/translator.h"
 #include "libs/base/sha256.h"
+#include "libs/translate/xds/envoy.h"
+#include "libs/translate/xds/translator.h"
 
-namespace weir::agent::samples {
+namespace weir::translate::samples {
 
 using namespace envoy_v3;  // NOLINT: the vocabulary of the tests.
 
@@ -115,4 +114,4 @@ inline std::vector<std::string> Names(const NodeConfig& config, std::string_view
   return names;
 }
 
-}  // namespace weir::agent::samples
+}  // namespace weir::translate::samples

@@ -1,10 +1,10 @@
-#include "cluster-agent/translate/xds/envoy.h"
 #include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
 #include "envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.pb.h"
 #include "libs/dialect/dialect.h"
 #include "libs/traffic/reason.h"
+#include "libs/translate/xds/envoy.h"
 
-namespace weir::agent::envoy_v3 {
+namespace weir::translate::envoy_v3 {
 namespace {
 
 route::RedirectAction::RedirectResponseCode RedirectCode(uint32_t code) {
@@ -155,4 +155,4 @@ void MakeVirtualHost(const HostInput& input, route::VirtualHost* out) {
   }
 }
 
-}  // namespace weir::agent::envoy_v3
+}  // namespace weir::translate::envoy_v3

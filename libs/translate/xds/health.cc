@@ -1,11 +1,11 @@
 #include <algorithm>
 
 #include "api/weir/agent/v1/discovery.pb.h"
-#include "cluster-agent/translate/xds/envoy.h"
 #include "envoy/extensions/filters/http/health_check/v3/health_check.pb.h"
 #include "libs/dialect/dialect.h"
+#include "libs/translate/xds/envoy.h"
 
-namespace weir::agent::envoy_v3 {
+namespace weir::translate::envoy_v3 {
 namespace {
 
 constexpr int64_t kTimeoutMs = 500;
@@ -121,4 +121,4 @@ route::RouteConfiguration DigestRoutes() {
   return routes;
 }
 
-}  // namespace weir::agent::envoy_v3
+}  // namespace weir::translate::envoy_v3

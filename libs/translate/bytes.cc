@@ -1,9 +1,9 @@
-#include "cluster-agent/translate/bytes.h"
+#include "libs/translate/bytes.h"
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
-namespace weir::agent {
+namespace weir::translate {
 
 std::string Bytes(const google::protobuf::MessageLite& message) {
   std::string bytes;
@@ -16,4 +16,4 @@ std::string Bytes(const google::protobuf::MessageLite& message) {
   return bytes;
 }
 
-}  // namespace weir::agent
+}  // namespace weir::translate

@@ -13,15 +13,21 @@ namespace weir::agent::v1 {
 class Workload;
 class Service;
 class FactsDelta;
+class Discovery;
 }  // namespace weir::agent::v1
 
-namespace weir::agent {
+namespace weir::translate {
+
+namespace v1 = agent::v1;  // Of the agents: workloads, services.
 
 // What runs in this cluster, as discovered: keys are "<namespace>/<name>". Copies share the messages.
 struct Facts {
   std::map<std::string, std::shared_ptr<const v1::Workload>> workloads;
   std::map<std::string, std::shared_ptr<const v1::Service>> services;
 };
+
+// Fills the defaults (service account, service host) and keys the reading; call after facts::CheckAll found it valid.
+Facts FactsFrom(const v1::Discovery& discovery);
 
 // SHA-256 (hex) over all facts: workloads, then services, each by key and serialized deterministically
 // (weir.agent.v1.FactsDelta.hash).
@@ -49,4 +55,4 @@ uint32_t BoundPort(const v1::Workload& workload, uint32_t declared);
 // The workloads a service selects, in key order.
 std::vector<const v1::Workload*> EndpointsOf(const Facts& facts, const v1::Service& service);
 
-}  // namespace weir::agent
+}  // namespace weir::translate

@@ -8,15 +8,15 @@
 #include <string_view>
 #include <vector>
 
-#include "cluster-agent/translate/facts.h"
-#include "cluster-agent/translate/intent.h"
+#include "libs/translate/facts.h"
+#include "libs/translate/intent.h"
 
 namespace weir::mesh::v1 {
 class LocalService;
 class Selector;
 }  // namespace weir::mesh::v1
 
-namespace weir::agent {
+namespace weir::translate {
 
 // One workload behind a service, as its callers see it.
 struct Pod {
@@ -120,4 +120,4 @@ class Catalog {
   uint64_t read_ = 0;
 };
 
-}  // namespace weir::agent
+}  // namespace weir::translate
