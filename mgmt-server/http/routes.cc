@@ -11,6 +11,7 @@
 #include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/organization.pb.h"
 #include "api/weir/v2/organization_setting.pb.h"
+#include "api/weir/v2/plan.pb.h"
 #include "api/weir/v2/server_state.pb.h"
 #include "api/weir/v2/session.pb.h"
 #include "api/weir/v2/status.pb.h"
@@ -217,21 +218,15 @@ Result<RouteMatch> RouteTable::Find(std::string_view http_method, std::string_vi
 }
 
 std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
-  const google::protobuf::FileDescriptor* files[] = {v2::Organization::descriptor()->file(),
-                                                     v2::Tenant::descriptor()->file(),
-                                                     v2::Workspace::descriptor()->file(),
-                                                     v2::GatewayGroup::descriptor()->file(),
-                                                     v2::Cluster::descriptor()->file(),
-                                                     v2::User::descriptor()->file(),
-                                                     v2::Tier1Gateway::descriptor()->file(),
-                                                     v2::Gateway::descriptor()->file(),
-                                                     v2::LoginRequest::descriptor()->file(),
-                                                     v2::AccessBindings::descriptor()->file(),
-                                                     v2::ResourceStatus::descriptor()->file(),
-                                                     v2::ApplyDocumentsRequest::descriptor()->file(),
-                                                     v2::OrganizationSetting::descriptor()->file(),
-                                                     v2::TrafficReport::descriptor()->file(),
-                                                     v2::AdoptStateRequest::descriptor()->file()};
+  const google::protobuf::FileDescriptor* files[] = {
+      v2::Organization::descriptor()->file(),   v2::Tenant::descriptor()->file(),
+      v2::Workspace::descriptor()->file(),      v2::GatewayGroup::descriptor()->file(),
+      v2::Cluster::descriptor()->file(),        v2::User::descriptor()->file(),
+      v2::Tier1Gateway::descriptor()->file(),   v2::Gateway::descriptor()->file(),
+      v2::LoginRequest::descriptor()->file(),   v2::AccessBindings::descriptor()->file(),
+      v2::ResourceStatus::descriptor()->file(), v2::ApplyDocumentsRequest::descriptor()->file(),
+      v2::PlanRequest::descriptor()->file(),    v2::OrganizationSetting::descriptor()->file(),
+      v2::TrafficReport::descriptor()->file(),  v2::AdoptStateRequest::descriptor()->file()};
   std::vector<const google::protobuf::ServiceDescriptor*> services;
   for (const auto* file : files) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));

@@ -1,5 +1,6 @@
 #include "mgmt-server/services/services.h"
 
+#include "mgmt-server/services/planning.h"
 #include "mgmt-server/services/waits.h"
 
 namespace weir::services {
@@ -20,7 +21,9 @@ std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writ
   const auto waits = std::make_shared<Waits>(backends);
   AddStatuses(table, backends, waits);
   AddTraffic(table, backends);
-  AddDocuments(table, backends, writes, waits);
+  const auto planning = std::make_shared<const Planning>(backends, writes);
+  AddDocuments(table, backends, writes, waits, planning);
+  AddPlans(table, planning);
   return waits;
 }
 
