@@ -4,6 +4,7 @@
 #include "api/weir/v2/documents.pb.h"
 #include "api/weir/v2/plan.pb.h"
 #include "mgmt-server/http/rest_fixture.h"
+#include "mgmt-server/services/planning.h"
 
 // Plans over the whole way: documents in, what would change out, nothing stored.
 namespace weir::edge {
@@ -446,7 +447,7 @@ TEST_F(PlanTest, OfDocumentsOnlySaysNothingOfClusters) {
 
 TEST_F(PlanTest, AnAnswerIsBounded) {
   std::string documents;
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; i < 1500; ++i) {
     documents += Tier1(fmt::format("g{}", i), fmt::format("{}-{}.test", std::string(55, 'a'), i), kBoth);
   }
   const Answer answer = Post("/v2/documents:plan", [&] {
@@ -458,13 +459,70 @@ TEST_F(PlanTest, AnAnswerIsBounded) {
   EXPECT_LT(answer.text.size(), 2u << 20);
   v2::PlanResponse plan;
   std::vector<FieldViolation> violations;
-  document::ToMessage(answer.body, plan, violations);
+  const auto body = document::ParseOne(answer.text, {.bytes = 2u << 20}, document::Syntax::kJson);
+  ASSERT_TRUE(body.ok());
+  document::ToMessage(*body, plan, violations);
   EXPECT_EQ(plan.findings_size(), 200);
-  EXPECT_EQ(plan.more_findings(), 200);
-  EXPECT_EQ(plan.clusters(0).added(), 400 * 4 + 1);
+  EXPECT_EQ(plan.more_findings(), 1300);
+  EXPECT_EQ(plan.clusters(0).added(), 1500 * 4 + 1);
   EXPECT_LT(plan.clusters(0).ByteSizeLong(), 900u << 10);
   EXPECT_LT(plan.clusters(0).intent_size(), plan.clusters(0).added());
   EXPECT_GT(plan.clusters(0).gateways(0).added(), plan.clusters(0).gateways(0).resources_size());
+}
+
+TEST_F(PlanTest, DeletionsAreBounded) {
+  v2::PlanRequest request;
+  for (int i = 0; i < 1001; ++i) request.add_deletions(fmt::format("{}/tier1gateways/g{}", kGroup, i));
+  EXPECT_THAT(Refused(request).text, HasSubstr("at most 1000"));
+  for (int begin = 0; begin < 2500; begin += 500) {  // Each brings bindings along.
+    std::string documents;
+    for (int i = begin; i < begin + 500; ++i) {
+      documents += Meta("GatewayGroup", fmt::format("many{}", i), ", tenant: t, workspace: w") + "---\n";
+    }
+    Store(documents);
+  }
+  request.clear_deletions();
+  request.add_deletions(std::string(kTenant) + "/workspaces/w");
+  request.set_cascade(true);
+  EXPECT_THAT(Refused(request).text, HasSubstr("PLAN_TOO_LARGE"));
+}
+
+// While plans wait for the writer, whom another one holds.
+TEST_F(PlanTest, PlansInWorkAreBoundedByPrincipal) {
+  const std::string other = Grant("tom", "rbac/admin", kTenant);
+  std::atomic<bool> held = false, release = false;
+  std::thread writer([&] {
+    const Status done = store_->Write([&](store::Txn&) -> Status {
+      held = true;
+      while (!release) std::this_thread::yield();
+      return {};
+    });
+    EXPECT_TRUE(done.ok());
+  });
+  while (!held) std::this_thread::yield();
+  v2::PlanRequest request;
+  request.set_documents(Tier1("a", "a.test", kBoth));
+  std::atomic<int> refused = 0, planned = 0;
+  std::vector<std::thread> plans;
+  for (size_t i = 0; i < services::Planning::kMostOfOne + 1; ++i) {
+    plans.emplace_back([&] {
+      services::CallContext call;
+      call.principal = authn_->Authenticate(admin_).value();
+      const auto answer = methods_->CallAs(
+          *v2::PlanRequest::descriptor()->file()->FindServiceByName("Plans")->FindMethodByName("Plan"), call, request);
+      if (answer.ok())
+        ++planned;
+      else if (answer.error().reason == "PLANS_IN_WORK" && call.retry_after > Duration{})
+        ++refused;
+    });
+  }
+  while (refused == 0) std::this_thread::yield();
+  release = true;
+  writer.join();
+  for (std::thread& plan : plans) plan.join();
+  EXPECT_EQ(refused, 1);
+  EXPECT_EQ(planned, static_cast<int>(services::Planning::kMostOfOne));
+  EXPECT_TRUE(Plan(request, other).changes());
 }
 
 }  // namespace
