@@ -28,11 +28,7 @@ void Tell(const v2::AppliedDocument& item, bool dry_run) {
   }
 }
 
-Result<int> Apply(const Flags& flags) {
-  std::vector<std::string> paths = flags.All("file");
-  if (!flags.words.empty()) return Usage(fmt::format("what is \"{}\"? Files are given with -f", flags.words[0]));
-  if (paths.empty()) return Usage("apply wants -f FILE, -f FOLDER or -f - for standard input");
-  WEIR_ASSIGN(const Sources sources, ReadSources(paths));
+Result<v2::ApplyDocumentsRequest> RequestOf(const Flags& flags, const Sources& sources) {
   v2::ApplyDocumentsRequest request;
   WEIR_ASSIGN(const int seconds, WaitSeconds(flags));
   if (flags.Has("wait")) {
@@ -45,10 +41,20 @@ Result<int> Apply(const Flags& flags) {
   request.set_dry_run(flags.Has("dry-run"));
   request.set_plan(flags.Get("plan"));
   if (request.dry_run() && flags.Has("wait")) return Usage("--dry-run stores nothing to wait for");
+  return request;
+}
+
+Result<int> Apply(const Flags& flags) {
+  std::vector<std::string> paths = flags.All("file");
+  if (!flags.words.empty()) return Usage(fmt::format("what is \"{}\"? Files are given with -f", flags.words[0]));
+  if (paths.empty()) return Usage("apply wants -f FILE, -f FOLDER or -f - for standard input");
+  WEIR_ASSIGN(const Sources sources, ReadSources(paths));
+  WEIR_ASSIGN(const v2::ApplyDocumentsRequest request, RequestOf(flags, sources));
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   WEIR_ASSIGN(Client client, Client::Connect(session));
   v2::ApplyDocumentsResponse response;
-  auto applied = client.Call("Documents/Apply", request, response, seconds + 30);
+  auto applied =
+      client.Call("Documents/Apply", request, response, (request.wait().empty() ? 60 : request.wait_seconds()) + 30);
   if (!applied.ok()) {
     Error error = std::move(applied).error();
     std::string places;
