@@ -20,18 +20,15 @@ std::string Lower(std::string text) {
   return text;
 }
 
-void Tell(const v2::AppliedDocument& item) {
-  std::cout << item.fqn() << " " << Lower(v2::AppliedDocument::Outcome_Name(item.outcome())) << "\n";
+void Tell(const v2::AppliedDocument& item, bool dry_run) {
+  std::cout << item.fqn() << " " << Lower(v2::AppliedDocument::Outcome_Name(item.outcome()))
+            << (dry_run ? " (dry run)" : "") << "\n";
   for (const std::string& warning : item.warnings()) {
     std::cerr << "weir: warning: " << item.fqn() << ": " << Printable(warning) << "\n";
   }
 }
 
-Result<int> Apply(const Flags& flags) {
-  std::vector<std::string> paths = flags.All("file");
-  if (!flags.words.empty()) return Usage(fmt::format("what is \"{}\"? Files are given with -f", flags.words[0]));
-  if (paths.empty()) return Usage("apply wants -f FILE, -f FOLDER or -f - for standard input");
-  WEIR_ASSIGN(const Sources sources, ReadSources(paths));
+Result<v2::ApplyDocumentsRequest> RequestOf(const Flags& flags, const Sources& sources) {
   v2::ApplyDocumentsRequest request;
   WEIR_ASSIGN(const int seconds, WaitSeconds(flags));
   if (flags.Has("wait")) {
@@ -41,10 +38,23 @@ Result<int> Apply(const Flags& flags) {
   request.set_documents(sources.text);
   request.set_manager(flags.Get("manager"));
   request.set_force(flags.Has("force"));
+  request.set_dry_run(flags.Has("dry-run"));
+  request.set_plan(flags.Get("plan"));
+  if (request.dry_run() && flags.Has("wait")) return Usage("--dry-run stores nothing to wait for");
+  return request;
+}
+
+Result<int> Apply(const Flags& flags) {
+  std::vector<std::string> paths = flags.All("file");
+  if (!flags.words.empty()) return Usage(fmt::format("what is \"{}\"? Files are given with -f", flags.words[0]));
+  if (paths.empty()) return Usage("apply wants -f FILE, -f FOLDER or -f - for standard input");
+  WEIR_ASSIGN(const Sources sources, ReadSources(paths));
+  WEIR_ASSIGN(const v2::ApplyDocumentsRequest request, RequestOf(flags, sources));
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   WEIR_ASSIGN(Client client, Client::Connect(session));
   v2::ApplyDocumentsResponse response;
-  auto applied = client.Call("Documents/Apply", request, response, seconds + 30);
+  auto applied =
+      client.Call("Documents/Apply", request, response, (request.wait().empty() ? 60 : request.wait_seconds()) + 30);
   if (!applied.ok()) {
     Error error = std::move(applied).error();
     std::string places;
@@ -65,7 +75,7 @@ Result<int> Apply(const Flags& flags) {
     }
     return error;
   }
-  for (const auto& item : response.items()) Tell(item);
+  for (const auto& item : response.items()) Tell(item, request.dry_run());
   if (!response.not_waited().empty()) {
     std::cerr << "weir: stored" << (response.revision() > 0 ? fmt::format(" (revision {})", response.revision()) : "")
               << ", but not waited for: " << response.not_waited() << "\n";
@@ -169,6 +179,7 @@ Command ApplyCommand() {
   return {"apply",
           "store documents from files, folders or standard input",
           R"(Usage: weir apply -f FILE|FOLDER|- [-f ...] [--wait[=SECONDS]] [--force] [--manager NAME]
+                  [--dry-run] [--plan NAME]
 
 A document with metadata.resourceVersion (as `weir get -o yaml` prints it) replaces exactly that version; one that was
 changed meanwhile is refused, and the difference shown.
@@ -180,6 +191,8 @@ Stores all documents or none, in any order: parents may follow their children. D
   --wait[=SECONDS]    answer when every gateway concerned serves it (default 60, 1 to 300); exit code 4 if not in time
   --force             take over fields that another manager owns
   --manager NAME      which tool owns the fields, in your hand; default "weir"
+  --dry-run           check everything and store nothing
+  --plan NAME         store only what `weir plan` of the same documents said, by the name that it ended with
 
 A document is
 
@@ -194,7 +207,7 @@ A document is
       port: 80
       clusters: [{name: cluster1, weight: 75}, {name: cluster2, weight: 25}]
 )",
-          {{"file", "manager"}, {"wait", "force"}, {{'f', "file"}}},
+          {{"file", "manager", "plan"}, {"wait", "force", "dry-run"}, {{'f', "file"}}},
           Apply};
 }
 

@@ -16,7 +16,7 @@ class Channel;
 namespace weir::cli {
 
 // What scripts can trust.
-enum Exit { kExitOk = 0, kExitRefused = 1, kExitUsage = 2, kExitUnreachable = 3, kExitTimedOut = 4 };
+enum Exit { kExitOk = 0, kExitRefused = 1, kExitUsage = 2, kExitUnreachable = 3, kExitTimedOut = 4, kExitChanges = 5 };
 int ExitOf(const Error& error);
 
 // Where to talk to and as whom: flag over environment over what `weir login` stored over default.

@@ -22,6 +22,8 @@ const std::vector<Command>& Commands();
 
 Command LoginCommand();
 Command ApplyCommand();
+Command PlanCommand();
+Command DiffCommand();
 Command GetCommand();
 Command DeleteCommand();
 Command KindsCommand();

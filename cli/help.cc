@@ -17,6 +17,7 @@ You write documents (YAML) that say what you want; the server stores them, and e
 concerned gets its part and acknowledges it. A first walk:
 
   weir login admin --server 127.0.0.1:9443 --ca-file server-anchor.pem    once; asks for the password
+  weir plan -f gateways/                                         what it would change, at each gateway
   weir apply -f gateways/ --wait                                 store a folder, wait until it is served
   weir status                                                    how far everything has come
   weir get tier1gateway shop -o yaml                             what is stored, ready to edit and apply
@@ -34,7 +35,8 @@ constexpr std::string_view kClosing = R"(
   --org NAME           organization                       (WEIR_ORG; default: as at login, else "default")
 and WEIR_TOKEN instead of `weir login`, WEIR_HOME instead of ~/.config/weir.
 
-Exit codes: 0 done, 1 the server refused, 2 wrong usage, 3 the server cannot be reached, 4 --wait ran out of time.
+Exit codes: 0 done, 1 the server refused, 2 wrong usage, 3 the server cannot be reached, 4 --wait ran out of time,
+5 `weir plan`: something would change.
 )";
 
 constexpr size_t kNameColumn = 21;  // Longer than any command's name.
@@ -99,6 +101,8 @@ int Fail(const Error& error, std::string_view command) {
 const std::vector<Command>& Commands() {
   static const std::vector<Command> kCommands = {LoginCommand(),
                                                  ApplyCommand(),
+                                                 PlanCommand(),
+                                                 DiffCommand(),
                                                  GetCommand(),
                                                  KindsCommand(),
                                                  GetTrafficCommand(),

@@ -76,7 +76,7 @@ struct Agent::Core final : ReportSources, IntentHandler {
   }
 
   // Another set of mesh roots is a reason to renew: the next intermediate is signed by the one that signs now.
-  void OnIntent(const Intent& intent) override {
+  void OnIntent(const translate::Intent& intent) override {
     std::string roots;
     for (const auto& [name, bundle] : intent.trust_bundles) roots += bundle.message->root_pem();
     {
@@ -317,7 +317,7 @@ struct Agent::Core final : ReportSources, IntentHandler {
     facts.clock = &clock;
     discovery = std::make_unique<FileDiscovery>(std::move(facts));
 
-    WEIR_TRY(discovery->Start([this](const Facts& facts) {
+    WEIR_TRY(discovery->Start([this](const translate::Facts& facts) {
       data_plane->SetFacts(facts);
       reports->SetFacts(facts);
     }));

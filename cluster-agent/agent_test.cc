@@ -13,7 +13,6 @@
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "cluster-agent/link/membership.h"
-#include "cluster-agent/translate/bytes.h"
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 #include "libs/base/mutex.h"
@@ -25,6 +24,7 @@
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
+#include "libs/translate/bytes.h"
 #include "libs/xds/grpc/ads_client.h"
 #include "libs/xds/grpc/recording_handler.h"
 #include "tests/support/real_time.h"
@@ -113,7 +113,7 @@ class SmallServer : public v1::ClusterJoin::Service, public v1::AgentReports::Se
     MutexLock lock(mutex_);
     const std::string url = "type.googleapis.com/" + Message::descriptor()->full_name();
     auto next = std::make_shared<xds::Resources>(*intent_[url]);
-    (*next)[message.name()] = xds::MakeResource(message.name(), Bytes(message));
+    (*next)[message.name()] = xds::MakeResource(message.name(), translate::Bytes(message));
     intent_[url] = std::move(next);
   }
   // The same bytes by another version, as when what was replaced has come back.

@@ -9,6 +9,7 @@
 #include "libs/xds/grpc/ads_service.h"
 #include "mgmt-server/fleet/fleet.h"
 #include "mgmt-server/fleet/traffic.h"
+#include "mgmt-server/plan_answers.h"
 #include "mgmt-server/push/pusher.h"
 #include "mgmt-server/services/backends.h"
 #include "mgmt-server/status/failover.h"
@@ -20,8 +21,8 @@ namespace weir::server {
 class FleetAnswers final : public services::FleetView {
  public:
   FleetAnswers(fleet::Fleet& fleet, xds::AdsService& ads, const push::Pusher& pusher,
-               std::function<weir::Status(v2::ReplaceRootRequest::Step)> replace_root)
-      : fleet_(fleet), ads_(ads), pusher_(pusher), replace_root_(std::move(replace_root)) {}
+               std::function<weir::Status(v2::ReplaceRootRequest::Step)> replace_root, const Clock& clock)
+      : fleet_(fleet), ads_(ads), pusher_(pusher), replace_root_(std::move(replace_root)), clock_(clock) {}
 
   Result<v2::ResourceStatus> Status(const std::string& fqn) const override { return fleet_.GetStatus(fqn); }
   Result<std::vector<v2::ResourceStatus>> Statuses(const std::string& parent) const override {
@@ -45,6 +46,9 @@ class FleetAnswers final : public services::FleetView {
                                          const std::set<std::string>& without) const override {
     return fleet_.PlanFailover(parent, {host, without});
   }
+  Result<services::PlanEffect> Plan(const services::PlanQuestion& question) const override {
+    return server::Plan(pusher_, clock_, question);
+  }
   std::vector<v2::HeldCluster> HeldClusters() const override { return fleet_.HeldClusters(ads_); }
   std::vector<std::string> AwayClusters() const override { return fleet_.AwayClusters(ads_); }
   void ReleaseHeldClusters() override { fleet_.ReleaseHeldClusters(ads_); }
@@ -56,6 +60,7 @@ class FleetAnswers final : public services::FleetView {
   xds::AdsService& ads_;
   const push::Pusher& pusher_;
   const std::function<weir::Status(v2::ReplaceRootRequest::Step)> replace_root_;
+  const Clock& clock_;
 };
 
 }  // namespace weir::server

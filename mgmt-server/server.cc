@@ -335,7 +335,7 @@ void Server::State::MakeServices(Duration wait_grace) {
   fleet->Attach(*pusher, *ads);
 
   fleet_answers = std::make_unique<FleetAnswers>(
-      *fleet, *ads, *pusher, [this](v2::ReplaceRootRequest::Step step) { return ReplaceRoot(step); });
+      *fleet, *ads, *pusher, [this](v2::ReplaceRootRequest::Step step) { return ReplaceRoot(step); }, *clock);
   backends =
       std::make_unique<services::Backends>(*store, *authn, *fleet_answers, stopping, ca->anchor_sha256(), *clock);
   backends->grace = wait_grace;

@@ -4,12 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "cluster-agent/translate/facts.h"
 #include "libs/base/result.h"
-
-namespace weir::agent::v1 {
-class Discovery;
-}
+#include "libs/translate/facts.h"
 
 namespace weir::agent {
 
@@ -30,12 +26,9 @@ class Discovery {
  public:
   virtual ~Discovery() = default;  // Stops.
   // `on_facts` is called with each changed reading, on the source's own thread, one at a time.
-  virtual Status Start(std::function<void(const Facts&)> on_facts) = 0;
+  virtual Status Start(std::function<void(const translate::Facts&)> on_facts) = 0;
   virtual void Stop() = 0;
   virtual DiscoveryState State() const = 0;
 };
-
-// Fills the defaults (service account, service host) and keys the reading; call after facts::CheckAll found it valid.
-Facts FactsFrom(const v1::Discovery& discovery);
 
 }  // namespace weir::agent

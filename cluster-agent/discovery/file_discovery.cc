@@ -35,7 +35,7 @@ constexpr std::chrono::seconds kRest{1};
 
 bool IsSealed(std::string_view text) { return text.ends_with("\n...\n"); }
 
-Result<Facts> ReadDiscovery(std::string_view text, bool has_good, bool sealed) {
+Result<translate::Facts> ReadDiscovery(std::string_view text, bool has_good, bool sealed) {
   if (has_good && !text.empty() && !text.ends_with('\n')) {
     return FailedPrecondition("DISCOVERY_CUT", "the file does not end with a line end; it may be cut");
   }
@@ -66,20 +66,20 @@ Result<Facts> ReadDiscovery(std::string_view text, bool has_good, bool sealed) {
     return FailedPrecondition("DISCOVERY_EMPTY",
                               "the file declares nothing; say `workloads: []` and `services: []` if that is meant");
   }
-  return FactsFrom(discovery);
+  return translate::FactsFrom(discovery);
 }
 
 struct FileDiscovery::Core {
   FileDiscoveryOptions options;
-  std::function<void(const Facts&)> on_facts;
+  std::function<void(const translate::Facts&)> on_facts;
   int inotify = -1;
   int stop = -1;
   std::thread thread;
   std::optional<std::string> last_text;  // Of the newest look, good or bad: the same text is not judged twice.
   std::string served_hash;               // "" = nothing was said yet.
   bool sealed = false;
-  bool soon = false;            // The file is too fresh; look again when it has rested.
-  std::optional<Facts> unkept;  // What the disk did not take.
+  bool soon = false;                       // The file is too fresh; look again when it has rested.
+  std::optional<translate::Facts> unkept;  // What the disk did not take.
   mutable Mutex mutex;
   DiscoveryState state WEIR_GUARDED_BY(mutex);
 
@@ -103,7 +103,8 @@ struct FileDiscovery::Core {
       MutexLock lock(mutex);
       has_good = state.has_reading;
     }
-    Result<Facts> facts = text.ok() ? ReadDiscovery(*text, has_good, sealed) : Result<Facts>(text.error());
+    Result<translate::Facts> facts =
+        text.ok() ? ReadDiscovery(*text, has_good, sealed) : Result<translate::Facts>(text.error());
     if (!facts.ok()) return Refuse(facts.error());
     {
       MutexLock lock(mutex);
@@ -112,7 +113,7 @@ struct FileDiscovery::Core {
       state.last_refusal = Error{Code::kOk, "", "", {}, ""};
     }
     const bool was_sealed = std::exchange(sealed, IsSealed(*text));
-    if (HashFacts(*facts) == served_hash && sealed == was_sealed) return;
+    if (translate::HashFacts(*facts) == served_hash && sealed == was_sealed) return;
     obs::Log(obs::Level::kInfo, "discovery file read",
              {{"path", options.path},
               {"workloads", std::to_string(facts->workloads.size())},
@@ -121,14 +122,14 @@ struct FileDiscovery::Core {
     Keep(std::move(*facts));
   }
 
-  void Say(const Facts& facts) {
-    const std::string hash = HashFacts(facts);
+  void Say(const translate::Facts& facts) {
+    const std::string hash = translate::HashFacts(facts);
     if (hash == served_hash) return;
     served_hash = hash;
     on_facts(facts);
   }
 
-  void Keep(Facts facts) {
+  void Keep(translate::Facts facts) {
     if (options.last_good_path.empty()) return;
     const Status kept = SaveFacts(options.last_good_path, facts, sealed, options.owner);
     unkept.reset();
@@ -141,7 +142,7 @@ struct FileDiscovery::Core {
   }
 
   // What was said before this start; the file is then held against it as if there had been no restart.
-  std::optional<Facts> Restore() {
+  std::optional<translate::Facts> Restore() {
     if (options.last_good_path.empty()) return std::nullopt;
     auto stored = LoadFacts(options.last_good_path, options.owner);
     std::vector<std::string> refused;
@@ -206,7 +207,7 @@ FileDiscovery::FileDiscovery(FileDiscoveryOptions options) : core_(std::make_uni
 
 FileDiscovery::~FileDiscovery() { Stop(); }
 
-Status FileDiscovery::Start(std::function<void(const Facts&)> on_facts) {
+Status FileDiscovery::Start(std::function<void(const translate::Facts&)> on_facts) {
   core_->on_facts = std::move(on_facts);
   core_->stop = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   core_->inotify = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -217,7 +218,7 @@ Status FileDiscovery::Start(std::function<void(const Facts&)> on_facts) {
     obs::Log(obs::Level::kWarn, "folder of the discovery file cannot be watched; looking periodically",
              {{"folder", folder}});
   }
-  const std::optional<Facts> kept = core_->Restore();
+  const std::optional<translate::Facts> kept = core_->Restore();
   core_->Look(!kept.has_value());  // With something to serve, a file that is being written can wait.
   if (kept.has_value() && core_->served_hash.empty()) {
     obs::Log(

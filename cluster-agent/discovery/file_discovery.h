@@ -17,7 +17,7 @@ namespace weir::agent {
 //    left of "127.0.2.21";
 //  - with `sealed` (the reading before ended with the line "...", YAML's end mark) one without it is cut too: a list
 //    that is cut between two lines is a shorter list, which nothing else tells from a wish.
-Result<Facts> ReadDiscovery(std::string_view text, bool has_good, bool sealed = false);
+Result<translate::Facts> ReadDiscovery(std::string_view text, bool has_good, bool sealed = false);
 // Ends with the end mark.
 bool IsSealed(std::string_view text);
 
@@ -39,7 +39,7 @@ class FileDiscovery : public Discovery {
   ~FileDiscovery() override;
   // Reads once before it returns. A file that is bad at the start is no error: the kept reading is served, or the agent
   // waits for a good one.
-  Status Start(std::function<void(const Facts&)> on_facts) override;
+  Status Start(std::function<void(const translate::Facts&)> on_facts) override;
   void Stop() override;
   DiscoveryState State() const override;
 

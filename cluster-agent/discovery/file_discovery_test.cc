@@ -34,7 +34,7 @@ TEST(ReadDiscovery, FillsTheDefaults) {
   ASSERT_TRUE(facts.ok()) << facts.error().ToString();
   EXPECT_EQ(facts->workloads.at("shop/web")->service_account(), "default");
   EXPECT_EQ(facts->services.at("shop/web")->host(), "web.shop.svc.cluster.local");
-  EXPECT_EQ(BoundPort(*facts->workloads.at("shop/web"), 80), 8080u);
+  EXPECT_EQ(translate::BoundPort(*facts->workloads.at("shop/web"), 80), 8080u);
 }
 
 TEST(ReadDiscovery, NamesEveryViolationWithItsLine) {
@@ -92,7 +92,7 @@ class FileDiscoveryTest : public testing::Test {
   }
   void Start(FileDiscovery* discovery) {
     ASSERT_TRUE(discovery
-                    ->Start([this](const Facts& facts) {
+                    ->Start([this](const translate::Facts& facts) {
                       MutexLock lock(mutex_);
                       readings_.push_back(facts);
                       wake_.NotifyAll();
@@ -104,7 +104,7 @@ class FileDiscoveryTest : public testing::Test {
     return wake_.WaitRealTime(mutex_, std::chrono::seconds(10),
                               [&]() WEIR_REQUIRES(mutex_) { return readings_.size() >= count; });
   }
-  std::vector<Facts> Readings() {
+  std::vector<translate::Facts> Readings() {
     MutexLock lock(mutex_);
     return readings_;
   }
@@ -117,7 +117,7 @@ class FileDiscoveryTest : public testing::Test {
   ManualClock clock_;
   Mutex mutex_;
   CondVar wake_;
-  std::vector<Facts> readings_ WEIR_GUARDED_BY(mutex_);
+  std::vector<translate::Facts> readings_ WEIR_GUARDED_BY(mutex_);
 };
 
 TEST_F(FileDiscoveryTest, SeesARenameOverTheFileAtOnce) {
@@ -230,7 +230,7 @@ TEST_F(FileDiscoveryTest, ForgetsARefusedKeptReadingOnceAGoodOneIsKept) {
 TEST_F(FileDiscoveryTest, RefusesDamagedKeptFactsAndThoseOfAnotherCluster) {
   ASSERT_TRUE(SaveFacts(folder_ + "/facts", *ReadDiscovery(kGood, false), false, "edge.test").ok());
   EXPECT_EQ(LoadFacts(folder_ + "/facts", "other.test").error().reason, "LAST_GOOD_OWNER");
-  ASSERT_TRUE(SaveFacts(folder_ + "/facts", Facts{}, false, "edge.test").ok());
+  ASSERT_TRUE(SaveFacts(folder_ + "/facts", translate::Facts{}, false, "edge.test").ok());
   ASSERT_TRUE(WriteFileAtomic(folder_ + "/facts.1", "weir-facts 1\nsha").ok());
   FileDiscovery discovery(Options(std::chrono::hours(1)));
   Start(&discovery);

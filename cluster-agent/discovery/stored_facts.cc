@@ -2,8 +2,8 @@
 
 #include "api/weir/agent/v1/agent.pb.h"
 #include "api/weir/agent/v1/discovery.pb.h"
-#include "cluster-agent/translate/bytes.h"
 #include "libs/base/last_good_file.h"
+#include "libs/translate/bytes.h"
 
 namespace weir::agent {
 namespace {
@@ -27,25 +27,26 @@ Result<StoredFacts> Parse(std::string_view body, std::string_view owner) {
     return DataLoss("LAST_GOOD_CORRUPT", "the facts cannot be read");
   }
   for (const v1::Workload& one : all.workloads()) {
-    stored.facts.workloads[KeyOf(one)] = std::make_shared<v1::Workload>(one);
+    stored.facts.workloads[translate::KeyOf(one)] = std::make_shared<v1::Workload>(one);
   }
   for (const v1::Service& one : all.services()) {
-    stored.facts.services[KeyOf(one)] = std::make_shared<v1::Service>(one);
+    stored.facts.services[translate::KeyOf(one)] = std::make_shared<v1::Service>(one);
   }
-  if (HashFacts(stored.facts) != all.hash())
+  if (translate::HashFacts(stored.facts) != all.hash())
     return DataLoss("LAST_GOOD_CORRUPT", "the facts are not those of the hash");
   return stored;
 }
 
 }  // namespace
 
-Status SaveFacts(const std::string& path, const Facts& facts, bool sealed, std::string_view owner) {
+Status SaveFacts(const std::string& path, const translate::Facts& facts, bool sealed, std::string_view owner) {
   v1::FactsDelta all;
-  FullFacts(facts, &all);
-  return WriteLastGoodFile(path, kKind, Header(sealed, owner) + Bytes(all), [owner](std::string_view body) -> Status {
-    const auto before = Parse(body, owner);
-    return before.ok() ? Status() : Status(before.error());
-  });
+  translate::FullFacts(facts, &all);
+  return WriteLastGoodFile(path, kKind, Header(sealed, owner) + translate::Bytes(all),
+                           [owner](std::string_view body) -> Status {
+                             const auto before = Parse(body, owner);
+                             return before.ok() ? Status() : Status(before.error());
+                           });
 }
 
 Result<StoredFacts> LoadFacts(const std::string& path, std::string_view owner) {

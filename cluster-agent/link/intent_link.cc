@@ -17,11 +17,11 @@ namespace {
 constexpr Duration kWriteDelay = std::chrono::milliseconds(100);
 constexpr Duration kRewriteDelay = std::chrono::seconds(5);  // On a disk that took nothing.
 
-Intent IntentFrom(const xds::Snapshot& snapshot) {
-  Intent intent;
+translate::Intent IntentFrom(const xds::Snapshot& snapshot) {
+  translate::Intent intent;
   for (const auto& [url, resources] : snapshot.types) {
     for (const auto& [name, resource] : *resources) {
-      const Status status = UpsertIntent(url, name, resource->version, resource->value, &intent);
+      const Status status = translate::UpsertIntent(url, name, resource->version, resource->value, &intent);
       if (!status.ok()) {
         obs::Log(obs::Level::kError, "last-good intent left out",
                  {{"name", name}, {"error", status.error().ToString()}});
@@ -39,7 +39,7 @@ struct IntentLink::Core final : xds::AdsClientHandler {
   IntentHandler& handler;
   const IntentLinkOptions options;
   std::unique_ptr<xds::AdsClient> client;
-  Intent intent;  // The client's thread only, after Start.
+  translate::Intent intent;  // The client's thread only, after Start.
   bool had_last_good = false;
   bool whole = false;  // OnIntent was called.
 
@@ -114,14 +114,14 @@ struct IntentLink::Core final : xds::AdsClientHandler {
     const auto take = [&](const std::string& name) {
       const xds::Resource* resource = update.view->Find(update.type_url, name);
       if (resource == nullptr) return;
-      const Status status = UpsertIntent(update.type_url, name, resource->version, resource->value, &intent);
+      const Status status = translate::UpsertIntent(update.type_url, name, resource->version, resource->value, &intent);
       if (status.ok()) return;
       bad.push_back(name);
       reason += (reason.empty() ? "" : "; ") + status.error().message;
     };
     for (const std::string& name : update.changed) take(name);
     for (const std::string& name : update.renamed) take(name);  // What gateways run is reported by these versions.
-    for (const std::string& name : update.removed) RemoveIntent(update.type_url, name, &intent);
+    for (const std::string& name : update.removed) translate::RemoveIntent(update.type_url, name, &intent);
     if (bad.empty())
       client->Accept(update.id);
     else

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "cluster-agent/translate/intent.h"
 #include "libs/base/clock.h"
 #include "libs/rpc/channel.h"
+#include "libs/translate/intent.h"
 
 namespace weir::agent {
 
@@ -18,7 +18,7 @@ class IntentHandler {
 
   virtual rpc::ChannelOptions Channel() = 0;  // Asked at every dial, so that a renewed certificate is used.
   // Each new state; the first only when it is whole: from last-good, or once every type was answered.
-  virtual void OnIntent(const Intent& intent) = 0;
+  virtual void OnIntent(const translate::Intent& intent) = 0;
 };
 
 struct IntentLinkOptions {

@@ -70,7 +70,7 @@ struct Reports::Core {
   bool reconnect WEIR_GUARDED_BY(mutex) = false;
   bool connected WEIR_GUARDED_BY(mutex) = false;
   bool applied_changed WEIR_GUARDED_BY(mutex) = false;
-  std::optional<Facts> facts WEIR_GUARDED_BY(mutex);  // As discovered now.
+  std::optional<translate::Facts> facts WEIR_GUARDED_BY(mutex);  // As discovered now.
   bool facts_changed WEIR_GUARDED_BY(mutex) = false;
   std::optional<Error> ended WEIR_GUARDED_BY(mutex);  // The stream is over, and why.
   bool duplicate WEIR_GUARDED_BY(mutex) = false;      // The server refused this agent beside another one; said once.
@@ -166,7 +166,7 @@ struct Reports::Core {
   }
 
   bool Converse(Session* session) {
-    std::optional<Facts> told;  // What the server has; unset until it has said so.
+    std::optional<translate::Facts> told;  // What the server has; unset until it has said so.
     uint64_t sequence = 0;
     uint64_t beats = 0;
     bool answered = false;
@@ -203,7 +203,7 @@ struct Reports::Core {
           AddApplied(true, &out);
         }
         if (!facts.has_value()) {
-          told = Facts{};  // Nothing discovered yet: the first reading is compared with what the server has.
+          told = translate::Facts{};  // Nothing discovered yet: the first reading is compared with what the server has.
           server_hash = message.state().hash();
           continue;
         }
@@ -221,7 +221,7 @@ struct Reports::Core {
           Compare(*std::exchange(server_hash, std::nullopt), &told, &sequence, &out);
         } else {
           v1::FactsDelta delta;
-          if (DiffFacts(*told, *facts, &delta)) Say(std::move(delta), &sequence, &out);
+          if (translate::DiffFacts(*told, *facts, &delta)) Say(std::move(delta), &sequence, &out);
           told = facts;
         }
       }
@@ -235,13 +235,13 @@ struct Reports::Core {
   }
 
   // The server has facts with this hash: the same, or everything is sent.
-  void Compare(const std::string& hash, std::optional<Facts>* told, uint64_t* sequence,
+  void Compare(const std::string& hash, std::optional<translate::Facts>* told, uint64_t* sequence,
                std::vector<v1::AgentMessage>* out) WEIR_REQUIRES(mutex) {
     facts_changed = false;
     *told = *facts;
-    if (hash == HashFacts(*facts)) return;
+    if (hash == translate::HashFacts(*facts)) return;
     v1::FactsDelta full;
-    FullFacts(*facts, &full);
+    translate::FullFacts(*facts, &full);
     Say(std::move(full), sequence, out);
   }
 
@@ -290,7 +290,7 @@ void Reports::Stop() {
   if (core_->thread.joinable()) core_->thread.join();
 }
 
-void Reports::SetFacts(Facts facts) {
+void Reports::SetFacts(translate::Facts facts) {
   MutexLock lock(core_->mutex);
   core_->facts = std::move(facts);
   core_->facts_changed = true;

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "cluster-agent/translate/facts.h"
 #include "libs/base/clock.h"
 #include "libs/rpc/channel.h"
+#include "libs/translate/facts.h"
 
 namespace weir::agent::v1 {
 class Applied;
@@ -56,8 +56,8 @@ class Reports {
   ~Reports();                                               // Stop.
   void Start();
   void Stop();
-  void SetFacts(Facts facts);  // Before the first call nothing is said about facts.
-  void AppliedChanged();       // There is something new to fetch by ReportSources::Applied.
+  void SetFacts(translate::Facts facts);  // Before the first call nothing is said about facts.
+  void AppliedChanged();                  // There is something new to fetch by ReportSources::Applied.
   void Reconnect();
   bool Connected() const;  // The server answered Hello on the present stream.
   // How far this machine's clock was ahead of the server's at its last heartbeat (behind: below 0), give or take the

@@ -2,7 +2,8 @@
 
 namespace weir::agent {
 
-void AdmissionGrace::Note(const std::string& node, const Admitted& before, const Admitted& after, MonoTime now) {
+void AdmissionGrace::Note(const std::string& node, const translate::Admitted& before, const translate::Admitted& after,
+                          MonoTime now) {
   auto& callers = nodes_[node];
   for (const auto& [name, ids] : before) {
     const auto still = after.find(name);
@@ -16,8 +17,8 @@ void AdmissionGrace::Note(const std::string& node, const Admitted& before, const
   if (callers.empty()) nodes_.erase(node);
 }
 
-Admitted AdmissionGrace::Of(const std::string& node, MonoTime now) {
-  Admitted admitted;
+translate::Admitted AdmissionGrace::Of(const std::string& node, MonoTime now) {
+  translate::Admitted admitted;
   const auto found = nodes_.find(node);
   if (found == nodes_.end()) return admitted;
   std::erase_if(found->second, [&](const auto& one) { return one.second <= now; });

@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
-#include "cluster-agent/translate/xds/translator.h"
 #include "libs/base/clock.h"
+#include "libs/translate/xds/translator.h"
 
 namespace weir::agent {
 
@@ -18,9 +18,9 @@ class AdmissionGrace {
   static constexpr std::chrono::seconds kFor{10};
 
   // A node admits `after` from now on; before it was `before`.
-  void Note(const std::string& node, const Admitted& before, const Admitted& after, MonoTime now);
+  void Note(const std::string& node, const translate::Admitted& before, const translate::Admitted& after, MonoTime now);
   // Who is let in besides those that route there.
-  Admitted Of(const std::string& node, MonoTime now);
+  translate::Admitted Of(const std::string& node, MonoTime now);
   bool Due(MonoTime now) const;  // Somebody's time is over: the node is to be told.
   void Forget(const std::string& node) { nodes_.erase(node); }
 

@@ -13,9 +13,9 @@ constexpr std::string_view kRemovable[] = {xds::kListener, xds::kCluster, xds::k
 constexpr std::string_view kNeeded[] = {xds::kCluster, xds::kEndpoints};
 bool IsNeeded(std::string_view url) { return url == kNeeded[0] || url == kNeeded[1]; }
 
-using Named = std::map<std::string, EnvoyResourcePtr>;
+using Named = std::map<std::string, translate::EnvoyResourcePtr>;
 
-const Named& NamedOf(const NodeConfig* config, std::string_view url) {
+const Named& NamedOf(const translate::NodeConfig* config, std::string_view url) {
   static const Named none;
   if (config == nullptr) return none;
   const auto found = config->types.find(url);
@@ -25,22 +25,24 @@ const Named& NamedOf(const NodeConfig* config, std::string_view url) {
 // Calls `gone(name, resource)` and `come(name, resource)` for what differs; resources that stay are the same object.
 template <typename Gone, typename Come>
 void Compare(const Named& before, const Named& after, Gone gone, Come come) {
-  WalkBoth(before, after, [&](const std::string& name, const EnvoyResourcePtr* old, const EnvoyResourcePtr* now) {
-    if (old != nullptr && now != nullptr && *old == *now) return;
-    if (old != nullptr) gone(name, **old);
-    if (now != nullptr) come(name, **now);
-  });
+  WalkBoth(
+      before, after,
+      [&](const std::string& name, const translate::EnvoyResourcePtr* old, const translate::EnvoyResourcePtr* now) {
+        if (old != nullptr && now != nullptr && *old == *now) return;
+        if (old != nullptr) gone(name, **old);
+        if (now != nullptr) come(name, **now);
+      });
 }
 
 }  // namespace
 
-void AppliedLedger::SetConfig(const std::string& workload, std::shared_ptr<const NodeConfig> config) {
+void AppliedLedger::SetConfig(const std::string& workload, std::shared_ptr<const translate::NodeConfig> config) {
   Gateway& gateway = gateways_[workload];
   for (size_t type = 0; type < std::size(xds::kEnvoyTypes); ++type) {
     Compare(
         NamedOf(gateway.config.get(), xds::kEnvoyTypes[type]), NamedOf(config.get(), xds::kEnvoyTypes[type]),
-        [&](const std::string& name, const EnvoyResource& resource) {
-          for (const IntentRef& origin : resource.origins) {
+        [&](const std::string& name, const translate::EnvoyResource& resource) {
+          for (const translate::IntentRef& origin : resource.origins) {
             IntentKey key{origin.type, origin.name};
             gateway.pieces[key].parts.erase({type, name});
             gateway.touched.insert(std::move(key));
@@ -51,8 +53,8 @@ void AppliedLedger::SetConfig(const std::string& workload, std::shared_ptr<const
             if (found->second.empty()) gateway.needed_by.erase(found);
           }
         },
-        [&](const std::string& name, const EnvoyResource& resource) {
-          for (const IntentRef& origin : resource.origins) {
+        [&](const std::string& name, const translate::EnvoyResource& resource) {
+          for (const translate::IntentRef& origin : resource.origins) {
             IntentKey key{origin.type, origin.name};
             gateway.pieces[key].parts.emplace(type, name);
             gateway.touched.insert(std::move(key));
@@ -76,7 +78,8 @@ void AppliedLedger::Touch(Gateway* gateway, const xds::AckEvent& event) {
     const Named& wanted = NamedOf(gateway->config.get(), url);
     const auto found = wanted.find(name);
     if (found == wanted.end()) return;
-    for (const IntentRef& origin : found->second->origins) gateway->touched.emplace(origin.type, origin.name);
+    for (const translate::IntentRef& origin : found->second->origins)
+      gateway->touched.emplace(origin.type, origin.name);
   };
   const auto touch = [&](const std::string& name) {
     touch_one(event.type_url, name);
@@ -189,7 +192,7 @@ bool AppliedLedger::HasLeftovers(const Gateway& gateway) {
 // It runs this resource as it is wanted. If not: its refusal of it, if there is one.
 bool AppliedLedger::Runs(const Gateway& gateway, const std::string& url, const std::string& name,
                          const Rejection** rejection) {
-  const EnvoyResource* wanted = gateway.config->Find(url, name);
+  const translate::EnvoyResource* wanted = gateway.config->Find(url, name);
   if (wanted == nullptr) return false;
   const std::string& version = wanted->resource->version;
   const Words& words = gateway.words();
@@ -212,8 +215,8 @@ std::optional<AppliedLedger::Said> AppliedLedger::Judge(const Gateway& gateway, 
   const Rejection* rejection = nullptr;
   for (const auto& [type, name] : piece.parts) {
     const std::string url(xds::kEnvoyTypes[type]);
-    const EnvoyResource& resource = *NamedOf(gateway.config.get(), url).at(name);
-    for (const IntentRef& origin : resource.origins) {
+    const translate::EnvoyResource& resource = *NamedOf(gateway.config.get(), url).at(name);
+    for (const translate::IntentRef& origin : resource.origins) {
       if (origin.type == key.first && origin.name == key.second) wanted = origin.version;
     }
     runs &= Runs(gateway, url, name, &rejection);

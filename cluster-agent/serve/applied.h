@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "cluster-agent/translate/xds/translator.h"
+#include "libs/translate/xds/translator.h"
 #include "libs/xds/protocol/types.h"
 
 namespace weir::agent::v1 {
@@ -23,7 +23,7 @@ namespace weir::agent {
 class AppliedLedger {
  public:
   // What this workload is to run now.
-  void SetConfig(const std::string& workload, std::shared_ptr<const NodeConfig> config);
+  void SetConfig(const std::string& workload, std::shared_ptr<const translate::NodeConfig> config);
   // A workload may have several streams (a successor, a stranger with its token): it is connected while one of them
   // stands, and the newest that stands is the one that counts. A new one has acknowledged nothing yet.
   // `reports_health`: it does so of its own accord.
@@ -65,7 +65,7 @@ class AppliedLedger {
     std::optional<Said> reported;
   };
   struct Gateway {
-    std::shared_ptr<const NodeConfig> config;
+    std::shared_ptr<const translate::NodeConfig> config;
     std::map<uint64_t, Words> streams;  // Those that stand.
     Words last;                         // Of the last one that went, while none stands.
     bool ever_connected = false;        // Only then there is something to say.

@@ -7,13 +7,13 @@
 namespace weir::agent {
 namespace {
 
-std::shared_ptr<NodeConfig> Config(const std::string& host_version, const std::string& value) {
-  auto config = std::make_shared<NodeConfig>();
+std::shared_ptr<translate::NodeConfig> Config(const std::string& host_version, const std::string& value) {
+  auto config = std::make_shared<translate::NodeConfig>();
   for (const std::string_view url : xds::kEnvoyTypes) config->types[std::string(url)];
-  const auto add = [&](std::string_view url, const std::string& name, std::vector<IntentRef> origins,
+  const auto add = [&](std::string_view url, const std::string& name, std::vector<translate::IntentRef> origins,
                        const std::string& bytes) {
-    config->types[std::string(url)][name] =
-        std::make_shared<EnvoyResource>(EnvoyResource{xds::MakeResource(name, bytes), std::move(origins), {}});
+    config->types[std::string(url)][name] = std::make_shared<translate::EnvoyResource>(
+        translate::EnvoyResource{xds::MakeResource(name, bytes), std::move(origins), {}});
   };
   add(xds::kListener, "80", {{"Listener", "l", "1"}}, "listener");
   add(xds::kRoute, "l", {{"Listener", "l", "1"}}, "routes");
@@ -21,7 +21,7 @@ std::shared_ptr<NodeConfig> Config(const std::string& host_version, const std::s
   return config;
 }
 
-xds::AckEvent Ack(const NodeConfig& config, std::string_view url) {
+xds::AckEvent Ack(const translate::NodeConfig& config, std::string_view url) {
   xds::AckEvent event;
   event.type_url = url;
   for (const auto& [name, resource] : config.types.find(url)->second) {
@@ -41,7 +41,7 @@ const v1::AppliedIntent* Find(const v1::Applied& applied, const std::string& typ
 
 class AppliedLedgerTest : public testing::Test {
  protected:
-  void AckAll(const NodeConfig& config) {
+  void AckAll(const translate::NodeConfig& config) {
     for (const std::string_view url : {xds::kListener, xds::kRoute, xds::kVirtualHost}) {
       ledger_.OnAck("ns/w", 1, Ack(config, url));
     }
@@ -67,12 +67,12 @@ TEST_F(AppliedLedgerTest, CallsIntentAppliedOnlyWhenEveryResourceOfItRuns) {
 
 TEST_F(AppliedLedgerTest, CallsAHostAppliedOnlyWithTheClustersItNeeds) {
   const auto config = Config("1", "a");
-  EnvoyResource host = *config->types[std::string(xds::kVirtualHost)]["l/h"];
+  translate::EnvoyResource host = *config->types[std::string(xds::kVirtualHost)]["l/h"];
   host.needs = {"service/s"};
-  config->types[std::string(xds::kVirtualHost)]["l/h"] = std::make_shared<EnvoyResource>(host);
+  config->types[std::string(xds::kVirtualHost)]["l/h"] = std::make_shared<translate::EnvoyResource>(host);
   for (const std::string_view url : {xds::kCluster, xds::kEndpoints}) {
-    config->types[std::string(url)]["service/s"] =
-        std::make_shared<EnvoyResource>(EnvoyResource{xds::MakeResource("service/s", "x"), {}, {}});
+    config->types[std::string(url)]["service/s"] = std::make_shared<translate::EnvoyResource>(
+        translate::EnvoyResource{xds::MakeResource("service/s", "x"), {}, {}});
   }
   const auto reported = [this] {
     v1::Applied report;

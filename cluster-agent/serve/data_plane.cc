@@ -19,7 +19,6 @@
 #include "cluster-agent/serve/telemetry.h"
 #include "cluster-agent/serve/traffic.h"
 #include "cluster-agent/serve/workloads.h"
-#include "cluster-agent/translate/xds/translator.h"
 #include "libs/base/mutex.h"
 #include "libs/base/wait.h"
 #include "libs/dialect/dialect.h"
@@ -30,6 +29,7 @@
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
+#include "libs/translate/xds/translator.h"
 #include "libs/xds/grpc/ads_service.h"
 
 namespace weir::agent {
@@ -71,7 +71,7 @@ struct DataPlane::Core final : xds::AdsHandler {
 
   struct Node {
     std::set<uint64_t> streams;
-    std::shared_ptr<const NodeConfig> config;
+    std::shared_ptr<const translate::NodeConfig> config;
     xds::SnapshotPtr snapshot;
   };
 
@@ -103,14 +103,14 @@ struct DataPlane::Core final : xds::AdsHandler {
   bool stopping WEIR_GUARDED_BY(mutex) = false;
   bool dirty WEIR_GUARDED_BY(mutex) = false;
   Membership membership WEIR_GUARDED_BY(mutex);
-  std::shared_ptr<const Intent> intent WEIR_GUARDED_BY(mutex);  // Null: not known yet, as facts.
-  std::shared_ptr<const Facts> facts WEIR_GUARDED_BY(mutex);
+  std::shared_ptr<const translate::Intent> intent WEIR_GUARDED_BY(mutex);  // Null: not known yet, as facts.
+  std::shared_ptr<const translate::Facts> facts WEIR_GUARDED_BY(mutex);
   std::map<std::string, Node> nodes WEIR_GUARDED_BY(mutex);  // By key: those with a stream.
   AppliedLedger ledger WEIR_GUARDED_BY(mutex);
 
   std::atomic<size_t> leaves = 0;  // envoy_leaves.size().
 
-  Translator translator;  // Worker only, as is what follows.
+  translate::Translator translator;  // Worker only, as is what follows.
   struct OwnLeaf {
     std::string spiffe_id;
     std::string issuer_pem;
@@ -118,7 +118,7 @@ struct DataPlane::Core final : xds::AdsHandler {
   };
   std::map<std::string, OwnLeaf> envoy_leaves;  // By key, of stock Envoys with a stream: goes with the node.
   std::map<std::string, std::vector<std::string>> problems;  // By key.
-  std::map<std::string, Admitted> admitted;                  // By key of a node: whom its pod lets in.
+  std::map<std::string, translate::Admitted> admitted;       // By key of a node: whom its pod lets in.
   AdmissionGrace grace;
 
   Status Sign(const std::string& token, const std::string& csr_pem, v1::SignResponse* response) {
@@ -219,7 +219,7 @@ struct DataPlane::Core final : xds::AdsHandler {
     }
   }
 
-  void WriteFiles(const Facts& of) WEIR_REQUIRES(files_mutex) {
+  void WriteFiles(const translate::Facts& of) WEIR_REQUIRES(files_mutex) {
     Membership now;
     {
       MutexLock lock(mutex);
@@ -238,8 +238,8 @@ struct DataPlane::Core final : xds::AdsHandler {
 
   // Translates for every node with a stream and hands out what changed. The lock is free while it translates.
   void Publish() WEIR_REQUIRES(mutex) {
-    const std::shared_ptr<const Intent> now_intent = intent;
-    const std::shared_ptr<const Facts> now_facts = facts;
+    const std::shared_ptr<const translate::Intent> now_intent = intent;
+    const std::shared_ptr<const translate::Facts> now_facts = facts;
     const Membership now_member = membership;
     std::vector<std::string> keys, gone;
     for (const auto& [key, node] : nodes) (node.streams.empty() ? gone : keys).push_back(key);
@@ -280,15 +280,15 @@ struct DataPlane::Core final : xds::AdsHandler {
   struct Offer {
     std::string key;
     std::string workload;
-    std::shared_ptr<const NodeConfig> config;
+    std::shared_ptr<const translate::NodeConfig> config;
     xds::SnapshotPtr snapshot;  // Null: nothing changed.
 
     bool OnlyAPod() const { return !config->admits.empty() && config->types.find(xds::kRoute)->second.empty(); }
   };
 
   std::optional<Offer> Translate(const std::string& key, const Membership& member,
-                                 const std::shared_ptr<const Intent>& with, const std::shared_ptr<const Facts>& at,
-                                 const xds::Snapshot* before) {
+                                 const std::shared_ptr<const translate::Intent>& with,
+                                 const std::shared_ptr<const translate::Facts>& at, const xds::Snapshot* before) {
     Offer offer{key, WorkloadOfKey(key), nullptr, nullptr};
     if (!at->workloads.contains(offer.workload)) {
       ads->Remove(key, "the workload is declared no more");
@@ -296,13 +296,13 @@ struct DataPlane::Core final : xds::AdsHandler {
       return std::nullopt;
     }
     const bool stock = key.ends_with(kStock);
-    const NodeProfile profile{.vhds = !stock,
-                              .stock_envoy = stock,
-                              .hold_ms = options.minimum_hold.count(),
-                              .slow_return_ms = options.slow_return.count()};
+    const translate::NodeProfile profile{.vhds = !stock,
+                                         .stock_envoy = stock,
+                                         .hold_ms = options.minimum_hold.count(),
+                                         .slow_return_ms = options.slow_return.count()};
     const MonoTime now = options.clock->Now();
     offer.config = translator.Translate(with, at, offer.workload, profile, grace.Of(key, now));
-    Admitted& was = admitted[key];
+    translate::Admitted& was = admitted[key];
     if (was != offer.config->admits) {
       grace.Note(key, was, offer.config->admits, now);
       was = offer.config->admits;
@@ -352,7 +352,7 @@ struct DataPlane::Core final : xds::AdsHandler {
 
   // The identity of a stock Envoy: its key is made here and lives in memory only.
   xds::ResourcePtr IdentityOf(const std::string& key, const Membership& member, const v1::Workload& workload) {
-    const std::string id = SpiffeIdOf(member.trust_domain, workload);
+    const std::string id = translate::SpiffeIdOf(member.trust_domain, workload);
     auto found = envoy_leaves.find(key);
     const bool ours = found != envoy_leaves.end() && found->second.spiffe_id == id;
     const bool current = ours && found->second.issuer_pem == member.intermediate.certificate_pem;
@@ -427,14 +427,14 @@ void DataPlane::Stop() {
 int DataPlane::port() const { return core_->gate->port(); }
 const std::string& DataPlane::address() const { return core_->address; }
 
-void DataPlane::SetIntent(Intent intent) {
+void DataPlane::SetIntent(translate::Intent intent) {
   MutexLock lock(core_->mutex);
-  core_->intent = std::make_shared<const Intent>(std::move(intent));
+  core_->intent = std::make_shared<const translate::Intent>(std::move(intent));
   core_->dirty = true;
   core_->wake.NotifyAll();
 }
 
-void DataPlane::SetFacts(Facts facts) {
+void DataPlane::SetFacts(translate::Facts facts) {
   MutexLock writing(core_->files_mutex);
   core_->WriteFiles(facts);
   MutexLock lock(core_->mutex);
@@ -444,9 +444,9 @@ void DataPlane::SetFacts(Facts facts) {
       core_->ledger.Forget(key);
       core_->traffic.Forget(key);
     }
-    ShareFacts(*core_->facts, &facts);
+    translate::ShareFacts(*core_->facts, &facts);
   }
-  core_->facts = std::make_shared<const Facts>(std::move(facts));
+  core_->facts = std::make_shared<const translate::Facts>(std::move(facts));
   core_->dirty = true;
   core_->wake.NotifyAll();
 }
@@ -457,7 +457,7 @@ Status DataPlane::SetMembership(Membership membership, const Leaf& agent_leaf) {
   tls.key_pem = agent_leaf.key_pem;
   WEIR_TRY(core_->tls->Replace(tls));
   MutexLock writing(core_->files_mutex);
-  std::shared_ptr<const Facts> facts;
+  std::shared_ptr<const translate::Facts> facts;
   {
     MutexLock lock(core_->mutex);
     core_->membership = std::move(membership);

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "cluster-agent/link/membership.h"
-#include "cluster-agent/translate/facts.h"
-#include "cluster-agent/translate/intent.h"
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
+#include "libs/translate/facts.h"
+#include "libs/translate/intent.h"
 
 namespace weir::agent::v1 {
 class Applied;
@@ -44,8 +44,8 @@ class DataPlane {
   int port() const;
   const std::string& address() const;  // "host:port" as workloads reach it.
 
-  void SetIntent(Intent intent);
-  void SetFacts(Facts facts);
+  void SetIntent(translate::Intent intent);
+  void SetFacts(translate::Facts facts);
   // A renewed intermediate, or a new leaf of the agent.
   Status SetMembership(Membership membership, const Leaf& agent_leaf);
 

@@ -70,7 +70,7 @@ class DataPlaneTest : public testing::Test {
     plane_ = DataPlane::Start(std::move(options), membership_,
                               NewAgentLeaf(membership_, std::chrono::hours(24), clock_).value(), [] {})
                  .value();
-    Facts facts;
+    translate::Facts facts;
     std::vector<std::string> names = more;
     names.push_back("t1");
     for (const std::string& name : names) {
@@ -82,7 +82,7 @@ class DataPlaneTest : public testing::Test {
       facts.workloads["edge/" + name] = workload;
     }
     plane_->SetFacts(facts);
-    plane_->SetIntent(Intent());
+    plane_->SetIntent(translate::Intent());
   }
 
   std::string Path(const std::string& name) { return folder_ + "/workloads/edge/" + name; }
@@ -237,7 +237,7 @@ TEST_F(DataPlaneTest, AStreamThatComesAndGoesTakesNothingFromTheOneThatStands) {
 
 // An older stream of a stock Envoy stands beside the one that counts: what ours acknowledged is known as acknowledged.
 TEST_F(DataPlaneTest, AStreamIsJudgedByWhatItsOwnKindOfNodeIsToRun) {
-  Intent intent;
+  translate::Intent intent;
   auto listener = std::make_shared<mesh::v1::Listener>();
   listener->set_name("edge/t1/80");
   listener->set_port(80);

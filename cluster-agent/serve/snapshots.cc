@@ -1,8 +1,8 @@
 #include "cluster-agent/serve/snapshots.h"
 
-#include "cluster-agent/translate/bytes.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "libs/dialect/dialect.h"
+#include "libs/translate/bytes.h"
 
 namespace weir::agent {
 
@@ -11,10 +11,11 @@ xds::ResourcePtr IdentitySecret(const Leaf& leaf) {
   secret.set_name(std::string(dialect::kIdentitySecret));
   secret.mutable_tls_certificate()->mutable_certificate_chain()->set_inline_string(leaf.chain_pem);
   secret.mutable_tls_certificate()->mutable_private_key()->set_inline_string(leaf.key_pem);
-  return xds::MakeResource(std::string(dialect::kIdentitySecret), Bytes(secret));
+  return xds::MakeResource(std::string(dialect::kIdentitySecret), translate::Bytes(secret));
 }
 
-xds::SnapshotPtr NextSnapshot(const NodeConfig& config, const xds::ResourcePtr& identity, const xds::Snapshot* before) {
+xds::SnapshotPtr NextSnapshot(const translate::NodeConfig& config, const xds::ResourcePtr& identity,
+                              const xds::Snapshot* before) {
   auto snapshot = std::make_shared<xds::Snapshot>();
   bool changed = before == nullptr;
   for (const auto& [url, named] : config.types) {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "cluster-agent/link/membership.h"
-#include "cluster-agent/translate/xds/translator.h"
+#include "libs/translate/xds/translator.h"
 #include "libs/xds/protocol/types.h"
 
 namespace weir::agent {
@@ -11,6 +11,7 @@ xds::ResourcePtr IdentitySecret(const Leaf& leaf);
 
 // What a node sees, with its identity where it has it from here (else null). Shares every type that did not change with
 // the snapshot before; nullptr when nothing changed at all.
-xds::SnapshotPtr NextSnapshot(const NodeConfig& config, const xds::ResourcePtr& identity, const xds::Snapshot* before);
+xds::SnapshotPtr NextSnapshot(const translate::NodeConfig& config, const xds::ResourcePtr& identity,
+                              const xds::Snapshot* before);
 
 }  // namespace weir::agent

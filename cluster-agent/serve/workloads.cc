@@ -34,11 +34,11 @@ std::string GatewayBootstrap(const v1::Workload& workload, const Membership& mem
   gateway.set_agent_id(identity::AgentSpiffeId(membership.trust_domain));
   gateway.set_root_pem(membership.root_pem);
   gateway.set_token_file(folder + "/token");
-  gateway.set_node_id(membership.cluster + "/" + KeyOf(workload));
+  gateway.set_node_id(membership.cluster + "/" + translate::KeyOf(workload));
   gateway.set_cluster(membership.cluster);
   // The admin door answers on loopback only; elsewhere the default, a unix socket, stays.
-  if (IsLoopback(address)) gateway.set_admin(HostPort(address, BoundPort(workload, 15000)));
-  gateway.set_probes(HostPort(address, BoundPort(workload, 15021)));
+  if (IsLoopback(address)) gateway.set_admin(HostPort(address, translate::BoundPort(workload, 15000)));
+  gateway.set_probes(HostPort(address, translate::BoundPort(workload, 15021)));
   gateway.set_source_address(address);
   return document::ToJson(gateway, true);
 }
@@ -157,10 +157,10 @@ std::string EnvoyBootstrap(const v1::Workload& workload, const Membership& membe
   std::string out;
   if (IsLoopback(workload.addresses(0))) {
     out += fmt::format(kEnvoyAdmin, fmt::arg("address", Quoted(workload.addresses(0))),
-                       fmt::arg("port", BoundPort(workload, 15000)));
+                       fmt::arg("port", translate::BoundPort(workload, 15000)));
   }
   const auto [agent_host, agent_port] = SplitHostPort(agent);
-  out += fmt::format(kEnvoyBootstrap, fmt::arg("id", Quoted(membership.cluster + "/" + KeyOf(workload))),
+  out += fmt::format(kEnvoyBootstrap, fmt::arg("id", Quoted(membership.cluster + "/" + translate::KeyOf(workload))),
                      fmt::arg("cluster", Quoted(membership.cluster)),
                      fmt::arg("authorization", Quoted(folder + "/authorization")),
                      fmt::arg("agent_host", Quoted(agent_host)), fmt::arg("agent_port", agent_port),
@@ -172,7 +172,8 @@ std::string EnvoyBootstrap(const v1::Workload& workload, const Membership& membe
 
 }  // namespace
 
-Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership, const std::string& agent_address) {
+Status WorkloadRegistry::Update(const translate::Facts& facts, const Membership& membership,
+                                const std::string& agent_address) {
   if (membership.workload_key.empty()) {
     return FailedPrecondition("WORKLOAD_KEY_MISSING", "the membership has no key for the tokens of workloads");
   }
@@ -195,7 +196,7 @@ Status WorkloadRegistry::Update(const Facts& facts, const Membership& membership
     const std::string folder = dir + "/" + key;
     const std::string token = identity::WorkloadToken(membership.workload_key, key);
     by_token_hash[Sha256Hex(token)] = key;
-    spiffe_ids[key] = SpiffeIdOf(membership.trust_domain, *workload);
+    spiffe_ids[key] = translate::SpiffeIdOf(membership.trust_domain, *workload);
     write(folder + "/gateway.json", GatewayBootstrap(*workload, membership, agent_address, folder));
     write(folder + "/roots.pem", membership.root_pem);
     write(folder + "/token", token + "\n");

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "cluster-agent/link/membership.h"
-#include "cluster-agent/translate/facts.h"
 #include "libs/base/mutex.h"
+#include "libs/translate/facts.h"
 
 namespace weir::agent {
 
@@ -24,7 +24,7 @@ class WorkloadRegistry {
   // `agent_address` = "host:port" where workloads reach the agent. Writes what is missing or differs; tokens of
   // workloads that are declared no more, and those of another membership, count no more (files of the former stay).
   // Errors of single files are in the answer, the others are written. FAILED_PRECONDITION WORKLOAD_KEY_MISSING.
-  Status Update(const Facts& facts, const Membership& membership, const std::string& agent_address);
+  Status Update(const translate::Facts& facts, const Membership& membership, const std::string& agent_address);
 
   // "<namespace>/<name>"; UNAUTHENTICATED TOKEN_{MISSING,UNKNOWN}; UNAVAILABLE STARTING before the first Update.
   Result<std::string> WorkloadOf(const std::string& bearer_token) const;

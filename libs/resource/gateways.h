@@ -11,11 +11,14 @@ namespace weir::resource {
 
 struct GatewayForm {
   std::shared_ptr<const v2::Gateway> gateway;  // nullptr = the kind is no gateway.
-  // Where its servers stand in the object as it was written, in the same order: "spec.externalServers".
-  std::string servers;
+  // How the object itself, as it was written, calls things: its servers, in the same order ("spec.externalServers"),
+  // and below one the clusters and the service of a rule (KindRules).
+  std::string servers, clusters, service;
 
-  // "spec.externalServers[0].hostname"
-  std::string Field(int server, std::string_view name) const;
+  // "spec.externalServers[0].hostname"; of the server itself without a name.
+  std::string Field(int server, std::string_view name = {}) const;
+  std::string ClustersOf(int server, int rule) const;
+  std::string ServiceOf(int server, int rule) const;
 };
 // A Gateway itself is shared, not copied.
 GatewayForm FormOf(const std::shared_ptr<const google::protobuf::Message>& resource);

@@ -22,8 +22,10 @@ struct Facts {
   // By "<namespace>/<host>", as routes name it; nullptr = there is none.
   const agent::v1::Service* FindService(const std::string& host) const;
 
+  using Services = std::map<std::string, std::shared_ptr<const agent::v1::Service>>;  // By "<namespace>/<name>".
+  const Services& services() const { return by_name_; }
+
  private:
-  using Services = std::map<std::string, std::shared_ptr<const agent::v1::Service>>;
   void ForgetHost(const agent::v1::Service& service);
 
   Services by_name_;

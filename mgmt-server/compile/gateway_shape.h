@@ -28,7 +28,7 @@ struct ServerShape {
 // A gateway object of any kind. It is tier 1 when a rule of it goes to clusters.
 struct GatewayShape {
   std::shared_ptr<const google::protobuf::Message> source;  // As it was written.
-  std::shared_ptr<const v2::Gateway> form;                  // The same said as a Gateway.
+  resource::GatewayForm form;                               // The same said as a Gateway.
   std::string fqn;
   std::string group;  // FQNs.
   std::string workspace;

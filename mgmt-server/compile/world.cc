@@ -236,10 +236,10 @@ std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
   shape->workspace = resource::ParentFqn(shape->group);
   shape->tenant = resource::ParentFqn(shape->workspace);
   shape->organization = OrganizationFqn(fqn);
-  shape->form = resource::FormOf(source).gateway;
-  shape->tier1 = resource::IsTier1(*shape->form);
-  shape->selector = &shape->form->spec().workload_selector();
-  for (const auto& server : shape->form->spec().http()) {
+  shape->form = resource::FormOf(source);
+  shape->tier1 = resource::IsTier1(*shape->form.gateway);
+  shape->selector = &shape->form.gateway->spec().workload_selector();
+  for (const auto& server : shape->form.gateway->spec().http()) {
     shape->servers.push_back(
         {server.name(), server.hostname(), server.port(), &server, TenantOf(*shape, server.tenant())});
   }

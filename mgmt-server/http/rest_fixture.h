@@ -18,6 +18,8 @@
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/ca/ca.h"
 #include "mgmt-server/http/rest.h"
+#include "mgmt-server/plan_answers.h"
+#include "mgmt-server/push/world_feed.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/services/waits.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
@@ -144,6 +146,11 @@ struct NoFleet final : services::FleetView {
   std::vector<v2::FailoverPlan> Failover(const std::string&, const std::string&,
                                          const std::set<std::string>&) const override {
     return {};
+  }
+  // From what is stored, compiled anew.
+  Result<services::PlanEffect> Plan(const services::PlanQuestion& question) const override {
+    compile::World world = push::WorldFeed(Clock::Real()).Load(*store->Read(), "ROOT");
+    return server::PlanFrom(std::move(world), {}, Clock::Real(), question);
   }
   std::vector<v2::HeldCluster> HeldClusters() const override { return held; }
   std::vector<std::string> AwayClusters() const override { return away; }

@@ -13,6 +13,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "mgmt-server/services/call.h"
+#include "mgmt-server/services/planned.h"
 #include "mgmt-server/store/store.h"
 
 namespace weir::authn {
@@ -45,6 +46,10 @@ class FleetView {
   // What happens when the clusters of these names are lost.
   virtual std::vector<v2::FailoverPlan> Failover(const std::string& parent, const std::string& host,
                                                  const std::set<std::string>& without) const = 0;
+
+  // What clusters and gateways would be told if that were written, as far as the caller may see it. UNAVAILABLE
+  // NOT_COMPILED: what is stored is not compiled yet; DEADLINE_EXCEEDED PLAN_TOO_SLOW; the error of its `go_on`.
+  virtual Result<PlanEffect> Plan(const PlanQuestion& question) const = 0;
 
   // Clusters whose agents keep another state than this server's; and the end of it, after the state was adopted.
   virtual std::vector<v2::HeldCluster> HeldClusters() const = 0;

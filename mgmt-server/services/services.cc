@@ -1,6 +1,7 @@
 #include "mgmt-server/services/services.h"
 
 #include "mgmt-server/services/crud.h"
+#include "mgmt-server/services/planning.h"
 #include "mgmt-server/services/waits.h"
 
 namespace weir::services {
@@ -15,7 +16,9 @@ std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writ
   const auto waits = std::make_shared<Waits>(backends);
   AddStatuses(table, backends, waits);
   AddTraffic(table, backends);
-  AddDocuments(table, backends, writes, waits);
+  const auto planning = std::make_shared<const Planning>(backends, writes);
+  AddDocuments(table, backends, writes, waits, planning);
+  AddPlans(table, planning);
   return waits;
 }
 

@@ -8,6 +8,7 @@
 
 namespace weir::services {
 
+class Planning;
 class Waits;
 
 // What every kind has (create, get, list, update, delete) comes from the list of kinds; what else a noun has stands in
@@ -19,7 +20,9 @@ void AddServerState(MethodTable& table, const Backends& backends);
 void AddSessions(MethodTable& table, const Backends& backends);
 void AddStatuses(MethodTable& table, const Backends& backends, std::shared_ptr<Waits> waits);
 void AddTraffic(MethodTable& table, const Backends& backends);
-void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits);
+void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits,
+                  std::shared_ptr<const Planning> planning);
+void AddPlans(MethodTable& table, std::shared_ptr<const Planning> planning);
 
 // The waits must be stopped before the doors that their callers came through go away.
 std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writes& writes);

@@ -3,10 +3,10 @@
 
 #include <cstdio>
 
-#include "cluster-agent/translate/xds/samples.h"
+#include "libs/translate/xds/samples.h"
 #include "tests/conformance/counted_heap.h"
 
-namespace weir::agent {
+namespace weir::translate {
 namespace {
 
 using namespace samples;  // NOLINT
@@ -94,4 +94,4 @@ TEST(TranslateCost, OneChangeDoesTheSameWorkPerServiceAmongTwoThousandAsAmongAHu
 }
 
 }  // namespace
-}  // namespace weir::agent
+}  // namespace weir::translate

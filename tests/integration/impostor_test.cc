@@ -139,7 +139,7 @@ void Report(const World& world, Thief& thief) {
 struct Receiver final : agent::IntentHandler, xds::AdsClientHandler {
   explicit Receiver(rpc::ChannelOptions way) : channel(std::move(way)) {}
   rpc::ChannelOptions Channel() override { return channel; }
-  void OnIntent(const agent::Intent&) override {}
+  void OnIntent(const translate::Intent&) override {}
   void OnUpdate(const xds::Update&) override {}
   void OnState(bool, const std::string&) override {}
   const rpc::ChannelOptions channel;

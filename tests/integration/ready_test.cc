@@ -11,11 +11,11 @@
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "cluster-agent/serve/applied.h"
-#include "cluster-agent/translate/facts.h"
-#include "cluster-agent/translate/intent.h"
-#include "cluster-agent/translate/xds/translator.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
+#include "libs/translate/facts.h"
+#include "libs/translate/intent.h"
+#include "libs/translate/xds/translator.h"
 #include "libs/xds/protocol/server_stream.h"
 #include "mgmt-server/compile/compile.h"
 #include "mgmt-server/compile/gateway_shape.h"
@@ -46,11 +46,11 @@ agent::v1::Workload Workload(const std::string& name_space, const std::string& n
                   name, name_space, address));
 }
 
-agent::Intent IntentOf(const Hop::Has& has) {
-  agent::Intent intent;
+translate::Intent IntentOf(const Hop::Has& has) {
+  translate::Intent intent;
   for (const auto& [url, resources] : has) {
     for (const auto& [name, resource] : resources) {
-      EXPECT_TRUE(agent::UpsertIntent(url, name, resource->version, resource->value, &intent).ok());
+      EXPECT_TRUE(translate::UpsertIntent(url, name, resource->version, resource->value, &intent).ok());
     }
   }
   return intent;
@@ -78,7 +78,7 @@ xds::SnapshotPtr SnapshotOf(const Hop::Has& has) {
   }
   return snapshot;
 }
-xds::SnapshotPtr SnapshotOf(const agent::NodeConfig& config) {
+xds::SnapshotPtr SnapshotOf(const translate::NodeConfig& config) {
   Hop::Has has;
   for (const auto& [url, named] : config.types) {
     auto& resources = has[url];
@@ -97,7 +97,7 @@ std::string ChainOf(const std::string& mesh_listener, const std::string& listene
   return "";
 }
 
-constexpr agent::NodeProfile kOurs{.vhds = true, .stock_envoy = false};
+constexpr translate::NodeProfile kOurs{.vhds = true, .stock_envoy = false};
 
 // A cluster's agent with its gateways.
 struct Agent {
@@ -109,14 +109,14 @@ struct Agent {
                [this, table](const xds::AckEvent& event) { table->ReportAgent(cluster, event, {}); }) {}
 
   void Add(const agent::v1::Workload& workload, const Clock& clock) {
-    const std::string key = agent::KeyOf(workload);
+    const std::string key = translate::KeyOf(workload);
     facts.workloads[key] = std::make_shared<agent::v1::Workload>(workload);
     gateways[key] = std::make_unique<Hop>(xds::EnvoyRules(), clock,
                                           [this, key](const xds::AckEvent& event) { ledger.OnAck(key, 1, event); });
     ledger.OnOpened(key, 1);
   }
   void Translate() {
-    const agent::Intent now = IntentOf(intent.has());
+    const translate::Intent now = IntentOf(intent.has());
     for (auto& [key, gateway] : gateways) {
       const auto config = translator.Translate(now, facts, key, kOurs);
       ledger.SetConfig(key, config);
@@ -130,9 +130,9 @@ struct Agent {
   }
 
   const std::string cluster;
-  const agent::ClusterIdentity identity;
-  agent::Facts facts;
-  agent::Translator translator;
+  const translate::ClusterIdentity identity;
+  translate::Facts facts;
+  translate::Translator translator;
   agent::AppliedLedger ledger;
   Hop intent;
   std::map<std::string, std::unique_ptr<Hop>> gateways;
@@ -286,13 +286,13 @@ class Planes {
     Agent& agent = *agents_.at(concern.cluster.substr(concern.cluster.rfind('/') + 1));
     std::set<std::pair<std::string, std::string>> pieces;
     for (const auto& [key, version] : concern.keys) pieces.emplace(key.type, key.name);
-    agent::Translator fresh(agent.identity);
+    translate::Translator fresh(agent.identity);
     const auto config =
         fresh.Translate(IntentOf(HasOf(compilation_.Of(concern.cluster))), agent.facts, workload, kOurs);
     const Hop::Has& has = agent.gateways.at(workload)->has();
     for (const auto& [url, named] : config->types) {
       for (const auto& [name, resource] : named) {
-        const auto concerns = [&](const agent::IntentRef& origin) {
+        const auto concerns = [&](const translate::IntentRef& origin) {
           return pieces.contains({origin.type, origin.name});
         };
         const auto& origins = resource->origins;

@@ -5,13 +5,13 @@
 #include <map>
 
 #include "api/weir/agent/v1/discovery.pb.h"
-#include "cluster-agent/translate/facts.h"
-#include "cluster-agent/translate/intent.h"
-#include "cluster-agent/translate/xds/translator.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 #include "libs/base/clock.h"
 #include "libs/proxy/envoy_snapshot.h"
 #include "libs/proxy/plan.h"
+#include "libs/translate/facts.h"
+#include "libs/translate/intent.h"
+#include "libs/translate/xds/translator.h"
 #include "libs/xds/protocol/server_stream.h"
 #include "mgmt-server/compile/compile.h"
 
@@ -98,7 +98,7 @@ xds::SnapshotPtr SnapshotOf(const compile::ClusterIntent& compiled) {
   for (auto& [url, resources] : types) snapshot->types[url] = std::move(resources);
   return snapshot;
 }
-xds::SnapshotPtr SnapshotOf(const agent::NodeConfig& config) {
+xds::SnapshotPtr SnapshotOf(const translate::NodeConfig& config) {
   auto snapshot = std::make_shared<xds::Snapshot>();
   for (const auto& [url, named] : config.types) {
     auto resources = std::make_shared<xds::Resources>();
@@ -138,7 +138,7 @@ class Scale : public testing::Test {
     world.PutWorkload(kOrg + "/clusters/edge", Workload("t1", "gw", "127.0.1.10"));
     for (const auto& workload : {Workload("shop", "t2", "127.0.2.10"), Workload("shop", "web", "127.0.2.20")}) {
       world.PutWorkload(kOrg + "/clusters/c1", workload);
-      facts_.workloads[agent::KeyOf(workload)] = std::make_shared<agent::v1::Workload>(workload);
+      facts_.workloads[translate::KeyOf(workload)] = std::make_shared<agent::v1::Workload>(workload);
     }
     facts_.services["shop/web"] = From<agent::v1::Service>(
         "name: 'web' namespace: 'shop' host: 'web.shop.svc.cluster.local' ports: 8080 selector { key: 'app' value: "
@@ -168,7 +168,7 @@ class Scale : public testing::Test {
   std::pair<size_t, size_t> Deliver() {
     const size_t down = server_.Deliver(SnapshotOf(compilation_.Of(kOrg + "/clusters/c1")));
     for (const auto& one : server_.changed) {
-      EXPECT_TRUE(agent::UpsertIntent(one.url, one.name, one.version, one.value, &intent_).ok());
+      EXPECT_TRUE(translate::UpsertIntent(one.url, one.name, one.version, one.value, &intent_).ok());
     }
     const auto config = translator_.Translate(intent_, facts_, "shop/t2", {.vhds = true, .stock_envoy = false});
     EXPECT_TRUE(config->problems.empty());
@@ -196,9 +196,9 @@ class Scale : public testing::Test {
   compile::Compilation compilation_;
   Hop server_{xds::MeshRules()};
   Hop agent_{xds::EnvoyRules()};
-  agent::Intent intent_;
-  agent::Facts facts_;
-  agent::Translator translator_{{"c1", "c1.o.test", "ROOT"}};
+  translate::Intent intent_;
+  translate::Facts facts_;
+  translate::Translator translator_{{"c1", "c1.o.test", "ROOT"}};
   proxy::SnapshotBuilder gateway_{proxy::kFormOnly};
   std::shared_ptr<const proxy::Plan> plan_;
 };

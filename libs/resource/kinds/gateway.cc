@@ -69,6 +69,8 @@ KindRules GatewayRules() {
                      {"FailoverSettings", {"topologyChoice"}, "regionalFailover or failoverPriority"}},
       .effect = Effect::kGateway,
       .servers = "spec.http",
+      .clusters = "routing.rules[{}].route.clusterDestination.clusters",
+      .service = "routing.rules[{}].route.serviceDestination",
   }
       .Rules();
 }

@@ -95,6 +95,7 @@ KindRules IngressGatewayRules() {
       .effect = Effect::kGateway,
       .as_gateway = AsGateway,
       .servers = "spec.http",
+      .service = "routing.rules[{}].route",
   }
       .Rules();
 }

@@ -73,6 +73,9 @@ struct KindRules {
   // Of a gateway: itself in the form of a Gateway, server by server, and where its servers stand ("spec.http").
   std::function<v2::Gateway(const google::protobuf::Message&)> as_gateway;
   std::string servers;
+  // Below a server, {} for the rule: where the clusters of a rule stand, and its service. "" = it has none.
+  std::string clusters;
+  std::string service;
   // Of what owns or narrows namespaces; whether an empty selector stands for all of the parent's.
   std::function<const v2::NamespaceSelector&(const google::protobuf::Message&)> namespaces;
   bool all_namespaces_if_empty = false;
@@ -97,6 +100,8 @@ struct RulesOf {
   Effect effect = Effect::kNone;
   v2::Gateway (*as_gateway)(const T&) = nullptr;
   std::string servers = {};
+  std::string clusters = {};
+  std::string service = {};
   const v2::NamespaceSelector& (*namespaces)(const T&) = nullptr;
   bool all_namespaces_if_empty = false;
   const v2::FailoverSettings* (*failover)(const T&) = nullptr;
@@ -125,6 +130,8 @@ struct RulesOf {
     rules.not_served = not_served;
     rules.effect = effect;
     rules.servers = servers;
+    rules.clusters = clusters;
+    rules.service = service;
     rules.all_namespaces_if_empty = all_namespaces_if_empty;
     return rules;
   }

@@ -71,6 +71,7 @@ KindRules Tier1GatewayRules() {
       .effect = Effect::kGateway,
       .as_gateway = AsGateway,
       .servers = "spec.externalServers",
+      .clusters = "clusters",
   }
       .Rules();
 }

@@ -1,0 +1,110 @@
+#include "mgmt-server/plan_answers.h"
+
+#include <utility>
+
+#include "mgmt-server/plan/preview.h"
+#include "mgmt-server/push/pusher.h"
+
+namespace weir::server {
+namespace {
+
+constexpr int kMostTries = 3;
+constexpr std::string_view kClusterKind = "Cluster";
+
+void Put(const std::string& fqn, const store::ResourcePtr& resource, compile::World* world) {
+  if (resource == nullptr)
+    world->Remove(fqn);
+  else
+    world->PutBody(resource->kind, fqn, resource->uid, resource->body);
+}
+
+// A cluster that goes, or becomes another one of the same name, has no facts any more.
+void ForgetFacts(const std::string& cluster, compile::World* world, compile::Change* change) {
+  if (const compile::Facts* facts = world->facts(cluster)) {
+    for (const auto& [name, workload] : facts->workloads) change->workloads[cluster].insert(name);
+  }
+  change->clusters.insert(cluster);
+  world->SetFacts(cluster, {});
+}
+
+compile::Change ApplyTo(compile::World* world, const services::PlanQuestion& question) {
+  compile::Change change;
+  for (const auto& each : question.changes) {
+    change.fqns.insert(each.fqn);
+    Put(each.fqn, each.after, world);
+    const bool other = each.before != nullptr && (each.after == nullptr || each.after->uid != each.before->uid);
+    if (other && each.before->kind == kClusterKind) ForgetFacts(each.fqn, world, &change);
+  }
+  return change;
+}
+
+plan::Question Ask(const Clock& clock, const services::PlanQuestion& question) {
+  plan::Question out;
+  const MonoTime begun = clock.Now();
+  out.documents = question.documents;
+  out.may_read = question.may_read;
+  out.go_on = [&clock, &question]() -> Status {
+    WEIR_TRY(question.go_on());
+    if (clock.Now() < question.deadline) return {};
+    return DeadlineExceeded("PLAN_TOO_SLOW", "what would change could not be found out in time; plan fewer documents");
+  };
+  out.in_time = [&clock, &question, begun] { return clock.Now() < begun + (question.deadline - begun) / 2; };
+  return out;
+}
+
+Result<services::PlanEffect> Answer(const plan::Question& question) {
+  WEIR_ASSIGN(plan::Preview preview, plan::PreviewOf(question));
+  return services::PlanEffect{std::move(preview.seen), std::move(preview.digest)};
+}
+
+// What the clusters of `keys` are told, if it is still what `world` says.
+bool CopyIntents(const push::Pusher& pusher, const compile::World& world, const compile::KeysByCluster& keys,
+                 std::map<std::string, compile::ClusterIntent>* intents) {
+  for (const auto& [cluster, unused] : keys) {  // One after the other: a push waits for no more than one of them.
+    bool same = false;
+    pusher.Read([&](const compile::Compilation& compilation) {
+      same = compilation.world().revision == world.revision &&
+             compilation.world().facts_sequence == world.facts_sequence && compilation.world().roots() == world.roots();
+      if (same) (*intents)[cluster] = compilation.Of(cluster);
+    });
+    if (!same) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<services::PlanEffect> PlanFrom(compile::World world, std::map<std::string, compile::ClusterIntent> intents,
+                                      const Clock& clock, const services::PlanQuestion& question) {
+  plan::Question asked = Ask(clock, question);
+  asked.before = world;
+  asked.after = std::move(world);
+  asked.change = ApplyTo(&asked.after, question);
+  asked.intents = std::move(intents);
+  return Answer(asked);
+}
+
+Result<services::PlanEffect> Plan(const push::Pusher& pusher, const Clock& clock,
+                                  const services::PlanQuestion& question) {
+  if (!pusher.WaitFor(question.revision, clock, question.deadline)) {
+    return Unavailable("NOT_COMPILED", "what is stored is not compiled yet; plan again in a moment");
+  }
+  plan::Question asked = Ask(clock, question);
+  for (int tries = 1;; ++tries) {
+    WEIR_TRY(asked.go_on());
+    pusher.Read([&](const compile::Compilation& compilation) { asked.before = compilation.world(); });
+    // Somebody wrote since: all but what the plan touches is as it is now.
+    const bool later = asked.before.revision != question.revision;
+    if (later) {
+      for (const auto& each : question.changes) Put(each.fqn, each.before, &asked.before);
+    }
+    asked.after = asked.before;
+    asked.change = ApplyTo(&asked.after, question);
+    asked.intents.clear();
+    if (later || tries == kMostTries) return Answer(asked);
+    const auto keys = compile::Affected(asked.before, asked.after, asked.change);
+    if (CopyIntents(pusher, asked.before, keys, &asked.intents)) return Answer(asked);
+  }
+}
+
+}  // namespace weir::server

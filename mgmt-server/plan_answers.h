@@ -1,0 +1,22 @@
+#pragma once
+
+#include "libs/base/clock.h"
+#include "libs/base/result.h"
+#include "mgmt-server/compile/compile.h"
+#include "mgmt-server/services/planned.h"
+
+namespace weir::push {
+class Pusher;
+}
+
+namespace weir::server {
+
+// services::FleetView::Plan, from what is compiled and pushed.
+Result<services::PlanEffect> Plan(const push::Pusher& pusher, const Clock& clock,
+                                  const services::PlanQuestion& question);
+
+// The same from a world that was compiled from the state of the question's revision; `intents`: as in plan::Question.
+Result<services::PlanEffect> PlanFrom(compile::World world, std::map<std::string, compile::ClusterIntent> intents,
+                                      const Clock& clock, const services::PlanQuestion& question);
+
+}  // namespace weir::server
