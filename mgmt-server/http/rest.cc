@@ -8,12 +8,17 @@
 #include <memory>
 #include <set>
 
-#include "api/weir/v2/error.pb.h"
+#include "api/descriptors.h"
 #include "libs/base/ids.h"
+#include "libs/base/sha256.h"
 #include "libs/base/text.h"
 #include "libs/codec/http1.h"
 #include "libs/document/document.h"
+#include "libs/process/version.h"
 #include "libs/rpc/server.h"
+#include "mgmt-server/http/openapi.h"
+#include "mgmt-server/http/openapi_comments.h"
+#include "mgmt-server/http/problem.h"
 #include "mgmt-server/services/call.h"
 
 namespace weir::edge {
@@ -106,6 +111,15 @@ bool SetScalar(Message& message, const FieldDescriptor* field, const std::string
     default:
       return false;
   }
+}
+
+// The path decides; a body that says another thing is a mistake that nobody would see otherwise.
+void BindField(Message& message, const std::string& name, const std::string& value,
+               std::vector<FieldViolation>& violations) {
+  const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(name);
+  const std::string given = message.GetReflection()->GetString(message, field);
+  if (!given.empty() && given != value) violations.push_back({field->json_name(), "differs from the path", 0, 0});
+  SetScalar(message, field, value);
 }
 
 const FieldDescriptor* FindField(const Message& message, const std::string& name) {
@@ -212,32 +226,31 @@ bool NoneMatchFails(std::string_view header, std::string_view etag) {
   return false;
 }
 
-http::Response Rendered(const Message& answer, const http::Request& request) {
-  const std::string etag = ResourceVersion(answer);
+http::Response Versioned(const http::Request& request, const std::string& etag,
+                         const std::function<std::string()>& body) {
   const bool reads = request.method == "GET" || request.method == "HEAD";
   const bool has_it = reads && NoneMatchFails(request.Header("if-none-match"), etag);
   http::Response response{304, {}, ""};
-  if (!has_it) response = {200, {{"Content-Type", kJson}}, document::ToJson(answer)};
+  if (!has_it) response = {200, {{"Content-Type", kJson}}, body()};
   if (!etag.empty()) response.headers.emplace_back("ETag", "\"" + etag + "\"");
   return response;
 }
 
+http::Response Rendered(const Message& answer, const http::Request& request) {
+  return Versioned(request, ResourceVersion(answer), [&] { return document::ToJson(answer); });
+}
+
 }  // namespace
 
+Rest::Rest(const services::MethodTable& methods)
+    : methods_(methods),
+      routes_(PublicServices()),
+      openapi_(OpenApi(PublicServices(), methods, Comments(api::Descriptors()), process::kVersion)),
+      openapi_etag_(Sha256Hex(openapi_).substr(0, 32)) {}
+
 http::Response Rest::RenderError(int status, const Error& error, const std::string& request_id) {
-  v2::ErrorBody body;
-  body.set_code(std::string(CodeName(error.code)));
-  body.set_reason(error.reason);
-  body.set_message(error.message);
-  for (const FieldViolation& violation : error.violations) {
-    v2::FieldViolation* out = body.add_field_violations();
-    out->set_field(violation.field);
-    out->set_description(violation.description);
-    out->set_line(violation.line);
-    out->set_column(violation.column);
-  }
-  body.set_request_id(request_id);
-  http::Response response{status, {{"Content-Type", kJson}}, document::ToJson(body)};
+  http::Response response{
+      status, {{"Content-Type", std::string(kProblemJson)}}, document::ToJson(Problem(status, error, request_id))};
   if (status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   Finish(response, request_id);
   return response;
@@ -291,6 +304,18 @@ http::Screening Rest::Screen(std::string_view bytes) const {
   return screening;
 }
 
+std::optional<Result<http::Response>> Rest::Page(std::string_view path, const http::Request& request,
+                                                 const services::CallContext& call, http::Headers* extra) const {
+  if (path != "/healthz" && path != "/openapi.json") return std::nullopt;
+  if (request.method != "GET" && request.method != "HEAD") {
+    extra->emplace_back("Allow", "GET");
+    return Unimplemented("METHOD_NOT_ALLOWED", "{} is not possible here", request.method);
+  }
+  if (path == "/healthz") return http::Response{200, {{"Content-Type", "text/plain"}}, "ok\n"};
+  if (const auto admission = methods_.Admit("", call.token); !admission.ok()) return admission.error();
+  return Versioned(request, openapi_etag_, [this] { return openapi_; });
+}
+
 Result<http::Response> Rest::Serve(const http::Request& request, services::CallContext& call,
                                    http::Headers* extra) const {
   const std::string_view target = request.target;
@@ -298,7 +323,7 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
   const std::string_view path = target.substr(0, question);
   const std::string_view query = question == std::string_view::npos ? "" : target.substr(question + 1);
   const std::string_view http_method = request.method == "HEAD" ? std::string_view("GET") : request.method;
-  if (path == "/healthz" && http_method == "GET") return http::Response{200, {{"Content-Type", "text/plain"}}, "ok\n"};
+  if (auto page = Page(path, request, call, extra)) return std::move(*page);
 
   std::vector<std::string> allowed;
   auto match = routes_.Find(http_method, path, &allowed);
@@ -318,9 +343,7 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
   } else if (!request.body.empty()) {
     return Invalid("body", "this request takes none");
   }
-  for (const auto& [field, value] : match->bindings) {
-    SetScalar(*message, message->GetDescriptor()->FindFieldByName(field), value);
-  }
+  for (const auto& [field, value] : match->bindings) BindField(*message, field, value, violations);
   ReadQuery(query, route, match->bindings, *message, violations);
   if (!violations.empty()) {
     Error error =
