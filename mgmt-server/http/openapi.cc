@@ -250,16 +250,16 @@ class Builder {
     components.Add("schemas", schemas_.All());
     components.Add("responses", OtherAnswers());
     Node& parameters = components.Add("parameters", Node::Map());
-    parameters.Add("RequestId",
-                   Parameter("X-Request-Id", "header", "Said in the answer and in the log; else the server makes one.",
-                             false, Pattern("^[A-Za-z0-9._-]{1,128}$", 128)));
-    parameters.Add("IfMatch",
-                   Parameter("If-Match", "header",
-                             "Etags, one of which must be what is stored, or *: the same as resourceVersion.", false,
-                             Pattern("^(\\*|\"[^\"]*\"( *, *\"[^\"]*\")*)$", 1024)));
-    parameters.Add("IfNoneMatch",
-                   Parameter("If-None-Match", "header", "Etags that the caller has; 304 for one of them.", false,
-                             Pattern("^(\\*|(W/)?\"[^\"]*\"( *, *(W/)?\"[^\"]*\")*)$", 1024)));
+    const auto header = [&](const char* key, const char* name, const char* description) {
+      Node text = Node::Map();
+      text.Add("type", TextNode("string"));
+      parameters.Add(key, Parameter(name, "header", description, false, std::move(text)));
+    };
+    header(
+        "RequestId", "X-Request-Id",
+        "1 to 128 of [A-Za-z0-9._-]: said in the answer and in the log. In place of any other the server makes one.");
+    header("IfMatch", "If-Match", "Etags, one of which must be what is stored, or *: the same as resourceVersion.");
+    header("IfNoneMatch", "If-None-Match", "Etags that the caller has; 304 for one of them.");
     Node& headers = components.Add("headers", Node::Map());
     headers.Add("RequestId", HeaderNode("Of this call, as in the server's log."));
     headers.Add("ETag", HeaderNode("The version: metadata.resourceVersion in quotes."));

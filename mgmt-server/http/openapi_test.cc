@@ -360,6 +360,13 @@ TEST_F(OpenApiDocument, ABodyDoesNotContradictThePath) {
               Not(HasSubstr("differs from the path")));
 }
 
+TEST_F(OpenApiDocument, ABodyIsAnObject) {
+  for (const char* body : {"null", "7", "[]", "\"{}\""}) {
+    EXPECT_EQ(Post("/v2/serverstate:replaceroot", body).status, 400) << body;
+  }
+  EXPECT_NE(Post("/v2/serverstate:replaceroot", "").status, 400);
+}
+
 TEST(OpenPath, NamesEachSegmentByItsCollection) {
   const auto paths = OpenPaths("/v2/{fqn=organizations/*/policies/*}:drain");
   ASSERT_EQ(paths.size(), 1u);

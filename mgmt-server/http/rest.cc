@@ -167,6 +167,16 @@ Message* MutableField(Message& message, const char* name) {
   return message.GetReflection()->MutableMessage(&message, field);
 }
 
+Status ReadBody(std::string_view text, const Route& route, Message& message, services::CallContext& call) {
+  if (route.body.empty()) return text.empty() ? Status() : Invalid("body", "this request takes none");
+  Message* body = route.body == "*" ? &message : MutableField(message, route.body.c_str());
+  if (text.empty() && route.body == "*") text = "{}";
+  WEIR_ASSIGN(const document::Node node, document::ParseOne(text, {}, document::Syntax::kJson));
+  if (node.IsNull()) return Invalid("body", "must be an object");
+  document::ToMessage(node, *body, call.unread);
+  return {};
+}
+
 // The etag is one string wherever it stands: metadata.resourceVersion in the body, resourceVersion in the query, or
 // If-Match, which may name several or any.
 Status ApplyIfMatch(std::string_view header, const Route& route, Message& request, services::CallContext& call) {
@@ -335,14 +345,7 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
   const std::unique_ptr<Message> message(
       google::protobuf::MessageFactory::generated_factory()->GetPrototype(route.method->input_type())->New());
   std::vector<FieldViolation> violations;
-  if (!route.body.empty()) {
-    Message* body = route.body == "*" ? message.get() : MutableField(*message, route.body.c_str());
-    const std::string_view text = request.body.empty() && route.body == "*" ? "{}" : std::string_view(request.body);
-    WEIR_ASSIGN(const document::Node node, document::ParseOne(text, {}, document::Syntax::kJson));
-    document::ToMessage(node, *body, call.unread);
-  } else if (!request.body.empty()) {
-    return Invalid("body", "this request takes none");
-  }
+  WEIR_TRY(ReadBody(request.body, route, *message, call));
   for (const auto& [field, value] : match->bindings) BindField(*message, field, value, violations);
   ReadQuery(query, route, match->bindings, *message, violations);
   if (!violations.empty()) {
