@@ -333,6 +333,8 @@ TEST_F(OpenApiDocument, CarriesTheCommentsOfTheContracts) {
               HasSubstr("DRAINING: Tier-1 gateways send it no new requests"));
   EXPECT_THAT(At(document_, {"components", "schemas", "AppliedDocument", "properties", "warnings", "description"}).text,
               HasSubstr("a rule that can never fire"));
+  EXPECT_THAT(At(document_, {"components", "schemas", "AccessBindings", "description"}).text,  // Two lines.
+              HasSubstr("(Organization to GatewayGroup, Tier1Gateway, Gateway, Cluster)"));
   EXPECT_THAT(At(document_, {"paths", "/v2/login", "post", "description"}).text, HasSubstr("BAD_CREDENTIALS"));
 }
 
