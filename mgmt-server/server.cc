@@ -1,7 +1,6 @@
 #include "mgmt-server/server.h"
 
 #include <arpa/inet.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
@@ -46,6 +45,7 @@
 #include "mgmt-server/push/pusher.h"
 #include "mgmt-server/recovery/state_folder.h"
 #include "mgmt-server/services/grpc_service.h"
+#include "mgmt-server/services/reflection.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/services/waits.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
@@ -174,6 +174,7 @@ struct Server::State {
   std::unique_ptr<services::MethodTable> methods;
   std::shared_ptr<services::Waits> waits;
   std::vector<std::unique_ptr<grpc::Service>> grpc_services;
+  std::unique_ptr<services::Reflection> reflection;
   std::unique_ptr<grpc::Server> agent_server;
   std::unique_ptr<grpc::Server> grpc_server;
   std::unique_ptr<rpc::Gate> agent_gate, grpc_gate;
@@ -367,14 +368,9 @@ Status Server::State::StartAgentSide() {
   return {};
 }
 
-// What anybody may ask without a token: to sign in, whether the server is healthy, what it offers.
-bool IsOpen(std::string_view path) {
-  return path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.");
-}
-
 Status Server::State::StartGrpc() {
   rpc::AdmitCalls(*grpc_tls->credentials(), [this](const rpc::CallHead& head) -> Status {
-    if (IsOpen(head.path)) return {};
+    if (head.path.starts_with("/grpc.health.v1.Health/")) return {};  // Anybody may ask that.
     std::string name(head.path.substr(head.path.empty() ? 0 : 1));
     std::replace(name.begin(), name.end(), '/', '.');
     WEIR_TRY(methods->Admit(name, std::string(head.token)));
@@ -386,6 +382,8 @@ Status Server::State::StartGrpc() {
               rpc::Gate::Open(Listen(bootstrap.grpc_port()), grpc_tls->credentials(), builder, kApiGate, *clock));
   grpc_services = services::GrpcServices(edge::PublicServices(), *methods, *grpc_pool);
   for (const auto& service : grpc_services) builder.RegisterService(service.get());
+  reflection = std::make_unique<services::Reflection>(edge::PublicServices(), *methods, *grpc_pool);
+  for (grpc::Service* service : reflection->services()) builder.RegisterService(service);
   grpc_server = builder.BuildAndStart();
   if (grpc_server == nullptr) return Internal("GRPC_SERVER", "gRPC refused the settings of the API's port");
   grpc_gate->Start();
@@ -518,7 +516,6 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   WEIR_TRY(raw->OpenStore());
   WEIR_TRY(raw->OpenCa());
   grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   raw->MakeServices(wait_grace);
   WEIR_TRY(raw->ApplyFirstDocuments());
   WEIR_TRY(raw->StartAgentSide());
@@ -547,6 +544,7 @@ void Server::Stop(Duration grace) {
   const auto deadline = rpc::DeadlineIn(grace);
   if (s.grpc_gate) s.grpc_gate->Stop();
   if (s.agent_gate) s.agent_gate->Stop();
+  if (s.reflection) s.reflection->Stop();
   if (s.grpc_server) s.grpc_server->Shutdown(deadline);
   if (s.ads) s.ads->Shutdown();
   if (s.fleet) s.fleet->Stop();

@@ -8,12 +8,17 @@
 #include <memory>
 #include <set>
 
-#include "api/weir/v2/error.pb.h"
+#include "api/descriptors.h"
 #include "libs/base/ids.h"
+#include "libs/base/sha256.h"
 #include "libs/base/text.h"
 #include "libs/codec/http1.h"
 #include "libs/document/document.h"
+#include "libs/process/version.h"
 #include "libs/rpc/server.h"
+#include "mgmt-server/http/openapi.h"
+#include "mgmt-server/http/openapi_comments.h"
+#include "mgmt-server/http/problem.h"
 #include "mgmt-server/services/call.h"
 
 namespace weir::edge {
@@ -108,6 +113,15 @@ bool SetScalar(Message& message, const FieldDescriptor* field, const std::string
   }
 }
 
+// The path decides; a body that says another thing is a mistake that nobody would see otherwise.
+void BindField(Message& message, const std::string& name, const std::string& value,
+               std::vector<FieldViolation>& violations) {
+  const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(name);
+  const std::string given = message.GetReflection()->GetString(message, field);
+  if (!given.empty() && given != value) violations.push_back({field->json_name(), "differs from the path", 0, 0});
+  SetScalar(message, field, value);
+}
+
 const FieldDescriptor* FindField(const Message& message, const std::string& name) {
   const auto* descriptor = message.GetDescriptor();
   const FieldDescriptor* field = descriptor->FindFieldByCamelcaseName(name);
@@ -151,6 +165,16 @@ Message* MutableField(Message& message, const char* name) {
   const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(name);
   if (field == nullptr || field->is_repeated() || field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) return nullptr;
   return message.GetReflection()->MutableMessage(&message, field);
+}
+
+Status ReadBody(std::string_view text, const Route& route, Message& message, services::CallContext& call) {
+  if (route.body.empty()) return text.empty() ? Status() : Invalid("body", "this request takes none");
+  Message* body = route.body == "*" ? &message : MutableField(message, route.body.c_str());
+  if (text.empty() && route.body == "*") text = "{}";
+  WEIR_ASSIGN(const document::Node node, document::ParseOne(text, {}, document::Syntax::kJson));
+  if (node.IsNull()) return Invalid("body", "must be an object");
+  document::ToMessage(node, *body, call.unread);
+  return {};
 }
 
 // The etag is one string wherever it stands: metadata.resourceVersion in the body, resourceVersion in the query, or
@@ -212,32 +236,31 @@ bool NoneMatchFails(std::string_view header, std::string_view etag) {
   return false;
 }
 
-http::Response Rendered(const Message& answer, const http::Request& request) {
-  const std::string etag = ResourceVersion(answer);
+http::Response Versioned(const http::Request& request, const std::string& etag,
+                         const std::function<std::string()>& body) {
   const bool reads = request.method == "GET" || request.method == "HEAD";
   const bool has_it = reads && NoneMatchFails(request.Header("if-none-match"), etag);
   http::Response response{304, {}, ""};
-  if (!has_it) response = {200, {{"Content-Type", kJson}}, document::ToJson(answer)};
+  if (!has_it) response = {200, {{"Content-Type", kJson}}, body()};
   if (!etag.empty()) response.headers.emplace_back("ETag", "\"" + etag + "\"");
   return response;
 }
 
+http::Response Rendered(const Message& answer, const http::Request& request) {
+  return Versioned(request, ResourceVersion(answer), [&] { return document::ToJson(answer); });
+}
+
 }  // namespace
 
+Rest::Rest(const services::MethodTable& methods)
+    : methods_(methods),
+      routes_(PublicServices()),
+      openapi_(OpenApi(PublicServices(), methods, Comments(api::Descriptors()), process::kVersion)),
+      openapi_etag_(Sha256Hex(openapi_).substr(0, 32)) {}
+
 http::Response Rest::RenderError(int status, const Error& error, const std::string& request_id) {
-  v2::ErrorBody body;
-  body.set_code(std::string(CodeName(error.code)));
-  body.set_reason(error.reason);
-  body.set_message(error.message);
-  for (const FieldViolation& violation : error.violations) {
-    v2::FieldViolation* out = body.add_field_violations();
-    out->set_field(violation.field);
-    out->set_description(violation.description);
-    out->set_line(violation.line);
-    out->set_column(violation.column);
-  }
-  body.set_request_id(request_id);
-  http::Response response{status, {{"Content-Type", kJson}}, document::ToJson(body)};
+  http::Response response{
+      status, {{"Content-Type", std::string(kProblemJson)}}, document::ToJson(Problem(status, error, request_id))};
   if (status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   Finish(response, request_id);
   return response;
@@ -291,6 +314,18 @@ http::Screening Rest::Screen(std::string_view bytes) const {
   return screening;
 }
 
+std::optional<Result<http::Response>> Rest::Page(std::string_view path, const http::Request& request,
+                                                 const services::CallContext& call, http::Headers* extra) const {
+  if (path != "/healthz" && path != "/openapi.json") return std::nullopt;
+  if (request.method != "GET" && request.method != "HEAD") {
+    extra->emplace_back("Allow", "GET");
+    return Unimplemented("METHOD_NOT_ALLOWED", "{} is not possible here", request.method);
+  }
+  if (path == "/healthz") return http::Response{200, {{"Content-Type", "text/plain"}}, "ok\n"};
+  if (const auto admission = methods_.Admit("", call.token); !admission.ok()) return admission.error();
+  return Versioned(request, openapi_etag_, [this] { return openapi_; });
+}
+
 Result<http::Response> Rest::Serve(const http::Request& request, services::CallContext& call,
                                    http::Headers* extra) const {
   const std::string_view target = request.target;
@@ -298,7 +333,7 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
   const std::string_view path = target.substr(0, question);
   const std::string_view query = question == std::string_view::npos ? "" : target.substr(question + 1);
   const std::string_view http_method = request.method == "HEAD" ? std::string_view("GET") : request.method;
-  if (path == "/healthz" && http_method == "GET") return http::Response{200, {{"Content-Type", "text/plain"}}, "ok\n"};
+  if (auto page = Page(path, request, call, extra)) return std::move(*page);
 
   std::vector<std::string> allowed;
   auto match = routes_.Find(http_method, path, &allowed);
@@ -310,17 +345,8 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
   const std::unique_ptr<Message> message(
       google::protobuf::MessageFactory::generated_factory()->GetPrototype(route.method->input_type())->New());
   std::vector<FieldViolation> violations;
-  if (!route.body.empty()) {
-    Message* body = route.body == "*" ? message.get() : MutableField(*message, route.body.c_str());
-    const std::string_view text = request.body.empty() && route.body == "*" ? "{}" : std::string_view(request.body);
-    WEIR_ASSIGN(const document::Node node, document::ParseOne(text, {}, document::Syntax::kJson));
-    document::ToMessage(node, *body, call.unread);
-  } else if (!request.body.empty()) {
-    return Invalid("body", "this request takes none");
-  }
-  for (const auto& [field, value] : match->bindings) {
-    SetScalar(*message, message->GetDescriptor()->FindFieldByName(field), value);
-  }
+  WEIR_TRY(ReadBody(request.body, route, *message, call));
+  for (const auto& [field, value] : match->bindings) BindField(*message, field, value, violations);
   ReadQuery(query, route, match->bindings, *message, violations);
   if (!violations.empty()) {
     Error error =

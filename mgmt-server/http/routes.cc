@@ -40,6 +40,8 @@ int HexDigit(char c) {
   return -1;
 }
 
+}  // namespace
+
 std::pair<std::string, std::string> MethodAndPath(const google::api::HttpRule& rule) {
   switch (rule.pattern_case()) {
     case google::api::HttpRule::kGet:
@@ -56,8 +58,6 @@ std::pair<std::string, std::string> MethodAndPath(const google::api::HttpRule& r
       return {};
   }
 }
-
-}  // namespace
 
 bool PercentDecode(std::string_view text, bool plus_is_space, std::string* out) {
   out->clear();

@@ -7,6 +7,9 @@
 
 #include "libs/base/result.h"
 
+namespace google::api {
+class HttpRule;
+}
 namespace google::protobuf {
 class MethodDescriptor;
 class ServiceDescriptor;
@@ -70,6 +73,9 @@ class RouteTable {
 
 // The services that this server offers, from the generated descriptors.
 std::vector<const google::protobuf::ServiceDescriptor*> PublicServices();
+
+// "GET" and its template; both "" for a rule of another kind.
+std::pair<std::string, std::string> MethodAndPath(const google::api::HttpRule& rule);
 
 // %41 -> A. False for a broken escape.
 bool PercentDecode(std::string_view text, bool plus_is_space, std::string* out);
