@@ -2,10 +2,8 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
-#include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
-#include <iostream>
 
 #include "api/weir/v2/access_bindings.pb.h"
 #include "api/weir/v2/kind_services.h"
@@ -52,13 +50,15 @@ void SetSwitch(Message& message, const std::string& field, bool value) {
 
 // All that the caller may read below a parent, whose names may be "-" for any; `name` "" = all. One call per 1000.
 Status ListBelow(Client& client, const resource::KindInfo& kind, const std::string& parent, const std::string& name,
-                 std::vector<ResourceMessage>& out) {
+                 const Question& question, std::vector<ResourceMessage>& out) {
   std::string token;
   do {
     const auto [path, request, response] = MethodOf(kind, Verb::kList);
     Set(*request, "parent", parent);
     Set(*request, "page_token", token);
     Set(*request, "name", name);
+    Set(*request, "filter", question.filter);
+    Set(*request, "order_by", question.order);
     request->GetReflection()->SetInt32(request.get(), request->GetDescriptor()->FindFieldByName("page_size"), 1000);
     WEIR_TRY(client.Call(path, *request, *response));
     const auto* type = response->GetDescriptor();
@@ -109,108 +109,16 @@ std::string Joined(const std::vector<std::string>& parts) {
   return out;
 }
 
-// What a person looks for first, as the kind says it.
-std::string Detail(const Message& message) {
-  std::vector<std::string> parts = resource::KindOf(message)->rules.summary(message);
-  std::erase(parts, "");
-  if (parts.size() > 3) {
-    const size_t more = parts.size() - 3;
-    parts.resize(3);
-    parts.push_back(fmt::format("and {} more", more));
-  }
-  return Joined(parts);
-}
-
-std::string TableOf(const std::vector<ResourceMessage>& resources) {
-  std::vector<std::vector<std::string>> rows = {{"NAME", "IN", "REVISION", "UPDATED", ""}};
-  for (const auto& message : resources) {
-    const v2::Metadata& metadata = resource::MetadataOf(*message);
-    std::string in;
-    for (const std::string* part :
-         {&metadata.organization(), &metadata.tenant(), &metadata.workspace(), &metadata.group()}) {
-      if (!part->empty()) in += (in.empty() ? "" : "/") + *part;
-    }
-    rows.push_back({metadata.name(), in, std::to_string(metadata.revision()),
-                    metadata.has_update_time()
-                        ? google::protobuf::util::TimeUtil::ToString(metadata.update_time()).substr(0, 19) + "Z"
-                        : "",
-                    Detail(*message)});
-  }
-  return Table(rows);
-}
+}  // namespace
 
 document::Node JsonOf(const Message& message) {
   const resource::KindInfo& kind = *resource::KindOf(message);
   document::Node node = document::Node::Map();
   node.Add("apiVersion", document::Node::String(kind.ApiVersion()));
-  node.Add("kind", document::Node::String(std::string(kind.name)));
+  node.Add("kind", document::Node::String(kind.name));
   for (auto& member : document::FromMessage(message).members) node.members.push_back(std::move(member));
   return node;
 }
-
-Result<int> Print(const std::vector<ResourceMessage>& resources, const std::string& format, bool single) {
-  if (format == "json") {
-    document::Node list = document::Node::Sequence();
-    for (const auto& message : resources) list.items.push_back(JsonOf(*message));
-    std::cout << document::WriteJson(single ? list.items[0] : list, true);
-  } else if (format == "yaml") {
-    for (size_t i = 0; i < resources.size(); ++i) {
-      std::cout << (i == 0 ? "" : "---\n") << document::WriteYaml(DocumentOf(*resources[i]));
-    }
-  } else if (resources.empty()) {
-    std::cerr << "There are none that you may read.\n";
-  } else {
-    std::cout << TableOf(resources);
-  }
-  return kExitOk;
-}
-
-// A table says little about bindings.
-std::string FormatOf(const Flags& flags, const resource::KindInfo& kind) {
-  const std::string format = flags.Get("output", "table");
-  return format == "table" && kind.kind == resource::Kind::kAccessBindings ? "yaml" : format;
-}
-
-Result<int> Get(const Flags& flags) {
-  const std::string format = flags.Get("output", "table");
-  if (format != "table" && format != "yaml" && format != "json") return Usage("-o is table, yaml or json");
-  if (flags.words.empty() || flags.words.size() > 2) return Usage("get wants KIND [NAME]");
-  const bool is_fqn = flags.words[0].find('/') != std::string::npos;
-  const resource::KindInfo* kind = resource::FindLoosely(flags.words[0]);
-  if (kind == nullptr && !is_fqn)
-    return Usage(fmt::format("\"{}\" is not a kind; see weir get --help", flags.words[0]));
-  WEIR_ASSIGN(const Session session, LoadSession(flags));
-  WEIR_ASSIGN(Client client, Client::Connect(session));
-  if (flags.words.size() == 2 || is_fqn) {
-    WEIR_ASSIGN(const resource::Fqn fqn, ResolveName(client, session, flags.words, ScopeOf(flags)));
-    WEIR_ASSIGN(ResourceMessage message, GetResource(client, fqn));
-    std::vector<ResourceMessage> one;
-    one.push_back(std::move(message));
-    return Print(one, FormatOf(flags, resource::Info(fqn.kind)), true);
-  }
-  if (kind->kind == resource::Kind::kAccessBindings)
-    return Usage("get accessbindings wants the full name of a resource");
-  WEIR_ASSIGN(const auto resources, ListResources(client, session, *kind, ScopeOf(flags)));
-  return Print(resources, format, false);
-}
-
-Result<int> Delete(const Flags& flags) {
-  if (flags.words.empty() || flags.words.size() > 2) return Usage("delete wants KIND NAME or a full name");
-  WEIR_ASSIGN(const Session session, LoadSession(flags));
-  WEIR_ASSIGN(Client client, Client::Connect(session));
-  WEIR_ASSIGN(const resource::Fqn fqn, ResolveName(client, session, flags.words, ScopeOf(flags)));
-  if (fqn.kind == resource::Kind::kAccessBindings)
-    return Usage("bindings go with their resource; apply an empty list instead");
-  const resource::KindInfo& kind = resource::Info(fqn.kind);
-  const auto [path, request, nothing] = MethodOf(kind, Verb::kDelete);
-  Set(*request, "fqn", fqn.text);
-  SetSwitch(*request, "cascade", flags.Has("cascade"));
-  WEIR_TRY(client.Call(path, *request, *nothing));
-  std::cout << fqn.text << " deleted\n";
-  return kExitOk;
-}
-
-}  // namespace
 
 document::Node DocumentOf(const Message& resource) {
   const ResourceMessage copy(resource.New());
@@ -251,11 +159,20 @@ Result<std::string> ParentOf(const Session& session, const Scope& scope) {
 Scope ScopeOf(const Flags& flags) { return {flags.Get("tenant"), flags.Get("workspace"), flags.Get("group")}; }
 
 Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session& session,
-                                                   const resource::KindInfo& kind, const Scope& scope) {
+                                                   const resource::KindInfo& kind, const Scope& scope,
+                                                   const Question& question) {
   WEIR_ASSIGN(const std::string parent, ParentPattern(session, kind, scope));
   std::vector<ResourceMessage> resources;
-  WEIR_TRY(ListBelow(client, kind, parent, "", resources));
+  WEIR_TRY(ListBelow(client, kind, parent, "", question, resources));
   return resources;
+}
+
+Status DeleteResource(Client& client, const resource::Fqn& fqn, bool cascade, bool dry_run) {
+  const auto [path, request, nothing] = MethodOf(resource::Info(fqn.kind), Verb::kDelete);
+  Set(*request, "fqn", fqn.text);
+  SetSwitch(*request, "cascade", cascade);
+  SetSwitch(*request, "dry_run", dry_run);
+  return client.Call(path, *request, *nothing);
 }
 
 Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn) {
@@ -285,7 +202,7 @@ Result<resource::Fqn> ResolveName(Client& client, const Session& session, const 
   WEIR_ASSIGN(const std::string parent, ParentPattern(session, *kind, scope));
   if (parent.find("/-") == std::string::npos) return resource::ParseFqn(resource::ChildFqn(parent, kind->kind, last));
   std::vector<ResourceMessage> found;
-  WEIR_TRY(ListBelow(client, *kind, parent, last, found));
+  WEIR_TRY(ListBelow(client, *kind, parent, last, {}, found));
   if (found.empty()) return NotFound("NOT_FOUND", "there is no {} \"{}\" that you may read", kind->name, last);
   if (found.size() > 1) {
     std::vector<std::string> holders;
@@ -295,42 +212,6 @@ Result<resource::Fqn> ResolveName(Client& client, const Session& session, const 
                              Joined(holders)));
   }
   return resource::ParseFqn(resource::MetadataOf(*found.front()).fqn());
-}
-
-namespace {
-
-constexpr std::string_view kGetHelp =
-    R"(Usage: weir get KIND [NAME] [-o table|yaml|json] [--tenant T] [--workspace W] [--group G]
-       weir get FULL-NAME [-o ...]
-
-KIND is the name of a kind or its short name, in any case, singular or plural; `weir kinds` lists them. (For `weir get traffic` see its own --help.) Without NAME all that you may
-read are listed; --tenant, --workspace and --group narrow that.
-
-  weir get tier1gateways
-  weir get tier1gateway shop -o yaml > shop.yaml       edit it, then: weir apply -f shop.yaml
-  weir get accessbindings organizations/o/tenants/t
-
--o yaml prints documents that `weir apply` takes, with the version that was read: applying one that somebody changed
-meanwhile is refused and shows the difference. -o json prints all that the server knows, for scripts.
-)";
-constexpr std::string_view kDeleteHelp =
-    R"(Usage: weir delete KIND NAME [--cascade] [--tenant T] [--workspace W] [--group G]
-       weir delete FULL-NAME [--cascade]
-
-  --cascade    delete everything below it too; without it a resource with children is refused.
-               More than 500 go in several writes, the deepest first
-)";
-}  // namespace
-
-Command GetCommand() {
-  return {"get",
-          "list resources, or print one",
-          kGetHelp,
-          {{"tenant", "workspace", "group", "output"}, {}, {{'o', "output"}}},
-          Get};
-}
-Command DeleteCommand() {
-  return {"delete", "delete a resource", kDeleteHelp, {{"tenant", "workspace", "group"}, {"cascade"}, {}}, Delete};
 }
 
 }  // namespace weir::cli

@@ -16,13 +16,22 @@ using ResourceMessage = std::unique_ptr<google::protobuf::Message>;
 // that `weir apply` takes it and nobody's change in between is lost.
 document::Node DocumentOf(const google::protobuf::Message& resource);
 
+// The same with all that the server said.
+document::Node JsonOf(const google::protobuf::Message& resource);
+
 // Flags --tenant, --workspace, --group narrow where to look.
 struct Scope {
   std::string tenant, workspace, group;
 };
+// What is asked of a list beside its place; "" = all, by FQN.
+struct Question {
+  std::string filter, order;
+};
 // All resources of a kind that the caller may read, below what the scope names.
 Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session& session,
-                                                   const resource::KindInfo& kind, const Scope& scope);
+                                                   const resource::KindInfo& kind, const Scope& scope,
+                                                   const Question& question = {});
+Status DeleteResource(Client& client, const resource::Fqn& fqn, bool cascade, bool dry_run);
 Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn);
 
 // "KIND NAME", "KIND FQN" or "FQN" -> FQN. A name that needs parents which are not given is looked for; USAGE when
