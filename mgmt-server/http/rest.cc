@@ -2,6 +2,7 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
 #include <charconv>
@@ -79,7 +80,7 @@ Error Invalid(std::string field, std::string description) {
   return error;
 }
 
-// A scalar by its text, as in the path or the query.
+// A scalar or a time by its text, as in the path or the query.
 bool SetScalar(Message& message, const FieldDescriptor* field, const std::string& value) {
   const Reflection* reflection = message.GetReflection();
   switch (field->cpp_type()) {
@@ -101,6 +102,13 @@ bool SetScalar(Message& message, const FieldDescriptor* field, const std::string
         if (number < INT32_MIN || number > INT32_MAX) return false;
         reflection->SetInt32(&message, field, static_cast<int32_t>(number));
       }
+      return true;
+    }
+    case FieldDescriptor::CPPTYPE_MESSAGE: {
+      google::protobuf::Timestamp time;
+      if (field->message_type() != time.GetDescriptor()) return false;
+      if (!google::protobuf::util::TimeUtil::FromString(value, &time)) return false;
+      reflection->MutableMessage(&message, field)->CopyFrom(time);
       return true;
     }
     default:

@@ -9,6 +9,7 @@
 #include "api/weir/v2/documents.pb.h"
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
+#include "api/weir/v2/history.pb.h"
 #include "api/weir/v2/organization.pb.h"
 #include "api/weir/v2/organization_setting.pb.h"
 #include "api/weir/v2/server_state.pb.h"
@@ -231,7 +232,8 @@ std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
                                                      v2::ApplyDocumentsRequest::descriptor()->file(),
                                                      v2::OrganizationSetting::descriptor()->file(),
                                                      v2::TrafficReport::descriptor()->file(),
-                                                     v2::AdoptStateRequest::descriptor()->file()};
+                                                     v2::AdoptStateRequest::descriptor()->file(),
+                                                     v2::Revision::descriptor()->file()};
   std::vector<const google::protobuf::ServiceDescriptor*> services;
   for (const auto* file : files) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));

@@ -21,6 +21,9 @@ std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writ
   AddStatuses(table, backends, waits);
   AddTraffic(table, backends);
   AddDocuments(table, backends, writes, waits);
+  AddRevisions(table, backends);
+  AddRestore(table, backends, writes);
+  AddAuditRecords(table, backends);
   return waits;
 }
 

@@ -26,6 +26,9 @@ void AddSessions(MethodTable& table, const Backends& backends);
 void AddStatuses(MethodTable& table, const Backends& backends, std::shared_ptr<Waits> waits);
 void AddTraffic(MethodTable& table, const Backends& backends);
 void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits);
+void AddRevisions(MethodTable& table, const Backends& backends);
+void AddRestore(MethodTable& table, const Backends& backends, Writes& writes);
+void AddAuditRecords(MethodTable& table, const Backends& backends);
 
 // The waits must be stopped before the doors that their callers came through go away.
 std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writes& writes);
