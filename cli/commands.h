@@ -39,6 +39,11 @@ Command ClusterRevokeCommand();
 Command UserPasswordCommand();
 Command ServerAdoptStateCommand();
 Command ServerReplaceRootCommand();
+Command HistoryCommand();
+Command HistoryShowCommand();
+Command HistoryDiffCommand();
+Command RestoreCommand();
+Command AuditCommand();
 
 // argv without the program's name -> exit code.
 int Main(const std::vector<std::string>& arguments);

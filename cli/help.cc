@@ -117,7 +117,12 @@ const std::vector<Command>& Commands() {
                                                  ClusterRevokeCommand(),
                                                  UserPasswordCommand(),
                                                  ServerAdoptStateCommand(),
-                                                 ServerReplaceRootCommand()};
+                                                 ServerReplaceRootCommand(),
+                                                 HistoryCommand(),
+                                                 HistoryShowCommand(),
+                                                 HistoryDiffCommand(),
+                                                 RestoreCommand(),
+                                                 AuditCommand()};
   return kCommands;
 }
 

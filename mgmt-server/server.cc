@@ -22,7 +22,6 @@
 #include "libs/base/file.h"
 #include "libs/base/ids.h"
 #include "libs/base/mutex.h"
-#include "libs/base/wait.h"
 #include "libs/http/server.h"
 #include "libs/obs/log.h"
 #include "libs/obs/metrics.h"
@@ -44,6 +43,8 @@
 #include "mgmt-server/http/routes.h"
 #include "mgmt-server/push/pusher.h"
 #include "mgmt-server/recovery/state_folder.h"
+#include "mgmt-server/repeating.h"
+#include "mgmt-server/retention.h"
 #include "mgmt-server/services/grpc_service.h"
 #include "mgmt-server/services/reflection.h"
 #include "mgmt-server/services/services.h"
@@ -63,7 +64,7 @@ constexpr rpc::GateBounds kAgentGate{.connections = 8192, .per_source = 1024, .d
 constexpr size_t kGrpcThreads = 32;
 constexpr size_t kAgentThreads = 8;
 constexpr size_t kQueue = 1024;
-constexpr std::chrono::hours kCertificateCheck(1);
+constexpr std::chrono::hours kCertificateCheck(1), kForgetting(1);
 
 // gRPC only says that binding failed; this finds out before whether the port is the reason.
 Status CheckPortFree(const std::string& address, uint32_t port, const char* flag) {
@@ -124,32 +125,6 @@ Status EnsureOrganization(store::Store& store, const Bootstrap& bootstrap) {
   });
 }
 
-// Runs `task` now and then until stopped.
-class Repeating {
- public:
-  void Start(const Clock& clock, Duration interval, std::function<void()> task) {
-    thread_ = std::thread([this, &clock, interval, task = std::move(task)] {
-      MutexLock lock(mutex_);
-      while (!WaitFor(clock, wake_, mutex_, interval, [this]() WEIR_REQUIRES(mutex_) { return stopped_; })) task();
-    });
-  }
-  void Stop() {
-    {
-      MutexLock lock(mutex_);
-      stopped_ = true;
-    }
-    wake_.NotifyAll();
-    if (thread_.joinable()) thread_.join();
-  }
-  ~Repeating() { Stop(); }
-
- private:
-  Mutex mutex_;
-  CondVar wake_;
-  bool stopped_ WEIR_GUARDED_BY(mutex_) = false;
-  std::thread thread_;
-};
-
 }  // namespace
 
 // In the order of construction; torn down the other way round.
@@ -183,7 +158,7 @@ struct Server::State {
   obs::Metrics metrics;
   std::unique_ptr<admin::Door> door;
   Mutex certificates_mutex;  // One at a time reads what is to be served and hands it out.
-  Repeating certificate_check;
+  Repeating certificate_check, forgetting;
   bool stopped = false;
 
   Status OpenState();
@@ -200,6 +175,7 @@ struct Server::State {
   void RenewCertificate();
   Status ServeCertificates();
   Status ReplaceRoot(v2::ReplaceRootRequest::Step step);
+  void ForgetThePast();
   std::string Path(const char* name) const { return bootstrap.state_dir() + "/" + name; }
   std::string Listen(uint32_t port) const { return fmt::format("{}:{}", bootstrap.address(), port); }
 };
@@ -216,6 +192,7 @@ void FillDefaults(Bootstrap& bootstrap) {
   if (!bootstrap.has_rest_port()) bootstrap.set_rest_port(8443);
   if (!bootstrap.has_grpc_port()) bootstrap.set_grpc_port(9443);
   if (!bootstrap.has_agent_port()) bootstrap.set_agent_port(9444);
+  FillDefaults(*bootstrap.mutable_retention());
   if (!bootstrap.has_intermediate_lifetime()) bootstrap.mutable_intermediate_lifetime()->set_seconds(30 * 24 * 3600);
 }
 
@@ -235,6 +212,7 @@ Status Check(const Bootstrap& given) {
   if (inet_pton(AF_INET, bootstrap.address().c_str(), &parsed) != 1) violate("address", "must be an IPv4 address");
   const int64_t lifetime = bootstrap.intermediate_lifetime().seconds();
   if (lifetime < 60 || lifetime > 365LL * 24 * 3600) violate("intermediateLifetime", "must be 1m to 365 days");
+  Check(bootstrap.retention(), error.violations);
   if (!bootstrap.log().level().empty() && !obs::ParseLevel(bootstrap.log().level()).ok()) {
     violate("log.level", "must be debug, info, warn or error");
   }
@@ -419,6 +397,7 @@ Status Server::State::StartDoor() {
         {"weir_server_facts_sequence", static_cast<double>(view->facts_sequence())},
         {"weir_server_resources", static_cast<double>(view->resource_count())},
         {"weir_server_audit_records", static_cast<double>(view->audit_count())},
+        {"weir_server_oldest_state", static_cast<double>(view->history_floor())},
         {"weir_server_agent_streams", static_cast<double>(ads->StreamCount())}};
     for (const auto& [name, value] : gauges) {
       obs::AppendFamily(out, name, "gauge", "See ARCHITECTURE.md.");
@@ -475,6 +454,11 @@ void Server::State::RenewCertificate() {
            {{"error", served.ok() ? "" : served.error().ToString()}});
 }
 
+void Server::State::ForgetThePast() {
+  const Status done = Forget(*store, BoundsOf(bootstrap.retention()), clock->Wall(), stopping);
+  if (!done.ok()) obs::Log(obs::Level::kWarn, "nothing was forgotten", {{"error", done.error().ToString()}});
+}
+
 // The present certificate and roots, on every door.
 Status Server::State::ServeCertificates() {
   MutexLock lock(certificates_mutex);
@@ -525,6 +509,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   WEIR_TRY(raw->WritePorts());
   WEIR_TRY(raw->history.Sync());  // From here on the folder says of itself that an organization was begun in it.
   raw->certificate_check.Start(clock, kCertificateCheck, [raw] { raw->RenewCertificate(); });
+  raw->forgetting.Start(clock, kForgetting, [raw] { raw->ForgetThePast(); });
   return server;
 }
 
@@ -538,6 +523,7 @@ void Server::Stop(Duration grace) {
   s.stopped = true;
   s.stopping = true;
   s.certificate_check.Stop();
+  s.forgetting.Stop();
   s.door.reset();
   if (s.waits) s.waits->Stop();  // Their callers get what is known now, and the doors below have nobody left to serve.
   if (s.rest_server) s.rest_server->Stop(grace);

@@ -42,25 +42,56 @@ Status Append(store::Txn& txn, Record record) {
   return txn.AppendAudit(std::move(row));
 }
 
+namespace {
+
+constexpr std::string_view kForget = "forget-audit";
+std::string Forgotten(int64_t sequence, const std::string& hash) {
+  return fmt::format("records up to {}, whose hash is {}", sequence, ToHex(hash));
+}
+
+}  // namespace
+
+Status Forget(store::Txn& txn, const store::AuditRow& last, int64_t kept) {
+  WEIR_TRY(txn.ForgetAudit({last.sequence, last.hash}, kept));
+  Record record;
+  record.action = kForget;
+  record.path = Forgotten(last.sequence, last.hash);
+  return Append(txn, std::move(record));
+}
+
+Status ChainCheck::Take(const store::AuditRow& row) {
+  if (row.sequence != last_ + 1) return Broken(last_ + 1, "is missing");
+  if (ChainHash(head_, row) != row.hash) return Broken(row.sequence, "was changed");
+  named_ |= row.action == kForget && row.path == Forgotten(anchor_.sequence, anchor_.hash);
+  head_ = row.hash;
+  last_ = row.sequence;
+  return {};
+}
+
+Status ChainCheck::Finish() const {
+  return named_ ? Status() : Broken(anchor_.sequence, "and all before it are missing, and no record says why");
+}
+
 Result<Verified> Verify(const store::Store& store, int64_t anchor_sequence, const std::string& anchor_head) {
-  Verified verified;
-  std::string head;
+  const store::AuditAnchor begin = store.Read()->audit_anchor();
+  ChainCheck chain(begin);
   while (true) {
-    WEIR_ASSIGN(const auto rows, store.Audit({verified.records, 1000}));
+    WEIR_ASSIGN(const auto rows, store.Audit({chain.last(), 1000}));
     if (rows.empty()) break;
     for (const store::AuditRow& row : rows) {
-      if (row.sequence != verified.records + 1) return Broken(verified.records + 1, "is missing");
-      if (ChainHash(head, row) != row.hash) return Broken(row.sequence, "was changed");
-      head = row.hash;
-      ++verified.records;
-      if (row.sequence == anchor_sequence && ToHex(head) != anchor_head) {
+      const Status fits = chain.Take(row);
+      if (!fits.ok()) {  // Or it went while it was read: then from where the chain begins now.
+        if (store.Read()->audit_anchor().sequence > chain.last()) return Verify(store, anchor_sequence, anchor_head);
+        return fits.error();
+      }
+      if (row.sequence == anchor_sequence && ToHex(row.hash) != anchor_head) {
         return Broken(row.sequence, "is not the one that was noted");
       }
     }
   }
-  if (verified.records < anchor_sequence) return Broken(anchor_sequence, "is missing");
-  verified.head = ToHex(head);
-  return verified;
+  WEIR_TRY(chain.Finish());
+  if (chain.last() < anchor_sequence) return Broken(anchor_sequence, "is missing");
+  return Verified{chain.last() - begin.sequence, ToHex(chain.head())};
 }
 
 }  // namespace weir::audit

@@ -4,9 +4,7 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
-#include <charconv>
 #include <memory>
-#include <set>
 
 #include "api/descriptors.h"
 #include "libs/base/ids.h"
@@ -18,6 +16,7 @@
 #include "libs/rpc/server.h"
 #include "mgmt-server/http/openapi.h"
 #include "mgmt-server/http/openapi_comments.h"
+#include "mgmt-server/http/parameters.h"
 #include "mgmt-server/http/problem.h"
 #include "mgmt-server/services/call.h"
 
@@ -82,83 +81,6 @@ Error Invalid(std::string field, std::string description) {
   Error error = InvalidArgument("INVALID_REQUEST", "{}: {}", field, description);
   error.violations.push_back({std::move(field), std::move(description), 0, 0});
   return error;
-}
-
-// A scalar by its text, as in the path or the query.
-bool SetScalar(Message& message, const FieldDescriptor* field, const std::string& value) {
-  const Reflection* reflection = message.GetReflection();
-  switch (field->cpp_type()) {
-    case FieldDescriptor::CPPTYPE_STRING:
-      reflection->SetString(&message, field, value);
-      return true;
-    case FieldDescriptor::CPPTYPE_BOOL:
-      if (value != "true" && value != "false") return false;
-      reflection->SetBool(&message, field, value == "true");
-      return true;
-    case FieldDescriptor::CPPTYPE_INT32:
-    case FieldDescriptor::CPPTYPE_INT64: {
-      int64_t number = 0;
-      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-      if (error != std::errc() || end != value.data() + value.size()) return false;
-      if (field->cpp_type() == FieldDescriptor::CPPTYPE_INT64) {
-        reflection->SetInt64(&message, field, number);
-      } else {
-        if (number < INT32_MIN || number > INT32_MAX) return false;
-        reflection->SetInt32(&message, field, static_cast<int32_t>(number));
-      }
-      return true;
-    }
-    default:
-      return false;
-  }
-}
-
-// The path decides; a body that says another thing is a mistake that nobody would see otherwise.
-void BindField(Message& message, const std::string& name, const std::string& value,
-               std::vector<FieldViolation>& violations) {
-  const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(name);
-  const std::string given = message.GetReflection()->GetString(message, field);
-  if (!given.empty() && given != value) violations.push_back({field->json_name(), "differs from the path", 0, 0});
-  SetScalar(message, field, value);
-}
-
-const FieldDescriptor* FindField(const Message& message, const std::string& name) {
-  const auto* descriptor = message.GetDescriptor();
-  const FieldDescriptor* field = descriptor->FindFieldByCamelcaseName(name);
-  if (field == nullptr) field = descriptor->FindFieldByName(name);
-  return field == nullptr || field->is_repeated() ? nullptr : field;
-}
-
-// Query parameters name scalar fields of the request that neither path nor body gives.
-void ReadQuery(std::string_view query, const Route& route, const PathTemplate::Bindings& bindings, Message& message,
-               std::vector<FieldViolation>& violations) {
-  std::set<const FieldDescriptor*> seen;
-  while (!query.empty()) {
-    const size_t end = query.find('&');
-    std::string_view pair = query.substr(0, end);
-    query = end == std::string_view::npos ? std::string_view() : query.substr(end + 1);
-    if (pair.empty()) continue;
-    const size_t equals = pair.find('=');
-    std::string name;
-    std::string value;
-    const bool decoded = PercentDecode(pair.substr(0, equals), true, &name) &&
-                         (equals == std::string_view::npos || PercentDecode(pair.substr(equals + 1), true, &value));
-    if (!decoded || !IsUtf8(name) || !IsUtf8(value)) {
-      violations.push_back(
-          {std::string(pair.substr(0, equals)), "the query has a broken % escape or is not UTF-8", 0, 0});
-      continue;
-    }
-    const FieldDescriptor* field = route.body == "*" ? nullptr : FindField(message, name);
-    bool taken = field == nullptr || field->name() == route.body;
-    for (const auto& [bound, ignored] : bindings) taken = taken || (field != nullptr && field->name() == bound);
-    if (taken) {
-      violations.push_back({name, "unknown query parameter", 0, 0});
-    } else if (!seen.insert(field).second) {
-      violations.push_back({name, "is given more than once", 0, 0});
-    } else if (!SetScalar(message, field, value)) {
-      violations.push_back({name, fmt::format("\"{}\" is not a value of this parameter", value), 0, 0});
-    }
-  }
 }
 
 Message* MutableField(Message& message, const char* name) {

@@ -7,6 +7,7 @@
 #include "api/weir/v2/access_bindings.pb.h"
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/documents.pb.h"
+#include "api/weir/v2/history.pb.h"
 #include "api/weir/v2/kind_services.h"
 #include "api/weir/v2/plan.pb.h"
 #include "api/weir/v2/server_state.pb.h"
@@ -218,11 +219,11 @@ std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
     if (const auto* service = v2::KindService(kind.name)) services.push_back(service);
   }
   const google::protobuf::FileDescriptor* files[] = {
-      v2::Cluster::descriptor()->file(),          v2::User::descriptor()->file(),
-      v2::LoginRequest::descriptor()->file(),     v2::AccessBindings::descriptor()->file(),
-      v2::ResourceStatus::descriptor()->file(),   v2::ApplyDocumentsRequest::descriptor()->file(),
-      v2::PlanRequest::descriptor()->file(),      v2::TrafficReport::descriptor()->file(),
-      v2::AdoptStateRequest::descriptor()->file()};
+      v2::Cluster::descriptor()->file(),           v2::User::descriptor()->file(),
+      v2::LoginRequest::descriptor()->file(),      v2::AccessBindings::descriptor()->file(),
+      v2::ResourceStatus::descriptor()->file(),    v2::ApplyDocumentsRequest::descriptor()->file(),
+      v2::PlanRequest::descriptor()->file(),       v2::TrafficReport::descriptor()->file(),
+      v2::AdoptStateRequest::descriptor()->file(), v2::Revision::descriptor()->file()};
   for (const auto* file : files) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
   }

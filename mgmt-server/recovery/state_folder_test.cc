@@ -350,5 +350,29 @@ TEST_F(StateFolder, RestoresOverWhatALostStoreLeft) {
   EXPECT_EQ(Of(*Open(left)), then);
 }
 
+// What a kill leaves between two steps of a restore: nothing is lost, nothing begins anew, and the next one does it.
+TEST_F(StateFolder, ARestoreThatWasCutIsNoticedAndRepeated) {
+  auto running = OpenKept();
+  Grow(*running, 3);
+  const std::string backup = Path("backup");
+  ASSERT_TRUE(store::BackupSqlite(StorePath(folder_), backup).ok());
+  const History then = Of(*running);
+  Grow(*running, 5);
+  const History now = Of(*running);
+  running.reset();
+  fs::copy_file(backup, StorePath(folder_) + ".restoring");
+  EXPECT_EQ(Reason(), "go on");
+  EXPECT_EQ(Of(*Open()), now);
+  fs::rename(StorePath(folder_), StorePath(folder_) + ".before-kill");
+  EXPECT_EQ(Reason(), "STATE_LOST");
+  fs::rename(StorePath(folder_) + ".restoring", StorePath(folder_));
+  EXPECT_EQ(Reason(), "STATE_OLDER");
+  EXPECT_EQ(Restore(folder_, backup, false, Clock::Real()).error().reason, "STATE_PRESENT");
+  ASSERT_TRUE(Restore(folder_, backup, true, Clock::Real()).ok());
+  EXPECT_EQ(Reason(), "go on");
+  EXPECT_EQ(Of(*Open()), then);
+  EXPECT_TRUE(store::InspectSqlite(StorePath(folder_) + ".before-kill", true).ok()) << "what was there is there";
+}
+
 }  // namespace
 }  // namespace weir::recovery

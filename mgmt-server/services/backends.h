@@ -13,6 +13,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "mgmt-server/services/call.h"
+#include "mgmt-server/services/past.h"
 #include "mgmt-server/services/planned.h"
 #include "mgmt-server/store/store.h"
 
@@ -71,7 +72,8 @@ struct Backends {
         fleet(&the_fleet),
         stopping(&server_stopping),
         anchor_sha256(std::move(anchor)),
-        clock(&the_clock) {}
+        clock(&the_clock),
+        past(std::make_shared<Past>(the_store)) {}
 
   // What a call asks to be written; CANCELLED CALLER_GONE when nobody waits for it any more once it has its turn.
   template <typename Fn>
@@ -99,6 +101,7 @@ struct Backends {
   const std::atomic<bool>* const stopping;  // Ends waits early.
   const std::string anchor_sha256;          // Of the server anchor: what a join token pins.
   const Clock* const clock;
+  const std::shared_ptr<Past> past;  // Earlier states, bounded for all handlers together.
   // How long a wait for gateways goes on when only something from outside is missing (a workload, a service).
   Duration grace = std::chrono::seconds(3);
 };

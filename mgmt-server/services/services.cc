@@ -19,6 +19,9 @@ std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writ
   const auto planning = std::make_shared<const Planning>(backends, writes);
   AddDocuments(table, backends, writes, waits, planning);
   AddPlans(table, planning);
+  AddRevisions(table, backends);
+  AddRestore(table, backends, writes);
+  AddAuditRecords(table, backends);
   return waits;
 }
 

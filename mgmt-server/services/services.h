@@ -23,6 +23,9 @@ void AddTraffic(MethodTable& table, const Backends& backends);
 void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits,
                   std::shared_ptr<const Planning> planning);
 void AddPlans(MethodTable& table, std::shared_ptr<const Planning> planning);
+void AddRevisions(MethodTable& table, const Backends& backends);
+void AddRestore(MethodTable& table, const Backends& backends, Writes& writes);
+void AddAuditRecords(MethodTable& table, const Backends& backends);
 
 // The waits must be stopped before the doors that their callers came through go away.
 std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writes& writes);

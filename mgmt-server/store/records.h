@@ -80,6 +80,28 @@ struct AuditRow {
   std::string hash;  // 32 bytes.
 };
 
+// Who made a revision, and why; it outlives the audit records of the same write.
+struct Revision {
+  int64_t number = 0;
+  WallTime time;          // By the server's clock: may go back where the clock did.
+  std::string principal;  // FQN of the user; "" = the server itself.
+  std::string principal_uid;
+  std::string request_id;
+  std::string message;     // In the author's words; "" = none.
+  std::string change_set;  // Of what it was a part; "" = of nothing.
+};
+// What a transaction says of its own revision.
+struct RevisionNote {
+  std::string message;
+  std::string change_set;
+};
+
+// The last audit record that is not kept any more, from which the chain goes on; 0 and "" = all are kept.
+struct AuditAnchor {
+  int64_t sequence = 0;
+  std::string hash;
+};
+
 // Feed of resources: one event per revision.
 struct ResourceChange {
   std::string kind;

@@ -27,6 +27,23 @@ struct AuditQuery {
   size_t limit = 1000;  // 1 to 10000.
 };
 
+// What one revision did to one resource.
+struct Change {
+  int64_t place = 0;  // Among all changes: the newer, the higher.
+  int64_t revision = 0;
+  std::string kind;
+  std::string fqn;
+  std::string uid;
+  std::string etag;
+  bool created = false;
+  bool deleted = false;
+};
+struct ChangesQuery {
+  int64_t revisions_below = INT64_MAX >> 20;
+  int64_t below = INT64_MAX;  // Change::place.
+  size_t limit = 1000;
+};
+
 // The only truth of the server. Writes are serial; reads are a pointer. Safe from every thread.
 class Store {
  public:
@@ -55,15 +72,33 @@ class Store {
   // The state after the newest commit. Includes every write that was answered before the call.
   virtual ViewPtr Read() const = 0;
 
-  // Resources (only) as they were at a revision. OUT_OF_RANGE REVISION_UNKNOWN. Reads the disk.
+  // Resources (only) as they were at a revision. OUT_OF_RANGE REVISION_UNKNOWN: not there yet, or older than what is
+  // kept (View::history_floor). Reads the disk, the more the longer ago it was.
   virtual Result<ViewPtr> ReadAt(int64_t revision) const = 0;
   // xds::Position::mark of an earlier revision. NOT_FOUND REVISION_UNKNOWN: no write of this history has that number.
   // Reads the disk.
   virtual Result<std::string> MarkOf(int64_t revision) const = 0;
-  // Every version of a name, newest first, deletions included; of all uids the name ever had. Reads the disk.
-  virtual Result<std::vector<ResourcePtr>> History(std::string_view fqn, size_t limit = 100) const = 0;
+  // Every version of a name below a revision, newest first, deletions included; of all uids the name ever had, as far
+  // as they are kept: the last is of the oldest state. Reads the disk.
+  virtual Result<std::vector<ResourcePtr>> History(std::string_view fqn, size_t limit = 100,
+                                                   int64_t below = INT64_MAX >> 20) const = 0;
+  // What was changed in whole since the oldest state that is kept, newest first, without bodies. Reads the disk.
+  virtual Result<std::vector<Change>> Changes(const ChangesQuery& query) const = 0;
+  // OUT_OF_RANGE REVISION_UNKNOWN. Reads the disk.
+  virtual Result<Revision> GetRevision(int64_t number) const = 0;
+  // The last revision that was not later than this; 0 = none. OUT_OF_RANGE REVISION_UNKNOWN. Reads the disk.
+  virtual Result<int64_t> RevisionAt(WallTime time) const = 0;
+  // The last revision with no more than so many changes after it; 0 when there are no more at all. Reads the disk.
+  virtual Result<int64_t> FloorOf(int64_t changes) const = 0;
+  // The last revision at which a name was somebody else's than this uid's, or became nobody's; 0 = never, within what
+  // is kept. Whatever is kept of a later one below that name was below this uid. Reads the disk.
+  virtual Result<int64_t> LastOtherHolder(std::string_view fqn, std::string_view uid) const = 0;
   // In sequence order. Reads the disk.
   virtual Result<std::vector<AuditRow>> Audit(const AuditQuery& query) const = 0;
+  // The last of the oldest records that are not later than this; 0 = none. Reads the disk.
+  virtual Result<int64_t> AuditUntil(WallTime time) const = 0;
+  // Newest first, with a sequence below this. Reads the disk.
+  virtual Result<std::vector<AuditRow>> AuditBefore(int64_t before, size_t limit) const = 0;
 
   // Calls back after COMMIT, in order and without a gap, for every revision above `after`; on a thread of the
   // subscription, so a slow subscriber delays nobody else. Read() in the callback is at least at that revision.

@@ -29,8 +29,8 @@ void Txn::Note(const StoredResource& resource) {
   event_->changes.push_back({resource.kind, resource.fqn, resource.uid, resource.deleted});
 }
 
-void Txn::Finish() {
-  if (!event_) return;
+Status Txn::Finish() {
+  if (!event_) return {};
   auto& changes = event_->changes;
   // A name changed twice: its last state is what counts, and a deletion of an earlier uid of the name that lives on
   // still stands beside it. Versions of one uid collapse.
@@ -42,6 +42,12 @@ void Txn::Finish() {
     last.push_back(std::move(change));
   }
   changes = std::move(last);
+  Revision revision = author_ ? std::move(*author_) : Revision();
+  revision.number = revision_;
+  revision.time = now_;
+  revision.message = std::move(note_.message);
+  revision.change_set = std::move(note_.change_set);
+  return rows_.PutRevision(revision, view_.mark_);
 }
 
 // Into a copy: a change that the policy refuses half-way leaves the graph as it was.
@@ -333,9 +339,44 @@ Status Txn::AppendAudit(AuditRow row) {
   }
   changed_ = true;
   WEIR_TRY(rows_.PutAudit(row));
+  if (row.revision == revision_ && !author_) {
+    author_.emplace();
+    author_->principal = row.principal;
+    author_->principal_uid = row.principal_uid;
+    author_->request_id = row.request_id;
+  }
   view_.audit_count_ = row.sequence;
   view_.audit_head_ = row.hash;
   return {};
+}
+
+Status Txn::ForgetHistory(int64_t floor, int64_t kept) {
+  if (floor <= view_.history_floor_) return {};
+  if (floor > view_.revision_ - kept) {
+    return OutOfRange("RETENTION_TOO_NEW", "the last {} revisions are always kept", kept);
+  }
+  changed_ = true;
+  WEIR_TRY(rows_.PutHistoryFloor(floor));
+  view_.history_floor_ = floor;
+  return {};
+}
+
+Status Txn::ForgetAudit(AuditAnchor anchor, int64_t kept) {
+  if (anchor.sequence <= view_.audit_anchor_.sequence) return {};
+  if (anchor.sequence > view_.audit_count_ - kept) {
+    return OutOfRange("RETENTION_TOO_NEW", "the last {} audit records are always kept", kept);
+  }
+  changed_ = true;
+  WEIR_TRY(rows_.PutAuditAnchor(anchor));
+  view_.audit_anchor_ = std::move(anchor);
+  return {};
+}
+
+Result<int64_t> Txn::DropForgotten(int64_t most, WallTime revisions_before) {
+  WEIR_ASSIGN(const int64_t dropped,
+              rows_.DropForgotten(view_.history_floor_, view_.audit_anchor_.sequence, most, revisions_before));
+  changed_ |= dropped > 0;
+  return dropped;
 }
 
 }  // namespace weir::store

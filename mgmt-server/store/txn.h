@@ -32,6 +32,12 @@ class RowWriter {
   virtual Status DeleteFact(std::string_view cluster_uid, bool service, std::string_view key) = 0;
   virtual Status DeleteFacts(std::string_view cluster_uid) = 0;
   virtual Status PutAudit(const AuditRow& row) = 0;
+  virtual Status PutRevision(const Revision& revision, std::string_view mark) = 0;
+  virtual Status PutHistoryFloor(int64_t floor) = 0;
+  virtual Status PutAuditAnchor(const AuditAnchor& anchor) = 0;
+  // See Txn::DropForgotten.
+  virtual Result<int64_t> DropForgotten(int64_t history_floor, int64_t audit_anchor, int64_t most,
+                                        WallTime revisions_before) = 0;
   virtual Status PutLineage(std::string_view lineage) = 0;
 };
 
@@ -112,11 +118,28 @@ class Txn {
   // Sequence, time, revision and hash are filled in by mgmt-server/audit; use audit::Append.
   Status AppendAudit(AuditRow row);
 
+  // What is to stand at this caller's revision; the author is that of its first audit record.
+  void Annotate(RevisionNote note) { note_ = std::move(note); }
+
+  // Retention. States below `floor` are kept no more: from now on they are REVISION_UNKNOWN, and DropForgotten takes
+  // their rows away. Never back; OUT_OF_RANGE RETENTION_TOO_NEW for one of the last kKeptRevisions, which the feed and
+  // the agents that are behind still ask for.
+  static constexpr int64_t kKeptRevisions = 5000;
+  Status ForgetHistory(int64_t floor, int64_t kept = kKeptRevisions);
+  // The same of audit records up to this one, from which the chain goes on; the last kKeptAudit stay. Use
+  // audit::Forget, which leaves a record of it.
+  static constexpr int64_t kKeptAudit = 1000;
+  Status ForgetAudit(AuditAnchor anchor, int64_t kept = kKeptAudit);
+  // Deletes at most about `most` rows of what is forgotten, and at most as many authors and marks of forgotten
+  // revisions from before that time: agents that were away name their state by them. How many it deleted; 0 = none are
+  // left. Of any size of store, a small write.
+  Result<int64_t> DropForgotten(int64_t most, WallTime revisions_before);
+
   // For implementations of Store: what this caller changed.
   bool changed() const { return changed_; }
   const std::optional<ChangeEvent>& event() const { return event_; }
   const std::vector<FactsEvent>& facts_events() const { return facts_events_; }
-  void Finish();  // Orders the event; once, after the caller's function succeeded.
+  Status Finish();  // Orders the event, writes down whose it is; once, after the caller's function succeeded.
 
  private:
   void Note(const StoredResource& resource);
@@ -132,6 +155,8 @@ class Txn {
   const int64_t revision_;
   bool changed_ = false;
   std::optional<ChangeEvent> event_;
+  std::optional<Revision> author_;  // Of the event, once an audit record named one.
+  RevisionNote note_;
   std::vector<FactsEvent> facts_events_;
 };
 

@@ -76,8 +76,12 @@ class View {
   void ForEachSession(const std::function<void(const Session&)>& visit) const;
   void ForEachJoinToken(const std::function<void(const JoinToken&)>& visit) const;
 
-  int64_t audit_count() const { return audit_count_; }
+  // States older than this one are not kept (Txn::ForgetHistory).
+  int64_t history_floor() const { return history_floor_; }
+
+  int64_t audit_count() const { return audit_count_; }           // Of all that ever were.
   const std::string& audit_head() const { return audit_head_; }  // Hash of the last record; "" = none.
+  const AuditAnchor& audit_anchor() const { return audit_anchor_; }
 
  private:
   friend class Txn;
@@ -100,8 +104,10 @@ class View {
   PersistentMap<std::string, JoinToken> join_tokens_;
   PersistentMap<std::string, std::string> ca_material_;
   PersistentMap<std::string, ClusterFactsPtr> facts_;
+  int64_t history_floor_ = 0;
   int64_t audit_count_ = 0;
   std::string audit_head_;
+  AuditAnchor audit_anchor_;
 };
 using ViewPtr = std::shared_ptr<const View>;
 
@@ -116,6 +122,21 @@ class ViewLoader {
   void AddLineage(std::string lineage) { view_.lineages_.push_back(std::move(lineage)); }
   void SetFactsSequence(uint64_t sequence) { view_.facts_sequence_ = sequence; }
   void Add(ResourcePtr resource) { view_.PutResource(std::move(resource)); }
+  // The resources of another state, and nothing else of it; then Put and Remove lead from there to this one.
+  void CopyResources(const View& from) {
+    view_.by_fqn_ = from.by_fqn_;
+    view_.by_kind_ = from.by_kind_;
+    view_.by_uid_ = from.by_uid_;
+  }
+  void Put(ResourcePtr resource) {
+    Remove(resource->fqn);
+    view_.PutResource(std::move(resource));
+  }
+  void Remove(std::string_view fqn) {
+    if (const ResourcePtr there = view_.Get(fqn)) view_.EraseResource(*there);
+  }
+  void SetHistoryFloor(int64_t floor) { view_.history_floor_ = floor; }
+  void SetAuditAnchor(AuditAnchor anchor) { view_.audit_anchor_ = std::move(anchor); }
   void Add(Credential row) {
     auto key = row.user_uid;
     view_.credentials_.Set(std::move(key), std::move(row));

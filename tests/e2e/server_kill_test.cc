@@ -7,22 +7,13 @@
 #include <random>
 #include <thread>
 
-#include "libs/base/file.h"
-#include "libs/base/ids.h"
-#include "libs/document/document.h"
-#include "libs/http/client.h"
-#include "tests/e2e/scene.h"
+#include "tests/e2e/killed_server.h"
 
 // kill -9 of weir-server at random moments while it writes: what it acknowledged is there after a restart, and nothing
 // is there by halves. WEIR_SERVER_KILLS: how often (default 30).
 namespace weir::e2e {
 namespace {
 
-using document::Node;
-using test::Milliseconds;
-
-constexpr char kAddress[] = "127.64.0.1";
-constexpr uint16_t kRest = 8443;
 constexpr char kTenants[] = "/v2/organizations/e2e-org/tenants";
 
 // What a client was told of one tenant.
@@ -32,65 +23,8 @@ struct KnownTenant {
 };
 using Ledger = std::map<std::string, KnownTenant>;
 
-class ServerKill : public testing::Test {
+class ServerKill : public KilledServer {
  protected:
-  ~ServerKill() override {
-    if (!HasFailure()) std::filesystem::remove_all(folder_);
-  }
-
-  Status Start() {
-    const char* other = std::getenv("WEIR_BIN_DIR");
-    test::Command command;
-    command.name = "weir-server";
-    command.argv = {std::string(other == nullptr ? WEIR_BIN_DIR : other) + "/weir-server",
-                    "--state-dir",
-                    folder_ + "/server",
-                    "--address",
-                    kAddress,
-                    "--organization",
-                    "e2e-org",
-                    "--log-level",
-                    "warn"};
-    command.log_file = folder_ + "/server.log";
-    WEIR_ASSIGN(server_, test::Process::Start(std::move(command)));
-    WEIR_TRY(test::WaitForPort(server_.get(), kAddress, kRest, Milliseconds(60'000)));
-    if (!root_.empty()) return {};
-    WEIR_ASSIGN(root_, ReadFile(folder_ + "/server/server-anchor.pem"));
-    WEIR_ASSIGN(std::string password, ReadFile(folder_ + "/server/admin-password"));
-    while (password.ends_with('\n')) password.pop_back();
-    WEIR_ASSIGN(http::Client client, NewClient());
-    WEIR_ASSIGN(const http::Response answer,
-                client.Do({"POST",
-                           "/v2/login",
-                           {{"Content-Type", "application/json"}},
-                           fmt::format(R"({{"organization":"e2e-org","user":"admin","password":"{}"}})", password),
-                           ""}));
-    token_ = Field(answer.body, {"token"});
-    if (token_.empty()) return Internal("LOGIN", "{}", answer.body);
-    return {};
-  }
-
-  Result<http::Client> NewClient() const {
-    http::ClientOptions options;
-    options.host = kAddress;
-    options.port = kRest;
-    options.ca_pem = root_;
-    return http::Client::Create(std::move(options));
-  }
-  Result<http::Response> Call(http::Client& client, std::string method, std::string target, std::string body) const {
-    return client.Do({std::move(method),
-                      std::move(target),
-                      {{"Content-Type", "application/json"}, {"Authorization", "Bearer " + token_}},
-                      std::move(body),
-                      ""});
-  }
-  static std::string Field(const std::string& json, const std::vector<std::string>& path) {
-    const auto root = document::ParseOne(json, {}, document::Syntax::kJson);
-    const Node* at = root.ok() ? &*root : nullptr;
-    for (const std::string& key : path) at = at == nullptr ? nullptr : at->Find(key);
-    return at == nullptr ? "" : at->text;
-  }
-
   // Creates tenants and changes each once, until the server is gone.
   void Write(const std::string& prefix, Ledger* ledger) const {
     auto client = NewClient();
@@ -139,9 +73,6 @@ class ServerKill : public testing::Test {
   void KillTimes(unsigned kills, std::minstd_rand& random);
 
   static thread_local std::string versions_of_thread;
-  const std::string folder_ = (std::filesystem::temp_directory_path() / ("weir-kill-" + RandomHex(4))).string();
-  std::unique_ptr<test::Process> server_;
-  std::string root_, token_;
   uint64_t acknowledged_ = 0, unknown_ = 0;
 };
 thread_local std::string ServerKill::versions_of_thread;

@@ -7,6 +7,7 @@
 #include "libs/base/fd.h"
 #include "libs/base/ids.h"
 #include "mgmt-server/store/sqlite/database.h"
+#include "mgmt-server/store/sqlite/existing.h"
 #include "mgmt-server/store/sqlite/file_watch.h"
 #include "mgmt-server/store/sqlite/schema.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
@@ -16,19 +17,6 @@ namespace {
 
 Error SystemError(std::string_view what, const std::string& path) {
   return Unavailable("STORE_IO", "cannot {} {}: {}", what, path, std::system_category().message(errno));
-}
-
-// Opens what exists; never makes a new file.
-Result<Database> OpenExisting(const std::string& path) {
-  std::error_code failed;
-  const bool there = std::filesystem::exists(path, failed);
-  if (failed) return Unavailable("STORE_IO", "cannot read {}: {}", path, failed.message());
-  std::error_code unsized;
-  // A store's file is never empty, whatever stands in its log; and SQLite would delete the log beside an empty one.
-  if (!there || std::filesystem::file_size(path, unsized) == 0) {
-    return NotFound("STORE_MISSING", "{} does not exist or is empty", path);
-  }
-  return Database::Open(path, "", false);
 }
 
 Result<int64_t> OneNumber(Database& database, std::string_view sql) {
@@ -74,6 +62,18 @@ Status Sync(const std::string& path, int flags) {
 }
 
 }  // namespace
+
+Result<Database> OpenExisting(const std::string& path) {
+  std::error_code failed;
+  const bool there = std::filesystem::exists(path, failed);
+  if (failed) return Unavailable("STORE_IO", "cannot read {}: {}", path, failed.message());
+  std::error_code unsized;
+  // A store's file is never empty, whatever stands in its log; and SQLite would delete the log beside an empty one.
+  if (!there || std::filesystem::file_size(path, unsized) == 0) {
+    return NotFound("STORE_MISSING", "{} does not exist or is empty", path);
+  }
+  return Database::Open(path, "", false);
+}
 
 Result<bool> LogHolds(const std::string& path, const LogPosition& then) {
   const Fd log(::open((path + "-wal").c_str(), O_RDONLY | O_CLOEXEC));

@@ -30,8 +30,14 @@ Status SqliteRows::Prepare(Database& database) {
       {kPutAudit, "INSERT INTO audit(" WEIR_AUDIT_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
       {kPutLineage, "INSERT INTO lineages(id) VALUES(?)"},
       {kPutFactsSequence, "UPDATE counters SET value = ? WHERE name = 'facts_sequence'"},
+      {kPutRevision,
+       "INSERT INTO revisions(revision, time, mark, principal, principal_uid, request_id, message, change_set) "
+       "VALUES(?, ?, ?, ?, ?, ?, ?, ?)"},
+      {kPutHistoryFloor, "UPDATE counters SET value = ? WHERE name = 'history_floor'"},
+      {kPutAuditAnchor, "UPDATE audit_anchor SET sequence = ?, hash = ?"},
   };
   static_assert(std::size(all) == kCount);
+  database_ = &database;
   for (const auto& [which, text] : all) {
     WEIR_ASSIGN(sql_[which], database.Prepare(text));
   }
@@ -40,11 +46,11 @@ Status SqliteRows::Prepare(Database& database) {
 
 Status SqliteRows::TakeError() { return std::exchange(error_, Status()); }
 
-Status SqliteRows::Run(Statement& statement) {
-  Status status = statement.Run();
+Status SqliteRows::Note(Status status) {
   if (!status.ok() && error_.ok()) error_ = status;
   return status;
 }
+Status SqliteRows::Run(Statement& statement) { return Note(statement.Run()); }
 
 Status SqliteRows::PutVersion(const StoredResource& resource) {
   place_ = resource.revision == place_revision_ ? place_ + 1 : 0;

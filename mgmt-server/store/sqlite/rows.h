@@ -32,6 +32,11 @@ class SqliteRows : public RowWriter {
   Status DeleteFacts(std::string_view cluster_uid) override;
   Status PutAudit(const AuditRow& row) override;
   Status PutLineage(std::string_view lineage) override;
+  Status PutRevision(const Revision& revision, std::string_view mark) override;
+  Status PutHistoryFloor(int64_t floor) override;
+  Status PutAuditAnchor(const AuditAnchor& anchor) override;
+  Result<int64_t> DropForgotten(int64_t history_floor, int64_t audit_anchor, int64_t most,
+                                WallTime revisions_before) override;
   Status PutFactsSequence(uint64_t sequence);
 
  private:
@@ -54,10 +59,16 @@ class SqliteRows : public RowWriter {
     kPutAudit,
     kPutLineage,
     kPutFactsSequence,
+    kPutRevision,
+    kPutHistoryFloor,
+    kPutAuditAnchor,
     kCount
   };
   Status Run(Statement& statement);
+  Status Note(Status status);  // For TakeError.
+  Result<int64_t> DropVersions(int64_t floor, int64_t most);
 
+  Database* database_ = nullptr;
   std::array<Statement, kCount> sql_;
   Status error_;
   int64_t place_revision_ = 0;

@@ -60,6 +60,23 @@ DROP TABLE associations;
 DROP TABLE assignments;
 DROP TABLE nodes;
 )sql",
+    // 4: who made a revision, apart from the audit, whose records are kept for another time; what is not kept any more.
+    // history_cursor: the last version that retention looked at. audit_anchor: see store::AuditAnchor.
+    R"sql(
+CREATE TABLE revisions(
+  revision INTEGER PRIMARY KEY, time INTEGER NOT NULL, mark TEXT NOT NULL, principal TEXT NOT NULL,
+  principal_uid TEXT NOT NULL, request_id TEXT NOT NULL, message TEXT NOT NULL, change_set TEXT NOT NULL) STRICT;
+INSERT INTO revisions
+  SELECT v.revision, v.update_time, v.etag, coalesce(a.principal, ''), coalesce(a.principal_uid, ''),
+         coalesce(a.request_id, ''), '', ''
+  FROM (SELECT id >> 20 AS revision, min(id), update_time, etag FROM versions GROUP BY id >> 20) v
+  LEFT JOIN (SELECT revision, min(sequence), principal, principal_uid, request_id FROM audit WHERE revision > 0
+             GROUP BY revision) a ON a.revision = v.revision;
+INSERT INTO counters VALUES('history_floor', 0), ('history_cursor', 0);
+CREATE TABLE audit_anchor(
+  place INTEGER PRIMARY KEY CHECK(place = 1), sequence INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+INSERT INTO audit_anchor VALUES(1, 0, x'');
+)sql",
 };
 constexpr int64_t kNewest = std::size(kMigrations);
 static_assert(kLineageSchema <= kNewest);
@@ -171,24 +188,45 @@ AuditRow ReadAudit(const Statement& row) {
 
 Status Migratable(int64_t schema) {
   if (schema <= kNewest) return {};
-  return FailedPrecondition("STORE_TOO_NEW", "the store has schema {}, this program knows {}", schema, kNewest);
+  return FailedPrecondition("STORE_TOO_NEW",
+                            "the store has schema {}, this weir-server knows {}: a newer one wrote it; start that one, "
+                            "or restore a backup from before the upgrade",
+                            schema, kNewest);
 }
 
-Status Migrate(Database& database) {
+namespace {
+
+Result<int64_t> SchemaOf(Database& database) {
   int64_t at = 0;
   WEIR_TRY(ForRows(database, "PRAGMA user_version", [&](const Statement& row) { at = row.Number(0); }));
   WEIR_TRY(Migratable(at));
+  return at;
+}
+
+Status Step(Database& database, int64_t from) {
+  WEIR_TRY(database.Execute(kMigrations[from]));
+  return database.Execute(fmt::format("PRAGMA user_version = {}", from + 1).c_str());
+}
+
+}  // namespace
+
+Status Migrate(Database& database) {
+  WEIR_ASSIGN(int64_t at, SchemaOf(database));
   for (; at < kNewest; ++at) {
     WEIR_TRY(database.Execute("BEGIN IMMEDIATE"));
-    const std::string mark = fmt::format("PRAGMA user_version = {}", at + 1);
-    Status step = database.Execute(kMigrations[at]);
-    if (step.ok()) step = database.Execute(mark.c_str());
+    Status step = Step(database, at);
     if (step.ok()) step = database.Execute("COMMIT");
     if (!step.ok()) {
       (void)database.Execute("ROLLBACK");
       return step;
     }
   }
+  return {};
+}
+
+Status MigrateWithin(Database& database) {
+  WEIR_ASSIGN(const int64_t at, SchemaOf(database));
+  for (int64_t from = at; from < kNewest; ++from) WEIR_TRY(Step(database, from));
   return {};
 }
 
@@ -222,6 +260,10 @@ Status Load(Database& database, const Policy& policy, View& view) {
   WEIR_TRY(ForRows(database, "SELECT name, content FROM ca_material",
                    [&](const Statement& row) { loader.AddCaMaterial(row.String(0), row.String(1)); }));
   WEIR_TRY(LoadFacts(database, loader));
+  WEIR_TRY(ForRows(database, "SELECT value FROM counters WHERE name = 'history_floor'",
+                   [&](const Statement& row) { loader.SetHistoryFloor(row.Number(0)); }));
+  WEIR_TRY(ForRows(database, "SELECT sequence, hash FROM audit_anchor",
+                   [&](const Statement& row) { loader.SetAuditAnchor({row.Number(0), row.String(1)}); }));
   WEIR_TRY(ForRows(database, "SELECT value FROM counters WHERE name = 'facts_sequence'",
                    [&](const Statement& row) { loader.SetFactsSequence(static_cast<uint64_t>(row.Number(0))); }));
   return ForRows(database, "SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1",

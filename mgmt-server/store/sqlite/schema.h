@@ -13,6 +13,8 @@ namespace weir::store {
 // Brings the file to the newest schema: numbered steps, each in its own transaction, never changed once released.
 // FAILED_PRECONDITION STORE_TOO_NEW when the file knows more steps than this program.
 Status Migrate(Database& database);
+// The same inside the caller's transaction, all or nothing of it.
+Status MigrateWithin(Database& database);
 // FAILED_PRECONDITION STORE_TOO_NEW.
 Status Migratable(int64_t schema);
 inline constexpr int64_t kLineageSchema = 2;  // The first that has lineages.

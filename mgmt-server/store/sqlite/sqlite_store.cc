@@ -11,6 +11,7 @@
 #include "mgmt-server/store/sqlite/checkpointer.h"
 #include "mgmt-server/store/sqlite/database.h"
 #include "mgmt-server/store/sqlite/file_watch.h"
+#include "mgmt-server/store/sqlite/past.h"
 #include "mgmt-server/store/sqlite/rows.h"
 #include "mgmt-server/store/sqlite/schema.h"
 #include "mgmt-server/store/sqlite/store_lock.h"
@@ -62,6 +63,7 @@ class SqliteStore : public Store {
     WEIR_TRY(LoadPublished());
     MutexLock lock(reader_mutex_);
     WEIR_ASSIGN(reader_, Database::Open(options_.path, options_.vfs, true));
+    WEIR_TRY(past_.Open(options_.path, options_.vfs));
     if (options_.vfs.empty()) WEIR_TRY(files_.Begin(options_.path));
     WEIR_TRY(checkpointer_.Start(db_, options_.path, options_.vfs, options_.checkpoint_pages));
     changes_ = std::make_unique<Feed<ChangeEvent>>(
@@ -95,42 +97,33 @@ class SqliteStore : public Store {
     if (revision < 0 || revision > Read()->revision()) {
       return OutOfRange("REVISION_UNKNOWN", "there is no revision {} yet", revision);
     }
-    auto view = std::make_shared<View>(policy_.Rights());
-    ViewLoader loader(*view);
-    loader.SetRevision(revision);
-    MutexLock lock(reader_mutex_);
-    WEIR_ASSIGN(Statement query,
-                reader_.Prepare("SELECT " WEIR_VERSION_COLUMNS " FROM versions WHERE id IN "
-                                "(SELECT max(id) FROM versions WHERE id < ? GROUP BY fqn) AND deleted = 0"));
-    query.Int((revision + 1) << kPlaceBits);
-    while (true) {
-      WEIR_ASSIGN(const bool row, query.Step());
-      if (!row) return ViewPtr(view);
-      loader.Add(ReadVersion(query));
-    }
+    return past_.ReadAt(*Read(), policy_, revision);
   }
 
   Result<std::string> MarkOf(int64_t revision) const override {
     MutexLock lock(reader_mutex_);
-    WEIR_ASSIGN(Statement query,
-                reader_.Prepare("SELECT etag FROM versions WHERE id >= ? AND id < ? ORDER BY id LIMIT 1"));
-    query.Int(revision << kPlaceBits).Int((revision + 1) << kPlaceBits);
+    WEIR_ASSIGN(Statement query, reader_.Prepare("SELECT mark FROM revisions WHERE revision = ?"));
+    query.Int(revision);
     WEIR_ASSIGN(const bool row, query.Step());
     if (!row) return NotFound("REVISION_UNKNOWN", "no write of this history has the revision {}", revision);
-    return query.String(0);
+    std::string mark = query.String(0);
+    query.Reset();
+    return mark;
   }
 
-  Result<std::vector<ResourcePtr>> History(std::string_view fqn, size_t limit) const override {
-    std::vector<ResourcePtr> versions;
-    MutexLock lock(reader_mutex_);
-    WEIR_ASSIGN(Statement query, reader_.Prepare("SELECT " WEIR_VERSION_COLUMNS
-                                                 " FROM versions WHERE fqn = ? ORDER BY id DESC LIMIT ?"));
-    query.Text(fqn).Int(static_cast<int64_t>(limit));
-    while (true) {
-      WEIR_ASSIGN(const bool row, query.Step());
-      if (!row) return versions;
-      versions.push_back(ReadVersion(query));
-    }
+  Result<std::vector<ResourcePtr>> History(std::string_view fqn, size_t limit, int64_t below) const override {
+    return past_.History(fqn, below, limit);
+  }
+  Result<std::vector<Change>> Changes(const ChangesQuery& query) const override { return past_.Changes(query); }
+  Result<Revision> GetRevision(int64_t number) const override { return past_.GetRevision(number); }
+  Result<int64_t> RevisionAt(WallTime time) const override { return past_.RevisionAt(time); }
+  Result<int64_t> FloorOf(int64_t changes) const override { return past_.FloorOf(changes); }
+  Result<int64_t> AuditUntil(WallTime time) const override { return past_.AuditUntil(time); }
+  Result<int64_t> LastOtherHolder(std::string_view fqn, std::string_view uid) const override {
+    return past_.LastOtherHolder(fqn, uid);
+  }
+  Result<std::vector<AuditRow>> AuditBefore(int64_t before, size_t limit) const override {
+    return past_.AuditBefore(before, limit);
   }
 
   Result<std::vector<AuditRow>> Audit(const AuditQuery& query) const override {
@@ -138,7 +131,8 @@ class SqliteStore : public Store {
     MutexLock lock(reader_mutex_);
     WEIR_ASSIGN(Statement select, reader_.Prepare("SELECT " WEIR_AUDIT_COLUMNS
                                                   " FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"));
-    select.Int(query.after).Int(static_cast<int64_t>(std::clamp<size_t>(query.limit, 1, 10000)));
+    const int64_t after = std::max(query.after, Read()->audit_anchor().sequence);
+    select.Int(after).Int(static_cast<int64_t>(std::clamp<size_t>(query.limit, 1, 10000)));
     while (true) {
       WEIR_ASSIGN(const bool row, select.Step());
       if (!row) return records;
@@ -225,6 +219,7 @@ class SqliteStore : public Store {
     Txn txn(working, rows_, policy_, options_.clock->Wall());
     try {
       call.status = (*call.fn)(txn);
+      if (call.status.ok()) call.status = txn.Finish();
     } catch (const std::exception& thrown) {
       call.status = Internal("WRITE_THREW", "internal error").WithCause(thrown.what());
     }
@@ -241,7 +236,6 @@ class SqliteStore : public Store {
     }
     if (!alone) WEIR_TRY(release_.Run());
     call.changed = txn.changed();
-    txn.Finish();
     if (txn.event()) changes.push_back(*txn.event());
     facts.insert(facts.end(), txn.facts_events().begin(), txn.facts_events().end());
     return {};
@@ -339,6 +333,7 @@ class SqliteStore : public Store {
   bool trusted_ = true;  // False after a failed COMMIT, until Fence.
   mutable Mutex reader_mutex_;
   mutable Database reader_ WEIR_GUARDED_BY(reader_mutex_);
+  PastReader past_;
   mutable Mutex published_mutex_;
   ViewPtr published_ WEIR_GUARDED_BY(published_mutex_);
   Status last_write_ WEIR_GUARDED_BY(published_mutex_);

@@ -65,4 +65,15 @@ Result<bool> LogHolds(const std::string& path, const LogPosition& then);
 // DATA_LOSS STORE_DAMAGED, FAILED_PRECONDITION STORE_TOO_NEW.
 Result<StoreFacts> InspectSqlite(const std::string& path, bool thorough);
 
+// What ReadWhole meets, each kind in its order.
+struct RowVisitor {
+  std::function<void(const View&)> present;  // First, and once.
+  std::function<void(const StoredResource&)> version;
+  std::function<void(const AuditRow&)> audit;    // After View::audit_anchor.
+  std::function<void(int64_t number)> revision;  // Whose author is known.
+};
+// All of a store, as a server would open it, and every row of its past; changes nothing, also where the schema is an
+// older one. One of a running server is read as of one moment. The errors of InspectSqlite and OpenSqlite.
+Result<ViewPtr> ReadWhole(const std::string& path, const Policy& policy, const RowVisitor& visit);
+
 }  // namespace weir::store
