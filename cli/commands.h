@@ -27,6 +27,7 @@ Command DiffCommand();
 Command GetCommand();
 Command DeleteCommand();
 Command KindsCommand();
+Command SearchCommand();
 Command StatusCommand();
 Command GetTrafficCommand();
 Command ExplainHealthCommand();

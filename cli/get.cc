@@ -38,7 +38,7 @@ Result<std::string> FilterOfLabels(const std::string& text) {
 }
 
 Result<Question> QuestionOf(const Flags& flags) {
-  Question question{.filter = flags.Get("filter"), .order = flags.Get("sort-by")};
+  Question question{.filter = flags.Get("filter"), .order = flags.Get("sort-by"), .as_of = flags.Get("as-of")};
   if (!flags.Has("selector")) return question;
   WEIR_ASSIGN(const std::string labels, FilterOfLabels(flags.Get("selector")));
   question.filter = question.filter.empty() ? labels : fmt::format("({}) AND {}", question.filter, labels);
@@ -76,7 +76,7 @@ Result<int> Get(const Flags& flags) {
   if (named) {
     WEIR_ASSIGN(const std::vector<resource::Fqn> names, NamesOf(client, session, flags));
     for (const resource::Fqn& fqn : names) {
-      WEIR_ASSIGN(ResourceMessage message, GetResource(client, fqn));
+      WEIR_ASSIGN(ResourceMessage message, GetResource(client, fqn, question.as_of));
       resources.push_back(std::move(message));
     }
     WEIR_TRY(Print(resources, format, names.size() == 1));
@@ -152,12 +152,14 @@ narrow that.
   -l, --selector   labels: team=a, team!=a, team (has it), !team, joined by commas
   --filter         a subset of AIP-160: 'spec.locality.region = eu AND NOT metadata.name:test'
   --sort-by        'metadata.updateTime desc, metadata.name'
+  --as-of          as it was at a revision or a time (RFC 3339), seen by the rights of today; see weir history
   -o FORMAT        table, wide, name (full names, for scripts), yaml, json or jsonpath='{.metadata.name}'
 
   weir get tier1gateways
   weir get clusters -l provider=aws --sort-by spec.locality.region
   weir get t1 --filter 'spec.externalServers.hostname:shop.example.com' -o name
   weir get tier1gateway shop -o yaml > shop.yaml       edit it, then: weir apply -f shop.yaml
+  weir get workspaces --as-of 2026-01-31T12:00:00Z
   weir get clusters -o jsonpath='{.items[*].metadata.name}'
   weir get accessbindings organizations/o/tenants/t
 
@@ -182,7 +184,7 @@ Command GetCommand() {
   return {"get",
           "list resources, or print some",
           kGetHelp,
-          {{"tenant", "workspace", "group", "output", "selector", "filter", "sort-by"},
+          {{"tenant", "workspace", "group", "output", "selector", "filter", "sort-by", "as-of"},
            {},
            {{'o', "output"}, {'l', "selector"}}},
           Get};

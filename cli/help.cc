@@ -105,6 +105,7 @@ const std::vector<Command>& Commands() {
                                                  DiffCommand(),
                                                  GetCommand(),
                                                  KindsCommand(),
+                                                 SearchCommand(),
                                                  GetTrafficCommand(),
                                                  StatusCommand(),
                                                  ExplainHealthCommand(),

@@ -2,8 +2,10 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "api/weir/v2/access_bindings.pb.h"
 #include "api/weir/v2/kind_services.h"
@@ -48,6 +50,24 @@ void SetSwitch(Message& message, const std::string& field, bool value) {
   }
 }
 
+Status SetAsOf(Message& request, const std::string& as_of) {
+  if (as_of.empty()) return {};
+  const auto* revision = request.GetDescriptor()->FindFieldByName("as_of_revision");
+  if (revision == nullptr) return Usage("bindings have no --as-of; see weir history");
+  if (as_of.find_first_not_of("0123456789") == std::string::npos) {
+    WEIR_ASSIGN(const int number, ParseNumber("as-of", as_of, 1, std::numeric_limits<int>::max()));
+    request.GetReflection()->SetInt64(&request, revision, number);
+    return {};
+  }
+  google::protobuf::Timestamp time;
+  if (!google::protobuf::util::TimeUtil::FromString(as_of, &time)) {
+    return Usage(fmt::format("--as-of is a revision or a time like 2026-01-31T12:00:00Z, not \"{}\"", as_of));
+  }
+  const auto* field = request.GetDescriptor()->FindFieldByName("as_of_time");
+  request.GetReflection()->MutableMessage(&request, field)->CopyFrom(time);
+  return {};
+}
+
 // All that the caller may read below a parent, whose names may be "-" for any; `name` "" = all. One call per 1000.
 Status ListBelow(Client& client, const resource::KindInfo& kind, const std::string& parent, const std::string& name,
                  const Question& question, std::vector<ResourceMessage>& out) {
@@ -59,6 +79,7 @@ Status ListBelow(Client& client, const resource::KindInfo& kind, const std::stri
     Set(*request, "name", name);
     Set(*request, "filter", question.filter);
     Set(*request, "order_by", question.order);
+    WEIR_TRY(SetAsOf(*request, question.as_of));
     request->GetReflection()->SetInt32(request.get(), request->GetDescriptor()->FindFieldByName("page_size"), 1000);
     WEIR_TRY(client.Call(path, *request, *response));
     const auto* type = response->GetDescriptor();
@@ -175,9 +196,10 @@ Status DeleteResource(Client& client, const resource::Fqn& fqn, bool cascade, bo
   return client.Call(path, *request, *nothing);
 }
 
-Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn) {
+Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn, const std::string& as_of) {
   auto [path, request, response] = MethodOf(resource::Info(fqn.kind), Verb::kGet);
   Set(*request, "fqn", fqn.text);
+  WEIR_TRY(SetAsOf(*request, as_of));
   WEIR_TRY(client.Call(path, *request, *response));
   return std::move(response);
 }

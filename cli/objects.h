@@ -26,13 +26,14 @@ struct Scope {
 // What is asked of a list beside its place; "" = all, by FQN.
 struct Question {
   std::string filter, order;
+  std::string as_of;  // A revision or a time (RFC 3339); "" = now.
 };
 // All resources of a kind that the caller may read, below what the scope names.
 Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session& session,
                                                    const resource::KindInfo& kind, const Scope& scope,
                                                    const Question& question = {});
 Status DeleteResource(Client& client, const resource::Fqn& fqn, bool cascade, bool dry_run);
-Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn);
+Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn, const std::string& as_of = "");
 
 // "KIND NAME", "KIND FQN" or "FQN" -> FQN. A name that needs parents which are not given is looked for; USAGE when
 // several carry it.

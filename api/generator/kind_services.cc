@@ -61,6 +61,7 @@ package weir.v2;
 
 import "google/api/annotations.proto";
 import "google/protobuf/empty.proto";
+import "google/protobuf/timestamp.proto";
 import "api/weir/v2/kind.proto";
 import "$file$";
 
@@ -100,6 +101,10 @@ $parent_field$  $K$ $k$ = 2;
 }
 message Get$K$Request {
   string fqn = 1;
+  // As it was: at a revision or at a time, one of the two. Seen by the rights of today (history.proto says how). OUT_OF_RANGE
+  // REVISION_UNKNOWN: later than the last revision, or older than what is kept.
+  int64 as_of_revision = 2;
+  google.protobuf.Timestamp as_of_time = 3;
 }
 message List$K$sRequest {
 $parents_field$  // 1 to 1000; default 100.
@@ -117,6 +122,9 @@ $parents_field$  // 1 to 1000; default 100.
   // What is answered of each: "metadata.name,spec.locality". "" = all. metadata.fqn always is. INVALID_ARGUMENT
   // BAD_FIELD_MASK.
   string field_mask = 7;
+  // As it was, as in Get$K$Request.
+  int64 as_of_revision = 8;
+  google.protobuf.Timestamp as_of_time = 9;
 }
 message List$K$sResponse {
   repeated $K$ items = 1;

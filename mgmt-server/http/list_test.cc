@@ -74,6 +74,33 @@ TEST_F(Lists, SayOnlyWhatTheMaskNames) {
   EXPECT_THAT(bad.text, HasSubstr("metadata.nme"));
 }
 
+TEST_F(Lists, ShowWhatWasByTheRightsOfToday) {
+  const int64_t then = store_->Read()->revision();
+  const std::string eve = NewUser("eve");
+  ASSERT_EQ(Post(kClusters + "/c1/accessbindings:grant",
+                 R"({"role":"reader","subject":{"user":"organizations/demo-org/users/eve"}})")
+                .status,
+            200);
+  std::string body = Get(kClusters + "/c1").text;
+  body.replace(body.find("\"us\""), 4, "\"me\"");
+  ASSERT_EQ(Send("PUT", kClusters + "/c1", body, admin_).status, 200);
+  ASSERT_EQ(Send("DELETE", kClusters + "/c0", "", admin_).status, 200);
+  const std::string at = "asOfRevision=" + std::to_string(then);
+  EXPECT_EQ(Names(at), "c0 c1 c2 c3 c4");
+  EXPECT_EQ(Names(at + "&filter=spec.locality.region%3Dus&pageSize=1"), "c1 | c4");
+  EXPECT_EQ(Names(at, eve), "c1") << "she reads it today";
+  EXPECT_EQ(Get(kClusters + "/c1?" + at).Text({"spec", "locality", "region"}), "us");
+  EXPECT_EQ(Get(kClusters + "/c0?" + at).status, 200);
+  EXPECT_EQ(Get(kClusters + "/c0").status, 404);
+  EXPECT_EQ(Send("GET", kClusters + "/c0?" + at, "", eve).reason(), "RESOURCE_MISSING");
+  EXPECT_EQ(Send("GET", kClusters + "/c1?" + at, "", eve).Text({"spec", "locality", "region"}), "us");
+  EXPECT_EQ(Get(kClusters + "?asOfRevision=99999").reason(), "REVISION_UNKNOWN");
+  EXPECT_EQ(Get(kClusters + "?asOfRevision=1&asOfTime=2026-01-01T00:00:00Z").reason(), "INVALID_REQUEST");
+  // A page of then goes on then.
+  const std::string token = Get(kClusters + "?pageSize=2&" + at).Text({"nextPageToken"});
+  EXPECT_EQ(Get(kClusters + "?pageSize=2&pageToken=" + token).reason(), "BAD_PAGE_TOKEN");
+}
+
 // A filter is asked only of what the caller may read: else its answers would tell of the rest.
 TEST_F(Lists, AFilterSeesOnlyWhatItsCallerMayRead) {
   const std::string eve = NewUser("eve");
@@ -84,6 +111,41 @@ TEST_F(Lists, AFilterSeesOnlyWhatItsCallerMayRead) {
   EXPECT_EQ(Names("filter=spec.locality.region:*", eve), "c1");
   EXPECT_EQ(Names("filter=spec.locality.region%3Deu", eve), "");
   EXPECT_EQ(Names("orderBy=metadata.labels.rank&pageSize=1", eve), "c1");
+}
+
+TEST_F(Lists, ASearchFindsNamesLabelsAndHostsOfWhatOneMayRead) {
+  ASSERT_EQ(Apply(kSurroundings).status, 200);
+  ASSERT_EQ(Apply(kFounding).status, 200);
+  const auto found = [&](const std::string& query, const std::string& token) {
+    std::string text, page;
+    for (int pages = 0; pages < 20; ++pages) {
+      const Answer answer = Send("GET", "/v2/search?" + query + (page.empty() ? "" : "&pageToken=" + page), "", token);
+      if (answer.status != 200) return answer.reason();
+      const document::Node* items = answer.body.Find("items");
+      for (size_t i = 0; items != nullptr && i < items->items.size(); ++i) {
+        const std::string& fqn = items->items[i].Find("fqn")->text;
+        text += (text.empty() ? "" : " ") + fqn.substr(fqn.rfind('/') + 1) + ":" + items->items[i].Find("field")->text;
+      }
+      page = answer.Text({"nextPageToken"});
+      if (page.empty()) return text;
+    }
+    return std::string("no end");
+  };
+  EXPECT_EQ(found("q=SERVICEA.example", admin_), "service1-tier1:host");
+  EXPECT_EQ(found("q=rank%3D9", admin_), "c0:label");
+  EXPECT_EQ(found("q=cluster1", admin_), "cluster1:name");
+  EXPECT_EQ(found("q=demo&pageSize=1", admin_), "demo-org:name demo-tenant:name demo-ws:name demo-gw-group:name");
+  EXPECT_EQ(found("q=demo&parent=organizations/demo-org/tenants/demo-tenant/workspaces/demo-ws", admin_),
+            "demo-ws:name demo-gw-group:name");
+  EXPECT_EQ(found("q=x", admin_), "INVALID_REQUEST");
+  EXPECT_EQ(found("q=demo&pageSize=101", admin_), "INVALID_REQUEST");
+  const std::string eve = NewUser("eve");
+  EXPECT_EQ(found("q=demo", eve), "");
+  ASSERT_EQ(Post(kClusters + "/c1/accessbindings:grant",
+                 R"({"role":"reader","subject":{"user":"organizations/demo-org/users/eve"}})")
+                .status,
+            200);
+  EXPECT_EQ(found("q=rank", eve), "c1:label");
 }
 
 TEST_F(Lists, ATriedWriteIsAnsweredAndNotStored) {

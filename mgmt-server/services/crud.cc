@@ -105,6 +105,8 @@ class Crud {
 
   Result<MessagePtr> Get(CallContext& call, const Message& request) const {
     WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, Text(request, "fqn")));
+    WEIR_ASSIGN(const int64_t as_of, AsOf(request));
+    if (as_of > 0) return GetAt(call, fqn, as_of);
     const store::ViewPtr view = backends_.store->Read();
     WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, fqn.text));
     const store::ResourcePtr resource = view->Get(fqn.text);
@@ -115,10 +117,21 @@ class Crud {
   // A parent that the caller may not read is listed as if it held only what the caller may read; where nothing of it is
   // his, as if it did not exist.
   Result<MessagePtr> List(CallContext& call, const Message& request, const Message& prototype) const {
-    WEIR_ASSIGN(const Listing listing, Listing::Read(kind_, call, request, tokens_));
-    const store::ViewPtr view = backends_.store->Read();
-    const auto render = [&](const store::StoredResource& resource) { return Render(backends_, resource); };
-    WEIR_ASSIGN(const Listing::Page page, listing.Fill(*view, call, render));
+    WEIR_ASSIGN(const int64_t as_of, AsOf(request));
+    WEIR_ASSIGN(const Listing listing, Listing::Read(kind_, call, request, tokens_, as_of));
+    store::ViewPtr view = backends_.store->Read();
+    PastRights rights(*backends_.store, call.principal, view);
+    Listing::MayRead may_read = [&](const store::StoredResource& resource) -> Result<bool> {
+      return authz::Allowed(*view, call.principal, authz::Right::kRead, resource);
+    };
+    Listing::Render render = [&](const store::StoredResource& resource) { return Render(backends_, resource); };
+    store::ViewPtr shown = view;
+    if (as_of > 0) {
+      WEIR_ASSIGN(shown, backends_.past->ViewAt(call, as_of));
+      may_read = [&](const store::StoredResource& resource) { return rights.MayRead(resource); };
+      render = ToMessage;  // What agents report was not kept.
+    }
+    WEIR_ASSIGN(const Listing::Page page, listing.Fill(*shown, may_read, render));
     MessagePtr answer(prototype.New());
     const FieldDescriptor* items = Field(*answer, "items");
     for (const store::ResourcePtr& resource : page.resources) {
@@ -197,6 +210,26 @@ class Crud {
   }
 
  private:
+  // The revision that a request asks for; 0 = the present.
+  Result<int64_t> AsOf(const Message& request) const {
+    const auto& from = *request.GetReflection();
+    const int64_t revision = from.GetInt64(request, Field(request, "as_of_revision"));
+    const FieldDescriptor* time = Field(request, "as_of_time");
+    if (revision == 0 && !from.HasField(request, time)) return int64_t{0};
+    const auto& at = static_cast<const google::protobuf::Timestamp&>(from.GetMessage(request, time));
+    return backends_.past->Resolve("asOf", revision, from.HasField(request, time), at);
+  }
+
+  Result<MessagePtr> GetAt(CallContext& call, const resource::Fqn& fqn, int64_t revision) const {
+    WEIR_ASSIGN(const store::ViewPtr then, backends_.past->ViewAt(call, revision));
+    const store::ResourcePtr resource = then->Get(fqn.text);
+    if (resource == nullptr) return authz::Missing(fqn.text);
+    PastRights rights(*backends_.store, call.principal, backends_.store->Read());
+    WEIR_ASSIGN(const bool may, rights.MayRead(*resource));
+    if (!may) return authz::Missing(fqn.text);
+    return ToMessage(*resource);
+  }
+
   const Backends& backends_;
   Writes& writes_;
   const resource::KindInfo& kind_;

@@ -7,7 +7,6 @@
 
 #include "libs/resource/field_paths.h"
 #include "libs/resource/validate.h"
-#include "mgmt-server/authz/authz.h"
 
 namespace weir::services {
 namespace {
@@ -48,7 +47,7 @@ Status CheckMask(const resource::KindInfo& kind, const std::vector<std::string>&
 }  // namespace
 
 Result<Listing> Listing::Read(const resource::KindInfo& kind, const CallContext& call, const Message& request,
-                              const PageTokens& tokens) {
+                              const PageTokens& tokens, int64_t as_of) {
   Listing listing(kind);
   const std::string parent = Text(request, "parent");
   if (kind.parent()) {
@@ -75,8 +74,8 @@ Result<Listing> Listing::Read(const resource::KindInfo& kind, const CallContext&
   listing.mask_ = Paths(Text(request, "field_mask"));
   WEIR_TRY(CheckMask(kind, listing.mask_));
   // The lengths keep the texts of the caller apart.
-  listing.question_ = fmt::format("{} {} {} {} {}:{} {}:{}", kind.name, parent, listing.name_, call.principal.uid,
-                                  filter.size(), filter, order.size(), order);
+  listing.question_ = fmt::format("{} {} {} {} {} {}:{} {}:{}", kind.name, parent, listing.name_, call.principal.uid,
+                                  as_of, filter.size(), filter, order.size(), order);
   const std::string token = Text(request, "page_token");
   if (!token.empty()) {
     WEIR_ASSIGN(listing.after_, tokens.Open(listing.question_, token));
@@ -84,52 +83,56 @@ Result<Listing> Listing::Read(const resource::KindInfo& kind, const CallContext&
   return listing;
 }
 
-bool Listing::Shows(const store::View& view, const CallContext& call, const store::StoredResource& resource) const {
+Result<bool> Listing::Shows(const store::StoredResource& resource, const MayRead& may_read) const {
   if (!name_.empty() && resource::LastName(resource.fqn) != name_) return false;
   if (kind_->parent() && !parent_.Matches(resource::ParentFqn(resource.fqn))) return false;
-  return authz::Allowed(view, call.principal, authz::Right::kRead, resource);
+  return may_read(resource);
 }
 
-Result<Listing::Page> Listing::Fill(const store::View& view, const CallContext& call, const Render& render) const {
-  if (!order_.by_fqn()) return InOrder(view, call, render);
-  Page page;
+Status Listing::Each(const store::View& view, const MayRead& may_read, const Render& render, const std::string& after,
+                     const Visit& visit) const {
+  const bool read = filter_ || !order_.by_fqn();
+  const auto one = [&](const store::ResourcePtr& resource) -> Result<bool> {
+    WEIR_ASSIGN(const bool shown, Shows(*resource, may_read));
+    if (!shown) return true;
+    if (!read) return visit(resource, nullptr);
+    WEIR_ASSIGN(MessagePtr message, render(*resource));
+    if (filter_ && !filter_->Matches(*message)) return true;
+    return visit(resource, std::move(message));
+  };
   Status failed;
-  view.ForEachAfter(parent_.prefix, kind_->name, after_, [&](const store::ResourcePtr& resource) {
-    if (!Shows(view, call, *resource)) return true;
-    if (filter_) {
-      const Result<MessagePtr> message = render(*resource);
-      if (!message.ok()) failed = message.error();
-      if (!failed.ok()) return false;
-      if (!filter_->Matches(**message)) return true;
-    }
+  view.ForEachAfter(parent_.prefix, kind_->name, after, [&](const store::ResourcePtr& resource) {
+    const Result<bool> go_on = one(resource);
+    if (!go_on.ok()) failed = go_on.error();
+    return go_on.ok() && *go_on;
+  });
+  return failed;
+}
+
+Result<Listing::Page> Listing::Fill(const store::View& view, const MayRead& may_read, const Render& render) const {
+  if (!order_.by_fqn()) return InOrder(view, may_read, render);
+  Page page;
+  WEIR_TRY(Each(view, may_read, render, after_, [&](const store::ResourcePtr& resource, const MessagePtr&) {
     if (page.resources.size() == page_size_) {
       page.last = page.resources.back()->fqn;
       return false;
     }
     page.resources.push_back(resource);
     return true;
-  });
-  if (!failed.ok()) return failed.error();
+  }));
   return page;
 }
 
 // One walk over all, of which only the first page behind `after_` is kept.
-Result<Listing::Page> Listing::InOrder(const store::View& view, const CallContext& call, const Render& render) const {
+Result<Listing::Page> Listing::InOrder(const store::View& view, const MayRead& may_read, const Render& render) const {
   std::map<std::string, store::ResourcePtr> first;  // One more than the page holds.
-  Status failed;
-  view.ForEachAfter(parent_.prefix, kind_->name, "", [&](const store::ResourcePtr& resource) {
-    if (!Shows(view, call, *resource)) return true;
-    const Result<MessagePtr> message = render(*resource);
-    if (!message.ok()) failed = message.error();
-    if (!failed.ok()) return false;
-    if (filter_ && !filter_->Matches(**message)) return true;
-    std::string key = order_.KeyOf(**message, resource->fqn);
+  WEIR_TRY(Each(view, may_read, render, "", [&](const store::ResourcePtr& resource, const MessagePtr& message) {
+    std::string key = order_.KeyOf(*message, resource->fqn);
     if (!after_.empty() && key <= after_) return true;
     first.emplace(std::move(key), resource);
     if (first.size() > page_size_ + 1) first.erase(std::prev(first.end()));
     return true;
-  });
-  if (!failed.ok()) return failed.error();
+  }));
   Page page;
   for (const auto& [key, resource] : first) {
     if (page.resources.size() == page_size_) break;

@@ -18,8 +18,9 @@ class Listing {
  public:
   // INVALID_ARGUMENT INVALID_REQUEST with all violations, BAD_FQN, BAD_FILTER, BAD_ORDER, BAD_FIELD_MASK,
   // BAD_PAGE_TOKEN.
+  // `as_of`: the revision that is asked, 0 = the present.
   static Result<Listing> Read(const resource::KindInfo& kind, const CallContext& call,
-                              const google::protobuf::Message& request, const PageTokens& tokens);
+                              const google::protobuf::Message& request, const PageTokens& tokens, int64_t as_of);
 
   struct Page {
     std::vector<store::ResourcePtr> resources;
@@ -27,7 +28,9 @@ class Listing {
   };
   // `render`: a resource as it is answered, for filters and orders on what only the server knows.
   using Render = std::function<Result<MessagePtr>(const store::StoredResource&)>;
-  Result<Page> Fill(const store::View& view, const CallContext& call, const Render& render) const;
+  // Whether the caller may see it: today's rights, of the present or of what was.
+  using MayRead = std::function<Result<bool>(const store::StoredResource&)>;
+  Result<Page> Fill(const store::View& view, const MayRead& may_read, const Render& render) const;
 
   // Leaves what the field mask names.
   void Mask(google::protobuf::Message& message) const;
@@ -38,8 +41,13 @@ class Listing {
 
  private:
   explicit Listing(const resource::KindInfo& kind) : kind_(&kind) {}
-  bool Shows(const store::View& view, const CallContext& call, const store::StoredResource& resource) const;
-  Result<Page> InOrder(const store::View& view, const CallContext& call, const Render& render) const;
+  Result<bool> Shows(const store::StoredResource& resource, const MayRead& may_read) const;
+  // Calls fn(resource, message) for what is on the list behind `after`, in the order of FQNs, until it answers false.
+  // The message is null where nobody needs it.
+  using Visit = std::function<bool(const store::ResourcePtr&, MessagePtr)>;
+  Status Each(const store::View& view, const MayRead& may_read, const Render& render, const std::string& after,
+              const Visit& visit) const;
+  Result<Page> InOrder(const store::View& view, const MayRead& may_read, const Render& render) const;
 
   const resource::KindInfo* kind_;
   resource::FqnPattern parent_;
