@@ -13,7 +13,7 @@
 
 namespace weir::services {
 
-// The gateway objects of every kind at and below a resource ("" = all), until `fn` answers false.
+// The gateway objects of every kind below a resource ("" = all), until `fn` answers false.
 void ForEachGateway(const store::View& view, std::string_view parent,
                     const std::function<bool(const store::ResourcePtr&)>& fn);
 

@@ -90,7 +90,7 @@ Result<v2::SearchResponse> Find(const Backends& backends, const PageTokens& toke
   const store::ViewPtr view = backends.store->Read();
   const size_t equals = piece.find('=');  // "key=value" stands nowhere as one text.
   const std::string_view rough = std::string_view(piece).substr(0, equals);
-  view->ForEach(request.parent(), "", [&](const store::ResourcePtr& resource) {
+  const auto look = [&](const store::ResourcePtr& resource) {
     if (resource->kind == authz::kBindingsKind) return true;
     if (!Holds(resource->fqn, rough) && !Holds(resource->body, rough)) return true;  // Without reading it.
     if (!authz::Allowed(*view, call.principal, authz::Right::kRead, *resource)) return true;
@@ -101,7 +101,9 @@ Result<v2::SearchResponse> Find(const Backends& backends, const PageTokens& toke
     first.emplace(std::move(key), std::move(*hit));
     if (first.size() > page_size + 1) first.erase(std::prev(first.end()));
     return true;
-  });
+  };
+  if (const store::ResourcePtr top = view->Get(request.parent()); top != nullptr) look(top);
+  view->ForEach(request.parent(), "", look);
   v2::SearchResponse response;
   std::string last;
   for (auto& [key, hit] : first) {
