@@ -44,7 +44,7 @@ std::string PlaceOf(const v2::Metadata& metadata) {
 
 std::string LabelsOf(const v2::Metadata& metadata) {
   std::vector<std::string> labels;
-  for (const auto& [key, value] : metadata.labels()) labels.push_back(key + "=" + value);
+  for (const auto& [key, value] : metadata.labels()) labels.push_back(fmt::format("{}={}", key, value));
   std::sort(labels.begin(), labels.end());
   return Joined(labels);
 }

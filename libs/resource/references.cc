@@ -90,7 +90,7 @@ class Reader {
       } else {
         const size_t name = path_.size();
         for (int i = 0; i < reflection.FieldSize(message, reading.field); ++i) {
-          path_ += '[' + std::to_string(i) + ']';
+          path_.append("[").append(std::to_string(i)).append("]");
           One(message, reading, i);
           path_.resize(name);
         }

@@ -124,7 +124,8 @@ TEST_F(Lists, ASearchFindsNamesLabelsAndHostsOfWhatOneMayRead) {
       const document::Node* items = answer.body.Find("items");
       for (size_t i = 0; items != nullptr && i < items->items.size(); ++i) {
         const std::string& fqn = items->items[i].Find("fqn")->text;
-        text += (text.empty() ? "" : " ") + fqn.substr(fqn.rfind('/') + 1) + ":" + items->items[i].Find("field")->text;
+        text += fmt::format("{}{}:{}", text.empty() ? "" : " ", fqn.substr(fqn.rfind('/') + 1),
+                            items->items[i].Find("field")->text);
       }
       page = answer.Text({"nextPageToken"});
       if (page.empty()) return text;

@@ -22,7 +22,7 @@ class Teams : public RestApi {
   std::string Has(const std::string& name, const std::vector<std::string>& members, const std::string& given = "") {
     const std::string& token = given.empty() ? admin_ : given;
     std::string list;
-    for (const std::string& member : members) list += (list.empty() ? "\"" : ",\"") + member + "\"";
+    for (const std::string& member : members) list += fmt::format("{}\"{}\"", list.empty() ? "" : ",", member);
     const Answer there = Send("GET", kTeams + "/" + name, "", token);
     const Answer answer =
         there.status == 200

@@ -43,7 +43,7 @@ std::optional<v2::SearchHit> HitOf(const store::StoredResource& resource, const 
   if (found("name", resource::LastName(resource.fqn)) || found("displayName", metadata.display_name())) return hit;
   const std::map<std::string, std::string> labels(metadata.labels().begin(), metadata.labels().end());
   for (const auto& [key, value] : labels) {
-    if (found("label", key + "=" + value)) return hit;
+    if (found("label", fmt::format("{}={}", key, value))) return hit;
   }
   const resource::GatewayForm form = resource::FormOf(message);
   if (form.gateway == nullptr) return std::nullopt;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <fmt/format.h>
+
 #include <string>
 #include <vector>
 
@@ -17,7 +19,8 @@ template <typename Setting>
 std::vector<std::string> FailoverSummary(const Setting& setting) {
   const v2::FailoverSettings& failover = setting.spec().failover_settings();
   std::vector<std::string> parts{v2::FailoverSettings::Mode_Name(failover.mode())};
-  for (const auto& pair : failover.regional_failover()) parts.push_back(pair.from() + " -> " + pair.to());
+  for (const auto& pair : failover.regional_failover())
+    parts.push_back(fmt::format("{} -> {}", pair.from(), pair.to()));
   return parts;
 }
 

@@ -49,7 +49,8 @@ std::vector<std::string> Summary(const v2::Tier1Gateway& gateway) {
   for (const auto& server : gateway.spec().external_servers()) {
     std::string text = fmt::format("{}:{} ->", server.hostname(), server.port());
     for (const auto& cluster : server.clusters()) {
-      text += " " + cluster.name() + (cluster.has_weight() ? fmt::format("={}", cluster.weight()) : "");
+      text += fmt::format(" {}", cluster.name());
+      if (cluster.has_weight()) text += fmt::format("={}", cluster.weight());
     }
     parts.push_back(std::move(text));
   }
