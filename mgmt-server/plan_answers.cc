@@ -9,7 +9,6 @@ namespace weir::server {
 namespace {
 
 constexpr int kMostTries = 3;
-constexpr std::string_view kClusterKind = "Cluster";
 
 void Put(const std::string& fqn, const store::ResourcePtr& resource, compile::World* world) {
   if (resource == nullptr)
@@ -18,22 +17,12 @@ void Put(const std::string& fqn, const store::ResourcePtr& resource, compile::Wo
     world->PutBody(resource->kind, fqn, resource->uid, resource->body);
 }
 
-// A cluster that goes, or becomes another one of the same name, has no facts any more.
-void ForgetFacts(const std::string& cluster, compile::World* world, compile::Change* change) {
-  if (const compile::Facts* facts = world->facts(cluster)) {
-    for (const auto& [name, workload] : facts->workloads) change->workloads[cluster].insert(name);
-  }
-  change->clusters.insert(cluster);
-  world->SetFacts(cluster, {});
-}
-
+// What is left of the facts of a cluster that goes counts nowhere.
 compile::Change ApplyTo(compile::World* world, const services::PlanQuestion& question) {
   compile::Change change;
   for (const auto& each : question.changes) {
     change.fqns.insert(each.fqn);
     Put(each.fqn, each.after, world);
-    const bool other = each.before != nullptr && (each.after == nullptr || each.after->uid != each.before->uid);
-    if (other && each.before->kind == kClusterKind) ForgetFacts(each.fqn, world, &change);
   }
   return change;
 }

@@ -65,6 +65,40 @@ TEST_F(PlanTest, ATenantSeesNothingOfAnother) {
   EXPECT_EQ(a.Text({"reason"}), b.Text({"reason"}));
 }
 
+// A tier-2 host of t that u's tier 1 calls, too: that it changes is said, and not how.
+TEST_F(PlanTest, WhatIsMadeOfOthersObjectsTooIsNamedOnly) {
+  const std::string user = Grant("tom", "rbac/admin", kTenant);
+  ASSERT_EQ(Apply(Tier1("a", "a.test", kBoth) + Tier2("b", "a.test"), "", false, user).status, 200);
+  Store(Meta("Tier1Gateway", "spy", In("u")) +
+        "spec:\n  workloadSelector: {namespace: u-edge, labels: {app: t1}}\n  externalServers:\n"
+        "  - {name: s, hostname: a.test, port: 80, tenant: t, clusters: [{name: c1, weight: 1}]}\n");
+  v2::PlanRequest request;
+  request.add_deletions(std::string(kGroup) + "/tier1gateways/a");
+  std::map<std::string, std::pair<bool, int>> c1;  // Hidden, fields.
+  const v2::PlanResponse own = Plan(request, user);
+  for (const auto& cluster : own.clusters()) {
+    if (cluster.cluster() != "c1") continue;
+    for (const auto& one : cluster.intent()) c1[one.type()] = {one.hidden(), one.fields_size()};
+    for (const auto& one : cluster.gateways(0).resources())
+      c1["Envoy " + one.type()] = {one.hidden(), one.fields_size()};
+  }
+  EXPECT_EQ(c1.at("Host"), std::pair(true, 0));
+  EXPECT_EQ(c1.at("Envoy Listener"), std::pair(true, 0));
+  EXPECT_THAT(Plan(request).DebugString(), HasSubstr("allowedCallers"));
+}
+
+TEST_F(PlanTest, AStalePlanNamesOnlyWhatTheCallerMayRead) {
+  const std::string user = Grant("tom", "rbac/admin", kTenant);
+  ASSERT_EQ(Apply(Tier2("b", "a.test"), "", false, user).status, 200);
+  const std::string documents = Tier2("b", "a.test", "t", 9090);
+  const std::string plan = Plan(documents, user).plan();
+  Store(Tier1("foreign", "u.test", kBoth, "u"));
+  ASSERT_EQ(Apply(Tier2("b", "a.test", "t", 7070), "", false, user).status, 200);
+  const Answer stale = ApplyPlan(documents, plan, user);
+  EXPECT_THAT(stale.text, HasSubstr("gateways/b (revision"));
+  EXPECT_THAT(stale.text, Not(HasSubstr("foreign")));
+}
+
 TEST_F(PlanTest, WhatTheCallerMayNotReadMakesNoPlanStale) {
   const std::string user = Grant("tom", "rbac/admin", kTenant);
   ASSERT_EQ(Apply(Tier2("b", "a.test"), "", false, user).status, 200);

@@ -112,6 +112,18 @@ TEST_F(PlanTest, DeletionsArePlannedWithWhatTheyTakeAlong) {
   EXPECT_EQ(IntentOf(plan), Difference(before, Compiled()));
 }
 
+TEST_F(PlanTest, AClusterThatGoesTakesItsWorkloadsAlong) {
+  Store(Tier1("a", "a.test", kBoth) + Tier2("b", "a.test"));
+  const compile::Compilation before = Compiled();
+  v2::PlanRequest request;
+  request.set_documents(Tier1("a", "a.test", kBoth));
+  request.add_deletions("organizations/demo-org/clusters/edge");
+  const v2::PlanResponse plan = Plan(request);
+  EXPECT_THAT(Reasons(plan), ElementsAre("NO_WORKLOAD"));
+  ASSERT_EQ(Send("DELETE", "/v2/organizations/demo-org/clusters/edge", "", admin_).status, 200);
+  EXPECT_EQ(IntentOf(plan), Difference(before, Compiled()));
+}
+
 TEST_F(PlanTest, AHostMayMoveFromWhatIsDeletedToWhatIsWritten) {
   Store(Tier1("a", "a.test", kBoth));
   v2::PlanRequest request;
