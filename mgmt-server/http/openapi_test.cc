@@ -168,6 +168,7 @@ class OpenApiDocument : public RestApi {
     const Node& values = At(schema, {"enum"});
     if (!values.items.empty()) {
       std::vector<std::string> texts;
+      texts.reserve(values.items.size());
       for (const Node& one : values.items) texts.push_back(one.text);
       EXPECT_THAT(texts, Contains(value.text)) << at;
     }

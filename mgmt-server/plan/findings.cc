@@ -189,7 +189,7 @@ class Lint {
     regions.insert(found->spec().locality().region());
     for (const auto& [key, value] : found->metadata().labels()) {
       labels.insert(key);
-      labels.insert(key + "=" + value);
+      labels.insert(fmt::format("{}={}", key, value));
     }
   }
 

@@ -187,6 +187,7 @@ std::vector<std::shared_ptr<const v1::Service>> Catalog::ServicesOf(const v1::Wo
     if (Selects(*services_.at(name).message, workload)) names.insert(name);
   });
   std::vector<std::shared_ptr<const v1::Service>> serving;
+  serving.reserve(names.size());
   for (const std::string& name : names) serving.push_back(services_.at(name).message);
   return serving;
 }

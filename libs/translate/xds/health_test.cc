@@ -112,13 +112,14 @@ TEST(TranslateHealth, StretchesChecksSoThatOneTier2SeesAtMost200PerSecond) {
   Intent intent = EdgeIntent();
   for (int i = 0; i < 150; ++i) {
     const std::string host = fmt::format("h{}.example", i);
-    Put<mesh::v1::Host>("name: 'edge/app=t1/80/" + host + "' listener: 'edge/app=t1/80' hostname: '" + host +
-                            "' routes { name: 'web/0' destination_set: '" + host + "' }",
+    Put<mesh::v1::Host>(fmt::format("name: 'edge/app=t1/80/{0}' listener: 'edge/app=t1/80' hostname: '{0}' "
+                                    "routes {{ name: 'web/0' destination_set: '{0}' }}",
+                                    host),
                         &intent);
-    Put<mesh::v1::DestinationSet>("name: '" + host + "' hostname: '" + host + "' clusters { cluster: '" +
-                                      (i < 100 ? "c1" : "c2") + "' endpoints: '" + (i < 100 ? "c1" : "c2") +
-                                      "/shop.example' }",
-                                  &intent);
+    Put<mesh::v1::DestinationSet>(
+        fmt::format("name: '{0}' hostname: '{0}' clusters {{ cluster: '{1}' endpoints: '{1}/shop.example' }}", host,
+                    i < 100 ? "c1" : "c2"),
+        &intent);
   }
   std::string edge;
   for (const char* name : {"t1", "other", "third"}) {

@@ -189,11 +189,13 @@ TEST(Translator, ServesEachTier2HostOnTheMeshPortToItsCallersOnly) {
 TEST(Translator, HostsOfOneServiceShareItsClusterAndItsChecks) {
   Intent intent = InClusterIntent();
   for (const std::string host : {"a.example", "b.example"}) {
-    Put<mesh::v1::Host>("name: 'in/app=t2/80/" + host + "' listener: 'in/app=t2/80' hostname: '" + host +
-                            "' routes { name: 'web/0' destination_set: 'local/" + host + "' }",
+    Put<mesh::v1::Host>(fmt::format("name: 'in/app=t2/80/{0}' listener: 'in/app=t2/80' hostname: '{0}' "
+                                    "routes {{ name: 'web/0' destination_set: 'local/{0}' }}",
+                                    host),
                         &intent);
-    Put<mesh::v1::DestinationSet>("name: 'local/" + host + "' hostname: '" + host + R"('
-      service { namespace: "shop" host: "web.shop.svc.cluster.local" port: 80 })",
+    Put<mesh::v1::DestinationSet>(fmt::format(R"(name: 'local/{0}' hostname: '{0}'
+      service {{ namespace: "shop" host: "web.shop.svc.cluster.local" port: 80 }})",
+                                              host),
                                   &intent);
   }
   Translator translator(Identity("c1"));
@@ -313,8 +315,9 @@ TEST(Translator, MergesSeveralListenersOfOneWorkloadAndPort) {
 )",
       &intent);
   for (const std::string host : {"pay.example", "shop.example"}) {
-    Put<mesh::v1::Host>("name: 'edge/zone=a/80/" + host + "' listener: 'edge/zone=a/80' hostname: '" + host +
-                            "' routes { direct_response { status: 200 } }",
+    Put<mesh::v1::Host>(fmt::format("name: 'edge/zone=a/80/{0}' listener: 'edge/zone=a/80' hostname: '{0}' "
+                                    "routes {{ direct_response {{ status: 200 }} }}",
+                                    host),
                         &intent);
   }
   Translator translator(Identity("edge"));
