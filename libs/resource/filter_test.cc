@@ -158,6 +158,7 @@ std::vector<std::string> Ordered(const std::string& by, std::vector<v2::Cluster>
     return order->KeyOf(a, a.metadata().name()) < order->KeyOf(b, b.metadata().name());
   });
   std::vector<std::string> names;
+  names.reserve(clusters.size());
   for (const auto& cluster : clusters) names.push_back(cluster.metadata().name());
   return names;
 }

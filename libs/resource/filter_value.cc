@@ -137,7 +137,7 @@ ValueType TypeAt(const FilterPath& path) {
 }
 
 std::optional<FilterValue> ReadValue(const FilterPath& path, std::string_view view) {
-  const std::string text(view);
+  std::string text(view);
   switch (TypeAt(path)) {
     case ValueType::kBool:
       if (text != "true" && text != "false") return std::nullopt;
