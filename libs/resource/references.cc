@@ -121,7 +121,7 @@ class Reader {
 std::optional<NamespacePattern> Unowned(const std::vector<NamespacePattern>& territory,
                                         const std::vector<NamespacePattern>& owned, const std::string& name_space) {
   for (const NamespacePattern& place : territory) {
-    const NamespacePattern wanted{place.cluster, name_space};
+    NamespacePattern wanted{place.cluster, name_space};
     if (std::none_of(owned.begin(), owned.end(), [&](const auto& outer) { return outer.Contains(wanted); })) {
       return wanted;
     }

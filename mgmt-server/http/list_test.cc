@@ -23,8 +23,9 @@ class Lists : public RestApi {
   std::string Names(const std::string& query, const std::string& token = "") {
     std::string names, page;
     for (int pages = 0; pages < 10; ++pages) {
-      const Answer answer = Send("GET", kClusters + "?" + query + (page.empty() ? "" : "&pageToken=" + page), "",
-                                 token.empty() ? admin_ : token);
+      const Answer answer =
+          Send("GET", fmt::format("{}?{}{}{}", kClusters, query, page.empty() ? "" : "&pageToken=", page), "",
+               token.empty() ? admin_ : token);
       if (answer.status != 200) return answer.reason();
       const document::Node* items = answer.body.Find("items");
       for (size_t i = 0; items != nullptr && i < items->items.size(); ++i) {
@@ -59,7 +60,7 @@ TEST_F(Lists, ATokenIsOfTheQuestionThatItWasGivenFor) {
   ASSERT_NE(token, "");
   EXPECT_EQ(Get(kClusters + "?pageSize=2&orderBy=metadata.labels.rank&pageToken=" + token).status, 200);
   for (const char* other : {"orderBy=metadata.name", "orderBy=metadata.labels.rank&filter=metadata.name:c", ""}) {
-    EXPECT_EQ(Get(kClusters + "?" + other + "&pageToken=" + token).reason(), "BAD_PAGE_TOKEN") << other;
+    EXPECT_EQ(Get(fmt::format("{}?{}&pageToken={}", kClusters, other, token)).reason(), "BAD_PAGE_TOKEN") << other;
   }
 }
 
@@ -119,7 +120,8 @@ TEST_F(Lists, ASearchFindsNamesLabelsAndHostsOfWhatOneMayRead) {
   const auto found = [&](const std::string& query, const std::string& token) {
     std::string text, page;
     for (int pages = 0; pages < 20; ++pages) {
-      const Answer answer = Send("GET", "/v2/search?" + query + (page.empty() ? "" : "&pageToken=" + page), "", token);
+      const Answer answer =
+          Send("GET", fmt::format("/v2/search?{}{}{}", query, page.empty() ? "" : "&pageToken=", page), "", token);
       if (answer.status != 200) return answer.reason();
       const document::Node* items = answer.body.Find("items");
       for (size_t i = 0; items != nullptr && i < items->items.size(); ++i) {
