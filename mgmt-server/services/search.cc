@@ -74,6 +74,30 @@ Status CheckRequest(const v2::SearchRequest& request) {
   return error;
 }
 
+// The first `most` hits behind `after` in the order of their keys, of what the caller may read.
+std::map<std::string, v2::SearchHit> FirstHits(const store::View& view, const CallContext& call,
+                                               const v2::SearchRequest& request, const std::string& piece,
+                                               const std::string& after, size_t most) {
+  std::map<std::string, v2::SearchHit> first;
+  // "key=value" stands nowhere as one text.
+  const std::string_view rough = std::string_view(piece).substr(0, piece.find('='));
+  const auto look = [&](const store::ResourcePtr& resource) {
+    if (resource->kind == authz::kBindingsKind) return true;
+    if (!Holds(resource->fqn, rough) && !Holds(resource->body, rough)) return true;  // Without reading it.
+    if (!authz::Allowed(view, call.principal, authz::Right::kRead, *resource)) return true;
+    std::optional<v2::SearchHit> hit = HitOf(*resource, piece);
+    if (!hit) return true;
+    std::string key = KeyOf(*hit, piece);
+    if (!after.empty() && key <= after) return true;
+    first.emplace(std::move(key), std::move(*hit));
+    if (first.size() > most) first.erase(std::prev(first.end()));
+    return true;
+  };
+  if (const store::ResourcePtr top = view.Get(request.parent()); top != nullptr) look(top);
+  view.ForEach(request.parent(), "", look);
+  return first;
+}
+
 Result<v2::SearchResponse> Find(const Backends& backends, const PageTokens& tokens, CallContext& call,
                                 const v2::SearchRequest& request) {
   WEIR_TRY(CheckRequest(request));
@@ -85,29 +109,12 @@ Result<v2::SearchResponse> Find(const Backends& backends, const PageTokens& toke
   if (!request.page_token().empty()) {
     WEIR_ASSIGN(after, tokens.Open(question, request.page_token()));
   }
-  const size_t page_size = request.page_size() == 0 ? 20 : static_cast<size_t>(request.page_size());
-  std::map<std::string, v2::SearchHit> first;  // One more than the page holds.
-  const store::ViewPtr view = backends.store->Read();
-  const size_t equals = piece.find('=');  // "key=value" stands nowhere as one text.
-  const std::string_view rough = std::string_view(piece).substr(0, equals);
-  const auto look = [&](const store::ResourcePtr& resource) {
-    if (resource->kind == authz::kBindingsKind) return true;
-    if (!Holds(resource->fqn, rough) && !Holds(resource->body, rough)) return true;  // Without reading it.
-    if (!authz::Allowed(*view, call.principal, authz::Right::kRead, *resource)) return true;
-    std::optional<v2::SearchHit> hit = HitOf(*resource, piece);
-    if (!hit) return true;
-    std::string key = KeyOf(*hit, piece);
-    if (!after.empty() && key <= after) return true;
-    first.emplace(std::move(key), std::move(*hit));
-    if (first.size() > page_size + 1) first.erase(std::prev(first.end()));
-    return true;
-  };
-  if (const store::ResourcePtr top = view->Get(request.parent()); top != nullptr) look(top);
-  view->ForEach(request.parent(), "", look);
+  const int page_size = request.page_size() == 0 ? 20 : request.page_size();
   v2::SearchResponse response;
   std::string last;
-  for (auto& [key, hit] : first) {
-    if (response.items_size() == static_cast<int>(page_size)) {
+  for (auto& [key, hit] :
+       FirstHits(*backends.store->Read(), call, request, piece, after, static_cast<size_t>(page_size) + 1)) {
+    if (response.items_size() == page_size) {
       WEIR_ASSIGN(*response.mutable_next_page_token(), tokens.Make(question, last));
       break;
     }

@@ -189,10 +189,9 @@ TEST(Translator, ServesEachTier2HostOnTheMeshPortToItsCallersOnly) {
 TEST(Translator, HostsOfOneServiceShareItsClusterAndItsChecks) {
   Intent intent = InClusterIntent();
   for (const std::string host : {"a.example", "b.example"}) {
-    Put<mesh::v1::Host>(fmt::format("name: 'in/app=t2/80/{0}' listener: 'in/app=t2/80' hostname: '{0}' "
-                                    "routes {{ name: 'web/0' destination_set: 'local/{0}' }}",
-                                    host),
-                        &intent);
+    const std::string routes = fmt::format("routes {{ name: 'web/0' destination_set: 'local/{}' }}", host);
+    constexpr const char* kHost = "name: 'in/app=t2/80/{0}' listener: 'in/app=t2/80' hostname: '{0}' {1}";
+    Put<mesh::v1::Host>(fmt::format(kHost, host, routes), &intent);
     Put<mesh::v1::DestinationSet>(fmt::format(R"(name: 'local/{0}' hostname: '{0}'
       service {{ namespace: "shop" host: "web.shop.svc.cluster.local" port: 80 }})",
                                               host),
@@ -315,10 +314,8 @@ TEST(Translator, MergesSeveralListenersOfOneWorkloadAndPort) {
 )",
       &intent);
   for (const std::string host : {"pay.example", "shop.example"}) {
-    Put<mesh::v1::Host>(fmt::format("name: 'edge/zone=a/80/{0}' listener: 'edge/zone=a/80' hostname: '{0}' "
-                                    "routes {{ direct_response {{ status: 200 }} }}",
-                                    host),
-                        &intent);
+    constexpr const char* kHost = "name: 'edge/zone=a/80/{0}' listener: 'edge/zone=a/80' hostname: '{0}' {1}";
+    Put<mesh::v1::Host>(fmt::format(kHost, host, "routes { direct_response { status: 200 } }"), &intent);
   }
   Translator translator(Identity("edge"));
   const auto config = translator.Translate(intent, Edge(), "edge/t1", kOurs);
