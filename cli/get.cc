@@ -152,7 +152,7 @@ narrow that.
   -l, --selector   labels: team=a, team!=a, team (has it), !team, joined by commas
   --filter         a subset of AIP-160: 'spec.locality.region = eu AND NOT metadata.name:test'
   --sort-by        'metadata.updateTime desc, metadata.name'
-  --as-of          as it was at a revision or a time (RFC 3339), seen by the rights of today; see weir history
+  --as-of          as it was at a revision or a time (RFC 3339, or 2h ago: 2h), seen by the rights of today; see weir history
   -o FORMAT        table, wide, name (full names, for scripts), yaml, json or jsonpath='{.metadata.name}'
 
   weir get tier1gateways

@@ -2,15 +2,17 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
-#include <google/protobuf/util/time_util.h>
+#include <google/protobuf/timestamp.pb.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "api/weir/v2/access_bindings.pb.h"
 #include "api/weir/v2/kind_services.h"
 #include "api/weir/v2/metadata.pb.h"
 #include "cli/commands.h"
+#include "cli/history.h"
+#include "cli/output.h"
+#include "cli/traffic.h"
 #include "libs/resource/validate.h"
 
 namespace weir::cli {
@@ -54,15 +56,13 @@ Status SetAsOf(Message& request, const std::string& as_of) {
   if (as_of.empty()) return {};
   const auto* revision = request.GetDescriptor()->FindFieldByName("as_of_revision");
   if (revision == nullptr) return Usage("bindings have no --as-of; see weir history");
-  if (as_of.find_first_not_of("0123456789") == std::string::npos) {
-    WEIR_ASSIGN(const int number, ParseNumber("as-of", as_of, 1, std::numeric_limits<int>::max()));
-    request.GetReflection()->SetInt64(&request, revision, number);
+  WEIR_ASSIGN(const Moment moment, ParseMoment("as-of", as_of, UnixNow()));
+  if (!moment.seconds) {
+    request.GetReflection()->SetInt64(&request, revision, moment.revision);
     return {};
   }
   google::protobuf::Timestamp time;
-  if (!google::protobuf::util::TimeUtil::FromString(as_of, &time)) {
-    return Usage(fmt::format("--as-of is a revision or a time like 2026-01-31T12:00:00Z, not \"{}\"", as_of));
-  }
+  time.set_seconds(*moment.seconds);
   const auto* field = request.GetDescriptor()->FindFieldByName("as_of_time");
   request.GetReflection()->MutableMessage(&request, field)->CopyFrom(time);
   return {};
@@ -120,14 +120,6 @@ Result<std::string> ParentPattern(const Session& session, const resource::KindIn
     pattern = resource::ChildFqn(pattern, kind.above[i], given.empty() ? "-" : given);
   }
   return pattern;
-}
-
-std::string Joined(const std::vector<std::string>& parts) {
-  std::string out;
-  for (const std::string& part : parts) {
-    if (!part.empty()) out += (out.empty() ? "" : ", ") + part;
-  }
-  return out;
 }
 
 }  // namespace

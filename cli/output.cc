@@ -15,12 +15,6 @@ namespace {
 
 using google::protobuf::Message;
 
-std::string Joined(const std::vector<std::string>& parts) {
-  std::string out;
-  for (const std::string& part : parts) out += (out.empty() ? "" : ", ") + part;
-  return out;
-}
-
 // What a person looks for first, as the kind says it.
 std::string Detail(const Message& message, size_t most) {
   std::vector<std::string> parts = resource::KindOf(message)->rules.summary(message);
@@ -86,6 +80,12 @@ Status PrintPath(const std::vector<ResourceMessage>& resources, const std::strin
 }
 
 }  // namespace
+
+std::string Joined(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const std::string& part : parts) out += (out.empty() ? "" : ", ") + part;
+  return out;
+}
 
 Result<Format> FormatOf(const Flags& flags) {
   Format format{.name = flags.Get("output", "table"), .path = ""};

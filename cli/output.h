@@ -8,6 +8,8 @@
 
 namespace weir::cli {
 
+std::string Joined(const std::vector<std::string>& parts);  // "a, b, c"
+
 // How `-o` prints resources: table, wide (all details and the labels), name (full names), yaml (documents that apply
 // takes), json (all that the server says), jsonpath=….
 struct Format {

@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "libs/resource/filter_value.h"
+
 namespace weir::resource {
 namespace {
 
@@ -60,30 +62,11 @@ void CopyField(const Message& from, Message& to, const FieldDescriptor* field) {
   to.MergeFrom(*only);
 }
 
-// The message that holds the last part of the path; nullptr = nothing on the way there is set, or there is no such
-// path.
-const Message* Holder(const Message& message, std::string_view& path) {
-  const size_t dot = path.find('.');
-  if (dot == std::string_view::npos) return &message;
-  const FieldDescriptor* field = Find(message, path.substr(0, dot));
-  if (field == nullptr || field->is_map()) return &message;
-  if (field->is_repeated() || field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) return nullptr;
-  if (!message.GetReflection()->HasField(message, field)) return nullptr;
-  path.remove_prefix(dot + 1);
-  return Holder(message.GetReflection()->GetMessage(message, field), path);
-}
-
 }  // namespace
 
 bool IsSet(const Message& message, std::string_view path) {
-  const Message* holder = Holder(message, path);
-  if (holder == nullptr) return false;
-  const size_t dot = path.find('.');
-  const FieldDescriptor* field = Find(*holder, path.substr(0, dot));
-  if (field == nullptr) return false;
-  if (dot != std::string_view::npos) return field->is_map() && FindEntry(*holder, field, path.substr(dot + 1)) >= 0;
-  const auto& reflection = *holder->GetReflection();
-  return field->is_repeated() ? reflection.FieldSize(*holder, field) > 0 : reflection.HasField(*holder, field);
+  const auto found = FindPath(*message.GetDescriptor(), path);
+  return found && IsSetAt(message, *found);
 }
 
 void ClearPath(Message& message, std::string_view path) {
@@ -92,28 +75,10 @@ void ClearPath(Message& message, std::string_view path) {
 }
 
 std::string TextAt(const Message& message, std::string_view path) {
-  const Message* holder = Holder(message, path);
-  const FieldDescriptor* field = holder == nullptr ? nullptr : Find(*holder, path);
-  if (field == nullptr || field->is_repeated()) return "";
-  const auto& reflection = *holder->GetReflection();
-  switch (field->cpp_type()) {
-    case FieldDescriptor::CPPTYPE_STRING:
-      return reflection.GetString(*holder, field);
-    case FieldDescriptor::CPPTYPE_BOOL:
-      return reflection.GetBool(*holder, field) ? "true" : "false";
-    case FieldDescriptor::CPPTYPE_ENUM:
-      return std::string(reflection.GetEnum(*holder, field)->name());
-    case FieldDescriptor::CPPTYPE_INT32:
-      return std::to_string(reflection.GetInt32(*holder, field));
-    case FieldDescriptor::CPPTYPE_INT64:
-      return std::to_string(reflection.GetInt64(*holder, field));
-    case FieldDescriptor::CPPTYPE_UINT32:
-      return std::to_string(reflection.GetUInt32(*holder, field));
-    case FieldDescriptor::CPPTYPE_UINT64:
-      return std::to_string(reflection.GetUInt64(*holder, field));
-    default:
-      return "";
-  }
+  const auto found = FindPath(*message.GetDescriptor(), path);
+  const auto values = found ? ValuesAt(message, *found) : std::vector<FilterValue>();
+  if (values.size() != 1) return "";
+  return std::visit([](const auto& value) { return fmt::format("{}", value); }, values.front());
 }
 
 bool HasPath(const google::protobuf::Descriptor& message, std::string_view path) {

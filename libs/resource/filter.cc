@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "libs/resource/filter_value.h"
-
 namespace weir::resource {
 
 struct Filter::Node {
@@ -299,14 +297,14 @@ Result<Order> Order::Parse(const Descriptor& message, std::string_view text) {
     } else if (path.ends_with(" asc")) {
       path = Trimmed(path.substr(0, path.size() - 4));
     }
-    const auto found = FindPath(message, Split(path, '.'));
+    auto found = FindPath(message, path);
     const bool plain = found && TypeAt(*found) != ValueType::kMessage && !found->through_list &&
                        (!found->last().is_repeated() || found->key);
     if (!plain) {
       return Bad("orderBy", "BAD_ORDER",
                  fmt::format("\"{}\" is no single field of a {}, like metadata.updateTime", path, message.name()));
     }
-    field.path = std::move(path);
+    field.path = std::move(*found);
     order.fields_.push_back(std::move(field));
   }
   if (order.fields_.size() > kMaxFields) return Bad("orderBy", "BAD_ORDER", "at most 4 fields");
@@ -317,7 +315,7 @@ std::string Order::KeyOf(const Message& message, std::string_view fqn) const {
   std::string key;
   for (const Field& field : fields_) {
     std::string part;
-    for (const FilterValue& value : ValuesAt(message, *FindPath(*message.GetDescriptor(), Split(field.path, '.')))) {
+    for (const FilterValue& value : ValuesAt(message, field.path)) {
       if (const bool* flag = std::get_if<bool>(&value)) part = *flag ? "1" : "0";
       if (const double* number = std::get_if<double>(&value)) part = Sortable(*number);
       if (const std::string* text = std::get_if<std::string>(&value)) part = text->substr(0, kKeyBytes);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/resource/filter_value.h"
 
 namespace google::protobuf {
 class Descriptor;
@@ -60,7 +61,7 @@ class Order {
 
  private:
   struct Field {
-    std::string path;
+    FilterPath path;
     bool descending = false;
   };
   std::vector<Field> fields_;

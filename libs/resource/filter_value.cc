@@ -4,6 +4,7 @@
 #include <google/protobuf/message.h>
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
@@ -129,6 +130,16 @@ std::optional<FilterPath> FindPath(const Descriptor& message, const std::vector<
                                                                                            : std::nullopt;
   }
   return path.fields.empty() ? std::nullopt : std::optional(path);
+}
+
+std::optional<FilterPath> FindPath(const Descriptor& message, std::string_view path) {
+  std::vector<std::string> segments;
+  for (size_t at = 0; at <= path.size();) {
+    const size_t end = std::min(path.find('.', at), path.size());
+    segments.emplace_back(path.substr(at, end - at));
+    at = end + 1;
+  }
+  return FindPath(message, segments);
 }
 
 ValueType TypeAt(const FilterPath& path) {

@@ -29,6 +29,8 @@ struct FilterPath {
 // Empty = there is no such field; `segments` by JSON name.
 std::optional<FilterPath> FindPath(const google::protobuf::Descriptor& message,
                                    const std::vector<std::string>& segments);
+// The same of "spec.locality.region".
+std::optional<FilterPath> FindPath(const google::protobuf::Descriptor& message, std::string_view path);
 
 enum class ValueType { kBool, kNumber, kTime, kDuration, kEnum, kText, kMessage };
 // Of one value at the path: of an element of a list, of a value of a map with a key; kMessage of a map without one.

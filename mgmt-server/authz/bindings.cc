@@ -54,8 +54,6 @@ std::string OrganizationOf(std::string_view fqn) {
   return std::string(fqn.substr(0, fqn.find('/', fqn.find('/') + 1)));
 }
 
-const std::string& NameOf(const v2::Subject& subject) { return subject.has_team() ? subject.team() : subject.user(); }
-
 Result<store::ResourcePtr> PutBindings(Txn& txn, const std::string& owner, const Bindings& bindings) {
   return txn.Put({std::string(kBindingsKind),
                   owner + std::string(kBindingsSuffix),
@@ -127,8 +125,8 @@ Result<Bindings> ToBindings(const v2::AccessBindings& message) {
   for (const v2::AccessBinding& binding : message.allow()) {
     WEIR_ASSIGN(const Role* role, FindRole(binding.role()));
     for (const v2::Subject& subject : binding.subjects()) {
-      if (NameOf(subject).empty()) return InvalidArgument("UNKNOWN_SUBJECT", "a subject names a user or a team");
-      bindings[role->name].insert(NameOf(subject));
+      if (FqnOf(subject).empty()) return InvalidArgument("UNKNOWN_SUBJECT", "a subject names a user or a team");
+      bindings[role->name].insert(FqnOf(subject));
       if (++count > kMaxSubjects) return InvalidArgument("TOO_MANY_SUBJECTS", "more than {} subjects", kMaxSubjects);
     }
   }
@@ -164,7 +162,7 @@ Status CheckHoldsAllOf(const store::View& view, const authn::Principal& principa
       holds = (given & ~graph.RightsOn(asks, graph.Find(ObjectNode(owner_uid)))) == 0;
     }
     if (!holds) {
-      return PermissionDenied(subject.kind == "Team" ? "TEAM_EXCEEDS_OWN" : "USER_EXCEEDS_OWN",
+      return PermissionDenied(IsTeam(subject) ? "TEAM_EXCEEDS_OWN" : "USER_EXCEEDS_OWN",
                               "{} has the role {} where you do not hold what it gives", subject.fqn, name);
     }
   }
@@ -217,9 +215,9 @@ Result<BindingsChange> Grant(Txn& txn, const authn::Principal& principal, std::s
   WEIR_ASSIGN(Decision decision, Authorize(txn.view(), principal, Right::kSetPolicy, owner));
   WEIR_ASSIGN(const Role* known, FindRole(role));
   WEIR_ASSIGN(const Bindings before, Stored(txn.view(), owner));
-  WEIR_TRY(CheckSubject(txn.view(), OrganizationOf(owner), NameOf(subject)));
+  WEIR_TRY(CheckSubject(txn.view(), OrganizationOf(owner), FqnOf(subject)));
   Bindings after = before;
-  after[known->name].insert(NameOf(subject));
+  after[known->name].insert(FqnOf(subject));
   return Change(txn, principal, owner, std::move(decision), before, after);
 }
 
@@ -230,7 +228,7 @@ Result<BindingsChange> Revoke(Txn& txn, const authn::Principal& principal, std::
   WEIR_ASSIGN(const Role* known, FindRole(role));
   WEIR_ASSIGN(const Bindings before, Stored(txn.view(), owner));
   Bindings after = before;
-  after[known->name].erase(NameOf(subject));
+  after[known->name].erase(FqnOf(subject));
   return Change(txn, principal, owner, std::move(decision), before, after);
 }
 

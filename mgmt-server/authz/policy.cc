@@ -91,8 +91,6 @@ Status FollowBindings(const View& view, const StoredResource* before, const Stor
   return Rebind(view, *owner, old_bindings, new_bindings, graph);
 }
 
-bool IsTeam(const StoredResource& resource) { return resource.kind == resource::Info(resource::Kind::kTeam).name; }
-
 // From the members that a team had to those that it has; null = none.
 Status FollowTeam(const View& view, const StoredResource* before, const StoredResource* after, Graph& graph) {
   std::vector<std::string> had, has;

@@ -47,9 +47,15 @@ Status LeaveTeam(store::Txn& txn, const store::StoredResource& team, const std::
 
 }  // namespace
 
+const std::string& FqnOf(const v2::Subject& subject) { return subject.has_team() ? subject.team() : subject.user(); }
+
+bool IsTeam(const store::StoredResource& resource) {
+  return resource.kind == resource::Info(resource::Kind::kTeam).name;
+}
+
 std::string SubjectNode(const store::StoredResource& resource) {
   if (resource.kind == resource::Info(resource::Kind::kUser).name) return UserNode(resource.uid);
-  if (resource.kind == resource::Info(resource::Kind::kTeam).name) return TeamNode(resource.uid);
+  if (IsTeam(resource)) return TeamNode(resource.uid);
   return "";
 }
 

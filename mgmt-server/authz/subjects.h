@@ -9,10 +9,17 @@
 #include "mgmt-server/store/records.h"
 #include "mgmt-server/store/txn.h"
 
+namespace weir::v2 {
+class Subject;
+}
+
 namespace weir::authz {
 
 // Whom roles can be given to: users, and teams, which hold users and other teams.
 
+// FQN of the user or team that a binding names; "" = it names nobody.
+const std::string& FqnOf(const v2::Subject& subject);
+bool IsTeam(const store::StoredResource& resource);
 // The node that stands for a user or team among the users; "" = it is neither.
 std::string SubjectNode(const store::StoredResource& resource);
 // Names of the nodes of all roles of a user or team, those that come by a team too; ParseBindingNode takes them apart.

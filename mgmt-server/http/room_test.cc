@@ -2,7 +2,7 @@
 #include <thread>
 
 #include "mgmt-server/http/rest_fixture.h"
-#include "mgmt-server/services/bytes_in_work.h"
+#include "mgmt-server/services/in_work.h"
 #include "mgmt-server/services/writes.h"
 #include "tests/support/real_time.h"
 
@@ -94,8 +94,8 @@ class HeldWriter {
   std::thread thread_;
 };
 
-TEST(BytesInWorkTest, OneHasHisShareAndAllHaveTheirs) {
-  services::BytesInWork room(10, 25);
+TEST(InWorkTest, OneHasHisShareAndAllHaveTheirs) {
+  services::InWork room(10, 25);
   auto first = room.Take("a", 6);
   EXPECT_NE(first, nullptr);
   EXPECT_EQ(room.Take("a", 5), nullptr);

@@ -12,6 +12,7 @@
 #include "libs/resource/references.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/authz/subjects.h"
 #include "mgmt-server/services/tsb_form.h"
 
 namespace weir::services {
@@ -151,7 +152,7 @@ std::set<std::pair<std::string, std::string>> Grants(const v2::AccessBindings& b
   std::set<std::pair<std::string, std::string>> grants;
   for (const auto& binding : bindings.allow()) {
     for (const auto& subject : binding.subjects())
-      grants.emplace(resource::CanonicalRole(binding.role()), subject.has_team() ? subject.team() : subject.user());
+      grants.emplace(resource::CanonicalRole(binding.role()), authz::FqnOf(subject));
   }
   return grants;
 }

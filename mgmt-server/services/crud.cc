@@ -12,6 +12,7 @@
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/listing.h"
 #include "mgmt-server/services/page_tokens.h"
+#include "mgmt-server/services/request_fields.h"
 
 namespace weir::services {
 namespace {
@@ -21,16 +22,6 @@ using google::protobuf::Message;
 
 const FieldDescriptor* Field(const Message& message, const char* name) {
   return message.GetDescriptor()->FindFieldByName(name);
-}
-
-// "" for a request of an organization, which has no parent.
-std::string Text(const Message& message, const char* name) {
-  const FieldDescriptor* field = Field(message, name);
-  return field == nullptr ? "" : message.GetReflection()->GetString(message, field);
-}
-
-bool Flag(const Message& message, const char* name) {
-  return message.GetReflection()->GetBool(message, Field(message, name));
 }
 
 // The one field of the request that is the resource itself.
@@ -79,7 +70,7 @@ class Crud {
       : backends_(backends), writes_(writes), kind_(resource::Info(kind)), tokens_(*backends.store) {}
 
   Result<MessagePtr> Create(CallContext& call, const Message& request) const {
-    const std::string parent = Text(request, "parent");
+    const std::string parent = TextOf(request, "parent");
     WEIR_TRY(CheckParent(kind_, parent));
     std::unique_ptr<Message> resource = ResourceOf(request, kind_);
     const std::string name = resource::MetadataOf(*resource).name();
@@ -93,7 +84,7 @@ class Crud {
     if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
     const Owners owners = OwnedBy(*draft.message, ManagerOf(kApiManager, call.principal));
     auto stored =
-        backends_.WriteOrTry(call, Flag(request, "dry_run"), [&](store::Txn& txn) -> Result<store::ResourcePtr> {
+        backends_.WriteOrTry(call, FlagOf(request, "dry_run"), [&](store::Txn& txn) -> Result<store::ResourcePtr> {
           std::vector<Issue> issues;
           WEIR_ASSIGN(const store::ResourcePtr created, writes_.Create(txn, call, draft, owners, issues));
           WEIR_TRY(ToStatus(issues));
@@ -104,7 +95,7 @@ class Crud {
   }
 
   Result<MessagePtr> Get(CallContext& call, const Message& request) const {
-    WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, Text(request, "fqn")));
+    WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, TextOf(request, "fqn")));
     WEIR_ASSIGN(const int64_t as_of, AsOf(request));
     if (as_of > 0) return GetAt(call, fqn, as_of);
     const store::ViewPtr view = backends_.store->Read();
@@ -126,22 +117,22 @@ class Crud {
     };
     Listing::Render render = [&](const store::StoredResource& resource) { return Render(backends_, resource); };
     store::ViewPtr shown = view;
+    Past::Turn turn;
     if (as_of > 0) {
-      WEIR_ASSIGN(shown, backends_.past->ViewAt(call, as_of));
+      WEIR_ASSIGN(turn, backends_.past->TakeTurn(call));
+      WEIR_ASSIGN(shown, backends_.past->ViewAt(call, turn, as_of));
       may_read = [&](const store::StoredResource& resource) { return rights.MayRead(resource); };
       render = ToMessage;  // What agents report was not kept.
     }
-    WEIR_ASSIGN(const Listing::Page page, listing.Fill(*shown, may_read, render));
+    WEIR_ASSIGN(Listing::Page page, listing.Fill(*shown, may_read, render));
     MessagePtr answer(prototype.New());
     const FieldDescriptor* items = Field(*answer, "items");
-    for (const store::ResourcePtr& resource : page.resources) {
-      WEIR_ASSIGN(MessagePtr message, render(*resource));
-      listing.Mask(*message);
-      answer->GetReflection()->AddAllocatedMessage(answer.get(), items, message.release());
+    for (Listing::Item& item : page.items) {
+      listing.Mask(*item.message);
+      answer->GetReflection()->AddAllocatedMessage(answer.get(), items, item.message.release());
     }
     const std::string& above = listing.above();
-    if (page.resources.empty() && listing.first() && !above.empty() &&
-        !authz::SeesBelow(*view, call.principal, above)) {
+    if (page.items.empty() && listing.first() && !above.empty() && !authz::SeesBelow(*view, call.principal, above)) {
       WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, above));
     }
     if (!page.last.empty()) {
@@ -152,7 +143,7 @@ class Crud {
   }
 
   Result<MessagePtr> Update(CallContext& call, const Message& request) const {
-    WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, Text(request, "fqn")));
+    WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, TextOf(request, "fqn")));
     std::unique_ptr<Message> resource = ResourceOf(request, kind_);
     const std::string etag = EtagText(resource::MetadataOf(*resource).resource_version());
     if (etag.empty() && call.if_match.empty() && call.unread.empty()) {
@@ -164,7 +155,7 @@ class Crud {
     Draft draft = MakeDraft(fqn, std::move(resource));
     if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
     auto stored =
-        backends_.WriteOrTry(call, Flag(request, "dry_run"), [&](store::Txn& txn) -> Result<store::ResourcePtr> {
+        backends_.WriteOrTry(call, FlagOf(request, "dry_run"), [&](store::Txn& txn) -> Result<store::ResourcePtr> {
           std::vector<Issue> issues;
           Owners owners;
           const store::ResourcePtr before = txn.Get(fqn.text);
@@ -184,14 +175,14 @@ class Crud {
   }
 
   Result<MessagePtr> Delete(CallContext& call, const Message& request) const {
-    WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, Text(request, "fqn")));
-    const bool cascade = Flag(request, "cascade");
-    const std::string given = EtagText(Text(request, "resource_version"));
+    WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(kind_.kind, TextOf(request, "fqn")));
+    const bool cascade = FlagOf(request, "cascade");
+    const std::string given = EtagText(TextOf(request, "resource_version"));
     const auto some = [&](store::Txn& txn) {
       const std::string etag = WantedEtag(call, given, txn.Get(fqn.text).get());
       return writes_.Delete(txn, call, fqn.text, etag.empty() ? std::nullopt : std::optional(etag), cascade);
     };
-    if (Flag(request, "dry_run")) {
+    if (FlagOf(request, "dry_run")) {
       WEIR_ASSIGN(const size_t left, backends_.WriteOrTry(call, true, some));
       if (left == 0) return MessagePtr(new google::protobuf::Empty());
       return ResourceExhausted(
@@ -221,12 +212,11 @@ class Crud {
   }
 
   Result<MessagePtr> GetAt(CallContext& call, const resource::Fqn& fqn, int64_t revision) const {
-    WEIR_ASSIGN(const store::ViewPtr then, backends_.past->ViewAt(call, revision));
-    const store::ResourcePtr resource = then->Get(fqn.text);
-    if (resource == nullptr) return authz::Missing(fqn.text);
+    WEIR_ASSIGN(const Past::Turn turn, backends_.past->TakeTurn(call));
+    WEIR_ASSIGN(const store::ViewPtr then, backends_.past->ViewAt(call, turn, revision));
     PastRights rights(*backends_.store, call.principal, backends_.store->Read());
-    WEIR_ASSIGN(const bool may, rights.MayRead(*resource));
-    if (!may) return authz::Missing(fqn.text);
+    WEIR_ASSIGN(const store::ResourcePtr resource, rights.Seen(*then, fqn.text));
+    if (resource == nullptr) return authz::Missing(fqn.text);
     return ToMessage(*resource);
   }
 

@@ -1,7 +1,7 @@
 #include "api/weir/v2/documents.pb.h"
 #include "libs/document/document.h"
 #include "mgmt-server/services/applying.h"
-#include "mgmt-server/services/bytes_in_work.h"
+#include "mgmt-server/services/in_work.h"
 #include "mgmt-server/services/planning.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/services/waits.h"
@@ -42,13 +42,13 @@ Status Store(const Backends& backends, Writes& writes, const Planning& planning,
   if (!request.plan().empty()) {
     WEIR_TRY(planning.StoreAsPlanned(call, request, documents, order, store));
   } else {
-    WEIR_TRY(request.dry_run() ? backends.store->DryRun(store) : backends.Write(call, store));
+    WEIR_TRY(backends.WriteOrTry(call, request.dry_run(), store));
   }
   if (request.dry_run()) ForgetVersions(documents, revision);
   return {};
 }
 
-Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits, BytesInWork& in_work,
+Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits, InWork& in_work,
                          const Planning& planning, CallContext& call, const v2::ApplyDocumentsRequest& request) {
   WEIR_TRY(CheckRequest(request));
   const auto place = in_work.Take(call.principal.uid, request.documents().size());
@@ -89,7 +89,7 @@ Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits,
 
 void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits,
                   std::shared_ptr<const Planning> planning) {
-  const auto in_work = std::make_shared<BytesInWork>(kMostOfOne, kMostOfAll);
+  const auto in_work = std::make_shared<InWork>(kMostOfOne, kMostOfAll);
   table.Add("weir.v2.Documents.Apply", [&backends, &writes, waits, in_work, planning](
                                            CallContext& call, const google::protobuf::Message& request) {
     return Apply(backends, writes, *waits, *in_work, *planning, call,

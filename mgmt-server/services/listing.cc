@@ -7,17 +7,12 @@
 
 #include "libs/resource/field_paths.h"
 #include "libs/resource/validate.h"
+#include "mgmt-server/services/request_fields.h"
 
 namespace weir::services {
 namespace {
 
 using google::protobuf::Message;
-
-// "" where the request has no such field (an organization's has no parent).
-std::string Text(const Message& request, const char* name) {
-  const auto* field = request.GetDescriptor()->FindFieldByName(name);
-  return field == nullptr ? "" : request.GetReflection()->GetString(request, field);
-}
 
 std::vector<std::string> Paths(std::string_view text) {
   std::vector<std::string> paths;
@@ -49,11 +44,11 @@ Status CheckMask(const resource::KindInfo& kind, const std::vector<std::string>&
 Result<Listing> Listing::Read(const resource::KindInfo& kind, const CallContext& call, const Message& request,
                               const PageTokens& tokens, int64_t as_of) {
   Listing listing(kind);
-  const std::string parent = Text(request, "parent");
+  const std::string parent = TextOf(request, "parent");
   if (kind.parent()) {
     WEIR_ASSIGN(listing.parent_, resource::ParseFqnPattern(*kind.parent(), parent));
   }
-  listing.name_ = Text(request, "name");
+  listing.name_ = TextOf(request, "name");
   int page_size = request.GetReflection()->GetInt32(request, request.GetDescriptor()->FindFieldByName("page_size"));
   if (page_size == 0) page_size = 100;
   Error error = InvalidArgument("INVALID_REQUEST", "the question cannot be answered");
@@ -65,18 +60,18 @@ Result<Listing> Listing::Read(const resource::KindInfo& kind, const CallContext&
   }
   if (!error.violations.empty()) return error;
   listing.page_size_ = static_cast<size_t>(page_size);
-  const std::string filter = Text(request, "filter");
+  const std::string filter = TextOf(request, "filter");
   if (!filter.empty()) {
     WEIR_ASSIGN(listing.filter_, resource::Filter::Parse(kind.descriptor(), filter));
   }
-  const std::string order = Text(request, "order_by");
+  const std::string order = TextOf(request, "order_by");
   WEIR_ASSIGN(listing.order_, resource::Order::Parse(kind.descriptor(), order));
-  listing.mask_ = Paths(Text(request, "field_mask"));
+  listing.mask_ = Paths(TextOf(request, "field_mask"));
   WEIR_TRY(CheckMask(kind, listing.mask_));
   // The lengths keep the texts of the caller apart.
   listing.question_ = fmt::format("{} {} {} {} {} {}:{} {}:{}", kind.name, parent, listing.name_, call.principal.uid,
                                   as_of, filter.size(), filter, order.size(), order);
-  const std::string token = Text(request, "page_token");
+  const std::string token = TextOf(request, "page_token");
   if (!token.empty()) {
     WEIR_ASSIGN(listing.after_, tokens.Open(listing.question_, token));
   }
@@ -112,32 +107,36 @@ Status Listing::Each(const store::View& view, const MayRead& may_read, const Ren
 Result<Listing::Page> Listing::Fill(const store::View& view, const MayRead& may_read, const Render& render) const {
   if (!order_.by_fqn()) return InOrder(view, may_read, render);
   Page page;
-  WEIR_TRY(Each(view, may_read, render, after_, [&](const store::ResourcePtr& resource, const MessagePtr&) {
-    if (page.resources.size() == page_size_) {
-      page.last = page.resources.back()->fqn;
+  WEIR_TRY(Each(view, may_read, render, after_, [&](const store::ResourcePtr& resource, MessagePtr message) {
+    if (page.items.size() == page_size_) {
+      page.last = page.items.back().resource->fqn;
       return false;
     }
-    page.resources.push_back(resource);
+    page.items.push_back({resource, std::move(message)});
     return true;
   }));
+  for (Item& item : page.items) {
+    if (item.message != nullptr) continue;
+    WEIR_ASSIGN(item.message, render(*item.resource));
+  }
   return page;
 }
 
 // One walk over all, of which only the first page behind `after_` is kept.
 Result<Listing::Page> Listing::InOrder(const store::View& view, const MayRead& may_read, const Render& render) const {
-  std::map<std::string, store::ResourcePtr> first;  // One more than the page holds.
-  WEIR_TRY(Each(view, may_read, render, "", [&](const store::ResourcePtr& resource, const MessagePtr& message) {
+  std::map<std::string, Item> first;  // One more than the page holds.
+  WEIR_TRY(Each(view, may_read, render, "", [&](const store::ResourcePtr& resource, MessagePtr message) {
     std::string key = order_.KeyOf(*message, resource->fqn);
     if (!after_.empty() && key <= after_) return true;
-    first.emplace(std::move(key), resource);
+    first.emplace(std::move(key), Item{resource, std::move(message)});
     if (first.size() > page_size_ + 1) first.erase(std::prev(first.end()));
     return true;
   }));
   Page page;
-  for (const auto& [key, resource] : first) {
-    if (page.resources.size() == page_size_) break;
-    page.resources.push_back(resource);
-    if (page.resources.size() == page_size_ && first.size() > page_size_) page.last = key;
+  for (auto& [key, item] : first) {
+    if (page.items.size() == page_size_) break;
+    page.items.push_back(std::move(item));
+    if (page.items.size() == page_size_ && first.size() > page_size_) page.last = key;
   }
   return page;
 }

@@ -22,11 +22,15 @@ class Listing {
   static Result<Listing> Read(const resource::KindInfo& kind, const CallContext& call,
                               const google::protobuf::Message& request, const PageTokens& tokens, int64_t as_of);
 
+  struct Item {
+    store::ResourcePtr resource;
+    MessagePtr message;  // As `render` made it.
+  };
   struct Page {
-    std::vector<store::ResourcePtr> resources;
+    std::vector<Item> items;
     std::string last;  // Where the next page begins; "" = there is none.
   };
-  // `render`: a resource as it is answered, for filters and orders on what only the server knows.
+  // `render`: a resource as it is answered; filters and orders see what only the server knows, too.
   using Render = std::function<Result<MessagePtr>(const store::StoredResource&)>;
   // Whether the caller may see it: today's rights, of the present or of what was.
   using MayRead = std::function<Result<bool>(const store::StoredResource&)>;

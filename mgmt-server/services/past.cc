@@ -56,24 +56,20 @@ bool PastRights::MayReadIn(const store::View& now, const store::StoredResource& 
   return nearest.ok() && Has(now, right, *nearest);
 }
 
+Result<store::ResourcePtr> PastRights::Seen(const store::View& then, const std::string& fqn) {
+  store::ResourcePtr version = then.Get(fqn);
+  if (version == nullptr) return version;
+  WEIR_ASSIGN(const bool may, MayRead(*version));
+  return may ? version : nullptr;
+}
+
 Result<Past::Turn> Past::TakeTurn(CallContext& call) {
-  const std::string& uid = call.principal.uid;
-  MutexLock lock(mutex_);
-  const auto own = reading_.find(uid);
-  if (all_reading_ == kReads || (own != reading_.end() && own->second == kReadsOfOne)) {
-    call.retry_after = std::chrono::seconds(1);
-    return ResourceExhausted("PAST_IN_WORK",
-                             "earlier states are being read: {} of yours at once, {} of all; try again when they are",
-                             kReadsOfOne, kReads);
-  }
-  ++reading_[uid];
-  ++all_reading_;
-  return Turn(this, [this, uid](const void*) {
-    MutexLock leaving(mutex_);
-    --all_reading_;
-    const auto mine = reading_.find(uid);
-    if (--mine->second == 0) reading_.erase(mine);
-  });
+  Turn turn = reading_.Take(call.principal.uid, 1);
+  if (turn != nullptr) return turn;
+  call.retry_after = std::chrono::seconds(1);
+  return ResourceExhausted("PAST_IN_WORK",
+                           "earlier states are being read: {} of yours at once, {} of all; try again when they are",
+                           kReadsOfOne, kReads);
 }
 
 Result<int64_t> Past::Resolve(const std::string& field, int64_t revision, bool has_time,
@@ -124,11 +120,6 @@ Result<store::ViewPtr> Past::ViewAt(const CallContext& call, const Turn&, int64_
   WEIR_ASSIGN(store::ViewPtr view, store_.ReadAt(revision));
   Keep({revision, call.principal.uid, view});
   return view;
-}
-
-Result<store::ViewPtr> Past::ViewAt(CallContext& call, int64_t revision) {
-  WEIR_ASSIGN(const Turn turn, TakeTurn(call));
-  return ViewAt(call, turn, revision);
 }
 
 size_t Past::kept() const {

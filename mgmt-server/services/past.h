@@ -13,6 +13,7 @@
 #include "mgmt-server/authn/principal.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/call.h"
+#include "mgmt-server/services/in_work.h"
 #include "mgmt-server/store/store.h"
 
 namespace weir::services {
@@ -30,6 +31,8 @@ class PastRights {
   Result<bool> MayRead(const store::StoredResource& version) {
     return May(authz::Right::kRead, version.fqn, version.uid, version.revision);
   }
+  // One resource in an earlier state, as the caller may see it: null when he may not, as when it was not there.
+  Result<store::ResourcePtr> Seen(const store::View& then, const std::string& fqn);
   bool MayOnInstallation(authz::Right right) const;
   const store::View& now() const { return *now_; }
   // The same on the state of a transaction, before it changes anything; waits for no disk: what was not asked before,
@@ -59,7 +62,8 @@ class Past {
 
   explicit Past(const store::Store& store) : store_(store) {}
 
-  // A turn at reading far back, given back with its last copy. RESOURCE_EXHAUSTED PAST_IN_WORK, with call.retry_after.
+  // A turn at reading far back, given back with its last copy: PastRights asks the disk too, so it is held until the
+  // last of them is asked. RESOURCE_EXHAUSTED PAST_IN_WORK, with call.retry_after.
   using Turn = std::shared_ptr<const void>;
   Result<Turn> TakeTurn(CallContext& call);
 
@@ -69,9 +73,6 @@ class Past {
                           const google::protobuf::Timestamp& time) const;
   // Resources as they were, for who asks PastRights of each. OUT_OF_RANGE REVISION_UNKNOWN. `turn`: proof of one.
   Result<store::ViewPtr> ViewAt(const CallContext& call, const Turn& turn, int64_t revision);
-
-  // All of it in one: for handlers that read one state.
-  Result<store::ViewPtr> ViewAt(CallContext& call, int64_t revision);
 
   size_t kept() const;
 
@@ -85,9 +86,8 @@ class Past {
   void Keep(Kept kept);
 
   const store::Store& store_;
+  InWork reading_{kReadsOfOne, kReads};
   mutable Mutex mutex_;
-  std::map<std::string, size_t> reading_ WEIR_GUARDED_BY(mutex_);
-  size_t all_reading_ WEIR_GUARDED_BY(mutex_) = 0;
   std::list<Kept> kept_ WEIR_GUARDED_BY(mutex_);  // The last used first.
 };
 

@@ -21,7 +21,9 @@ class PastTest : public testing::Test {
     return call;
   }
   std::string At(CallContext& call, int64_t revision) {
-    const auto view = past_.ViewAt(call, revision);
+    const auto turn = past_.TakeTurn(call);
+    if (!turn.ok()) return turn.error().reason;
+    const auto view = past_.ViewAt(call, *turn, revision);
     return view.ok() ? (*view)->Get("a")->body : view.error().reason;
   }
 

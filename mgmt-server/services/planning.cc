@@ -199,7 +199,6 @@ Status Planning::StoreAsPlanned(CallContext& call, const v2::ApplyDocumentsReque
     if (!fresh.ok() || fresh->effect != token.effect) return StalePlan(*made.before, call.principal, token);
     bool raced = false;
     const auto hold = [&](store::Txn& txn) -> Status {
-      WEIR_TRY(CheckWanted(call));
       // In the end it is enough that nobody touched what is written: others may write all the time.
       raced = tries < kMostTries && txn.view().revision() != made.before->revision();
       for (const Applied& document : documents) {
@@ -207,7 +206,7 @@ Status Planning::StoreAsPlanned(CallContext& call, const v2::ApplyDocumentsReque
       }
       return raced ? Aborted("PLAN_RACED", "somebody wrote while the plan was made again") : store(txn);
     };
-    const Status stored = request.dry_run() ? backends_.store->DryRun(hold) : backends_.store->Write(hold);
+    const Status stored = backends_.WriteOrTry(call, request.dry_run(), hold);
     if (!raced) return stored;
   }
   return StalePlan("others change these resources all the time");

@@ -11,8 +11,8 @@
 #include "api/weir/v2/plan.pb.h"
 #include "mgmt-server/services/applying.h"
 #include "mgmt-server/services/backends.h"
-#include "mgmt-server/services/bytes_in_work.h"
 #include "mgmt-server/services/call.h"
+#include "mgmt-server/services/in_work.h"
 #include "mgmt-server/services/writes.h"
 
 namespace weir::services {
@@ -56,7 +56,7 @@ class Planning {
 
   const Backends& backends_;
   Writes& writes_;
-  mutable BytesInWork in_work_;  // Counts plans here.
+  mutable InWork in_work_;  // Counts plans here.
 };
 
 }  // namespace weir::services

@@ -17,14 +17,10 @@ namespace weir::services {
 namespace {
 
 using resource::Reference;
+using resource::ReferenceKind;
 
-std::vector<Reference> TenantsOf(const google::protobuf::Message* resource) {
-  std::vector<Reference> tenants;
-  if (resource == nullptr) return tenants;
-  for (Reference& reference : resource::ReferencesOf(*resource)) {
-    if (reference.kind == resource::ReferenceKind::kTenant) tenants.push_back(std::move(reference));
-  }
-  return tenants;
+std::vector<Reference> ReferencesOf(const google::protobuf::Message* resource) {
+  return resource == nullptr ? std::vector<Reference>() : resource::ReferencesOf(*resource);
 }
 
 bool Privileged(const google::protobuf::Message* resource) {
@@ -58,27 +54,37 @@ Status CheckBounds(const store::View& view, const authn::Principal& principal, s
   return NeedsWrite(view, principal, resource::ParentFqn(fqn), wider.front().field, "a namespace more");
 }
 
-std::set<std::string> MembersOf(const google::protobuf::Message* resource) {
-  std::set<std::string> members;
-  if (resource == nullptr) return members;
-  for (Reference& reference : resource::ReferencesOf(*resource)) {
-    if (reference.kind == resource::ReferenceKind::kMember) members.insert(std::move(reference.name));
-  }
-  return members;
-}
-
 // Who becomes a member of a team gets what its roles give: whoever adds one must hold all of it.
 Status CheckMembers(const store::View& view, const authn::Principal& principal, const resource::Fqn& team,
-                    const google::protobuf::Message* before, const google::protobuf::Message& after) {
-  const std::set<std::string> had = MembersOf(before);
-  bool more = false;
-  for (const std::string& member : MembersOf(&after)) {
-    if (had.contains(member)) continue;
-    more = true;
-    WEIR_TRY(authz::CheckSubject(view, "organizations/" + std::string(team.organization()), member));
+                    const std::vector<Reference>& before, const std::vector<Reference>& after) {
+  std::set<std::string_view> had;
+  for (const Reference& reference : before) {
+    if (reference.kind == ReferenceKind::kMember) had.insert(reference.name);
   }
-  const store::ResourcePtr stored = view.Get(team.text);
-  return more && stored != nullptr ? authz::CheckHoldsAllOf(view, principal, *stored) : Status();
+  bool more = false;
+  for (const Reference& reference : after) {
+    if (reference.kind != ReferenceKind::kMember || had.contains(reference.name)) continue;
+    more = true;
+    WEIR_TRY(authz::CheckSubject(view, "organizations/" + std::string(team.organization()), reference.name));
+  }
+  const store::ResourcePtr stored = more ? view.Get(team.text) : nullptr;
+  return stored != nullptr ? authz::CheckHoldsAllOf(view, principal, *stored) : Status();
+}
+
+// A tenant whose gateways are to answer for a host must be the writer's to give, for every host that is new.
+Status CheckTenants(const store::View& view, const authn::Principal& principal, const std::string& organization,
+                    const std::vector<Reference>& before, const std::vector<Reference>& after) {
+  std::set<std::pair<std::string_view, std::string_view>> granted;  // Tenant, host.
+  for (const Reference& reference : before) {
+    if (reference.kind == ReferenceKind::kTenant) granted.emplace(reference.name, reference.hostname);
+  }
+  for (const Reference& reference : after) {
+    if (reference.kind != ReferenceKind::kTenant) continue;
+    if (!granted.emplace(reference.name, reference.hostname).second) continue;
+    const std::string tenant = resource::ChildFqn(organization, resource::Kind::kTenant, reference.name);
+    WEIR_TRY(NeedsWrite(view, principal, tenant, reference.field, "naming it"));
+  }
+  return {};
 }
 
 }  // namespace
@@ -91,17 +97,9 @@ Status CheckRights(const store::View& view, const authn::Principal& principal, s
     WEIR_TRY(NeedsWrite(view, principal, organization, "spec.privileged", "setting it"));
   }
   WEIR_TRY(CheckBounds(view, principal, fqn, before, after));
-  WEIR_TRY(CheckMembers(view, principal, object, before, after));
-  const std::vector<Reference> wanted = TenantsOf(&after);
-  if (wanted.empty()) return {};
-  std::set<std::pair<std::string, std::string>> granted;  // Tenant, host.
-  for (const Reference& had : TenantsOf(before)) granted.emplace(had.name, had.hostname);
-  for (const Reference& reference : wanted) {
-    const std::string tenant = resource::ChildFqn(organization, resource::Kind::kTenant, reference.name);
-    if (!granted.emplace(reference.name, reference.hostname).second) continue;
-    WEIR_TRY(NeedsWrite(view, principal, tenant, reference.field, "naming it"));
-  }
-  return {};
+  const std::vector<Reference> had = ReferencesOf(before), has = ReferencesOf(&after);
+  WEIR_TRY(CheckMembers(view, principal, object, had, has));
+  return CheckTenants(view, principal, organization, had, has);
 }
 
 }  // namespace weir::services

@@ -19,9 +19,9 @@
 #include "libs/rpc/raw.h"
 #include "libs/rpc/server.h"
 #include "libs/rpc/status.h"
-#include "mgmt-server/services/bytes_in_work.h"
 #include "mgmt-server/services/call.h"
 #include "mgmt-server/services/described_files.h"
+#include "mgmt-server/services/in_work.h"
 
 namespace weir::services {
 namespace {
@@ -54,7 +54,7 @@ struct Reflection::State {
   const MethodTable& methods;
   FairPool& pool;
   const DescribedFiles files;
-  BytesInWork places{kStreamsOfOne, kStreamsOfAll};
+  InWork places{kStreamsOfOne, kStreamsOfAll};
   std::vector<std::unique_ptr<grpc::Service>> doors;
   Mutex mutex;
   std::set<Stream*> open WEIR_GUARDED_BY(mutex);

@@ -38,8 +38,6 @@ bool IsNamedByGateways(const store::StoredResource& resource) {
   return resource::FindKind(resource.kind)->rules.effect == resource::Effect::kCluster;
 }
 
-const std::string& NameOf(const v2::Subject& subject) { return subject.has_team() ? subject.team() : subject.user(); }
-
 // Fields that are brought back belong to who brings them back, the others to whom they did.
 Owners OwnersAfter(const store::StoredResource& stored, const Message& now, const Message& wanted,
                    const std::string& manager) {
@@ -232,13 +230,13 @@ Result<v2::AccessBindings> Restoring::StillThere(const store::StoredResource& bi
     v2::AccessBinding kept;
     kept.set_role(binding.role());
     for (const v2::Subject& subject : binding.subjects()) {
-      if (IsTheSame(NameOf(subject))) {
+      if (IsTheSame(authz::FqnOf(subject))) {
         *kept.add_subjects() = subject;
         continue;
       }
       response_.add_notes(fmt::format("{}: {} of {} did not come back: that subject is not there any more",
                                       bindings.fqn, binding.role(),
-                                      NameOf(subject).empty() ? "a subject" : NameOf(subject)));
+                                      authz::FqnOf(subject).empty() ? "a subject" : authz::FqnOf(subject)));
     }
     if (kept.subjects_size() > 0) *still.add_allow() = std::move(kept);
   }
@@ -259,8 +257,8 @@ Status Restoring::BringBackBindings(const std::string& owner) {
       const auto granted = authz::Grant(txn_, call_.principal, owner, binding.role(), subject);
       if (!granted.ok() && granted.error().code != Code::kPermissionDenied) return granted.error();
       if (!granted.ok()) {
-        response_.add_notes(fmt::format("{}: {} of {} did not come back: {}", was->fqn, binding.role(), NameOf(subject),
-                                        granted.error().message));
+        response_.add_notes(fmt::format("{}: {} of {} did not come back: {}", was->fqn, binding.role(),
+                                        authz::FqnOf(subject), granted.error().message));
         continue;
       }
       if (granted->after == granted->before) continue;
@@ -344,11 +342,9 @@ Result<v2::RestoreResourcesResponse> Restore(const Backends& backends, Writes& w
   WEIR_ASSIGN(const store::ViewPtr then, backends.past->ViewAt(call, turn, revision));
   PastRights rights(*backends.store, call.principal, backends.store->Read());
   WEIR_TRY(AskBefore(rights, *then, request.fqn()));
-  const auto restore = [&](store::Txn& txn) -> Result<v2::RestoreResourcesResponse> {
-    WEIR_TRY(CheckWanted(call));
+  auto done = backends.WriteOrTry(call, request.dry_run(), [&](store::Txn& txn) {
     return Restoring(txn, call, backends, writes, rights, *then, request).Run();
-  };
-  auto done = request.dry_run() ? backends.store->DryRun(restore) : backends.store->Write(restore);
+  });
   if (!done.ok()) return std::move(done).error();
   done->set_restored_revision(revision);
   if (request.dry_run()) done->set_revision(0);

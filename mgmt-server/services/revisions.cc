@@ -234,14 +234,6 @@ Result<v2::ListVersionsResponse> ListVersions(const Desk& desk, CallContext& cal
   return response;
 }
 
-// One resource in an earlier state, as the caller may see it: null when he may not, as when it was not there.
-Result<store::ResourcePtr> Seen(PastRights& rights, const store::View& then, const std::string& fqn) {
-  store::ResourcePtr version = then.Get(fqn);
-  if (version == nullptr) return version;
-  WEIR_ASSIGN(const bool may, rights.MayRead(*version));
-  return may ? version : nullptr;
-}
-
 Result<v2::ResourceVersion> GetResourceAt(const Desk& desk, CallContext& call,
                                           const v2::GetResourceAtRequest& request) {
   WEIR_TRY(CheckPage(0, request.fqn(), true));
@@ -250,7 +242,7 @@ Result<v2::ResourceVersion> GetResourceAt(const Desk& desk, CallContext& call,
                                                                   request.has_as_of_time(), request.as_of_time()));
   WEIR_ASSIGN(const store::ViewPtr then, desk.backends.past->ViewAt(call, turn, revision));
   PastRights rights(*desk.backends.store, call.principal, desk.backends.store->Read());
-  WEIR_ASSIGN(const store::ResourcePtr version, Seen(rights, *then, request.fqn()));
+  WEIR_ASSIGN(const store::ResourcePtr version, rights.Seen(*then, request.fqn()));
   if (version == nullptr) return authz::Missing(request.fqn());
   return Render(*desk.backends.store, *version, true);
 }
@@ -266,8 +258,8 @@ Result<v2::DiffResourceResponse> DiffResource(const Desk& desk, CallContext& cal
   WEIR_ASSIGN(const store::ViewPtr before, desk.backends.past->ViewAt(call, turn, from));
   WEIR_ASSIGN(const store::ViewPtr after, desk.backends.past->ViewAt(call, turn, to));
   PastRights rights(*desk.backends.store, call.principal, desk.backends.store->Read());
-  WEIR_ASSIGN(const store::ResourcePtr was, Seen(rights, *before, request.fqn()));
-  WEIR_ASSIGN(const store::ResourcePtr is, Seen(rights, *after, request.fqn()));
+  WEIR_ASSIGN(const store::ResourcePtr was, rights.Seen(*before, request.fqn()));
+  WEIR_ASSIGN(const store::ResourcePtr is, rights.Seen(*after, request.fqn()));
   if (was == nullptr && is == nullptr) return authz::Missing(request.fqn());
   v2::DiffResourceResponse response;
   response.set_fqn(request.fqn());

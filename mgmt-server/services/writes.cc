@@ -10,6 +10,7 @@
 #include "libs/resource/validate.h"
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/authz/subjects.h"
 #include "mgmt-server/services/references.h"
 
 namespace weir::services {
@@ -189,7 +190,8 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
   resource::CheckUpdate(*stored_message, *draft.message, violations);
   WEIR_TRY(resource::ToStatus(draft.fqn.text, std::move(violations)));
   WEIR_TRY(CheckRights(txn.view(), call.principal, draft.fqn.text, stored_message.get(), *draft.message));
-  const bool had_administrator = authz::HasAdministrator(txn.view(), draft.fqn.text);
+  // Of updates only that of a team moves roles.
+  const bool had_administrator = authz::IsTeam(*before) && authz::HasAdministrator(txn.view(), draft.fqn.text);
   WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = before->kind,
                                                         .fqn = before->fqn,
                                                         .body = StoredBody(draft),

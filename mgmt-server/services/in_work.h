@@ -9,24 +9,24 @@
 
 namespace weir::services {
 
-// How many bytes of documents are in work at once, of one principal and of all: while they are read and stored they
-// lie in memory many times over. Thread-safe.
-class BytesInWork {
+// How much is in work at once, of one principal and of all: bytes of documents, which lie in memory many times over
+// while they are read and stored, or calls of a dear kind. Thread-safe.
+class InWork {
  public:
-  BytesInWork(size_t of_one, size_t of_all) : of_one_(of_one), of_all_(of_all) {}
+  InWork(size_t of_one, size_t of_all) : of_one_(of_one), of_all_(of_all) {}
   // A place, given back with its last copy; nullptr: there is none now.
-  std::shared_ptr<const void> Take(const std::string& principal, size_t bytes) {
+  std::shared_ptr<const void> Take(const std::string& principal, size_t amount) {
     MutexLock lock(mutex_);
     const auto known = taken_.find(principal);
     const size_t of_one = known == taken_.end() ? 0 : known->second;
-    if (of_one + bytes > of_one_ || all_ + bytes > of_all_) return nullptr;
-    taken_[principal] += bytes;
-    all_ += bytes;
-    return {this, [this, principal, bytes](const void*) {
+    if (of_one + amount > of_one_ || all_ + amount > of_all_) return nullptr;
+    taken_[principal] += amount;
+    all_ += amount;
+    return {this, [this, principal, amount](const void*) {
               MutexLock leaving(mutex_);
-              all_ -= bytes;
+              all_ -= amount;
               const auto own = taken_.find(principal);
-              if ((own->second -= bytes) == 0) taken_.erase(own);
+              if ((own->second -= amount) == 0) taken_.erase(own);
             }};
   }
 
