@@ -10,19 +10,19 @@
 namespace weir::resource {
 
 std::string GatewayForm::Field(int server, std::string_view name) const {
-  return fmt::format("{}[{}]{}{}", servers, server, name.empty() ? "" : ".", name);
+  return fmt::format("{}[{}]{}{}", rules->servers, server, name.empty() ? "" : ".", name);
 }
 std::string GatewayForm::ClustersOf(int server, int rule) const {
-  return Field(server, fmt::format(fmt::runtime(clusters), rule));
+  return Field(server, fmt::format(fmt::runtime(rules->clusters), rule));
 }
 std::string GatewayForm::ServiceOf(int server, int rule) const {
-  return Field(server, fmt::format(fmt::runtime(service), rule));
+  return Field(server, fmt::format(fmt::runtime(rules->service), rule));
 }
 
 GatewayForm FormOf(const std::shared_ptr<const google::protobuf::Message>& resource) {
   const KindInfo* info = resource == nullptr ? nullptr : KindOf(*resource);
   if (info == nullptr || info->rules.effect != Effect::kGateway) return {};
-  GatewayForm form{nullptr, info->rules.servers, info->rules.clusters, info->rules.service};
+  GatewayForm form{nullptr, &info->rules};
   if (info->rules.as_gateway) {
     form.gateway = std::make_shared<const v2::Gateway>(info->rules.as_gateway(*resource));
   } else {

@@ -9,11 +9,12 @@
 // said there by rules that go to clusters.
 namespace weir::resource {
 
+struct KindRules;
+
 struct GatewayForm {
   std::shared_ptr<const v2::Gateway> gateway;  // nullptr = the kind is no gateway.
-  // How the object itself, as it was written, calls things: its servers, in the same order ("spec.externalServers"),
-  // and below one the clusters and the service of a rule (KindRules).
-  std::string servers, clusters, service;
+  // Of the object itself, as it was written: how it calls its servers, in the same order, and what is below one.
+  const KindRules* rules = nullptr;
 
   // "spec.externalServers[0].hostname"; of the server itself without a name.
   std::string Field(int server, std::string_view name = {}) const;

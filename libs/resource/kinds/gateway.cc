@@ -7,16 +7,7 @@
 namespace weir::resource {
 namespace {
 
-void FillIn(v2::Gateway& gateway) {
-  for (auto& server : *gateway.mutable_spec()->mutable_http()) {
-    if (!server.has_routing()) continue;
-    for (auto& rule : *server.mutable_routing()->mutable_rules()) {
-      if (rule.has_redirect() && rule.redirect().redirect_code() == 0) {
-        rule.mutable_redirect()->set_redirect_code(301);
-      }
-    }
-  }
-}
+void FillIn(v2::Gateway& gateway) { FillInRedirects(*gateway.mutable_spec()->mutable_http()); }
 
 void Check(const v2::Gateway& gateway, Checker& check) {
   GatewayChecker checks(check);
@@ -31,13 +22,7 @@ void Check(const v2::Gateway& gateway, Checker& check) {
   }
 }
 
-std::vector<std::string> Summary(const v2::Gateway& gateway) {
-  std::vector<std::string> parts;
-  for (const auto& server : gateway.spec().http()) {
-    parts.push_back(fmt::format("{}:{}", server.hostname(), server.port()));
-  }
-  return parts;
-}
+std::vector<std::string> Summary(const v2::Gateway& gateway) { return HostsOf(gateway.spec().http()); }
 
 }  // namespace
 

@@ -103,7 +103,7 @@ void GatewayChecker::Routing(const v2::HttpServer& server, const std::string& at
 void GatewayChecker::Rule(const v2::HttpRule& rule, const std::string& at) {
   for (int i = 0; i < rule.match_size(); ++i) Match(rule.match(i), fmt::format("{}.match[{}]", at, i));
   const int actions = rule.has_route() + rule.has_redirect() + rule.has_direct_response();
-  check_.Require(actions == 1, at, "needs exactly one of route, redirect, directResponse");
+  check_.Require(actions == 1, at, "needs exactly one of " + words_.actions);
   if (rule.has_route()) Route(rule.route(), at + ".route");
   if (rule.has_redirect()) Redirect(rule.redirect(), at + ".redirect");
   if (rule.has_direct_response()) Answer(rule.direct_response(), at + ".directResponse");
@@ -135,15 +135,15 @@ void GatewayChecker::Route(const v2::HttpRoute& route, const std::string& at) {
     Role(1, at + ".clusterDestination");
     return Clusters(route.cluster_destination().clusters(), at + ".clusterDestination.clusters");
   }
-  Role(2, at + ".serviceDestination");
+  Role(2, at + words_.service);
   const auto& service = route.service_destination();
   const size_t slash = service.host().find('/');
   check_.Require(
       slash != std::string::npos && IsDnsLabel(service.host().substr(0, slash)) &&
           IsDnsName(service.host().substr(slash + 1)),
-      at + ".serviceDestination.host",
+      at + words_.service + ".host",
       service.host().empty() ? "required: \"<namespace>/<service host>\"" : "must be \"<namespace>/<service host>\"");
-  check_.Require(service.port() >= 1 && service.port() <= 65535, at + ".serviceDestination.port",
+  check_.Require(service.port() >= 1 && service.port() <= 65535, at + words_.service + ".port",
                  service.port() == 0 ? "required: 1 to 65535" : "must be 1 to 65535");
 }
 

@@ -3,16 +3,43 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "api/weir/v2/gateway.pb.h"
 #include "libs/resource/checks.h"
 
 namespace weir::resource {
 
+// "host:port" of each server.
+template <typename Servers>
+std::vector<std::string> HostsOf(const Servers& servers) {
+  std::vector<std::string> hosts;
+  for (const auto& server : servers) hosts.push_back(fmt::format("{}:{}", server.hostname(), server.port()));
+  return hosts;
+}
+
+// A redirect that names no code is a 301.
+template <typename Servers>
+void FillInRedirects(Servers& servers) {
+  for (auto& server : servers) {
+    if (!server.has_routing()) continue;
+    for (auto& rule : *server.mutable_routing()->mutable_rules()) {
+      if (rule.has_redirect() && rule.redirect().redirect_code() == 0) rule.mutable_redirect()->set_redirect_code(301);
+    }
+  }
+}
+
+// How a kind that is checked in the form of a Gateway calls what that calls otherwise.
+struct RuleWords {
+  std::string actions = "route, redirect, directResponse";
+  std::string service = ".serviceDestination";  // Below the route.
+};
+
 // What the kinds of gateways have in common; one checker for one object.
 class GatewayChecker {
  public:
-  explicit GatewayChecker(Checker& check) : check_(check) {}
+  explicit GatewayChecker(Checker& check, RuleWords words = {}) : check_(check), words_(std::move(words)) {}
 
   void Selector(bool present, const v2::WorkloadSelector& selector);
   // How many servers, at `field`: 1 to 10,000.
@@ -40,6 +67,7 @@ class GatewayChecker {
   void Time(const google::protobuf::Duration& time, const std::string& at);
 
   Checker& check_;
+  const RuleWords words_;
   std::set<std::string> names_;
   std::set<std::string> hosts_;
   std::map<std::string, uint32_t> mesh_hosts_;

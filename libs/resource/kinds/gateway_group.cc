@@ -1,36 +1,12 @@
 #include "api/weir/v2/gateway_group.pb.h"
-#include "libs/resource/checks.h"
-#include "libs/resource/kinds/rules.h"
+#include "libs/resource/kinds/groups.h"
 
 namespace weir::resource {
-namespace {
-
-void Check(const v2::GatewayGroup& group, Checker& check) {
-  check.Namespaces(group.spec().namespace_selector());
-  check.Require(v2::ConfigMode_IsValid(group.spec().config_mode()), "spec.configMode", "must be BRIDGED or DIRECT");
-}
-
-std::vector<std::string> Summary(const v2::GatewayGroup& group) {
-  std::vector<std::string> parts{v2::ConfigMode_Name(group.spec().config_mode())};
-  for (const auto& name : group.spec().namespace_selector().names()) parts.push_back(name);
-  return parts;
-}
-
-}  // namespace
 
 KindRules GatewayGroupRules() {
-  return RulesOf<v2::GatewayGroup>{
-      .summary = Summary,
-      .check = Check,
-      .not_served = {{"GatewayGroupSpec", {"securityDomain"}, ""},
-                     {"GatewayGroupSpec", {"profiles"}, "OrganizationSetting, TenantSetting and WorkspaceSetting"}},
-      .effect = Effect::kBelow,
-      .namespaces = [](const v2::GatewayGroup& it) -> const v2::NamespaceSelector& {
-        return it.spec().namespace_selector();
-      },
-      .all_namespaces_if_empty = true,
-  }
-      .Rules();
+  auto rules = RulesOfGroup<v2::GatewayGroup>();
+  rules.effect = Effect::kBelow;
+  return rules.Rules();
 }
 
 }  // namespace weir::resource

@@ -33,23 +33,12 @@ v2::Gateway AsGateway(const v2::IngressGateway& from) {
   return gateway;
 }
 
-void FillIn(v2::IngressGateway& gateway) {
-  for (auto& server : *gateway.mutable_spec()->mutable_http()) {
-    if (!server.has_routing()) continue;
-    for (auto& rule : *server.mutable_routing()->mutable_rules()) {
-      if (rule.has_redirect() && rule.redirect().redirect_code() == 0) {
-        rule.mutable_redirect()->set_redirect_code(301);
-      }
-    }
-  }
-}
+void FillIn(v2::IngressGateway& gateway) { FillInRedirects(*gateway.mutable_spec()->mutable_http()); }
 
-// As the Gateway that it is, under the paths that it has.
+// As the Gateway that it is, by the words that it has.
 void Check(const v2::IngressGateway& gateway, Checker& check) {
   const v2::Gateway form = AsGateway(gateway);
-  std::vector<FieldViolation> violations;
-  Checker of_form(violations);
-  GatewayChecker checks(of_form);
+  GatewayChecker checks(check, {.actions = "route, redirect", .service = ""});
   checks.Selector(form.spec().has_workload_selector(), form.spec().workload_selector());
   checks.Count(form.spec().http_size(), "spec.http");
   for (int i = 0; i < form.spec().http_size(); ++i) {
@@ -58,26 +47,11 @@ void Check(const v2::IngressGateway& gateway, Checker& check) {
     checks.Server(server.name(), server.hostname(), server.port(), server.tls(), at);
     checks.Routing(server, at);
   }
-  constexpr std::string_view kStep = ".serviceDestination";
-  for (FieldViolation& violation : violations) {
-    const size_t step = violation.field.find(kStep);
-    if (step != std::string::npos) violation.field.erase(step, kStep.size());
-    if (violation.description == "needs exactly one of route, redirect, directResponse") {
-      violation.description = "needs exactly one of route, redirect";
-    }
-    check.Add(std::move(violation.field), std::move(violation.description));
-  }
 }
 
 std::vector<FieldViolation> Shadowed(const v2::IngressGateway& gateway) { return ShadowedRules(AsGateway(gateway)); }
 
-std::vector<std::string> Summary(const v2::IngressGateway& gateway) {
-  std::vector<std::string> parts;
-  for (const auto& server : gateway.spec().http()) {
-    parts.push_back(fmt::format("{}:{}", server.hostname(), server.port()));
-  }
-  return parts;
-}
+std::vector<std::string> Summary(const v2::IngressGateway& gateway) { return HostsOf(gateway.spec().http()); }
 
 }  // namespace
 

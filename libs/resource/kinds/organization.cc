@@ -31,7 +31,7 @@ KindRules OrganizationRules() {
       .not_served = {{"OrganizationSpec",
                       {"systemNamespaces"},
                       "no workspace owns a namespace that it does not name: leave it out"},
-                     {"OrganizationSpec", {"profiles"}, "OrganizationSetting, TenantSetting and WorkspaceSetting"}},
+                     {"OrganizationSpec", {"profiles"}, std::string(kInsteadOfProfiles)}},
       .effect = Effect::kOrganization,
   }
       .Rules();

@@ -8,7 +8,7 @@ namespace weir::resource {
 namespace {
 
 void Check(const v2::OrganizationSetting& setting, Checker& check) {
-  check.Failover(setting.spec().failover_settings(), "spec.failoverSettings");
+  CheckFailover(setting, check);
   check.Require(IsWithin(setting.spec().expired_identity_grace(), 3600), "spec.expiredIdentityGrace",
                 "must be 0 s to 1 h");
 }

@@ -52,6 +52,9 @@ struct NotServed {
   std::string instead;              // What to use; "" = nothing does it yet.
 };
 
+// Profiles of TSB are defaults and mandates for what lies below.
+inline constexpr std::string_view kInsteadOfProfiles = "OrganizationSetting, TenantSetting and WorkspaceSetting";
+
 struct KindRules {
   const google::protobuf::Descriptor* descriptor = nullptr;
   // How a table shows one: what a person looks for first, in parts.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "api/weir/v2/gateway_types.pb.h"
+#include "libs/resource/checks.h"
 
 // What the settings of an organization, a tenant and a workspace have in common.
 namespace weir::resource {
@@ -13,6 +14,11 @@ namespace weir::resource {
 template <typename Setting>
 const v2::FailoverSettings* FailoverOfSetting(const Setting& setting) {
   return setting.spec().has_failover_settings() ? &setting.spec().failover_settings() : nullptr;
+}
+
+template <typename Setting>
+void CheckFailover(const Setting& setting, Checker& check) {
+  check.Failover(setting.spec().failover_settings(), "spec.failoverSettings");
 }
 
 template <typename Setting>

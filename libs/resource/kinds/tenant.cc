@@ -7,7 +7,7 @@ KindRules TenantRules() {
   return RulesOf<v2::Tenant>{
       .summary = [](const v2::Tenant& it) -> std::vector<std::string> { return {it.metadata().display_name()}; },
       .not_served = {{"TenantSpec", {"securityDomain"}, ""},
-                     {"TenantSpec", {"profiles"}, "OrganizationSetting, TenantSetting and WorkspaceSetting"}},
+                     {"TenantSpec", {"profiles"}, std::string(kInsteadOfProfiles)}},
   }
       .Rules();
 }

@@ -1,21 +1,12 @@
 #include "api/weir/v2/tenant_setting.pb.h"
-#include "libs/resource/checks.h"
 #include "libs/resource/kinds/rules.h"
 #include "libs/resource/kinds/settings.h"
 
 namespace weir::resource {
-namespace {
-
-void Check(const v2::TenantSetting& setting, Checker& check) {
-  check.Failover(setting.spec().failover_settings(), "spec.failoverSettings");
-}
-
-}  // namespace
-
 KindRules TenantSettingRules() {
   return RulesOf<v2::TenantSetting>{
       .summary = FailoverSummary<v2::TenantSetting>,
-      .check = Check,
+      .check = CheckFailover<v2::TenantSetting>,
       .moved = {},
       .not_served = {{"TenantSettingSpec", {"defaultTrafficSetting", "defaultSecuritySetting"}, ""}},
       .effect = Effect::kDefaults,

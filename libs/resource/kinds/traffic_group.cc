@@ -1,35 +1,8 @@
 #include "api/weir/v2/traffic_group.pb.h"
-#include "libs/resource/checks.h"
-#include "libs/resource/kinds/rules.h"
+#include "libs/resource/kinds/groups.h"
 
 namespace weir::resource {
-namespace {
 
-void Check(const v2::TrafficGroup& group, Checker& check) {
-  check.Namespaces(group.spec().namespace_selector());
-  check.Require(v2::ConfigMode_IsValid(group.spec().config_mode()), "spec.configMode", "must be BRIDGED or DIRECT");
-}
-
-std::vector<std::string> Summary(const v2::TrafficGroup& group) {
-  std::vector<std::string> parts{v2::ConfigMode_Name(group.spec().config_mode())};
-  for (const auto& name : group.spec().namespace_selector().names()) parts.push_back(name);
-  return parts;
-}
-
-}  // namespace
-
-KindRules TrafficGroupRules() {
-  return RulesOf<v2::TrafficGroup>{
-      .summary = Summary,
-      .check = Check,
-      .not_served = {{"TrafficGroupSpec", {"securityDomain"}, ""},
-                     {"TrafficGroupSpec", {"profiles"}, "OrganizationSetting, TenantSetting and WorkspaceSetting"}},
-      .namespaces = [](const v2::TrafficGroup& it) -> const v2::NamespaceSelector& {
-        return it.spec().namespace_selector();
-      },
-      .all_namespaces_if_empty = true,
-  }
-      .Rules();
-}
+KindRules TrafficGroupRules() { return RulesOfGroup<v2::TrafficGroup>().Rules(); }
 
 }  // namespace weir::resource

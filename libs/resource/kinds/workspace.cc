@@ -23,7 +23,7 @@ KindRules WorkspaceRules() {
       .summary = Summary,
       .check = Check,
       .not_served = {{"WorkspaceSpec", {"isolationBoundary", "securityDomain"}, ""},
-                     {"WorkspaceSpec", {"profiles"}, "OrganizationSetting, TenantSetting and WorkspaceSetting"},
+                     {"WorkspaceSpec", {"profiles"}, std::string(kInsteadOfProfiles)},
                      {"NamespaceSelector", {"labels"}, "names"}},
       .effect = Effect::kBelow,
       .namespaces = [](const v2::Workspace& it) -> const v2::NamespaceSelector& {
