@@ -71,6 +71,27 @@ TEST_F(History, BringsBackASubtreeAsItWasWithNewUidsAndTheBindingsOfThoseWhoAreS
   EXPECT_THAT(actions, UnorderedElementsAre("delete", "create", "update", "set-policy"));
 }
 
+// What a team has, its members have: the name of one who went is another's now.
+TEST_F(History, ATeamComesBackWithoutThoseWhoseNameIsAnothersNow) {
+  const std::string team = std::string(kOrg) + "/teams/t";
+  (void)NewUser("ann");
+  (void)NewUser("bob");
+  const Answer made = Post(std::string(kOrg) + "/teams", R"({"metadata":{"name":"t"},"spec":{"members":[)"
+                                                         R"("organizations/demo-org/users/ann",)"
+                                                         R"("organizations/demo-org/users/bob"]}})");
+  ASSERT_EQ(made.status, 200) << made.text;
+  const int64_t then = Now();
+  Delete(team);
+  Delete(std::string(kOrg) + "/users/bob");
+  (void)NewUser("bob");  // Another one.
+  const Answer done = Restore(team, then);
+  ASSERT_EQ(done.status, 200) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("users/bob did not come back"));
+  const std::string members = Get(team).text;
+  EXPECT_THAT(members, HasSubstr("users/ann"));
+  EXPECT_THAT(members, Not(HasSubstr("users/bob")));
+}
+
 // Each object as if the caller wrote it now; one that he may not write keeps all of it back.
 TEST_F(History, ARestoreNeedsTheRightOnEveryObjectAndIsWholeOrNothing) {
   const std::string t = std::string(kOrg) + "/tenants/t";

@@ -25,6 +25,8 @@ TEST_F(RestApi, ALargeDeletionLetsOthersWriteBetween) {
   const int64_t before = store_->Read()->revision();
   EXPECT_EQ(Send("DELETE", tenant + "?cascade=true&resourceVersion=made-up", "", admin_).reason(), "ETAG_MISMATCH");
   EXPECT_EQ(store_->Read()->revision(), before);
+  EXPECT_EQ(Send("DELETE", tenant + "?cascade=true&dryRun=true", "", admin_).reason(), "DRY_RUN_TOO_LARGE");
+  EXPECT_EQ(store_->Read()->revision(), before) << "a dry run deletes nothing";
   const std::string etag = Get(tenant).etag;
   EXPECT_EQ(Send("DELETE", tenant + "?cascade=true", "", admin_, {{"If-Match", etag}}).status, 200);
   EXPECT_EQ(store_->Read()->revision(), before + 2) << "in two writes";
