@@ -30,6 +30,7 @@ Command KindsCommand();
 Command SearchCommand();
 Command StatusCommand();
 Command GetTrafficCommand();
+Command ExplainRouteCommand();
 Command ExplainHealthCommand();
 Command ExplainFailoverCommand();
 Command ClusterTokenCommand();

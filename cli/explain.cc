@@ -3,40 +3,13 @@
 #include "api/weir/v2/traffic.pb.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/health_text.h"
 #include "cli/objects.h"
 #include "cli/traffic.h"
 #include "libs/base/text.h"
-#include "libs/traffic/reason.h"
 
 namespace weir::cli {
 namespace {
-
-std::string Meaning(const std::string& word, const std::string& cluster) {
-  const traffic::Reason reason = traffic::ReasonOf(word);
-  if (reason == traffic::Reason::kDrained) {
-    return fmt::format("{}; `weir cluster activate {}` undoes it", traffic::Sentence(reason), cluster);
-  }
-  return reason == traffic::Reason::kNone ? word : std::string(traffic::Sentence(reason));
-}
-
-std::string Ago(const google::protobuf::Timestamp& time) {
-  const int64_t seconds = UnixNow() - time.seconds();
-  if (seconds < 0) return "just now";
-  if (seconds < 120) return fmt::format("{} s ago", seconds);
-  if (seconds < 7200) return fmt::format("{} min ago", seconds / 60);
-  return fmt::format("{} h ago", seconds / 3600);
-}
-
-std::string Sentence(const v2::ClusterHealth& health) {
-  std::string text = health.cluster() + (health.can_serve() ? " can serve" : " cannot serve");
-  if (health.has_since()) text += fmt::format(" since {} ({})", Clock(health.since()), Ago(health.since()));
-  if (!health.reason().empty())
-    text += fmt::format(": {} ({})", Meaning(health.reason(), health.cluster()), health.reason());
-  if (health.can_serve() && health.returning() > 0 && health.returning() < 10) {
-    text += fmt::format("; it returns slowly and takes {} tenths of its share", health.returning());
-  }
-  return text;
-}
 
 void Print(const v2::HostHealth& item) {
   std::cout << Printable(fmt::format("{} (route {}) as {} {}", item.host(), item.route(), item.gateway_cluster(),
@@ -45,16 +18,7 @@ void Print(const v2::HostHealth& item) {
   if (UnixNow() - item.time().seconds() > kSilentSeconds) std::cout << ", silent since";
   std::cout << "\n";
   if (item.clusters().empty()) std::cout << "  it does not report health (a gateway of another make?)\n";
-  for (const auto& cluster : item.clusters()) {
-    std::cout << "  " << Printable(Sentence(cluster)) << "\n";
-    for (const auto& evidence : cluster.evidence()) {
-      std::cout << "      "
-                << Printable(fmt::format("{} {} {} {}{}{}", Clock(evidence.time()), evidence.source(),
-                                         evidence.endpoint(), evidence.healthy() ? "healthy" : "down",
-                                         evidence.text().empty() ? "" : ": ", evidence.text()))
-                << "\n";
-    }
-  }
+  for (const auto& cluster : item.clusters()) std::cout << HealthText(cluster, "  ");
 }
 
 Result<int> ExplainHealth(const Flags& flags) {

@@ -22,6 +22,7 @@ concerned gets its part and acknowledges it. A first walk:
   weir status                                                    how far everything has come
   weir get tier1gateway shop -o yaml                             what is stored, ready to edit and apply
   weir get traffic shop.example.com                              what the gateways do with requests right now
+  weir explain route shop.example.com/cart                       which rule takes a request, and who gets it
   weir explain health shop.example.com                           why a cluster can or cannot serve them
   weir explain failover shop.example.com --without cluster1      where they would go if it were lost
 
@@ -108,6 +109,7 @@ const std::vector<Command>& Commands() {
                                                  SearchCommand(),
                                                  GetTrafficCommand(),
                                                  StatusCommand(),
+                                                 ExplainRouteCommand(),
                                                  ExplainHealthCommand(),
                                                  ExplainFailoverCommand(),
                                                  DeleteCommand(),

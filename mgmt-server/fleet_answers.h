@@ -11,6 +11,7 @@
 #include "mgmt-server/fleet/traffic.h"
 #include "mgmt-server/plan_answers.h"
 #include "mgmt-server/push/pusher.h"
+#include "mgmt-server/route_answers.h"
 #include "mgmt-server/services/backends.h"
 #include "mgmt-server/status/failover.h"
 
@@ -20,9 +21,16 @@ namespace weir::server {
 // What the handlers ask of the fleet, whose parts come from three rooms.
 class FleetAnswers final : public services::FleetView {
  public:
-  FleetAnswers(fleet::Fleet& fleet, xds::AdsService& ads, const push::Pusher& pusher,
-               std::function<weir::Status(v2::ReplaceRootRequest::Step)> replace_root, const Clock& clock)
-      : fleet_(fleet), ads_(ads), pusher_(pusher), replace_root_(std::move(replace_root)), clock_(clock) {}
+  FleetAnswers(const store::Store& store, fleet::Fleet& fleet, xds::AdsService& ads, const push::Pusher& pusher,
+               std::function<weir::Status(v2::ReplaceRootRequest::Step)> replace_root,
+               std::function<v2::ServerStatus()> server_status, const Clock& clock)
+      : store_(store),
+        fleet_(fleet),
+        ads_(ads),
+        pusher_(pusher),
+        replace_root_(std::move(replace_root)),
+        server_status_(std::move(server_status)),
+        clock_(clock) {}
 
   Result<v2::ResourceStatus> Status(const std::string& fqn) const override { return fleet_.GetStatus(fqn); }
   Result<std::vector<v2::ResourceStatus>> Statuses(const std::string& parent) const override {
@@ -46,20 +54,31 @@ class FleetAnswers final : public services::FleetView {
                                          const std::set<std::string>& without) const override {
     return fleet_.PlanFailover(parent, {host, without});
   }
+  Result<std::vector<v2::ExplainedRoute>> ExplainRoute(const status::AskedRequest& asked, const store::ViewPtr& then,
+                                                       MonoTime deadline) const override {
+    if (then != nullptr) return server::ExplainRouteAt(*then, *store_.Read(), asked);
+    if (!pusher_.WaitFor(store_.Read()->revision(), clock_, deadline)) {
+      return Unavailable("NOT_COMPILED", "what is stored is not compiled yet; ask again in a moment");
+    }
+    return fleet_.ExplainRoute(asked);
+  }
   Result<services::PlanEffect> Plan(const services::PlanQuestion& question) const override {
     return server::Plan(pusher_, clock_, question);
   }
   std::vector<v2::HeldCluster> HeldClusters() const override { return fleet_.HeldClusters(ads_); }
   std::vector<std::string> AwayClusters() const override { return fleet_.AwayClusters(ads_); }
   void ReleaseHeldClusters() override { fleet_.ReleaseHeldClusters(ads_); }
+  v2::ServerStatus ServerStatus() const override { return server_status_(); }
   Result<v2::ReplaceRootResponse> Roots() const override { return fleet_.Roots(); }
   weir::Status ReplaceRoot(v2::ReplaceRootRequest::Step step) override { return replace_root_(step); }
 
  private:
+  const store::Store& store_;
   fleet::Fleet& fleet_;
   xds::AdsService& ads_;
   const push::Pusher& pusher_;
   const std::function<weir::Status(v2::ReplaceRootRequest::Step)> replace_root_;
+  const std::function<v2::ServerStatus()> server_status_;
   const Clock& clock_;
 };
 

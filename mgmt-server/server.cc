@@ -45,6 +45,8 @@
 #include "mgmt-server/recovery/state_folder.h"
 #include "mgmt-server/repeating.h"
 #include "mgmt-server/retention.h"
+#include "mgmt-server/self_watch.h"
+#include "mgmt-server/server_status.h"
 #include "mgmt-server/services/grpc_service.h"
 #include "mgmt-server/services/reflection.h"
 #include "mgmt-server/services/services.h"
@@ -143,6 +145,7 @@ struct Server::State {
   std::unique_ptr<xds::AdsService> ads;
   std::unique_ptr<push::Pusher> pusher;
   std::atomic<bool> stopping{false};
+  std::unique_ptr<SelfWatch> self_watch;
   std::unique_ptr<FleetAnswers> fleet_answers;
   std::unique_ptr<services::Backends> backends;
   std::unique_ptr<services::Writes> writes;
@@ -158,7 +161,7 @@ struct Server::State {
   obs::Metrics metrics;
   std::unique_ptr<admin::Door> door;
   Mutex certificates_mutex;  // One at a time reads what is to be served and hands it out.
-  Repeating certificate_check, forgetting;
+  Repeating certificate_check, forgetting, watching;
   bool stopped = false;
 
   Status OpenState();
@@ -313,8 +316,10 @@ void Server::State::MakeServices(Duration wait_grace) {
   pusher = std::make_unique<push::Pusher>(*store, *ads, push_options);
   fleet->Attach(*pusher, *ads);
 
+  self_watch = std::make_unique<SelfWatch>(SensesOf(bootstrap.state_dir(), *store, *pusher), *clock);
   fleet_answers = std::make_unique<FleetAnswers>(
-      *fleet, *ads, *pusher, [this](v2::ReplaceRootRequest::Step step) { return ReplaceRoot(step); }, *clock);
+      *store, *fleet, *ads, *pusher, [this](v2::ReplaceRootRequest::Step step) { return ReplaceRoot(step); },
+      [this] { return StatusOf(*store->Read(), ads->StreamCount(), *self_watch); }, *clock);
   backends =
       std::make_unique<services::Backends>(*store, *authn, *fleet_answers, stopping, ca->anchor_sha256(), *clock);
   backends->grace = wait_grace;
@@ -391,19 +396,9 @@ Status Server::State::StartRest() {
 Status Server::State::StartDoor() {
   if (bootstrap.admin().empty()) return {};
   metrics.AddSource([this](std::string& out) {
-    const store::ViewPtr view = store->Read();
-    const std::pair<const char*, double> gauges[] = {
-        {"weir_server_revision", static_cast<double>(view->revision())},
-        {"weir_server_facts_sequence", static_cast<double>(view->facts_sequence())},
-        {"weir_server_resources", static_cast<double>(view->resource_count())},
-        {"weir_server_audit_records", static_cast<double>(view->audit_count())},
-        {"weir_server_oldest_state", static_cast<double>(view->history_floor())},
-        {"weir_server_agent_streams", static_cast<double>(ads->StreamCount())}};
-    for (const auto& [name, value] : gauges) {
-      obs::AppendFamily(out, name, "gauge", "See ARCHITECTURE.md.");
-      obs::AppendSample(out, name, {}, value);
-    }
+    RenderState(*store->Read(), ads->StreamCount(), out);
     fleet->RenderMetrics(out);
+    self_watch->Render(out);
   });
   admin::StandardHandlers handlers;
   handlers.ready = []() -> Status { return {}; };
@@ -456,6 +451,7 @@ void Server::State::RenewCertificate() {
 
 void Server::State::ForgetThePast() {
   const Status done = Forget(*store, BoundsOf(bootstrap.retention()), clock->Wall(), stopping);
+  self_watch->RetentionPassed(done);
   if (!done.ok()) obs::Log(obs::Level::kWarn, "nothing was forgotten", {{"error", done.error().ToString()}});
 }
 
@@ -510,6 +506,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   WEIR_TRY(raw->history.Sync());  // From here on the folder says of itself that an organization was begun in it.
   raw->certificate_check.Start(clock, kCertificateCheck, [raw] { raw->RenewCertificate(); });
   raw->forgetting.Start(clock, kForgetting, [raw] { raw->ForgetThePast(); });
+  raw->watching.Start(clock, SelfWatch::kInterval, [raw] { raw->self_watch->Look(); });
   return server;
 }
 
@@ -524,6 +521,7 @@ void Server::Stop(Duration grace) {
   s.stopping = true;
   s.certificate_check.Stop();
   s.forgetting.Stop();
+  s.watching.Stop();
   s.door.reset();
   if (s.waits) s.waits->Stop();  // Their callers get what is known now, and the doors below have nobody left to serve.
   if (s.rest_server) s.rest_server->Stop(grace);

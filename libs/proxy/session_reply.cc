@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "libs/codec/local_answer.h"
 #include "libs/obs/log.h"
 #include "libs/proxy/message.h"
 #include "libs/proxy/session.h"
@@ -10,7 +11,6 @@
 namespace weir::proxy {
 namespace {
 
-constexpr uint32_t kMostGateways = 16;  // Of ours that a request may have passed: more are a circle.
 constexpr size_t kLoggedLine = 128;
 
 uint64_t Ms(std::chrono::milliseconds time) { return static_cast<uint64_t>(time.count()); }
@@ -19,19 +19,9 @@ uint64_t Ms(std::chrono::milliseconds time) { return static_cast<uint64_t>(time.
 
 // What is answered before any route is looked for. True: it was.
 bool Session::AnsweredBeforeRouting(const codec::RequestHead& head) {
-  if (head.via_weir > kMostGateways) {
-    Reply(508, "request_runs_in_a_circle");
-  } else if (head.https_target && transport_.tls() == nullptr) {
-    Reply(421, "https_over_plain_connection");  // RFC 9110 section 7.4.
-  } else if (head.websocket) {
-    Reply(501, "websocket_not_served");
-  } else if (head.max_forwards == 0 && head.method == "TRACE") {
-    Reply(405, "trace_not_served");  // It ends here (RFC 9110 section 7.6.2), and nobody's headers are shown.
-  } else if (head.max_forwards == 0 || head.target == "*") {
-    Reply(200, {}, {}, {});  // OPTIONS of the server itself (RFC 9110 section 9.3.7): a ping.
-  } else {
-    return false;
-  }
+  const auto answer = codec::AnswerBeforeRouting(head, transport_.tls() != nullptr);
+  if (!answer) return false;
+  Reply(answer->status, answer->reason);
   return true;
 }
 
@@ -40,19 +30,10 @@ void Session::Answer(const codec::RequestHead& head, const RouteAction& action, 
     return Reply(static_cast<int>(action.direct_response->status), {}, action.direct_response->body);
   }
   const Redirect& redirect = *action.redirect;
-  std::string location = "location: ";
-  location += !redirect.scheme.empty() ? redirect.scheme : transport_.tls() != nullptr ? "https" : "http";
-  location += "://";
-  location += redirect.authority.empty() ? std::string(head.host) : redirect.authority;
-  if (redirect.path.empty()) {
-    location += target;
-  } else {
-    location += redirect.path;
-    // The query goes along unless the new path has one of its own.
-    if (redirect.path.find('?') == std::string::npos)
-      location += target.substr(std::min(target.find('?'), target.size()));
-  }
-  location += "\r\n";
+  const std::string location = "location: " +
+                               codec::LocationOf({redirect.scheme, redirect.authority, redirect.path}, head.host,
+                                                 target, transport_.tls() != nullptr) +
+                               "\r\n";
   Reply(static_cast<int>(redirect.status), {}, {}, location);
 }
 

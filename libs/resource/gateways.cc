@@ -12,6 +12,9 @@ namespace weir::resource {
 std::string GatewayForm::Field(int server, std::string_view name) const {
   return fmt::format("{}[{}]{}{}", rules->servers, server, name.empty() ? "" : ".", name);
 }
+std::string GatewayForm::RuleOf(int server, int rule) const {
+  return Field(server, rules->rule.empty() ? "" : fmt::format(fmt::runtime(rules->rule), rule));
+}
 std::string GatewayForm::ClustersOf(int server, int rule) const {
   return Field(server, fmt::format(fmt::runtime(rules->clusters), rule));
 }

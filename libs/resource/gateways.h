@@ -18,6 +18,7 @@ struct GatewayForm {
 
   // "spec.externalServers[0].hostname"; of the server itself without a name.
   std::string Field(int server, std::string_view name = {}) const;
+  std::string RuleOf(int server, int rule) const;
   std::string ClustersOf(int server, int rule) const;
   std::string ServiceOf(int server, int rule) const;
 };

@@ -28,8 +28,9 @@ namespace weir::push {
 class Pusher;
 }
 namespace weir::status {
+struct AskedRequest;
 struct FailoverQuestion;
-}
+}  // namespace weir::status
 namespace weir::store {
 class Store;
 }
@@ -101,6 +102,8 @@ class Fleet {
   std::vector<std::string> SourcesOf(const TrafficQuery& query) const;
   // What happens when clusters are lost; see mgmt-server/status/failover.h.
   std::vector<v2::FailoverPlan> PlanFailover(const std::string& parent, const status::FailoverQuestion& question) const;
+  // What a request would meet, as pushed and reported; see mgmt-server/status/route.h.
+  std::vector<v2::ExplainedRoute> ExplainRoute(const status::AskedRequest& asked) const;
   void RenderMetrics(std::string& out) const;
 
   // Output-only state of a cluster (FQN).

@@ -13,6 +13,7 @@
 #include "mgmt-server/push/pusher.h"
 #include "mgmt-server/status/failover.h"
 #include "mgmt-server/status/judgement.h"
+#include "mgmt-server/status/route.h"
 
 // What the fleet answers: statuses, traffic, plans.
 namespace weir::fleet {
@@ -219,6 +220,16 @@ std::vector<v2::FailoverPlan> Fleet::PlanFailover(const std::string& parent,
     });
   }
   return plans;
+}
+
+std::vector<v2::ExplainedRoute> Fleet::ExplainRoute(const status::AskedRequest& asked) const {
+  std::vector<v2::ExplainedRoute> routes;
+  core_->pusher->Read([&](const compile::Compilation& compilation) {
+    MutexLock lock(core_->mutex);
+    status::PushedPieces pieces(compilation);
+    routes = status::ExplainRoute(pieces, asked, core_->Reported());
+  });
+  return routes;
 }
 
 void Fleet::RenderMetrics(std::string& out) const {

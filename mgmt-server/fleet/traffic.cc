@@ -14,6 +14,7 @@
 #include "mgmt-server/compile/compile.h"
 #include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/keys.h"
+#include "mgmt-server/status/health_message.h"
 
 namespace weir::fleet {
 namespace {
@@ -178,21 +179,7 @@ v2::HostHealth HealthOf(const Item& item) {
   for (const auto& share : intent.clusters()) {  // In the order of the document.
     const auto found = item.set.health.find(share.cluster());
     if (found == item.set.health.end()) continue;
-    const agent::v1::ClusterHealth& health = found->second;
-    auto* cluster = answer.add_clusters();
-    cluster->set_cluster(health.cluster());
-    cluster->set_can_serve(health.can_serve());
-    cluster->set_reason(health.reason());
-    cluster->set_returning(health.returning());
-    if (health.has_since()) *cluster->mutable_since() = health.since();
-    for (const auto& seen : health.evidence()) {
-      auto* evidence = cluster->add_evidence();
-      evidence->set_endpoint(seen.endpoint());
-      evidence->set_source(seen.source());
-      evidence->set_healthy(seen.healthy());
-      evidence->set_text(seen.text());
-      if (seen.has_time()) *evidence->mutable_time() = seen.time();
-    }
+    *answer.add_clusters() = status::MessageOf(found->second);
   }
   return answer;
 }

@@ -146,10 +146,12 @@ class Builder {
                  std::string_view path_template, const OpenPath& path) {
     const std::vector<std::string> fields = BoundFields(path_template);
     const std::set<std::string> bound(fields.begin(), fields.end());
+    // It says nothing of it in its path: all calls about the server itself ask for a right on the installation.
+    const bool installation = method.service()->full_name() == "weir.v2.ServerState";
     AnswerFacts facts{.open = methods_.Admit(method.full_name(), "").ok(),
                       .reads = http_method == "GET",
                       .body = !body.empty(),
-                      .names = !path.parameters.empty() || !body.empty(),
+                      .names = !path.parameters.empty() || !body.empty() || installation,
                       .waits = method.input_type()->FindFieldByName("wait") != nullptr,
                       .if_match = TakesIfMatch(method, body),
                       .etag = HasEtag(*method.output_type())};

@@ -20,6 +20,7 @@
 #include "mgmt-server/http/rest.h"
 #include "mgmt-server/plan_answers.h"
 #include "mgmt-server/push/world_feed.h"
+#include "mgmt-server/route_answers.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/services/waits.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
@@ -147,6 +148,12 @@ struct NoFleet final : services::FleetView {
                                          const std::set<std::string>&) const override {
     return {};
   }
+  // From what is stored.
+  Result<std::vector<v2::ExplainedRoute>> ExplainRoute(const status::AskedRequest& asked, const store::ViewPtr& then,
+                                                       MonoTime) const override {
+    const store::ViewPtr now = store->Read();
+    return server::ExplainRouteAt(then == nullptr ? *now : *then, *now, asked);
+  }
   // From what is stored, compiled anew.
   Result<services::PlanEffect> Plan(const services::PlanQuestion& question) const override {
     compile::World world = push::WorldFeed(Clock::Real()).Load(*store->Read(), "ROOT");
@@ -155,6 +162,7 @@ struct NoFleet final : services::FleetView {
   std::vector<v2::HeldCluster> HeldClusters() const override { return held; }
   std::vector<std::string> AwayClusters() const override { return away; }
   void ReleaseHeldClusters() override { held.clear(); }
+  v2::ServerStatus ServerStatus() const override { return v2::ServerStatus(); }
   Result<v2::ReplaceRootResponse> Roots() const override { return v2::ReplaceRootResponse(); }
   weir::Status ReplaceRoot(v2::ReplaceRootRequest::Step) override { return {}; }
 };

@@ -32,6 +32,16 @@ compile::Facts ReadFacts(const store::ClusterFacts* stored) {
 
 }  // namespace
 
+compile::World LoadWorld(const store::View& resources, const store::View& facts) {
+  compile::World world;
+  resources.ForEach("", "", [&](const store::ResourcePtr& resource) {
+    world.PutBody(resource->kind, resource->fqn, resource->uid, resource->body);
+    if (resource->kind == kClusterKind) world.SetFacts(resource->fqn, ReadFacts(facts.Facts(resource->uid).get()));
+    return true;
+  });
+  return world;
+}
+
 compile::World WorldFeed::Load(const store::View& view, const std::string& roots_pem) {
   compile::World world;
   world.SetRoots(roots_pem);

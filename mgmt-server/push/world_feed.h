@@ -12,6 +12,10 @@
 
 namespace weir::push {
 
+// The resources of one view with the facts that another has of their clusters, by uid; without roots, whom nothing but
+// trust asks for.
+compile::World LoadWorld(const store::View& resources, const store::View& facts);
+
 // Events of both feeds -> a World that equals a view of the store. Load, Apply: one thread. Note: the feeds' threads.
 class WorldFeed {
  public:

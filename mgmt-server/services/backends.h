@@ -21,6 +21,10 @@ namespace weir::authn {
 class Authn;
 }
 
+namespace weir::status {
+struct AskedRequest;
+}
+
 namespace weir::services {
 
 // What agents and gateways have made of the intent, as the handlers ask for it; services know neither push nor agents.
@@ -48,6 +52,11 @@ class FleetView {
   virtual std::vector<v2::FailoverPlan> Failover(const std::string& parent, const std::string& host,
                                                  const std::set<std::string>& without) const = 0;
 
+  // What a request would meet, as status::ExplainRoute says it; `then`: with these documents and the facts of now, null
+  // = as it is pushed. UNAVAILABLE NOT_COMPILED: what is stored is not compiled yet by `deadline`.
+  virtual Result<std::vector<v2::ExplainedRoute>> ExplainRoute(const status::AskedRequest& asked,
+                                                               const store::ViewPtr& then, MonoTime deadline) const = 0;
+
   // What clusters and gateways would be told if that were written, as far as the caller may see it. UNAVAILABLE
   // NOT_COMPILED: what is stored is not compiled yet; DEADLINE_EXCEEDED PLAN_TOO_SLOW; the error of its `go_on`.
   virtual Result<PlanEffect> Plan(const PlanQuestion& question) const = 0;
@@ -57,6 +66,9 @@ class FleetView {
   // FQNs of clusters of which nobody knows whether they do, for their agents are away.
   virtual std::vector<std::string> AwayClusters() const = 0;
   virtual void ReleaseHeldClusters() = 0;
+
+  // The server itself: what GetServerStatus answers.
+  virtual v2::ServerStatus ServerStatus() const = 0;
 
   // How far the replacement of the mesh root is, and its next step (ServerState.ReplaceRoot).
   virtual Result<v2::ReplaceRootResponse> Roots() const = 0;

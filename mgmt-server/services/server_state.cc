@@ -82,6 +82,12 @@ Result<v2::ReplaceRootResponse> ReplaceRoot(const Backends& backends, CallContex
 }  // namespace
 
 void AddServerState(MethodTable& table, const Backends& backends) {
+  table.Add<v2::GetServerStatusRequest, v2::ServerStatus>(
+      "weir.v2.ServerState.GetServerStatus",
+      [&backends](CallContext& call, const v2::GetServerStatusRequest&) -> Result<v2::ServerStatus> {
+        WEIR_TRY(authz::Authorize(*backends.store->Read(), call.principal, authz::Right::kRead, ""));
+        return backends.fleet->ServerStatus();
+      });
   table.Add<v2::AdoptStateRequest, v2::AdoptStateResponse>(
       "weir.v2.ServerState.AdoptState", [&backends](CallContext& call, const v2::AdoptStateRequest& request) {
         return AdoptState(backends, call, request);

@@ -17,6 +17,7 @@ std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writ
   const auto waits = std::make_shared<Waits>(backends);
   AddStatuses(table, backends, waits);
   AddTraffic(table, backends);
+  AddExplainRoute(table, backends);
   const auto planning = std::make_shared<const Planning>(backends, writes);
   AddDocuments(table, backends, writes, waits, planning);
   AddPlans(table, planning);

@@ -21,6 +21,7 @@ void AddServerState(MethodTable& table, const Backends& backends);
 void AddSessions(MethodTable& table, const Backends& backends);
 void AddStatuses(MethodTable& table, const Backends& backends, std::shared_ptr<Waits> waits);
 void AddTraffic(MethodTable& table, const Backends& backends);
+void AddExplainRoute(MethodTable& table, const Backends& backends);
 void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits,
                   std::shared_ptr<const Planning> planning);
 void AddPlans(MethodTable& table, std::shared_ptr<const Planning> planning);

@@ -11,23 +11,8 @@ using traffic::Spread;
 using traffic::Standing;
 
 std::string DoubtOf(const RouteReach& route, const std::vector<traffic::Destination>& left) {
-  const std::string_view cluster = resource::LastName(route.gateway_cluster);
-  switch (route.voice) {
-    case Voice::kAgentAway:
-      return fmt::format("the agent of {} is not connected: nobody knows what its gateways do", cluster);
-    case Voice::kAstray:
-      return fmt::format(
-          "the agent of {0} does not follow this server's state (`weir status` says why of {0}): its "
-          "gateways do what it last told them",
-          cluster);
-    case Voice::kAway:
-      return "not connected to their agent: nobody knows what they do";
-    case Voice::kNotYet:
-      return "they have not reported yet who can serve";
-    case Voice::kHeard:
-    case Voice::kMute:
-      break;
-  }
+  std::string doubt = status::DoubtOf(route.voice, resource::LastName(route.gateway_cluster));
+  if (!doubt.empty()) return doubt;
   // Of a new host nothing is known yet, now or then: nothing is lost.
   const bool lost = IsUnchecked(left, route.unchecked) && !IsUnchecked(route.destinations, route.unchecked);
   return lost ? "they have not found out yet who else can serve" : "";

@@ -9,6 +9,7 @@
 #include "libs/resource/kinds.h"
 #include "libs/resource/status_reason.h"
 #include "mgmt-server/compile/keys.h"
+#include "mgmt-server/status/service_reach.h"
 
 namespace weir::status {
 namespace {
@@ -17,89 +18,6 @@ using resource::StatusReason;
 using traffic::Availability;
 using traffic::Reason;
 using traffic::Standing;
-
-bool HasLabels(const agent::v1::Workload& workload, const agent::v1::Service& service) {
-  return std::all_of(service.selector().begin(), service.selector().end(), [&](const auto& label) {
-    const auto has = workload.labels().find(label.first);
-    return has != workload.labels().end() && has->second == label.second;
-  });
-}
-
-bool HasEndpoint(const compile::Facts& facts, const agent::v1::Service& service) {
-  const std::string prefix = service.namespace_() + "/";
-  for (auto at = facts.workloads.lower_bound(prefix); at != facts.workloads.end() && at->first.starts_with(prefix);
-       ++at) {
-    if (!at->second->addresses().empty() && HasLabels(*at->second, service)) return true;
-  }
-  return false;
-}
-
-// What the agent of a cluster says of the service that a route goes to.
-enum class ServiceState { kServes, kServiceMissing, kPortMissing, kNoEndpoint };
-ServiceState StateOf(const compile::World& world, const std::string& cluster,
-                     const v2::ServiceDestination& destination) {
-  const compile::Facts* facts = world.facts(cluster);
-  if (facts == nullptr) return ServiceState::kServiceMissing;
-  const agent::v1::Service* service = facts->FindService(destination.host());
-  if (service == nullptr) return ServiceState::kServiceMissing;
-  const auto& ports = service->ports();
-  if (std::find(ports.begin(), ports.end(), destination.port()) == ports.end()) return ServiceState::kPortMissing;
-  return HasEndpoint(*facts, *service) ? ServiceState::kServes : ServiceState::kNoEndpoint;
-}
-
-Shortfall OfService(ServiceState state, const v2::ServiceDestination& destination, std::string_view cluster) {
-  switch (state) {
-    case ServiceState::kServes:
-      return {};
-    case ServiceState::kServiceMissing:
-      return {Word(StatusReason::kServiceMissing),
-              fmt::format("{}: there is no service {}", cluster, destination.host())};
-    case ServiceState::kPortMissing:
-      return {Word(StatusReason::kPortMissing),
-              fmt::format("{}: service {} has no port {}", cluster, destination.host(), destination.port())};
-    case ServiceState::kNoEndpoint:
-      return {Word(StatusReason::kNoEndpoint),
-              fmt::format("{}: service {} has no workload", cluster, destination.host())};
-  }
-  return {};
-}
-
-// What the gateways of a tier-2 object in one cluster say of a service that exists there.
-struct GatewaysWord {
-  bool served = false;   // By one of them, checked.
-  bool unknown = false;  // One will say, and has not yet.
-  bool silent = false;   // One says nothing of it, or nobody hears it.
-  bool away = false;     // One is not connected to its agent.
-};
-GatewaysWord OfGateways(const compile::World& world, const compile::GatewayShape& tier2, const std::string& cluster,
-                        const v2::ServiceDestination& destination, const ReportedHealth& health) {
-  GatewaysWord word;
-  const std::string set = dialect::ServiceSet(destination.host(), destination.port());
-  for (const compile::SelectedWorkload& gateway : compile::SelectedIn(world, tier2, cluster)) {
-    const Voice voice = health.VoiceOf(cluster, gateway.name);
-    const auto* said = health.Find(cluster, gateway.name, set, std::string(resource::LastName(cluster)));
-    if (voice == Voice::kAway) {
-      word.away = true;
-    } else if (voice != Voice::kHeard && voice != Voice::kNotYet) {
-      word.silent = true;
-    } else if (said == nullptr || (said->can_serve() && said->unchecked())) {
-      word.unknown = true;
-    } else {
-      word.served |= said->can_serve();
-    }
-  }
-  return word;
-}
-
-Shortfall NobodyThere(const std::string& cluster) {
-  return {Word(StatusReason::kDisconnected),
-          fmt::format("{}: its tier-2 gateways are not connected to their agent", resource::LastName(cluster))};
-}
-
-Shortfall NobodyHealthy(const std::string& cluster, const v2::ServiceDestination& destination) {
-  return {Word(StatusReason::kNoEndpoint), fmt::format("{}: nobody behind its tier-2 gateways can serve {}",
-                                                       resource::LastName(cluster), destination.host())};
-}
 
 // What the tier-2 objects of one cluster have for a host: reason "" when a rule of them is served, or may be
 // (`unchecked`).
@@ -119,16 +37,10 @@ Shortfall Behind(const compile::World& world, const std::string& cluster, const 
           served = true;
           continue;
         }
-        const auto& destination = rule.route().service_destination();
-        const auto state = StateOf(world, cluster, destination);
-        Shortfall shortfall = OfService(state, destination, resource::LastName(cluster));
-        if (shortfall.reason.empty()) {
-          const GatewaysWord word = OfGateways(world, tier2, cluster, destination, health);
-          // Of those that nobody hears the tier-1 gateways know.
-          served = word.served || word.silent || word.away;
-          *unchecked |= word.unknown;
-          if (!served && !word.unknown) shortfall = NobodyHealthy(cluster, destination);
-        }
+        bool unknown = false;
+        Shortfall shortfall = ServiceAt(world, tier2, cluster, rule.route().service_destination(), health, &unknown);
+        served = shortfall.reason.empty() && !unknown;
+        *unchecked |= unknown;
         if (!served && worst.reason.empty()) worst = std::move(shortfall);
       }
     });
@@ -153,17 +65,16 @@ struct Known {
 
 class Spreads {
  public:
-  Spreads(const compile::Compilation& compilation, const compile::GatewayShape& tier1, const ReportedHealth& health)
-      : compilation_(compilation), tier1_(tier1), health_(health) {}
+  Spreads(Pieces& pieces, const compile::GatewayShape& tier1, const ReportedHealth& health)
+      : pieces_(pieces), tier1_(tier1), health_(health) {}
 
   // The route of one destination set of the intent of `cluster`, without what tier-1 gateways report; nullopt = it goes
   // to no cluster.
   std::optional<RouteReach> Of(const std::string& cluster, const compile::Key& key) {
-    const compile::ClusterIntent& intent = compilation_.Of(cluster);
-    const auto found = intent.find(key);
+    const compile::Resource* found = pieces_.Find(cluster, key);
     const auto name = compile::ParseDestinationSetName(key.name);
     mesh::v1::DestinationSet set;
-    if (found == intent.end() || !name || !set.ParseFromString(found->second.bytes)) return std::nullopt;
+    if (found == nullptr || !name || !set.ParseFromString(found->bytes)) return std::nullopt;
     if (set.clusters().empty()) return std::nullopt;
     RouteReach route;
     route.gateway_cluster = cluster;
@@ -173,7 +84,7 @@ class Spreads {
         set.mode() == mesh::v1::DestinationSet::ORDERED ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
     route.panic = set.panic();
     for (const auto& share : set.clusters()) {
-      Known known = Assess(intent, share, route.host, TenantOf(*name));
+      Known known = Assess(cluster, share, route.host, TenantOf(*name));
       traffic::Destination& destination = route.destinations.emplace_back();
       destination.cluster = share.cluster();
       if (share.has_weight()) destination.weight = share.weight();
@@ -191,19 +102,19 @@ class Spreads {
     return server == nullptr ? tier1_.tenant : server->tenant;
   }
 
-  Known Assess(const compile::ClusterIntent& intent, const mesh::v1::ClusterShare& share, const std::string& hostname,
+  Known Assess(const std::string& importer, const mesh::v1::ClusterShare& share, const std::string& hostname,
                const std::string& tenant) {
     traffic::ClusterEvidence evidence;
     evidence.drained = share.drained();
     evidence.gateways = true;
-    const auto imported = intent.find({std::string(compile::kServiceEndpoints), share.endpoints()});
+    const auto* imported = pieces_.Find(importer, {std::string(compile::kServiceEndpoints), share.endpoints()});
     mesh::v1::ServiceEndpoints endpoints;
-    if (imported != intent.end() && endpoints.ParseFromString(imported->second.bytes)) {
+    if (imported != nullptr && endpoints.ParseFromString(imported->bytes)) {
       evidence.endpoints = static_cast<uint32_t>(endpoints.endpoints_size());
     }
     Known known;
     if (evidence.endpoints > 0) {
-      known.detail = Behind(compilation_.world(), compile::ClusterFqn(tier1_.organization, share.cluster()), tenant,
+      known.detail = Behind(pieces_.world(), compile::ClusterFqn(tier1_.organization, share.cluster()), tenant,
                             hostname, health_, &known.unchecked);
     }
     if (known.detail.reason.empty())
@@ -218,7 +129,7 @@ class Spreads {
     return known;
   }
 
-  const compile::Compilation& compilation_;
+  Pieces& pieces_;
   const compile::GatewayShape& tier1_;
   const ReportedHealth& health_;
 };
@@ -368,7 +279,8 @@ std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const 
   const compile::World& world = compilation.world();
   std::set<compile::Key> keys;
   compile::AddObjectKeys(tier1, keys);
-  Spreads spreads(compilation, tier1, health);
+  PushedPieces pieces(compilation);
+  Spreads spreads(pieces, tier1, health);
   for (const std::string& cluster : compile::ClustersOf(world, tier1)) {
     const auto gateways = compile::SelectedIn(world, tier1, cluster);
     for (const compile::Key& key : keys) {
@@ -383,6 +295,35 @@ std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const 
     }
   }
   return routes;
+}
+
+std::optional<RouteReach> RouteAt(Pieces& pieces, const compile::GatewayShape& tier1, const std::string& cluster,
+                                  const compile::Key& set, const std::string& workload, const ReportedHealth& health) {
+  std::optional<RouteReach> route = Spreads(pieces, tier1, health).Of(cluster, set);
+  if (!route) return route;
+  route->workload = workload;
+  AddReported(health, set.name, &*route);
+  return route;
+}
+
+std::string DoubtOf(Voice voice, std::string_view cluster) {
+  switch (voice) {
+    case Voice::kAgentAway:
+      return fmt::format("the agent of {} is not connected: nobody knows what its gateways do", cluster);
+    case Voice::kAstray:
+      return fmt::format(
+          "the agent of {0} does not follow this server's state (`weir status` says why of {0}): its "
+          "gateways do what it last told them",
+          cluster);
+    case Voice::kAway:
+      return "not connected to their agent: nobody knows what they do";
+    case Voice::kNotYet:
+      return "they have not reported yet who can serve";
+    case Voice::kHeard:
+    case Voice::kMute:
+      break;
+  }
+  return "";
 }
 
 Reach ReachOf(const compile::Compilation& compilation, std::string_view fqn, const ReportedHealth& health) {

@@ -11,6 +11,7 @@
 #include "libs/traffic/availability.h"
 #include "mgmt-server/compile/compile.h"
 #include "mgmt-server/compile/gateway_shape.h"
+#include "mgmt-server/status/pieces.h"
 
 namespace weir::agent::v1 {
 class ClusterHealth;
@@ -70,6 +71,12 @@ bool IsUnchecked(const std::vector<traffic::Destination>& destinations, const st
 // All routes of a tier-1 object that spread over clusters, at each of its gateways.
 std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const compile::GatewayShape& tier1,
                                  const ReportedHealth& health);
+
+// One of them: a destination set of what a cluster is told, at one of its gateways. nullopt = it goes to no cluster.
+std::optional<RouteReach> RouteAt(Pieces& pieces, const compile::GatewayShape& tier1, const std::string& cluster,
+                                  const compile::Key& set, const std::string& workload, const ReportedHealth& health);
+// Why what a gateway of this cluster does may be another thing than what is pushed, for people; "" = it is not.
+std::string DoubtOf(Voice voice, std::string_view cluster);
 
 // How much of an object is served.
 struct Reach {

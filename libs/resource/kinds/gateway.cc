@@ -54,6 +54,7 @@ KindRules GatewayRules() {
                      {"FailoverSettings", {"topologyChoice"}, "regionalFailover or failoverPriority"}},
       .effect = Effect::kGateway,
       .servers = "spec.http",
+      .rule = "routing.rules[{}]",
       .clusters = "routing.rules[{}].route.clusterDestination.clusters",
       .service = "routing.rules[{}].route.serviceDestination",
   }

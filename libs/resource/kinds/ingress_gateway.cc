@@ -69,6 +69,7 @@ KindRules IngressGatewayRules() {
       .effect = Effect::kGateway,
       .as_gateway = AsGateway,
       .servers = "spec.http",
+      .rule = "routing.rules[{}]",
       .service = "routing.rules[{}].route",
   }
       .Rules();

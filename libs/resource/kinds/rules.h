@@ -76,7 +76,9 @@ struct KindRules {
   // Of a gateway: itself in the form of a Gateway, server by server, and where its servers stand ("spec.http").
   std::function<v2::Gateway(const google::protobuf::Message&)> as_gateway;
   std::string servers;
-  // Below a server, {} for the rule: where the clusters of a rule stand, and its service. "" = it has none.
+  // Below a server, {} for the rule: where a rule stands ("" = the server itself is one), and where the clusters of a
+  // rule stand, and its service. "" = it has none.
+  std::string rule;
   std::string clusters;
   std::string service;
   // Of what owns or narrows namespaces; whether an empty selector stands for all of the parent's.
@@ -103,6 +105,7 @@ struct RulesOf {
   Effect effect = Effect::kNone;
   v2::Gateway (*as_gateway)(const T&) = nullptr;
   std::string servers = {};
+  std::string rule = {};
   std::string clusters = {};
   std::string service = {};
   const v2::NamespaceSelector& (*namespaces)(const T&) = nullptr;
@@ -133,6 +136,7 @@ struct RulesOf {
     rules.not_served = not_served;
     rules.effect = effect;
     rules.servers = servers;
+    rules.rule = rule;
     rules.clusters = clusters;
     rules.service = service;
     rules.all_namespaces_if_empty = all_namespaces_if_empty;
