@@ -8,6 +8,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <future>
 #include <iostream>
@@ -123,11 +124,15 @@ Result<std::string> StoreSession(const Session& session) {
 
 struct Client::Stub {
   grpc::GenericStub generic;
+  std::chrono::system_clock::time_point end = std::chrono::system_clock::time_point::max();
 };
 
-Client::Client(std::shared_ptr<grpc::Channel> channel) : stub_(new Stub{grpc::GenericStub(std::move(channel))}) {}
+Client::Client(std::shared_ptr<grpc::Channel> channel)
+    : stub_(new Stub{.generic = grpc::GenericStub(std::move(channel))}) {}
 Client::Client(Client&&) noexcept = default;
 Client::~Client() = default;
+
+void Client::EndIn(std::chrono::seconds time) { stub_->end = rpc::DeadlineIn(time); }
 
 Result<Client> Client::Connect(const Session& session) {
   rpc::ChannelOptions options;
@@ -144,7 +149,7 @@ Status Client::Call(const std::string& method, const google::protobuf::Message& 
   const grpc::ByteBuffer sent(&slice, 1);
   grpc::ByteBuffer received;
   grpc::ClientContext context;
-  context.set_deadline(rpc::DeadlineIn(std::chrono::seconds(seconds)));
+  context.set_deadline(std::min(rpc::DeadlineIn(std::chrono::seconds(seconds)), stub_->end));
   std::promise<grpc::Status> done;
   stub_->generic.UnaryCall(&context, "/weir.v2." + method, {}, &sent, &received,
                            [&](grpc::Status result) { done.set_value(std::move(result)); });

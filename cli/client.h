@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -42,6 +43,9 @@ class Client {
   static Result<Client> Connect(const Session& session);
   Client(Client&&) noexcept;
   ~Client();
+
+  // No call is waited for any longer.
+  void EndIn(std::chrono::seconds time);
 
   // method: "Tier1Gateways/GetTier1Gateway" of package weir.v2.
   Status Call(const std::string& method, const google::protobuf::Message& request, google::protobuf::Message& response,

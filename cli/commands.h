@@ -34,6 +34,8 @@ Command ExplainRouteCommand();
 Command ExplainHealthCommand();
 Command ExplainFailoverCommand();
 Command ClusterTokenCommand();
+Command ClusterInstallCommand();
+Command ClusterUninstallCommand();
 Command ClusterDrainCommand();
 Command ClusterActivateCommand();
 Command ClusterRejoinCommand();
@@ -46,6 +48,7 @@ Command HistoryShowCommand();
 Command HistoryDiffCommand();
 Command RestoreCommand();
 Command AuditCommand();
+Command CompletionCommand();
 
 // argv without the program's name -> exit code.
 int Main(const std::vector<std::string>& arguments);

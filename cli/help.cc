@@ -5,6 +5,7 @@
 
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/completion.h"
 #include "libs/base/text.h"
 #include "libs/process/version.h"
 
@@ -114,6 +115,8 @@ const std::vector<Command>& Commands() {
                                                  ExplainFailoverCommand(),
                                                  DeleteCommand(),
                                                  ClusterTokenCommand(),
+                                                 ClusterInstallCommand(),
+                                                 ClusterUninstallCommand(),
                                                  ClusterDrainCommand(),
                                                  ClusterActivateCommand(),
                                                  ClusterRejoinCommand(),
@@ -125,7 +128,8 @@ const std::vector<Command>& Commands() {
                                                  HistoryShowCommand(),
                                                  HistoryDiffCommand(),
                                                  RestoreCommand(),
-                                                 AuditCommand()};
+                                                 AuditCommand(),
+                                                 CompletionCommand()};
   return kCommands;
 }
 
@@ -142,6 +146,7 @@ int Dispatch(const std::vector<std::string>& arguments) {
     std::cout << "weir " << process::kVersion << "\n";
     return kExitOk;
   }
+  if (arguments[0] == "__complete") return PrintCandidates({arguments.begin() + 1, arguments.end()});
   size_t words = 0;
   std::vector<std::string> asked = arguments;
   const bool help_first = arguments[0] == "help" || arguments[0] == "--help" || arguments[0] == "-h";

@@ -72,6 +72,7 @@ class CommandLine : public ::testing::Test {
     bootstrap.set_rest_port(0);
     bootstrap.set_grpc_port(0);
     bootstrap.set_agent_port(0);
+    bootstrap.set_packages_dir(folder_ + "/packages");  // Not there until a test makes it.
     bootstrap.set_first_documents(folder_ + "/first.yaml");
     ASSERT_TRUE(WriteFileAtomic(bootstrap.first_documents(), documents_).ok());
     auto server = server::Server::Start(bootstrap);

@@ -7,6 +7,7 @@
 #include "libs/base/descriptors.h"
 #include "libs/bootstrap/load.h"
 #include "libs/obs/log.h"
+#include "libs/process/service_manager.h"
 #include "libs/process/start.h"
 #include "libs/process/stop_signals.h"
 #include "libs/process/version.h"
@@ -44,7 +45,9 @@ int main(int argc, char** argv) {
   if (!started.ok()) {
     return stop ? 0 : process::CannotStart(program.name, started.error());
   }
+  process::TellServiceManager("READY=1\n");  // Joined, and what the gateways need is served.
   stop.wait(false);
+  process::TellServiceManager("STOPPING=1\n");
   obs::Log(obs::Level::kInfo, "stopping");
   (*started)->Stop();
   return 0;

@@ -18,7 +18,7 @@ function(weir_descriptors)
     OUTPUT "${source}"
     COMMAND protobuf::protoc "--descriptor_set_out=${set}" --include_source_info "-I${P_ROOT}" "-I${P_OUT}"
       ${import_flags} ${P_FILES} ${P_GENERATED}
-    COMMAND "${CMAKE_COMMAND}" "-Dfrom=${set}" "-Dto=${source}" "-Dname=${P_NAME}" -P "${embed}"
+    COMMAND "${CMAKE_COMMAND}" "-Dfrom=${set}" "-Dto=${source}" -Dnamespace=weir::api "-Dname=${P_NAME}" -P "${embed}"
     DEPENDS ${inputs} ${generated} "${embed}"
     COMMENT "descriptors of ${P_TARGET}"
     VERBATIM)

@@ -279,8 +279,7 @@ Status Server::State::OpenCa() {
   ca::ServerCa::Options options;
   options.organization_domain = bootstrap.domain();
   options.names.assign(bootstrap.names().begin(), bootstrap.names().end());
-  options.names.push_back(bootstrap.address());
-  if (bootstrap.address() == "0.0.0.0") options.names.back() = "127.0.0.1";
+  options.names.push_back(bootstrap.address() == "0.0.0.0" ? "127.0.0.1" : bootstrap.address());
   options.intermediate_lifetime = std::chrono::seconds(bootstrap.intermediate_lifetime().seconds());
   WEIR_ASSIGN(ca, ca::ServerCa::Open(StoreBlobs(*store), options, *clock));
   info.anchor_pem = ca->anchor_pem();
@@ -323,6 +322,7 @@ void Server::State::MakeServices(Duration wait_grace) {
   backends =
       std::make_unique<services::Backends>(*store, *authn, *fleet_answers, stopping, ca->anchor_sha256(), *clock);
   backends->grace = wait_grace;
+  backends->packages_dir = bootstrap.packages_dir();
   writes = std::make_unique<services::Writes>(*store);
   methods =
       std::make_unique<services::MethodTable>([this](const std::string& token) { return authn->Authenticate(token); });

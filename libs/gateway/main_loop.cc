@@ -1,20 +1,16 @@
 #include <poll.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <thread>
 
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "libs/bootstrap/load.h"
 #include "libs/gateway/gateway.h"
 #include "libs/gateway/report.h"
-#include "libs/net/socket.h"
 #include "libs/obs/log.h"
+#include "libs/process/service_manager.h"
 #include "libs/process/start.h"
 #include "libs/process/stop_signals.h"
 
@@ -46,20 +42,6 @@ bool SignalCame(int signals, int milliseconds) {
   return read(signals, &info, sizeof(info)) == sizeof(info);
 }
 
-// sd_notify(3): a datagram to the socket that the service manager names; nothing without one.
-void TellServiceManager(const std::string& what) {
-  const char* path = std::getenv("NOTIFY_SOCKET");
-  sockaddr_un address{};
-  if (path == nullptr || (path[0] != '/' && path[0] != '@') || std::strlen(path) >= sizeof address.sun_path) return;
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path, std::strlen(path));
-  if (path[0] == '@') address.sun_path[0] = '\0';
-  const net::Fd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
-  [[maybe_unused]] const auto sent = sendto(fd.get(), what.data(), what.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
-                                            reinterpret_cast<const sockaddr*>(&address), size);
-}
-
 }  // namespace
 
 int Main(Role& role, int argc, const char* const* argv) {
@@ -85,7 +67,7 @@ int Main(Role& role, int argc, const char* const* argv) {
             {"node", settings->node_id},
             {"admin", (*gateway)->admin_address()}});
   // MAINPID: after a take-over we are the service, not the process that the manager started first.
-  TellServiceManager(fmt::format("READY=1\nMAINPID={}\n", getpid()));
+  process::TellServiceManager(fmt::format("READY=1\nMAINPID={}\n", getpid()));
   // The door's POST /drain only raises a flag; it is looked at twice a second.
   while (!SignalCame(signals, 500) && !(*gateway)->DrainAsked()) {
   }
@@ -93,7 +75,7 @@ int Main(Role& role, int argc, const char* const* argv) {
     if (SignalCame(signals, -1)) _exit(1);
   });
   impatient.detach();
-  if (!(*gateway)->HandedOver()) TellServiceManager("STOPPING=1\n");
+  if (!(*gateway)->HandedOver()) process::TellServiceManager("STOPPING=1\n");
   (*gateway)->Drain();
   gateway->reset();
   obs::Log(obs::Level::kInfo, "stopped");

@@ -26,7 +26,9 @@ constexpr Answer kAnswers[] = {
      "The request is not valid, or the state of things forbids it (code FAILED_PRECONDITION); fieldViolations has "
      "every fault.",
      "", "", [](const AnswerFacts&) { return true; }},
-    {401, "Unauthenticated", "No token, or one that speaks for nobody; of a sign-in: user or password are wrong.",
+    {401, "Unauthenticated",
+     "No token, or one that speaks for nobody; of a sign-in: user or password are wrong; of a package: the join token "
+     "is.",
      "WWW-Authenticate", "\"Bearer\".", [](const AnswerFacts&) { return true; }},
     {403, "PermissionDenied", "The caller may see it and may not do this; the message names the right that is missing.",
      "", "", [](const AnswerFacts& f) { return f.names && !f.open; }},

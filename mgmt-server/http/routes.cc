@@ -9,6 +9,7 @@
 #include "api/weir/v2/documents.pb.h"
 #include "api/weir/v2/history.pb.h"
 #include "api/weir/v2/kind_services.h"
+#include "api/weir/v2/packages.pb.h"
 #include "api/weir/v2/plan.pb.h"
 #include "api/weir/v2/search.pb.h"
 #include "api/weir/v2/server_state.pb.h"
@@ -225,7 +226,7 @@ std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
       v2::ResourceStatus::descriptor()->file(),    v2::ApplyDocumentsRequest::descriptor()->file(),
       v2::PlanRequest::descriptor()->file(),       v2::TrafficReport::descriptor()->file(),
       v2::AdoptStateRequest::descriptor()->file(), v2::Revision::descriptor()->file(),
-      v2::SearchRequest::descriptor()->file()};
+      v2::SearchRequest::descriptor()->file(),     v2::Package::descriptor()->file()};
   for (const auto* file : files) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
   }

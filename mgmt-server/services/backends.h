@@ -116,6 +116,7 @@ struct Backends {
   const std::shared_ptr<Past> past;  // Earlier states, bounded for all handlers together.
   // How long a wait for gateways goes on when only something from outside is missing (a workload, a service).
   Duration grace = std::chrono::seconds(3);
+  std::string packages_dir;  // Of Debian packages for machines that join; "" = none are handed out.
 };
 
 }  // namespace weir::services

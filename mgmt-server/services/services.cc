@@ -12,6 +12,7 @@ std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writ
   AddUsers(table, backends, writes);
   AddAccessBindings(table, backends);
   AddSessions(table, backends);
+  AddPackages(table, backends);
   AddSearch(table, backends);
   AddServerState(table, backends);
   const auto waits = std::make_shared<Waits>(backends);

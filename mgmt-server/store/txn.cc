@@ -182,17 +182,21 @@ Status Txn::PutJoinToken(JoinToken token) {
   return {};
 }
 
-Result<JoinToken> Txn::UseJoinToken(std::string_view token_hash) {
-  const JoinToken* stored = view_.FindJoinToken(token_hash);
+Result<JoinToken> CheckJoinToken(const View& view, std::string_view token_hash, WallTime now) {
+  const JoinToken* stored = view.FindJoinToken(token_hash);
   if (stored == nullptr)
     return Unauthenticated("JOIN_TOKEN_UNKNOWN",
                            "this join token is not known; make another with `weir cluster token`");
   if (stored->used)
     return Unauthenticated("JOIN_TOKEN_USED",
                            "this join token was used before; make another with `weir cluster token`");
-  if (stored->expires <= now_)
+  if (stored->expires <= now)
     return Unauthenticated("JOIN_TOKEN_EXPIRED", "this join token has expired; make another with `weir cluster token`");
-  JoinToken token = *stored;
+  return *stored;
+}
+
+Result<JoinToken> Txn::UseJoinToken(std::string_view token_hash) {
+  WEIR_ASSIGN(JoinToken token, CheckJoinToken(view_, token_hash, now_));
   token.used = true;
   WEIR_TRY(PutJoinToken(token));
   return token;

@@ -41,6 +41,10 @@ class RowWriter {
   virtual Status PutLineage(std::string_view lineage) = 0;
 };
 
+// The record of a join token that may be used now. UNAUTHENTICATED JOIN_TOKEN_UNKNOWN, JOIN_TOKEN_EXPIRED,
+// JOIN_TOKEN_USED.
+Result<JoinToken> CheckJoinToken(const View& view, std::string_view token_hash, WallTime now);
+
 struct PutResource {
   std::string kind;
   std::string fqn;
@@ -94,7 +98,7 @@ class Txn {
   Status DeleteSession(std::string_view token_hash);  // Nothing happens when there is none.
   Status DeleteSessionsOf(std::string_view user_uid);
   Status PutJoinToken(JoinToken token);
-  // Marks it used and returns it. UNAUTHENTICATED JOIN_TOKEN_UNKNOWN, JOIN_TOKEN_EXPIRED, JOIN_TOKEN_USED.
+  // Marks it used and returns it; errors of CheckJoinToken.
   Result<JoinToken> UseJoinToken(std::string_view token_hash);
   Status DeleteJoinTokensOf(std::string_view cluster_uid);
   // Join tokens that expired before this.

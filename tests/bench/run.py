@@ -17,6 +17,7 @@ import control  # noqa: E402
 import data  # noqa: E402
 import effective  # noqa: E402
 import footprint  # noqa: E402
+import install  # noqa: E402
 import plan  # noqa: E402
 import restore  # noqa: E402
 import survival  # noqa: E402
@@ -28,8 +29,8 @@ ROWS = {"split": data.split, "h1_1k": data.h1_1k, "h1_12hdr": data.h1_12hdr, "h1
         "start_10k": footprint.start_10k, "effective": effective.effective,
         "delta_bytes": effective.delta_bytes, "api_write": control.api_write, "plan": plan.plan, "restore": restore.restore,
         "kill": survival.kill, "freeze": survival.freeze, "upgrade": survival.upgrade,
-        "server_gone": survival.server_gone}
-ALONE = {"server_gone"}  # Half an hour: only when asked for.
+        "server_gone": survival.server_gone, "install": install.install}
+ALONE = {"server_gone", "install"}  # Half an hour; wants packages and root: only when asked for.
 
 
 def number(value):

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""page_test.py PAGE BIN_DIR: runs the ```sh blocks of a page against a server of its own, as a reader would.
+"""page_test.py PAGE BIN_DIR ADDRESS: runs the ```sh blocks of a page against a server of its own, as a reader would.
 
-The server has addresses of its own; the blocks share one shell, in an empty folder. What they leave running is ended."""
+The server has ADDRESS of its own; the blocks share one shell, in an empty folder. What they leave running is ended. A line
+`<!-- expect: TEXT -->` behind a block says what its output must hold; a block beyond these must only succeed."""
+import glob
 import os
 import re
 import shutil
@@ -12,8 +14,7 @@ import tempfile
 import threading
 import time
 
-page, programs = sys.argv[1], os.path.abspath(sys.argv[2])
-ADDRESS = "127.44.0.1"
+page, programs, ADDRESS = sys.argv[1], os.path.abspath(sys.argv[2]), sys.argv[3]
 
 
 def wait_for(path, process, seconds=30):
@@ -31,17 +32,39 @@ def end(shell):
         pass
 
 
+def make_packages(folder):
+    """Something that a server can hand out; no page installs it."""
+    os.mkdir(folder)
+    for name in ("weir-agent", "weir-gateway"):
+        with open(f"{folder}/{name}_0.1.0_amd64.deb", "wb") as file:
+            file.write(b"no package\n")
+
+
+def what_lacks(expected, output):
+    """The block and text that its output should hold."""
+    for number, text in expected:
+        begin = output.index(f"--- block {number}\n")
+        end = next((i for i in range(begin + 1, len(output)) if output[i].startswith("--- ")), len(output))
+        if not any(text in line for line in output[begin:end]):
+            return f"block {number} did not print \"{text}\""
+    return ""
+
+
 def main():
     with open(page, encoding="utf-8") as file:
-        blocks = re.findall(r"^```sh\n(.*?)^```$", file.read(), re.S | re.M)
+        found = re.findall(r"^```sh\n(.*?)^```$((?:\n<!-- expect: .*? -->$)*)", file.read(), re.S | re.M)
+    blocks = [block for block, _ in found]
+    expected = [(number, text) for number, (_, behind) in enumerate(found, 1)
+                for text in re.findall(r"<!-- expect: (.*?) -->", behind)]
     if not blocks:
         sys.exit(f"{page} has no block to run")
     folder = tempfile.mkdtemp(prefix="weir-page-")
     environment = dict(os.environ, PATH=programs + os.pathsep + os.environ["PATH"], HOME=folder, WEIR_ORG="page-org",
-                       WEIR_SERVER=ADDRESS + ":9443", WEIR_CA_FILE=folder + "/server/server-anchor.pem")
+                       WEIR_SERVER=ADDRESS + ":9443", WEIR_CA_FILE=folder + "/server/server-anchor.pem", WEIR_SERVER_STATE_DIR=folder + "/server")
+    make_packages(folder + "/packages")
     with open(folder + "/server.log", "wb") as log:
         server = subprocess.Popen(["weir-server", "--state-dir", folder + "/server", "--address", ADDRESS,
-                                   "--organization", "page-org"], env=environment, stderr=log, stdout=log)
+                                   "--organization", "page-org", "--packages-dir", folder + "/packages"], env=environment, stderr=log, stdout=log)
     shell = None
     try:
         wait_for(folder + "/server/ports.json", server)
@@ -63,14 +86,12 @@ def main():
                 break
         watchdog.cancel()
         if not output or output[-1] != "--- end\n":
-            for name in ("agent", "t1", "t2", "pod-1"):
-                path = f"{folder}/reader/hand/{name}.log"
-                if os.path.exists(path):
-                    with open(path, encoding="utf-8", errors="replace") as log:
-                        print(f"{path}:\n" + "".join(log.readlines()[-10:]))
+            for path in sorted(glob.glob(f"{folder}/reader/**/*.log", recursive=True)):
+                with open(path, encoding="utf-8", errors="replace") as log:
+                    print(f"{path}:\n" + "".join(log.readlines()[-10:]))
             sys.exit("the page does not work as it is written")
-        if not any("hello from the cart" in line for line in output):
-            sys.exit("the request was not answered by the application")
+        if lacks := what_lacks(expected, output):
+            sys.exit(lacks)
     finally:
         if shell is not None:
             end(shell)
