@@ -38,23 +38,23 @@ Graph::Graph(std::vector<std::string> rights) {
 
 Rights Graph::RightBit(std::string_view name) const {
   const auto at = std::find(rights_->begin(), rights_->end(), name);
-  return at == rights_->end() ? 0 : Rights{1} << (at - rights_->begin());
+  return at == rights_->end() ? Rights() : Rights().set(static_cast<size_t>(at - rights_->begin()));
 }
 
 Result<Rights> Graph::RightsOf(const std::vector<std::string>& names) const {
-  Rights rights = 0;
+  Rights rights;
   for (const std::string& name : names) {
     const Rights bit = RightBit(name);
-    if (bit == 0) return InvalidArgument("UNKNOWN_RIGHT", "unknown right '{}'", name);
+    if (bit.none()) return InvalidArgument("UNKNOWN_RIGHT", "unknown right '{}'", name);
     rights |= bit;
   }
   return rights;
 }
 
-std::vector<std::string> Graph::RightNames(Rights rights) const {
+std::vector<std::string> Graph::RightNames(const Rights& rights) const {
   std::vector<std::string> names;
   for (size_t i = 0; i < rights_->size(); ++i) {
-    if ((rights >> i & 1) != 0) names.push_back((*rights_)[i]);
+    if (rights.test(i)) names.push_back((*rights_)[i]);
   }
   return names;
 }
@@ -158,11 +158,11 @@ Status Graph::DeleteNode(std::string_view name) {
     Unlink(id, container);
     return true;
   });
-  node->grants.VisitAll([&](NodeId target, Rights) {
+  node->grants.VisitAll([&](NodeId target, const Rights&) {
     Drop(id, target);
     return true;
   });
-  node->granted_by.VisitAll([&](NodeId source, Rights) {
+  node->granted_by.VisitAll([&](NodeId source, const Rights&) {
     Drop(source, id);
     return true;
   });
@@ -200,6 +200,11 @@ Status Graph::Deassign(std::string_view member, std::string_view container) {
 }
 
 Status Graph::Associate(std::string_view source, std::string_view target, const std::vector<std::string>& rights) {
+  WEIR_ASSIGN(const Rights mask, RightsOf(rights));
+  return Associate(source, target, mask);
+}
+
+Status Graph::Associate(std::string_view source, std::string_view target, const Rights& mask) {
   const NodeId from = Find(source);
   const NodeId to = Find(target);
   if (from == kNoNode) return NotFound("NODE_MISSING", "node '{}' does not exist", source);
@@ -209,8 +214,7 @@ Status Graph::Associate(std::string_view source, std::string_view target, const 
     return InvalidArgument("BAD_ASSOCIATION", "{} '{}' cannot be associated with {} '{}'",
                            NodeTypeName(Get(from)->type), source, NodeTypeName(type), target);
   }
-  WEIR_ASSIGN(const Rights mask, RightsOf(rights));
-  if (mask == 0) return InvalidArgument("UNKNOWN_RIGHT", "an association needs a right");
+  if (mask.none()) return InvalidArgument("UNKNOWN_RIGHT", "an association needs a right");
   auto granter = Copy(from);
   granter->grants.Set(to, mask);
   Put(from, std::move(granter));
@@ -273,24 +277,24 @@ bool Graph::UserReaches(NodeId user, NodeId attribute, std::vector<NodeId>* path
   return false;
 }
 
-Rights Graph::GrantedAt(NodeId user, const Node& target, Rights wanted) const {
-  Rights granted = 0;
-  target.granted_by.VisitAll([&](NodeId source, Rights rights) {
+Rights Graph::GrantedAt(NodeId user, const Node& target, const Rights& wanted) const {
+  Rights granted;
+  target.granted_by.VisitAll([&](NodeId source, const Rights& rights) {
     const Rights gain = rights & wanted & ~granted;
-    if (gain != 0 && UserReaches(user, source, nullptr)) granted |= gain;
+    if (gain.any() && UserReaches(user, source, nullptr)) granted |= gain;
     return granted != wanted;
   });
   return granted;
 }
 
-bool Graph::Decide(NodeId user, Rights right, NodeId node) const {
+bool Graph::Decide(NodeId user, const Rights& right, NodeId node) const {
   const Node* subject = Get(user);
-  if (subject == nullptr || subject->type != NodeType::kUser || Get(node) == nullptr || right == 0) return false;
-  if ((right & (right - 1)) != 0) return (RightsOn(user, node) & right) == right;
+  if (subject == nullptr || subject->type != NodeType::kUser || Get(node) == nullptr || right.none()) return false;
+  if (right.count() > 1) return HeldOf(user, right, node) == right;
   Closure closure(*this, node);
   for (size_t i = 0; i < closure.items().size(); ++i) {
     if (closure.items()[i].covered) continue;
-    if (GrantedAt(user, *closure.items()[i].node, right) != 0) closure.Cover(i);
+    if (GrantedAt(user, *closure.items()[i].node, right).any()) closure.Cover(i);
   }
   bool any = false;
   for (const auto& item : closure.items()) {
@@ -305,12 +309,33 @@ bool Graph::Decide(std::string_view user, std::string_view right, std::string_vi
   return Decide(Find(user), RightBit(right), Find(node));
 }
 
-Rights Graph::RightsOn(NodeId user, NodeId node) const {
-  Rights held = 0;
-  for (size_t i = 0; i < rights_->size(); ++i) {
-    if (Decide(user, Rights{1} << i, node)) held |= Rights{1} << i;
+// Of these rights, those that every policy class of the node is satisfied with.
+Rights Graph::HeldOf(NodeId user, const Rights& wanted, NodeId node) const {
+  const Node* subject = Get(user);
+  if (subject == nullptr || subject->type != NodeType::kUser || Get(node) == nullptr) return {};
+  Closure closure(*this, node);
+  std::map<NodeId, Rights> by_class;
+  for (const auto& item : closure.items()) {
+    if (item.node->type == NodeType::kPolicyClass && item.id != node) by_class.try_emplace(item.id);
   }
+  for (const auto& item : closure.items()) {
+    const Rights granted = GrantedAt(user, *item.node, wanted);
+    if (granted.none()) continue;
+    Closure above(*this, item.id);
+    for (const auto& each : above.items()) {
+      if (const auto found = by_class.find(each.id); found != by_class.end()) found->second |= granted;
+    }
+  }
+  if (by_class.empty()) return {};
+  Rights held = wanted;
+  for (const auto& [policy_class, granted] : by_class) held &= granted;
   return held;
+}
+
+Rights Graph::RightsOn(NodeId user, NodeId node) const {
+  Rights all;
+  for (size_t i = 0; i < rights_->size(); ++i) all.set(i);
+  return HeldOf(user, all, node);
 }
 
 Explanation Graph::Explain(std::string_view user, std::string_view right, std::string_view node) const {
@@ -320,7 +345,7 @@ Explanation Graph::Explain(std::string_view user, std::string_view right, std::s
   const Rights bit = RightBit(right);
   if (subject == kNoNode || Get(subject)->type != NodeType::kUser) {
     answer.reason = fmt::format("no such user: '{}'", user);
-  } else if (bit == 0) {
+  } else if (bit.none()) {
     answer.reason = fmt::format("no such right: '{}'", right);
   } else if (target == kNoNode) {
     answer.reason = fmt::format("no such node: '{}'", node);
@@ -334,9 +359,9 @@ Explanation Graph::Explain(std::string_view user, std::string_view right, std::s
   std::map<NodeId, Witness> by_class;
   // Breadth first: the first witness of a class is nearest to the target.
   for (size_t i = 0; i < items.size() && by_class.size() < classes; ++i) {
-    items[i].node->granted_by.VisitAll([&](NodeId source, Rights rights) {
+    items[i].node->granted_by.VisitAll([&](NodeId source, const Rights& rights) {
       std::vector<NodeId> user_path;
-      if ((rights & bit) == 0 || !UserReaches(subject, source, &user_path)) return true;
+      if ((rights & bit).none() || !UserReaches(subject, source, &user_path)) return true;
       Witness witness;
       witness.rights = rights;
       for (const NodeId step : user_path) witness.user_path.push_back(Get(step)->name);

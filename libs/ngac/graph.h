@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,9 +21,9 @@ enum class NodeType : uint8_t { kPolicyClass = 1, kUserAttribute = 2, kUser = 3,
 
 std::string_view NodeTypeName(NodeType type);
 
-using Rights = uint64_t;  // One bit per declared right.
+inline constexpr size_t kMaxRights = 256;
+using Rights = std::bitset<kMaxRights>;  // One bit per declared right.
 inline constexpr NodeId kNoNode = UINT32_MAX;
-inline constexpr size_t kMaxRights = 64;
 inline constexpr size_t kMaxContainers = 1'000'000;  // Of one node.
 
 struct Nothing {};  // An edge that says no more than that it is there.
@@ -45,7 +46,7 @@ struct Node {
 struct Witness {
   std::string_view policy_class;
   std::vector<std::string_view> user_path;    // user, …, source of the association
-  Rights rights = 0;                          // Of that association.
+  Rights rights;                              // Of that association.
   std::vector<std::string_view> target_path;  // node, …, target of the association
 };
 
@@ -61,13 +62,13 @@ struct Explanation {
 // of the model or is refused and changes nothing. Prohibitions will be tested last in Decide and beat every grant.
 class Graph {
  public:
-  // `rights`: at most 64 names, not empty, each once, no '*' or ','. More are ignored with an assertion in debug
-  // builds.
+  // `rights`: at most kMaxRights names, not empty, each once, no '*' or ','. More are ignored with an assertion in
+  // debug builds.
   explicit Graph(std::vector<std::string> rights = {});
 
   // INVALID_ARGUMENT UNKNOWN_RIGHT.
   Result<Rights> RightsOf(const std::vector<std::string>& names) const;
-  std::vector<std::string> RightNames(Rights rights) const;
+  std::vector<std::string> RightNames(const Rights& rights) const;
   const std::vector<std::string>& rights() const { return *rights_; }
 
   // kNoNode when there is none.
@@ -90,12 +91,13 @@ class Graph {
   Status Deassign(std::string_view member, std::string_view container);
   // One association per (source, target); a second one replaces the rights. No right at all is refused.
   Status Associate(std::string_view source, std::string_view target, const std::vector<std::string>& rights);
+  Status Associate(std::string_view source, std::string_view target, const Rights& rights);
   // Nothing happens when there is none.
   Status Dissociate(std::string_view source, std::string_view target);
 
   // True when for every policy class the node reaches an association covers it. Nothing granted, an unknown name, a
   // node that reaches no class, a subject that is no user, and a right of zero or several bits not all held: denied.
-  bool Decide(NodeId user, Rights right, NodeId node) const;
+  bool Decide(NodeId user, const Rights& right, NodeId node) const;
   bool Decide(std::string_view user, std::string_view right, std::string_view node) const;
   // Every right the user has on the node.
   Rights RightsOn(NodeId user, NodeId node) const;
@@ -115,7 +117,8 @@ class Graph {
   void Drop(NodeId source, NodeId target);
   // user ->+ attribute; fills the path from the user when asked.
   bool UserReaches(NodeId user, NodeId attribute, std::vector<NodeId>* path) const;
-  Rights GrantedAt(NodeId user, const Node& target, Rights wanted) const;
+  Rights GrantedAt(NodeId user, const Node& target, const Rights& wanted) const;
+  Rights HeldOf(NodeId user, const Rights& wanted, NodeId node) const;
 
   std::shared_ptr<const std::vector<std::string>> rights_;
   PersistentMap<std::string, NodeId> names_;

@@ -211,7 +211,7 @@ TEST(Graph, RefusesAssociationsTheModelDoesNotKnow) {
   EXPECT_EQ(Reason(graph.Associate("staff", "ann", {"read"})), "BAD_ASSOCIATION");
   EXPECT_EQ(Reason(graph.Associate("staff", "all", {"fly"})), "UNKNOWN_RIGHT");
   EXPECT_EQ(Reason(graph.Associate("staff", "all", {"*"})), "UNKNOWN_RIGHT");
-  EXPECT_EQ(Reason(graph.Associate("staff", "all", {})), "UNKNOWN_RIGHT");
+  EXPECT_EQ(Reason(graph.Associate("staff", "all", std::vector<std::string>{})), "UNKNOWN_RIGHT");
 }
 
 TEST(Graph, AssociatingAgainReplacesTheRights) {

@@ -41,9 +41,9 @@ bool DecideBySearch(const Graph& graph, std::string_view user, std::string_view 
     bool covered = false;
     graph.ForEachNode([&](NodeId source, const Node& granter) {
       if (!attributes.contains(source)) return;
-      granter.grants.VisitAll([&](NodeId target, Rights rights) {
+      granter.grants.VisitAll([&](NodeId target, const Rights& rights) {
         covered |=
-            (rights & *wanted) != 0 && containers.contains(target) && Above(graph, target).contains(policy_class);
+            (rights & *wanted).any() && containers.contains(target) && Above(graph, target).contains(policy_class);
         return true;
       });
     });
@@ -63,8 +63,8 @@ std::string Describe(const Graph& graph) {
       };
     };
     const auto rights = [&](const char* word) {
-      return [&edges, &graph, word](NodeId other, Rights held) {
-        edges.insert(fmt::format("{} {} {:x}", word, graph.Get(other)->name, held));
+      return [&edges, &graph, word](NodeId other, const Rights& held) {
+        edges.insert(fmt::format("{} {} {}", word, graph.Get(other)->name, fmt::join(graph.RightNames(held), ",")));
         return true;
       };
     };

@@ -68,8 +68,6 @@ std::string InsteadOf(std::string_view kind) {
   };
   static constexpr std::string_view kNothing = "nothing does it yet";
   static constexpr Foreign kForeign[] = {
-      {"ServiceAccount", "a User with a password, for what runs by itself too"},
-      {"Role", "rbac/admin, rbac/editor, rbac/creator, rbac/writer or rbac/reader"},
       {"SecuritySetting", kNothing},
       {"ServiceSecuritySetting", kNothing},
       {"TrafficSetting", "failoverSettings of OrganizationSetting, TenantSetting or WorkspaceSetting for the failover"},

@@ -79,7 +79,7 @@ Result<Fqn> ParseFqn(std::string_view text);
 // Does not check the name. The kind of `parent` must be the one that `kind` stands below.
 std::string ChildFqn(std::string_view parent, Kind kind, std::string_view name);
 std::string AccessBindingsFqn(std::string_view resource);
-// Whether it names what a role can be given to: a user or a team.
+// Whether it names what a role can be given to: a user, a team or a service account.
 bool IsSubject(std::string_view fqn);
 // By the place of the word, not by the word: a resource may be called "accessbindings" too.
 bool IsAccessBindings(std::string_view fqn);

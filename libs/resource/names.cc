@@ -107,7 +107,7 @@ std::string ChildFqn(std::string_view parent, Kind kind, std::string_view name) 
 }
 bool IsSubject(std::string_view text) {
   const auto fqn = ParseFqn(text);
-  return fqn.ok() && (fqn->kind == Kind::kUser || fqn->kind == Kind::kTeam);
+  return fqn.ok() && (fqn->kind == Kind::kUser || fqn->kind == Kind::kTeam || fqn->kind == Kind::kServiceAccount);
 }
 bool IsAccessBindings(std::string_view fqn) { return IsBindings(fqn); }
 

@@ -25,6 +25,7 @@ constexpr ReferenceField kFields[] = {
     {"weir.v2.HttpServer.tenant", ReferenceKind::kTenant},
     {"weir.v2.Subject.user", ReferenceKind::kUser},
     {"weir.v2.Subject.team", ReferenceKind::kUser},
+    {"weir.v2.Subject.service_account", ReferenceKind::kUser},
     {"weir.v2.TeamSpec.members", ReferenceKind::kMember},
 };
 

@@ -309,7 +309,7 @@ TEST(Validate, ChecksTheOtherKinds) {
   EXPECT_THAT(Wrong(From<v2::Cluster>("metadata { name: 'c' } spec { locality { zone: 'z' } }")),
               ElementsAre("spec.locality.region"));
   EXPECT_THAT(
-      Wrong(From<v2::AccessBindings>("allow { role: 'king' } allow { role: 'reader' subjects { user: 'bob' } }")),
+      Wrong(From<v2::AccessBindings>("allow { role: 'King' } allow { role: 'reader' subjects { user: 'bob' } }")),
       ElementsAre("allow[0].role", "allow[0].subjects", "allow[1].subjects[0].user"));
 }
 

@@ -74,12 +74,4 @@ bool IsHostPattern(std::string_view text) {
   return IsDnsName(text);
 }
 
-std::string CanonicalRole(std::string_view role) {
-  if (role.starts_with("rbac/")) role.remove_prefix(5);
-  for (std::string_view known : {"admin", "creator", "editor", "writer", "reader"}) {
-    if (role == known) return "rbac/" + std::string(role);
-  }
-  return "";
-}
-
 }  // namespace weir::resource

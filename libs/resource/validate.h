@@ -58,7 +58,4 @@ bool IsDnsLabel(std::string_view text);     // RFC 1123: [a-z0-9]([-a-z0-9]*[a-z
 bool IsDnsName(std::string_view text);      // Labels joined by dots, at most 253, no trailing dot.
 bool IsHostPattern(std::string_view text);  // A DNS name or "*." before one.
 
-// "admin" and "rbac/admin" -> "rbac/admin"; "" = no built-in role.
-std::string CanonicalRole(std::string_view role);
-
 }  // namespace weir::resource

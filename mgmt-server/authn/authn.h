@@ -22,8 +22,9 @@ struct PasswordCost {
 struct Options {
   PasswordCost cost;
   Duration session_lifetime = std::chrono::hours(12);
-  size_t failures_per_minute = 10;         // Of one user from one source.
-  size_t source_failures_per_minute = 60;  // Of all users together from one source.
+  Duration account_session_lifetime = std::chrono::hours(1);  // Of service accounts.
+  size_t failures_per_minute = 10;                            // Of one user from one source.
+  size_t source_failures_per_minute = 60;                     // Of all users together from one source.
   HashTurns::Bounds hashing;
   const Clock* clock = &Clock::Real();
 };
@@ -34,7 +35,8 @@ struct Login {
   Principal principal;
 };
 
-// Users with a password of this server, and the bearer tokens (RFC 6750) they get for it. Thread-safe.
+// Users with a password of this server, service accounts with keys, and the bearer tokens (RFC 6750) they get for them.
+// Thread-safe.
 class Authn {
  public:
   Authn(store::Store& store, Options options);
@@ -51,7 +53,14 @@ class Authn {
   };
   Result<Checked> CheckPassword(const std::string& user_fqn, std::string_view password, std::string_view source,
                                 Duration* retry_after = nullptr);
-  // Who a token speaks for. UNAUTHENTICATED BAD_TOKEN: unknown, expired, or its user is gone. In memory, fast.
+  // A service account by what it signed (assertion.h), for a server that goes by the name `audience`. UNAUTHENTICATED
+  // BAD_ASSERTION, ASSERTION_EXPIRED, ASSERTION_USED; RESOURCE_EXHAUSTED TOO_MANY_ATTEMPTS, TOO_MANY_SESSIONS, which
+  // set `retry_after` (may be null).
+  Result<Login> LogInByAssertion(std::string_view assertion, std::string_view audience, std::string_view source,
+                                 Duration* retry_after = nullptr);
+  static constexpr size_t kMostSessions = 1000;  // Tokens and assertions of one service account that are not over.
+  // Who a token speaks for. UNAUTHENTICATED BAD_TOKEN: unknown, expired, or its user is gone; of a service account also
+  // the key that it was got with. In memory, fast.
   Result<Principal> Authenticate(std::string_view token) const;
   // Nothing happens when there is no such session.
   Status LogOut(std::string_view token);
@@ -65,6 +74,8 @@ class Authn {
   static Status ForgetUser(store::Txn& txn, std::string_view user_uid);
 
  private:
+  Status CountAttempt(std::string_view who, std::string_view source, Duration* retry_after);
+
   store::Store& store_;
   const Options options_;
   mutable HashTurns hashing_;

@@ -4,6 +4,7 @@
 
 #include "libs/resource/kinds.h"
 #include "mgmt-server/authz/nodes.h"
+#include "mgmt-server/authz/roles.h"
 #include "mgmt-server/authz/subjects.h"
 
 namespace weir::authz {
@@ -23,12 +24,18 @@ std::string NodeOf(const View& view, std::string_view fqn) {
   return resource ? ObjectNode(resource->uid) : "";
 }
 
+// The kind that a right is asked on; the installation holds organizations.
+resource::Kind KindOf(std::string_view fqn) {
+  const auto parsed = resource::ParseFqn(fqn);
+  return parsed.ok() ? parsed->kind : resource::Kind::kOrganization;
+}
+
 // Graph names are uids; people read names.
 std::string Readable(const View& view, std::string_view node) {
   if (node == kRootNode) return "installation";
   if (node.starts_with("b:")) {
     const auto [uid, role] = ParseBindingNode(node);
-    return fmt::format("{} @ {}", role, Readable(view, uid == kRootNode ? uid : ObjectNode(uid)));
+    return fmt::format("{} @ {}", RoleName(view, role), Readable(view, uid == kRootNode ? uid : ObjectNode(uid)));
   }
   if (node.starts_with("o:") || node.starts_with("u:") || node.starts_with("t:")) {
     const store::ResourcePtr resource = view.GetByUid(node.substr(2));
@@ -70,24 +77,6 @@ std::string NearestNode(const View& view, std::string fqn) {
 
 }  // namespace
 
-std::string_view RightName(Right right) {
-  switch (right) {
-    case Right::kRead:
-      return "read";
-    case Right::kWrite:
-      return "write";
-    case Right::kCreate:
-      return "create";
-    case Right::kDelete:
-      return "delete";
-    case Right::kSetPolicy:
-      return "set-policy";
-    case Right::kJoin:
-      return "cluster.join";
-  }
-  return "";
-}
-
 const std::vector<Role>& Roles() {
   static const std::vector<Role> roles = {
       {"rbac/admin", {Right::kRead, Right::kWrite, Right::kCreate, Right::kDelete, Right::kSetPolicy, Right::kJoin}},
@@ -99,25 +88,18 @@ const std::vector<Role>& Roles() {
   return roles;
 }
 
-Result<const Role*> FindRole(std::string_view name) {
-  std::string known;
-  for (const Role& role : Roles()) {
-    if (name == role.name || name == std::string_view(role.name).substr(5)) return &role;
-    known += known.empty() ? role.name : ", " + role.name;
-  }
-  return InvalidArgument("UNKNOWN_ROLE", "unknown role '{}'; known: {}", name, known);
-}
-
 Error Missing(std::string_view fqn) { return NotFound("RESOURCE_MISSING", "{} does not exist", fqn); }
 
-Result<Decision> Authorize(const View& view, const authn::Principal& principal, Right right, std::string_view fqn) {
+Result<Decision> Authorize(const View& view, const authn::Principal& principal, Right right, std::string_view fqn,
+                           std::optional<resource::Kind> created) {
   const std::string subject = Subject(fqn);
   std::string node = NodeOf(view, subject);
   const bool exists = !node.empty();
   if (!exists) node = NearestNode(view, subject);
   const std::string user = UserNode(principal.uid);
-  const ngac::Explanation answer = view.graph().Explain(user, RightName(right), node);
-  const bool may_read = view.graph().Decide(user, RightName(Right::kRead), node);
+  const resource::Kind kind = KindOf(subject);
+  const ngac::Explanation answer = view.graph().Explain(user, GraphRightName(right, created.value_or(kind)), node);
+  const bool may_read = view.graph().Decide(user, GraphRightName(Right::kRead, kind), node);
   // The installation has no content; that it exists is no secret.
   if (!exists || (!may_read && !subject.empty())) return Missing(fqn);
   if (!answer.allowed) return Lacking(right, subject);
@@ -125,9 +107,20 @@ Result<Decision> Authorize(const View& view, const authn::Principal& principal, 
 }
 
 bool Allowed(const View& view, const authn::Principal& principal, Right right, const StoredResource& resource) {
-  const std::string owner =
-      resource.kind == kBindingsKind ? NodeOf(view, Subject(resource.fqn)) : ObjectNode(resource.uid);
-  return view.graph().Decide(UserNode(principal.uid), RightName(right), owner);
+  const ngac::Graph& graph = view.graph();
+  const ngac::NodeId user = graph.Find(UserNode(principal.uid));
+  if (resource.kind == kBindingsKind) {
+    const std::string owner = Subject(resource.fqn);
+    return graph.Decide(user, RightOn(right, KindOf(owner)), graph.Find(NodeOf(view, owner)));
+  }
+  const resource::KindInfo* kind = resource::FindKind(resource.kind);
+  return kind != nullptr && AllowedOn(view, principal, right, kind->kind, resource);
+}
+
+bool AllowedOn(const View& view, const authn::Principal& principal, Right right, resource::Kind kind,
+               const StoredResource& place) {
+  const ngac::Graph& graph = view.graph();
+  return graph.Decide(graph.Find(UserNode(principal.uid)), RightOn(right, kind), graph.Find(ObjectNode(place.uid)));
 }
 
 bool SeesBelow(const View& view, const authn::Principal& principal, std::string_view fqn) {

@@ -1,12 +1,13 @@
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "libs/base/result.h"
+#include "libs/resource/kinds.h"
+#include "libs/resource/rights.h"
 #include "mgmt-server/authn/principal.h"
 #include "mgmt-server/store/policy.h"
 #include "mgmt-server/store/store.h"
@@ -22,32 +23,34 @@ namespace weir::authz {
 // under its parent's (an organization's under root); each user the user "u:<uid>" under the user attribute "users", and
 // each team the user attribute "t:<uid>" there, with its members under it; each binding the user attribute
 // "b:<uid>:<role>" under "users", associated with the resource. All by uid: a name that is deleted and created again
-// inherits nothing. kJoin: who may become a cluster's agent, so who may mint join tokens and end memberships. The agent
-// of a cluster signs its identities; to write its resource is less.
-enum class Right { kRead, kWrite, kCreate, kDelete, kSetPolicy, kJoin };
-std::string_view RightName(Right right);  // "set-policy", "cluster.join"
+// inherits nothing. A Role is besides the user attribute "r:<uid>" under "users", with its bindings under it, which are
+// called by its uid in the place of a name: they change with it. Rights are rights on kinds (roles.h).
+using resource::Right;
+using resource::RightName;
 
+// One of those that every installation has; it gives its rights on every kind.
 struct Role {
   std::string name;  // "rbac/admin"
   std::vector<Right> rights;
 };
 const std::vector<Role>& Roles();
-// With or without the prefix "rbac/". INVALID_ARGUMENT UNKNOWN_ROLE names the known ones.
-Result<const Role*> FindRole(std::string_view name);
 
 struct Decision {
   std::string path;  // Why it is allowed, for audit: "organizations/o/users/u > rbac/admin @ organizations/o > …"
 };
 
 // May the principal? `fqn` may end in /accessbindings (then of its owner); "" = the installation (create an
-// organization). For kCreate give the parent. NOT_FOUND RESOURCE_MISSING when it does not exist or the principal may
-// not read it: the same words and the same work for both. PERMISSION_DENIED RIGHT_MISSING names the right and the roles
-// that give it.
+// organization). For kCreate give the parent, and the kind of what is to be created below it. NOT_FOUND
+// RESOURCE_MISSING when it does not exist or the principal may not read it: the same words and the same work for both.
+// PERMISSION_DENIED RIGHT_MISSING names the right and the roles that give it.
 Result<Decision> Authorize(const store::View& view, const authn::Principal& principal, Right right,
-                           std::string_view fqn);
+                           std::string_view fqn, std::optional<resource::Kind> created = std::nullopt);
 // The same without words: for lists. False for what has no node.
 bool Allowed(const store::View& view, const authn::Principal& principal, Right right,
              const store::StoredResource& resource);
+// The same of what is not there any more, or not yet: whether he may on that kind at what it would lie in.
+bool AllowedOn(const store::View& view, const authn::Principal& principal, Right right, resource::Kind kind,
+               const store::StoredResource& place);
 // Whether a role was given to the principal at `fqn` or below it: then lists of it show what that role shows, and are
 // not refused. Costs what the principal has of roles.
 bool SeesBelow(const store::View& view, const authn::Principal& principal, std::string_view fqn);
@@ -62,18 +65,19 @@ const store::Policy& TenancyPolicy();
 // After Txn::Put of a new resource (also a User): its AccessBindings with the creator as rbac/admin (an empty
 // creator.uid = nobody).
 Status OnCreate(store::Txn& txn, const store::StoredResource& resource, const authn::Principal& creator);
-// Whoever can become this user, or put somebody into this team, gives what it may: PERMISSION_DENIED USER_EXCEEDS_OWN
-// or TEAM_EXCEEDS_OWN when its roles, and those of the teams that it is in, give a right, anywhere, that the principal
-// does not hold there. Costs what the subject has of roles.
+// Whoever can become this user, or put somebody into this team, gives what it may: PERMISSION_DENIED USER_EXCEEDS_OWN,
+// ACCOUNT_EXCEEDS_OWN or TEAM_EXCEEDS_OWN when its roles, and those of the teams that it is in, give a right, anywhere,
+// that the principal does not hold there. Costs what the subject has of roles.
 Status CheckHoldsAllOf(const store::View& view, const authn::Principal& principal,
                        const store::StoredResource& subject);
 // Whether the organization of this resource has a user who is its rbac/admin, himself or over teams. Ask before a
 // change and, with the answer, after it: FAILED_PRECONDITION LAST_ADMIN when it had one and has none.
 bool HasAdministrator(const store::View& view, std::string_view fqn);
 Status CheckAdministrator(const store::View& view, std::string_view fqn, bool had);
-// Before Txn::Delete of a resource without children: its AccessBindings go; a user is taken out of every binding (those
-// of others get a new version). `going`: FQN of what is deleted together with it; an organization at or below it needs
-// no administrator any more. FAILED_PRECONDITION LAST_ADMIN for any other, and for the installation.
+// Before Txn::Delete of a resource without children: its AccessBindings go; a user, and a role that goes together with
+// its organization, is taken out of every binding (those of others get a new version). `going`: FQN of what is deleted
+// together with it; an organization at or below it needs no administrator any more. FAILED_PRECONDITION LAST_ADMIN for
+// any other, and for the installation.
 Status OnDelete(store::Txn& txn, const store::StoredResource& resource, std::string_view going = {});
 
 // AccessBindings are a stored resource (kind "AccessBindings", fqn "<resource>/accessbindings", body = the message with
@@ -90,7 +94,7 @@ struct BindingsChange {
   Decision decision;
 };
 // All three need set-policy, and a role that is added must not give a right the principal lacks there
-// (PERMISSION_DENIED GRANT_EXCEEDS_OWN). INVALID_ARGUMENT UNKNOWN_SUBJECT (no user of that organization), UNKNOWN_ROLE;
+// (PERMISSION_DENIED GRANT_EXCEEDS_OWN). INVALID_ARGUMENT UNKNOWN_SUBJECT (nobody of that organization), UNKNOWN_ROLE;
 // FAILED_PRECONDITION LAST_ADMIN when an organization would be left without an administrator. Replaces all; needs the
 // etag (ABORTED ETAG_MISMATCH; nullopt = whatever is stored).
 Result<BindingsChange> SetBindings(store::Txn& txn, const authn::Principal& principal, std::string_view fqn,

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "api/weir/v2/access_bindings.pb.h"
+#include "mgmt-server/authz/roles.h"
 #include "mgmt-server/store/temp_store.h"
 
 namespace weir::authz {
@@ -31,7 +32,11 @@ class WithDelegates : public store::Policy {
     if (after == nullptr || after->kind != "Delegates") return TenancyPolicy().ApplyChange(view, before, after, graph);
     const std::string tenant = "o:" + view.Get(kTenant)->uid;
     WEIR_TRY(graph.CreateNode("delegates", ngac::NodeType::kUserAttribute, {"users"}));
-    WEIR_TRY(graph.Associate("delegates", tenant, {"read", "set-policy"}));
+    ngac::Rights rights;
+    for (const resource::KindInfo& kind : resource::Kinds()) {
+      rights |= RightOn(Right::kRead, kind.kind) | RightOn(Right::kSetPolicy, kind.kind);
+    }
+    WEIR_TRY(graph.Associate("delegates", tenant, rights));
     return graph.Assign("u:" + view.Get(after->body)->uid, "delegates");
   }
   Status ApplyRoleChange(std::string_view role, std::string_view user_uid, bool given,

@@ -5,6 +5,7 @@
 #include "libs/resource/kinds.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/authz/nodes.h"
+#include "mgmt-server/authz/roles.h"
 #include "mgmt-server/authz/subjects.h"
 
 namespace weir::authz {
@@ -18,21 +19,20 @@ std::string OwnerFqn(std::string_view fqn) {
   return resource::IsAccessBindings(fqn) ? resource::ParentFqn(fqn) : std::string(fqn);
 }
 
+// The built-in roles in their order, then the others by name, so that equal bindings have equal bytes.
 v2::AccessBindings ToMessage(const Bindings& bindings) {
   v2::AccessBindings message;
-  for (const Role& role : Roles()) {  // In the order of the roles, so that equal bindings have equal bytes.
-    const auto found = bindings.find(role.name);
-    if (found == bindings.end() || found->second.empty()) continue;
+  const auto add = [&](const std::string& role, const std::set<std::string>& subjects) {
+    if (subjects.empty()) return;
     v2::AccessBinding* binding = message.add_allow();
-    binding->set_role(role.name);
-    for (const std::string& fqn : found->second) {
-      const auto subject = resource::ParseFqn(fqn);
-      if (subject.ok() && subject->kind == resource::Kind::kTeam) {
-        binding->add_subjects()->set_team(fqn);
-      } else {
-        binding->add_subjects()->set_user(fqn);
-      }
-    }
+    binding->set_role(role);
+    for (const std::string& fqn : subjects) SetFqn(fqn, *binding->add_subjects());
+  };
+  for (const Role& role : Roles()) {
+    if (const auto found = bindings.find(role.name); found != bindings.end()) add(role.name, found->second);
+  }
+  for (const auto& [role, subjects] : bindings) {
+    if (!resource::IsBuiltInRole(role)) add(role, subjects);
   }
   return message;
 }
@@ -41,13 +41,6 @@ Result<Bindings> Stored(const store::View& view, const std::string& owner) {
   const store::ResourcePtr stored = view.Get(owner + std::string(kBindingsSuffix));
   if (!stored) return Missing(owner + std::string(kBindingsSuffix));
   return ParseBindings(stored.get());
-}
-
-std::vector<std::string> RightNames(const Role& role) {
-  std::vector<std::string> names;
-  names.reserve(role.rights.size());
-  for (const Right right : role.rights) names.emplace_back(RightName(right));
-  return names;
 }
 
 std::string OrganizationOf(std::string_view fqn) {
@@ -70,19 +63,17 @@ Result<BindingsChange> Change(Txn& txn, const authn::Principal& principal, const
   change.before = txn.Get(owner + std::string(kBindingsSuffix));
   const ngac::NodeId grantor = txn.graph().Find(UserNode(principal.uid));
   const ngac::Rights held = txn.graph().RightsOn(grantor, txn.graph().Find(ObjectNode(txn.Get(owner)->uid)));
-  for (const Role& role : Roles()) {
-    const auto had = before.find(role.name);
-    const auto has = after.find(role.name);
-    static const std::set<std::string> kNone;
-    const auto& old_users = had == before.end() ? kNone : had->second;
-    const auto& new_users = has == after.end() ? kNone : has->second;
-    WEIR_ASSIGN(const ngac::Rights given, txn.graph().RightsOf(RightNames(role)));
-    for (const std::string& user : new_users) {
-      if (old_users.contains(user)) continue;
-      if ((given & ~held) != 0) {
-        return PermissionDenied("GRANT_EXCEEDS_OWN", "{} gives rights on {} that you do not hold", role.name, owner);
-      }
-      WEIR_TRY(CheckSubject(txn.view(), OrganizationOf(owner), user));
+  static const std::set<std::string> kNone;
+  for (const auto& [name, subjects] : after) {
+    const auto had = before.find(name);
+    const auto& old_subjects = had == before.end() ? kNone : had->second;
+    if (std::includes(old_subjects.begin(), old_subjects.end(), subjects.begin(), subjects.end())) continue;
+    WEIR_ASSIGN(const GivenRole role, ResolveRole(txn.view(), OrganizationOf(owner), name));
+    if ((role.rights & ~held).any()) {
+      return PermissionDenied("GRANT_EXCEEDS_OWN", "{} gives rights on {} that you do not hold", name, owner);
+    }
+    for (const std::string& subject : subjects) {
+      if (!old_subjects.contains(subject)) WEIR_TRY(CheckSubject(txn.view(), OrganizationOf(owner), subject));
     }
   }
   const bool had = HasAdministrator(txn.view(), owner);
@@ -103,7 +94,8 @@ Status CheckAdministrator(const store::View& view, std::string_view fqn, bool ha
 }
 
 Status LeaveRole(Txn& txn, const std::string& binding, const store::StoredResource& subject) {
-  const auto [owner_uid, role] = ParseBindingNode(binding);
+  const auto [owner_uid, key] = ParseBindingNode(binding);
+  const std::string role = RoleName(txn.view(), key);
   if (owner_uid == kRootNode) {  // The installation's roles stand in no document.
     WEIR_TRY(txn.DeleteInstallationRole(role, subject.uid));
     if (role == "rbac/admin" && txn.graph().Find(binding) == ngac::kNoNode) {
@@ -114,7 +106,7 @@ Status LeaveRole(Txn& txn, const std::string& binding, const store::StoredResour
   const store::ResourcePtr owner = txn.view().GetByUid(owner_uid);
   if (!owner) return Internal("BINDING_WITHOUT_OWNER", "{} binds {} to nothing", binding, subject.fqn);
   WEIR_ASSIGN(Bindings stored, Stored(txn.view(), owner->fqn));
-  stored[std::string(role)].erase(subject.fqn);
+  stored[role].erase(subject.fqn);
   WEIR_TRY(PutBindings(txn, owner->fqn, stored));
   return {};
 }
@@ -123,10 +115,12 @@ Result<Bindings> ToBindings(const v2::AccessBindings& message) {
   Bindings bindings;
   size_t count = 0;
   for (const v2::AccessBinding& binding : message.allow()) {
-    WEIR_ASSIGN(const Role* role, FindRole(binding.role()));
+    const std::string role = resource::CanonicalRole(binding.role());
+    if (role.empty()) return InvalidArgument("UNKNOWN_ROLE", "'{}' can be the name of no role", binding.role());
     for (const v2::Subject& subject : binding.subjects()) {
-      if (FqnOf(subject).empty()) return InvalidArgument("UNKNOWN_SUBJECT", "a subject names a user or a team");
-      bindings[role->name].insert(FqnOf(subject));
+      if (FqnOf(subject).empty())
+        return InvalidArgument("UNKNOWN_SUBJECT", "a subject names a user, a team or a service account");
+      bindings[role].insert(FqnOf(subject));
       if (++count > kMaxSubjects) return InvalidArgument("TOO_MANY_SUBJECTS", "more than {} subjects", kMaxSubjects);
     }
   }
@@ -154,16 +148,17 @@ Status CheckHoldsAllOf(const store::View& view, const authn::Principal& principa
   const ngac::Graph& graph = view.graph();
   const ngac::NodeId asks = graph.Find(UserNode(principal.uid));
   for (const std::string& binding : RolesOf(graph, SubjectNode(subject))) {
-    const auto [owner_uid, name] = ParseBindingNode(binding);
-    bool holds = view.HasInstallationRole(name, principal.uid);
+    const auto [owner_uid, key] = ParseBindingNode(binding);
+    bool holds = view.HasInstallationRole(key, principal.uid);
     if (owner_uid != kRootNode) {
-      WEIR_ASSIGN(const Role* role, FindRole(name));
-      WEIR_ASSIGN(const ngac::Rights given, graph.RightsOf(RightNames(*role)));
-      holds = (given & ~graph.RightsOn(asks, graph.Find(ObjectNode(owner_uid)))) == 0;
+      const ngac::NodeId owner = graph.Find(ObjectNode(owner_uid));
+      const ngac::Rights* given = graph.Get(binding)->grants.Find(owner);
+      holds = given != nullptr && (*given & ~graph.RightsOn(asks, owner)).none();
     }
     if (!holds) {
-      return PermissionDenied(IsTeam(subject) ? "TEAM_EXCEEDS_OWN" : "USER_EXCEEDS_OWN",
-                              "{} has the role {} where you do not hold what it gives", subject.fqn, name);
+      return PermissionDenied(
+          IsTeam(subject) ? "TEAM_EXCEEDS_OWN" : (IsAccount(subject) ? "ACCOUNT_EXCEEDS_OWN" : "USER_EXCEEDS_OWN"),
+          "{} has the role {} where you do not hold what it gives", subject.fqn, RoleName(view, key));
     }
   }
   return {};
@@ -175,6 +170,13 @@ Status OnDelete(Txn& txn, const store::StoredResource& resource, std::string_vie
     WEIR_TRY(RemoveEverywhere(txn, resource));
     if (going.empty() || !resource::IsAtOrBelow(OrganizationOf(resource.fqn), going)) {
       WEIR_TRY(CheckAdministrator(txn.view(), resource.fqn, had));
+    }
+  }
+  if (IsRole(resource) && !going.empty() && resource::IsAtOrBelow(OrganizationOf(resource.fqn), going)) {
+    for (const std::string& owner : BoundOn(txn.view(), resource)) {
+      WEIR_ASSIGN(Bindings stored, Stored(txn.view(), owner));
+      stored.erase(RoleName(txn.view(), resource.uid));
+      WEIR_TRY(PutBindings(txn, owner, stored));
     }
   }
   const std::string bindings_fqn = resource.fqn + std::string(kBindingsSuffix);
@@ -213,11 +215,11 @@ Result<BindingsChange> Grant(Txn& txn, const authn::Principal& principal, std::s
                              const v2::Subject& subject) {
   const std::string owner = OwnerFqn(fqn);
   WEIR_ASSIGN(Decision decision, Authorize(txn.view(), principal, Right::kSetPolicy, owner));
-  WEIR_ASSIGN(const Role* known, FindRole(role));
+  WEIR_ASSIGN(const GivenRole known, ResolveRole(txn.view(), OrganizationOf(owner), role));
   WEIR_ASSIGN(const Bindings before, Stored(txn.view(), owner));
   WEIR_TRY(CheckSubject(txn.view(), OrganizationOf(owner), FqnOf(subject)));
   Bindings after = before;
-  after[known->name].insert(FqnOf(subject));
+  after[known.name].insert(FqnOf(subject));
   return Change(txn, principal, owner, std::move(decision), before, after);
 }
 
@@ -225,10 +227,10 @@ Result<BindingsChange> Revoke(Txn& txn, const authn::Principal& principal, std::
                               const v2::Subject& subject) {
   const std::string owner = OwnerFqn(fqn);
   WEIR_ASSIGN(Decision decision, Authorize(txn.view(), principal, Right::kSetPolicy, owner));
-  WEIR_ASSIGN(const Role* known, FindRole(role));
+  WEIR_ASSIGN(const GivenRole known, ResolveRole(txn.view(), OrganizationOf(owner), role));
   WEIR_ASSIGN(const Bindings before, Stored(txn.view(), owner));
   Bindings after = before;
-  after[known->name].erase(FqnOf(subject));
+  after[known.name].erase(FqnOf(subject));
   return Change(txn, principal, owner, std::move(decision), before, after);
 }
 

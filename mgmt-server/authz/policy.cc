@@ -4,6 +4,7 @@
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/authz/bindings.h"
 #include "mgmt-server/authz/nodes.h"
+#include "mgmt-server/authz/roles.h"
 #include "mgmt-server/authz/subjects.h"
 #include "mgmt-server/store/view.h"
 
@@ -22,25 +23,25 @@ std::string_view OwnerOf(const StoredResource& bindings) {
   return std::string_view(bindings.fqn).substr(0, bindings.fqn.size() - kBindingsSuffix.size());
 }
 
-std::vector<std::string> NamesOf(const std::vector<Right>& rights) {
-  std::vector<std::string> names;
-  for (const Right right : rights) names.emplace_back(RightName(right));
-  return names;
+std::string OrganizationOf(std::string_view fqn) {
+  return std::string(fqn.substr(0, fqn.find('/', fqn.find('/') + 1)));
 }
 
-// The user joins the binding, which is made when it is not there yet; both by uid.
-Status Join(Graph& graph, const std::string& owner_node, std::string_view owner_uid, const Role& role,
+// The subject joins the binding, which is made when it is not there yet; both by uid.
+Status Join(Graph& graph, const std::string& owner_node, std::string_view owner_uid, const GivenRole& role,
             const std::string& subject_node) {
-  const std::string binding = BindingNode(owner_uid, role.name);
+  const std::string binding = BindingNode(owner_uid, role.key);
   if (graph.Find(binding) == ngac::kNoNode) {
-    WEIR_TRY(graph.CreateNode(binding, NodeType::kUserAttribute, {std::string(kUsersNode)}));
-    WEIR_TRY(graph.Associate(binding, owner_node, NamesOf(role.rights)));
+    const bool built_in = role.key == role.name;
+    WEIR_TRY(
+        graph.CreateNode(binding, NodeType::kUserAttribute, {built_in ? std::string(kUsersNode) : RoleNode(role.key)}));
+    WEIR_TRY(graph.Associate(binding, owner_node, role.rights));
   }
   return graph.Assign(subject_node, binding);
 }
 
-Status Leave(Graph& graph, std::string_view owner_uid, std::string_view role, const std::string& subject_node) {
-  const std::string binding = BindingNode(owner_uid, role);
+Status Leave(Graph& graph, std::string_view owner_uid, std::string_view role_key, const std::string& subject_node) {
+  const std::string binding = BindingNode(owner_uid, role_key);
   WEIR_TRY(graph.Deassign(subject_node, binding));
   const ngac::Node* node = graph.Get(binding);
   return node == nullptr || node->HasMembers() ? Status() : graph.DeleteNode(binding);
@@ -50,17 +51,22 @@ Status Leave(Graph& graph, std::string_view owner_uid, std::string_view role, co
 Status Rebind(const View& view, const StoredResource& owner, const Bindings& before, const Bindings& after,
               Graph& graph) {
   static const std::set<std::string> kNone;
-  const auto users_of = [](const Bindings& bindings, const std::string& role) -> const std::set<std::string>& {
+  const auto subjects_of = [](const Bindings& bindings, const std::string& role) -> const std::set<std::string>& {
     const auto found = bindings.find(role);
     return found == bindings.end() ? kNone : found->second;
   };
+  std::set<std::string> roles;
+  for (const auto& each : before) roles.insert(each.first);
+  for (const auto& each : after) roles.insert(each.first);
   const std::string node = ObjectNode(owner.uid);
-  for (const Role& role : Roles()) {
-    const auto& old_users = users_of(before, role.name);
-    const auto& new_users = users_of(after, role.name);
-    const auto each = [&](const std::set<std::string>& users, const std::set<std::string>& but,
+  for (const std::string& name : roles) {
+    const auto& old_subjects = subjects_of(before, name);
+    const auto& new_subjects = subjects_of(after, name);
+    if (old_subjects == new_subjects) continue;
+    WEIR_ASSIGN(const GivenRole role, ResolveRole(view, OrganizationOf(owner.fqn), name));
+    const auto each = [&](const std::set<std::string>& subjects, const std::set<std::string>& but,
                           const auto& move) -> Status {
-      for (const std::string& fqn : users) {
+      for (const std::string& fqn : subjects) {
         if (but.contains(fqn)) continue;
         const ResourcePtr subject = view.Get(fqn);
         const std::string subject_node = subject ? SubjectNode(*subject) : "";
@@ -71,10 +77,10 @@ Status Rebind(const View& view, const StoredResource& owner, const Bindings& bef
       }
       return {};
     };
-    WEIR_TRY(
-        each(new_users, old_users, [&](const std::string& who) { return Join(graph, node, owner.uid, role, who); }));
-    WEIR_TRY(
-        each(old_users, new_users, [&](const std::string& who) { return Leave(graph, owner.uid, role.name, who); }));
+    WEIR_TRY(each(new_subjects, old_subjects,
+                  [&](const std::string& who) { return Join(graph, node, owner.uid, role, who); }));
+    WEIR_TRY(each(old_subjects, new_subjects,
+                  [&](const std::string& who) { return Leave(graph, owner.uid, role.key, who); }));
   }
   return {};
 }
@@ -104,7 +110,7 @@ Status FollowTeam(const View& view, const StoredResource* before, const StoredRe
   const auto node = [&](const std::string& fqn) -> Result<std::string> {
     const ResourcePtr member = view.Get(fqn);
     std::string found = member ? SubjectNode(*member) : "";
-    if (found.empty()) return InvalidArgument("UNKNOWN_SUBJECT", "{} is no user or team", fqn);
+    if (found.empty()) return InvalidArgument("UNKNOWN_SUBJECT", "{} is no user, team or service account", fqn);
     return found;
   };
   const auto gone = [](const std::vector<std::string>& from, const std::string& fqn) {
@@ -127,12 +133,33 @@ Status FollowTeam(const View& view, const StoredResource* before, const StoredRe
   return {};
 }
 
+// What a role gives now it gives wherever it is bound.
+Status FollowRole(const StoredResource& role, Graph& graph) {
+  WEIR_ASSIGN(const ngac::Rights rights, RightsOf(role));
+  const ngac::Node* node = graph.Get(RoleNode(role.uid));
+  if (node == nullptr) return Internal("ROLE_WITHOUT_NODE", "{} is not in the graph", role.fqn);
+  std::vector<std::pair<std::string, std::string>> bound;  // Binding and what it is on. The graph changes meanwhile.
+  node->attributes.VisitAll([&](ngac::NodeId binding, ngac::Nothing) {
+    const ngac::Node* source = graph.Get(binding);
+    source->grants.VisitAll([&](ngac::NodeId target, const ngac::Rights&) {
+      bound.emplace_back(source->name, graph.Get(target)->name);
+      return true;
+    });
+    return true;
+  });
+  for (const auto& [binding, target] : bound) WEIR_TRY(graph.Associate(binding, target, rights));
+  return {};
+}
+
 Status Add(const View& view, const StoredResource& resource, Graph& graph) {
   const std::string parent_fqn = resource::ParentFqn(resource.fqn);
   const ResourcePtr parent = view.Get(parent_fqn);
   if (!parent_fqn.empty() && !parent) return Missing(parent_fqn);
   WEIR_TRY(graph.CreateNode(ObjectNode(resource.uid), NodeType::kObjectAttribute,
                             {parent ? ObjectNode(parent->uid) : std::string(kRootNode)}));
+  if (IsRole(resource)) {
+    return graph.CreateNode(RoleNode(resource.uid), NodeType::kUserAttribute, {std::string(kUsersNode)});
+  }
   const std::string subject = SubjectNode(resource);
   if (subject.empty()) return {};
   const bool team = IsTeam(resource);
@@ -151,12 +178,20 @@ Status Remove(const View& view, const StoredResource& resource, Graph& graph) {
     if (IsTeam(resource)) WEIR_TRY(FollowTeam(view, &resource, nullptr, graph));
     WEIR_TRY(graph.DeleteNode(node));
   }
+  if (IsRole(resource)) {
+    const ngac::Node* role = graph.Get(RoleNode(resource.uid));
+    if (role != nullptr && role->HasMembers()) {
+      // Documents name roles: whoever got the name next would give what he likes to all who have this one.
+      return FailedPrecondition("ROLE_IN_USE", "{} is still bound; it is revoked before", resource.fqn);
+    }
+    WEIR_TRY(graph.DeleteNode(RoleNode(resource.uid)));
+  }
   return graph.DeleteNode(ObjectNode(resource.uid));
 }
 
 class Tenancy : public store::Policy {
  public:
-  std::vector<std::string> Rights() const override { return NamesOf(Roles().front().rights); }
+  std::vector<std::string> Rights() const override { return GraphRights(); }
 
   Status Derive(const View& view, Graph& graph) const override {
     WEIR_TRY(graph.CreateNode(kTenancy, NodeType::kPolicyClass));
@@ -193,6 +228,7 @@ class Tenancy : public store::Policy {
                      Graph& graph) const override {
     if (IsBindings(after != nullptr ? *after : *before)) return FollowBindings(view, before, after, graph);
     if (after == nullptr) return Remove(view, *before, graph);
+    if (before != nullptr && IsRole(*after)) return FollowRole(*after, graph);
     if (before != nullptr) return IsTeam(*after) ? FollowTeam(view, before, after, graph) : Status();
     if (view.Get(BindingsOf(*after))) {
       return DataLoss("STORE_DAMAGED", "{} is new, and there are bindings for it", after->fqn);
@@ -202,9 +238,9 @@ class Tenancy : public store::Policy {
   }
 
   Status ApplyRoleChange(std::string_view role, std::string_view user_uid, bool given, Graph& graph) const override {
-    WEIR_ASSIGN(const Role* known, FindRole(role));
-    if (!given) return Leave(graph, kRootNode, known->name, UserNode(user_uid));
-    return Join(graph, std::string(kRootNode), kRootNode, *known, UserNode(user_uid));
+    WEIR_ASSIGN(const GivenRole known, BuiltInRole(role));
+    if (!given) return Leave(graph, kRootNode, known.key, UserNode(user_uid));
+    return Join(graph, std::string(kRootNode), kRootNode, known, UserNode(user_uid));
   }
 };
 

@@ -47,14 +47,32 @@ Status LeaveTeam(store::Txn& txn, const store::StoredResource& team, const std::
 
 }  // namespace
 
-const std::string& FqnOf(const v2::Subject& subject) { return subject.has_team() ? subject.team() : subject.user(); }
+const std::string& FqnOf(const v2::Subject& subject) {
+  if (subject.has_team()) return subject.team();
+  return subject.has_service_account() ? subject.service_account() : subject.user();
+}
+
+void SetFqn(const std::string& fqn, v2::Subject& subject) {
+  const auto named = resource::ParseFqn(fqn);
+  if (named.ok() && named->kind == resource::Kind::kTeam) {
+    subject.set_team(fqn);
+  } else if (named.ok() && named->kind == resource::Kind::kServiceAccount) {
+    subject.set_service_account(fqn);
+  } else {
+    subject.set_user(fqn);
+  }
+}
 
 bool IsTeam(const store::StoredResource& resource) {
   return resource.kind == resource::Info(resource::Kind::kTeam).name;
 }
 
+bool IsAccount(const store::StoredResource& resource) {
+  return resource.kind == resource::Info(resource::Kind::kServiceAccount).name;
+}
+
 std::string SubjectNode(const store::StoredResource& resource) {
-  if (resource.kind == resource::Info(resource::Kind::kUser).name) return UserNode(resource.uid);
+  if (resource.kind == resource::Info(resource::Kind::kUser).name || IsAccount(resource)) return UserNode(resource.uid);
   if (IsTeam(resource)) return TeamNode(resource.uid);
   return "";
 }
@@ -80,7 +98,7 @@ bool SomebodyHas(const ngac::Graph& graph, std::string_view role, std::string_vi
 Status CheckSubject(const store::View& view, std::string_view organization, const std::string& fqn) {
   const store::ResourcePtr subject = resource::IsAtOrBelow(fqn, organization) ? view.Get(fqn) : nullptr;
   if (subject != nullptr && !SubjectNode(*subject).empty()) return {};
-  return InvalidArgument("UNKNOWN_SUBJECT", "{} has no user or team {}", organization, fqn);
+  return InvalidArgument("UNKNOWN_SUBJECT", "{} has no user, team or service account {}", organization, fqn);
 }
 
 Status RemoveEverywhere(store::Txn& txn, const store::StoredResource& subject) {

@@ -15,12 +15,14 @@ class Subject;
 
 namespace weir::authz {
 
-// Whom roles can be given to: users, and teams, which hold users and other teams.
+// Whom roles can be given to: users and service accounts, and teams, which hold those and other teams.
 
-// FQN of the user or team that a binding names; "" = it names nobody.
+// FQN of whom a binding names; "" = it names nobody.
 const std::string& FqnOf(const v2::Subject& subject);
+void SetFqn(const std::string& fqn, v2::Subject& subject);
 bool IsTeam(const store::StoredResource& resource);
-// The node that stands for a user or team among the users; "" = it is neither.
+bool IsAccount(const store::StoredResource& resource);
+// The node that stands for a user, team or service account among the users; "" = it is none of them.
 std::string SubjectNode(const store::StoredResource& resource);
 // Names of the nodes of all roles of a user or team, those that come by a team too; ParseBindingNode takes them apart.
 std::vector<std::string> RolesOf(const ngac::Graph& graph, const std::string& subject_node);
@@ -29,8 +31,9 @@ Result<std::vector<std::string>> MembersOf(const store::StoredResource& team);
 // Whether somebody has a role on a resource: a user himself or over teams.
 bool SomebodyHas(const ngac::Graph& graph, std::string_view role, std::string_view resource_uid);
 
-// A user or team of that organization. INVALID_ARGUMENT UNKNOWN_SUBJECT for all others: one of another organization is
-// as unknown as one that does not exist, else whoever may bind anywhere could ask for the users of all of them.
+// A user, team or service account of that organization. INVALID_ARGUMENT UNKNOWN_SUBJECT for all others: one of another
+// organization is as unknown as one that does not exist, else whoever may bind anywhere could ask for the users of all
+// of them.
 Status CheckSubject(const store::View& view, std::string_view organization, const std::string& fqn);
 // Before Txn::Delete of a user or team: takes it out of every team and every binding.
 Status RemoveEverywhere(store::Txn& txn, const store::StoredResource& subject);

@@ -1,7 +1,7 @@
 #include "mgmt-server/compile/spread.h"
 
 #include "api/weir/mesh/v1/intent.pb.h"
-#include "libs/resource/kinds.h"
+#include "libs/resource/inheritance.h"
 #include "libs/traffic/failover_order.h"
 #include "mgmt-server/compile/keys.h"
 
@@ -58,14 +58,15 @@ Setting SettingOf(const World& world, std::string_view organization) {
 }
 
 Failover FailoverOf(const World& world, const GatewayShape& shape, const ServerShape& server) {
-  if (const auto* own = OwnFailover(server)) return {own, ""};
+  static const resource::InheritedField& field = *resource::FindInherited("failover_settings");
+  std::vector<resource::Setter> setters{{"", server.http}};
   for (const std::string* scope : {&shape.workspace, &shape.tenant, &shape.organization}) {
     const Found found = SettingIn(world, *scope);
-    if (found.setting == nullptr) continue;
-    const auto* failover = resource::KindOf(*found.setting)->rules.failover(*found.setting);
-    if (failover != nullptr) return {failover, found.fqn};
+    if (found.setting != nullptr) setters.push_back({found.fqn, found.setting});
   }
-  return {};
+  setters = resource::InOrder(field, std::move(setters));
+  if (setters.empty()) return {};
+  return {static_cast<const v2::FailoverSettings*>(resource::Said(*setters.front().by, field)), setters.front().fqn};
 }
 
 void SetSpread(const World& world, std::string_view cluster, const GatewayShape& shape, const ServerShape& server,

@@ -7,6 +7,7 @@
 #include "api/weir/v2/access_bindings.pb.h"
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/documents.pb.h"
+#include "api/weir/v2/effective.pb.h"
 #include "api/weir/v2/history.pb.h"
 #include "api/weir/v2/kind_services.h"
 #include "api/weir/v2/packages.pb.h"
@@ -226,7 +227,8 @@ std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
       v2::ResourceStatus::descriptor()->file(),    v2::ApplyDocumentsRequest::descriptor()->file(),
       v2::PlanRequest::descriptor()->file(),       v2::TrafficReport::descriptor()->file(),
       v2::AdoptStateRequest::descriptor()->file(), v2::Revision::descriptor()->file(),
-      v2::SearchRequest::descriptor()->file(),     v2::Package::descriptor()->file()};
+      v2::SearchRequest::descriptor()->file(),     v2::Package::descriptor()->file(),
+      v2::EffectiveSettings::descriptor()->file()};
   for (const auto* file : files) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "libs/resource/inheritance.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/compile/gateway_shape.h"
@@ -31,9 +32,8 @@ class Lint {
     if (shape != nullptr) Gateway(*shape);
     const auto setting = world_.state().resources.find(fqn_);
     if (setting == world_.state().resources.end()) return std::move(findings_);
-    const resource::KindRules& rules = resource::KindOf(*setting->second)->rules;
-    const v2::FailoverSettings* failover = rules.failover ? rules.failover(*setting->second) : nullptr;
-    if (failover != nullptr) Setting(*failover);
+    const auto* failover = resource::Said(*setting->second, *resource::FindInherited("failover_settings"));
+    if (failover != nullptr) Setting(static_cast<const v2::FailoverSettings&>(*failover));
     return std::move(findings_);
   }
 

@@ -10,6 +10,7 @@
 #include "api/weir/v2/metadata.pb.h"
 #include "libs/resource/field_paths.h"
 #include "libs/resource/references.h"
+#include "libs/resource/rights.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/authz/subjects.h"
@@ -122,7 +123,8 @@ Result<store::ResourcePtr> ApplyResource(store::Txn& txn, const CallContext& cal
   const bool readable = before != nullptr && authz::Allowed(txn.view(), call.principal, authz::Right::kRead, *before);
   if (before == nullptr || !readable) {
     if (!document.etag.empty()) {
-      WEIR_TRY(authz::Authorize(txn.view(), call.principal, authz::Right::kCreate, document.draft.fqn.parent));
+      WEIR_TRY(authz::Authorize(txn.view(), call.principal, authz::Right::kCreate, document.draft.fqn.parent,
+                                document.draft.fqn.kind));
       return Aborted("ETAG_MISMATCH",
                      "{} does not exist any more; take metadata.resourceVersion out of the document to create it anew",
                      document.draft.fqn.text);
@@ -209,9 +211,10 @@ void SetDepths(std::vector<Applied>& documents) {
 
 }  // namespace
 
-Result<std::vector<Applied>> ReadDocuments(std::vector<document::Node>& nodes) {
+Result<std::vector<Applied>> ReadDocuments(std::vector<document::Node>& nodes, const authn::Principal& principal) {
   std::vector<FieldViolation> violations;
-  nodes = InOurForm(std::move(nodes), violations);
+  const auto caller = resource::ParseFqn(principal.fqn);
+  nodes = InOurForm(std::move(nodes), caller.ok() ? caller->organization() : "", violations);
   std::vector<Applied> documents(nodes.size());
   std::set<std::string> seen;
   for (size_t i = 0; i < nodes.size(); ++i) {

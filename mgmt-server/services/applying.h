@@ -42,7 +42,7 @@ ApplyOrder OrderOf(const std::string& manager, bool force, const authn::Principa
 
 // Everything that can be said without the store. In the result stands first what others refer to. The nodes, which are
 // brought into our form (tsb_form.h), outlive it.
-Result<std::vector<Applied>> ReadDocuments(std::vector<document::Node>& nodes);
+Result<std::vector<Applied>> ReadDocuments(std::vector<document::Node>& nodes, const authn::Principal& principal);
 // Inside Store::Write or DryRun; all or none. `revision`: of the commit; 0 when nothing changes.
 Status StoreDocuments(store::Txn& txn, const CallContext& call, Writes& writes, std::vector<Applied>& documents,
                       const ApplyOrder& order, int64_t* revision);

@@ -61,7 +61,7 @@ Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits,
   }
   WEIR_ASSIGN(std::vector<document::Node> nodes, document::Parse(request.documents()));
   if (nodes.empty()) return InvalidArgument("INVALID_REQUEST", "the text holds no document");
-  WEIR_ASSIGN(std::vector<Applied> documents, ReadDocuments(nodes));
+  WEIR_ASSIGN(std::vector<Applied> documents, ReadDocuments(nodes, call.principal));
   int64_t revision = 0;
   WEIR_TRY(Store(backends, writes, planning, call, request, documents, &revision));
   auto response = std::make_shared<v2::ApplyDocumentsResponse>();

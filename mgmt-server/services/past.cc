@@ -32,28 +32,32 @@ Result<int64_t> PastRights::LastOtherHolder(const store::StoredResource& holder)
   return last;
 }
 
-bool PastRights::Has(const store::View& now, authz::Right right, const store::ResourcePtr& nearest) const {
+// `fqn` of what it is about: a role may be about some kinds only, and what is gone had another than what it lay in.
+bool PastRights::Has(const store::View& now, authz::Right right, const store::ResourcePtr& nearest,
+                     std::string_view fqn) const {
   if (nearest == nullptr) return authz::Authorize(now, principal_, right, "").ok();
-  return authz::Allowed(now, principal_, right, *nearest);
+  const std::string owner = resource::IsAccessBindings(fqn) ? resource::ParentFqn(fqn) : std::string(fqn);
+  const auto subject = resource::ParseFqn(owner);
+  return subject.ok() && authz::AllowedOn(now, principal_, right, subject->kind, *nearest);
 }
 
 Result<bool> PastRights::May(authz::Right right, std::string_view fqn, std::string_view uid, int64_t revision) {
   if (resource::IsAccessBindings(fqn)) right = authz::Right::kSetPolicy;
-  if (const store::ResourcePtr same = now_->GetByUid(uid)) return Has(*now_, right, same);
+  if (const store::ResourcePtr same = now_->GetByUid(uid)) return authz::Allowed(*now_, principal_, right, *same);
   WEIR_ASSIGN(const store::ResourcePtr nearest,
               NearestSince(*now_, fqn, revision, [this](const auto& holder) { return LastOtherHolder(holder); }));
-  return Has(*now_, right, nearest);
+  return Has(*now_, right, nearest, fqn);
 }
 
 bool PastRights::MayReadIn(const store::View& now, const store::StoredResource& version) {
   const auto right = resource::IsAccessBindings(version.fqn) ? authz::Right::kSetPolicy : authz::Right::kRead;
-  if (const store::ResourcePtr same = now.GetByUid(version.uid)) return Has(now, right, same);
+  if (const store::ResourcePtr same = now.GetByUid(version.uid)) return authz::Allowed(now, principal_, right, *same);
   const auto nearest =
       NearestSince(now, version.fqn, version.revision, [this](const store::StoredResource& holder) -> Result<int64_t> {
         const auto known = other_holders_.find(holder.uid);
         return known == other_holders_.end() ? INT64_MAX : known->second;
       });
-  return nearest.ok() && Has(now, right, *nearest);
+  return nearest.ok() && Has(now, right, *nearest, version.fqn);
 }
 
 Result<store::ResourcePtr> PastRights::Seen(const store::View& then, const std::string& fqn) {

@@ -45,7 +45,7 @@ class PastRights {
   Result<store::ResourcePtr> NearestSince(const store::View& now, std::string_view fqn, int64_t revision,
                                           Last last) const;
   Result<int64_t> LastOtherHolder(const store::StoredResource& holder);
-  bool Has(const store::View& now, authz::Right right, const store::ResourcePtr& nearest) const;
+  bool Has(const store::View& now, authz::Right right, const store::ResourcePtr& nearest, std::string_view fqn) const;
 
   const store::Store& store_;
   const authn::Principal principal_;

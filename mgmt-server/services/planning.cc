@@ -171,7 +171,7 @@ Result<v2::PlanResponse> Planning::Plan(CallContext& call, const v2::PlanRequest
     WEIR_ASSIGN(nodes, document::Parse(request.documents()));
     if (nodes.empty()) return InvalidArgument("INVALID_REQUEST", "the text holds no document");
   }
-  WEIR_ASSIGN(std::vector<Applied> documents, ReadDocuments(nodes));
+  WEIR_ASSIGN(std::vector<Applied> documents, ReadDocuments(nodes, call.principal));
   PlanOrder order{.text = request.documents(),
                   .documents = &documents,
                   .apply = OrderOf(request.manager(), request.force(), call.principal),

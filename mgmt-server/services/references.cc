@@ -2,15 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "api/weir/v2/role.pb.h"
+#include "api/weir/v2/service_account.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/references.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/authz/roles.h"
 #include "mgmt-server/authz/subjects.h"
 
 namespace weir::services {
@@ -26,6 +30,10 @@ std::vector<Reference> ReferencesOf(const google::protobuf::Message* resource) {
 bool Privileged(const google::protobuf::Message* resource) {
   return resource != nullptr && resource->GetDescriptor() == v2::Workspace::descriptor() &&
          static_cast<const v2::Workspace&>(*resource).spec().privileged();
+}
+
+bool SameKey(const v2::Jwk& a, const v2::Jwk& b) {
+  return a.kty() == b.kty() && a.x() == b.x() && a.y() == b.y() && a.n() == b.n() && a.e() == b.e();
 }
 
 Status NeedsWrite(const store::View& view, const authn::Principal& principal, const std::string& on,
@@ -71,6 +79,36 @@ Status CheckMembers(const store::View& view, const authn::Principal& principal, 
   return stored != nullptr ? authz::CheckHoldsAllOf(view, principal, *stored) : Status();
 }
 
+// Whoever adds a key can sign in as the account, so it takes what setting the password of a user does. A new account
+// has no roles yet.
+Status CheckKeys(const store::View& view, const authn::Principal& principal, std::string_view fqn,
+                 const v2::ServiceAccount* before, const v2::ServiceAccount& after) {
+  const store::ResourcePtr stored = view.Get(fqn);
+  if (before == nullptr || stored == nullptr) return {};
+  const auto same = [&](const v2::ServiceAccountKey& key) {
+    const auto& had = before->spec().keys();
+    return std::any_of(had.begin(), had.end(), [&](const v2::ServiceAccountKey& old) {
+      const bool no_longer = !old.has_expire_time() ||
+                             (key.has_expire_time() && key.expire_time().seconds() <= old.expire_time().seconds());
+      return old.id() == key.id() && SameKey(old.public_key(), key.public_key()) && no_longer;
+    });
+  };
+  const auto& keys = after.spec().keys();
+  for (int i = 0; i < keys.size(); ++i) {
+    for (const v2::ServiceAccountKey& old : before->spec().keys()) {
+      if (old.id() != keys[i].id() || SameKey(old.public_key(), keys[i].public_key())) continue;
+      Error error = InvalidArgument("INVALID_RESOURCE", "{}: 1 field is wrong", fqn);
+      error.violations.push_back(
+          {fmt::format("spec.keys[{}].publicKey", i),
+           fmt::format("is another key than \"{}\" was; give the new one an id of its own", old.id()), 0, 0});
+      return error;
+    }
+  }
+  if (std::all_of(keys.begin(), keys.end(), same)) return {};
+  WEIR_TRY(authz::Authorize(view, principal, authz::Right::kSetPolicy, fqn));
+  return authz::CheckHoldsAllOf(view, principal, *stored);
+}
+
 // A tenant whose gateways are to answer for a host must be the writer's to give, for every host that is new.
 Status CheckTenants(const store::View& view, const authn::Principal& principal, const std::string& organization,
                     const std::vector<Reference>& before, const std::vector<Reference>& after) {
@@ -99,6 +137,15 @@ Status CheckRights(const store::View& view, const authn::Principal& principal, s
   WEIR_TRY(CheckBounds(view, principal, fqn, before, after));
   const std::vector<Reference> had = ReferencesOf(before), has = ReferencesOf(&after);
   WEIR_TRY(CheckMembers(view, principal, object, had, has));
+  if (after.GetDescriptor() == v2::Role::descriptor()) {
+    const auto* was = static_cast<const v2::Role*>(before);
+    WEIR_TRY(authz::CheckMayGive(view, principal, organization, was == nullptr ? nullptr : &was->spec(),
+                                 static_cast<const v2::Role&>(after).spec()));
+  }
+  if (after.GetDescriptor() == v2::ServiceAccount::descriptor()) {
+    WEIR_TRY(CheckKeys(view, principal, fqn, static_cast<const v2::ServiceAccount*>(before),
+                       static_cast<const v2::ServiceAccount&>(after)));
+  }
   return CheckTenants(view, principal, organization, had, has);
 }
 

@@ -12,6 +12,7 @@
 #include "libs/resource/kinds.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/authz/roles.h"
 #include "mgmt-server/authz/subjects.h"
 #include "mgmt-server/services/cross_checks.h"
 #include "mgmt-server/services/differences.h"
@@ -30,7 +31,7 @@ constexpr std::string_view kTool = "restore";
 
 // What belongs to people and not to what they made: it comes back only when it is named itself.
 bool IsAside(const store::StoredResource& resource) {
-  return resource.kind == authz::kBindingsKind || !authz::SubjectNode(resource).empty();
+  return resource.kind == authz::kBindingsKind || authz::IsRole(resource) || !authz::SubjectNode(resource).empty();
 }
 
 // Clusters: gateways name them, and these go or turn elsewhere before.
@@ -96,6 +97,12 @@ class Restoring {
   bool IsTheSame(const std::string& fqn) const {
     const ResourcePtr then = then_.Get(fqn), now = txn_.Get(fqn);
     return then != nullptr && now != nullptr && then->uid == now->uid;
+  }
+  bool IsTheSameRole(const std::string& bindings, const std::string& role) const {
+    const auto fqn = resource::ParseFqn(bindings);
+    if (resource::IsBuiltInRole(role) || !fqn.ok()) return true;
+    return IsTheSame(resource::ChildFqn(fmt::format("organizations/{}", fqn->organization()), resource::Kind::kRole,
+                                        resource::LastName(role)));
   }
   void KeepMembersStillThere(v2::Team& team);
   // The subjects of then that are the same still; of the others a note.
@@ -229,6 +236,11 @@ Result<v2::AccessBindings> Restoring::StillThere(const store::StoredResource& bi
   for (const v2::AccessBinding& binding : was.allow()) {
     v2::AccessBinding kept;
     kept.set_role(binding.role());
+    if (!IsTheSameRole(bindings.fqn, binding.role())) {
+      response_.add_notes(
+          fmt::format("{}: {} did not come back: that role is not there any more", bindings.fqn, binding.role()));
+      continue;
+    }
     for (const v2::Subject& subject : binding.subjects()) {
       if (IsTheSame(authz::FqnOf(subject))) {
         *kept.add_subjects() = subject;

@@ -11,6 +11,7 @@ std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writ
   AddClusters(table, backends, writes);
   AddUsers(table, backends, writes);
   AddAccessBindings(table, backends);
+  AddEffective(table, backends);
   AddSessions(table, backends);
   AddPackages(table, backends);
   AddSearch(table, backends);

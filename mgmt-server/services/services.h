@@ -17,6 +17,7 @@ void AddClusters(MethodTable& table, const Backends& backends, Writes& writes);
 void AddUsers(MethodTable& table, const Backends& backends, Writes& writes);
 void AddAccessBindings(MethodTable& table, const Backends& backends);
 void AddPackages(MethodTable& table, const Backends& backends);
+void AddEffective(MethodTable& table, const Backends& backends);
 void AddSearch(MethodTable& table, const Backends& backends);
 void AddServerState(MethodTable& table, const Backends& backends);
 void AddSessions(MethodTable& table, const Backends& backends);

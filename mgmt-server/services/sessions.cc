@@ -24,6 +24,14 @@ Status RecordSession(const Backends& backends, const CallContext& call, const au
   });
 }
 
+v2::LoginResponse Answer(const authn::Login& login) {
+  v2::LoginResponse response;
+  response.set_token(login.token);
+  response.mutable_expire_time()->set_seconds(
+      std::chrono::duration_cast<std::chrono::seconds>(login.expires.time_since_epoch()).count());
+  return response;
+}
+
 }  // namespace
 
 void AddSessions(MethodTable& table, const Backends& backends) {
@@ -35,11 +43,17 @@ void AddSessions(MethodTable& table, const Backends& backends) {
                     backends.authn->LogIn(request.organization(), request.user(), request.password(),
                                           SourceOf(call.peer), &call.retry_after));
         WEIR_TRY(RecordSession(backends, call, login.principal, "login"));
-        v2::LoginResponse response;
-        response.set_token(login.token);
-        response.mutable_expire_time()->set_seconds(
-            std::chrono::duration_cast<std::chrono::seconds>(login.expires.time_since_epoch()).count());
-        return response;
+        return Answer(login);
+      },
+      /*anonymous=*/true);
+  table.Add<v2::ExchangeAssertionRequest, v2::LoginResponse>(
+      "weir.v2.Sessions.ExchangeAssertion",
+      [&backends](CallContext& call, const v2::ExchangeAssertionRequest& request) -> Result<v2::LoginResponse> {
+        WEIR_ASSIGN(const authn::Login login,
+                    backends.authn->LogInByAssertion(request.assertion(), "weir-server:" + backends.anchor_sha256,
+                                                     SourceOf(call.peer), &call.retry_after));
+        WEIR_TRY(RecordSession(backends, call, login.principal, "login"));
+        return Answer(login);
       },
       /*anonymous=*/true);
   table.Add<Empty, Empty>("weir.v2.Sessions.Logout", [&backends](CallContext& call, const Empty&) -> Result<Empty> {

@@ -148,7 +148,18 @@ void NameKind(Node& document) {
   }
 }
 
-void BringIntoForm(Node& document, std::vector<FieldViolation>& violations) {
+// What stands at the top there and in an organization here is in the caller's, where it names none.
+void TakeOrganization(Node& document, std::string_view organization, std::vector<FieldViolation>& violations) {
+  const Member* metadata = Find(document, "metadata");
+  if (metadata == nullptr || metadata->value.Find("organization") != nullptr || organization.empty()) return;
+  Member member;
+  member.value = Node::String(std::string(organization));
+  member.line = member.value.line = metadata->line;
+  member.column = member.value.column = metadata->column;
+  Put(document, "metadata.organization", std::move(member), "metadata.organization", violations);
+}
+
+void BringIntoForm(Node& document, std::string_view organization, std::vector<FieldViolation>& violations) {
   if (Member* lower = Find(document, "apiversion"); lower != nullptr && document.Find("apiVersion") == nullptr) {
     if (lower->value.text.ends_with(kTsb.substr(1))) lower->key = "apiVersion";
   }
@@ -161,11 +172,13 @@ void BringIntoForm(Node& document, std::vector<FieldViolation>& violations) {
   Forget(document, (*known)->rules.always);
   MoveAll(document, (*known)->rules.moved, violations);
   MoveAll(document, OfAllKinds(), violations);
+  if ((*known)->rules.at_top_in_tsb) TakeOrganization(document, organization, violations);
 }
 
 }  // namespace
 
-std::vector<Node> InOurForm(std::vector<Node> documents, std::vector<FieldViolation>& violations) {
+std::vector<Node> InOurForm(std::vector<Node> documents, std::string_view organization,
+                            std::vector<FieldViolation>& violations) {
   std::vector<Node> read;
   for (Node& document : documents) {
     const Node* kind = document.Find("kind");
@@ -176,7 +189,7 @@ std::vector<Node> InOurForm(std::vector<Node> documents, std::vector<FieldViolat
       read.push_back(std::move(document));
     }
   }
-  for (Node& document : read) BringIntoForm(document, violations);
+  for (Node& document : read) BringIntoForm(document, organization, violations);
   return read;
 }
 

@@ -14,6 +14,8 @@ namespace weir::services {
 // annotations (tsb.tetrate.io/tenant), names and texts in `spec` (displayName, description, etag, fqn,
 // configGenerationMetadata, deletionProtectionEnabled), TenantAccessBindings and its like, and what the kind moves. A
 // value that stands in both places, and differs, is a violation.
-std::vector<document::Node> InOurForm(std::vector<document::Node> documents, std::vector<FieldViolation>& violations);
+// `organization`: name of the caller's, for what documents of TSB have at the top; "" = he has none.
+std::vector<document::Node> InOurForm(std::vector<document::Node> documents, std::string_view organization,
+                                      std::vector<FieldViolation>& violations);
 
 }  // namespace weir::services

@@ -21,7 +21,7 @@ Read Of(const std::string& text) {
   EXPECT_TRUE(parsed.ok()) << parsed.error().ToString();
   std::vector<FieldViolation> violations;
   Read read;
-  for (const auto& node : InOurForm(std::move(*parsed), violations)) {
+  for (const auto& node : InOurForm(std::move(*parsed), "acme", violations)) {
     std::string json = document::WriteJson(node);
     while (!json.empty() && json.back() == '\n') json.pop_back();
     read.documents.push_back(json);

@@ -65,6 +65,9 @@ void AddUsers(MethodTable& table, const Backends& backends, Writes& writes) {
   writes.AlsoDelete(resource::Kind::kUser, [](store::Txn& txn, const store::StoredResource& user) {
     return authn::Authn::ForgetUser(txn, user.uid);
   });
+  writes.AlsoDelete(resource::Kind::kServiceAccount, [](store::Txn& txn, const store::StoredResource& account) {
+    return txn.DeleteSessionsOf(account.uid);
+  });
   table.Add<v2::SetPasswordRequest, google::protobuf::Empty>(
       "weir.v2.Passwords.SetPassword", [&backends](CallContext& call, const v2::SetPasswordRequest& request) {
         return SetPassword(backends, call, request);

@@ -10,6 +10,7 @@
 #include "libs/resource/validate.h"
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/authz/roles.h"
 #include "mgmt-server/authz/subjects.h"
 #include "mgmt-server/services/references.h"
 
@@ -33,11 +34,16 @@ Writer WriterOf(const store::View& view, const authn::Principal& principal,
 }
 
 // The stored version with what a person may set, and what the server keeps of a cluster.
-std::string StoredBody(const Draft& draft) {
+std::string StoredBody(const Draft& draft, const google::protobuf::Message* stored, WallTime now) {
   std::unique_ptr<google::protobuf::Message> copy(draft.message->New());
   copy->CopyFrom(*draft.message);
   v2::Metadata& metadata = resource::MutableMetadataOf(*copy);
   metadata.clear_resource_version();
+  if (const auto& stamp = resource::Info(draft.fqn.kind).rules.stamp) {
+    google::protobuf::Timestamp at;
+    SetTime(now, at);
+    stamp(stored, at, *copy);
+  }
   return Serialize(*copy);
 }
 
@@ -151,7 +157,7 @@ Status Writes::CheckRoom(const store::View& view, std::string_view fqn) const {
 Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& call, const Draft& draft, Owners owners,
                                           std::vector<Issue>& issues) {
   WEIR_TRY(CheckWanted(call));
-  auto decision = authz::Authorize(txn.view(), call.principal, authz::Right::kCreate, draft.fqn.parent);
+  auto decision = authz::Authorize(txn.view(), call.principal, authz::Right::kCreate, draft.fqn.parent, draft.fqn.kind);
   if (!decision.ok()) {
     Error error = std::move(decision).error();
     if (error.code == Code::kNotFound) error.reason = "PARENT_MISSING";
@@ -162,7 +168,7 @@ Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& ca
   WEIR_TRY(CheckRoom(txn.view(), draft.fqn.text));
   WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = std::string(resource::Info(draft.fqn.kind).name),
                                                         .fqn = draft.fqn.text,
-                                                        .body = StoredBody(draft),
+                                                        .body = StoredBody(draft, nullptr, txn.now()),
                                                         .field_owners = std::move(owners),
                                                         .expected_etag = ""}));
   WEIR_TRY(authz::OnCreate(txn, *stored, call.principal));
@@ -194,7 +200,7 @@ Result<store::ResourcePtr> Writes::Update(store::Txn& txn, const CallContext& ca
   const bool had_administrator = authz::IsTeam(*before) && authz::HasAdministrator(txn.view(), draft.fqn.text);
   WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = before->kind,
                                                         .fqn = before->fqn,
-                                                        .body = StoredBody(draft),
+                                                        .body = StoredBody(draft, stored_message.get(), txn.now()),
                                                         .field_owners = std::move(owners),
                                                         .expected_etag = before->etag}));
   if (stored->etag == before->etag) return stored;
@@ -233,6 +239,33 @@ Status Writes::DeleteOne(store::Txn& txn, const CallContext& call, const store::
   return Record(txn, call, "delete", before.get(), nullptr, path);
 }
 
+namespace {
+
+// Names only what the caller may read, and counts nothing else.
+Error HasChildren(const store::View& view, const authn::Principal& principal, std::string_view fqn,
+                  const std::vector<store::ResourcePtr>& below) {
+  for (const store::ResourcePtr& each : below) {
+    if (authz::Allowed(view, principal, authz::Right::kRead, *each)) continue;
+    return FailedPrecondition("HAS_CHILDREN", "{} holds what you may not read; it is deleted before", fqn);
+  }
+  return FailedPrecondition("HAS_CHILDREN", "{} holds {} resource{}, {} first; delete them before, or ask for cascade",
+                            fqn, below.size(), below.size() == 1 ? "" : "s", below.front()->fqn);
+}
+
+// Whoever may delete what they lie in may delete these too, unless his role is about some kinds only.
+Status CheckMayDelete(const store::View& view, const authn::Principal& principal, std::string_view fqn,
+                      const std::vector<store::ResourcePtr>& below) {
+  for (const store::ResourcePtr& each : below) {
+    if (authz::Allowed(view, principal, authz::Right::kDelete, *each)) continue;
+    const bool readable = authz::Allowed(view, principal, authz::Right::kRead, *each);
+    return PermissionDenied("RIGHT_MISSING", "you lack the right 'delete' on {}, which would go with {}",
+                            readable ? each->fqn : "something below it", fqn);
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<size_t> Writes::Delete(store::Txn& txn, const CallContext& call, const std::string& fqn,
                               const std::optional<std::string>& etag, bool cascade) {
   WEIR_TRY(CheckWanted(call));
@@ -250,14 +283,12 @@ Result<size_t> Writes::Delete(store::Txn& txn, const CallContext& call, const st
     if (child->kind != authz::kBindingsKind && child->fqn != fqn) below.push_back(child);
     return true;
   });
-  if (!below.empty() && !cascade) {
-    return FailedPrecondition("HAS_CHILDREN",
-                              "{} holds {} resource{}, {} first; delete them before, or ask for cascade", fqn,
-                              below.size(), below.size() == 1 ? "" : "s", below.front()->fqn);
-  }
+  if (!below.empty() && !cascade) return HasChildren(txn.view(), call.principal, fqn, below);
+  WEIR_TRY(CheckMayDelete(txn.view(), call.principal, fqn, below));
   below.push_back(before);
   WEIR_TRY(CheckUnprotected(txn.view(), call, below));
   for (const store::ResourcePtr& each : below) {
+    WEIR_TRY(authz::CheckUnbound(txn.view(), call.principal, *each, fqn));
     if (each->kind != "Cluster") continue;
     const std::string user = checks_.UserOfCluster(txn.view(), *each, fqn);
     if (user.empty()) continue;

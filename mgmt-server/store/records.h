@@ -38,6 +38,14 @@ struct Session {
   std::string user_uid;
   WallTime created;
   WallTime expires;
+  std::string key_thumbprint;  // RFC 7638, of the service account's key that it was got with; "" = of a user.
+};
+
+// An assertion that a service account signed in with, kept until it is over, so that nobody signs in with it again.
+struct UsedAssertion {
+  std::string id;  // SHA-256 of the account's uid and of what the assertion calls itself, 32 bytes.
+  std::string account_uid;
+  WallTime expires;
 };
 
 struct JoinToken {

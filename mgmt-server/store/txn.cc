@@ -150,8 +150,7 @@ Status Txn::PutSession(Session session) {
   session.created = ToMicroseconds(session.created);
   session.expires = ToMicroseconds(session.expires);
   WEIR_TRY(rows_.PutSession(session));
-  std::string key = session.token_hash;
-  view_.sessions_.Set(std::move(key), std::move(session));
+  view_.sessions_.Set(session.token_hash, session);
   return {};
 }
 
@@ -169,6 +168,25 @@ Status Txn::DeleteSessionsOf(std::string_view user_uid) {
     if (session.user_uid == user_uid) ended.push_back(session.token_hash);
   });
   for (const std::string& hash : ended) WEIR_TRY(DeleteSession(hash));
+  return {};
+}
+
+Status Txn::PutUsedAssertion(UsedAssertion assertion) {
+  if (view_.used_assertions_.Contains(assertion.id)) {
+    return Unauthenticated("ASSERTION_USED", "the assertion was used already; sign a new one with another jti");
+  }
+  std::vector<std::string> over;
+  view_.ForEachUsedAssertion([&](const UsedAssertion& used) {
+    if (used.expires <= now_) over.push_back(used.id);
+  });
+  changed_ = true;
+  for (const std::string& id : over) {
+    WEIR_TRY(rows_.DeleteUsedAssertion(id));
+    view_.used_assertions_.Erase(id);
+  }
+  assertion.expires = ToMicroseconds(assertion.expires);
+  WEIR_TRY(rows_.PutUsedAssertion(assertion));
+  view_.used_assertions_.Set(assertion.id, assertion);
   return {};
 }
 

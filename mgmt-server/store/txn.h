@@ -23,6 +23,8 @@ class RowWriter {
   virtual Status DeleteCredential(std::string_view user_uid) = 0;
   virtual Status PutSession(const Session& session) = 0;
   virtual Status DeleteSession(std::string_view token_hash) = 0;
+  virtual Status PutUsedAssertion(const UsedAssertion& assertion) = 0;
+  virtual Status DeleteUsedAssertion(std::string_view id) = 0;
   virtual Status PutJoinToken(const JoinToken& token) = 0;
   virtual Status DeleteJoinToken(std::string_view token_hash) = 0;
   virtual Status PutCaMaterial(std::string_view name, std::string_view blob) = 0;
@@ -97,6 +99,8 @@ class Txn {
   Status PutSession(Session session);
   Status DeleteSession(std::string_view token_hash);  // Nothing happens when there is none.
   Status DeleteSessionsOf(std::string_view user_uid);
+  // UNAUTHENTICATED ASSERTION_USED when it is there already. Forgets those that are over.
+  Status PutUsedAssertion(UsedAssertion assertion);
   Status PutJoinToken(JoinToken token);
   // Marks it used and returns it; errors of CheckJoinToken.
   Result<JoinToken> UseJoinToken(std::string_view token_hash);

@@ -93,6 +93,12 @@ void View::ForEachSession(const std::function<void(const Session&)>& visit) cons
     return true;
   });
 }
+void View::ForEachUsedAssertion(const std::function<void(const UsedAssertion&)>& visit) const {
+  used_assertions_.VisitAll([&](const std::string&, const UsedAssertion& used) {
+    visit(used);
+    return true;
+  });
+}
 
 void View::ForEachJoinToken(const std::function<void(const JoinToken&)>& visit) const {
   join_tokens_.VisitAll([&](const std::string&, const JoinToken& token) {

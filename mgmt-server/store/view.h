@@ -74,6 +74,7 @@ class View {
   ClusterFactsPtr Facts(std::string_view cluster_uid) const;
   void ForEachFacts(const std::function<void(const ClusterFactsPtr&)>& visit) const;
   void ForEachSession(const std::function<void(const Session&)>& visit) const;
+  void ForEachUsedAssertion(const std::function<void(const UsedAssertion&)>& visit) const;
   void ForEachJoinToken(const std::function<void(const JoinToken&)>& visit) const;
 
   // States older than this one are not kept (Txn::ForgetHistory).
@@ -101,6 +102,7 @@ class View {
   PersistentMap<std::pair<std::string, std::string>, ngac::Nothing> installation_roles_;  // {role, uid of the user}
   PersistentMap<std::string, Credential> credentials_;
   PersistentMap<std::string, Session> sessions_;
+  PersistentMap<std::string, UsedAssertion> used_assertions_;
   PersistentMap<std::string, JoinToken> join_tokens_;
   PersistentMap<std::string, std::string> ca_material_;
   PersistentMap<std::string, ClusterFactsPtr> facts_;
@@ -144,6 +146,10 @@ class ViewLoader {
   void Add(Session row) {
     auto key = row.token_hash;
     view_.sessions_.Set(std::move(key), std::move(row));
+  }
+  void Add(UsedAssertion row) {
+    auto key = row.id;
+    view_.used_assertions_.Set(std::move(key), std::move(row));
   }
   void Add(JoinToken row) {
     auto key = row.token_hash;

@@ -2,7 +2,7 @@
 #include "libs/resource/checks.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/kinds/rules.h"
-#include "libs/resource/validate.h"
+#include "libs/resource/rights.h"
 
 namespace weir::resource {
 namespace {
@@ -16,13 +16,21 @@ void FillIn(v2::AccessBindings& bindings) {
 
 void CheckSubject(const v2::Subject& subject, const std::string& at, int index, Checker& check) {
   const std::string field = fmt::format("{}.subjects[{}]", at, index);
-  if (subject.subject_case() == v2::Subject::SUBJECT_NOT_SET) return check.Add(field, "needs one of user, team");
-  const bool team = subject.has_team();
-  const auto fqn = ParseFqn(team ? subject.team() : subject.user());
-  const Kind kind = team ? Kind::kTeam : Kind::kUser;
-  check.Require(fqn.ok() && fqn->kind == kind, field + (team ? ".team" : ".user"),
-                team ? "must be the full name of a team, like organizations/o/teams/t"
-                     : "must be the full name of a user, like organizations/o/users/u");
+  const auto is = [&](const std::string& text, Kind kind, const char* key, const char* needed) {
+    const auto fqn = ParseFqn(text);
+    check.Require(fqn.ok() && fqn->kind == kind, field + key, needed);
+  };
+  switch (subject.subject_case()) {
+    case v2::Subject::kUser:
+      return is(subject.user(), Kind::kUser, ".user", "must be the full name of a user, like organizations/o/users/u");
+    case v2::Subject::kTeam:
+      return is(subject.team(), Kind::kTeam, ".team", "must be the full name of a team, like organizations/o/teams/t");
+    case v2::Subject::kServiceAccount:
+      return is(subject.service_account(), Kind::kServiceAccount, ".serviceAccount",
+                "must be the full name of a service account, like organizations/o/serviceaccounts/s");
+    case v2::Subject::SUBJECT_NOT_SET:
+      check.Add(field, "needs one of user, team, serviceAccount");
+  }
 }
 
 void Check(const v2::AccessBindings& bindings, Checker& check) {
@@ -30,7 +38,7 @@ void Check(const v2::AccessBindings& bindings, Checker& check) {
     const std::string at = fmt::format("allow[{}]", i);
     const auto& binding = bindings.allow(i);
     check.Require(!CanonicalRole(binding.role()).empty(), at + ".role",
-                  "must be rbac/admin, rbac/creator, rbac/editor, rbac/writer or rbac/reader");
+                  "must be rbac/admin, rbac/creator, rbac/editor, rbac/writer, rbac/reader or rbac/<name of a Role>");
     check.Require(binding.subjects_size() > 0, at + ".subjects", "required: at least one");
     for (int j = 0; j < binding.subjects_size(); ++j) CheckSubject(binding.subjects(j), at, j, check);
   }
@@ -52,7 +60,6 @@ KindRules AccessBindingsRules() {
       .fill_in = FillIn,
       .check = Check,
       .moved = {{"spec.allow", "allow"}},
-      .not_served = {{"Subject", {"serviceAccount"}, "user, or team"}},
   }
       .Rules();
 }

@@ -7,7 +7,9 @@
   KIND(Organization)        \
   KIND(OrganizationSetting) \
   KIND(Cluster)             \
+  KIND(Role)                \
   KIND(User)                \
+  KIND(ServiceAccount)      \
   KIND(Team)                \
   KIND(Tenant)              \
   KIND(TenantSetting)       \

@@ -26,7 +26,6 @@ KindRules OrganizationSettingRules() {
                       "spec.tier1Cluster says whose"},
                      {"OrganizationSettingSpec", {"defaultTrafficSetting", "defaultSecuritySetting"}, ""}},
       .effect = Effect::kDefaults,
-      .failover = FailoverOfSetting<v2::OrganizationSetting>,
   }
       .Rules();
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <google/protobuf/message.h>
+#include <google/protobuf/timestamp.pb.h>
 
 #include <functional>
 #include <string>
@@ -61,6 +62,10 @@ struct KindRules {
   std::function<std::vector<std::string>(const google::protobuf::Message&)> summary;
   // Fills in what may be left out; idempotent.
   std::function<void(google::protobuf::Message&)> fill_in;
+  // Brings what only the server sets to what it is when this is written over `stored` (null = it is new) at that time.
+  std::function<void(const google::protobuf::Message* stored, const google::protobuf::Timestamp& now,
+                     google::protobuf::Message& wanted)>
+      stamp;
   // Everything that can be said of the resource by itself.
   std::function<void(const google::protobuf::Message&, Checker&)> check;
   // What is stored all the same but does not do what it seems to.
@@ -71,6 +76,7 @@ struct KindRules {
   std::vector<Moved> moved;                // Beside those that all kinds have.
   std::vector<Always> always;
   std::vector<NotServed> not_served;
+  bool at_top_in_tsb = false;  // Documents of TSB say no organization of it: it is the caller's.
 
   Effect effect = Effect::kNone;
   // Of a gateway: itself in the form of a Gateway, server by server, and where its servers stand ("spec.http").
@@ -84,8 +90,6 @@ struct KindRules {
   // Of what owns or narrows namespaces; whether an empty selector stands for all of the parent's.
   std::function<const v2::NamespaceSelector&(const google::protobuf::Message&)> namespaces;
   bool all_namespaces_if_empty = false;
-  // Of a setting: how what lies in its parent fails over; nullptr = it does not say.
-  std::function<const v2::FailoverSettings*(const google::protobuf::Message&)> failover;
 };
 
 // The same with functions of the kind's own message, as each kind writes it. A function that is null has nothing to
@@ -94,6 +98,7 @@ template <typename T>
 struct RulesOf {
   std::vector<std::string> (*summary)(const T&) = nullptr;
   void (*fill_in)(T&) = nullptr;
+  void (*stamp)(const T* stored, const google::protobuf::Timestamp& now, T& wanted) = nullptr;
   void (*check)(const T&, Checker&) = nullptr;
   std::vector<FieldViolation> (*warnings)(const T&) = nullptr;
   std::vector<Immutable> immutable = {};
@@ -102,6 +107,7 @@ struct RulesOf {
   std::vector<Moved> moved = {};
   std::vector<Always> always = {};
   std::vector<NotServed> not_served = {};
+  bool at_top_in_tsb = false;
   Effect effect = Effect::kNone;
   v2::Gateway (*as_gateway)(const T&) = nullptr;
   std::string servers = {};
@@ -110,7 +116,6 @@ struct RulesOf {
   std::string service = {};
   const v2::NamespaceSelector& (*namespaces)(const T&) = nullptr;
   bool all_namespaces_if_empty = false;
-  const v2::FailoverSettings* (*failover)(const T&) = nullptr;
 
   KindRules Rules() const {
     using google::protobuf::Message;
@@ -123,17 +128,22 @@ struct RulesOf {
     };
     if (summary != nullptr) rules.summary = adapt(summary);
     if (fill_in != nullptr) rules.fill_in = [f = fill_in](Message& message) { f(static_cast<T&>(message)); };
+    if (stamp != nullptr) {
+      rules.stamp = [f = stamp](const Message* stored, const google::protobuf::Timestamp& now, Message& wanted) {
+        f(static_cast<const T*>(stored), now, static_cast<T&>(wanted));
+      };
+    }
     if (check != nullptr) rules.check = adapt(check);
     if (warnings != nullptr) rules.warnings = adapt(warnings);
     if (as_gateway != nullptr) rules.as_gateway = adapt(as_gateway);
     if (namespaces != nullptr) rules.namespaces = adapt(namespaces);
-    if (failover != nullptr) rules.failover = adapt(failover);
     rules.immutable = immutable;
     rules.output_only = output_only;
     rules.keep_if_unset = keep_if_unset;
     rules.moved = moved;
     rules.always = always;
     rules.not_served = not_served;
+    rules.at_top_in_tsb = at_top_in_tsb;
     rules.effect = effect;
     rules.servers = servers;
     rules.rule = rule;

@@ -12,11 +12,6 @@
 namespace weir::resource {
 
 template <typename Setting>
-const v2::FailoverSettings* FailoverOfSetting(const Setting& setting) {
-  return setting.spec().has_failover_settings() ? &setting.spec().failover_settings() : nullptr;
-}
-
-template <typename Setting>
 void CheckFailover(const Setting& setting, Checker& check) {
   check.Failover(setting.spec().failover_settings(), "spec.failoverSettings");
 }

@@ -16,7 +16,8 @@ void Check(const v2::Team& team, Checker& check) {
   std::set<std::string> seen;
   for (int i = 0; i < members.size(); ++i) {
     const std::string at = fmt::format("spec.members[{}]", i);
-    check.Require(IsSubject(members[i]), at, "must be the full name of a user or team, like organizations/o/users/u");
+    check.Require(IsSubject(members[i]), at,
+                  "must be the full name of a user, team or service account, like organizations/o/users/u");
     check.Require(seen.insert(members[i]).second, at, "stands there twice");
   }
 }

@@ -10,7 +10,6 @@ KindRules TenantSettingRules() {
       .moved = {},
       .not_served = {{"TenantSettingSpec", {"defaultTrafficSetting", "defaultSecuritySetting"}, ""}},
       .effect = Effect::kDefaults,
-      .failover = FailoverOfSetting<v2::TenantSetting>,
   }
       .Rules();
 }

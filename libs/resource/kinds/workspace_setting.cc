@@ -13,7 +13,6 @@ KindRules WorkspaceSettingRules() {
                        "hostsReachability"},
                       ""}},
       .effect = Effect::kDefaults,
-      .failover = FailoverOfSetting<v2::WorkspaceSetting>,
   }
       .Rules();
 }

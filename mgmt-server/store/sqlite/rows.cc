@@ -13,10 +13,11 @@ Status SqliteRows::Prepare(Database& database) {
       {kDeleteInstallationRole, "DELETE FROM installation_roles WHERE role = ? AND user_uid = ?"},
       {kPutCredential, "INSERT OR REPLACE INTO credentials(user_uid, hash, changed) VALUES(?, ?, ?)"},
       {kDeleteCredential, "DELETE FROM credentials WHERE user_uid = ?"},
-      {kPutSession, "INSERT OR REPLACE INTO sessions(token_hash, user_uid, created, expires) VALUES(?, ?, ?, ?)"},
+      {kPutSession, "INSERT OR REPLACE INTO sessions VALUES(?, ?, ?, ?, ?)"},
       {kDeleteSession, "DELETE FROM sessions WHERE token_hash = ?"},
-      {kPutJoinToken,
-       "INSERT OR REPLACE INTO join_tokens(token_hash, cluster_uid, created, expires, used) VALUES(?, ?, ?, ?, ?)"},
+      {kPutUsedAssertion, "INSERT INTO used_assertions(id, account_uid, expires) VALUES(?, ?, ?)"},
+      {kDeleteUsedAssertion, "DELETE FROM used_assertions WHERE id = ?"},
+      {kPutJoinToken, "INSERT OR REPLACE INTO join_tokens VALUES(?, ?, ?, ?, ?)"},
       {kDeleteJoinToken, "DELETE FROM join_tokens WHERE token_hash = ?"},
       {kPutCaMaterial, "INSERT OR REPLACE INTO ca_material(name, content) VALUES(?, ?)"},
       {kDeleteCaMaterial, "DELETE FROM ca_material WHERE name = ?"},
@@ -88,9 +89,14 @@ Status SqliteRows::PutSession(const Session& session) {
                  .Blob(session.token_hash)
                  .Text(session.user_uid)
                  .Int(ToMicros(session.created))
-                 .Int(ToMicros(session.expires)));
+                 .Int(ToMicros(session.expires))
+                 .Text(session.key_thumbprint));
 }
 Status SqliteRows::DeleteSession(std::string_view token_hash) { return Run(sql_[kDeleteSession].Blob(token_hash)); }
+Status SqliteRows::PutUsedAssertion(const UsedAssertion& assertion) {
+  return Run(sql_[kPutUsedAssertion].Blob(assertion.id).Text(assertion.account_uid).Int(ToMicros(assertion.expires)));
+}
+Status SqliteRows::DeleteUsedAssertion(std::string_view id) { return Run(sql_[kDeleteUsedAssertion].Blob(id)); }
 Status SqliteRows::PutJoinToken(const JoinToken& token) {
   return Run(sql_[kPutJoinToken]
                  .Blob(token.token_hash)

@@ -22,6 +22,8 @@ class SqliteRows : public RowWriter {
   Status DeleteCredential(std::string_view user_uid) override;
   Status PutSession(const Session& session) override;
   Status DeleteSession(std::string_view token_hash) override;
+  Status PutUsedAssertion(const UsedAssertion& assertion) override;
+  Status DeleteUsedAssertion(std::string_view id) override;
   Status PutJoinToken(const JoinToken& token) override;
   Status DeleteJoinToken(std::string_view token_hash) override;
   Status PutCaMaterial(std::string_view name, std::string_view blob) override;
@@ -48,6 +50,8 @@ class SqliteRows : public RowWriter {
     kDeleteCredential,
     kPutSession,
     kDeleteSession,
+    kPutUsedAssertion,
+    kDeleteUsedAssertion,
     kPutJoinToken,
     kDeleteJoinToken,
     kPutCaMaterial,

@@ -77,6 +77,12 @@ CREATE TABLE audit_anchor(
   place INTEGER PRIMARY KEY CHECK(place = 1), sequence INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
 INSERT INTO audit_anchor VALUES(1, 0, x'');
 )sql",
+    // 5: sign-in of service accounts.
+    R"sql(
+ALTER TABLE sessions ADD COLUMN key_thumbprint TEXT NOT NULL DEFAULT '';
+CREATE TABLE used_assertions(
+  id BLOB PRIMARY KEY, account_uid TEXT NOT NULL, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+)sql",
 };
 constexpr int64_t kNewest = std::size(kMigrations);
 static_assert(kLineageSchema <= kNewest);
@@ -230,6 +236,26 @@ Status MigrateWithin(Database& database) {
   return {};
 }
 
+namespace {
+
+// Passwords, sessions, and what was signed in with.
+Status LoadSignIns(Database& database, ViewLoader& loader) {
+  WEIR_TRY(ForRows(database, "SELECT user_uid, hash, changed FROM credentials", [&](const Statement& row) {
+    loader.Add(Credential{row.String(0), row.String(1), FromMicros(row.Number(2))});
+  }));
+  WEIR_TRY(ForRows(database, "SELECT token_hash, user_uid, created, expires, key_thumbprint FROM sessions",
+                   [&](const Statement& row) {
+                     loader.Add(Session{row.String(0), row.String(1), FromMicros(row.Number(2)),
+                                        FromMicros(row.Number(3)), row.String(4)});
+                   }));
+  WEIR_TRY(ForRows(database, "SELECT id, account_uid, expires FROM used_assertions", [&](const Statement& row) {
+    loader.Add(UsedAssertion{row.String(0), row.String(1), FromMicros(row.Number(2))});
+  }));
+  return {};
+}
+
+}  // namespace
+
 Status Load(Database& database, const Policy& policy, View& view) {
   ViewLoader loader(view);
   WEIR_TRY(ForRows(database,
@@ -246,12 +272,7 @@ Status Load(Database& database, const Policy& policy, View& view) {
   WEIR_TRY(ForRows(database, "SELECT role, user_uid FROM installation_roles",
                    [&](const Statement& row) { loader.AddInstallationRole(row.String(0), row.String(1)); }));
   WEIR_TRY(policy.Derive(view, loader.graph()));
-  WEIR_TRY(ForRows(database, "SELECT user_uid, hash, changed FROM credentials", [&](const Statement& row) {
-    loader.Add(Credential{row.String(0), row.String(1), FromMicros(row.Number(2))});
-  }));
-  WEIR_TRY(ForRows(database, "SELECT token_hash, user_uid, created, expires FROM sessions", [&](const Statement& row) {
-    loader.Add(Session{row.String(0), row.String(1), FromMicros(row.Number(2)), FromMicros(row.Number(3))});
-  }));
+  WEIR_TRY(LoadSignIns(database, loader));
   WEIR_TRY(ForRows(database, "SELECT token_hash, cluster_uid, created, expires, used FROM join_tokens",
                    [&](const Statement& row) {
                      loader.Add(JoinToken{row.String(0), row.String(1), FromMicros(row.Number(2)),
