@@ -56,11 +56,14 @@ const Command* Find(const std::vector<std::string>& arguments, size_t& words) {
   const Command* found = nullptr;
   words = 0;
   for (const Command& command : Commands()) {
-    const size_t blank = command.name.find(' ');
-    if (arguments[0] != command.name.substr(0, blank)) continue;
-    const bool two = blank != std::string_view::npos;
-    if (two && (arguments.size() < 2 || arguments[1] != command.name.substr(blank + 1))) continue;
-    if (words < (two ? 2u : 1u)) words = two ? 2 : 1, found = &command;
+    size_t count = 0;
+    bool fits = true;
+    for (std::string_view rest = command.name; fits && !rest.empty(); ++count) {
+      const std::string_view word = rest.substr(0, rest.find(' '));
+      fits = count < arguments.size() && arguments[count] == word;
+      rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+    }
+    if (fits && count > words) words = count, found = &command;
   }
   return found;
 }
@@ -98,38 +101,53 @@ int Fail(const Error& error, std::string_view command) {
   return ExitOf(error);
 }
 
+// Who may do what.
+std::vector<Command> AccessCommands() {
+  return {EffectiveCommand(),        UserCreateCommand(),      UserPasswordCommand(),  TeamCreateCommand(),
+          TeamAddCommand(),          TeamRemoveCommand(),      RoleCreateCommand(),    BindGrantCommand(),
+          BindRevokeCommand(),       BindListCommand(),        AccountCreateCommand(), AccountAddKeyCommand(),
+          AccountRemoveKeyCommand(), AccountListKeysCommand(), AccountTokenCommand()};
+}
+
+std::vector<Command> OtherCommands() {
+  return {LoginCommand(),
+          ApplyCommand(),
+          PlanCommand(),
+          DiffCommand(),
+          GetCommand(),
+          KindsCommand(),
+          SearchCommand(),
+          GetTrafficCommand(),
+          StatusCommand(),
+          ExplainRouteCommand(),
+          ExplainHealthCommand(),
+          ExplainFailoverCommand(),
+          DeleteCommand(),
+          ClusterTokenCommand(),
+          ClusterInstallCommand(),
+          ClusterUninstallCommand(),
+          ClusterDrainCommand(),
+          ClusterActivateCommand(),
+          ClusterRejoinCommand(),
+          ClusterRevokeCommand(),
+          ServerAdoptStateCommand(),
+          ServerReplaceRootCommand(),
+          HistoryCommand(),
+          HistoryShowCommand(),
+          HistoryDiffCommand(),
+          RestoreCommand(),
+          AuditCommand(),
+          CompletionCommand()};
+}
+
 }  // namespace
 
 const std::vector<Command>& Commands() {
-  static const std::vector<Command> kCommands = {LoginCommand(),
-                                                 ApplyCommand(),
-                                                 PlanCommand(),
-                                                 DiffCommand(),
-                                                 GetCommand(),
-                                                 KindsCommand(),
-                                                 SearchCommand(),
-                                                 GetTrafficCommand(),
-                                                 StatusCommand(),
-                                                 ExplainRouteCommand(),
-                                                 ExplainHealthCommand(),
-                                                 ExplainFailoverCommand(),
-                                                 DeleteCommand(),
-                                                 ClusterTokenCommand(),
-                                                 ClusterInstallCommand(),
-                                                 ClusterUninstallCommand(),
-                                                 ClusterDrainCommand(),
-                                                 ClusterActivateCommand(),
-                                                 ClusterRejoinCommand(),
-                                                 ClusterRevokeCommand(),
-                                                 UserPasswordCommand(),
-                                                 ServerAdoptStateCommand(),
-                                                 ServerReplaceRootCommand(),
-                                                 HistoryCommand(),
-                                                 HistoryShowCommand(),
-                                                 HistoryDiffCommand(),
-                                                 RestoreCommand(),
-                                                 AuditCommand(),
-                                                 CompletionCommand()};
+  static const std::vector<Command> kCommands = [] {
+    std::vector<Command> all = OtherCommands();
+    for (Command& command : AccessCommands()) all.push_back(std::move(command));
+    return all;
+  }();
   return kCommands;
 }
 

@@ -4,6 +4,7 @@
 
 #include "api/weir/v2/session.pb.h"
 #include "api/weir/v2/user.pb.h"
+#include "cli/account_key.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/objects.h"
@@ -11,7 +12,26 @@
 namespace weir::cli {
 namespace {
 
+Result<int> Keep(Session session, const v2::LoginResponse& login, std::string_view who) {
+  session.token = login.token();
+  WEIR_ASSIGN(const std::string path, StoreSession(session));
+  std::cout << "Logged in to " << session.server << " as " << who << " of " << session.organization << "; token in "
+            << path << "\n";
+  return kExitOk;
+}
+
+Result<int> LoginByKey(const Flags& flags) {
+  if (!flags.words.empty()) return Usage("the key says who signs in: no USER beside --service-account-key");
+  WEIR_ASSIGN(Session session, LoadSession(flags));
+  WEIR_ASSIGN(const AccountKey key, ReadAccountKey(flags.Get("service-account-key")));
+  WEIR_ASSIGN(const resource::Fqn account, resource::ParseFqn(key.account));
+  session.organization = account.organization();
+  WEIR_ASSIGN(const v2::LoginResponse login, SignIn(session, key));
+  return Keep(std::move(session), login, "service account " + account.name);
+}
+
 Result<int> Login(const Flags& flags) {
+  if (flags.Has("service-account-key")) return LoginByKey(flags);
   if (flags.words.size() != 1) return Usage("login wants one USER");
   WEIR_ASSIGN(Session session, LoadSession(flags));
   session.token.clear();
@@ -28,11 +48,7 @@ Result<int> Login(const Flags& flags) {
     }
     return error;
   }
-  session.token = response.token();
-  WEIR_ASSIGN(const std::string path, StoreSession(session));
-  std::cout << "Logged in to " << session.server << " as " << flags.words[0] << " of " << session.organization
-            << "; token in " << path << "\n";
-  return kExitOk;
+  return Keep(std::move(session), response, flags.words[0]);
 }
 
 Result<int> UserPassword(const Flags& flags) {
@@ -59,15 +75,19 @@ Command LoginCommand() {
   return {"login",
           "sign in; later commands use the token",
           R"(Usage: weir login USER [--server HOST:PORT] [--ca-file FILE] [--org NAME]
+       weir login --service-account-key FILE [--server HOST:PORT] [--ca-file FILE]
 
 The password is asked for, or read as one line from standard input when that is no terminal:
 
   weir login admin --server 127.0.0.1:9443 --ca-file state/server-anchor.pem < state/admin-password
 
 The token is stored readable only by you (~/.config/weir/session.json or $WEIR_HOME/session.json) together with the
-server and its anchor, so that later commands need no flags.
+server and its anchor, so that later commands need no flags. A service account signs in with the key that
+`weir sa keys add` made, for an hour at a time:
+
+  weir login --service-account-key gitops.key --server 127.0.0.1:9443 --ca-file server-anchor.pem
 )",
-          {},
+          {{"service-account-key"}, {}},
           Login};
 }
 Command UserPasswordCommand() {

@@ -188,6 +188,33 @@ Status DeleteResource(Client& client, const resource::Fqn& fqn, bool cascade, bo
   return client.Call(path, *request, *nothing);
 }
 
+namespace {
+
+// The one field of a request that is the resource itself.
+void SetResource(google::protobuf::Message& request, const google::protobuf::Message& resource) {
+  for (int i = 0; i < request.GetDescriptor()->field_count(); ++i) {
+    const auto* field = request.GetDescriptor()->field(i);
+    if (field->message_type() != resource.GetDescriptor()) continue;
+    request.GetReflection()->MutableMessage(&request, field)->CopyFrom(resource);
+  }
+}
+
+}  // namespace
+
+Status CreateResource(Client& client, const std::string& parent, const google::protobuf::Message& resource) {
+  const auto [path, request, answer] = MethodOf(*resource::KindOf(resource), Verb::kCreate);
+  Set(*request, "parent", parent);
+  SetResource(*request, resource);
+  return client.Call(path, *request, *answer);
+}
+
+Status UpdateResource(Client& client, const resource::Fqn& fqn, const google::protobuf::Message& resource) {
+  const auto [path, request, answer] = MethodOf(resource::Info(fqn.kind), Verb::kUpdate);
+  Set(*request, "fqn", fqn.text);
+  SetResource(*request, resource);
+  return client.Call(path, *request, *answer);
+}
+
 Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn, const std::string& as_of) {
   auto [path, request, response] = MethodOf(resource::Info(fqn.kind), Verb::kGet);
   Set(*request, "fqn", fqn.text);

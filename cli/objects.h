@@ -33,6 +33,10 @@ Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session
                                                    const resource::KindInfo& kind, const Scope& scope,
                                                    const Question& question = {});
 Status DeleteResource(Client& client, const resource::Fqn& fqn, bool cascade, bool dry_run);
+// Named by metadata.name; below this parent.
+Status CreateResource(Client& client, const std::string& parent, const google::protobuf::Message& resource);
+// By the version that it carries.
+Status UpdateResource(Client& client, const resource::Fqn& fqn, const google::protobuf::Message& resource);
 Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn, const std::string& as_of = "");
 
 // "KIND NAME", "KIND FQN" or "FQN" -> FQN. A name that needs parents which are not given is looked for; USAGE when

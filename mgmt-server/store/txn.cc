@@ -132,8 +132,7 @@ Status Txn::DeleteInstallationRole(std::string_view role, std::string_view user_
 Status Txn::PutCredential(Credential credential) {
   changed_ = true;
   WEIR_TRY(rows_.PutCredential(credential));
-  std::string key = credential.user_uid;
-  view_.credentials_.Set(std::move(key), std::move(credential));
+  view_.credentials_.Set(credential.user_uid, credential);
   return {};
 }
 
@@ -175,11 +174,9 @@ Status Txn::PutUsedAssertion(UsedAssertion assertion) {
   if (view_.used_assertions_.Contains(assertion.id)) {
     return Unauthenticated("ASSERTION_USED", "the assertion was used already; sign a new one with another jti");
   }
-  std::vector<std::string> over;
-  view_.ForEachUsedAssertion([&](const UsedAssertion& used) {
-    if (used.expires <= now_) over.push_back(used.id);
-  });
   changed_ = true;
+  std::vector<std::string> over;
+  view_.ForEachUsedAssertion([&](const auto& used) { used.expires <= now_ ? over.push_back(used.id) : void(); });
   for (const std::string& id : over) {
     WEIR_TRY(rows_.DeleteUsedAssertion(id));
     view_.used_assertions_.Erase(id);
@@ -195,8 +192,7 @@ Status Txn::PutJoinToken(JoinToken token) {
   token.created = ToMicroseconds(token.created);
   token.expires = ToMicroseconds(token.expires);
   WEIR_TRY(rows_.PutJoinToken(token));
-  std::string key = token.token_hash;
-  view_.join_tokens_.Set(std::move(key), std::move(token));
+  view_.join_tokens_.Set(token.token_hash, token);
   return {};
 }
 
