@@ -41,11 +41,13 @@ TEST(Complete, KnowsCommandsFlagsAndWhatTheyTakeFromTheUsage) {
 // Each word of each command leads on, whatever its usage looks like.
 TEST(Complete, LeadsToEveryCommand) {
   for (const Command& command : Commands()) {
-    const std::string name(command.name);
-    const size_t blank = name.find(' ');
-    EXPECT_THAT(Words({name.substr(0, blank)}), Contains(name.substr(0, blank)));
-    if (blank != std::string::npos) {
-      EXPECT_THAT(Words({name.substr(0, blank), ""}), Contains(name.substr(blank + 1)));
+    std::vector<std::string> typed;
+    for (std::string_view rest = command.name; !rest.empty();) {
+      const std::string word(rest.substr(0, rest.find(' ')));
+      rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+      typed.emplace_back();
+      EXPECT_THAT(Words(typed), Contains(word)) << command.name;
+      typed.back() = word;
     }
   }
 }
