@@ -206,6 +206,9 @@ A document is
       hostname: shop.example.com
       port: 80
       clusters: [{name: cluster1, weight: 75}, {name: cluster2, weight: 25}]
+
+  weir apply -f gateways/ --wait
+  kubectl kustomize env/prod | weir apply -f -
 )",
           {{"file", "manager", "plan"}, {"wait", "force", "dry-run"}, {{'f', "file"}}},
           Apply};

@@ -14,9 +14,11 @@
 #include <iostream>
 #include <vector>
 
+#include "cli/commands.h"
+#include "cli/contexts.h"
 #include "cli/hints.h"
+#include "cli/terminal.h"
 #include "libs/base/file.h"
-#include "libs/document/document.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
@@ -29,33 +31,8 @@ std::string Environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-std::string Folder() {
-  if (const std::string home = Environment("WEIR_HOME"); !home.empty()) return home;
-  if (const std::string config = Environment("XDG_CONFIG_HOME"); !config.empty()) return config + "/weir";
-  return Environment("HOME") + "/.config/weir";
-}
+}  // namespace
 
-Status ReadStored(Session& session) {
-  auto text = ReadFile(SessionPath(), 1u << 20);
-  if (!text.ok()) {
-    if (text.error().reason == "FILE_MISSING") return {};
-    return std::move(text).error();
-  }
-  auto node = document::ParseOne(*text, {}, document::Syntax::kJson);
-  if (!node.ok()) {
-    return InvalidArgument("USAGE", "{} cannot be read; log in again with weir login", SessionPath());
-  }
-  const auto read = [&](const char* key, std::string& to) {
-    if (const auto* value = node->Find(key); value != nullptr && !value->text.empty()) to = value->text;
-  };
-  read("server", session.server);
-  read("anchorPem", session.anchor_pem);
-  read("organization", session.organization);
-  read("token", session.token);
-  return {};
-}
-
-// "https://host:9443/" is what people paste.
 std::string Target(std::string server) {
   const size_t scheme = server.find("://");
   if (scheme != std::string::npos && server.substr(0, scheme) != "unix") server = server.substr(scheme + 3);
@@ -64,8 +41,6 @@ std::string Target(std::string server) {
   return bare || server.ends_with(']') ? server + ":9443" : server;
 }
 
-}  // namespace
-
 int ExitOf(const Error& error) {
   if (error.reason == "USAGE") return kExitUsage;
   if (error.reason == "WAIT_TIMED_OUT") return kExitTimedOut;
@@ -73,18 +48,40 @@ int ExitOf(const Error& error) {
   return kExitRefused;
 }
 
-std::string SessionPath() { return Folder() + "/session.json"; }
-
 FlagSpec WithCommonFlags(FlagSpec spec) {
-  for (const char* name : {"server", "ca-file", "org"}) spec.values.insert(name);
+  for (const char* name : {"server", "ca-file", "org", "context"}) spec.values.insert(name);
   spec.switches.insert("help");
   spec.letters.emplace('h', "help");
   return spec;
 }
 
-Result<Session> LoadSession(const Flags& flags) {
+namespace {
+
+// What the context says that is meant; nothing of one that is not there yet.
+Result<Session> FromContext(const Flags& flags, bool may_be_new) {
   Session session;
-  WEIR_TRY(ReadStored(session));
+  WEIR_ASSIGN(const Contexts contexts, ReadContexts());
+  session.context = Environment("WEIR_CONTEXT");
+  if (flags.Has("context")) session.context = flags.Get("context");
+  const bool named = !session.context.empty();
+  if (named) WEIR_TRY(CheckContextName(session.context));
+  if (!named) session.context = contexts.current.empty() ? Contexts::kDefault : contexts.current;
+  const Context* stored = contexts.Find(session.context);
+  if (stored == nullptr && named && !may_be_new) {
+    return Usage(fmt::format("there is no context \"{}\"; weir context list shows them", session.context));
+  }
+  if (stored == nullptr) return session;
+  if (!stored->server.empty()) session.server = stored->server;
+  if (!stored->organization.empty()) session.organization = stored->organization;
+  session.anchor_pem = stored->anchor_pem;
+  session.token = stored->token;
+  return session;
+}
+
+}  // namespace
+
+Result<Session> LoadSession(const Flags& flags, bool may_be_new) {
+  WEIR_ASSIGN(Session session, FromContext(flags, may_be_new));
   const std::string stored_server = session.server;
   const auto choose = [&](const char* flag, const char* variable, std::string& to) {
     if (const std::string value = Environment(variable); !value.empty()) to = value;
@@ -112,14 +109,10 @@ Result<Session> LoadSession(const Flags& flags) {
 }
 
 Result<std::string> StoreSession(const Session& session) {
-  auto node = document::Node::Map();
-  node.Add("server", document::Node::String(session.server));
-  node.Add("organization", document::Node::String(session.organization));
-  node.Add("anchorPem", document::Node::String(session.anchor_pem));
-  node.Add("token", document::Node::String(session.token));
-  WEIR_TRY(MakeFolders(Folder(), 0700));
-  WEIR_TRY(WriteFileAtomic(SessionPath(), document::WriteJson(node, true), 0600));
-  return SessionPath();
+  WEIR_ASSIGN(Contexts contexts, ReadContexts());
+  WEIR_TRY(contexts.Put({session.context, session.server, session.anchor_pem, session.organization, session.token}));
+  WEIR_TRY(WriteContexts(contexts));
+  return ContextsPath();
 }
 
 struct Client::Stub {
@@ -153,7 +146,14 @@ Status Client::Call(const std::string& method, const google::protobuf::Message& 
   std::promise<grpc::Status> done;
   stub_->generic.UnaryCall(&context, "/weir.v2." + method, {}, &sent, &received,
                            [&](grpc::Status result) { done.set_value(std::move(result)); });
-  grpc::Status status = done.get_future().get();
+  auto answered = done.get_future();
+  Progress progress;
+  const bool asks_beside = stub_->end != std::chrono::system_clock::time_point::max();  // For a shell that completes.
+  while (answered.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
+    if (!asks_beside) progress.Tick();
+  }
+  progress.End();
+  grpc::Status status = answered.get();
   if (status.ok()) {
     std::vector<grpc::Slice> slices;
     std::string bytes;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/exit_codes.h"
 #include "cli/flags.h"
 #include "libs/base/result.h"
 
@@ -16,23 +17,26 @@ class Channel;
 
 namespace weir::cli {
 
-// What scripts can trust.
-enum Exit { kExitOk = 0, kExitRefused = 1, kExitUsage = 2, kExitUnreachable = 3, kExitTimedOut = 4, kExitChanges = 5 };
 int ExitOf(const Error& error);
 
-// Where to talk to and as whom: flag over environment over what `weir login` stored over default.
+// "https://host:9443/", as people paste it -> "host:9443".
+std::string Target(std::string server);
+
+// Where to talk to and as whom: flag over environment over the context (--context, WEIR_CONTEXT, else the current one)
+// over default.
 struct Session {
   std::string server = "127.0.0.1:9443";
   std::string anchor_pem;  // The server anchor: who weir-server is.
   std::string organization = "default";
   std::string token;
+  std::string context = "default";  // Where it is stored.
 
   std::string OrganizationFqn() const { return "organizations/" + organization; }
 };
-Result<Session> LoadSession(const Flags& flags);
-// Writes session.json, 0600, to $WEIR_HOME or ~/.config/weir; returns its path.
+// `may_be_new`: a context that is named and not there yet is no fault.
+Result<Session> LoadSession(const Flags& flags, bool may_be_new = false);
+// Into its context (cli/contexts.h); returns the path of the file.
 Result<std::string> StoreSession(const Session& session);
-std::string SessionPath();
 
 // Flags that every command takes.
 FlagSpec WithCommonFlags(FlagSpec spec);

@@ -185,6 +185,8 @@ Command ClusterActivateCommand() {
 Undoes `weir cluster drain`: the cluster gets its share of new requests as soon as it can serve them.
 
   --wait[=SECONDS]    until every gateway that routes to it acknowledged (default 60, 1 to 300); exit code 4 if not in time
+
+  weir cluster activate cluster1 --wait
 )",
           {{}, {"wait"}, {}},
           Activate};

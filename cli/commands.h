@@ -21,7 +21,16 @@ struct Command {
 const std::vector<Command>& Commands();
 
 Command LoginCommand();
+Command LogoutCommand();
+Command WhoAmICommand();
+Command ContextListCommand();
+Command ContextUseCommand();
+Command ContextSetCommand();
+Command ContextDeleteCommand();
 Command ApplyCommand();
+Command CreateCommand();
+Command EditCommand();
+Command DescribeCommand();
 Command PlanCommand();
 Command DiffCommand();
 Command GetCommand();
@@ -55,6 +64,7 @@ Command AccountRemoveKeyCommand();
 Command AccountListKeysCommand();
 Command AccountTokenCommand();
 Command EffectiveCommand();
+Command ServerStatusCommand();
 Command ServerAdoptStateCommand();
 Command ServerReplaceRootCommand();
 Command HistoryCommand();
@@ -63,6 +73,10 @@ Command HistoryDiffCommand();
 Command RestoreCommand();
 Command AuditCommand();
 Command CompletionCommand();
+Command SupportBundleCommand();
+
+// The commands that begin with this word, with an example of each; "" = there are none.
+std::string GroupHelp(const std::string& group);
 
 // argv without the program's name -> exit code.
 int Main(const std::vector<std::string>& arguments);

@@ -63,6 +63,9 @@ Result<int> Get(const Flags& flags) {
   WEIR_ASSIGN(const Format format, FormatOf(flags));
   WEIR_ASSIGN(const Question question, QuestionOf(flags));
   if (flags.words.empty()) return Usage("get wants KIND [NAME…] or FULL-NAME…");
+  const Scope scope = ScopeOf(flags);
+  if (flags.Has("all") && !(scope.tenant.empty() && scope.workspace.empty() && scope.group.empty()))
+    return Usage("-A is everywhere; leave --tenant, --workspace and --group out");
   const bool is_fqn = flags.words[0].find('/') != std::string::npos;
   const resource::KindInfo* kind = resource::FindLoosely(flags.words[0]);
   if (kind == nullptr && !is_fqn) return Usage(fmt::format("\"{}\" is not a kind; see weir kinds", flags.words[0]));
@@ -84,7 +87,7 @@ Result<int> Get(const Flags& flags) {
   }
   if (kind->kind == resource::Kind::kAccessBindings)
     return Usage("get accessbindings wants the full name of a resource");
-  WEIR_ASSIGN(resources, ListResources(client, session, *kind, ScopeOf(flags), question));
+  WEIR_ASSIGN(resources, ListResources(client, session, *kind, scope, question));
   WEIR_TRY(Print(resources, format, false));
   return kExitOk;
 }
@@ -149,6 +152,7 @@ KIND is the name of a kind or its short name, in any case, singular or plural; `
 `weir get traffic` see its own --help.) Without NAME all that you may read are listed; --tenant, --workspace and --group
 narrow that.
 
+  -A, --all        everywhere, which is so without --tenant, --workspace and --group; not beside them
   -l, --selector   labels: team=a, team!=a, team (has it), !team, joined by commas
   --filter         a subset of AIP-160: 'spec.locality.region = eu AND NOT metadata.name:test'
   --sort-by        'metadata.updateTime desc, metadata.name'
@@ -177,6 +181,9 @@ constexpr std::string_view kDeleteHelp =
   --dry-run    check all of it and delete nothing
 
 A resource whose metadata.deletionProtection is true, and all that it lies in, stays: set it to false before.
+
+  weir delete tier1gateway shop
+  weir delete tenant payments --cascade --dry-run
 )";
 }  // namespace
 
@@ -185,8 +192,8 @@ Command GetCommand() {
           "list resources, or print some",
           kGetHelp,
           {{"tenant", "workspace", "group", "output", "selector", "filter", "sort-by", "as-of"},
-           {},
-           {{'o', "output"}, {'l', "selector"}}},
+           {"all"},
+           {{'o', "output"}, {'l', "selector"}, {'A', "all"}}},
           Get};
 }
 Command DeleteCommand() {

@@ -2,10 +2,12 @@
 #include <cerrno>
 #include <cstring>
 #include <iostream>
+#include <optional>
 
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/completion.h"
+#include "cli/terminal.h"
 #include "libs/base/text.h"
 #include "libs/process/version.h"
 
@@ -35,10 +37,9 @@ constexpr std::string_view kClosing = R"(
   --server HOST:PORT   gRPC address of weir-server        (WEIR_SERVER; default: where you logged in)
   --ca-file FILE       PEM of the server anchor           (WEIR_CA_FILE; default: as at login)
   --org NAME           organization                       (WEIR_ORG; default: as at login, else "default")
+  --context NAME       one of `weir context list`         (WEIR_CONTEXT; default: the current one)
 and WEIR_TOKEN instead of `weir login`, WEIR_HOME instead of ~/.config/weir.
 
-Exit codes: 0 done, 1 the server refused, 2 wrong usage, 3 the server cannot be reached, 4 --wait ran out of time,
-5 `weir plan`: something would change.
 )";
 
 constexpr size_t kNameColumn = 21;  // Longer than any command's name.
@@ -48,7 +49,8 @@ void PrintHelp(std::ostream& out) {
   for (const Command& command : Commands()) {
     out << "  " << command.name << std::string(kNameColumn - command.name.size(), ' ') << command.summary << "\n";
   }
-  out << "  version              which weir this is\n" << kClosing;
+  out << "  version              which weir this is\n" << kClosing << "\nExit codes:\n";
+  for (const ExitCode& one : ExitCodes()) out << fmt::format("  {}   {}\n", static_cast<int>(one.code), one.meaning);
 }
 
 // The command whose name is the first words; the longest wins.
@@ -68,17 +70,17 @@ const Command* Find(const std::vector<std::string>& arguments, size_t& words) {
   return found;
 }
 
-// `weir cluster` alone, or with a word that is none of its commands: what there is.
-bool PrintGroup(const std::string& group) {
-  bool any = false;
-  for (const Command& command : Commands()) {
-    if (!command.name.starts_with(group + " ")) continue;
-    if (!any) std::cerr << "Usage: weir " << group << " COMMAND\n\n";
-    std::cerr << "  " << command.name << std::string(kNameColumn - command.name.size(), ' ') << command.summary << "\n";
-    any = true;
+// The first example in the help of a command: its lines that begin as an example does.
+std::string ExampleOf(const Command& command) {
+  const std::string_view help = command.help;
+  for (size_t at = help.find("\n\n"); at != std::string_view::npos && at < help.size();) {
+    const size_t end = std::min(help.find('\n', at + 1), help.size());
+    const std::string_view line = help.substr(at + 1, end - at - 1);
+    if (line.starts_with("  ") && line.find(fmt::format("weir {}", command.name)) != std::string_view::npos)
+      return std::string(line) + "\n";
+    at = end;
   }
-  if (any) std::cerr << "\n`weir " << group << " COMMAND --help` tells more.\n";
-  return any;
+  return "";
 }
 
 // Scripts must not take half an output for a whole one.
@@ -109,49 +111,47 @@ std::vector<Command> AccessCommands() {
           AccountRemoveKeyCommand(), AccountListKeysCommand(), AccountTokenCommand()};
 }
 
+// In the order in which help lists them: first what one does with resources.
+std::vector<Command> CommandsOfResources() {
+  return {
+      LoginCommand(),           LogoutCommand(),        WhoAmICommand(), ContextListCommand(),  ContextUseCommand(),
+      ContextSetCommand(),      ContextDeleteCommand(), ApplyCommand(),  CreateCommand(),       EditCommand(),
+      DescribeCommand(),        PlanCommand(),          DiffCommand(),   GetCommand(),          KindsCommand(),
+      SearchCommand(),          GetTrafficCommand(),    StatusCommand(), ExplainRouteCommand(), ExplainHealthCommand(),
+      ExplainFailoverCommand(), DeleteCommand()};
+}
+
+// Then clusters, users, the server and what was.
 std::vector<Command> OtherCommands() {
-  return {LoginCommand(),
-          ApplyCommand(),
-          PlanCommand(),
-          DiffCommand(),
-          GetCommand(),
-          KindsCommand(),
-          SearchCommand(),
-          GetTrafficCommand(),
-          StatusCommand(),
-          ExplainRouteCommand(),
-          ExplainHealthCommand(),
-          ExplainFailoverCommand(),
-          DeleteCommand(),
-          ClusterTokenCommand(),
-          ClusterInstallCommand(),
-          ClusterUninstallCommand(),
-          ClusterDrainCommand(),
-          ClusterActivateCommand(),
-          ClusterRejoinCommand(),
-          ClusterRevokeCommand(),
-          ServerAdoptStateCommand(),
-          ServerReplaceRootCommand(),
-          HistoryCommand(),
-          HistoryShowCommand(),
-          HistoryDiffCommand(),
-          RestoreCommand(),
-          AuditCommand(),
-          CompletionCommand()};
+  return {ClusterTokenCommand(),      ClusterInstallCommand(),  ClusterUninstallCommand(),
+          ClusterDrainCommand(),      ClusterActivateCommand(), ClusterRejoinCommand(),
+          ClusterRevokeCommand(),     ServerStatusCommand(),    ServerAdoptStateCommand(),
+          ServerReplaceRootCommand(), HistoryCommand(),         HistoryShowCommand(),
+          HistoryDiffCommand(),       RestoreCommand(),         AuditCommand(),
+          SupportBundleCommand(),     CompletionCommand()};
 }
 
 }  // namespace
 
 const std::vector<Command>& Commands() {
   static const std::vector<Command> kCommands = [] {
-    std::vector<Command> all = OtherCommands();
-    for (Command& command : AccessCommands()) all.push_back(std::move(command));
+    std::vector<Command> all = CommandsOfResources();
+    for (const auto& more : {OtherCommands(), AccessCommands()}) all.insert(all.end(), more.begin(), more.end());
     return all;
   }();
   return kCommands;
 }
 
 namespace {
+
+// `weir cluster` alone, or with a word that is none of its commands; nullopt = it is no group.
+std::optional<int> TellOfGroup(const std::vector<std::string>& asked, bool help_first) {
+  const std::string text = GroupHelp(asked[0]);
+  if (text.empty()) return std::nullopt;
+  const bool wanted = asked.size() == 1 ? help_first : asked.size() == 2 && (asked[1] == "--help" || asked[1] == "-h");
+  (wanted ? std::cout : std::cerr) << text;
+  return wanted ? kExitOk : kExitUsage;
+}
 
 int Dispatch(const std::vector<std::string>& arguments) {
   if (arguments.empty()) {
@@ -175,7 +175,7 @@ int Dispatch(const std::vector<std::string>& arguments) {
   }
   const Command* command = Find(asked, words);
   if (command == nullptr) {
-    if (PrintGroup(asked[0])) return kExitUsage;
+    if (const auto code = TellOfGroup(asked, help_first)) return *code;
     std::cerr << "weir: no command \"" << asked[0] << "\"; `weir help` lists them\n";
     return kExitUsage;
   }
@@ -195,6 +195,18 @@ int Dispatch(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int Main(const std::vector<std::string>& arguments) { return Flushed(Dispatch(arguments)); }
+
+std::string GroupHelp(const std::string& group) {
+  std::string verbs, examples;
+  for (const Command& command : Commands()) {
+    if (!command.name.starts_with(group + " ")) continue;
+    verbs += fmt::format("  {:<{}}{}\n", command.name, kNameColumn, command.summary);
+    examples += ExampleOf(command);
+  }
+  if (verbs.empty()) return "";
+  return fmt::format("Usage: weir {0} COMMAND\n\n{1}\nExamples:\n{2}\n`weir {0} COMMAND --help` tells more.\n", group,
+                     verbs, examples);
+}
 
 Error Usage(std::string_view text) { return InvalidArgument("USAGE", "{}", text); }
 
@@ -220,10 +232,11 @@ std::string Table(std::vector<std::vector<std::string>> rows) {
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
   std::string out;
+  const bool colours = ShowsColours();
   for (const auto& row : rows) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      line += row[i];
+      line += colours ? Painted(row[i]) : row[i];
       if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 3, ' ');
     }
     line.resize(line.find_last_not_of(' ') + 1);

@@ -25,6 +25,8 @@ constexpr std::string_view kHelp = R"(Usage: weir kinds
 
 Lists the kinds of resources: how they are called on the command line, what each stands below, its part of a full name
 and REST path, and the apiVersion of its documents. Documents of TSB say tsb.tetrate.io for weir.dev.
+
+  weir kinds
 )";
 
 }  // namespace

@@ -22,7 +22,7 @@ Result<int> Keep(Session session, const v2::LoginResponse& login, std::string_vi
 
 Result<int> LoginByKey(const Flags& flags) {
   if (!flags.words.empty()) return Usage("the key says who signs in: no USER beside --service-account-key");
-  WEIR_ASSIGN(Session session, LoadSession(flags));
+  WEIR_ASSIGN(Session session, LoadSession(flags, true));
   WEIR_ASSIGN(const AccountKey key, ReadAccountKey(flags.Get("service-account-key")));
   WEIR_ASSIGN(const resource::Fqn account, resource::ParseFqn(key.account));
   session.organization = account.organization();
@@ -33,7 +33,7 @@ Result<int> LoginByKey(const Flags& flags) {
 Result<int> Login(const Flags& flags) {
   if (flags.Has("service-account-key")) return LoginByKey(flags);
   if (flags.words.size() != 1) return Usage("login wants one USER");
-  WEIR_ASSIGN(Session session, LoadSession(flags));
+  WEIR_ASSIGN(Session session, LoadSession(flags, true));
   session.token.clear();
   WEIR_ASSIGN(Client client, Client::Connect(session));
   v2::LoginRequest request;
@@ -49,6 +49,35 @@ Result<int> Login(const Flags& flags) {
     return error;
   }
   return Keep(std::move(session), response, flags.words[0]);
+}
+
+// The server ends the session first: a token that could not be ended is not forgotten here.
+Result<int> Logout(const Flags& flags) {
+  if (!flags.words.empty()) return Usage("logout takes no argument");
+  WEIR_ASSIGN(Session session, LoadSession(flags));
+  if (session.token.empty()) {
+    std::cout << "nobody is logged in to " << session.server << "\n";
+    return kExitOk;
+  }
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  google::protobuf::Empty nothing;
+  const Status ended = client.Call("Sessions/Logout", nothing, nothing);
+  // It has ended already: the aim is reached.
+  if (!ended.ok() && ended.error().code != Code::kUnauthenticated) return ended.error();
+  session.token.clear();
+  WEIR_TRY(StoreSession(session));
+  std::cout << "logged out of " << session.server << "\n";
+  return kExitOk;
+}
+
+Result<int> WhoAmI(const Flags& flags) {
+  if (!flags.words.empty()) return Usage("whoami takes no argument");
+  WEIR_ASSIGN(const Session session, LoadSession(flags));
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  v2::WhoAmIResponse me;
+  WEIR_TRY(client.Call("Sessions/WhoAmI", google::protobuf::Empty(), me));
+  std::cout << me.fqn() << "\n";
+  return kExitOk;
 }
 
 Result<int> UserPassword(const Flags& flags) {
@@ -81,14 +110,36 @@ The password is asked for, or read as one line from standard input when that is 
 
   weir login admin --server 127.0.0.1:9443 --ca-file state/server-anchor.pem < state/admin-password
 
-The token is stored readable only by you (~/.config/weir/session.json or $WEIR_HOME/session.json) together with the
-server and its anchor, so that later commands need no flags. A service account signs in with the key that
+The token is stored readable only by you (contexts.json in ~/.config/weir or $WEIR_HOME) together with the server and its
+anchor, so that later commands need no flags. --context NAME keeps it beside others; see weir context list. A service account signs in with the key that
 `weir sa keys add` made, for an hour at a time:
 
   weir login --service-account-key gitops.key --server 127.0.0.1:9443 --ca-file server-anchor.pem
+
+  weir login ann --context staging --server weir.staging.example.com:9443 --ca-file anchor.pem --org acme
 )",
           {{"service-account-key"}, {}},
           Login};
+}
+Command LogoutCommand() {
+  return {"logout",
+          "end the session at the server and forget its token",
+          R"(Usage: weir logout [--context NAME]
+
+  weir logout
+)",
+          {},
+          Logout};
+}
+Command WhoAmICommand() {
+  return {"whoami",
+          "as whom the server knows you",
+          R"(Usage: weir whoami [--context NAME]
+
+  weir whoami
+)",
+          {},
+          WhoAmI};
 }
 Command UserPasswordCommand() {
   return {"user password",

@@ -7,6 +7,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/objects.h"
+#include "libs/base/text.h"
 
 namespace weir::cli {
 namespace {
@@ -39,6 +40,45 @@ const char* NextStep(const v2::AdoptStateResponse& plan) {
   return plan.away().empty() ? "nothing was changed; to do it: weir server adopt-state --yes"
                              : "nothing was changed; wait for those that are away, or give up unseen what they "
                                "acknowledged: weir server adopt-state --yes --force";
+}
+
+void Print(const v2::ServerStatus& status) {
+  using google::protobuf::util::TimeUtil;
+  const auto mebibytes = [](int64_t bytes) { return bytes / (1 << 20); };
+  std::cout << fmt::format("version           {}\nrevision          {} (compiled: {})\nresources         {}\n",
+                           status.version(), status.revision(), status.compiled_revision(), status.resources())
+            << fmt::format("agents connected  {}\noldest state      revision {}\n", status.agents(),
+                           status.oldest_state());
+  if (status.disk_bytes() > 0) {
+    std::cout << fmt::format("disk              {} MiB free of {}\n", mebibytes(status.disk_free_bytes()),
+                             mebibytes(status.disk_bytes()));
+  }
+  if (status.has_retention_time())
+    std::cout << "past looked over  " << TimeUtil::ToString(status.retention_time()) << "\n";
+  for (const v2::ServerAlarm& alarm : status.alarms()) {
+    std::cout << Printable(fmt::format("ALARM {} since {}: {}", alarm.reason(), TimeUtil::ToString(alarm.since()),
+                                       alarm.message()))
+              << "\n  " << Printable(alarm.remedy()) << "\n";
+  }
+  if (status.alarms().empty()) std::cout << "no alarm\n";
+}
+
+Result<int> ServerStatus(const Flags& flags) {
+  const std::string format = flags.Get("output", "table");
+  if (format != "table" && format != "yaml" && format != "json") return Usage("-o is table, yaml or json");
+  if (!flags.words.empty()) return Usage("server status wants no NAME");
+  WEIR_ASSIGN(const Session session, LoadSession(flags));
+  WEIR_ASSIGN(Client client, Client::Connect(session));
+  v2::ServerStatus status;
+  WEIR_TRY(client.Call("ServerState/GetServerStatus", v2::GetServerStatusRequest(), status));
+  if (format == "json") {
+    std::cout << document::ToJson(status, true);
+  } else if (format == "yaml") {
+    std::cout << document::ToYaml(status);
+  } else {
+    Print(status);
+  }
+  return status.alarms().empty() ? kExitOk : kExitAlarms;
 }
 
 Result<int> AdoptState(const Flags& flags) {
@@ -96,6 +136,20 @@ Result<int> ReplaceRoot(const Flags& flags) {
 
 }  // namespace
 
+Command ServerStatusCommand() {
+  return {"server status",
+          "how the server itself is, and its alarms",
+          R"(Usage: weir server status [-o table|yaml|json]
+
+Its version and revision, how far it is behind, the room on its disk, and what needs somebody to act, with the remedy:
+a disk that is nearly full, writes that are not stored, changes that are not handed out, a past that is not cleared.
+Exit code 6 while there is an alarm. Wants read on the installation.
+
+  weir server status
+)",
+          {{"output"}, {}, {{'o', "output"}}},
+          ServerStatus};
+}
 Command ServerReplaceRootCommand() {
   return {"server replace-root",
           "replace the mesh root while requests run",
@@ -111,6 +165,8 @@ how far it is and whom the next step waits for:
 
 A step that comes too early is refused with ROOT_AWAITED. Wants the right set-policy on the installation.
 docs/operating/memberships.md tells the whole way.
+
+  weir server replace-root --introduce
 )",
           {{}, {"introduce", "use", "finish", "force"}, {}},
           ReplaceRoot};
@@ -125,6 +181,8 @@ new. Without --yes this prints which, and what would go back there. With --yes t
 Of a cluster that is not connected nobody knows what it acknowledged: with --yes this is refused with CLUSTERS_AWAY while
 one is away; --force gives up unseen what it has.
 Wants the right set-policy on the installation.
+
+  weir server adopt-state
 )",
           {{}, {"yes", "force"}, {}},
           AdoptState};

@@ -9,6 +9,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/objects.h"
+#include "cli/status_text.h"
 #include "cli/traffic.h"
 #include "libs/base/text.h"
 #include "libs/resource/status_reason.h"
@@ -20,7 +21,9 @@ std::string State(v2::ResourceStatus::State state) {
   return state == v2::ResourceStatus::STATE_UNSPECIFIED ? "" : v2::ResourceStatus::State_Name(state);
 }
 
-std::string DescribeOne(const v2::ResourceStatus& status) {
+}  // namespace
+
+std::string StatusText(const v2::ResourceStatus& status) {
   std::string text = fmt::format("{}\n  {} {} {}\n  revision {}", status.fqn(), State(status.state()),
                                  Printable(status.reason()), Printable(status.message()), status.revision());
   if (status.worst() != status.state() && !State(status.worst()).empty()) {
@@ -35,6 +38,8 @@ std::string DescribeOne(const v2::ResourceStatus& status) {
   }
   return text + Table(rows);
 }
+
+namespace {
 
 // The names of its parents, "tenant/workspace/group".
 std::string Place(const std::string& fqn) {
@@ -95,7 +100,7 @@ Result<std::string> Render(Client& client, const Subject& subject, const std::st
     v2::ResourceStatus status;
     WEIR_TRY(client.Call("Statuses/GetStatus", request, status));
     states[status.fqn()] = State(status.state());
-    text = format == "json" ? document::ToJson(status, true) : DescribeOne(status);
+    text = format == "json" ? document::ToJson(status, true) : StatusText(status);
   } else {
     v2::ListStatusesRequest request;
     request.set_parent(subject.fqn);

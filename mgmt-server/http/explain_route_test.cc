@@ -103,24 +103,36 @@ TEST_F(ExplainRouteTest, OfAnothersHostThereIsNothingToSee) {
 
 TEST_F(ExplainRouteTest, OfAChangeNoMoreIsToldThanTheCallerMaySee) {
   Store(Tier1("a", "a.test", kBoth) + Tier1("mine", "mine.test", kBoth, "u"));
-  const auto store = [&](const std::string& documents, const std::string& message) {
-    document::Node body = document::Node::Map();
-    body.Add("documents", document::Node::String(documents));
-    const Answer answer = Send("POST", "/v2/documents:apply", document::WriteJson(body), admin_);
-    ASSERT_EQ(answer.status, 200);
-    ASSERT_TRUE(message.empty());
+  const int64_t then = store_->Read()->revision();
+  const auto change = [&] {
+    const std::string clusters = "{name: c1, weight: 1}";
+    const Answer answer = Apply(Tier1("a", "a.test", clusters) + Tier1("mine", "mine.test", clusters, "u"), "", true);
+    ASSERT_EQ(answer.status, 200) << answer.text;
   };
-  // One revision that changes what both tenants have.
-  store(Tier1("a", "a.test", "{name: c1, weight: 1}") + Tier1("mine", "mine.test", "{name: c1, weight: 1}", "u"), "");
-  const std::string token = Grant("uwe", "admin", "organizations/demo-org/tenants/u");
-  const auto seen = Explain(R"({"host": "mine.test"})", token);
-  ASSERT_EQ(seen.items_size(), 1);
-  for (const auto& change : seen.items(0).changes()) {
-    EXPECT_THAT(change.fqn(), testing::StartsWith("organizations/demo-org/tenants/u/"))
-        << "clusters are not his to read";
-  }
-  ASSERT_FALSE(seen.items(0).changes().empty());
-  EXPECT_EQ(seen.items(0).changes(0).author(), "organizations/demo-org/users/admin");
+  const auto restore = [&](const std::string& fqn, const std::string& message) {
+    const Answer answer = Post("/v2/" + fqn + ":restore",
+                               fmt::format(R"({{"subtree": true, "toRevision": {}, "message": "{}"}})", then, message));
+    ASSERT_EQ(answer.status, 200) << answer.text;
+  };
+  const std::string tenant = "organizations/demo-org/tenants/u";
+  const std::string token = Grant("uwe", "admin", tenant);
+  const auto newest = [&](const std::string& by) {
+    const auto seen = Explain(R"({"host": "mine.test"})", by);
+    EXPECT_EQ(seen.items_size(), 1);
+    for (const auto& each : seen.items(0).changes()) {
+      EXPECT_TRUE(by.empty() || each.fqn().starts_with(tenant + "/")) << each.fqn() << " is not his to read";
+    }
+    return seen.items(0).changes(0);
+  };
+  change();
+  restore(tenant, "of one tenant");
+  EXPECT_EQ(newest(token).message(), "of one tenant");
+  EXPECT_EQ(newest(token).author(), "organizations/demo-org/users/admin");
+  change();
+  restore("organizations/demo-org", "about a.test");  // One revision that changes what both tenants have.
+  EXPECT_EQ(newest("").message(), "about a.test");
+  EXPECT_EQ(newest(token).message(), "");
+  EXPECT_EQ(newest(token).revision(), newest("").revision());
 }
 
 TEST_F(ExplainRouteTest, ShowsThePastByItsDocuments) {

@@ -8,6 +8,7 @@
 
 #include "api/weir/v2/access_bindings.pb.h"
 #include "api/weir/v2/metadata.pb.h"
+#include "libs/document/differences.h"
 #include "libs/resource/field_paths.h"
 #include "libs/resource/references.h"
 #include "libs/resource/rights.h"
@@ -74,6 +75,29 @@ bool Read(const document::Node& node, Applied& out, std::vector<FieldViolation>&
   return violations.size() == before;
 }
 
+bool IsAtOrBelow(std::string_view path, std::string_view field) {
+  return path.starts_with(field) &&
+         (path.size() == field.size() || path[field.size()] == '.' || path[field.size()] == '[');
+}
+
+// Places where the owner's value and the document's differ: "spec.x[a].weight is 75, yours is 40".
+void AddBothValues(const google::protobuf::Message& current, const google::protobuf::Message& yours,
+                   std::vector<FieldViolation>& conflicts) {
+  if (conflicts.empty()) return;
+  constexpr size_t kMostPlaces = 3;  // Of one field.
+  const document::Differences differences = document::Compare(current, yours, {.lines = 200, .value = 160});
+  for (FieldViolation& conflict : conflicts) {
+    size_t places = 0;
+    for (const document::Difference& line : differences.lines) {
+      if (!IsAtOrBelow(line.path, conflict.field) || ++places > kMostPlaces) continue;
+      conflict.description += fmt::format("; {} is {}, yours is {}", line.path == conflict.field ? "it" : line.path,
+                                          line.before.value_or("not set"), line.after.value_or("not set"));
+    }
+    if (places > kMostPlaces) conflict.description += fmt::format("; and {} places more", places - kMostPlaces);
+    conflict.description += "; apply with force to take it over, or take it out of the document";
+  }
+}
+
 // Server-side apply: what the manager sets it owns; what it set before and leaves out now goes away; what others own
 // stays, and where the document says something else about it, that is a conflict.
 struct Merge {
@@ -107,12 +131,10 @@ Merge MergeInto(const store::StoredResource& stored, const google::protobuf::Mes
     if (changed.count(field) == 0) {
       merge.owners[field] = owner;
     } else if (!order.force && document.etag.empty()) {
-      merge.conflicts.push_back({.field = field,
-                                 .description = fmt::format("was set by \"{}\"; apply with force to take it over, or "
-                                                            "take it out of the document",
-                                                            owner)});
+      merge.conflicts.push_back({.field = field, .description = fmt::format("was set by \"{}\"", owner)});
     }
   }
+  AddBothValues(current, *merge.draft.message, merge.conflicts);
   for (const std::string& field : said) merge.owners.emplace(field, order.manager);
   return merge;
 }

@@ -1,7 +1,8 @@
 // weir-bench-apiload rest ADDRESS:PORT TOKEN PARENT CLIENTS SECONDS: durable writes by REST over TLS with keep-alive;
 // each client is a thread that creates tenants under PARENT one after the other.
-// weir-bench-apiload floor FILE SECONDS: bare SQLite, WAL, synchronous=FULL, one resource row and one log row a commit.
-// Prints one JSON line {done, errors, seconds}.
+// weir-bench-apiload get ADDRESS:PORT TOKEN PATH CLIENTS SECONDS: each client is a thread that reads PATH again and
+// again; p50_ms and p99_ms are of all reads. weir-bench-apiload floor FILE SECONDS: bare SQLite, WAL, synchronous=FULL,
+// one resource row and one log row a commit. Prints one JSON line {done, errors, seconds}.
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
@@ -9,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -83,6 +85,61 @@ void Client(SSL_CTX* context, const std::string& where, const std::string& token
   if (fd >= 0) ::close(fd);
 }
 
+// Milliseconds of each read.
+std::vector<double> Reader(SSL_CTX* context, const std::string& where, const std::string& request,
+                           Clock::time_point end, Totals& totals) {
+  std::vector<double> times;
+  const int fd = Connect(where);
+  SSL* ssl = SSL_new(context);
+  SSL_set_fd(ssl, fd);
+  if (fd < 0 || SSL_connect(ssl) != 1) {
+    ++totals.errors;
+  } else {
+    for (auto begin = Clock::now(); begin < end; begin = Clock::now()) {
+      const bool sent = SSL_write(ssl, request.data(), static_cast<int>(request.size())) > 0;
+      const int status = sent ? ReadAnswer(ssl) : -1;
+      if (status != 200) {
+        if (++totals.errors == 1) std::fprintf(stderr, "weir-bench-apiload: status %d\n", status);
+        break;
+      }
+      ++totals.done;
+      times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
+    }
+  }
+  SSL_free(ssl);
+  if (fd >= 0) ::close(fd);
+  return times;
+}
+
+int Get(char** argv) {
+  SSL_CTX* context = SSL_CTX_new(TLS_client_method());
+  const std::string where = argv[2];
+  const std::string request =
+      std::string("GET ") + argv[4] + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + argv[3] + "\r\n\r\n";
+  const auto begin = Clock::now();
+  const auto end =
+      begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::atof(argv[6])));
+  Totals totals;
+  std::vector<std::vector<double>> of_each(static_cast<size_t>(std::atoi(argv[5])));
+  std::vector<std::thread> threads;
+  threads.reserve(of_each.size());
+  for (auto& times : of_each) {
+    threads.emplace_back([&, mine = &times] { *mine = Reader(context, where, request, end, totals); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  std::vector<double> all;
+  for (const auto& times : of_each) all.insert(all.end(), times.begin(), times.end());
+  std::sort(all.begin(), all.end());
+  const auto at = [&](double q) {
+    return all.empty() ? 0.0 : all[static_cast<size_t>(q * static_cast<double>(all.size() - 1))];
+  };
+  std::printf("{\"done\": %ld, \"errors\": %ld, \"seconds\": %.6f, \"p50_ms\": %.4f, \"p99_ms\": %.4f}\n",
+              totals.done.load(), totals.errors.load(), seconds, at(0.5), at(0.99));
+  SSL_CTX_free(context);
+  return 0;
+}
+
 void Print(const Totals& totals, Clock::time_point begin) {
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   std::printf("{\"done\": %ld, \"errors\": %ld, \"seconds\": %.6f}\n", totals.done.load(), totals.errors.load(),
@@ -141,8 +198,11 @@ int Floor(char** argv) {
 
 int main(int argc, char** argv) {
   if (argc == 7 && std::strcmp(argv[1], "rest") == 0) return Rest(argv);
+  if (argc == 7 && std::strcmp(argv[1], "get") == 0) return Get(argv);
   if (argc == 4 && std::strcmp(argv[1], "floor") == 0) return Floor(argv);
-  std::fprintf(stderr,
-               "usage: weir-bench-apiload rest ADDRESS:PORT TOKEN PARENT CLIENTS SECONDS | floor FILE SECONDS\n");
+  std::fprintf(
+      stderr,
+      "usage: weir-bench-apiload rest ADDRESS:PORT TOKEN PARENT CLIENTS SECONDS | get ADDRESS:PORT TOKEN PATH CLIENTS "
+      "SECONDS | floor FILE SECONDS\n");
   return 2;
 }
