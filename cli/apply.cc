@@ -53,8 +53,8 @@ Result<int> Apply(const Flags& flags) {
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   WEIR_ASSIGN(Client client, Client::Connect(session));
   v2::ApplyDocumentsResponse response;
-  auto applied =
-      client.Call("Documents/Apply", request, response, (request.wait().empty() ? 60 : request.wait_seconds()) + 30);
+  const int seconds = (request.wait().empty() ? 60 : request.wait_seconds()) + 30;
+  auto applied = client.CallOnce("Documents/Apply", request, response, seconds);
   if (!applied.ok()) {
     Error error = std::move(applied).error();
     std::string places;

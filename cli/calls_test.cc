@@ -12,8 +12,20 @@ namespace {
 
 using ::testing::ElementsAre;
 
-class Nothing : public grpc::experimental::Interceptor {
-  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override { methods->Proceed(); }
+// Loses the answer on its way, when that is asked for.
+class Losing : public grpc::experimental::Interceptor {
+ public:
+  explicit Losing(bool loses) : loses_(loses) {}
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    using Hook = grpc::experimental::InterceptionHookPoints;
+    if (loses_ && methods->QueryInterceptionHookPoint(Hook::POST_RECV_STATUS)) {
+      *methods->GetRecvStatus() = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the connection broke");
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const bool loses_;
 };
 // Which calls this process makes, before they leave.
 class Calls : public grpc::experimental::ClientInterceptorFactoryInterface {
@@ -22,7 +34,11 @@ class Calls : public grpc::experimental::ClientInterceptorFactoryInterface {
   grpc::experimental::Interceptor* CreateClientInterceptor(grpc::experimental::ClientRpcInfo* info) override {
     MutexLock lock(mutex_);
     made_.emplace_back(info->method());
-    return new Nothing;
+    return new Losing(lose_ > 0 && lose_-- > 0);
+  }
+  void LoseAnswers(int count) {
+    MutexLock lock(mutex_);
+    lose_ = count;
   }
   std::vector<std::string> Take() {
     MutexLock lock(mutex_);
@@ -32,6 +48,7 @@ class Calls : public grpc::experimental::ClientInterceptorFactoryInterface {
  private:
   Mutex mutex_;
   std::vector<std::string> made_ WEIR_GUARDED_BY(mutex_);
+  int lose_ WEIR_GUARDED_BY(mutex_) = 0;
 };
 Calls& calls = *new Calls;  // Known to gRPC before the first call, and to its end.
 
@@ -78,6 +95,21 @@ TEST_F(ManyWorkspaces, AGatewayIsFoundByItsNameInOneCall) {
   EXPECT_THAT(calls.Take(), ElementsAre("/weir.v2.Gateways/ListGateways"));
   ASSERT_EQ(Run({"status"}), kExitOk) << error_;
   EXPECT_THAT(calls.Take(), ElementsAre("/weir.v2.Statuses/ListStatuses"));
+}
+
+TEST_F(CommandLine, AWriteWhoseAnswerIsLostIsDoneOnceAndAnswered) {
+  const std::string tenant = "apiVersion: api.weir.dev/v2\nkind: Tenant\nmetadata: {name: twice, organization: acme}\n";
+  calls.Take();
+  calls.LoseAnswers(2);
+  ASSERT_EQ(Apply(tenant), kExitOk) << error_;
+  EXPECT_EQ(output_, "organizations/acme/tenants/twice created\n") << "the first answer, not that of a repetition";
+  EXPECT_THAT(calls.Take(),
+              ElementsAre("/weir.v2.Documents/Apply", "/weir.v2.Documents/Apply", "/weir.v2.Documents/Apply"));
+  calls.LoseAnswers(1);
+  EXPECT_EQ(Run({"delete", "tenant", "twice"}), kExitOk) << error_ << ": not that there is none";
+  calls.LoseAnswers(3);
+  EXPECT_EQ(Apply(tenant), kExitUnreachable);
+  ASSERT_EQ(Run({"get", "tenant", "twice", "-o", "name"}), kExitOk) << "it was done";
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <google/protobuf/message.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <termios.h>
@@ -12,6 +13,7 @@
 #include <cstdlib>
 #include <future>
 #include <iostream>
+#include <thread>
 #include <vector>
 
 #include "cli/commands.h"
@@ -19,6 +21,7 @@
 #include "cli/hints.h"
 #include "cli/terminal.h"
 #include "libs/base/file.h"
+#include "libs/base/ids.h"
 #include "libs/rpc/channel.h"
 #include "libs/rpc/status.h"
 #include "libs/rpc/time.h"
@@ -136,13 +139,38 @@ Result<Client> Client::Connect(const Session& session) {
   return Client(std::move(channel));
 }
 
-Status Client::Call(const std::string& method, const google::protobuf::Message& request,
-                    google::protobuf::Message& response, int seconds) {
+namespace {
+
+bool Read(grpc::ByteBuffer& received, google::protobuf::Message& message) {
+  std::vector<grpc::Slice> slices;
+  std::string bytes;
+  if (received.Dump(&slices).ok()) {
+    for (const grpc::Slice& part : slices) bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
+  }
+  return message.ParseFromString(bytes);
+}
+
+Error ErrorOf(const grpc::Status& status) {
+  Error error = WithHint(rpc::FromGrpc(status));
+  const bool transport = error.reason.starts_with("RPC_");
+  if (transport && (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded)) {
+    error.reason = "SERVER_UNREACHABLE";
+    if (error.code == Code::kDeadlineExceeded)
+      error.message = "no answer in time; what was asked for may have been done: look before you repeat it";
+  }
+  return error;
+}
+
+}  // namespace
+
+Status Client::Ask(const std::string& method, const google::protobuf::Message& request,
+                   google::protobuf::Message& response, int seconds, const std::string& idempotency_key) {
   const grpc::Slice slice(request.SerializeAsString());
   const grpc::ByteBuffer sent(&slice, 1);
   grpc::ByteBuffer received;
   grpc::ClientContext context;
   context.set_deadline(std::min(rpc::DeadlineIn(std::chrono::seconds(seconds)), stub_->end));
+  if (!idempotency_key.empty()) context.AddMetadata("idempotency-key", idempotency_key);
   std::promise<grpc::Status> done;
   stub_->generic.UnaryCall(&context, "/weir.v2." + method, {}, &sent, &received,
                            [&](grpc::Status result) { done.set_value(std::move(result)); });
@@ -153,24 +181,68 @@ Status Client::Call(const std::string& method, const google::protobuf::Message& 
     if (!asks_beside) progress.Tick();
   }
   progress.End();
-  grpc::Status status = answered.get();
-  if (status.ok()) {
-    std::vector<grpc::Slice> slices;
-    std::string bytes;
-    if (received.Dump(&slices).ok()) {
-      for (const grpc::Slice& part : slices) bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
-    }
-    if (!response.ParseFromString(bytes)) return Internal("BAD_ANSWER", "the server's answer cannot be read");
+  const grpc::Status status = answered.get();
+  if (!status.ok()) return ErrorOf(status);
+  if (!Read(received, response)) return Internal("BAD_ANSWER", "the server's answer cannot be read");
+  return {};
+}
+
+Status Client::Call(const std::string& method, const google::protobuf::Message& request,
+                    google::protobuf::Message& response, int seconds) {
+  return Ask(method, request, response, seconds, "");
+}
+
+Status Client::CallOnce(const std::string& method, const google::protobuf::Message& request,
+                        google::protobuf::Message& response, int seconds) {
+  const std::string key = NewUid();
+  Status answer;
+  for (int left = 3; left > 0; --left) {
+    answer = Ask(method, request, response, seconds, key);
+    const bool lost =
+        !answer.ok() && answer.error().reason == "SERVER_UNREACHABLE" && answer.error().code == Code::kUnavailable;
+    const bool in_work = !answer.ok() && answer.error().reason == "IDEMPOTENT_CALL_IN_WORK";
+    if (!lost && !in_work) break;
+    if (left > 1) std::this_thread::sleep_for(std::chrono::milliseconds(in_work ? 1000 : 200));
   }
-  if (status.ok()) return {};
-  Error error = WithHint(rpc::FromGrpc(status));
-  const bool transport = error.reason.starts_with("RPC_");
-  if (transport && (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded)) {
-    error.reason = "SERVER_UNREACHABLE";
-    if (error.code == Code::kDeadlineExceeded)
-      error.message = "no answer in time; what was asked for may have been done: look before you repeat it";
+  return answer;
+}
+
+Status Client::Stream(const std::string& method, const google::protobuf::Message& request,
+                      google::protobuf::Message& message, const std::function<bool()>& take) {
+  const grpc::Slice slice(request.SerializeAsString());
+  const grpc::ByteBuffer sent(&slice, 1);
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  const auto call = stub_->generic.PrepareCall(&context, "/weir.v2." + method, &queue);
+  const auto done = [&] {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  call->StartCall(nullptr);
+  bool going = done();
+  if (going) {
+    call->WriteLast(sent, {}, nullptr);
+    going = done();
   }
-  return error;
+  bool wanted = true, readable = true;
+  while (going && wanted && readable) {
+    grpc::ByteBuffer received;
+    call->Read(&received, nullptr);
+    going = done();
+    if (!going) break;
+    readable = Read(received, message);
+    wanted = readable && take();
+  }
+  if (!wanted || !readable) context.TryCancel();
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  done();
+  queue.Shutdown();
+  done();
+  if (!readable) return Internal("BAD_ANSWER", "the server's answer cannot be read");
+  if (!wanted || status.ok()) return {};
+  return ErrorOf(status);
 }
 
 namespace {

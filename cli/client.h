@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -54,8 +55,17 @@ class Client {
   // method: "Tier1Gateways/GetTier1Gateway" of package weir.v2.
   Status Call(const std::string& method, const google::protobuf::Message& request, google::protobuf::Message& response,
               int seconds = 30);
+  // A write that is done once, also when its answer is lost on the way and it has to be asked again: it carries an
+  // idempotency key. Asks up to three times while the server cannot be reached.
+  Status CallOnce(const std::string& method, const google::protobuf::Message& request,
+                  google::protobuf::Message& response, int seconds = 30);
+  // A call that is answered with a stream of `message`s; ends when `take` answers false (then without an error).
+  Status Stream(const std::string& method, const google::protobuf::Message& request, google::protobuf::Message& message,
+                const std::function<bool()>& take);
 
  private:
+  Status Ask(const std::string& method, const google::protobuf::Message& request, google::protobuf::Message& response,
+             int seconds, const std::string& idempotency_key);
   explicit Client(std::shared_ptr<grpc::Channel> channel);
   struct Stub;
   std::unique_ptr<Stub> stub_;

@@ -34,6 +34,8 @@ Command DescribeCommand();
 Command PlanCommand();
 Command DiffCommand();
 Command GetCommand();
+Command WatchCommand();
+Command QuotaCommand();
 Command DeleteCommand();
 Command KindsCommand();
 Command SearchCommand();
@@ -77,6 +79,9 @@ Command SupportBundleCommand();
 
 // The commands that begin with this word, with an example of each; "" = there are none.
 std::string GroupHelp(const std::string& group);
+
+// What `weir watch` does, for `weir get -w`.
+Result<int> Watch(const Flags& flags);
 
 // argv without the program's name -> exit code.
 int Main(const std::vector<std::string>& arguments);

@@ -37,6 +37,8 @@ Result<std::string> FilterOfLabels(const std::string& text) {
   return filter;
 }
 
+}  // namespace
+
 Result<Question> QuestionOf(const Flags& flags) {
   Question question{.filter = flags.Get("filter"), .order = flags.Get("sort-by"), .as_of = flags.Get("as-of")};
   if (!flags.Has("selector")) return question;
@@ -44,6 +46,8 @@ Result<Question> QuestionOf(const Flags& flags) {
   question.filter = question.filter.empty() ? labels : fmt::format("({}) AND {}", question.filter, labels);
   return question;
 }
+
+namespace {
 
 // "KIND NAME…" or "FULL-NAME…" -> the full names.
 Result<std::vector<resource::Fqn>> NamesOf(Client& client, const Session& session, const Flags& flags) {
@@ -60,6 +64,7 @@ Result<std::vector<resource::Fqn>> NamesOf(Client& client, const Session& sessio
 }
 
 Result<int> Get(const Flags& flags) {
+  if (flags.Has("watch")) return Watch(flags);
   WEIR_ASSIGN(const Format format, FormatOf(flags));
   WEIR_ASSIGN(const Question question, QuestionOf(flags));
   if (flags.words.empty()) return Usage("get wants KIND [NAME…] or FULL-NAME…");
@@ -146,6 +151,7 @@ Result<int> Delete(const Flags& flags) {
 constexpr std::string_view kGetHelp =
     R"(Usage: weir get KIND [NAME…] [-o FORMAT] [--tenant T] [--workspace W] [--group G]
        weir get KIND [-l SELECTOR] [--filter FILTER] [--sort-by FIELDS]
+       weir get KIND -w
        weir get FULL-NAME… [-o FORMAT]
 
 KIND is the name of a kind or its short name, in any case, singular or plural; `weir kinds` lists them. (For
@@ -157,6 +163,7 @@ narrow that.
   --filter         a subset of AIP-160: 'spec.locality.region = eu AND NOT metadata.name:test'
   --sort-by        'metadata.updateTime desc, metadata.name'
   --as-of          as it was at a revision or a time (RFC 3339, or 2h ago: 2h), seen by the rights of today; see weir history
+  -w, --watch      then go on with what changes; see weir watch
   -o FORMAT        table, wide, name (full names, for scripts), yaml, json or jsonpath='{.metadata.name}'
 
   weir get tier1gateways
@@ -192,8 +199,8 @@ Command GetCommand() {
           "list resources, or print some",
           kGetHelp,
           {{"tenant", "workspace", "group", "output", "selector", "filter", "sort-by", "as-of"},
-           {"all"},
-           {{'o', "output"}, {'l', "selector"}, {'A', "all"}}},
+           {"all", "watch"},
+           {{'o', "output"}, {'l', "selector"}, {'A', "all"}, {'w', "watch"}}},
           Get};
 }
 Command DeleteCommand() {

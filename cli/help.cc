@@ -123,12 +123,25 @@ std::vector<Command> CommandsOfResources() {
 
 // Then clusters, users, the server and what was.
 std::vector<Command> OtherCommands() {
-  return {ClusterTokenCommand(),      ClusterInstallCommand(),  ClusterUninstallCommand(),
-          ClusterDrainCommand(),      ClusterActivateCommand(), ClusterRejoinCommand(),
-          ClusterRevokeCommand(),     ServerStatusCommand(),    ServerAdoptStateCommand(),
-          ServerReplaceRootCommand(), HistoryCommand(),         HistoryShowCommand(),
-          HistoryDiffCommand(),       RestoreCommand(),         AuditCommand(),
-          SupportBundleCommand(),     CompletionCommand()};
+  return {ClusterTokenCommand(),
+          ClusterInstallCommand(),
+          ClusterUninstallCommand(),
+          ClusterDrainCommand(),
+          ClusterActivateCommand(),
+          ClusterRejoinCommand(),
+          ClusterRevokeCommand(),
+          ServerStatusCommand(),
+          ServerAdoptStateCommand(),
+          ServerReplaceRootCommand(),
+          HistoryCommand(),
+          HistoryShowCommand(),
+          HistoryDiffCommand(),
+          RestoreCommand(),
+          AuditCommand(),
+          SupportBundleCommand(),
+          CompletionCommand(),
+          WatchCommand(),
+          QuotaCommand()};
 }
 
 }  // namespace

@@ -185,7 +185,7 @@ Status DeleteResource(Client& client, const resource::Fqn& fqn, bool cascade, bo
   Set(*request, "fqn", fqn.text);
   SetSwitch(*request, "cascade", cascade);
   SetSwitch(*request, "dry_run", dry_run);
-  return client.Call(path, *request, *nothing);
+  return dry_run ? client.Call(path, *request, *nothing) : client.CallOnce(path, *request, *nothing);
 }
 
 namespace {

@@ -28,6 +28,8 @@ struct Question {
   std::string filter, order;
   std::string as_of;  // A revision or a time (RFC 3339); "" = now.
 };
+// Of --filter, -l, --sort-by and --as-of. USAGE.
+Result<Question> QuestionOf(const Flags& flags);
 // All resources of a kind that the caller may read, below what the scope names.
 Result<std::vector<ResourceMessage>> ListResources(Client& client, const Session& session,
                                                    const resource::KindInfo& kind, const Scope& scope,

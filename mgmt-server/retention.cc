@@ -84,6 +84,11 @@ Status Forget(store::Store& store, const RetentionBounds& bounds, WallTime now, 
     WEIR_ASSIGN(const int64_t dropped, store.Write([&](store::Txn& txn) { return txn.DropForgotten(kSlice, marks); }));
     if (dropped == 0) break;
   }
+  while (!stopping) {
+    WEIR_ASSIGN(const int64_t dropped,
+                store.Write([&](store::Txn& txn) { return txn.DropKeys(now - store::kKeyLifetime, kSlice); }));
+    if (dropped == 0) break;
+  }
   return {};
 }
 

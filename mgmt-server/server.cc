@@ -50,7 +50,6 @@
 #include "mgmt-server/services/grpc_service.h"
 #include "mgmt-server/services/reflection.h"
 #include "mgmt-server/services/services.h"
-#include "mgmt-server/services/waits.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 
 namespace weir::server {
@@ -150,7 +149,7 @@ struct Server::State {
   std::unique_ptr<services::Backends> backends;
   std::unique_ptr<services::Writes> writes;
   std::unique_ptr<services::MethodTable> methods;
-  std::shared_ptr<services::Waits> waits;
+  services::Standing standing;
   std::vector<std::unique_ptr<grpc::Service>> grpc_services;
   std::unique_ptr<services::Reflection> reflection;
   std::unique_ptr<grpc::Server> agent_server;
@@ -326,7 +325,7 @@ void Server::State::MakeServices(Duration wait_grace) {
   writes = std::make_unique<services::Writes>(*store);
   methods =
       std::make_unique<services::MethodTable>([this](const std::string& token) { return authn->Authenticate(token); });
-  waits = services::AddAll(*methods, *backends, *writes);
+  standing = services::AddAll(*methods, *backends, *writes);
 }
 
 Status Server::State::StartAgentSide() {
@@ -523,7 +522,7 @@ void Server::Stop(Duration grace) {
   s.forgetting.Stop();
   s.watching.Stop();
   s.door.reset();
-  if (s.waits) s.waits->Stop();  // Their callers get what is known now, and the doors below have nobody left to serve.
+  s.standing.Stop();  // Their callers get what is known now, and the doors below have nobody left to serve.
   if (s.rest_server) s.rest_server->Stop(grace);
   const auto deadline = rpc::DeadlineIn(grace);
   if (s.grpc_gate) s.grpc_gate->Stop();

@@ -1,6 +1,5 @@
 #include "libs/http/server.h"
 
-#include <openssl/ssl.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -12,13 +11,14 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <ctime>
 #include <set>
 
 #include "libs/base/admission.h"
 #include "libs/base/descriptors.h"
 #include "libs/base/fair_pool.h"
 #include "libs/base/mutex.h"
+#include "libs/http/response_head.h"
+#include "libs/http/tls_context.h"
 #include "libs/obs/log.h"
 
 namespace weir::http {
@@ -28,7 +28,6 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 using Tcp = asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
-using SslContext = asio::ssl::context;
 using SslStream = asio::ssl::stream<Tcp::socket>;
 
 constexpr std::chrono::milliseconds kSweep(500);  // How exactly timeouts are kept.
@@ -37,54 +36,6 @@ constexpr std::chrono::seconds kDrainTime(2);     // For the rest of a refused r
 constexpr size_t kDrainBytes = 16u << 20;
 constexpr size_t kDrainChunk = 64u << 10;
 constexpr size_t kReadChunk = 4u << 10;  // While a head is read.
-
-std::string_view StatusText(int status) {
-  return beast::http::obsolete_reason(static_cast<beast::http::status>(status));
-}
-
-int ChooseHttp1(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* in, unsigned in_length,
-                void*) {
-  static const unsigned char kHttp1[] = "\x08http/1.1";
-  unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_length, kHttp1, sizeof kHttp1 - 1, in, in_length) != OPENSSL_NPN_NEGOTIATED) {
-    return SSL_TLSEXT_ERR_NOACK;
-  }
-  *out = chosen;
-  return SSL_TLSEXT_ERR_OK;
-}
-
-Result<std::shared_ptr<SslContext>> MakeContext(const std::string& chain, const std::string& key) {
-  auto context = std::make_shared<SslContext>(SslContext::tls_server);
-  ErrorCode error;
-  context->use_certificate_chain(asio::buffer(chain), error);
-  if (error) return InvalidArgument("BAD_CERTIFICATE", "certificate chain: {}", error.message());
-  context->use_private_key(asio::buffer(key), SslContext::pem, error);
-  if (error) return InvalidArgument("BAD_CERTIFICATE", "private key: {}", error.message());
-  SSL_CTX* raw = context->native_handle();
-  SSL_CTX_set_min_proto_version(raw, TLS1_2_VERSION);
-  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set_alpn_select_cb(raw, ChooseHttp1, nullptr);
-  return context;
-}
-
-// IMF-fixdate, RFC 9110 section 5.6.7.
-std::string HttpDate(const Clock& clock) {
-  const std::time_t now = std::chrono::system_clock::to_time_t(clock.Wall());
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[40];
-  return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts)};
-}
-
-void AppendHead(const Response& response, bool close, const Clock& clock, std::string& out) {
-  fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\nDate: {}\r\n", response.status,
-                 StatusText(response.status), HttpDate(clock));
-  // Of a 304 it would be that of a 200 (RFC 9110 section 8.6).
-  if (response.status != 304) out += fmt::format("Content-Length: {}\r\n", response.body.size());
-  for (const auto& [name, value] : response.headers) out.append(name).append(": ").append(value).append("\r\n");
-  if (close) out += "Connection: close\r\n";
-  out += "\r\n";
-}
 
 Response PlainText(int status, const Error& error) {
   return {status, {{"Content-Type", "text/plain"}}, error.message + "\n"};
@@ -143,7 +94,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   // True when the connection waited too long for its peer. A running handler has no deadline here.
-  bool Overdue(MonoTime now) const { return !handling_ && now >= deadline_; }
+  bool Overdue(MonoTime now) const { return !handling_ && !waiting_ && now >= deadline_; }
   bool Idle() const { return idle_; }
   // The caller has hung up before its answer: seen by its FIN or RST, whatever bytes lie before it.
   bool Abandoned() {
@@ -156,6 +107,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (closed_) return;
     closed_ = true;
     *gone_ = true;
+    if (stream_of_ != nullptr) stream_of_->Leave();
+    stream_of_.reset();
     ErrorCode ignored;
     stream_.next_layer().shutdown(Tcp::socket::shutdown_both, ignored);
     stream_.next_layer().close(ignored);
@@ -325,14 +278,26 @@ class Connection : public std::enable_shared_from_this<Connection> {
     handling_ = false;
     waiting_ = false;
     served_ = true;
+    if (response.stream != nullptr && (closed_ || head_only_)) response.stream->Leave();
     if (closed_) return;
     if (server_.stopping) keep_alive_ = false;
     Deadline(server_.options.request_timeout);
     out_.clear();
     AppendHead(response, !keep_alive_, *server_.options.clock, out_);
+    if (!head_only_ && response.stream != nullptr) {
+      stream_of_ = response.stream;
+      return Send(false);
+    }
     if (!head_only_) out_ += response.body;
-    asio::async_write(stream_, asio::buffer(out_), [self = shared_from_this()](const ErrorCode& error, size_t) {
+    Send(true);
+  }
+
+  // What is in out_, and then the next piece, or the next request.
+  void Send(bool last) {
+    if (last && stream_of_ != nullptr) stream_of_.reset();
+    asio::async_write(stream_, asio::buffer(out_), [self = shared_from_this(), last](const ErrorCode& error, size_t) {
       if (error) return self->Close();
+      if (!last) return self->AwaitPiece();
       if (self->refused_) {
         // The client sees the end at once, while what it still sends is read.
         ErrorCode ignored;
@@ -343,6 +308,25 @@ class Connection : public std::enable_shared_from_this<Connection> {
       if (!self->keep_alive_) return self->Shutdown();
       self->ReadHead();
     });
+  }
+
+  // No deadline while there is nothing to send: the caller waits, and is looked after (Abandoned).
+  void AwaitPiece() {
+    if (closed_) return;
+    waiting_ = true;
+    stream_of_->Next([self = shared_from_this()](Source::Piece piece) {
+      asio::post(self->loop_.context, [self, piece = std::move(piece)] { self->SendPiece(piece); });
+    });
+  }
+
+  void SendPiece(const Source::Piece& piece) {
+    waiting_ = false;
+    if (closed_) return;
+    Deadline(server_.options.request_timeout);
+    out_.clear();
+    AppendChunk(piece, out_);
+    if (piece.last && server_.stopping) keep_alive_ = false;
+    Send(piece.last);
   }
 
   // Says goodbye, so that the client can tell the end from a cut.
@@ -368,8 +352,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool keep_alive_ = true;
   bool head_only_ = false;
   bool handling_ = false;
-  bool waiting_ = false;  // For an answer that comes later.
-  bool served_ = false;   // Something was answered before.
+  bool waiting_ = false;               // For an answer that comes later, or its next piece.
+  std::shared_ptr<Source> stream_of_;  // Of the answer that is being sent.
+  bool served_ = false;                // Something was answered before.
   bool idle_ = false;
   bool refused_ = false;
   bool closed_ = false;

@@ -55,6 +55,7 @@ const std::set<std::string, std::less<>> kPlain = {
     "weir.v2.Jwk.y",
     "weir.v2.Locality.region",
     "weir.v2.Locality.zone",
+    "weir.v2.OrganizationSettingSpec.tenant_quotas",  // Of whoever is called so.
     "weir.v2.OrganizationSpec.domain",
     "weir.v2.RegionalFailover.from",
     "weir.v2.RegionalFailover.to",

@@ -123,6 +123,20 @@ bool AllowedOn(const View& view, const authn::Principal& principal, Right right,
   return graph.Decide(graph.Find(UserNode(principal.uid)), RightOn(right, kind), graph.Find(ObjectNode(place.uid)));
 }
 
+Moves MovedBy(std::string_view kind) {
+  if (kind == kBindingsKind) return Moves::kBelowOwner;
+  if (kind == "User" || kind == "Team" || kind == "ServiceAccount") return Moves::kOfSubjects;
+  return kind == "Role" ? Moves::kAnything : Moves::kNothing;
+}
+
+bool SameRoles(const View& before, const View& after, const authn::Principal& principal) {
+  const std::string user = UserNode(principal.uid);
+  std::vector<std::string> then = RolesOf(before.graph(), user), now = RolesOf(after.graph(), user);
+  std::sort(then.begin(), then.end());
+  std::sort(now.begin(), now.end());
+  return then == now;
+}
+
 bool SeesBelow(const View& view, const authn::Principal& principal, std::string_view fqn) {
   const std::vector<std::string> roles = RolesOf(view.graph(), UserNode(principal.uid));
   return std::any_of(roles.begin(), roles.end(), [&](const std::string& binding) {

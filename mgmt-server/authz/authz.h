@@ -54,6 +54,12 @@ bool AllowedOn(const store::View& view, const authn::Principal& principal, Right
 // Whether a role was given to the principal at `fqn` or below it: then lists of it show what that role shows, and are
 // not refused. Costs what the principal has of roles.
 bool SeesBelow(const store::View& view, const authn::Principal& principal, std::string_view fqn);
+// Whose rights on what a change of a resource of this kind may move, beside those on the resource itself: on what its
+// owner holds (bindings), of who has a role by it (a user, a team), or of anybody on anything.
+enum class Moves { kNothing, kBelowOwner, kOfSubjects, kAnything };
+Moves MovedBy(std::string_view kind);
+// Whether a principal has the same roles in both states, be it over teams. Costs what he has of roles.
+bool SameRoles(const store::View& before, const store::View& after, const authn::Principal& principal);
 // What Authorize answers for a missing resource; for handlers that find out later.
 Error Missing(std::string_view fqn);
 

@@ -7,6 +7,7 @@
 
 #include "api/weir/v2/error.pb.h"
 #include "google/api/annotations.pb.h"
+#include "mgmt-server/http/event_stream.h"
 #include "mgmt-server/http/openapi_answers.h"
 #include "mgmt-server/http/openapi_comments.h"
 #include "mgmt-server/http/openapi_paths.h"
@@ -151,8 +152,8 @@ class Builder {
     AnswerFacts facts{.open = methods_.Admit(method.full_name(), "").ok(),
                       .reads = http_method == "GET",
                       .body = !body.empty(),
-                      .names = !path.parameters.empty() || !body.empty() || installation,
-                      .waits = method.input_type()->FindFieldByName("wait") != nullptr,
+                      .names = !path.parameters.empty() || !body.empty() || installation || method.server_streaming(),
+                      .waits = method.input_type()->FindFieldByName("wait") != nullptr || method.server_streaming(),
                       .if_match = TakesIfMatch(method, body),
                       .etag = HasEtag(*method.output_type())};
     Node operation = Node::Map();
@@ -187,6 +188,10 @@ class Builder {
                                            schemas_.IsRequired(field), schemas_.Of(field, true)));
     }
     if (facts.if_match) parameters.items.push_back(RefNode("parameters", "IfMatch"));
+    if (methods_.KeepsAnswers(method.full_name())) {
+      parameters.items.push_back(RefNode("parameters", "IdempotencyKey"));
+    }
+    if (method.server_streaming()) parameters.items.push_back(RefNode("parameters", "LastEventId"));
     if (facts.reads && facts.etag) parameters.items.push_back(RefNode("parameters", "IfNoneMatch"));
     return parameters;
   }
@@ -210,7 +215,9 @@ class Builder {
     Node& headers = done.Add("headers", Node::Map());
     headers.Add("X-Request-Id", RefNode("headers", "RequestId"));
     if (facts.etag) headers.Add("ETag", RefNode("headers", "ETag"));
-    done.Add("content", Content(schemas_.Of(*method.output_type())));
+    Node schema = schemas_.Of(*method.output_type());
+    done.Add("content",
+             method.server_streaming() ? Content(std::move(schema), kEventStream) : Content(std::move(schema)));
     AddOtherAnswers(facts, responses);
     return responses;
   }
@@ -261,6 +268,12 @@ class Builder {
         "RequestId", "X-Request-Id",
         "1 to 128 of [A-Za-z0-9._-]: said in the answer and in the log. In place of any other the server makes one.");
     header("IfMatch", "If-Match", "Etags, one of which must be what is stored, or *: the same as resourceVersion.");
+    header("IdempotencyKey", "Idempotency-Key",
+           "1 to 255 visible ASCII characters, such as a random UUID: the write is done once. For 24 hours the same "
+           "caller "
+           "with the same key and request gets the first answer again; with another request, IDEMPOTENCY_KEY_REUSED. "
+           "Refusals are not kept.");
+    header("LastEventId", "Last-Event-ID", "The id of the last event that was seen: the same as after.");
     header("IfNoneMatch", "If-None-Match", "Etags that the caller has; 304 for one of them.");
     Node& headers = components.Add("headers", Node::Map());
     headers.Add("RequestId", HeaderNode("Of this call, as in the server's log."));

@@ -91,6 +91,8 @@ bool Schemas::IsRequired(const FieldDescriptor& field) const {
 Node Schemas::Of(const Descriptor& message) {
   if (message.full_name() == "google.protobuf.Duration") return Duration();
   if (message.full_name() == "google.protobuf.Timestamp") return Typed("string", "date-time");
+  if (message.full_name() == "google.protobuf.Any")
+    return Typed("object");  // A resource of any kind, as a get answers it.
   const std::string name = ShortName(message.full_name(), message.file()->package());
   if (!schemas_.contains(name)) {
     schemas_[name] = Node::Map();  // It may hold itself.

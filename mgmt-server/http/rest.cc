@@ -14,6 +14,7 @@
 #include "libs/document/document.h"
 #include "libs/process/version.h"
 #include "libs/rpc/server.h"
+#include "mgmt-server/http/event_stream.h"
 #include "mgmt-server/http/openapi.h"
 #include "mgmt-server/http/openapi_comments.h"
 #include "mgmt-server/http/parameters.h"
@@ -119,6 +120,18 @@ Status ApplyIfMatch(std::string_view header, const Route& route, Message& reques
   return {};
 }
 
+// Where a stream goes on: the last position that its caller was told, which browsers send by themselves.
+Status ApplyLastEventId(std::string_view header, const Route& route, Message& request) {
+  if (header.empty() || !route.method->server_streaming()) return {};
+  const FieldDescriptor* after = request.GetDescriptor()->FindFieldByName("after");
+  // It is later than what the request itself said, when it was made first.
+  request.GetReflection()->SetString(&request, after, std::string(header));
+  if (const auto* initial = request.GetDescriptor()->FindFieldByName("initial"); initial != nullptr) {
+    request.GetReflection()->ClearField(&request, initial);
+  }
+  return {};
+}
+
 // "" for a message that is no resource.
 std::string ResourceVersion(const Message& message) {
   const FieldDescriptor* metadata = message.GetDescriptor()->FindFieldByName("metadata");
@@ -138,8 +151,8 @@ int StatusOf(const Error& error, const services::CallContext& call) {
 // A field that this door decides by and that stands more than once, so that two readers could take two values; "" =
 // none.
 std::string_view Repeated(const codec::RequestHead& head) {
-  for (const std::string_view name :
-       {"Authorization", "Content-Encoding", "Content-Type", "If-Match", "If-None-Match", "X-Request-Id", "Expect"}) {
+  for (const std::string_view name : {"Authorization", "Content-Encoding", "Content-Type", "If-Match", "If-None-Match",
+                                      "X-Request-Id", "Expect", "Last-Event-ID", "Idempotency-Key"}) {
     size_t count = 0;
     for (size_t i = 0; i < head.count; ++i) count += SameName(head.Name(head.lines[i]), name);
     if (count > 1) return name;
@@ -278,7 +291,14 @@ Result<http::Response> Rest::Serve(const http::Request& request, services::CallC
   }
   WEIR_TRY(ApplyIfMatch(request.Header("if-match"), route, *message, call));
 
+  WEIR_TRY(ApplyLastEventId(request.Header("last-event-id"), route, *message));
+
   WEIR_ASSIGN(const services::MessagePtr answer, methods_.Call(*route.method, call, *message));
+  if (call.stream != nullptr) {
+    http::Response response{200, {{"Content-Type", std::string(kEventStream)}}, ""};
+    response.stream = ServerSentEvents(std::move(call.stream), call.request_id);
+    return response;
+  }
   return call.later ? http::Response{} : Rendered(*answer, request);
 }
 
@@ -287,6 +307,7 @@ http::Response Rest::Handle(http::Request&& request) const {
   call.request_id = RequestId(request.Header("x-request-id"));
   call.token = std::string(rpc::BearerToken(request.Header("authorization")));
   call.peer = request.peer;
+  call.idempotency_key = services::EtagText(request.Header("idempotency-key"));
   call.gone = request.gone;
   http::Headers extra;
   Result<http::Response> served = Serve(request, call, &extra);

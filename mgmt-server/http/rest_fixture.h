@@ -23,6 +23,7 @@
 #include "mgmt-server/route_answers.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/services/waits.h"
+#include "mgmt-server/services/watches.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 
 // For tests only.
@@ -194,7 +195,7 @@ class RestApi : public ::testing::Test {
     writes_ = std::make_unique<services::Writes>(*store_, bounds_);
     methods_ = std::make_unique<services::MethodTable>(
         [this](const std::string& token) { return authn_->Authenticate(token); });
-    waits_ = services::AddAll(*methods_, *backends_, *writes_);
+    standing_ = services::AddAll(*methods_, *backends_, *writes_);
     rest_ = std::make_unique<Rest>(*methods_);
     http::ServerOptions options;
     options.certificate_chain_pem = ca_->server_certificate().chain_pem;
@@ -216,7 +217,7 @@ class RestApi : public ::testing::Test {
   }
 
   void TearDown() override {
-    if (waits_) waits_->Stop();
+    standing_.Stop();
     if (server_) server_->Stop();
     std::filesystem::remove_all(folder_);
   }
@@ -277,7 +278,7 @@ class RestApi : public ::testing::Test {
   services::WriteBounds bounds_;
   std::unique_ptr<services::Writes> writes_;
   std::unique_ptr<services::MethodTable> methods_;
-  std::shared_ptr<services::Waits> waits_;
+  services::Standing standing_;
   std::unique_ptr<Rest> rest_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<http::Client> client_;

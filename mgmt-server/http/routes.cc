@@ -12,12 +12,14 @@
 #include "api/weir/v2/kind_services.h"
 #include "api/weir/v2/packages.pb.h"
 #include "api/weir/v2/plan.pb.h"
+#include "api/weir/v2/quota.pb.h"
 #include "api/weir/v2/search.pb.h"
 #include "api/weir/v2/server_state.pb.h"
 #include "api/weir/v2/session.pb.h"
 #include "api/weir/v2/status.pb.h"
 #include "api/weir/v2/traffic.pb.h"
 #include "api/weir/v2/user.pb.h"
+#include "api/weir/v2/watch.pb.h"
 #include "google/api/annotations.pb.h"
 #include "libs/base/text.h"
 #include "libs/resource/kinds.h"
@@ -228,7 +230,8 @@ std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
       v2::PlanRequest::descriptor()->file(),       v2::TrafficReport::descriptor()->file(),
       v2::AdoptStateRequest::descriptor()->file(), v2::Revision::descriptor()->file(),
       v2::SearchRequest::descriptor()->file(),     v2::Package::descriptor()->file(),
-      v2::EffectiveSettings::descriptor()->file()};
+      v2::EffectiveSettings::descriptor()->file(), v2::WatchRequest::descriptor()->file(),
+      v2::GetQuotaRequest::descriptor()->file()};
   for (const auto* file : files) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
   }

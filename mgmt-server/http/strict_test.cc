@@ -317,7 +317,7 @@ class RestWaits : public StrictRest {
 TEST_F(RestWaits, HoldNoThreadAndEndWithTheirCaller) {
   std::vector<std::unique_ptr<Wire>> wires;
   for (int i = 0; i < 32; ++i) wires.push_back(Wait(admin_));  // Eight for each thread that the door has.
-  ASSERT_TRUE(Eventually([&] { return waits_->count() == 32; }));
+  ASSERT_TRUE(Eventually([&] { return standing_.waits->count() == 32; }));
   EXPECT_EQ(Get("/v2/whoami").status, 200);
   EXPECT_THAT(Wait(admin_)->Hear(), AllOf(HasSubstr("HTTP/1.1 429 "), HasSubstr("TOO_MANY_WAITS")));
   // Another's place is not taken by that.
@@ -327,29 +327,29 @@ TEST_F(RestWaits, HoldNoThreadAndEndWithTheirCaller) {
                 .status,
             200);
   auto hers = Wait(eve);
-  ASSERT_TRUE(Eventually([&] { return waits_->count() == 33; }));
+  ASSERT_TRUE(Eventually([&] { return standing_.waits->count() == 33; }));
   wires.clear();
-  EXPECT_TRUE(Eventually([&] { return waits_->count() == 1; })) << "their callers have left";
+  EXPECT_TRUE(Eventually([&] { return standing_.waits->count() == 1; })) << "their callers have left";
   auto again = Wait(admin_);
-  ASSERT_TRUE(Eventually([&] { return waits_->count() == 2; }));
+  ASSERT_TRUE(Eventually([&] { return standing_.waits->count() == 2; }));
   settled_ = true;
   EXPECT_THAT(again->Hear(), HasSubstr("\"state\":\"READY\""));
   EXPECT_THAT(hers->Hear(), HasSubstr("\"state\":\"READY\""));
-  EXPECT_TRUE(Eventually([&] { return waits_->count() == 0; }));
+  EXPECT_TRUE(Eventually([&] { return standing_.waits->count() == 0; }));
 }
 
 TEST_F(RestWaits, EndWithTheirTimeAndWithTheServer) {
   EXPECT_THAT(Wait(admin_, "1")->Hear(), HasSubstr("WAITING_FOR_ACK"));
   auto wire = Wait(admin_);
-  ASSERT_TRUE(Eventually([&] { return waits_->count() == 1; }));
-  waits_->Stop();
+  ASSERT_TRUE(Eventually([&] { return standing_.waits->count() == 1; }));
+  standing_.waits->Stop();
   EXPECT_THAT(wire->Hear(), HasSubstr("WAITING_FOR_ACK"));
 }
 
 TEST_F(RestWaits, ARefusedWaitSaysWhatIsStored) {
   std::vector<std::unique_ptr<Wire>> wires;
   for (int i = 0; i < 32; ++i) wires.push_back(Wait(admin_));
-  ASSERT_TRUE(Eventually([&] { return waits_->count() == 32; }));
+  ASSERT_TRUE(Eventually([&] { return standing_.waits->count() == 32; }));
   document::Node body = document::Node::Map();
   body.Add("documents", document::Node::String("{apiVersion: api.weir.dev/v2, kind: Tenant, metadata: {name: late, "
                                                "organization: demo-org}}"));

@@ -153,7 +153,7 @@ TEST_F(Teams, AreTheSameAfterARestart) {
   ASSERT_EQ(Has("outer", {Team("inner")}), "");
   ASSERT_EQ(Bind("grant", kOrg + "/tenants/t", "reader", "outer"), "");
   const std::string ann = store_->Read()->Get(User("ann"))->uid;
-  waits_->Stop();
+  standing_.waits->Stop();
   server_->Stop();
   const auto reads = [&] {
     const store::ViewPtr view = store_->Read();

@@ -3,7 +3,11 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
+#include <algorithm>
+
+#include "libs/base/sha256.h"
 #include "libs/obs/log.h"
+#include "mgmt-server/services/writes.h"
 
 namespace weir::services {
 
@@ -38,7 +42,34 @@ Result<MessagePtr> MethodTable::Dispatch(const google::protobuf::MethodDescripto
   if (entry != entries_.end() && !entry->second.anonymous) {
     WEIR_ASSIGN(call.principal, authenticate_(call.token));
   }
-  return CallAs(method, call, request);
+  if (call.idempotency_key.empty() || entry == entries_.end()) return CallAs(method, call, request);
+  WEIR_TRY(ReadKey(method, entry->second, call, request));
+  const auto turn = keys_.Take(fmt::format("{} {}", call.principal.uid, call.idempotency_key), 1);
+  if (turn != nullptr) return CallAs(method, call, request);
+  call.retry_after = std::chrono::seconds(1);
+  return Aborted("IDEMPOTENT_CALL_IN_WORK",
+                 "the first call with this idempotency key is not answered yet; repeat this one to get its answer");
+}
+
+Status MethodTable::ReadKey(const google::protobuf::MethodDescriptor& method, const Entry& entry, CallContext& call,
+                            const google::protobuf::Message& request) const {
+  constexpr size_t kLongest = 255;
+  const auto visible = [](char c) { return c > ' ' && c < 127; };
+  std::string& key = call.idempotency_key;
+  if (!entry.takes_keys) {
+    return InvalidArgument("IDEMPOTENCY_KEY_NOT_TAKEN", "{} keeps no answers; leave the idempotency key out",
+                         method.full_name());
+  }
+  if (key.size() > kLongest || !std::all_of(key.begin(), key.end(), visible)) {
+    Error error = InvalidArgument("BAD_IDEMPOTENCY_KEY", "this is no idempotency key");
+    error.violations.push_back({.field = "Idempotency-Key",
+                                .description = "must be 1 to 255 visible ASCII characters, such as a random UUID"});
+    return error;
+  }
+  std::string asked = method.full_name() + '\0';
+  for (const std::string& etag : call.if_match) asked += etag + '\0';
+  call.request_hash = Sha256(asked + '\0' + Serialize(request));
+  return {};
 }
 
 Result<MessagePtr> MethodTable::CallAs(const google::protobuf::MethodDescriptor& method, CallContext& call,

@@ -12,6 +12,8 @@
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "mgmt-server/authn/principal.h"
+#include "mgmt-server/services/in_work.h"
+#include "mgmt-server/services/outflow.h"
 
 namespace google::protobuf {
 class Message;
@@ -34,6 +36,9 @@ struct CallContext {
   authn::Principal principal;  // Empty only in methods that ask for no authentication.
   // The versions of which the stored one must be one to be changed ("*": any); empty = not asked.
   std::vector<std::string> if_match;
+  // Idempotency-Key as sent; "" = none. Then `request_hash` says what was asked, method and all; see kept_answers.h.
+  std::string idempotency_key;
+  std::string request_hash;
   // True once nobody reads the answer any more; nullptr = never.
   std::shared_ptr<const std::atomic<bool>> gone;
 
@@ -43,6 +48,8 @@ struct CallContext {
   // send it, from any thread. The method's own answer is null then, and no thread is held meanwhile.
   using Answer = std::function<void(Result<MessagePtr>)>;
   std::function<void(Answer)> later;
+  // Of a method that answers with a stream: what comes. Its own answer is null then.
+  std::shared_ptr<Outflow> stream;
 };
 
 // CANCELLED CALLER_GONE once nobody reads the answer any more: what was not begun is not begun for nobody.
@@ -65,6 +72,12 @@ class MethodTable {
   void Add(std::string full_name, Function function, bool anonymous = false);
   // A method that deals with CallContext::unread itself.
   void AddChecking(std::string full_name, Function function);
+  // The method keeps its answer for who sends an idempotency key. To any other it is refused.
+  void TakesKeys(const std::string& full_name) { entries_[full_name].takes_keys = true; }
+  bool KeepsAnswers(std::string_view full_name) const {
+    const auto entry = entries_.find(full_name);
+    return entry != entries_.end() && entry->second.takes_keys;
+  }
   template <typename Request, typename Response>
   void Add(std::string full_name, std::function<Result<Response>(CallContext&, const Request&)> function,
            bool anonymous = false) {
@@ -100,12 +113,17 @@ class MethodTable {
     Function function;
     bool anonymous = false;
     bool checking = false;
+    bool takes_keys = false;
   };
+  // Fills in request_hash. INVALID_ARGUMENT BAD_IDEMPOTENCY_KEY; IDEMPOTENCY_KEY_NOT_TAKEN.
+  Status ReadKey(const google::protobuf::MethodDescriptor& method, const Entry& entry, CallContext& call,
+                 const google::protobuf::Message& request) const;
   Result<MessagePtr> Dispatch(const google::protobuf::MethodDescriptor& method, CallContext& call,
                               const google::protobuf::Message& request) const;
 
   Authenticate authenticate_;
   std::map<std::string, Entry, std::less<>> entries_;
+  mutable InWork keys_{1, SIZE_MAX};  // In work: one call of a principal and key at once.
 };
 
 }  // namespace weir::services

@@ -10,6 +10,7 @@
 #include "libs/resource/field_paths.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/kept_answers.h"
 #include "mgmt-server/services/listing.h"
 #include "mgmt-server/services/page_tokens.h"
 #include "mgmt-server/services/request_fields.h"
@@ -64,6 +65,13 @@ Status Refuse(std::string_view what, const CallContext& call, std::vector<FieldV
   return resource::ToStatus(what, std::move(violations));
 }
 
+// What agents report of it.
+void AddReported(const Backends& backends, Message& resource) {
+  if (resource.GetDescriptor() != v2::Cluster::descriptor()) return;
+  auto& cluster = static_cast<v2::Cluster&>(resource);
+  *cluster.mutable_state() = backends.fleet->ClusterState(cluster.metadata().fqn());
+}
+
 class Crud {
  public:
   Crud(const Backends& backends, Writes& writes, resource::Kind kind)
@@ -83,15 +91,16 @@ class Crud {
     Draft draft = MakeDraft(fqn, std::move(resource));
     if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
     const Owners owners = OwnedBy(*draft.message, ManagerOf(kApiManager, call.principal));
-    auto stored =
-        backends_.WriteOrTry(call, FlagOf(request, "dry_run"), [&](store::Txn& txn) -> Result<store::ResourcePtr> {
-          std::vector<Issue> issues;
-          WEIR_ASSIGN(const store::ResourcePtr created, writes_.Create(txn, call, draft, owners, issues));
-          WEIR_TRY(ToStatus(issues));
-          return created;
-        });
-    if (!stored.ok()) return std::move(stored).error();
-    return Render(backends_, **stored);
+    WEIR_ASSIGN(MessagePtr created, WriteOnce(backends_, call, FlagOf(request, "dry_run"), *draft.message,
+                                              [&](store::Txn& txn) -> Result<MessagePtr> {
+                                                std::vector<Issue> issues;
+                                                WEIR_ASSIGN(const store::ResourcePtr stored,
+                                                            writes_.Create(txn, call, draft, owners, issues));
+                                                WEIR_TRY(ToStatus(issues));
+                                                return ToMessage(*stored);
+                                              }));
+    AddReported(backends_, *created);
+    return created;
   }
 
   Result<MessagePtr> Get(CallContext& call, const Message& request) const {
@@ -154,24 +163,24 @@ class Crud {
     }
     Draft draft = MakeDraft(fqn, std::move(resource));
     if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
-    auto stored =
-        backends_.WriteOrTry(call, FlagOf(request, "dry_run"), [&](store::Txn& txn) -> Result<store::ResourcePtr> {
-          std::vector<Issue> issues;
-          Owners owners;
-          const store::ResourcePtr before = txn.Get(fqn.text);
-          if (before != nullptr) {
-            WEIR_ASSIGN(const MessagePtr message, ToMessage(*before));
-            FillFromStored(*message, draft);
-            owners = Reassign(before->field_owners, *message, *draft.message, ManagerOf(kApiManager, call.principal));
-          }
-          const std::string wanted = WantedEtag(call, etag, before.get());
-          WEIR_ASSIGN(const store::ResourcePtr updated,
-                      writes_.Update(txn, call, draft, std::move(owners), wanted, issues));
-          WEIR_TRY(ToStatus(issues));
-          return updated;
-        });
-    if (!stored.ok()) return std::move(stored).error();
-    return Render(backends_, **stored);
+    const auto store = [&](store::Txn& txn) -> Result<MessagePtr> {
+      std::vector<Issue> issues;
+      Owners owners;
+      const store::ResourcePtr before = txn.Get(fqn.text);
+      if (before != nullptr) {
+        WEIR_ASSIGN(const MessagePtr message, ToMessage(*before));
+        FillFromStored(*message, draft);
+        owners = Reassign(before->field_owners, *message, *draft.message, ManagerOf(kApiManager, call.principal));
+      }
+      const std::string wanted = WantedEtag(call, etag, before.get());
+      WEIR_ASSIGN(const store::ResourcePtr updated,
+                  writes_.Update(txn, call, draft, std::move(owners), wanted, issues));
+      WEIR_TRY(ToStatus(issues));
+      return ToMessage(*updated);
+    };
+    WEIR_ASSIGN(MessagePtr updated, WriteOnce(backends_, call, FlagOf(request, "dry_run"), *draft.message, store));
+    AddReported(backends_, *updated);
+    return updated;
   }
 
   Result<MessagePtr> Delete(CallContext& call, const Message& request) const {
@@ -191,12 +200,15 @@ class Crud {
           "try parts of it",
           fqn.text, Writes::kMostOfDeletion);
     }
+    const google::protobuf::Empty done;
     for (bool begun = false;; begun = true) {
-      Result<size_t> left = backends_.Write(call, some);
-      if (!left.ok() && begun)
-        left.error().message += "; a part of what is below it is deleted already, repeat the call for the rest";
-      if (!left.ok()) return std::move(left).error();
-      if (*left == 0) return MessagePtr(new google::protobuf::Empty());
+      auto deleted = WriteOnce(backends_, call, false, done, [&](store::Txn& txn) -> Result<MessagePtr> {
+        WEIR_ASSIGN(const size_t left, some(txn));
+        return MessagePtr(left == 0 ? new google::protobuf::Empty() : nullptr);
+      });
+      if (!deleted.ok() && begun)
+        deleted.error().message += "; a part of what is below it is deleted already, repeat the call for the rest";
+      if (!deleted.ok() || *deleted != nullptr) return deleted;
     }
   }
 
@@ -247,9 +259,7 @@ Result<resource::Fqn> ParseFqnOf(resource::Kind kind, const std::string& text) {
 
 Result<MessagePtr> Render(const Backends& backends, const store::StoredResource& resource) {
   WEIR_ASSIGN(MessagePtr message, ToMessage(resource));
-  if (resource.kind == "Cluster") {
-    *static_cast<v2::Cluster&>(*message).mutable_state() = backends.fleet->ClusterState(resource.fqn);
-  }
+  AddReported(backends, *message);
   return message;
 }
 
@@ -265,6 +275,7 @@ void AddCrud(MethodTable& table, const Backends& backends, Writes& writes, resou
   table.Add(name(2), [crud, prototype](CallContext& c, const Message& m) { return crud->List(c, m, *prototype); });
   table.AddChecking(name(3), [crud](CallContext& c, const Message& m) { return crud->Update(c, m); });
   table.Add(name(4), [crud](CallContext& c, const Message& m) { return crud->Delete(c, m); });
+  for (const int writes_once : {0, 3, 4}) table.TakesKeys(name(writes_once));
 }
 
 }  // namespace weir::services

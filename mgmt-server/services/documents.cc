@@ -2,6 +2,7 @@
 #include "libs/document/document.h"
 #include "mgmt-server/services/applying.h"
 #include "mgmt-server/services/in_work.h"
+#include "mgmt-server/services/kept_answers.h"
 #include "mgmt-server/services/planning.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/services/waits.h"
@@ -34,11 +35,21 @@ void ForgetVersions(std::vector<Applied>& documents, int64_t* revision) {
   }
 }
 
+v2::ApplyDocumentsResponse ResponseOf(const std::vector<Applied>& documents, int64_t revision) {
+  v2::ApplyDocumentsResponse response;
+  response.set_revision(revision);
+  for (const Applied& document : documents) *response.add_items() = document.outcome;
+  return response;
+}
+
 // As planned, as if, or as it is.
 Status Store(const Backends& backends, Writes& writes, const Planning& planning, CallContext& call,
              const v2::ApplyDocumentsRequest& request, std::vector<Applied>& documents, int64_t* revision) {
   const ApplyOrder order = OrderOf(request.manager(), request.force(), call.principal);
-  const auto store = [&](store::Txn& txn) { return StoreDocuments(txn, call, writes, documents, order, revision); };
+  const auto store = [&](store::Txn& txn) -> Status {
+    WEIR_TRY(StoreDocuments(txn, call, writes, documents, order, revision));
+    return request.dry_run() ? Status() : KeepAnswer(txn, call, ResponseOf(documents, *revision));
+  };
   if (!request.plan().empty()) {
     WEIR_TRY(planning.StoreAsPlanned(call, request, documents, order, store));
   } else {
@@ -63,10 +74,10 @@ Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits,
   if (nodes.empty()) return InvalidArgument("INVALID_REQUEST", "the text holds no document");
   WEIR_ASSIGN(std::vector<Applied> documents, ReadDocuments(nodes, call.principal));
   int64_t revision = 0;
-  WEIR_TRY(Store(backends, writes, planning, call, request, documents, &revision));
-  auto response = std::make_shared<v2::ApplyDocumentsResponse>();
-  response->set_revision(revision);
-  for (const Applied& document : documents) *response->add_items() = document.outcome;
+  const auto response = std::make_shared<v2::ApplyDocumentsResponse>();
+  WEIR_ASSIGN(const MessagePtr kept, KeptAnswer(backends, call, *response));
+  if (kept == nullptr) WEIR_TRY(Store(backends, writes, planning, call, request, documents, &revision));
+  *response = kept != nullptr ? static_cast<const v2::ApplyDocumentsResponse&>(*kept) : ResponseOf(documents, revision);
   const auto answer = [response] { return MessagePtr(new v2::ApplyDocumentsResponse(std::move(*response))); };
   if (request.wait().empty()) return answer();
 
@@ -74,7 +85,7 @@ Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits,
   for (const Applied& document : documents) {
     if (document.kind->kind != resource::Kind::kAccessBindings) fqns.push_back(document.draft.fqn.text);
   }
-  const Status waiting = waits.Start(call, {std::move(fqns), revision, request.wait_seconds()},
+  const Status waiting = waits.Start(call, {std::move(fqns), response->revision(), request.wait_seconds()},
                                      [response, answer](std::vector<v2::ResourceStatus> statuses) {
                                        for (auto& status : statuses) *response->add_statuses() = std::move(status);
                                        return answer();
@@ -95,6 +106,7 @@ void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, 
     return Apply(backends, writes, *waits, *in_work, *planning, call,
                  static_cast<const v2::ApplyDocumentsRequest&>(request));
   });
+  table.TakesKeys("weir.v2.Documents.Apply");
 }
 
 }  // namespace weir::services

@@ -16,6 +16,7 @@
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/authz/roles.h"
 #include "mgmt-server/authz/subjects.h"
+#include "mgmt-server/services/quotas.h"
 
 namespace weir::services {
 namespace {
@@ -133,6 +134,10 @@ Status CheckRights(const store::View& view, const authn::Principal& principal, s
   const std::string organization = "organizations/" + std::string(object.organization());
   if (Privileged(&after) && !Privileged(before)) {
     WEIR_TRY(NeedsWrite(view, principal, organization, "spec.privileged", "setting it"));
+  }
+  if (ChangesQuotas(before, after)) {
+    // For who may not read it, it is not there; for who may, the right is named.
+    WEIR_TRY(authz::Authorize(view, principal, authz::Right::kSetPolicy, organization));
   }
   WEIR_TRY(CheckBounds(view, principal, fqn, before, after));
   const std::vector<Reference> had = ReferencesOf(before), has = ReferencesOf(&after);

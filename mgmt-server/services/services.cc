@@ -2,11 +2,18 @@
 
 #include "mgmt-server/services/crud.h"
 #include "mgmt-server/services/planning.h"
+#include "mgmt-server/services/quotas.h"
 #include "mgmt-server/services/waits.h"
+#include "mgmt-server/services/watches.h"
 
 namespace weir::services {
 
-std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
+void Standing::Stop() const {
+  if (watches != nullptr) watches->Stop();
+  if (waits != nullptr) waits->Stop();
+}
+
+Standing AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   for (const resource::KindInfo& kind : resource::Kinds()) AddCrud(table, backends, writes, kind.kind);
   AddClusters(table, backends, writes);
   AddUsers(table, backends, writes);
@@ -26,7 +33,9 @@ std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writ
   AddRevisions(table, backends);
   AddRestore(table, backends, writes);
   AddAuditRecords(table, backends);
-  return waits;
+  const auto watch_quota = std::make_shared<WatchQuota>();
+  AddQuotas(table, backends, watch_quota);
+  return {waits, AddWatches(table, backends, watch_quota)};
 }
 
 }  // namespace weir::services

@@ -10,6 +10,8 @@ namespace weir::services {
 
 class Planning;
 class Waits;
+class Watches;
+class WatchQuota;
 
 // What every kind has (create, get, list, update, delete) comes from the list of kinds; what else a noun has stands in
 // its file, which adds its methods to the table. Table, backends and writes outlive the calls.
@@ -30,8 +32,17 @@ void AddPlans(MethodTable& table, std::shared_ptr<const Planning> planning);
 void AddRevisions(MethodTable& table, const Backends& backends);
 void AddRestore(MethodTable& table, const Backends& backends, Writes& writes);
 void AddAuditRecords(MethodTable& table, const Backends& backends);
+void AddQuotas(MethodTable& table, const Backends& backends, std::shared_ptr<const WatchQuota> watches);
 
-// The waits must be stopped before the doors that their callers came through go away.
-std::shared_ptr<Waits> AddAll(MethodTable& table, const Backends& backends, Writes& writes);
+// Calls that go on after their method has returned.
+struct Standing {
+  std::shared_ptr<Waits> waits;
+  std::shared_ptr<Watches> watches;
+  // Ends them all; before the doors that their callers came through go away.
+  void Stop() const;
+};
+std::shared_ptr<Watches> AddWatches(MethodTable& table, const Backends& backends, std::shared_ptr<WatchQuota> quota);
+
+Standing AddAll(MethodTable& table, const Backends& backends, Writes& writes);
 
 }  // namespace weir::services

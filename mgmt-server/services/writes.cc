@@ -12,6 +12,7 @@
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/authz/roles.h"
 #include "mgmt-server/authz/subjects.h"
+#include "mgmt-server/services/quotas.h"
 #include "mgmt-server/services/references.h"
 
 namespace weir::services {
@@ -166,6 +167,7 @@ Result<store::ResourcePtr> Writes::Create(store::Txn& txn, const CallContext& ca
   WEIR_TRY(resource::ToStatus(draft.fqn.text, draft.violations));
   WEIR_TRY(CheckRights(txn.view(), call.principal, draft.fqn.text, nullptr, *draft.message));
   WEIR_TRY(CheckRoom(txn.view(), draft.fqn.text));
+  WEIR_TRY(CheckObjects(txn.view(), draft.fqn.text));
   WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = std::string(resource::Info(draft.fqn.kind).name),
                                                         .fqn = draft.fqn.text,
                                                         .body = StoredBody(draft, nullptr, txn.now()),

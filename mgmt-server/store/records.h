@@ -11,6 +11,8 @@
 
 namespace weir::store {
 
+class View;
+
 // One version of one resource, as stored. Never changes.
 struct StoredResource {
   std::string kind;      // "Tenant"
@@ -55,6 +57,16 @@ struct JoinToken {
   WallTime expires;
   bool used = false;
 };
+
+// A write that came with an idempotency key, as long as the key is kept. What was answered lies on the disk only
+// (Store::KeptAnswer).
+struct KeptKey {
+  std::string principal_uid;
+  std::string key;
+  std::string request_hash;  // SHA-256 of what was asked, 32 bytes.
+  WallTime created;
+};
+inline constexpr std::chrono::hours kKeyLifetime(24);  // From then on the key is as if it had never been used.
 
 // What an agent reported of its cluster. Keys are "<namespace>/<name>", values serialized weir.agent.v1 messages.
 struct ClusterFacts {
@@ -120,6 +132,8 @@ struct ResourceChange {
 struct ChangeEvent {
   int64_t revision = 0;
   std::vector<ResourceChange> changes;  // In fqn order.
+  // The whole state as this revision left it, while it is one of the last (Store::kStates); null afterwards.
+  std::weak_ptr<const View> state = {};
 };
 
 // Feed of facts: one event per facts sequence.

@@ -75,6 +75,9 @@ class Store {
   // Resources (only) as they were at a revision. OUT_OF_RANGE REVISION_UNKNOWN: not there yet, or older than what is
   // kept (View::history_floor). Reads the disk, the more the longer ago it was.
   virtual Result<ViewPtr> ReadAt(int64_t revision) const = 0;
+  // The same with the permission graph of that moment, under the installation's roles of today. Costs more the more is
+  // stored.
+  virtual Result<ViewPtr> StateAt(int64_t revision) const = 0;
   // xds::Position::mark of an earlier revision. NOT_FOUND REVISION_UNKNOWN: no write of this history has that number.
   // Reads the disk.
   virtual Result<std::string> MarkOf(int64_t revision) const = 0;
@@ -93,6 +96,8 @@ class Store {
   // The last revision at which a name was somebody else's than this uid's, or became nobody's; 0 = never, within what
   // is kept. Whatever is kept of a later one below that name was below this uid. Reads the disk.
   virtual Result<int64_t> LastOtherHolder(std::string_view fqn, std::string_view uid) const = 0;
+  // What was answered to the write with that idempotency key. NOT_FOUND KEY_UNKNOWN. Reads the disk.
+  virtual Result<std::string> KeptAnswer(std::string_view principal_uid, std::string_view key) const = 0;
   // In sequence order. Reads the disk.
   virtual Result<std::vector<AuditRow>> Audit(const AuditQuery& query) const = 0;
   // The last of the oldest records that are not later than this; 0 = none. Reads the disk.
@@ -100,6 +105,8 @@ class Store {
   // Newest first, with a sequence below this. Reads the disk.
   virtual Result<std::vector<AuditRow>> AuditBefore(int64_t before, size_t limit) const = 0;
 
+  // How many of the last revisions' events still have their state (ChangeEvent::state).
+  static constexpr size_t kStates = 256;
   // Calls back after COMMIT, in order and without a gap, for every revision above `after`; on a thread of the
   // subscription, so a slow subscriber delays nobody else. Read() in the callback is at least at that revision.
   virtual std::unique_ptr<Subscription> Subscribe(int64_t after, std::function<void(const ChangeEvent&)> callback) = 0;

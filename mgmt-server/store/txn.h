@@ -25,6 +25,8 @@ class RowWriter {
   virtual Status DeleteSession(std::string_view token_hash) = 0;
   virtual Status PutUsedAssertion(const UsedAssertion& assertion) = 0;
   virtual Status DeleteUsedAssertion(std::string_view id) = 0;
+  virtual Status PutKey(const KeptKey& key, std::string_view answer) = 0;
+  virtual Status DeleteKey(std::string_view principal_uid, std::string_view key) = 0;
   virtual Status PutJoinToken(const JoinToken& token) = 0;
   virtual Status DeleteJoinToken(std::string_view token_hash) = 0;
   virtual Status PutCaMaterial(std::string_view name, std::string_view blob) = 0;
@@ -101,6 +103,10 @@ class Txn {
   Status DeleteSessionsOf(std::string_view user_uid);
   // UNAUTHENTICATED ASSERTION_USED when it is there already. Forgets those that are over.
   Status PutUsedAssertion(UsedAssertion assertion);
+  // The answer to a write with an idempotency key; takes the place of one of the same principal and key.
+  Status PutKey(KeptKey key, std::string_view answer);
+  // Of idempotency keys that came before this, at most about `most`; how many there were.
+  Result<int64_t> DropKeys(WallTime before, int64_t most);
   Status PutJoinToken(JoinToken token);
   // Marks it used and returns it; errors of CheckJoinToken.
   Result<JoinToken> UseJoinToken(std::string_view token_hash);

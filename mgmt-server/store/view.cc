@@ -100,6 +100,13 @@ void View::ForEachUsedAssertion(const std::function<void(const UsedAssertion&)>&
   });
 }
 
+void View::ForEachKey(const std::function<void(const KeptKey&)>& visit) const {
+  kept_keys_.VisitAll([&](const std::string&, const KeptKey& key) {
+    visit(key);
+    return true;
+  });
+}
+
 void View::ForEachJoinToken(const std::function<void(const JoinToken&)>& visit) const {
   join_tokens_.VisitAll([&](const std::string&, const JoinToken& token) {
     visit(token);

@@ -69,6 +69,16 @@ class View {
   const Credential* FindCredential(std::string_view user_uid) const { return credentials_.Find(user_uid); }
   size_t credential_count() const { return credentials_.size(); }
   const Session* FindSession(std::string_view token_hash) const { return sessions_.Find(token_hash); }
+  // Of writes with an idempotency key; null = it was not used, or is kept no more.
+  const KeptKey* FindKey(std::string_view principal_uid, std::string_view key) const {
+    return kept_keys_.Find(KeyName(principal_uid, key));
+  }
+  size_t KeysOf(std::string_view principal_uid) const {
+    const std::string uid(principal_uid);
+    return kept_keys_.CountBefore(uid + '\1') - kept_keys_.CountBefore(uid + '\0');
+  }
+  size_t key_count() const { return kept_keys_.size(); }
+  void ForEachKey(const std::function<void(const KeptKey&)>& visit) const;
   const JoinToken* FindJoinToken(std::string_view token_hash) const { return join_tokens_.Find(token_hash); }
   const std::string* FindCaMaterial(std::string_view name) const { return ca_material_.Find(name); }
   ClusterFactsPtr Facts(std::string_view cluster_uid) const;
@@ -88,6 +98,9 @@ class View {
   friend class Txn;
   friend class ViewLoader;
 
+  static std::string KeyName(std::string_view principal_uid, std::string_view key) {
+    return std::string(principal_uid).append(1, '\0').append(key);
+  }
   void PutResource(ResourcePtr resource);
   void EraseResource(const StoredResource& resource);
 
@@ -103,6 +116,7 @@ class View {
   PersistentMap<std::string, Credential> credentials_;
   PersistentMap<std::string, Session> sessions_;
   PersistentMap<std::string, UsedAssertion> used_assertions_;
+  PersistentMap<std::string, KeptKey> kept_keys_;  // KeyName
   PersistentMap<std::string, JoinToken> join_tokens_;
   PersistentMap<std::string, std::string> ca_material_;
   PersistentMap<std::string, ClusterFactsPtr> facts_;
@@ -150,6 +164,10 @@ class ViewLoader {
   void Add(UsedAssertion row) {
     auto key = row.id;
     view_.used_assertions_.Set(std::move(key), std::move(row));
+  }
+  void Add(KeptKey row) {
+    auto key = View::KeyName(row.principal_uid, row.key);
+    view_.kept_keys_.Set(std::move(key), std::move(row));
   }
   void Add(JoinToken row) {
     auto key = row.token_hash;

@@ -42,7 +42,14 @@ EXCEPTIONS = {
     "cluster-agent/link/joining.cc": {"sleeps": (1, "a signal cannot wake it; naps by the clock")},
     "cli/traffic.cc": {"reads": (1, "a table for people says how old its rows are")},
     "cli/install.cc": {"sleeps": (1, "--wait asks once a second")},
-    "cli/client.cc": {"waits": (1, "people at a terminal see each second that it is waited for")},
+    "cli/client.cc": {
+        "waits": (1, "people at a terminal see each second that it is waited for"),
+        "sleeps": (1, "before a server that cannot be reached is asked again"),
+    },
+    "cli/watch.cc": {
+        "reads": (2, "--timeout, over several connections"),
+        "sleeps": (1, "before the next connection"),
+    },
     "cli/status.cc": {"sleeps": (1, "--watch draws each so many seconds")},
     "tests/support/timeline.cc": {"sleeps": (1, "a fleet serves for so long before the next thing is done to it")},
     "tests/support/load.cc": {"sleeps": (1, "the pace of a load")},

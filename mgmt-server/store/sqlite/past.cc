@@ -60,11 +60,11 @@ auto PastReader::AtOneMoment(Fn read) const {
 }
 
 // From the present backwards: what did not change since is shared with it.
-Result<ViewPtr> PastReader::ReadAt(const View& now, const Policy& policy, int64_t revision) const {
-  return AtOneMoment([&](Database& database, int64_t floor) -> Result<ViewPtr> {
+Result<ViewPtr> PastReader::ReadAt(const View& now, const Policy& policy, int64_t revision, bool with_graph) const {
+  auto view = std::make_shared<View>(policy.Rights());
+  ViewLoader loader(*view);
+  WEIR_TRY(AtOneMoment([&](Database& database, int64_t floor) -> Status {
     if (revision < floor) return Forgotten(revision, floor);
-    auto view = std::make_shared<View>(policy.Rights());
-    ViewLoader loader(*view);
     loader.SetRevision(revision);
     loader.SetHistoryFloor(floor);
     loader.CopyResources(now);
@@ -81,8 +81,16 @@ Result<ViewPtr> PastReader::ReadAt(const View& now, const Policy& policy, int64_
       else
         loader.Remove(fqn);
     }
-    return ViewPtr(view);
-  });
+    return {};
+  }));
+  if (with_graph) {
+    now.ForEachInstallationRole([&](const std::string& role, const std::string& user_uid) {
+      loader.AddInstallationRole(role, user_uid);
+      return true;
+    });
+    WEIR_TRY(policy.Derive(*view, loader.graph()));
+  }
+  return ViewPtr(std::move(view));
 }
 
 Result<std::vector<ResourcePtr>> PastReader::History(std::string_view fqn, int64_t below, size_t limit) const {

@@ -18,7 +18,7 @@ class PastReader {
   Status Open(const std::string& path, const std::string& vfs);
 
   // `now`: any state at or after that revision.
-  Result<ViewPtr> ReadAt(const View& now, const Policy& policy, int64_t revision) const;
+  Result<ViewPtr> ReadAt(const View& now, const Policy& policy, int64_t revision, bool with_graph) const;
   Result<std::vector<ResourcePtr>> History(std::string_view fqn, int64_t below, size_t limit) const;
   Result<std::vector<Change>> Changes(const ChangesQuery& query) const;
   Result<Revision> GetRevision(int64_t number) const;

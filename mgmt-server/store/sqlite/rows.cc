@@ -17,6 +17,8 @@ Status SqliteRows::Prepare(Database& database) {
       {kDeleteSession, "DELETE FROM sessions WHERE token_hash = ?"},
       {kPutUsedAssertion, "INSERT INTO used_assertions(id, account_uid, expires) VALUES(?, ?, ?)"},
       {kDeleteUsedAssertion, "DELETE FROM used_assertions WHERE id = ?"},
+      {kPutKey, "INSERT OR REPLACE INTO kept_answers VALUES(?, ?, ?, ?, ?)"},
+      {kDeleteKey, "DELETE FROM kept_answers WHERE principal_uid = ? AND key = ?"},
       {kPutJoinToken, "INSERT OR REPLACE INTO join_tokens VALUES(?, ?, ?, ?, ?)"},
       {kDeleteJoinToken, "DELETE FROM join_tokens WHERE token_hash = ?"},
       {kPutCaMaterial, "INSERT OR REPLACE INTO ca_material(name, content) VALUES(?, ?)"},
@@ -31,9 +33,7 @@ Status SqliteRows::Prepare(Database& database) {
       {kPutAudit, "INSERT INTO audit(" WEIR_AUDIT_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
       {kPutLineage, "INSERT INTO lineages(id) VALUES(?)"},
       {kPutFactsSequence, "UPDATE counters SET value = ? WHERE name = 'facts_sequence'"},
-      {kPutRevision,
-       "INSERT INTO revisions(revision, time, mark, principal, principal_uid, request_id, message, change_set) "
-       "VALUES(?, ?, ?, ?, ?, ?, ?, ?)"},
+      {kPutRevision, "INSERT INTO revisions VALUES(?, ?, ?, ?, ?, ?, ?, ?)"},
       {kPutHistoryFloor, "UPDATE counters SET value = ? WHERE name = 'history_floor'"},
       {kPutAuditAnchor, "UPDATE audit_anchor SET sequence = ?, hash = ?"},
   };
@@ -92,6 +92,19 @@ Status SqliteRows::PutSession(const Session& session) {
                  .Int(ToMicros(session.expires))
                  .Text(session.key_thumbprint));
 }
+Status SqliteRows::PutKey(const KeptKey& key, std::string_view answer) {
+  return Run(sql_[kPutKey]
+                 .Text(key.principal_uid)
+                 .Text(key.key)
+                 .Blob(key.request_hash)
+                 .Int(ToMicros(key.created))
+                 .Blob(answer));
+}
+
+Status SqliteRows::DeleteKey(std::string_view principal_uid, std::string_view key) {
+  return Run(sql_[kDeleteKey].Text(principal_uid).Text(key));
+}
+
 Status SqliteRows::DeleteSession(std::string_view token_hash) { return Run(sql_[kDeleteSession].Blob(token_hash)); }
 Status SqliteRows::PutUsedAssertion(const UsedAssertion& assertion) {
   return Run(sql_[kPutUsedAssertion].Blob(assertion.id).Text(assertion.account_uid).Int(ToMicros(assertion.expires)));

@@ -24,6 +24,8 @@ class SqliteRows : public RowWriter {
   Status DeleteSession(std::string_view token_hash) override;
   Status PutUsedAssertion(const UsedAssertion& assertion) override;
   Status DeleteUsedAssertion(std::string_view id) override;
+  Status PutKey(const KeptKey& key, std::string_view answer) override;
+  Status DeleteKey(std::string_view principal_uid, std::string_view key) override;
   Status PutJoinToken(const JoinToken& token) override;
   Status DeleteJoinToken(std::string_view token_hash) override;
   Status PutCaMaterial(std::string_view name, std::string_view blob) override;
@@ -52,6 +54,8 @@ class SqliteRows : public RowWriter {
     kDeleteSession,
     kPutUsedAssertion,
     kDeleteUsedAssertion,
+    kPutKey,
+    kDeleteKey,
     kPutJoinToken,
     kDeleteJoinToken,
     kPutCaMaterial,

@@ -83,6 +83,12 @@ ALTER TABLE sessions ADD COLUMN key_thumbprint TEXT NOT NULL DEFAULT '';
 CREATE TABLE used_assertions(
   id BLOB PRIMARY KEY, account_uid TEXT NOT NULL, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 )sql",
+    // 6: what was answered to writes with an idempotency key (store::KeptKey).
+    R"sql(
+CREATE TABLE kept_answers(
+  principal_uid TEXT NOT NULL, key TEXT NOT NULL, request_hash BLOB NOT NULL, created INTEGER NOT NULL,
+  answer BLOB NOT NULL, PRIMARY KEY(principal_uid, key)) STRICT, WITHOUT ROWID;
+)sql",
 };
 constexpr int64_t kNewest = std::size(kMigrations);
 static_assert(kLineageSchema <= kNewest);
@@ -108,6 +114,20 @@ std::map<std::string, std::string> UnpackOwners(std::string_view packed) {
     packed = end == std::string_view::npos ? std::string_view() : packed.substr(end + 1);
   }
   return owners;
+}
+
+// Join tokens and idempotency keys.
+Status LoadTokens(Database& database, ViewLoader& loader) {
+  WEIR_TRY(ForRows(database, "SELECT principal_uid, key, request_hash, created FROM kept_answers",
+                   [&](const Statement& row) {
+                     loader.Add(KeptKey{row.String(0), row.String(1), row.String(2), FromMicros(row.Number(3))});
+                   }));
+  WEIR_TRY(ForRows(database, "SELECT token_hash, cluster_uid, created, expires, used FROM join_tokens",
+                   [&](const Statement& row) {
+                     loader.Add(JoinToken{row.String(0), row.String(1), FromMicros(row.Number(2)),
+                                          FromMicros(row.Number(3)), row.Number(4) != 0});
+                   }));
+  return {};
 }
 
 Status LoadFacts(Database& database, ViewLoader& loader) {
@@ -273,11 +293,7 @@ Status Load(Database& database, const Policy& policy, View& view) {
                    [&](const Statement& row) { loader.AddInstallationRole(row.String(0), row.String(1)); }));
   WEIR_TRY(policy.Derive(view, loader.graph()));
   WEIR_TRY(LoadSignIns(database, loader));
-  WEIR_TRY(ForRows(database, "SELECT token_hash, cluster_uid, created, expires, used FROM join_tokens",
-                   [&](const Statement& row) {
-                     loader.Add(JoinToken{row.String(0), row.String(1), FromMicros(row.Number(2)),
-                                          FromMicros(row.Number(3)), row.Number(4) != 0});
-                   }));
+  WEIR_TRY(LoadTokens(database, loader));
   WEIR_TRY(ForRows(database, "SELECT name, content FROM ca_material",
                    [&](const Statement& row) { loader.AddCaMaterial(row.String(0), row.String(1)); }));
   WEIR_TRY(LoadFacts(database, loader));

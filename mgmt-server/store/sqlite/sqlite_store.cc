@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <deque>
 #include <thread>
 
 #include "libs/base/mutex.h"
@@ -93,12 +94,8 @@ class SqliteStore : public Store {
     return last_write_;
   }
 
-  Result<ViewPtr> ReadAt(int64_t revision) const override {
-    if (revision < 0 || revision > Read()->revision()) {
-      return OutOfRange("REVISION_UNKNOWN", "there is no revision {} yet", revision);
-    }
-    return past_.ReadAt(*Read(), policy_, revision);
-  }
+  Result<ViewPtr> ReadAt(int64_t revision) const override { return PastAt(revision, false); }
+  Result<ViewPtr> StateAt(int64_t revision) const override { return PastAt(revision, true); }
 
   Result<std::string> MarkOf(int64_t revision) const override {
     MutexLock lock(reader_mutex_);
@@ -124,6 +121,18 @@ class SqliteStore : public Store {
   }
   Result<std::vector<AuditRow>> AuditBefore(int64_t before, size_t limit) const override {
     return past_.AuditBefore(before, limit);
+  }
+
+  Result<std::string> KeptAnswer(std::string_view principal_uid, std::string_view key) const override {
+    MutexLock lock(reader_mutex_);
+    WEIR_ASSIGN(Statement query,
+                reader_.Prepare("SELECT answer FROM kept_answers WHERE principal_uid = ? AND key = ?"));
+    query.Text(principal_uid).Text(key);
+    WEIR_ASSIGN(const bool row, query.Step());
+    if (!row) return NotFound("KEY_UNKNOWN", "this idempotency key was not used, or is kept no more");
+    std::string answer = query.String(0);
+    query.Reset();
+    return answer;
   }
 
   Result<std::vector<AuditRow>> Audit(const AuditQuery& query) const override {
@@ -152,6 +161,13 @@ class SqliteStore : public Store {
   Status Commit(const std::function<Status(Txn&)>& fn, bool dry_run) override { return writers_.Run(fn, dry_run); }
 
  private:
+  Result<ViewPtr> PastAt(int64_t revision, bool with_graph) const {
+    if (revision < 0 || revision > Read()->revision()) {
+      return OutOfRange("REVISION_UNKNOWN", "there is no revision {} yet", revision);
+    }
+    return past_.ReadAt(*Read(), policy_, revision, with_graph);
+  }
+
   // Leaves in the group whom it answered; returns for whom the time did not reach.
   std::vector<Call*> RunGroup(std::vector<Call*>& group) {
     std::vector<Call*> late;
@@ -174,14 +190,13 @@ class SqliteStore : public Store {
     const MonoTime until = options_.clock->Now() + kGroupTime;
     View working = *Read();
     const uint64_t facts_before = working.facts_sequence();
-    std::vector<ChangeEvent> changes;
-    std::vector<FactsEvent> facts;
+    Events events;
     Status failed;
     bool dirty = false;
     for (size_t i = 0; i < group.size() && failed.ok(); ++i) {
       if (i > 0 && options_.clock->Now() > until) Cut(i, group, late);
       if (i == group.size()) break;
-      failed = RunCall(*group[i], alone, working, changes, facts);
+      failed = RunCall(*group[i], alone, working, events);
       dirty |= failed.ok() && group[i]->changed;
     }
     if (failed.ok() && dirty && working.facts_sequence() != facts_before) {
@@ -206,14 +221,27 @@ class SqliteStore : public Store {
     }
     if (options_.committed) options_.committed(StandingOf(working, {files_.LogSalt(), db_.log_pages()}));
     Publish(std::make_shared<const View>(std::move(working)));
-    changes_->Publish(changes);
-    facts_->Publish(facts);
+    Publish(std::move(events));
+  }
+
+  // Of one group.
+  struct Events {
+    std::vector<ChangeEvent> changes;
+    std::vector<ViewPtr> states;  // Of the changes.
+    std::vector<FactsEvent> facts;
+  };
+  void Publish(Events events) {
+    for (ViewPtr& state : events.states) {
+      states_.push_back(std::move(state));
+      if (states_.size() > kStates) states_.pop_front();
+    }
+    changes_->Publish(events.changes);
+    facts_->Publish(events.facts);
   }
 
   // One caller inside its own savepoint, or `alone` in its transaction, which is rolled back when nothing was changed.
   // An error of the caller stays with it; what is returned fails the group.
-  Status RunCall(Call& call, bool alone, View& working, std::vector<ChangeEvent>& changes,
-                 std::vector<FactsEvent>& facts) {
+  Status RunCall(Call& call, bool alone, View& working, Events& events) {
     const View before = working;
     if (!alone) WEIR_TRY(savepoint_.Run());
     Txn txn(working, rows_, policy_, options_.clock->Wall());
@@ -236,8 +264,13 @@ class SqliteStore : public Store {
     }
     if (!alone) WEIR_TRY(release_.Run());
     call.changed = txn.changed();
-    if (txn.event()) changes.push_back(*txn.event());
-    facts.insert(facts.end(), txn.facts_events().begin(), txn.facts_events().end());
+    if (txn.event()) {
+      // Not make_shared: the events that know it outlive it.
+      events.states.push_back(ViewPtr(new View(working)));
+      events.changes.push_back(*txn.event());
+      events.changes.back().state = events.states.back();
+    }
+    events.facts.insert(events.facts.end(), txn.facts_events().begin(), txn.facts_events().end());
     return {};
   }
 
@@ -335,6 +368,7 @@ class SqliteStore : public Store {
   mutable Database reader_ WEIR_GUARDED_BY(reader_mutex_);
   PastReader past_;
   mutable Mutex published_mutex_;
+  std::deque<ViewPtr> states_;  // Of the last revisions; the leader's only.
   ViewPtr published_ WEIR_GUARDED_BY(published_mutex_);
   Status last_write_ WEIR_GUARDED_BY(published_mutex_);
   std::unique_ptr<Feed<ChangeEvent>> changes_;

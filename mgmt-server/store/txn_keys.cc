@@ -1,0 +1,30 @@
+#include <utility>
+#include <vector>
+
+#include "mgmt-server/store/txn.h"
+#include "mgmt-server/store/view.h"
+
+namespace weir::store {
+
+Status Txn::PutKey(KeptKey key, std::string_view answer) {
+  changed_ = true;
+  WEIR_TRY(rows_.PutKey(key, answer));
+  std::string name = View::KeyName(key.principal_uid, key.key);
+  view_.kept_keys_.Set(std::move(name), std::move(key));
+  return {};
+}
+
+Result<int64_t> Txn::DropKeys(WallTime before, int64_t most) {
+  std::vector<std::pair<std::string, std::string>> old;
+  view_.ForEachKey([&](const KeptKey& key) {
+    if (key.created < before && static_cast<int64_t>(old.size()) < most) old.emplace_back(key.principal_uid, key.key);
+  });
+  for (const auto& [uid, key] : old) {
+    changed_ = true;
+    WEIR_TRY(rows_.DeleteKey(uid, key));
+    view_.kept_keys_.Erase(View::KeyName(uid, key));
+  }
+  return static_cast<int64_t>(old.size());
+}
+
+}  // namespace weir::store
