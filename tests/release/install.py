@@ -414,9 +414,8 @@ CASES = [the_first_server, a_machine_joins, the_second_run_says_so, what_fails_l
 NEEDED = {"the_first_server", "a_machine_joins"}  # By all others.
 
 
-def inside(packages, tar, only):
+def inside(folder, packages, tar, only):
     """In namespaces of its own: what is mounted and started here ends with this process."""
-    folder = tempfile.mkdtemp(prefix="weir-install-")
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.makedirs(folder + "/debian")
@@ -441,10 +440,13 @@ def inside(packages, tar, only):
 
 def main():
     if sys.argv[1] == "--inside":
-        sys.exit(1 if inside(sys.argv[2], sys.argv[3], sys.argv[4:]) else 0)
+        sys.exit(1 if inside(sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5:]) else 0)
     arguments = [os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), *sys.argv[3:]]
-    sys.exit(subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable,
-                             os.path.abspath(__file__), "--inside", *arguments]).returncode)
+    folder = tempfile.mkdtemp(prefix="weir-install-")  # Empty again once the namespaces are gone.
+    done = subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable,
+                             os.path.abspath(__file__), "--inside", folder, *arguments])
+    os.rmdir(folder)
+    sys.exit(done.returncode)
 
 
 main()
