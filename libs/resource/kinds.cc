@@ -60,6 +60,8 @@ std::string Lower(std::string_view text) {
   return out;
 }
 
+constexpr std::string_view kRegistered = "Service";  // Of no dialect: nobody writes one.
+
 // Kinds of TSB that are not served, and what does the same.
 std::string InsteadOf(std::string_view kind) {
   struct Foreign {
@@ -86,6 +88,13 @@ std::string InsteadOf(std::string_view kind) {
     if (each.kind == kind) return std::string(each.instead);
   }
   return "";
+}
+
+Error WrittenByNobody() {
+  Error error = InvalidArgument("UNKNOWN_KIND", "a {} is written by nobody", kRegistered);
+  const std::string why = "is what agents report, and written by nobody: weir get services shows them";
+  error.violations = {{"kind", fmt::format("\"{}\" {}", kRegistered, why), 0, 0}};
+  return error;
 }
 
 bool IsCalled(const KindInfo& info, const std::string& wanted) {
@@ -143,6 +152,7 @@ Result<const KindInfo*> ResolveDocument(std::string_view api_version, std::strin
     version_known = true;
     kinds += (kinds.empty() ? "" : ", ") + name;
   }
+  if (kind == kRegistered) return WrittenByNobody();
   if (const std::string instead = InsteadOf(kind); !instead.empty() && api_version.find("tetrate.io/") != kind.npos) {
     Error error = InvalidArgument("UNKNOWN_KIND", "no kind \"{}\" is served in {}", kind, api_version);
     error.violations = {

@@ -3,10 +3,12 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "api/weir/agent/v1/traffic.pb.h"
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/server_state.pb.h"
 #include "api/weir/v2/status.pb.h"
@@ -104,6 +106,10 @@ class Fleet {
   std::vector<v2::FailoverPlan> PlanFailover(const std::string& parent, const status::FailoverQuestion& question) const;
   // What a request would meet, as pushed and reported; see mgmt-server/status/route.h.
   std::vector<v2::ExplainedRoute> ExplainRoute(const status::AskedRequest& asked) const;
+  // What the gateways of a cluster (FQN) say of one port of a service there ("<namespace>/<host>"): the best of them;
+  // nullopt = nobody says anything.
+  std::optional<agent::v1::ClusterHealth> ServiceHealth(const std::string& cluster, const std::string& host,
+                                                        uint32_t port) const;
   void RenderMetrics(std::string& out) const;
 
   // Output-only state of a cluster (FQN).

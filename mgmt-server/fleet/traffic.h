@@ -62,6 +62,9 @@ class TrafficTable {
   // kKept.
   const agent::v1::ClusterHealth* HealthOf(const std::string& cluster, const std::string& workload,
                                            const std::string& set, const std::string& target, MonoTime now) const;
+  // The same of all gateways of the cluster, for a set that leads to a service there: who can serve before who cannot.
+  const agent::v1::ClusterHealth* ServiceHealthOf(const std::string& cluster, const std::string& set,
+                                                  const std::string& target, MonoTime now) const;
   // It says who can serve, and did within kKept.
   bool IsHeard(const std::string& cluster, const std::string& workload, MonoTime now) const;
 

@@ -15,6 +15,7 @@
 #include "api/weir/v2/quota.pb.h"
 #include "api/weir/v2/search.pb.h"
 #include "api/weir/v2/server_state.pb.h"
+#include "api/weir/v2/service.pb.h"
 #include "api/weir/v2/session.pb.h"
 #include "api/weir/v2/status.pb.h"
 #include "api/weir/v2/traffic.pb.h"
@@ -231,7 +232,7 @@ std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
       v2::AdoptStateRequest::descriptor()->file(), v2::Revision::descriptor()->file(),
       v2::SearchRequest::descriptor()->file(),     v2::Package::descriptor()->file(),
       v2::EffectiveSettings::descriptor()->file(), v2::WatchRequest::descriptor()->file(),
-      v2::GetQuotaRequest::descriptor()->file()};
+      v2::GetQuotaRequest::descriptor()->file(),   v2::Service::descriptor()->file()};
   for (const auto* file : files) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
   }

@@ -27,13 +27,13 @@ std::vector<std::string> Paths(std::string_view text) {
   return paths;
 }
 
-Status CheckMask(const resource::KindInfo& kind, const std::vector<std::string>& paths) {
+Status CheckMask(const Listing::Listed& listed, const std::vector<std::string>& paths) {
   constexpr size_t kMostPaths = 64;
-  Error error = InvalidArgument("BAD_FIELD_MASK", "the field mask names what a {} does not have", kind.name);
+  Error error = InvalidArgument("BAD_FIELD_MASK", "the field mask names what a {} does not have", listed.name);
   if (paths.size() > kMostPaths) error.violations.push_back({"fieldMask", "must be at most 64 paths", 0, 0});
   for (const std::string& path : paths) {
-    if (resource::HasPath(kind.descriptor(), path)) continue;
-    error.violations.push_back({"fieldMask", fmt::format("\"{}\" is no field of a {}", path, kind.name), 0, 0});
+    if (resource::HasPath(*listed.message, path)) continue;
+    error.violations.push_back({"fieldMask", fmt::format("\"{}\" is no field of a {}", path, listed.name), 0, 0});
   }
   if (error.violations.empty()) return {};
   return error;
@@ -41,12 +41,13 @@ Status CheckMask(const resource::KindInfo& kind, const std::vector<std::string>&
 
 }  // namespace
 
-Result<Listing> Listing::Read(const resource::KindInfo& kind, const CallContext& call, const Message& request,
-                              const PageTokens& tokens, int64_t as_of) {
-  Listing listing(kind);
+Result<Listing> Listing::Read(Listed listed, const CallContext& call, const Message& request, const PageTokens& tokens,
+                              int64_t as_of) {
+  Listing listing(std::move(listed));
+  const Listed& kind = listing.listed_;
   const std::string parent = TextOf(request, "parent");
-  if (kind.parent()) {
-    WEIR_ASSIGN(listing.parent_, resource::ParseFqnPattern(*kind.parent(), parent));
+  if (kind.parent) {
+    WEIR_ASSIGN(listing.parent_, resource::ParseFqnPattern(*kind.parent, parent));
   }
   listing.name_ = TextOf(request, "name");
   int page_size = request.GetReflection()->GetInt32(request, request.GetDescriptor()->FindFieldByName("page_size"));
@@ -62,10 +63,10 @@ Result<Listing> Listing::Read(const resource::KindInfo& kind, const CallContext&
   listing.page_size_ = static_cast<size_t>(page_size);
   const std::string filter = TextOf(request, "filter");
   if (!filter.empty()) {
-    WEIR_ASSIGN(listing.filter_, resource::Filter::Parse(kind.descriptor(), filter));
+    WEIR_ASSIGN(listing.filter_, resource::Filter::Parse(*kind.message, filter));
   }
   const std::string order = TextOf(request, "order_by");
-  WEIR_ASSIGN(listing.order_, resource::Order::Parse(kind.descriptor(), order));
+  WEIR_ASSIGN(listing.order_, resource::Order::Parse(*kind.message, order));
   listing.mask_ = Paths(TextOf(request, "field_mask"));
   WEIR_TRY(CheckMask(kind, listing.mask_));
   // The lengths keep the texts of the caller apart.
@@ -80,7 +81,7 @@ Result<Listing> Listing::Read(const resource::KindInfo& kind, const CallContext&
 
 Result<bool> Listing::Shows(const store::StoredResource& resource, const MayRead& may_read) const {
   if (!name_.empty() && resource::LastName(resource.fqn) != name_) return false;
-  if (kind_->parent() && !parent_.Matches(resource::ParentFqn(resource.fqn))) return false;
+  if (listed_.parent && !parent_.Matches(resource::ParentFqn(resource.fqn))) return false;
   return may_read(resource);
 }
 
@@ -96,7 +97,7 @@ Status Listing::Each(const store::View& view, const MayRead& may_read, const Ren
     return visit(resource, std::move(message));
   };
   Status failed;
-  view.ForEachAfter(parent_.prefix, kind_->name, after, [&](const store::ResourcePtr& resource) {
+  view.ForEachAfter(parent_.prefix, listed_.name, after, [&](const store::ResourcePtr& resource) {
     const Result<bool> go_on = one(resource);
     if (!go_on.ok()) failed = go_on.error();
     return go_on.ok() && *go_on;

@@ -3,6 +3,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "libs/resource/filter.h"
@@ -16,11 +17,18 @@ namespace weir::services {
 // are on it. A filter or an order sees only those.
 class Listing {
  public:
+  // What is listed: resources of this name in a view, which stand below that kind.
+  struct Listed {
+    std::string name;
+    std::optional<resource::Kind> parent;
+    const google::protobuf::Descriptor* message = nullptr;
+  };
+  static Listed Of(const resource::KindInfo& kind) { return {kind.name, kind.parent(), &kind.descriptor()}; }
   // INVALID_ARGUMENT INVALID_REQUEST with all violations, BAD_FQN, BAD_FILTER, BAD_ORDER, BAD_FIELD_MASK,
   // BAD_PAGE_TOKEN.
   // `as_of`: the revision that is asked, 0 = the present.
-  static Result<Listing> Read(const resource::KindInfo& kind, const CallContext& call,
-                              const google::protobuf::Message& request, const PageTokens& tokens, int64_t as_of);
+  static Result<Listing> Read(Listed listed, const CallContext& call, const google::protobuf::Message& request,
+                              const PageTokens& tokens, int64_t as_of);
 
   struct Item {
     store::ResourcePtr resource;
@@ -44,7 +52,7 @@ class Listing {
   const PageTokens::Question& question() const { return question_; }
 
  private:
-  explicit Listing(const resource::KindInfo& kind) : kind_(&kind) {}
+  explicit Listing(Listed listed) : listed_(std::move(listed)) {}
   Result<bool> Shows(const store::StoredResource& resource, const MayRead& may_read) const;
   // Calls fn(resource, message) for what is on the list behind `after`, in the order of FQNs, until it answers false.
   // The message is null where nobody needs it.
@@ -53,7 +61,7 @@ class Listing {
               const Visit& visit) const;
   Result<Page> InOrder(const store::View& view, const MayRead& may_read, const Render& render) const;
 
-  const resource::KindInfo* kind_;
+  Listed listed_;
   resource::FqnPattern parent_;
   std::string name_;  // "" = all.
   std::optional<resource::Filter> filter_;

@@ -6,11 +6,13 @@
 
 #include "api/weir/v2/metadata.pb.h"
 #include "api/weir/v2/search.pb.h"
+#include "api/weir/v2/service.pb.h"
 #include "libs/base/text.h"
 #include "libs/resource/gateways.h"
 #include "libs/resource/kinds.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/page_tokens.h"
+#include "mgmt-server/services/registry.h"
 #include "mgmt-server/services/services.h"
 
 namespace weir::services {
@@ -53,6 +55,19 @@ std::optional<v2::SearchHit> HitOf(const store::StoredResource& resource, const 
   return std::nullopt;
 }
 
+std::optional<v2::SearchHit> HitOf(const std::string& fqn, const v2::Service& service, const std::string& piece) {
+  v2::SearchHit hit;
+  hit.set_fqn(fqn);
+  hit.set_kind("Service");
+  const bool named = Holds(resource::LastName(fqn), piece);
+  const auto& hosts = service.state().hosts();
+  const auto host = std::find_if(hosts.begin(), hosts.end(), [&](const auto& each) { return Holds(each, piece); });
+  if (!named && host == hosts.end()) return std::nullopt;
+  hit.set_field(named ? "name" : "host");
+  hit.set_text(named ? std::string(resource::LastName(fqn)) : *host);
+  return hit;
+}
+
 // Exact names, then those that begin so, then all others; each by FQN.
 std::string KeyOf(const v2::SearchHit& hit, const std::string& piece) {
   const std::string_view name = resource::LastName(hit.fqn());
@@ -77,29 +92,39 @@ Status CheckRequest(const v2::SearchRequest& request) {
 // The first `most` hits behind `after` in the order of their keys, of what the caller may read.
 std::map<std::string, v2::SearchHit> FirstHits(const store::View& view, const CallContext& call,
                                                const v2::SearchRequest& request, const std::string& piece,
-                                               const std::string& after, size_t most) {
+                                               const std::string& after, size_t most, const store::View& services) {
   std::map<std::string, v2::SearchHit> first;
+  const auto take = [&](std::optional<v2::SearchHit> hit) {
+    if (!hit) return;
+    std::string key = KeyOf(*hit, piece);
+    if (!after.empty() && key <= after) return;
+    first.emplace(std::move(key), std::move(*hit));
+    if (first.size() > most) first.erase(std::prev(first.end()));
+  };
   // "key=value" stands nowhere as one text.
   const std::string_view rough = std::string_view(piece).substr(0, piece.find('='));
   const auto look = [&](const store::ResourcePtr& resource) {
     if (resource->kind == authz::kBindingsKind) return true;
     if (!Holds(resource->fqn, rough) && !Holds(resource->body, rough)) return true;  // Without reading it.
     if (!authz::Allowed(view, call.principal, authz::Right::kRead, *resource)) return true;
-    std::optional<v2::SearchHit> hit = HitOf(*resource, piece);
-    if (!hit) return true;
-    std::string key = KeyOf(*hit, piece);
-    if (!after.empty() && key <= after) return true;
-    first.emplace(std::move(key), std::move(*hit));
-    if (first.size() > most) first.erase(std::prev(first.end()));
+    take(HitOf(*resource, piece));
     return true;
   };
   if (const store::ResourcePtr top = view.Get(request.parent()); top != nullptr) look(top);
   view.ForEach(request.parent(), "", look);
+  ServiceSight sight(view, call.principal);
+  services.ForEach(request.parent(), "", [&](const store::ResourcePtr& resource) {
+    v2::Service service;
+    if (!Holds(resource->fqn, piece) && !Holds(resource->body, piece)) return true;
+    if (!service.ParseFromString(resource->body)) return true;
+    if (sight.Narrow(resource::ParentFqn(resource->fqn), service)) take(HitOf(resource->fqn, service, piece));
+    return true;
+  });
   return first;
 }
 
-Result<v2::SearchResponse> Find(const Backends& backends, const PageTokens& tokens, CallContext& call,
-                                const v2::SearchRequest& request) {
+Result<v2::SearchResponse> Find(const Backends& backends, Registry& registry, const PageTokens& tokens,
+                                CallContext& call, const v2::SearchRequest& request) {
   WEIR_TRY(CheckRequest(request));
   std::string piece = request.q();
   std::transform(piece.begin(), piece.end(), piece.begin(), Lower);
@@ -112,8 +137,10 @@ Result<v2::SearchResponse> Find(const Backends& backends, const PageTokens& toke
   const int page_size = request.page_size() == 0 ? 20 : request.page_size();
   v2::SearchResponse response;
   std::string last;
+  const store::ViewPtr view = backends.store->Read();
+  const store::ViewPtr services = registry.Of(*view);
   for (auto& [key, hit] :
-       FirstHits(*backends.store->Read(), call, request, piece, after, static_cast<size_t>(page_size) + 1)) {
+       FirstHits(*view, call, request, piece, after, static_cast<size_t>(page_size) + 1, *services)) {
     if (response.items_size() == page_size) {
       WEIR_ASSIGN(*response.mutable_next_page_token(), tokens.Make(question, last));
       break;
@@ -126,11 +153,11 @@ Result<v2::SearchResponse> Find(const Backends& backends, const PageTokens& toke
 
 }  // namespace
 
-void AddSearch(MethodTable& table, const Backends& backends) {
+void AddSearch(MethodTable& table, const Backends& backends, std::shared_ptr<Registry> registry) {
   const auto tokens = std::make_shared<const PageTokens>(*backends.store);
   table.Add<v2::SearchRequest, v2::SearchResponse>(
-      "weir.v2.Search.Search", [&backends, tokens](CallContext& call, const v2::SearchRequest& request) {
-        return Find(backends, *tokens, call, request);
+      "weir.v2.Search.Search", [&backends, registry, tokens](CallContext& call, const v2::SearchRequest& request) {
+        return Find(backends, *registry, *tokens, call, request);
       });
 }
 

@@ -1,0 +1,105 @@
+#include <memory>
+
+#include "api/weir/v2/metadata.pb.h"
+#include "api/weir/v2/service.pb.h"
+#include "libs/facts/check.h"
+#include "libs/resource/kinds.h"
+#include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/listing.h"
+#include "mgmt-server/services/registry.h"
+#include "mgmt-server/services/services.h"
+
+namespace weir::services {
+namespace {
+
+// One call's look at the registry.
+class Look {
+ public:
+  Look(const Backends& backends, const CallContext& call, Registry& registry)
+      : backends_(backends),
+        view_(backends.store->Read()),
+        services_(registry.Of(*view_)),
+        sight_(*view_, call.principal) {}
+
+  const store::View& view() const { return *view_; }
+  const store::View& services() const { return *services_; }
+
+  // As the caller may see it; null = not at all.
+  Result<std::unique_ptr<v2::Service>> Of(const store::StoredResource& stored) {
+    auto service = std::make_unique<v2::Service>();
+    if (!service->ParseFromString(stored.body)) return DataLoss("BAD_BODY", "{} cannot be read", stored.fqn);
+    const std::string organization = resource::ParentFqn(stored.fqn);
+    if (!sight_.Narrow(organization, *service)) return std::unique_ptr<v2::Service>();
+    AddHealth(*backends_.fleet, organization, *service);
+    v2::Metadata& metadata = *service->mutable_metadata();
+    metadata.set_name(std::string(resource::LastName(stored.fqn)));
+    metadata.set_organization(std::string(resource::LastName(organization)));
+    metadata.set_fqn(stored.fqn);
+    metadata.set_resource_version(stored.etag);
+    return service;
+  }
+
+ private:
+  const Backends& backends_;
+  const store::ViewPtr view_, services_;
+  ServiceSight sight_;
+};
+
+Result<v2::Service> GetService(const Backends& backends, Registry& registry, CallContext& call,
+                               const v2::GetServiceRequest& request) {
+  Look look(backends, call, registry);
+  const store::ResourcePtr stored = look.services().Get(request.fqn());
+  if (stored == nullptr) return authz::Missing(request.fqn());
+  WEIR_ASSIGN(std::unique_ptr<v2::Service> service, look.Of(*stored));
+  if (service == nullptr) return authz::Missing(request.fqn());
+  return std::move(*service);
+}
+
+Result<v2::ListServicesResponse> ListServices(const Backends& backends, Registry& registry, const PageTokens& tokens,
+                                              CallContext& call, const v2::ListServicesRequest& request) {
+  WEIR_ASSIGN(
+      const Listing listing,
+      Listing::Read({"Service", resource::Kind::kOrganization, v2::Service::descriptor()}, call, request, tokens, 0));
+  Look look(backends, call, registry);
+  // What somebody may see of a service is found out by making it.
+  const auto may_read = [&](const store::StoredResource& stored) -> Result<bool> {
+    WEIR_ASSIGN(const std::unique_ptr<v2::Service> service, look.Of(stored));
+    return service != nullptr;
+  };
+  const auto render = [&](const store::StoredResource& stored) -> Result<MessagePtr> {
+    WEIR_ASSIGN(std::unique_ptr<v2::Service> service, look.Of(stored));
+    return MessagePtr(std::move(service));
+  };
+  WEIR_ASSIGN(Listing::Page page, listing.Fill(look.services(), may_read, render));
+  v2::ListServicesResponse answer;
+  for (Listing::Item& item : page.items) {
+    listing.Mask(*item.message);
+    answer.mutable_items()->AddAllocated(static_cast<v2::Service*>(item.message.release()));
+  }
+  const std::string& above = listing.above();
+  if (page.items.empty() && listing.first() && !above.empty() &&
+      !authz::SeesBelow(look.view(), call.principal, above)) {
+    WEIR_TRY(authz::Authorize(look.view(), call.principal, authz::Right::kRead, above));
+  }
+  if (!page.last.empty()) {
+    WEIR_ASSIGN(*answer.mutable_next_page_token(), tokens.Make(listing.question(), page.last));
+  }
+  return answer;
+}
+
+}  // namespace
+
+void AddServices(MethodTable& table, const Backends& backends, std::shared_ptr<Registry> registry) {
+  const auto tokens = std::make_shared<const PageTokens>(*backends.store);
+  table.Add<v2::GetServiceRequest, v2::Service>(
+      "weir.v2.Services.GetService", [&backends, registry](CallContext& call, const v2::GetServiceRequest& request) {
+        return GetService(backends, *registry, call, request);
+      });
+  table.Add<v2::ListServicesRequest, v2::ListServicesResponse>(
+      "weir.v2.Services.ListServices",
+      [&backends, registry, tokens](CallContext& call, const v2::ListServicesRequest& request) {
+        return ListServices(backends, *registry, *tokens, call, request);
+      });
+}
+
+}  // namespace weir::services
