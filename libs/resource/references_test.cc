@@ -34,6 +34,8 @@ T From(const std::string& text) {
 
 // Fields with a text that name nothing outside of their own resource.
 const std::set<std::string, std::less<>> kPlain = {
+    "weir.v2.ClusterDestination.labels",
+    "weir.v2.ClusterDestination.network",
     "weir.v2.AccessBinding.role",
     "weir.v2.ClusterSpec.network",
     "weir.v2.FailoverSettings.failover_priority",

@@ -249,14 +249,29 @@ std::pair<int64_t, std::string> ExpiredGrace(const World& world, std::string_vie
   return {seconds, seconds > 0 ? std::string(setting.fqn) : ""};
 }
 
+// Of the objects that select clusters those that name others than before, though nobody wrote them.
+std::set<std::string> NamedAnew(const World& before, const World& after) {
+  std::set<std::string> fqns;
+  const auto& was = before.state().selecting;
+  const auto& is = after.state().selecting;
+  auto old = was.begin();
+  for (const auto& [fqn, shape] : is) {
+    while (old != was.end() && old->first < fqn) ++old;
+    if (old != was.end() && old->first == fqn && old->second != shape) fqns.insert(fqn);
+  }
+  return fqns;
+}
+
 }  // namespace
 
 KeysByCluster Affected(const World& before, const World& after, const Change& change) {
   KeysByCluster keys;
+  std::set<std::string> fqns = NamedAnew(before, after);
+  fqns.insert(change.fqns.begin(), change.fqns.end());
   for (const World* world : {&before, &after}) {
     Dependents dependents(*world, keys);
     const World& other = world == &before ? after : before;
-    for (const std::string& fqn : change.fqns) {
+    for (const std::string& fqn : fqns) {
       if (const std::string_view organization = OrganizationFqn(fqn);
           EffectOf(fqn) == resource::Effect::kDefaults && world->state().resources.contains(fqn) &&
           ExpiredGrace(*world, organization) != ExpiredGrace(other, organization)) {

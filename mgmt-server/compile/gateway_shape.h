@@ -21,7 +21,7 @@ struct ServerShape {
   std::string name;
   std::string hostname;
   uint32_t port = 0;
-  const v2::HttpServer* http = nullptr;  // Never null; lives in the shape's `form`.
+  const v2::HttpServer* http = nullptr;  // Never null; lives in the shape's `gateway`.
   std::string tenant;  // FQN: whose tier-2 gateways answer, when it routes to clusters. Only theirs (docs/adr/0003).
 };
 
@@ -29,6 +29,8 @@ struct ServerShape {
 struct GatewayShape {
   std::shared_ptr<const google::protobuf::Message> source;  // As it was written.
   resource::GatewayForm form;                               // The same said as a Gateway.
+  // As `form`, but lists of clusters name each: what labels and networks select, and who serves a host (selecting.h).
+  std::shared_ptr<const v2::Gateway> gateway;
   std::string fqn;
   std::string group;  // FQNs.
   std::string workspace;
@@ -46,8 +48,10 @@ struct GatewayShape {
   // The clusters that this server routes to, rule by rule.
   static std::vector<const v2::ClusterDestination*> Destinations(const ServerShape& server);
 };
+// `gateway`: see there; nullptr = as the form says it.
 std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
-                                            std::shared_ptr<const google::protobuf::Message> source);
+                                            std::shared_ptr<const google::protobuf::Message> source,
+                                            std::shared_ptr<const v2::Gateway> gateway = nullptr);
 
 std::string SelectorKey(const v2::WorkloadSelector& selector);
 bool Selects(const v2::WorkloadSelector& selector, const agent::v1::Workload& workload);
@@ -61,6 +65,7 @@ using ByFqn = std::map<std::string, std::shared_ptr<const T>, std::less<>>;
 struct World::State {
   ByFqn<google::protobuf::Message> resources;  // Those of kinds with an effect on gateways, but the gateways.
   ByFqn<GatewayShape> gateways;
+  ByFqn<GatewayShape> selecting;  // Those of them whose clusters follow from the rest of the world.
   std::map<std::string, std::shared_ptr<Facts>, std::less<>> facts;
   std::string roots;
 
@@ -72,6 +77,7 @@ struct World::State {
   std::map<std::string, FqnSet, std::less<>> tier2_by_host;      // Hostname as declared.
 
   void Index(const GatewayShape& shape, bool add);
+  void SetShape(std::string_view fqn, std::shared_ptr<const GatewayShape> shape);  // nullptr = there is none any more.
 
   // nullptr = no such resource, or one of another kind.
   template <typename T>

@@ -45,8 +45,8 @@ class Walk {
             From<v2::Cluster>(fmt::format(
                 "metadata {{ uid: '{}' {} }} spec {{ locality {{ region: '{}' zone: '{}' }} {} {} }} state {{ {} }}",
                 Of({"u", "u", "v"}), Of({"", "", "labels { key: 'l' value: '1' }"}), Of({"r", "s"}), Of({"", "z"}),
-                Of({"", "", "admin_state: DRAINING"}), Of({"", "tier1_cluster: true"}),
-                Of({"", "generation: 1", "generation: 2"}))),
+                Of({"", "admin_state: DRAINING", "admin_state: STANDBY network: 'n'", "network: 'n'"}),
+                Of({"", "tier1_cluster: true"}), Of({"", "generation: 1", "generation: 2"}))),
             8);
         break;
       }
@@ -125,7 +125,11 @@ class Walk {
   std::string Destinations() {
     return Of(
         {"clusters { name: 'c1' }", "clusters { name: 'c2' weight: 2 } clusters { name: 'c1' weight: 1 }",
-         "clusters { name: 'c3' }", "clusters { name: 'c1' } clusters { name: 'c3' }",
+         "clusters { name: 'c3' }", "", "clusters { labels { key: 'l' value: '1' } }",
+         "clusters { network: 'n' weight: 3 } clusters { name: 'c1' weight: 1 }",
+         "clusters { labels { key: 'l' value: '1' } network: 'n' } clusters { network: 'default' }",
+         "clusters { name: 'c2' network: 'n' } clusters { name: 'c1' }",
+         "clusters { name: 'c1' } clusters { name: 'c3' }",
          "clusters { name: 'c1' weight: 1 } clusters { name: 'c2' weight: 0 } clusters { name: 'c3' weight: 0 }"});
   }
   void Put(World& world, Change& change, const std::string& fqn, std::shared_ptr<google::protobuf::Message> message,

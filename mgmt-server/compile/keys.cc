@@ -107,13 +107,13 @@ bool RoutesTo(const GatewayShape& tier1, const std::string& pattern, std::string
 void AddSpreadKeys(const GatewayShape& shape, const ServerShape& server, std::string_view cluster,
                    std::set<Key>& keys) {
   const std::string host = HostName(ListenerName(shape.selector_key, server.port), server.hostname);
-  const auto add = [&](const auto& list, int rule) {
-    const bool named = std::any_of(list.begin(), list.end(), [&](const auto& d) { return d.name() == cluster; });
-    if (list.empty() || (!cluster.empty() && !named)) return;
-    keys.insert({std::string(kDestinationSet), DestinationSetName(host, server, rule)});
-  };
   const auto& rules = server.http->routing().rules();
-  for (int i = 0; i < rules.size(); ++i) add(rules[i].route().cluster_destination().clusters(), i);
+  for (int i = 0; i < rules.size(); ++i) {
+    if (!rules[i].route().has_cluster_destination()) continue;
+    const auto& list = rules[i].route().cluster_destination().clusters();
+    const bool named = std::any_of(list.begin(), list.end(), [&](const auto& d) { return d.name() == cluster; });
+    if (cluster.empty() || named) keys.insert({std::string(kDestinationSet), DestinationSetName(host, server, i)});
+  }
 }
 
 void AddServerKeys(const GatewayShape& shape, const ServerShape& server, std::set<Key>& keys) {

@@ -1,7 +1,11 @@
 #include "mgmt-server/compile/spread.h"
 
+#include <algorithm>
+
 #include "api/weir/mesh/v1/intent.pb.h"
+#include "libs/resource/admin_state.h"
 #include "libs/resource/inheritance.h"
+#include "libs/resource/kinds.h"
 #include "libs/traffic/failover_order.h"
 #include "mgmt-server/compile/keys.h"
 
@@ -78,6 +82,7 @@ void SetSpread(const World& world, std::string_view cluster, const GatewayShape&
   set.set_mode(rules.mode == traffic::Mode::kOrdered ? mesh::v1::DestinationSet::ORDERED
                                                      : mesh::v1::DestinationSet::PROPORTIONAL);
   set.set_panic(failover.settings != nullptr && failover.settings->panic());
+  bool weighted = false;
   std::vector<traffic::FailoverCandidate> candidates;
   for (const auto& destination : list) {
     const std::string fqn = ClusterFqn(shape.organization, destination.name());
@@ -87,6 +92,7 @@ void SetSpread(const World& world, std::string_view cluster, const GatewayShape&
     share->set_cluster(destination.name());
     share->set_endpoints(EndpointsName(destination.name(), server));
     if (destination.has_weight()) {
+      weighted = true;
       candidates.back().weight = destination.weight();
       share->set_weight(destination.weight());
     }
@@ -94,11 +100,16 @@ void SetSpread(const World& world, std::string_view cluster, const GatewayShape&
     sources.insert(fqn);
     share->set_region(target->spec().locality().region());
     share->set_zone(target->spec().locality().zone());
-    share->set_drained(target->spec().admin_state() == v2::DRAINING);
+    share->set_drained(resource::TakesNoRequests(target->spec().admin_state()));
+    share->set_standby(target->spec().admin_state() == v2::STANDBY);
+    candidates.back().standby = share->standby();
   }
   const traffic::ClusterPlace own = PlaceOf(world.cluster(cluster), resource::LastName(cluster), rules);
   const std::vector<uint32_t> order = traffic::FailoverOrder(own, candidates, rules);
   for (int i = 0; i < set.clusters_size(); ++i) set.mutable_clusters(i)->set_priority(order[static_cast<size_t>(i)]);
+  if (!weighted || rules.mode != traffic::Mode::kOrdered) return;
+  std::sort(set.mutable_clusters()->begin(), set.mutable_clusters()->end(),
+            [](const auto& a, const auto& b) { return a.priority() < b.priority(); });
 }
 
 }  // namespace weir::compile

@@ -22,7 +22,9 @@ std::string Spread(const World& world, const std::string& name = kSet) {
   for (const auto& share : set.clusters()) {
     out += fmt::format("{}{} {} {}{}", out.empty() ? "" : ", ", share.cluster(),
                        share.has_weight() ? std::to_string(share.weight()) : "-", share.priority(),
-                       share.drained() ? " drained" : "");
+                       share.drained()   ? " drained"
+                       : share.standby() ? " standby"
+                                         : "");
   }
   return out;
 }
@@ -90,6 +92,21 @@ TEST(Spread, MarksADrainedClusterAndKeepsItsShare) {
   World world = Demo();
   world.Put(ClusterName("c1"), From<v2::Cluster>("spec { admin_state: DRAINING }"));
   EXPECT_EQ(Spread(world), "c1 75 0 drained, c2 25 0");
+}
+
+TEST(Spread, PutsAClusterOnStandbyBehindAndTakesOneInMaintenanceOut) {
+  World world = Demo();
+  world.Put(ClusterName("c1"), From<v2::Cluster>("spec { admin_state: STANDBY }"));
+  EXPECT_EQ(Spread(world), "c1 75 1 standby, c2 25 0");
+  world.Put(ClusterName("c1"), From<v2::Cluster>("spec { admin_state: MAINTENANCE }"));
+  EXPECT_EQ(Spread(world), "c1 75 0 drained, c2 25 0");
+  world = Unweighted();
+  world.Put(ClusterName("c2"), From<v2::Cluster>("spec { admin_state: STANDBY locality { region: 'eu' zone: 'b' } }"));
+  EXPECT_EQ(Spread(world), "c1 - 0, c2 - 1 standby, c3 - 0");
+  world.Put(kTier1, Tier1("x.test",
+                          "clusters { name: 'c2' weight: 6 } clusters { name: 'c1' weight: 3 } "
+                          "failover_settings { mode: ORDERED }"));
+  EXPECT_EQ(Spread(world), "ordered, c1 3 0, c2 6 1 standby");
 }
 
 TEST(Spread, GivesEveryPathRuleItsOwn) {

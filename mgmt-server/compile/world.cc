@@ -8,6 +8,7 @@
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/gateway_shape.h"
+#include "mgmt-server/compile/selecting.h"
 
 namespace weir::compile {
 namespace {
@@ -57,19 +58,29 @@ void World::State::Index(const GatewayShape& shape, bool add) {
   }
 }
 
+void World::State::SetShape(std::string_view fqn, std::shared_ptr<const GatewayShape> shape) {
+  if (const GatewayShape* old = Lookup(gateways, fqn)) {
+    Index(*old, false);
+    gateways.erase(gateways.find(fqn));
+    if (const auto found = selecting.find(fqn); found != selecting.end()) selecting.erase(found);
+  }
+  if (shape == nullptr) return;
+  Index(*shape, true);
+  if (IsSelecting(*shape->form.gateway)) selecting.emplace(fqn, shape);
+  gateways.emplace(fqn, std::move(shape));
+}
+
 void World::Put(std::string_view fqn, std::shared_ptr<const google::protobuf::Message> resource) {
   if (resource == nullptr) return;
   const resource::KindInfo* info = resource::KindOf(*resource);
   if (info == nullptr || info->rules.effect == resource::Effect::kNone) return;
   State& state = Own();
+  const Follower follower(*this, fqn);
   if (info->rules.effect != resource::Effect::kGateway) {
     state.resources.insert_or_assign(std::string(fqn), std::move(resource));
-    return;
+  } else {
+    state.SetShape(fqn, ShapeOf(fqn, std::move(resource)));
   }
-  if (const GatewayShape* old = Lookup(state.gateways, fqn)) state.Index(*old, false);
-  auto shape = ShapeOf(fqn, std::move(resource));
-  state.Index(*shape, true);
-  state.gateways.insert_or_assign(std::string(fqn), std::move(shape));
 }
 
 bool World::PutBody(std::string_view kind, std::string_view fqn, std::string_view uid, std::string_view body) {
@@ -84,13 +95,9 @@ bool World::PutBody(std::string_view kind, std::string_view fqn, std::string_vie
 
 void World::Remove(std::string_view fqn) {
   State& state = Own();
-  const auto erase = [&](auto& map) {
-    const auto found = map.find(fqn);
-    if (found != map.end()) map.erase(found);
-  };
-  if (const GatewayShape* old = Lookup(state.gateways, fqn)) state.Index(*old, false);
-  erase(state.gateways);
-  erase(state.resources);
+  const Follower follower(*this, fqn);
+  state.SetShape(fqn, nullptr);
+  if (const auto found = state.resources.find(fqn); found != state.resources.end()) state.resources.erase(found);
 }
 
 namespace {
@@ -110,13 +117,17 @@ Facts& OwnFacts(World::State& state, std::string_view cluster) {
 
 void World::SetFacts(std::string_view cluster, Facts facts) {
   Own().facts[std::string(cluster)] = std::make_shared<Facts>(std::move(facts));
+  FollowAll(OrganizationFqn(cluster));
 }
 void World::PutWorkload(std::string_view cluster, const agent::v1::Workload& workload) {
-  OwnFacts(Own(), cluster).workloads[workload.namespace_() + "/" + workload.name()] =
-      std::make_shared<agent::v1::Workload>(workload);
+  const std::string name = workload.namespace_() + "/" + workload.name();
+  auto& stored = OwnFacts(Own(), cluster).workloads[name];
+  const auto before = std::exchange(stored, std::make_shared<agent::v1::Workload>(workload));
+  if (before == nullptr || !SameSelection(*before, workload)) FollowNamespace(cluster, workload.namespace_());
 }
 void World::RemoveWorkload(std::string_view cluster, const std::string& name) {
   OwnFacts(Own(), cluster).workloads.erase(name);
+  FollowNamespace(cluster, name.substr(0, name.find('/')));
 }
 void World::PutService(std::string_view cluster, const agent::v1::Service& service) {
   OwnFacts(Own(), cluster).PutService(std::make_shared<agent::v1::Service>(service));
@@ -229,7 +240,8 @@ std::string TenantOf(const GatewayShape& shape, const std::string& named) {
 }  // namespace
 
 std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
-                                            std::shared_ptr<const google::protobuf::Message> source) {
+                                            std::shared_ptr<const google::protobuf::Message> source,
+                                            std::shared_ptr<const v2::Gateway> gateway) {
   auto shape = std::make_shared<GatewayShape>();
   shape->fqn = fqn;
   shape->group = resource::ParentFqn(fqn);
@@ -237,9 +249,10 @@ std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
   shape->tenant = resource::ParentFqn(shape->workspace);
   shape->organization = OrganizationFqn(fqn);
   shape->form = resource::FormOf(source);
+  shape->gateway = gateway == nullptr ? shape->form.gateway : std::move(gateway);
   shape->tier1 = resource::IsTier1(*shape->form.gateway);
   shape->selector = &shape->form.gateway->spec().workload_selector();
-  for (const auto& server : shape->form.gateway->spec().http()) {
+  for (const auto& server : shape->gateway->spec().http()) {
     shape->servers.push_back(
         {server.name(), server.hostname(), server.port(), &server, TenantOf(*shape, server.tenant())});
   }

@@ -72,6 +72,12 @@ class World {
   const State& state() const { return *state_; }
 
  private:
+  // selecting.cc: names the clusters anew of the objects that select them, after what they follow from has changed.
+  class Follower;
+  void Name(std::string_view fqn, const std::string* pattern);  // Only servers whose host it covers; nullptr = all.
+  void FollowHostsOf(const GatewayShape& tier2);
+  void FollowNamespace(std::string_view cluster, std::string_view name_space);
+  void FollowAll(std::string_view organization);
   State& Own();
   std::shared_ptr<State> state_;
 };

@@ -42,7 +42,7 @@ struct Standing {
 std::optional<Standing> StandingOf(const Key& key, const Lookup& lookup) {
   const Resource* resource = lookup(key);
   mesh::v1::DestinationSet set;
-  if (resource == nullptr || !set.ParseFromString(resource->bytes) || set.clusters().empty()) return std::nullopt;
+  if (resource == nullptr || !set.ParseFromString(resource->bytes) || set.has_service()) return std::nullopt;
   Standing standing;
   standing.source = set.provenance().fqn();
   for (const auto& share : set.clusters()) {
@@ -62,7 +62,7 @@ std::string WhyLess(const Standing& before, const Standing& after) {
   for (const auto& [cluster, was] : before.clusters) {
     if (!was.empty()) continue;
     const auto now = after.clusters.find(cluster);
-    const std::string why = now == after.clusters.end() ? "is not named any more" : now->second;
+    const std::string why = now == after.clusters.end() ? "is not among its clusters any more" : now->second;
     if (!why.empty()) message += fmt::format("{}{} {}", message.empty() ? "" : "; ", cluster, why);
   }
   return message;

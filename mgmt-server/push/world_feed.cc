@@ -45,12 +45,14 @@ compile::World LoadWorld(const store::View& resources, const store::View& facts)
 compile::World WorldFeed::Load(const store::View& view, const std::string& roots_pem) {
   compile::World world;
   world.SetRoots(roots_pem);
-  view.ForEach("", "", [&](const store::ResourcePtr& resource) {
+  const auto put = [&](const store::ResourcePtr& resource) {
     world.PutBody(resource->kind, resource->fqn, resource->uid, resource->body);
     if (resource->kind == kClusterKind) clusters_[resource->uid] = resource->fqn;
     return true;
-  });
+  };
+  view.ForEach("", kClusterKind, put);  // With their facts before what selects by them, which then is found out once.
   for (const auto& [uid, fqn] : clusters_) world.SetFacts(fqn, ReadFacts(view.Facts(uid).get()));
+  view.ForEach("", "", put);
   MutexLock lock(mutex_);
   revision_ = view.revision();
   sequence_ = view.facts_sequence();

@@ -75,7 +75,7 @@ class Spreads {
     const auto name = compile::ParseDestinationSetName(key.name);
     mesh::v1::DestinationSet set;
     if (found == nullptr || !name || !set.ParseFromString(found->bytes)) return std::nullopt;
-    if (set.clusters().empty()) return std::nullopt;
+    if (set.has_service()) return std::nullopt;
     RouteReach route;
     route.gateway_cluster = cluster;
     route.host = name->host.hostname;
@@ -89,6 +89,7 @@ class Spreads {
       destination.cluster = share.cluster();
       if (share.has_weight()) destination.weight = share.weight();
       destination.priority = share.priority();
+      destination.standby = share.standby();
       destination.availability = known.availability;
       route.details.push_back(std::move(known.detail));
       route.unchecked.push_back(known.unchecked);
@@ -194,8 +195,10 @@ Reach OfTier1(const compile::Compilation& compilation, const compile::GatewaySha
     if (served && IsUnchecked(route.destinations, route.unchecked))
       unchecked.push_back(fmt::format("{} (route {})", route.host, route.route));
     if (served) continue;
-    Note({WhyNobody(route.details, spread.nobody),
-          fmt::format("nobody serves {} (route {}): {}", route.host, route.route, Joined(route.details))},
+    const bool any = !route.destinations.empty();
+    Note({any ? WhyNobody(route.details, spread.nobody) : Word(StatusReason::kNoReceiver),
+          fmt::format("nobody serves {} (route {}): {}", route.host, route.route,
+                      any ? Joined(route.details) : "no cluster that its list selects has a tier-2 gateway for it")},
          reach);
   }
   NoteUnchecked(unchecked, reach);

@@ -50,7 +50,6 @@ KindRules GatewayRules() {
                       {"secretName", "files", "caCertificates", "subjectAltNames", "minProtocolVersion",
                        "maxProtocolVersion", "cipherSuites"},
                       ""},
-                     {"ClusterDestination", {"labels", "network"}, "name"},
                      {"FailoverSettings", {"topologyChoice"}, "regionalFailover or failoverPriority"}},
       .effect = Effect::kGateway,
       .servers = "spec.http",

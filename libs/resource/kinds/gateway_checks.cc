@@ -13,6 +13,7 @@ namespace {
 constexpr int kMaxServers = 10'000;
 constexpr int kMaxRules = 1'000;
 constexpr int kMaxClusters = 1'000;
+constexpr int kMaxLabels = 16;  // Of one entry.
 
 }  // namespace
 
@@ -51,18 +52,28 @@ void GatewayChecker::Tenant(const std::string& name, const std::string& at) {
   check_.Require(name.empty() || IsDnsLabel(name), at + ".tenant", kLabelRule);
 }
 
+void GatewayChecker::Cluster(const v2::ClusterDestination& cluster, const std::string& at) {
+  const bool selects = cluster.labels_size() > 0 || !cluster.network().empty();
+  check_.Require(!cluster.name().empty() || selects, at + ".name", "required, or labels or network instead");
+  check_.Require(cluster.name().empty() || IsDnsLabel(cluster.name()), at + ".name", kLabelRule);
+  check_.Require(cluster.name().empty() || cluster.labels().empty(), at + ".labels",
+                 "stands beside a name: an entry names one cluster or selects by labels");
+  check_.Require(cluster.labels_size() <= kMaxLabels, at + ".labels", "must be at most 16");
+  check_.Labels(cluster.labels(), at + ".labels");
+  check_.LabelText(cluster.network(), at + ".network");
+}
+
 void GatewayChecker::Clusters(const google::protobuf::RepeatedPtrField<v2::ClusterDestination>& clusters,
                               const std::string& at) {
-  check_.Require(clusters.size() > 0, at, "required: at least one cluster");
   check_.Require(clusters.size() <= kMaxClusters, at, "must be at most 1000");
   std::set<std::string> seen;
   int weighted = 0;
   uint64_t sum = 0;
   for (int i = 0; i < clusters.size(); ++i) {
     const std::string& name = clusters[i].name();
-    const std::string field = fmt::format("{}[{}].name", at, i);
-    check_.Require(IsDnsLabel(name), field, name.empty() ? "required" : kLabelRule);
-    check_.Require(name.empty() || seen.insert(name).second, field, "stands in the list twice");
+    const std::string entry = fmt::format("{}[{}]", at, i);
+    Cluster(clusters[i], entry);
+    check_.Require(name.empty() || seen.insert(name).second, entry + ".name", "stands in the list twice");
     weighted += clusters[i].has_weight() ? 1 : 0;
     sum += clusters[i].weight();
   }

@@ -47,6 +47,7 @@ class GatewayChecker {
   void Server(const std::string& name, const std::string& hostname, uint32_t port, const v2::ServerTls& tls,
               const std::string& at);
   void Tenant(const std::string& name, const std::string& at);
+  void Cluster(const v2::ClusterDestination& cluster, const std::string& at);
   void Clusters(const google::protobuf::RepeatedPtrField<v2::ClusterDestination>& clusters, const std::string& at);
   void Routing(const v2::HttpServer& server, const std::string& at);
   // `server`: an HttpRule or a Tier1ExternalServer.

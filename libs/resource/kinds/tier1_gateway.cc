@@ -1,3 +1,5 @@
+#include <map>
+
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "libs/resource/checks.h"
 #include "libs/resource/kinds/gateway_checks.h"
@@ -44,14 +46,26 @@ v2::Gateway AsGateway(const v2::Tier1Gateway& from) {
   return gateway;
 }
 
+// "east", "{ring:beta}", "{ring:beta}@dmz"
+std::string Selection(const v2::ClusterDestination& cluster) {
+  std::string text = cluster.name();
+  if (!cluster.labels().empty()) {
+    const std::map<std::string, std::string> sorted(cluster.labels().begin(), cluster.labels().end());
+    for (const auto& [key, value] : sorted) text += fmt::format("{}{}:{}", text.empty() ? "{" : ",", key, value);
+    text += "}";
+  }
+  return cluster.network().empty() ? text : fmt::format("{}@{}", text, cluster.network());
+}
+
 std::vector<std::string> Summary(const v2::Tier1Gateway& gateway) {
   std::vector<std::string> parts;
   for (const auto& server : gateway.spec().external_servers()) {
     std::string text = fmt::format("{}:{} ->", server.hostname(), server.port());
     for (const auto& cluster : server.clusters()) {
-      text += fmt::format(" {}", cluster.name());
+      text += " " + Selection(cluster);
       if (cluster.has_weight()) text += fmt::format("={}", cluster.weight());
     }
+    if (server.clusters().empty()) text += " *";
     parts.push_back(std::move(text));
   }
   return parts;
