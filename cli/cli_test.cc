@@ -65,6 +65,20 @@ TEST(Flags, AreTakenApart) {
   EXPECT_EQ(*ParseNumber("wait", "300", 1, 300), 300);
 }
 
+TEST(Flags, TellHowLongSomethingLasts) {
+  const auto seconds = [](const char* text) {
+    const auto parsed = ParseDuration("for", text, 365 * 86400);
+    return parsed.ok() ? *parsed : -1;
+  };
+  EXPECT_EQ(seconds("90s"), 90);
+  EXPECT_EQ(seconds("1h30m"), 5400);
+  EXPECT_EQ(seconds("7d"), 604800);
+  EXPECT_EQ(seconds("365d"), 31536000);
+  for (const char* wrong : {"", "0s", "2", "h", "2h3h", "30m2h", "-1h", "365d1s", "99999999999999999999h", "1 h"}) {
+    EXPECT_EQ(seconds(wrong), -1) << wrong;
+  }
+}
+
 TEST(Sources, KnowWhichLineCameFromWhere) {
   Folder folder;
   folder.Write("d/b.yml", "b: 1\nb2: 2");

@@ -1,3 +1,5 @@
+#include <google/protobuf/util/time_util.h>
+
 #include <iostream>
 #include <set>
 
@@ -63,8 +65,64 @@ Result<int> AwaitGateways(Client& client, const std::string& fqn, int seconds) {
   return verdict.ExitCode();
 }
 
-Result<int> SetAdminState(const Flags& flags, const std::string& verb, v2::AdminState wanted) {
-  if (flags.words.size() != 1) return Usage(fmt::format("cluster {} wants one NAME", verb));
+struct AdminVerb {
+  const char* verb;
+  const char* method;
+  const char* after;  // What the gateways do from now on; "" = no verb of one state.
+};
+constexpr AdminVerb kDrain{"drain", "ClusterOperations/DrainCluster",
+                           "tier-1 gateways send it no new requests, what is in flight finishes there"};
+constexpr AdminVerb kStandby{"standby", "ClusterOperations/StandbyCluster",
+                             "tier-1 gateways send it requests only while no active cluster can serve"};
+constexpr AdminVerb kMaintenance{"maintenance", "ClusterOperations/MaintainCluster",
+                                 "tier-1 gateways send it no new requests; nobody waits for it while it is away"};
+constexpr AdminVerb kActivate{"activate", "ClusterOperations/ActivateCluster", "it takes its share again"};
+constexpr AdminVerb kUndo{"undo", "ClusterOperations/UndoAdminState", ""};
+
+bool TakesNoRequests(v2::AdminState state) { return state == v2::DRAINING || state == v2::MAINTENANCE; }
+
+Result<v2::Cluster> CallVerb(Client& client, const AdminVerb& verb, const std::string& fqn, const Flags& flags) {
+  v2::Cluster after;
+  if (std::string_view(verb.verb) == kUndo.verb) {
+    v2::UndoAdminStateRequest request;
+    request.set_fqn(fqn);
+    request.set_force(flags.Has("force"));
+    WEIR_TRY(client.Call(verb.method, request, after));
+    return after;
+  }
+  v2::SetAdminStateRequest request;
+  request.set_fqn(fqn);
+  request.set_force(flags.Has("force"));
+  request.set_reason(flags.Get("reason"));
+  if (flags.Has("for")) {
+    WEIR_ASSIGN(const int64_t seconds, ParseDuration("for", flags.Get("for"), 365 * 86400));
+    request.set_ttl_seconds(seconds);
+  }
+  WEIR_TRY(client.Call(verb.method, request, after));
+  return after;
+}
+
+void PrintAdminState(const v2::Cluster& before, const v2::Cluster& after, const AdminVerb& verb) {
+  const std::string& fqn = after.metadata().fqn();
+  const std::string state = v2::AdminState_Name(after.spec().admin_state());
+  const auto& changes = after.state().admin_changes();
+  if (before.metadata().resource_version() == after.metadata().resource_version()) {
+    std::cout << fqn << " is " << state << " already\n";
+    return;
+  }
+  std::cout << fqn << ": " << v2::AdminState_Name(before.spec().admin_state()) << " -> " << state;
+  if (*verb.after != '\0') std::cout << "; " << verb.after;
+  if (!changes.empty() && changes.rbegin()->has_expire_time()) {
+    std::cout << "; until " << google::protobuf::util::TimeUtil::ToString(changes.rbegin()->expire_time());
+  }
+  std::cout << "\n";
+  if (TakesNoRequests(after.spec().admin_state()) && after.spec().tier1_cluster()) {
+    std::cout << "its own tier-1 gateways serve on: take them out of DNS or the load balancer before them\n";
+  }
+}
+
+Result<int> SetAdminState(const Flags& flags, const AdminVerb& verb) {
+  if (flags.words.size() != 1) return Usage(fmt::format("cluster {} wants one NAME", verb.verb));
   WEIR_ASSIGN(const int seconds, WaitSeconds(flags));
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   v2::GetClusterRequest get;
@@ -72,29 +130,10 @@ Result<int> SetAdminState(const Flags& flags, const std::string& verb, v2::Admin
   WEIR_ASSIGN(Client client, Client::Connect(session));
   v2::Cluster before;
   WEIR_TRY(client.Call("Clusters/GetCluster", get, before));
-  v2::SetAdminStateRequest request;
-  request.set_fqn(get.fqn());
-  request.set_force(flags.Has("force"));
-  v2::Cluster after;
-  WEIR_TRY(client.Call(wanted == v2::DRAINING ? "ClusterOperations/DrainCluster" : "ClusterOperations/ActivateCluster",
-                       request, after));
-  const std::string state = v2::AdminState_Name(after.spec().admin_state());
-  if (before.metadata().resource_version() == after.metadata().resource_version()) {
-    std::cout << get.fqn() << " is " << state << " already\n";
-  } else {
-    std::cout << get.fqn() << ": " << v2::AdminState_Name(before.spec().admin_state()) << " -> " << state
-              << (wanted == v2::DRAINING
-                      ? "; tier-1 gateways send it no new requests, what is in flight finishes there\n"
-                      : "; it takes its share again\n");
-    if (wanted == v2::DRAINING && after.spec().tier1_cluster()) {
-      std::cout << "its own tier-1 gateways serve on: take them out of DNS or the load balancer before them\n";
-    }
-  }
+  WEIR_ASSIGN(const v2::Cluster after, CallVerb(client, verb, get.fqn(), flags));
+  PrintAdminState(before, after, verb);
   return flags.Has("wait") ? AwaitGateways(client, get.fqn(), seconds) : Result<int>(kExitOk);
 }
-
-Result<int> Drain(const Flags& flags) { return SetAdminState(flags, "drain", v2::DRAINING); }
-Result<int> Activate(const Flags& flags) { return SetAdminState(flags, "activate", v2::ACTIVE); }
 
 // The hosts that are served now and would not be without this cluster; none where that is not to be found out.
 std::set<std::string> ServedByItAlone(Client& client, const std::string& fqn) {
@@ -160,36 +199,92 @@ to give up the membership that it has. Used once, valid for 900 seconds or --ttl
           {{"ttl"}, {}, {}},
           Rejoin};
 }
+namespace {
+
+constexpr std::string_view kAdminFlags = R"(
+  --reason TEXT       for those who look at it later: weir get cluster, weir history, weir audit
+  --for DURATION      until then only (90s, 45m, 2h, 1h30m, 7d; at most 365d): the state before comes back by itself
+  --wait[=SECONDS]    until every gateway that routes to it acknowledged (default 60, 1 to 300); exit code 4 if not in time
+)";
+constexpr std::string_view kForceFlag =
+    R"(  --force             also when a host that is served now has no other cluster that can serve it (LAST_RECEIVER);
+                      `weir explain failover HOST --without NAME` shows beforehand where requests would go
+)";
+
+template <const AdminVerb& verb>
+Result<int> Run(const Flags& flags) {
+  return SetAdminState(flags, verb);
+}
+FlagSpec AdminSpec(bool may_force) {
+  FlagSpec flags{{"reason", "for"}, {"wait"}, {}};
+  if (may_force) flags.switches.insert("force");
+  return flags;
+}
+
+}  // namespace
+
 Command ClusterDrainCommand() {
-  return {"cluster drain",
-          "take a cluster out of traffic",
-          R"(Usage: weir cluster drain NAME [--wait[=SECONDS]] [--force]
+  static const std::string kHelp =
+      fmt::format(R"(Usage: weir cluster drain NAME [--reason TEXT] [--for DURATION] [--wait[=SECONDS]] [--force]
 
 Tier-1 gateways send the cluster no new requests; its share goes to the others as their failover settings say, and what
-is in flight finishes there. Documents that do not name adminState leave it so; `weir cluster activate` undoes it.
-
-  --wait[=SECONDS]    until every gateway that routes to it acknowledged (default 60, 1 to 300); exit code 4 if not in time
-  --force             also when a host that is served now has no other cluster that can serve it (LAST_RECEIVER);
-                      `weir explain failover HOST --without NAME` shows beforehand where requests would go
-
-  weir cluster drain cluster1 --wait && upgrade cluster1 && weir cluster activate cluster1 --wait
+is in flight finishes there. Documents that do not name adminState leave it so; `weir cluster undo` goes back to what
+was before, `weir cluster activate` to taking its share. Again with another --reason or --for: these are replaced.
+{}{}
+  weir cluster drain cluster1 --for 2h --reason "kernel upgrade" --wait
 )",
-          {{}, {"wait", "force"}, {}},
-          Drain};
+                  kAdminFlags, kForceFlag);
+  return {"cluster drain", "take a cluster out of traffic", kHelp, AdminSpec(true), Run<kDrain>};
+}
+Command ClusterStandbyCommand() {
+  static const std::string kHelp =
+      fmt::format(R"(Usage: weir cluster standby NAME [--reason TEXT] [--for DURATION] [--wait[=SECONDS]]
+
+Tier-1 gateways send the cluster new requests only while no active cluster of the route can serve. Several on standby
+share by their weights, or the nearest goes first where there are none.
+{}
+  weir cluster standby cluster3 --reason "costs more"
+)",
+                  kAdminFlags);
+  return {"cluster standby", "use a cluster only when no other can serve", kHelp, AdminSpec(false), Run<kStandby>};
+}
+Command ClusterMaintenanceCommand() {
+  static const std::string kHelp =
+      fmt::format(R"(Usage: weir cluster maintenance NAME [--reason TEXT] [--for DURATION] [--wait[=SECONDS]] [--force]
+
+As `weir cluster drain`; and the cluster may be away meanwhile: `weir status` does not call it a fault, and no --wait
+waits for its agent and its gateways.
+{}{}
+  weir cluster maintenance cluster1 --for 8h --reason "new rack" --wait && ssh cluster1 poweroff
+)",
+                  kAdminFlags, kForceFlag);
+  return {"cluster maintenance", "take a cluster out of traffic that may be away", kHelp, AdminSpec(true),
+          Run<kMaintenance>};
 }
 Command ClusterActivateCommand() {
-  return {"cluster activate",
-          "let a drained cluster take its share again",
-          R"(Usage: weir cluster activate NAME [--wait[=SECONDS]]
+  static const std::string kHelp =
+      fmt::format(R"(Usage: weir cluster activate NAME [--reason TEXT] [--for DURATION] [--wait[=SECONDS]]
 
-Undoes `weir cluster drain`: the cluster gets its share of new requests as soon as it can serve them.
-
-  --wait[=SECONDS]    until every gateway that routes to it acknowledged (default 60, 1 to 300); exit code 4 if not in time
-
+Ends drain, standby and maintenance: the cluster gets its share of new requests as soon as it can serve them.
+{}
   weir cluster activate cluster1 --wait
 )",
-          {{}, {"wait"}, {}},
-          Activate};
+                  kAdminFlags);
+  return {"cluster activate", "let a cluster take its share", kHelp, AdminSpec(false), Run<kActivate>};
+}
+Command ClusterUndoCommand() {
+  static const std::string kHelp = fmt::format(R"(Usage: weir cluster undo NAME [--wait[=SECONDS]] [--force]
+
+Takes the last of drain, standby, maintenance and activate back: the cluster is again in the state before, with its
+reason and its end; where that end has passed, in the one before that. The last 8 are kept; `weir get cluster NAME -o
+yaml` shows them, with who and when (state.adminChanges).
+
+  --wait[=SECONDS]    until every gateway that routes to it acknowledged (default 60, 1 to 300); exit code 4 if not in time
+{}
+  weir cluster undo cluster1
+)",
+                                               kForceFlag);
+  return {"cluster undo", "go back to a cluster's state before", kHelp, {{}, {"wait", "force"}, {}}, Run<kUndo>};
 }
 Command ClusterRevokeCommand() {
   return {"cluster revoke",

@@ -81,6 +81,26 @@ Result<int> WaitSeconds(const Flags& flags) {
   return ParseNumber("wait", flags.Get("wait"), 1, 300);
 }
 
+Result<int64_t> ParseDuration(const std::string& flag, const std::string& text, int64_t max) {
+  const auto bad = [&] {
+    return InvalidArgument("USAGE", "--{} must be like 90s, 45m, 2h, 1h30m or 7d, at most {} days, not \"{}\"", flag,
+                           max / 86400, text);
+  };
+  int64_t seconds = 0, last_unit = INT64_MAX;
+  for (const char *at = text.data(), *end = at + text.size(); at != end || text.empty();) {
+    int64_t value = 0;
+    const auto [unit, error] = std::from_chars(at, end, value);
+    if (error != std::errc() || unit == end || value < 0 || value > max) return bad();
+    const int64_t size = *unit == 'd' ? 86400 : *unit == 'h' ? 3600 : *unit == 'm' ? 60 : *unit == 's' ? 1 : 0;
+    if (size == 0 || size >= last_unit) return bad();
+    last_unit = size;
+    seconds += value * size;
+    at = unit + 1;
+  }
+  if (seconds < 1 || seconds > max) return bad();
+  return seconds;
+}
+
 Result<int> ParseNumber(const std::string& flag, const std::string& text, int min, int max) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

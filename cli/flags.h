@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
@@ -34,6 +35,8 @@ Result<Flags> ParseFlags(const std::vector<std::string>& arguments, const FlagSp
 // Of "--wait[=SECONDS]": 1 to 300, 60 when not said. USAGE.
 Result<int> WaitSeconds(const Flags& flags);
 
+// Of "90s", "45m", "2h", "1h30m", "7d": seconds, 1 to `max`. USAGE.
+Result<int64_t> ParseDuration(const std::string& flag, const std::string& text, int64_t max);
 // USAGE unless a whole number in the range.
 Result<int> ParseNumber(const std::string& flag, const std::string& text, int min, int max);
 

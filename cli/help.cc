@@ -113,12 +113,18 @@ std::vector<Command> AccessCommands() {
 
 // In the order in which help lists them: first what one does with resources.
 std::vector<Command> CommandsOfResources() {
-  return {
-      LoginCommand(),           LogoutCommand(),        WhoAmICommand(), ContextListCommand(),  ContextUseCommand(),
-      ContextSetCommand(),      ContextDeleteCommand(), ApplyCommand(),  CreateCommand(),       EditCommand(),
-      DescribeCommand(),        PlanCommand(),          DiffCommand(),   GetCommand(),          KindsCommand(),
-      SearchCommand(),          GetTrafficCommand(),    StatusCommand(), ExplainRouteCommand(), ExplainHealthCommand(),
-      ExplainFailoverCommand(), DeleteCommand()};
+  return {LoginCommand(),         LogoutCommand(),
+          WhoAmICommand(),        ContextListCommand(),
+          ContextUseCommand(),    ContextSetCommand(),
+          ContextDeleteCommand(), ApplyCommand(),
+          CreateCommand(),        EditCommand(),
+          DescribeCommand(),      PlanCommand(),
+          DiffCommand(),          GetCommand(),
+          KindsCommand(),         SearchCommand(),
+          GetTrafficCommand(),    GetServicesCommand(),
+          StatusCommand(),        ExplainRouteCommand(),
+          ExplainHealthCommand(), ExplainFailoverCommand(),
+          DeleteCommand()};
 }
 
 // Then clusters, users, the server and what was.
@@ -127,7 +133,10 @@ std::vector<Command> OtherCommands() {
           ClusterInstallCommand(),
           ClusterUninstallCommand(),
           ClusterDrainCommand(),
+          ClusterStandbyCommand(),
+          ClusterMaintenanceCommand(),
           ClusterActivateCommand(),
+          ClusterUndoCommand(),
           ClusterRejoinCommand(),
           ClusterRevokeCommand(),
           ServerStatusCommand(),

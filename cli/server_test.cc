@@ -138,6 +138,31 @@ TEST_F(CommandLine, DrainsAndActivatesAClusterAndWaitsForItsGateways) {
   EXPECT_THAT(output_, HasSubstr("every gateway that routes to it acknowledged"));
 }
 
+TEST_F(CommandLine, SetsAdminStatesForAWhileAndGoesBack) {
+  EXPECT_EQ(Run({"cluster", "standby", "c1", "--reason", "dear"}), kExitOk) << error_;
+  EXPECT_THAT(output_, HasSubstr("ACTIVE -> STANDBY"));
+  EXPECT_EQ(Run({"cluster", "maintenance", "c1", "--for", "1h30m", "--reason", "new rack", "--force"}), kExitOk)
+      << error_;
+  EXPECT_THAT(output_, AllOf(HasSubstr("STANDBY -> MAINTENANCE"), HasSubstr("; until 20")));
+  EXPECT_EQ(Run({"get", "clusters"}), kExitOk);
+  EXPECT_THAT(output_, AllOf(HasSubstr("MAINTENANCE until 20"), HasSubstr("(new rack)")));
+  EXPECT_EQ(Run({"cluster", "undo", "c1"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("MAINTENANCE -> STANDBY"));
+  EXPECT_EQ(Run({"cluster", "undo", "c1"}), kExitOk);
+  EXPECT_EQ(Run({"cluster", "undo", "c1"}), kExitRefused);
+  EXPECT_THAT(error_, HasSubstr("NOTHING_TO_UNDO"));
+  EXPECT_EQ(Run({"cluster", "drain", "c1", "--for", "soon"}), kExitUsage);
+  EXPECT_EQ(Run({"cluster", "standby", "c1", "--force"}), kExitUsage) << "it leaves nobody alone";
+}
+
+TEST_F(CommandLine, ListsServicesThatAgentsReport) {
+  EXPECT_EQ(Run({"get", "services"}), kExitOk) << error_;
+  EXPECT_THAT(error_, HasSubstr("No service that you may see"));
+  EXPECT_EQ(Run({"get", "services", "web.shop"}), kExitRefused);
+  EXPECT_EQ(Run({"get", "services", "-o", "xml"}), kExitUsage);
+  EXPECT_EQ(Run({"get", "services", "web.shop", "--filter", "state.namespace = shop"}), kExitUsage);
+}
+
 TEST_F(CommandLine, ShowsWhatTheGatewaysDo) {
   EXPECT_EQ(Run({"get", "traffic"}), kExitOk);
   EXPECT_EQ(output_, "");

@@ -50,6 +50,11 @@ class FleetAnswers final : public services::FleetView {
   std::vector<std::string> Serving(const std::string& parent, const std::string& host) const override {
     return fleet_.SourcesOf({parent, host});
   }
+  ServiceWord ServiceHealth(const std::string& cluster, const std::string& host, uint32_t port) const override {
+    const auto said = fleet_.ServiceHealth(cluster, host, port);
+    if (!said) return {};
+    return {.heard = true, .serves = said->can_serve(), .reason = said->reason()};
+  }
   std::vector<v2::FailoverPlan> Failover(const std::string& parent, const std::string& host,
                                          const std::set<std::string>& without) const override {
     return fleet_.PlanFailover(parent, {host, without});
@@ -63,7 +68,13 @@ class FleetAnswers final : public services::FleetView {
     return fleet_.ExplainRoute(asked);
   }
   Result<services::PlanEffect> Plan(const services::PlanQuestion& question) const override {
-    return server::Plan(pusher_, clock_, question);
+    std::set<std::string> organizations;
+    for (const auto& change : question.changes) organizations.emplace(compile::OrganizationFqn(change.fqn));
+    MeasuredTraffic traffic;
+    for (const std::string& organization : organizations) {
+      for (v2::HostTraffic& item : fleet_.TrafficOf({organization, ""})) traffic.push_back(std::move(item));
+    }
+    return server::Plan(pusher_, clock_, std::move(traffic), question);
   }
   std::vector<v2::HeldCluster> HeldClusters() const override { return fleet_.HeldClusters(ads_); }
   std::vector<std::string> AwayClusters() const override { return fleet_.AwayClusters(ads_); }

@@ -64,8 +64,10 @@ bool CopyIntents(const push::Pusher& pusher, const compile::World& world, const 
 }  // namespace
 
 Result<services::PlanEffect> PlanFrom(compile::World world, std::map<std::string, compile::ClusterIntent> intents,
-                                      const Clock& clock, const services::PlanQuestion& question) {
+                                      const Clock& clock, MeasuredTraffic traffic,
+                                      const services::PlanQuestion& question) {
   plan::Question asked = Ask(clock, question);
+  asked.traffic = std::move(traffic);
   asked.before = world;
   asked.after = std::move(world);
   asked.change = ApplyTo(&asked.after, question);
@@ -73,12 +75,13 @@ Result<services::PlanEffect> PlanFrom(compile::World world, std::map<std::string
   return Answer(asked);
 }
 
-Result<services::PlanEffect> Plan(const push::Pusher& pusher, const Clock& clock,
+Result<services::PlanEffect> Plan(const push::Pusher& pusher, const Clock& clock, MeasuredTraffic traffic,
                                   const services::PlanQuestion& question) {
   if (!pusher.WaitFor(question.revision, clock, question.deadline)) {
     return Unavailable("NOT_COMPILED", "what is stored is not compiled yet; plan again in a moment");
   }
   plan::Question asked = Ask(clock, question);
+  asked.traffic = std::move(traffic);
   for (int tries = 1;; ++tries) {
     WEIR_TRY(asked.go_on());
     pusher.Read([&](const compile::Compilation& compilation) { asked.before = compilation.world(); });

@@ -39,6 +39,7 @@
 #include "mgmt-server/ca/ca.h"
 #include "mgmt-server/fleet/fleet.h"
 #include "mgmt-server/fleet_answers.h"
+#include "mgmt-server/housekeeping.h"
 #include "mgmt-server/http/rest.h"
 #include "mgmt-server/http/routes.h"
 #include "mgmt-server/push/pusher.h"
@@ -65,7 +66,7 @@ constexpr rpc::GateBounds kAgentGate{.connections = 8192, .per_source = 1024, .d
 constexpr size_t kGrpcThreads = 32;
 constexpr size_t kAgentThreads = 8;
 constexpr size_t kQueue = 1024;
-constexpr std::chrono::hours kCertificateCheck(1), kForgetting(1);
+constexpr std::chrono::hours kCertificateCheck(1);
 
 // gRPC only says that binding failed; this finds out before whether the port is the reason.
 Status CheckPortFree(const std::string& address, uint32_t port, const char* flag) {
@@ -160,7 +161,8 @@ struct Server::State {
   obs::Metrics metrics;
   std::unique_ptr<admin::Door> door;
   Mutex certificates_mutex;  // One at a time reads what is to be served and hands it out.
-  Repeating certificate_check, forgetting, watching;
+  Repeating certificate_check, watching;
+  Housekeeping housekeeping;
   bool stopped = false;
 
   Status OpenState();
@@ -177,7 +179,6 @@ struct Server::State {
   void RenewCertificate();
   Status ServeCertificates();
   Status ReplaceRoot(v2::ReplaceRootRequest::Step step);
-  void ForgetThePast();
   std::string Path(const char* name) const { return bootstrap.state_dir() + "/" + name; }
   std::string Listen(uint32_t port) const { return fmt::format("{}:{}", bootstrap.address(), port); }
 };
@@ -448,12 +449,6 @@ void Server::State::RenewCertificate() {
            {{"error", served.ok() ? "" : served.error().ToString()}});
 }
 
-void Server::State::ForgetThePast() {
-  const Status done = Forget(*store, BoundsOf(bootstrap.retention()), clock->Wall(), stopping);
-  self_watch->RetentionPassed(done);
-  if (!done.ok()) obs::Log(obs::Level::kWarn, "nothing was forgotten", {{"error", done.error().ToString()}});
-}
-
 // The present certificate and roots, on every door.
 Status Server::State::ServeCertificates() {
   MutexLock lock(certificates_mutex);
@@ -504,7 +499,8 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   WEIR_TRY(raw->WritePorts());
   WEIR_TRY(raw->history.Sync());  // From here on the folder says of itself that an organization was begun in it.
   raw->certificate_check.Start(clock, kCertificateCheck, [raw] { raw->RenewCertificate(); });
-  raw->forgetting.Start(clock, kForgetting, [raw] { raw->ForgetThePast(); });
+  raw->housekeeping.Start(*raw->store, clock, BoundsOf(raw->bootstrap.retention()), raw->stopping,
+                          [raw](const Status& done) { raw->self_watch->RetentionPassed(done); });
   raw->watching.Start(clock, SelfWatch::kInterval, [raw] { raw->self_watch->Look(); });
   return server;
 }
@@ -519,7 +515,7 @@ void Server::Stop(Duration grace) {
   s.stopped = true;
   s.stopping = true;
   s.certificate_check.Stop();
-  s.forgetting.Stop();
+  s.housekeeping.Stop();
   s.watching.Stop();
   s.door.reset();
   s.standing.Stop();  // Their callers get what is known now, and the doors below have nobody left to serve.

@@ -75,7 +75,7 @@ namespace key {
 inline constexpr std::string_view kSpiffeId = "spiffe_id";  // Text: the identity that it must prove.
 inline constexpr std::string_view kCluster = "cluster";     // Text: the Weir cluster that it is in.
 // Of a locality.
-inline constexpr std::string_view kStandby = "standby";  // Flag: has weight 0, which Envoy cannot say.
+inline constexpr std::string_view kStandby = "standby";  // Flag: has weight 0, which Envoy cannot say, or waits.
 inline constexpr std::string_view kDrained = "drained";  // Flag: an administrator took it out.
 // Of a destination set.
 inline constexpr std::string_view kHost = "host";       // Text: whose set it is; for people.

@@ -409,8 +409,7 @@ Result<Locality> ReadLocality(const ::envoy::config::endpoint::v3::LocalityLbEnd
   out.priority = from.priority();
   const WeirMetadata ours(from.metadata(), path + ".metadata");
   WEIR_ASSIGN(out.drained, ours.Flag(dialect::key::kDrained));
-  WEIR_ASSIGN(const bool standby, ours.Flag(dialect::key::kStandby));
-  if (standby) out.weight = 0;  // Envoy has no weight of 0.
+  WEIR_ASSIGN(out.standby, ours.Flag(dialect::key::kStandby));
   return out;
 }
 

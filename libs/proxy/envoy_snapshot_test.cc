@@ -755,7 +755,7 @@ TEST(EnvoySnapshot, ReadsDrainedClustersStandbysAndTheirPlaces) {
   EXPECT_TRUE(localities[0].drained);
   EXPECT_EQ(localities[0].weight, 1u);
   EXPECT_FALSE(localities[1].drained);
-  EXPECT_EQ(localities[2].weight, 0u);
+  EXPECT_TRUE(localities[2].standby && !localities[1].standby);
   EXPECT_EQ(localities[2].priority, 2u);
 }
 

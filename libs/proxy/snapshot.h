@@ -110,6 +110,7 @@ struct Locality {
   std::string cluster;             // Weir cluster: label of metrics and logs.
   std::optional<uint32_t> weight;  // Unset on all = by priority, equally. 0 = standby.
   uint32_t priority = 0;           // Lower first.
+  bool standby = false;            // Waits until nobody else can serve; among those that do, `weight` counts.
   bool drained = false;            // Takes no new requests: its share moves as if it could not serve.
   std::vector<Endpoint> endpoints;
 };

@@ -33,9 +33,8 @@ std::vector<traffic::Candidate> CandidatesOf(const DestinationSet& destination, 
   std::vector<traffic::Candidate> candidates(destination.localities.size());
   for (size_t i = 0; i < candidates.size(); ++i) {
     const Locality& locality = destination.localities[i];
-    candidates[i].weight = locality.weight;
-    candidates[i].priority = locality.priority;
-    candidates[i].can_serve = !locality.drained && !locality.endpoints.empty();
+    const bool open = !locality.drained && !locality.endpoints.empty();
+    candidates[i] = {locality.weight, locality.standby, open, locality.priority};
     if (const LocalityHealth* known = HealthOf(health, i, locality.cluster)) {
       candidates[i].can_serve = candidates[i].can_serve && known->can_serve;
       candidates[i].returning = known->returning;

@@ -34,6 +34,8 @@ enum class StatusReason : uint8_t {
   kRevoked,
   kAgentProblem,
   kDraining,
+  kStandby,
+  kMaintenance,
 };
 
 struct StatusReasonRow {

@@ -12,6 +12,7 @@ std::vector<Candidate> CandidatesOf(std::span<const Destination> destinations) {
   std::vector<Candidate> candidates;
   for (const Destination& one : destinations) {
     candidates.push_back({.weight = one.weight,
+                          .standby = one.standby,
                           .can_serve = needed != Standing::kOut && one.availability.standing == needed,
                           .priority = one.priority,
                           .returning = one.returning});
@@ -22,7 +23,10 @@ std::vector<Candidate> CandidatesOf(std::span<const Destination> destinations) {
 std::vector<Candidate> Anybody(std::span<const Destination> destinations) {
   std::vector<Candidate> candidates;
   for (const Destination& one : destinations) {
-    candidates.push_back({.weight = one.weight, .can_serve = one.availability.anybody, .priority = one.priority});
+    candidates.push_back({.weight = one.weight,
+                          .standby = one.standby,
+                          .can_serve = one.availability.anybody,
+                          .priority = one.priority});
   }
   return candidates;
 }

@@ -57,6 +57,7 @@ struct Destination {
   uint32_t priority = 0;                          // As in Candidate.
   uint32_t returning = Candidate::kFull;          // As in Candidate.
   Availability availability{};
+  bool standby = false;  // As in Candidate.
 };
 
 // Where the requests of one destination set go, and where they would go.

@@ -9,7 +9,7 @@ namespace weir::traffic {
 namespace {
 
 // Smaller comes first; compared from the front.
-using Rank = std::array<uint32_t, 4>;
+using Rank = std::array<uint32_t, 5>;
 
 // 0 = the same zone, 1 = the same region, 2 = elsewhere.
 uint32_t Farness(const ClusterPlace& own, const ClusterPlace& other) {
@@ -81,12 +81,15 @@ std::vector<uint32_t> FailoverOrder(const ClusterPlace& own, std::span<const Fai
     const uint32_t labels = Disagreement(rules.labels, own, place);
     const auto step = succession.find(place.region);
     const uint32_t region = step == succession.end() ? UINT32_MAX : step->second;
+    const uint32_t behind = candidates[i].standby ? 1 : 0;
     if (!weighted)
-      ranks.push_back(ordered ? Rank{farness, index} : Rank{farness, labels, region});
+      ranks.push_back(ordered ? Rank{behind, farness, index} : Rank{behind, farness, labels, region});
     else if (ordered)
-      ranks.push_back(Rank{index});
+      ranks.push_back(Rank{behind, index});
+    else if (candidates[i].weight.value_or(0) > 0)
+      ranks.push_back(Rank{behind, 0});
     else
-      ranks.push_back(candidates[i].weight.value_or(0) > 0 ? Rank{0} : Rank{1, labels, region, farness});
+      ranks.push_back(Rank{behind, 1, labels, region, farness});
   }
   std::vector<Rank> places = ranks;
   std::sort(places.begin(), places.end());

@@ -22,6 +22,7 @@ struct ClusterPlace {
 struct FailoverCandidate {
   ClusterPlace place;
   std::optional<uint32_t> weight = std::nullopt;  // All of a list or none. 0 = standby.
+  bool standby = false;                           // Comes behind all that are not, whatever its weight.
 };
 
 struct FailoverRules {
@@ -42,7 +43,8 @@ struct FailoverRules {
 // the rules: how many of `labels` agree, from the first on; then how few steps of `regions` lead there from the own
 // region; then all others. kOrdered: clusters that are equally near come in the order of the list, one by one.
 // With weights, kOrdered: the place in the list. Else 0 for all that carry weight; behind them the standbys, by the
-// rules and then by nearness. For them `regions` lead from where weight stands, and from the own region.
+// rules and then by nearness. For them `regions` lead from where weight stands, and from the own region. Those that are
+// on standby come behind all others, in the same order among themselves.
 std::vector<uint32_t> FailoverOrder(const ClusterPlace& own, std::span<const FailoverCandidate> candidates,
                                     const FailoverRules& rules);
 

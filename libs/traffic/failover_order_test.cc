@@ -95,6 +95,20 @@ TEST(FailoverOrder, PutsStandbysBehindInTheOrderOfTheRules) {
   EXPECT_THAT(FailoverOrder(kOwn, list, {.mode = Mode::kOrdered}), ElementsAre(0, 1, 2, 3));
 }
 
+TEST(FailoverOrder, PutsThoseOnStandbyBehindAllOthers) {
+  const auto waits = [](FailoverCandidate candidate) {
+    candidate.standby = true;
+    return candidate;
+  };
+  const Candidates weighted{waits(At("near", "eu", "a", 50)), At("us", "us", "", 10), At("asia", "asia", "", 0),
+                            waits(At("moon", "moon", "", 0)), waits(At("mars", "mars", "", 1))};
+  EXPECT_THAT(FailoverOrder(kOwn, weighted, {}), ElementsAre(2, 0, 1, 3, 2));
+  EXPECT_THAT(FailoverOrder(kOwn, weighted, {.mode = Mode::kOrdered}), ElementsAre(2, 0, 1, 3, 4));
+  const Candidates by_place{waits(At("near", "eu", "a")), At("us", "us", ""), waits(At("moon", "moon", ""))};
+  EXPECT_THAT(FailoverOrder(kOwn, by_place, {}), ElementsAre(1, 0, 2));
+  EXPECT_THAT(FailoverOrder(kOwn, by_place, {.mode = Mode::kOrdered}), ElementsAre(1, 0, 2));
+}
+
 // --- Properties, in random cases ---
 
 class Cases {

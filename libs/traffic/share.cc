@@ -12,7 +12,7 @@ constexpr double kWhole = 1e9;  // Shares of several ranks at once: multiples of
 
 uint32_t Returning(const Candidate& candidate) { return std::clamp(candidate.returning, 1u, Candidate::kFull); }
 
-// Who takes traffic before whom: positive weights before standbys, then by priority. Without weights only by priority.
+// Who takes traffic before whom: standbys last, then by priority.
 struct Rank {
   bool standby = false;
   uint32_t priority = 0;
@@ -28,11 +28,9 @@ struct Level {
 // proportion; only while all of them are still returning, the next rank keeps the rest.
 bool ByRank(std::span<const Candidate> candidates, bool weighted, std::span<uint64_t> out) {
   const auto rank_of = [weighted](const Candidate& one) {
-    return Rank{weighted && one.weight.value_or(0) == 0, one.priority};
+    return Rank{one.standby || (weighted && one.weight.value_or(0) == 0), one.priority};
   };
-  const auto weight_of = [&](const Candidate& one) {
-    return rank_of(one).standby || !weighted ? 1 : uint64_t{one.weight.value_or(0)};
-  };
+  const auto weight_of = [](const Candidate& one) { return std::max<uint64_t>(1, one.weight.value_or(1)); };
   std::map<Rank, Level> levels;
   for (const Candidate& one : candidates) {
     if (!one.can_serve) continue;
@@ -62,7 +60,8 @@ bool InOrder(std::span<const Candidate> candidates, std::span<uint64_t> out) {
   uint64_t lost = 0;
   size_t heir = SIZE_MAX;
   for (size_t i = 0; i < candidates.size(); ++i) {
-    const uint64_t whole = uint64_t{candidates[i].weight.value_or(0)} * Candidate::kFull;
+    const uint32_t weight = candidates[i].standby ? 0 : candidates[i].weight.value_or(0);
+    const uint64_t whole = uint64_t{weight} * Candidate::kFull;
     if (candidates[i].can_serve) {
       out[i] = whole / Candidate::kFull * Returning(candidates[i]);
       const bool full = Returning(candidates[i]) == Candidate::kFull;
@@ -73,6 +72,8 @@ bool InOrder(std::span<const Candidate> candidates, std::span<uint64_t> out) {
   }
   if (heir == SIZE_MAX) return false;
   out[heir] += lost;
+  const bool none = std::all_of(out.begin(), out.end(), [](uint64_t share) { return share == 0; });
+  if (none && candidates[heir].standby) out[heir] = 1;  // All that can serve stand by.
   return true;
 }
 

@@ -73,6 +73,26 @@ TEST(Distribute, GivesAStandbyItsPlaceInTheOrder) {
   EXPECT_EQ(Shares(Mode::kOrdered, {Up(50), Up(0), Down(50)}), (std::vector<uint64_t>{1000, 0, 0}));
 }
 
+TEST(Distribute, AsksThoseOnStandbyWhenNobodyElseCanServeByTheirWeights) {
+  const auto waits = [](uint32_t weight, uint32_t priority) {
+    return Candidate{.weight = weight, .standby = true, .priority = priority};
+  };
+  const auto p = Mode::kProportional, o = Mode::kOrdered;
+  EXPECT_EQ(Shares(p, {Up(60), waits(40, 1)}), (std::vector<uint64_t>{600, 0}));
+  EXPECT_EQ(Shares(p, {Down(60), waits(30, 1), waits(10, 1)}), (std::vector<uint64_t>{0, 300, 100}));
+  EXPECT_EQ(Shares(p, {waits(30, 0), waits(10, 0)}), (std::vector<uint64_t>{300, 100})) << "all stand by";
+  // One of weight 0 that does not is there before them.
+  EXPECT_EQ(Shares(p, {Down(60), Candidate{.weight = 0, .priority = 1}, waits(10, 2)}),
+            (std::vector<uint64_t>{0, 10, 0}));
+  EXPECT_EQ(Shares(o, {Up(60), Up(0), waits(40, 2)}), (std::vector<uint64_t>{600, 0, 0}));
+  EXPECT_EQ(Shares(o, {Down(60), Up(40), waits(10, 2)}), (std::vector<uint64_t>{0, 1000, 0}));
+  EXPECT_EQ(Shares(o, {Down(60), Down(40), waits(10, 2), waits(90, 3)}), (std::vector<uint64_t>{0, 0, 1000, 0}));
+  EXPECT_EQ(Shares(o, {waits(10, 0), waits(90, 1)}), (std::vector<uint64_t>{1, 0}));
+  // Without weights.
+  EXPECT_EQ(Shares(p, {Candidate{.priority = 0}, Candidate{.standby = true, .priority = 1}}),
+            (std::vector<uint64_t>{10, 0}));
+}
+
 TEST(Distribute, NeverGivesToAClusterThatCannotServeAndLosesNothingInOrder) {
   std::mt19937_64 random(3);
   for (int round = 0; round < 20'000; ++round) {

@@ -18,6 +18,20 @@
 // What the fleet answers: statuses, traffic, plans.
 namespace weir::fleet {
 
+namespace {
+
+// Nobody waits for gateways of a cluster in maintenance that are away, unless there are no others.
+void ExcuseMaintained(const compile::World& world, std::vector<compile::Concern>& concerns) {
+  const auto maintained = [&](const compile::Concern& concern) {
+    const v2::Cluster* cluster = world.cluster(concern.cluster);
+    return cluster != nullptr && cluster->spec().admin_state() == v2::MAINTENANCE;
+  };
+  if (std::all_of(concerns.begin(), concerns.end(), maintained)) return;
+  for (compile::Concern& concern : concerns) concern.if_connected |= maintained(concern);
+}
+
+}  // namespace
+
 status::Shortfall Fleet::Core::PlightOfCluster(const std::string& cluster) const {
   if (std::string why = held.Reason(cluster); !why.empty()) {
     return {Word(resource::StatusReason::kStateConflict), std::move(why)};
@@ -42,6 +56,7 @@ v2::ResourceStatus Fleet::Core::JudgeApplied(const compile::Compilation& compila
                                              const std::string& kind, int64_t revision, const Counts& counts) const {
   std::vector<compile::Concern> concerns = compile::Concerns(compilation, fqn);
   std::erase_if(concerns, [&](const compile::Concern& concern) { return !counts(concern); });
+  ExcuseMaintained(compilation.world(), concerns);
   v2::ResourceStatus status = StatusOf(fqn, kind, revision, concerns, applied, Plights());
   status::AddScope(compilation.world(), status);
   return status;
@@ -56,7 +71,7 @@ v2::ResourceStatus Fleet::Core::JudgeCluster(const store::StoredResource& resour
   v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
   status::ClusterLine line;
   v2::Cluster cluster;
-  line.draining = cluster.ParseFromString(resource.body) && cluster.spec().admin_state() == v2::DRAINING;
+  if (cluster.ParseFromString(resource.body)) line.admin_state = cluster.spec().admin_state();
   const store::ClusterFactsPtr facts = store.Read()->Facts(resource.uid);
   if (facts != nullptr) line.last_seen = facts->last_seen;
   {

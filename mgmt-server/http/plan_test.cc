@@ -171,6 +171,62 @@ TEST_F(PlanTest, FindsWhatCannotHappen) {
   EXPECT_THAT(Reasons(Plan(Tier1("a", "a.test", kBoth))), ElementsAre("ALL_DRAINED"));
 }
 
+TEST_F(PlanTest, FindsSelectorsThatSelectNobody) {
+  Store(Tier2("b", "a.test") + Cluster("c1", "network: dmz"));
+  EXPECT_THAT(Reasons(Plan(Tier1("a", "a.test", ""))), IsEmpty()) << "all that serve it";
+  EXPECT_THAT(Reasons(Plan(Tier1("a", "b.test", ""))), ElementsAre("SELECTS_NO_CLUSTER"));
+  const v2::PlanResponse plan =
+      Plan(Tier1("a", "a.test", "{network: dmz, weight: 1}, {labels: {ring: beta}, weight: 1}"));
+  EXPECT_THAT(Reasons(plan), ElementsAre("SELECTS_NO_CLUSTER", "NO_FAILOVER"));
+  EXPECT_EQ(plan.findings(0).field(), "spec.externalServers[0].clusters[1]");
+  // The last cluster that a list without names had.
+  Store(Tier1("a", "a.test", "{network: dmz}"));
+  const v2::PlanResponse moved = Plan(Cluster("c1", "network: office"));
+  ASSERT_EQ(moved.losses_size(), 1);
+  EXPECT_EQ(moved.losses(0).after(), 0);
+  EXPECT_EQ(moved.losses(0).message(), "c1 is not among its clusters any more");
+}
+
+TEST_F(PlanTest, SaysWhoWouldGetMoreThanItDeclares) {
+  const auto capacity = [](const std::string& name, int rate) {
+    return Cluster(name, fmt::format("capacity: {{requestsPerSecond: {}}}", rate));
+  };
+  const std::string wanted = Tier1("a", "a.test", kBoth);
+  Store(Tier2("b", "a.test") + wanted + capacity("c1", 1000) + capacity("c2", 100));
+  const auto found = [&](const std::string& documents, const std::string& token = "") {
+    std::string text;
+    const v2::PlanResponse plan = Plan(documents, token);
+    for (const auto& f : plan.findings()) text += f.reason() == "CAPACITY_EXCEEDED" ? f.message() + "|" : "";
+    return text;
+  };
+  EXPECT_THAT(found(wanted), HasSubstr("c1 declares 1000 requests/s, all others of the list together 100"));
+  fleet_.traffic = [](const auto&, const auto&) {
+    std::vector<v2::HostTraffic> items;
+    for (const std::string tenant : {"t", "u"}) {
+      v2::HostTraffic& item = items.emplace_back();
+      item.set_host(tenant == "t" ? "a.test" : "u.test");
+      item.set_source(
+          fmt::format("organizations/demo-org/tenants/{}/workspaces/w/gatewaygroups/g/tier1gateways/a", tenant));
+      item.set_route("s/0");
+      item.set_gateway_cluster("edge");
+      item.add_clusters()->set_requests_per_second(64);
+      item.add_clusters()->set_requests_per_second(20);
+    }
+    return items;
+  };
+  EXPECT_EQ(found(wanted), "") << "84/s fit into either";
+  Store(Tier2("b", "u.test", "u") + Tier1("a", "u.test", kBoth, "u"));
+  EXPECT_EQ(found(wanted),
+            "when c1 is lost, c2 would get about 168 requests/s of the 100 that it declares, as measured now|");
+  EXPECT_THAT(found(Tier1("a", "a.test", "{name: c2, weight: 1}")), HasSubstr("c2 would get about 105"))
+      << "as all stands";
+  EXPECT_EQ(found(wanted, Grant("eve", "admin", kTenant)), "")
+      << "neither others' rates nor capacities are hers to know";
+  Store(Cluster("c2", "adminState: STANDBY, capacity: {requestsPerSecond: 100}"));
+  EXPECT_EQ(found(wanted),
+            "when c1 is lost, c2 would get about 168 requests/s of the 100 that it declares, as measured now|");
+}
+
 TEST_F(PlanTest, TellsWhichHostsLoseTheirLastCluster) {
   Store(Tier1("a", "a.test", kBoth) + Tier2("b", "a.test"));
   v2::PlanResponse plan = Plan(Cluster("c1", "locality: {region: eu}, adminState: DRAINING"));

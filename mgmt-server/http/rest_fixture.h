@@ -145,6 +145,11 @@ struct NoFleet final : services::FleetView {
   std::vector<std::string> Serving(const std::string& parent, const std::string& host) const override {
     return serving(parent, host);
   }
+  std::function<ServiceWord(const std::string& cluster, const std::string& host, uint32_t port)> word =
+      [](const auto&, const auto&, uint32_t) { return ServiceWord(); };
+  ServiceWord ServiceHealth(const std::string& cluster, const std::string& host, uint32_t port) const override {
+    return word(cluster, host, port);
+  }
   std::vector<v2::FailoverPlan> Failover(const std::string&, const std::string&,
                                          const std::set<std::string>&) const override {
     return {};
@@ -158,7 +163,7 @@ struct NoFleet final : services::FleetView {
   // From what is stored, compiled anew.
   Result<services::PlanEffect> Plan(const services::PlanQuestion& question) const override {
     compile::World world = push::WorldFeed(Clock::Real()).Load(*store->Read(), "ROOT");
-    return server::PlanFrom(std::move(world), {}, Clock::Real(), question);
+    return server::PlanFrom(std::move(world), {}, Clock::Real(), traffic("", ""), question);
   }
   std::vector<v2::HeldCluster> HeldClusters() const override { return held; }
   std::vector<std::string> AwayClusters() const override { return away; }

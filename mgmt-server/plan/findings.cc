@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <set>
 
+#include "libs/resource/admin_state.h"
 #include "libs/resource/inheritance.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/keys.h"
+#include "mgmt-server/compile/selecting.h"
 
 namespace weir::plan {
 namespace {
@@ -71,8 +73,10 @@ class Lint {
     for (int i = 0; i < rules.size(); ++i) {
       if (!rules[i].has_route()) continue;
       if (rules[i].route().has_cluster_destination()) {
-        Spread(shape, server, rules[i].route().cluster_destination().clusters(), shape.form.Field(index),
-               shape.form.ClustersOf(index, i));
+        const auto& written = shape.form.gateway->spec().http(index).routing().rules(i).route();
+        const std::string field = shape.form.ClustersOf(index, i);
+        Selection(shape, server, written.cluster_destination().clusters(), field);
+        Spread(shape, server, rules[i].route().cluster_destination().clusters(), shape.form.Field(index), field);
       } else if (rules[i].route().has_service_destination()) {
         Service(rules[i].route().service_destination(), shape.form.ServiceOf(index, i), clusters);
       }
@@ -118,10 +122,27 @@ class Lint {
   }
   bool Drained(const GatewayShape& shape, const std::string& cluster) const {
     const v2::Cluster* found = world_.cluster(compile::ClusterFqn(shape.organization, cluster));
-    return found != nullptr && found->spec().admin_state() == v2::DRAINING;
+    return found != nullptr && resource::TakesNoRequests(found->spec().admin_state());
   }
 
-  // One list of clusters. `at`: of the server, `field`: of the list.
+  // A list as it was written.
+  void Selection(const GatewayShape& shape, const ServerShape& server, const Clusters& written,
+                 const std::string& field) {
+    selecting_ = compile::IsSelecting(written);
+    if (!selecting_) return;
+    const auto selected = compile::SelectedBy(world_, shape, server, written);
+    for (size_t i = 0; i < selected.size(); ++i) {
+      if (!selected[i].empty()) continue;
+      Say(written.empty() ? v2::Finding::ERROR : v2::Finding::WARNING, "SELECTS_NO_CLUSTER",
+          written.empty() ? field : fmt::format("{}[{}]", field, i),
+          fmt::format("no cluster {}has a tier-2 gateway of tenant {} for {}",
+                      written.empty() ? "" : "that this selects and that no entry before it does ",
+                      resource::LastName(server.tenant), server.hostname),
+          "write a Gateway for this host whose workloads run there, or correct labels and network");
+    }
+  }
+
+  // One list of clusters, each named. `at`: of the server, `field`: of the list.
   void Spread(const GatewayShape& shape, const ServerShape& server, const Clusters& clusters, const std::string& at,
               const std::string& field) {
     size_t drained = 0;
@@ -151,7 +172,7 @@ class Lint {
       if (std::count(silent.begin(), silent.end(), clusters[i].name()) == 0) continue;
       const bool standby = clusters[i].has_weight() && clusters[i].weight() == 0;
       Say(v2::Finding::WARNING, standby ? "STANDBY_CANNOT_SERVE" : "CLUSTER_UNANSWERED",
-          fmt::format("{}[{}]", field, i),
+          selecting_ ? field : fmt::format("{}[{}]", field, i),
           fmt::format("no tier-2 gateway of tenant {} answers for {} in {}{}", tenant, hostname, clusters[i].name(),
                       standby ? ": nothing can fail over to it" : "; its share goes to the others"),
           "write a Gateway for this host whose workloads run there, or take the cluster out");
@@ -217,6 +238,7 @@ class Lint {
   const World& world_;
   const std::string& fqn_;
   std::vector<v2::Finding> findings_;
+  bool selecting_ = false;  // The list at hand was written without all the names.
 };
 
 }  // namespace

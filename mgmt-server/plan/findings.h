@@ -9,8 +9,6 @@
 namespace weir::plan {
 
 // What a gateway object (FQN) or an OrganizationSetting asks for that cannot happen, or not as it seems, in this world.
-// What clusters can carry is not asked: a Cluster declares no capacity yet, and the survivors' share of it is the
-// finding that belongs here then.
 std::vector<v2::Finding> FindingsOf(const compile::World& world, const std::string& fqn);
 
 }  // namespace weir::plan

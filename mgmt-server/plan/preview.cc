@@ -6,6 +6,7 @@
 #include "libs/base/sha256.h"
 #include "libs/resource/kinds.h"
 #include "mgmt-server/plan/budget.h"
+#include "mgmt-server/plan/capacity.h"
 #include "mgmt-server/plan/changes.h"
 #include "mgmt-server/plan/findings.h"
 #include "mgmt-server/plan/gateways.h"
@@ -89,6 +90,8 @@ Result<Preview> PreviewOf(const Question& question) {
   for (const std::string& fqn : question.documents) {
     for (v2::Finding& finding : FindingsOf(question.after, fqn)) findings.push_back(std::move(finding));
   }
+  WEIR_ASSIGN(std::vector<v2::Finding> of_capacity, CapacityFindings(question));
+  for (v2::Finding& finding : of_capacity) findings.push_back(std::move(finding));
   preview.seen.set_more_findings(AddListed(std::move(findings), preview.seen.mutable_findings()));
   preview.digest = Sha256Hex(digested);
   return preview;

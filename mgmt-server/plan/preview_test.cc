@@ -13,6 +13,7 @@ Question Weights(const World& before) {
                     .after = before,
                     .change = {},
                     .intents = {},
+                    .traffic = {},
                     .documents = {},
                     .may_read = {},
                     .go_on = {},

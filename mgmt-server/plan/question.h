@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "api/weir/v2/traffic.pb.h"
 #include "libs/base/result.h"
 #include "mgmt-server/compile/compile.h"
 
@@ -17,7 +18,8 @@ struct Question {
   compile::Change change;  // All differences between them.
   // What a cluster (FQN) is told in `before`; empty = to be compiled.
   std::map<std::string, compile::ClusterIntent> intents;
-  std::vector<std::string> documents;  // FQNs of what is looked over for findings.
+  std::vector<v2::HostTraffic> traffic;  // What gateways do now; empty = not known.
+  std::vector<std::string> documents;    // FQNs of what is looked over for findings.
   std::function<bool(const std::string& fqn)> may_read;
   std::function<Status()> go_on;  // Asked now and then; not ok ends the work.
   std::function<bool()> in_time;  // Whether there is time to translate for one more gateway.

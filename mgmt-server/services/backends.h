@@ -48,6 +48,13 @@ class FleetView {
   virtual std::vector<v2::HostHealth> Health(const std::string& parent, const std::string& host) const = 0;
   // FQNs of the tier-1 objects of that organization which serve the host.
   virtual std::vector<std::string> Serving(const std::string& parent, const std::string& host) const = 0;
+  // What the gateways of a cluster (FQN) say of a port of a service ("<namespace>/<host>") there.
+  struct ServiceWord {
+    bool heard = false;   // Somebody says something.
+    bool serves = false;  // One of them finds somebody who answers.
+    std::string reason;   // Else why not.
+  };
+  virtual ServiceWord ServiceHealth(const std::string& cluster, const std::string& host, uint32_t port) const = 0;
   // What happens when the clusters of these names are lost.
   virtual std::vector<v2::FailoverPlan> Failover(const std::string& parent, const std::string& host,
                                                  const std::set<std::string>& without) const = 0;

@@ -7,6 +7,7 @@
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/kind_services.h"
 #include "api/weir/v2/metadata.pb.h"
+#include "libs/resource/admin_state.h"
 #include "libs/resource/field_paths.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
@@ -65,11 +66,16 @@ Status Refuse(std::string_view what, const CallContext& call, std::vector<FieldV
   return resource::ToStatus(what, std::move(violations));
 }
 
-// What agents report of it.
+// What agents report of it, and what verbs set while that counts.
 void AddReported(const Backends& backends, Message& resource) {
   if (resource.GetDescriptor() != v2::Cluster::descriptor()) return;
   auto& cluster = static_cast<v2::Cluster&>(resource);
-  *cluster.mutable_state() = backends.fleet->ClusterState(cluster.metadata().fqn());
+  v2::ClusterState state = backends.fleet->ClusterState(cluster.metadata().fqn());
+  state.clear_admin_changes();
+  if (resource::AdminChangeOf(cluster) != nullptr) {  // Else a document has set another state since.
+    state.mutable_admin_changes()->Swap(cluster.mutable_state()->mutable_admin_changes());
+  }
+  *cluster.mutable_state() = std::move(state);
 }
 
 class Crud {
@@ -118,7 +124,7 @@ class Crud {
   // his, as if it did not exist.
   Result<MessagePtr> List(CallContext& call, const Message& request, const Message& prototype) const {
     WEIR_ASSIGN(const int64_t as_of, AsOf(request));
-    WEIR_ASSIGN(const Listing listing, Listing::Read(kind_, call, request, tokens_, as_of));
+    WEIR_ASSIGN(const Listing listing, Listing::Read(Listing::Of(kind_), call, request, tokens_, as_of));
     store::ViewPtr view = backends_.store->Read();
     PastRights rights(*backends_.store, call.principal, view);
     Listing::MayRead may_read = [&](const store::StoredResource& resource) -> Result<bool> {

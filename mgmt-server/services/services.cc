@@ -3,6 +3,7 @@
 #include "mgmt-server/services/crud.h"
 #include "mgmt-server/services/planning.h"
 #include "mgmt-server/services/quotas.h"
+#include "mgmt-server/services/registry.h"
 #include "mgmt-server/services/waits.h"
 #include "mgmt-server/services/watches.h"
 
@@ -16,12 +17,15 @@ void Standing::Stop() const {
 Standing AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   for (const resource::KindInfo& kind : resource::Kinds()) AddCrud(table, backends, writes, kind.kind);
   AddClusters(table, backends, writes);
+  AddAdminStates(table, backends);
   AddUsers(table, backends, writes);
   AddAccessBindings(table, backends);
   AddEffective(table, backends);
   AddSessions(table, backends);
   AddPackages(table, backends);
-  AddSearch(table, backends);
+  const auto registry = std::make_shared<Registry>();
+  AddServices(table, backends, registry);
+  AddSearch(table, backends, registry);
   AddServerState(table, backends);
   const auto waits = std::make_shared<Waits>(backends);
   AddStatuses(table, backends, waits);

@@ -9,6 +9,7 @@
 namespace weir::services {
 
 class Planning;
+class Registry;
 class Waits;
 class Watches;
 class WatchQuota;
@@ -16,11 +17,13 @@ class WatchQuota;
 // What every kind has (create, get, list, update, delete) comes from the list of kinds; what else a noun has stands in
 // its file, which adds its methods to the table. Table, backends and writes outlive the calls.
 void AddClusters(MethodTable& table, const Backends& backends, Writes& writes);
+void AddAdminStates(MethodTable& table, const Backends& backends);
 void AddUsers(MethodTable& table, const Backends& backends, Writes& writes);
 void AddAccessBindings(MethodTable& table, const Backends& backends);
 void AddPackages(MethodTable& table, const Backends& backends);
 void AddEffective(MethodTable& table, const Backends& backends);
-void AddSearch(MethodTable& table, const Backends& backends);
+void AddSearch(MethodTable& table, const Backends& backends, std::shared_ptr<Registry> registry);
+void AddServices(MethodTable& table, const Backends& backends, std::shared_ptr<Registry> registry);
 void AddServerState(MethodTable& table, const Backends& backends);
 void AddSessions(MethodTable& table, const Backends& backends);
 void AddStatuses(MethodTable& table, const Backends& backends, std::shared_ptr<Waits> waits);

@@ -33,6 +33,36 @@ bool IsOneOf(const State& status, std::initializer_list<StatusReason> reasons) {
                      [&](StatusReason reason) { return status.reason() == Word(reason); });
 }
 
+// How a state that an administrator set is told.
+struct AdminWords {
+  StatusReason reason;
+  const char* message;
+  const char* aside;  // Beside something that matters more.
+};
+const AdminWords* WordsOf(v2::AdminState state) {
+  static constexpr AdminWords kDraining{StatusReason::kDraining,
+                                        "tier-1 gateways send it no new requests; `weir cluster activate` undoes it",
+                                        "it is draining"};
+  static constexpr AdminWords kStandby{
+      StatusReason::kStandby,
+      "tier-1 gateways send it requests only while no active cluster can serve; `weir cluster activate` undoes it",
+      "it is on standby"};
+  static constexpr AdminWords kMaintenance{
+      StatusReason::kMaintenance,
+      "in maintenance: tier-1 gateways send it no new requests; `weir cluster activate` undoes it",
+      "it is in maintenance"};
+  switch (state) {
+    case v2::DRAINING:
+      return &kDraining;
+    case v2::STANDBY:
+      return &kStandby;
+    case v2::MAINTENANCE:
+      return &kMaintenance;
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace
 
 State NotPushed(State status) {
@@ -87,6 +117,11 @@ void JudgeCluster(const ClusterLine& line, State& status) {
         fmt::format("no agent of it has connected yet; `weir cluster token {}` makes the token with which one joins",
                     status.fqn().substr(status.fqn().rfind('/') + 1)),
         status);
+  } else if (!line.connected && line.admin_state == v2::MAINTENANCE) {
+    Set(State::READY, Word(StatusReason::kMaintenance),
+        fmt::format("in maintenance; its agent is not connected, last heard of at {}", Rfc3339(line.last_seen)) +
+            IdentitiesOf(line),
+        status);
   } else if (!line.connected && line.revoked) {
     Set(State::PARTIAL, Word(StatusReason::kRevoked), Revocation(status.fqn()).message + IdentitiesOf(line), status);
   } else if (!line.connected) {
@@ -98,12 +133,12 @@ void JudgeCluster(const ClusterLine& line, State& status) {
   } else if (!line.problems.empty()) {
     const v2::ClusterProblem& first = line.problems.front();
     Set(State::READY, Word(StatusReason::kAgentProblem), fmt::format("{}: {}", first.source(), first.text()), status);
-  } else if (line.draining) {
-    Set(State::READY, Word(StatusReason::kDraining),
-        "tier-1 gateways send it no new requests; `weir cluster activate` undoes it", status);
+  } else if (const AdminWords* words = WordsOf(line.admin_state)) {
+    Set(State::READY, Word(words->reason), words->message, status);
   }
-  if (line.draining && status.reason() != Word(StatusReason::kDraining))
-    status.set_message(status.message() + "; it is draining");
+  const AdminWords* words = WordsOf(line.admin_state);
+  if (words != nullptr && status.reason() != Word(words->reason))
+    status.set_message(fmt::format("{}; {}", status.message(), words->aside));
 }
 
 }  // namespace weir::status

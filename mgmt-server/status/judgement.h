@@ -38,7 +38,7 @@ struct ClusterLine {
   WallTime last_seen{};  // Of its agent.
   WallTime now{};
   Duration leaf_lifetime{0};  // Of its gateways' certificates, renewed at 40 to 60 % of it; 0 = not known.
-  bool draining = false;
+  v2::AdminState admin_state = v2::ACTIVE;
   bool revoked = false;
   struct Duplicate {
     std::string peer;  // Whence the refused one came last.
@@ -48,7 +48,8 @@ struct ClusterLine {
   std::string conflict;  // Why its agent does not follow this server's state; "" = it does.
   std::vector<v2::ClusterProblem> problems;
 };
-// READY: its agent is connected and has nothing to say; with reason AGENT_PROBLEM or DRAINING it serves on. ACCEPTED
+// READY: its agent is connected and has nothing to say; with reason AGENT_PROBLEM, DRAINING or STANDBY it serves on; in
+// MAINTENANCE whether the agent is there or not. ACCEPTED
 // NEVER_JOINED; PARTIAL DISCONNECTED (what its gateways know they go on with) or DUPLICATE_AGENT (the older serves on)
 // or STATE_CONFLICT or REVOKED.
 void JudgeCluster(const ClusterLine& line, v2::ResourceStatus& status);

@@ -329,7 +329,7 @@ TEST(Judgement, TellsOfAClusterWhatItsAgentDoes) {
   EXPECT_THAT(judge(line).message(), HasSubstr("certificates of its gateways run out from 2023-11-15T02:13:20"));
   line.now = line.last_seen + std::chrono::minutes(241);
   EXPECT_THAT(judge(line).message(), HasSubstr("ran out"));
-  line.draining = true;
+  line.admin_state = v2::DRAINING;
   EXPECT_EQ(judge(line).reason(), "DISCONNECTED");
   EXPECT_THAT(judge(line).message(), HasSubstr("it is draining"));
   line.connected = true;
@@ -338,7 +338,7 @@ TEST(Judgement, TellsOfAClusterWhatItsAgentDoes) {
   line.problems.emplace_back().set_source("discovery");
   EXPECT_EQ(judge(line).reason(), "AGENT_PROBLEM");
   line.problems.clear();
-  line.draining = false;
+  line.admin_state = v2::ACTIVE;
   EXPECT_THAT(judge(line).reason(), IsEmpty());
   line.duplicate = {"ipv4:10.0.0.7:99", line.last_seen};
   EXPECT_EQ(judge(line).reason(), "DUPLICATE_AGENT");
@@ -346,9 +346,35 @@ TEST(Judgement, TellsOfAClusterWhatItsAgentDoes) {
   EXPECT_THAT(judge(line).message(), HasSubstr("10.0.0.7"));
 }
 
+// Who is away on purpose is no fault, unless something else is wrong with it.
+TEST(Judgement, AClusterInMaintenanceMayBeAway) {
+  ClusterLine line;
+  line.ever_connected = true;
+  line.last_seen = WallTime(std::chrono::seconds(1'700'000'000));
+  for (const auto state : {v2::DRAINING, v2::MAINTENANCE}) {
+    line.admin_state = state;
+    v2::ResourceStatus status;
+    JudgeCluster(line, status);
+    EXPECT_EQ(status.reason(), state == v2::MAINTENANCE ? "MAINTENANCE" : "DISCONNECTED");
+    EXPECT_EQ(status.state(), state == v2::MAINTENANCE ? v2::ResourceStatus::READY : v2::ResourceStatus::PARTIAL);
+    EXPECT_THAT(status.message(), HasSubstr("2023-11-14T22:13:20"));
+  }
+  line.conflict = "it acknowledged another state";
+  v2::ResourceStatus status;
+  JudgeCluster(line, status);
+  EXPECT_EQ(status.state(), v2::ResourceStatus::PARTIAL);
+  EXPECT_THAT(status.message(), HasSubstr("it is in maintenance"));
+  line = {};
+  line.ever_connected = line.connected = true;
+  line.admin_state = v2::STANDBY;
+  JudgeCluster(line, status = {});
+  EXPECT_EQ(status.reason(), "STANDBY");
+}
+
 TEST(Judgement, ARevokedClusterIsToldHowToReturn) {
   ClusterLine line;
-  line.ever_connected = line.revoked = line.draining = true;
+  line.ever_connected = line.revoked = true;
+  line.admin_state = v2::DRAINING;
   v2::ResourceStatus status;
   status.set_fqn("organizations/o/clusters/c1");
   JudgeCluster(line, status);

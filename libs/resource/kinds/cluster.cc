@@ -1,6 +1,7 @@
 #include <google/protobuf/util/time_util.h>
 
 #include "api/weir/v2/cluster.pb.h"
+#include "libs/resource/admin_state.h"
 #include "libs/resource/checks.h"
 #include "libs/resource/kinds/rules.h"
 
@@ -12,9 +13,26 @@ void Check(const v2::Cluster& cluster, Checker& check) {
   check.LabelText(spec.locality().region(), "spec.locality.region");
   check.LabelText(spec.locality().zone(), "spec.locality.zone");
   check.LabelText(spec.network(), "spec.network");
-  check.Require(v2::AdminState_IsValid(spec.admin_state()), "spec.adminState", "must be ACTIVE or DRAINING");
+  check.Require(v2::AdminState_IsValid(spec.admin_state()), "spec.adminState",
+                "must be ACTIVE, DRAINING, STANDBY or MAINTENANCE");
+  if (spec.has_capacity()) {
+    const uint64_t rate = spec.capacity().requests_per_second();
+    check.Require(rate >= 1 && rate <= 1'000'000'000, "spec.capacity.requestsPerSecond",
+                  "must be 1 to 1000000000; leave capacity out when it is not known");
+  }
   check.Require(spec.locality().zone().empty() || !spec.locality().region().empty(), "spec.locality.region",
                 "required with a zone");
+}
+
+// "DRAINING until 2026-01-01T00:00:00Z (kernel upgrade)"
+std::string AdminText(const v2::Cluster& cluster) {
+  std::string text = v2::AdminState_Name(cluster.spec().admin_state());
+  const v2::AdminChange* change = AdminChangeOf(cluster);
+  if (change == nullptr) return text;
+  if (change->has_expire_time()) {
+    text += " until " + google::protobuf::util::TimeUtil::ToString(change->expire_time());
+  }
+  return change->reason().empty() ? text : fmt::format("{} ({})", text, change->reason());
 }
 
 std::vector<std::string> Summary(const v2::Cluster& cluster) {
@@ -23,7 +41,7 @@ std::vector<std::string> Summary(const v2::Cluster& cluster) {
   if (!state.problems().empty()) {
     parts.push_back(fmt::format("{}: {}", state.problems(0).source(), state.problems(0).text()));
   }
-  if (cluster.spec().admin_state() == v2::DRAINING) parts.emplace_back("DRAINING");
+  if (cluster.spec().admin_state() != v2::ACTIVE) parts.push_back(AdminText(cluster));
   parts.push_back(state.connected() ? "connected"
                   : state.has_last_seen()
                       ? "not connected since " + google::protobuf::util::TimeUtil::ToString(state.last_seen())

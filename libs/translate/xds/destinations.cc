@@ -79,7 +79,7 @@ std::vector<Place> PlacesOf(const mesh::v1::DestinationSet& set) {
   std::map<Rank, uint32_t> ranks;
   std::vector<std::pair<Place, Rank>> ranked;
   for (int i = 0; i < shares.size(); ++i) {
-    const bool standby = weighted && shares[i].weight() == 0;
+    const bool standby = weighted && (shares[i].weight() == 0 || shares[i].standby());
     Rank rank{standby, 0, 0};
     if (!weighted || standby) rank = {standby, shares[i].priority(), ordered ? i : 0};
     ranks[rank] = 0;

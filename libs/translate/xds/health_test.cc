@@ -150,6 +150,19 @@ TEST(TranslateHealth, GivesEachClusterItsPlace) {
               ElementsAre("c3 p0 w50", "c2 p1 w1 standby", "c1 p0 w50"));
 }
 
+// Envoy asks a later priority when nobody of the earlier ones is healthy; our gateways are told in words, too.
+TEST(TranslateHealth, PutsClustersOnStandbyBehindWithTheirWeights) {
+  EXPECT_THAT(PlacesAtEdge("clusters { cluster: 'c1' weight: 75 standby: true priority: 2 }"
+                           "clusters { cluster: 'c2' weight: 25 standby: true priority: 2 }"
+                           "clusters { cluster: 'c3' weight: 0 priority: 1 } clusters { cluster: 'c4' weight: 9 }"),
+              ElementsAre("c1 p2 w75 standby", "c2 p2 w25 standby", "c3 p1 w1 standby", "c4 p0 w9"));
+  EXPECT_THAT(PlacesAtEdge("clusters { cluster: 'c1' weight: 75 standby: true }"
+                           "clusters { cluster: 'c2' weight: 25 standby: true }"),
+              ElementsAre("c1 p0 w75 standby", "c2 p0 w25 standby"));
+  EXPECT_THAT(PlacesAtEdge("clusters { cluster: 'c1' standby: true priority: 1 } clusters { cluster: 'c2' }"),
+              ElementsAre("c1 p1 w1", "c2 p0 w1"));
+}
+
 TEST(TranslateHealth, KeepsADrainedClusterForOursAndDrainsItsEndpointsForEnvoy) {
   const std::string set =
       "clusters { cluster: 'c1' weight: 75 endpoints: 'c1/shop.example' drained: true }"

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+
+#include "libs/base/clock.h"
+#include "mgmt-server/repeating.h"
+#include "mgmt-server/retention.h"
+#include "mgmt-server/store/store.h"
+
+namespace weir::server {
+
+// What a server does with its state by itself now and then: it forgets what retention lets go (each hour), and ends
+// admin states whose time has come (each second). What fails is logged and tried again.
+class Housekeeping {
+ public:
+  // All of it outlives Stop. `forgot`: told how each attempt to forget ended.
+  void Start(store::Store& store, const Clock& clock, const RetentionBounds& bounds, const std::atomic<bool>& stopping,
+             std::function<void(const Status&)> forgot);
+  void Stop();
+
+ private:
+  Repeating forgetting_, admin_states_;
+};
+
+}  // namespace weir::server
