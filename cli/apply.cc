@@ -6,6 +6,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/difference.h"
+#include "cli/plan_report.h"
 #include "cli/sources.h"
 #include "cli/verdict.h"
 #include "libs/base/file.h"
@@ -22,7 +23,8 @@ std::string Lower(std::string text) {
 
 void Tell(const v2::AppliedDocument& item, bool dry_run) {
   std::cout << item.fqn() << " " << Lower(v2::AppliedDocument::Outcome_Name(item.outcome()))
-            << (dry_run ? " (dry run)" : "") << "\n";
+            << (dry_run ? " (dry run)" : "") << (item.message().empty() ? "" : ": " + Printable(item.message()))
+            << "\n";
   for (const std::string& warning : item.warnings()) {
     std::cerr << "weir: warning: " << item.fqn() << ": " << Printable(warning) << "\n";
   }
@@ -40,15 +42,21 @@ Result<v2::ApplyDocumentsRequest> RequestOf(const Flags& flags, const Sources& s
   request.set_force(flags.Has("force"));
   request.set_dry_run(flags.Has("dry-run"));
   request.set_plan(flags.Get("plan"));
+  request.set_message(flags.Get("message"));
+  SetDeletions(flags, request);
+  WEIR_TRY(SetPrune(flags, request));
   if (request.dry_run() && flags.Has("wait")) return Usage("--dry-run stores nothing to wait for");
   return request;
 }
 
 Result<int> Apply(const Flags& flags) {
-  std::vector<std::string> paths = flags.All("file");
+  const std::vector<std::string> paths = flags.All("file");
   if (!flags.words.empty()) return Usage(fmt::format("what is \"{}\"? Files are given with -f", flags.words[0]));
-  if (paths.empty()) return Usage("apply wants -f FILE, -f FOLDER or -f - for standard input");
-  WEIR_ASSIGN(const Sources sources, ReadSources(paths));
+  if (paths.empty() && !flags.Has("delete")) return Usage("apply wants -f FILE, -f FOLDER or -f - for standard input");
+  Sources sources;
+  if (!paths.empty()) {
+    WEIR_ASSIGN(sources, ReadSources(paths, flags.Has("allow-empty")));
+  }
   WEIR_ASSIGN(const v2::ApplyDocumentsRequest request, RequestOf(flags, sources));
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   WEIR_ASSIGN(Client client, Client::Connect(session));
@@ -57,25 +65,19 @@ Result<int> Apply(const Flags& flags) {
   auto applied = client.CallOnce("Documents/Apply", request, response, seconds);
   if (!applied.ok()) {
     Error error = std::move(applied).error();
-    std::string places;
-    for (const FieldViolation& violation : error.violations) {
-      places += fmt::format("\n  {}{}{}{}", sources.PlaceOf(violation.line, violation.column), violation.field,
-                            violation.field.empty() ? "" : ": ", violation.description);
-    }
-    error.violations.clear();
+    std::string stale;
     if (error.reason == "ETAG_MISMATCH") {
-      places += StaleDocuments(client, sources.text);
-      places +=
-          "\nRead it again (weir get ... -o yaml), repeat the change and apply that; or take "
-          "metadata.resourceVersion out of the document to be told only of what others own";
+      stale = StaleDocuments(client, sources.text) +
+              "\nRead it again (weir get ... -o yaml), repeat the change and apply that; or take "
+              "metadata.resourceVersion out of the document to be told only of what others own";
     }
-    if (error.reason != "USAGE" && error.reason != "SERVER_UNREACHABLE") {
-      error.message += fmt::format(" ({}){}", error.reason, places);
-      error.reason.clear();
-    }
+    error = WithPlaces(std::move(error), sources);
+    error.message += stale;
     return error;
   }
   for (const auto& item : response.items()) Tell(item, request.dry_run());
+  if (response.more_deleted() > 0) std::cout << "and " << response.more_deleted() << " more deleted\n";
+  if (response.more_kept() > 0) std::cout << "and " << response.more_kept() << " more kept\n";
   if (!response.not_waited().empty()) {
     std::cerr << "weir: stored" << (response.revision() > 0 ? fmt::format(" (revision {})", response.revision()) : "")
               << ", but not waited for: " << response.not_waited() << "\n";
@@ -130,7 +132,7 @@ Status AddPart(std::string name, std::string text, Sources* sources) {
 
 }  // namespace
 
-Result<Sources> ReadSources(const std::vector<std::string>& paths) {
+Result<Sources> ReadSources(const std::vector<std::string>& paths, bool may_be_empty) {
   Sources sources;
   const auto add = [&](std::string name, std::string text) {
     return AddPart(std::move(name), std::move(text), &sources);
@@ -152,7 +154,7 @@ Result<Sources> ReadSources(const std::vector<std::string>& paths) {
         if (ending == ".yaml" || ending == ".yml" || ending == ".json") found.push_back(at->path());
       }
       if (error) return Usage(fmt::format("{}: {}", path, error.message()));
-      if (found.empty()) return Usage(fmt::format("{} holds no .yaml, .yml or .json file", path));
+      if (found.empty() && !may_be_empty) return Usage(fmt::format("{} holds no .yaml, .yml or .json file", path));
       std::sort(found.begin(), found.end());
       for (const std::string& file : found) WEIR_TRY(read(file));
     } else {
@@ -161,7 +163,9 @@ Result<Sources> ReadSources(const std::vector<std::string>& paths) {
   }
   if (sources.text.size() > (1u << 20))
     return Usage("the documents are larger than 1 MiB together; apply them in parts");
-  if (sources.text.find_first_not_of(" \t\r\n-") == std::string::npos) return Usage("there is no document to apply");
+  if (sources.text.find_first_not_of(" \t\r\n-") != std::string::npos) return sources;
+  if (!may_be_empty) return Usage("there is no document to apply");
+  sources.text.clear();
   return sources;
 }
 
@@ -175,11 +179,12 @@ std::string Sources::PlaceOf(int line, int column) const {
   return fmt::format("{}:{}:{}: ", in->name, line - in->first_line + 1, column);
 }
 
-Command ApplyCommand() {
-  return {"apply",
-          "store documents from files, folders or standard input",
-          R"(Usage: weir apply -f FILE|FOLDER|- [-f ...] [--wait[=SECONDS]] [--force] [--manager NAME]
-                  [--dry-run] [--plan NAME]
+namespace {
+
+constexpr std::string_view kApplyHelp =
+    R"(Usage: weir apply -f FILE|FOLDER|- [-f ...] [--wait[=SECONDS]] [--force] [--manager NAME]
+                  [--dry-run] [--plan NAME] [-m MESSAGE] [--delete FQN ...] [--cascade]
+                  [--prune [--prune-scope FQN ...] [--allow-empty]]
 
 A document with metadata.resourceVersion (as `weir get -o yaml` prints it) replaces exactly that version; one that was
 changed meanwhile is refused, and the difference shown.
@@ -193,6 +198,13 @@ Stores all documents or none, in any order: parents may follow their children. D
   --manager NAME      which tool owns the fields, in your hand; default "weir"
   --dry-run           check everything and store nothing
   --plan NAME         store only what `weir plan` of the same documents said, by the name that it ended with
+  -m, --message TEXT  why; stands in `weir history`
+  --delete FQN        delete this, too; before the documents are stored, clusters after
+  --cascade           with everything below it
+  --prune             delete what the same manager of yours applied and these documents name no longer: only what holds
+                      fields of nobody else, and nothing that stays; what is kept is said, with why
+  --prune-scope FQN   below this; else below what the documents are put into, but never a whole organization
+  --allow-empty       there may be no document at all: everything of the manager in the scopes goes
 
 A document is
 
@@ -208,9 +220,19 @@ A document is
       clusters: [{name: cluster1, weight: 75}, {name: cluster2, weight: 25}]
 
   weir apply -f gateways/ --wait
+  weir apply -f shop/ --prune -m "the old shop goes"
   kubectl kustomize env/prod | weir apply -f -
-)",
-          {{"file", "manager", "plan"}, {"wait", "force", "dry-run"}, {{'f', "file"}}},
+)";
+
+}  // namespace
+
+Command ApplyCommand() {
+  return {"apply",
+          "store documents from files, folders or standard input",
+          kApplyHelp,
+          {{"file", "manager", "plan", "message", "delete", "prune-scope"},
+           {"wait", "force", "dry-run", "cascade", "prune", "allow-empty"},
+           {{'f', "file"}, {'m', "message"}}},
           Apply};
 }
 

@@ -127,6 +127,12 @@ std::vector<Command> CommandsOfResources() {
           DeleteCommand()};
 }
 
+std::vector<Command> ChangesetCommands() {
+  return {ChangesetCreateCommand(), ChangesetUpdateCommand(), ChangesetGetCommand(),
+          ChangesetListCommand(),   ChangesetPlanCommand(),   ChangesetApproveCommand(),
+          ChangesetRejectCommand(), ChangesetCommitCommand(), ChangesetAbortCommand()};
+}
+
 // Then clusters, users, the server and what was.
 std::vector<Command> OtherCommands() {
   return {ClusterTokenCommand(),
@@ -158,7 +164,8 @@ std::vector<Command> OtherCommands() {
 const std::vector<Command>& Commands() {
   static const std::vector<Command> kCommands = [] {
     std::vector<Command> all = CommandsOfResources();
-    for (const auto& more : {OtherCommands(), AccessCommands()}) all.insert(all.end(), more.begin(), more.end());
+    for (const auto& more : {ChangesetCommands(), OtherCommands(), AccessCommands()})
+      all.insert(all.end(), more.begin(), more.end());
     return all;
   }();
   return kCommands;

@@ -6,6 +6,7 @@
 #include "api/weir/v2/plan.pb.h"
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/plan_report.h"
 #include "cli/sources.h"
 #include "libs/base/text.h"
 #include "libs/document/document.h"
@@ -50,6 +51,7 @@ class Report {
       Fields(item.fields(), item.more_fields(), "    ");
     }
     More(plan_.more_deleted(), "resources would be deleted", "");
+    More(plan_.more_kept(), "are not pruned", "");
   }
 
   void Clusters() const {
@@ -92,6 +94,8 @@ class Report {
         return paint_.Added("+ " + item.fqn());
       case v2::PlannedDocument::DELETED:
         return paint_.Removed("- " + item.fqn());
+      case v2::PlannedDocument::KEPT:
+        return paint_.Loud("= " + item.fqn());
       case v2::PlannedDocument::CONFLICT:
         return paint_.Removed("! " + item.fqn());
       default:
@@ -147,6 +151,18 @@ class Report {
   const Paint paint_;
 };
 
+}  // namespace
+
+void PrintPlan(const v2::PlanResponse& plan, const Sources& sources) {
+  const Report report(plan, sources, Paint(OnTerminal()));
+  report.Documents();
+  report.Clusters();
+  report.Losses();
+  report.Findings();
+}
+
+void PrintPlannedDocuments(const v2::PlanResponse& plan) { Report(plan, {}, Paint(OnTerminal())).Documents(); }
+
 Error WithPlaces(Error error, const Sources& sources) {
   if (error.reason == "USAGE" || error.reason == "SERVER_UNREACHABLE") return error;
   std::string places;
@@ -160,6 +176,8 @@ Error WithPlaces(Error error, const Sources& sources) {
   return error;
 }
 
+namespace {
+
 struct Asked {
   Sources sources;
   v2::PlanResponse plan;
@@ -171,14 +189,14 @@ Result<Asked> Ask(const Flags& flags, bool documents_only) {
   const std::vector<std::string> paths = flags.All("file"), deletions = flags.All("delete");
   if (paths.empty() && deletions.empty()) return Usage("wants -f FILE, -f FOLDER or -f - for standard input");
   if (!paths.empty()) {
-    WEIR_ASSIGN(asked.sources, ReadSources(paths));
+    WEIR_ASSIGN(asked.sources, ReadSources(paths, flags.Has("allow-empty")));
   }
   request.set_documents(asked.sources.text);
   request.set_manager(flags.Get("manager"));
   request.set_force(flags.Has("force"));
-  request.set_cascade(flags.Has("cascade"));
   request.set_documents_only(documents_only);
-  for (const std::string& fqn : deletions) request.add_deletions(fqn);
+  SetDeletions(flags, request);
+  WEIR_TRY(SetPrune(flags, request));
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   WEIR_ASSIGN(Client client, Client::Connect(session));
   const Status answered = client.Call("Plans/Plan", request, asked.plan, kSeconds);
@@ -201,11 +219,7 @@ Result<int> Plan(const Flags& flags) {
   } else if (output == "yaml") {
     std::cout << document::ToYaml(plan);
   } else {
-    const Report report(plan, asked.sources, Paint(OnTerminal()));
-    report.Documents();
-    report.Clusters();
-    report.Losses();
-    report.Findings();
+    PrintPlan(plan, asked.sources);
     if (!plan.changes() && !Conflicts(plan)) std::cout << "nothing would change\n";
     if (!plan.plan().empty() && plan.changes()) std::cout << "\nplan " << plan.plan() << "\n";
   }
@@ -221,7 +235,7 @@ Result<int> Diff(const Flags& flags) {
     std::cerr << "weir: " << Describe(asked.error()) << "\n";
     return kExitUsage;
   }
-  Report(asked->plan, asked->sources, Paint(OnTerminal())).Documents();
+  PrintPlannedDocuments(asked->plan);
   return asked->plan.changes() || Conflicts(asked->plan) ? 1 : kExitOk;
 }
 
@@ -231,7 +245,7 @@ Command PlanCommand() {
   return {"plan",
           "say what documents would change: stored, at each cluster and gateway",
           R"(Usage: weir plan -f FILE|FOLDER|- [-f ...] [--delete FQN ...] [--cascade] [-o text|json|yaml] [--force]
-                 [--manager NAME]
+                 [--manager NAME] [--prune [--prune-scope FQN ...] [--allow-empty]]
 
 Nothing is stored. The server applies, compiles and translates as it would, and says the difference: of each document,
 of the intent of each cluster, of the Envoy resources of each gateway, the hosts that lose clusters, and what in the
@@ -241,8 +255,9 @@ The last line is the plan's name. `weir apply --plan NAME` stores the same docum
 that the plan is stale.
 
   -f, --file PATH     as for apply
-  --delete FQN        what would be deleted besides; such a plan is looked at, not applied
+  --delete FQN        what would be deleted besides
   --cascade           with everything below it
+  --prune ...         as for apply; "=" is what is not pruned, and why
   -o, --output FORM   text (the default), json or yaml
   --force             as for apply
   --manager NAME      as for apply
@@ -254,7 +269,9 @@ be reached.
   weir plan -f gateways/ --delete organizations/o/tenants/t/workspaces/w/gatewaygroups/g/tier1gateways/old
   weir plan -f gateways/ -o json > plan.json
 )",
-          {{"file", "manager", "output", "delete"}, {"force", "cascade"}, {{'f', "file"}, {'o', "output"}}},
+          {{"file", "manager", "output", "delete", "prune-scope"},
+           {"force", "cascade", "prune", "allow-empty"},
+           {{'f', "file"}, {'o', "output"}}},
           Plan};
 }
 

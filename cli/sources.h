@@ -19,7 +19,8 @@ struct Sources {
   std::string PlaceOf(int line, int column) const;  // "a.yaml:12:3: "; "" for line 0.
 };
 // Files, folders (every .yaml, .yml and .json below), "-". USAGE when one cannot be read or there is nothing;
-// BAD_DOCUMENT with its place for what is no text (not UTF-8, control characters).
-Result<Sources> ReadSources(const std::vector<std::string>& paths);
+// BAD_DOCUMENT with its place for what is no text (not UTF-8, control characters). `may_be_empty`: that there is no
+// document is no fault.
+Result<Sources> ReadSources(const std::vector<std::string>& paths, bool may_be_empty = false);
 
 }  // namespace weir::cli

@@ -104,7 +104,7 @@ TEST_F(PlanTest, DeletionsArePlannedWithWhatTheyTakeAlong) {
   request.set_cascade(true);
   const v2::PlanResponse plan = Plan(request);
   EXPECT_EQ(plan.items_size(), 4);  // Workspace, group, two gateways.
-  EXPECT_TRUE(plan.plan().empty());
+  EXPECT_FALSE(plan.plan().empty());
   ASSERT_EQ(plan.losses_size(), 1);
   EXPECT_EQ(plan.losses(0).host(), "a.test");
   EXPECT_EQ(plan.losses(0).after(), 0);

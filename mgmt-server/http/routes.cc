@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/weir/v2/access_bindings.pb.h"
+#include "api/weir/v2/change_set.pb.h"
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/documents.pb.h"
 #include "api/weir/v2/effective.pb.h"
@@ -232,7 +233,8 @@ std::vector<const google::protobuf::ServiceDescriptor*> PublicServices() {
       v2::AdoptStateRequest::descriptor()->file(), v2::Revision::descriptor()->file(),
       v2::SearchRequest::descriptor()->file(),     v2::Package::descriptor()->file(),
       v2::EffectiveSettings::descriptor()->file(), v2::WatchRequest::descriptor()->file(),
-      v2::GetQuotaRequest::descriptor()->file(),   v2::Service::descriptor()->file()};
+      v2::GetQuotaRequest::descriptor()->file(),   v2::Service::descriptor()->file(),
+      v2::ChangeSet::descriptor()->file()};
   for (const auto* file : files) {
     for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
   }

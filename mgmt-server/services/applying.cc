@@ -111,7 +111,7 @@ Merge MergeInto(const store::StoredResource& stored, const google::protobuf::Mes
   merge.draft.message.reset(document.draft.message->New());
   merge.draft.message->CopyFrom(*document.draft.message);
   FillFromStored(current, merge.draft);
-  const std::set<std::string> said = resource::OwnedFields(*document.draft.message);
+  const std::set<std::string> said = FieldsOwned(*document.draft.message);
   const std::vector<std::string> differing = resource::Diff(current, *merge.draft.message);
   const std::set<std::string> changed(differing.begin(), differing.end());
   for (const auto& [field, owner] : stored.field_owners) {
@@ -296,8 +296,8 @@ void CheckManager(const std::string& manager, std::vector<FieldViolation>& viola
   violations.push_back({.field = "manager", .description = "must be 1 to 64 of a-z, 0-9 and -"});
 }
 
-ApplyOrder OrderOf(const std::string& manager, bool force, const authn::Principal& principal) {
-  return {ManagerOf(manager.empty() ? "weir" : manager, principal), force, nullptr};
+std::string ManagerFor(const std::string& manager, const authn::Principal& principal) {
+  return ManagerOf(manager.empty() ? "weir" : manager, principal);
 }
 
 }  // namespace weir::services

@@ -38,7 +38,8 @@ struct ApplyOrder {
 
 // Of a request's `manager`.
 void CheckManager(const std::string& manager, std::vector<FieldViolation>& violations);
-ApplyOrder OrderOf(const std::string& manager, bool force, const authn::Principal& principal);
+// Who owns the fields that a request with this `manager` sets.
+std::string ManagerFor(const std::string& manager, const authn::Principal& principal);
 
 // Everything that can be said without the store. In the result stands first what others refer to. The nodes, which are
 // brought into our form (tsb_form.h), outlive it.

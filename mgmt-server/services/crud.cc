@@ -46,7 +46,7 @@ Status CheckParent(const resource::KindInfo& kind, const std::string& parent) {
 
 // Fields that changed belong to who changed them now, those that are gone to nobody, the rest to whom they did.
 Owners Reassign(const Owners& before, const Message& stored, const Message& wanted, const std::string& writer) {
-  const std::set<std::string> set = resource::OwnedFields(wanted);
+  const std::set<std::string> set = FieldsOwned(wanted);
   Owners owners;
   for (const std::string& field : set) {
     const auto owner = before.find(field);

@@ -1,8 +1,8 @@
 #include "api/weir/v2/documents.pb.h"
-#include "libs/document/document.h"
-#include "mgmt-server/services/applying.h"
+#include "mgmt-server/services/changing.h"
 #include "mgmt-server/services/in_work.h"
 #include "mgmt-server/services/kept_answers.h"
+#include "mgmt-server/services/plan_items.h"
 #include "mgmt-server/services/planning.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/services/waits.h"
@@ -16,47 +16,60 @@ constexpr size_t kMostOfAll = 16u << 20;
 
 Status CheckRequest(const v2::ApplyDocumentsRequest& request) {
   Error error = InvalidArgument("INVALID_REQUEST", "the call is not complete");
-  const auto violate = [&](const char* field, const char* text) {
-    error.violations.push_back({.field = field, .description = text});
-  };
-  CheckManager(request.manager(), error.violations);
-  if (request.dry_run() && !request.wait().empty()) violate("wait", "there is nothing to wait for in a dry run");
+  if (request.dry_run() && !request.wait().empty()) {
+    error.violations.push_back({.field = "wait", .description = "there is nothing to wait for in a dry run"});
+  }
   Waits::Check(request.wait(), request.wait_seconds(), error.violations);
-  if (request.documents().empty()) violate("documents", "holds no document");
+  CheckNote("message", request.message(), false, error.violations);
+  CheckChange(ChangeTextOf(request), error.violations);
   if (error.violations.empty()) return {};
   return error;
 }
 
-// Nothing is stored: there is no version of what would be.
-void ForgetVersions(std::vector<Applied>& documents, int64_t* revision) {
-  *revision = 0;
-  for (Applied& document : documents) {
-    if (document.outcome.outcome() != v2::AppliedDocument::UNCHANGED) document.outcome.clear_resource_version();
-  }
-}
-
-v2::ApplyDocumentsResponse ResponseOf(const std::vector<Applied>& documents, int64_t revision) {
+v2::ApplyDocumentsResponse Answer(const ChangeOrder& order, const WouldBe& done, bool dry_run) {
   v2::ApplyDocumentsResponse response;
-  response.set_revision(revision);
-  for (const Applied& document : documents) *response.add_items() = document.outcome;
+  response.set_revision(dry_run ? 0 : done.revision);
+  for (const Applied& document : order.documents) {
+    v2::AppliedDocument& item = *response.add_items();
+    item = document.outcome;
+    // Nothing is stored: there is no version of what would be.
+    if (dry_run && item.outcome() != v2::AppliedDocument::UNCHANGED) item.clear_resource_version();
+  }
+  v2::PlanResponse others;
+  AddDeletedAndKept(done, others);
+  for (const v2::PlannedDocument& other : others.items()) {
+    v2::AppliedDocument& item = *response.add_items();
+    item.set_fqn(other.fqn());
+    item.set_kind(other.kind());
+    item.set_outcome(static_cast<v2::AppliedDocument::Outcome>(other.outcome()));  // The numbers are the same.
+    item.set_message(other.message());
+  }
+  response.set_more_deleted(others.more_deleted());
+  response.set_more_kept(others.more_kept());
+  for (const std::string& scope : order.prune_scopes) response.add_prune_scopes(scope);
   return response;
 }
 
 // As planned, as if, or as it is.
-Status Store(const Backends& backends, Writes& writes, const Planning& planning, CallContext& call,
-             const v2::ApplyDocumentsRequest& request, std::vector<Applied>& documents, int64_t* revision) {
-  const ApplyOrder order = OrderOf(request.manager(), request.force(), call.principal);
-  const auto store = [&](store::Txn& txn) -> Status {
-    WEIR_TRY(StoreDocuments(txn, call, writes, documents, order, revision));
-    return request.dry_run() ? Status() : KeepAnswer(txn, call, ResponseOf(documents, *revision));
+Result<v2::ApplyDocumentsResponse> Store(const Backends& backends, Writes& writes, const Planning& planning,
+                                         CallContext& call, const v2::ApplyDocumentsRequest& request,
+                                         ChangeOrder& order) {
+  v2::ApplyDocumentsResponse response;
+  const auto also = [&](store::Txn& txn, const WouldBe& done) -> Status {
+    txn.Annotate({.message = request.message(), .change_set = ""});
+    response = Answer(order, done, request.dry_run());
+    return request.dry_run() ? Status() : KeepAnswer(txn, call, response);
   };
   if (!request.plan().empty()) {
-    WEIR_TRY(planning.StoreAsPlanned(call, request, documents, order, store));
-  } else {
-    WEIR_TRY(backends.WriteOrTry(call, request.dry_run(), store));
+    WEIR_TRY(planning.StoreAsPlanned(call, order, request.plan(), request.dry_run(), also));
+    return response;
   }
-  if (request.dry_run()) ForgetVersions(documents, revision);
-  return {};
+  WEIR_TRY(backends.WriteOrTry(call, request.dry_run(), [&](store::Txn& txn) -> Status {
+    WouldBe done;
+    WEIR_TRY(MakeChange(txn, call, writes, order, false, done));
+    return also(txn, done);
+  }));
+  return response;
 }
 
 Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits, InWork& in_work,
@@ -70,21 +83,20 @@ Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits,
                              "apply these when the others are stored",
                              kMostOfOne >> 20, kMostOfAll >> 20);
   }
-  WEIR_ASSIGN(std::vector<document::Node> nodes, document::Parse(request.documents()));
-  if (nodes.empty()) return InvalidArgument("INVALID_REQUEST", "the text holds no document");
-  WEIR_ASSIGN(std::vector<Applied> documents, ReadDocuments(nodes, call.principal));
-  int64_t revision = 0;
+  WEIR_ASSIGN(ChangeOrder order, ReadChange(ChangeTextOf(request), call.principal));
   const auto response = std::make_shared<v2::ApplyDocumentsResponse>();
   WEIR_ASSIGN(const MessagePtr kept, KeptAnswer(backends, call, *response));
-  if (kept == nullptr) WEIR_TRY(Store(backends, writes, planning, call, request, documents, &revision));
-  *response = kept != nullptr ? static_cast<const v2::ApplyDocumentsResponse&>(*kept) : ResponseOf(documents, revision);
+  if (kept != nullptr) {
+    *response = static_cast<const v2::ApplyDocumentsResponse&>(*kept);
+  } else {
+    WEIR_ASSIGN(*response, Store(backends, writes, planning, call, request, order));
+  }
   const auto answer = [response] { return MessagePtr(new v2::ApplyDocumentsResponse(std::move(*response))); };
-  if (request.wait().empty()) return answer();
-
   std::vector<std::string> fqns;
-  for (const Applied& document : documents) {
+  for (const Applied& document : order.documents) {
     if (document.kind->kind != resource::Kind::kAccessBindings) fqns.push_back(document.draft.fqn.text);
   }
+  if (request.wait().empty() || fqns.empty()) return answer();
   const Status waiting = waits.Start(call, {std::move(fqns), response->revision(), request.wait_seconds()},
                                      [response, answer](std::vector<v2::ResourceStatus> statuses) {
                                        for (auto& status : statuses) *response->add_statuses() = std::move(status);

@@ -14,7 +14,6 @@ namespace weir::services {
 namespace {
 
 constexpr size_t kBytesOfFields = 256u << 10;  // Of documents in an answer.
-constexpr int kMostDeletedShown = 1000;
 
 // What a person sets.
 Result<MessagePtr> Settled(const store::StoredResource& resource) {
@@ -51,19 +50,31 @@ class Items {
   }
 
   void AddDeleted() {
-    for (const store::ResourceChange& change : state_.changes) {
-      if (!change.deleted || change.kind == authz::kBindingsKind || state_.after->Get(change.fqn) != nullptr) continue;
-      if (deleted_++ >= kMostDeletedShown) continue;
-      v2::PlannedDocument& item = *out_.add_items();
-      item.set_fqn(change.fqn);
-      item.set_kind(change.kind);
-      item.set_outcome(v2::PlannedDocument::DELETED);
+    const auto deleted = DeletedBy(state_);
+    for (const store::ResourceChange& change : deleted) {
+      if (&change - deleted.data() == kMostDeletedShown) break;
+      Add(change.fqn, change.kind, v2::PlannedDocument::DELETED);
     }
-    out_.set_more_deleted(std::max(0, deleted_ - kMostDeletedShown));
-    out_.set_changes(out_.changes() || deleted_ > 0);
+    out_.set_more_deleted(std::max(0, static_cast<int>(deleted.size()) - kMostDeletedShown));
+    out_.set_changes(out_.changes() || !deleted.empty());
+  }
+
+  void AddKept() {
+    for (const Kept& kept : state_.kept) {
+      if (&kept - state_.kept.data() == kMostDeletedShown) break;
+      Add(kept.fqn, kept.kind, v2::PlannedDocument::KEPT).set_message(kept.why);
+    }
+    out_.set_more_kept(std::max(0, static_cast<int>(state_.kept.size()) - kMostDeletedShown));
   }
 
  private:
+  v2::PlannedDocument& Add(const std::string& fqn, const std::string& kind, v2::PlannedDocument::Outcome outcome) {
+    v2::PlannedDocument& item = *out_.add_items();
+    item.set_fqn(fqn);
+    item.set_kind(kind);
+    item.set_outcome(outcome);
+    return item;
+  }
   Status SetOutcome(const Applied& document, v2::PlannedDocument& item) {
     // The numbers are the same.
     item.set_outcome(static_cast<v2::PlannedDocument::Outcome>(document.outcome.outcome()));
@@ -114,7 +125,6 @@ class Items {
   const WouldBe& state_;
   v2::PlanResponse& out_;
   size_t left_ = kBytesOfFields;
-  int deleted_ = 0;
 };
 
 }  // namespace
@@ -123,7 +133,14 @@ Status AddItems(const std::vector<Applied>& documents, const WouldBe& state, v2:
   Items items(state, out);
   WEIR_TRY(items.Add(documents));
   items.AddDeleted();
+  items.AddKept();
   return {};
+}
+
+void AddDeletedAndKept(const WouldBe& state, v2::PlanResponse& out) {
+  Items items(state, out);
+  items.AddDeleted();
+  items.AddKept();
 }
 
 void LocateFindings(const std::vector<Applied>& documents, v2::PlanResponse& response) {

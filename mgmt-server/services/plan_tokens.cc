@@ -14,20 +14,17 @@ std::string Short(const std::string& text) { return Sha256Hex(text).substr(0, 32
 
 }  // namespace
 
-std::string RequestDigest(const CallContext& call, const ApplyOrder& order, const std::string& documents) {
-  return Short(fmt::format("{}\n{}\n{}\n{}", call.principal.uid, order.manager, order.force, documents));
+std::string RequestDigest(const CallContext& call, const ChangeOrder& order) {
+  std::string what =
+      fmt::format("{}\n{}\n{}\n{}", call.principal.uid, order.apply.manager, order.apply.force, order.text);
+  if (!order.deletions.empty() || !order.prune_scopes.empty()) {
+    what +=
+        fmt::format("\n{}\n{}\n{}", order.cascade, fmt::join(order.deletions, ","), fmt::join(order.prune_scopes, ","));
+  }
+  return Short(what);
 }
 
-std::string EffectDigest(const std::vector<Applied>& documents, const WouldBe& state, const std::string& digest) {
-  std::string all;
-  for (const Applied& document : documents) {
-    const store::ResourcePtr before = state.before->Get(document.draft.fqn.text);
-    const store::ResourcePtr after = state.after->Get(document.draft.fqn.text);
-    all += fmt::format("{}\n{}\n{}\n", document.draft.fqn.text, before == nullptr ? "" : before->etag,
-                       after == nullptr ? "" : Sha256Hex(after->body));
-  }
-  return Short(all + digest);
-}
+std::string EffectDigest(const std::string& change, const std::string& intent) { return Short(change + intent); }
 
 Result<PlanToken> ReadPlanToken(const std::string& text) {
   PlanToken token;

@@ -5,8 +5,7 @@
 #include <vector>
 
 #include "libs/base/result.h"
-#include "mgmt-server/services/applying.h"
-#include "mgmt-server/services/plan_items.h"
+#include "mgmt-server/services/changing.h"
 
 namespace weir::services {
 
@@ -21,10 +20,10 @@ struct PlanToken {
 // INVALID_ARGUMENT INVALID_REQUEST.
 Result<PlanToken> ReadPlanToken(const std::string& text);
 
-std::string RequestDigest(const CallContext& call, const ApplyOrder& order, const std::string& documents);
-// Of the documents as they were and would be, and of the intent that the caller sees (PlanEffect::digest): what he may
-// not read makes no plan of his stale.
-std::string EffectDigest(const std::vector<Applied>& documents, const WouldBe& state, const std::string& digest);
+std::string RequestDigest(const CallContext& call, const ChangeOrder& order);
+// Of what changes (ChangeDigest), and of the intent that the caller sees (PlanEffect::digest): what he may not read
+// makes no plan of his stale.
+std::string EffectDigest(const std::string& change, const std::string& intent);
 
 // FAILED_PRECONDITION PLAN_STALE.
 Error StalePlan(const std::string& why);

@@ -8,12 +8,12 @@
 #include "api/weir/v2/history.pb.h"
 #include "api/weir/v2/metadata.pb.h"
 #include "api/weir/v2/team.pb.h"
-#include "libs/base/text.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/authz/roles.h"
 #include "mgmt-server/authz/subjects.h"
+#include "mgmt-server/services/changing.h"
 #include "mgmt-server/services/cross_checks.h"
 #include "mgmt-server/services/differences.h"
 #include "mgmt-server/services/past.h"
@@ -26,7 +26,6 @@ using google::protobuf::Message;
 using store::ResourcePtr;
 
 constexpr size_t kMostChanges = 5'000;  // Of one restore: so long others wait for the writer.
-constexpr size_t kMostMessage = 1'024;
 constexpr std::string_view kTool = "restore";
 
 // What belongs to people and not to what they made: it comes back only when it is named itself.
@@ -324,10 +323,7 @@ Status CheckRequest(const v2::RestoreResourcesRequest& request) {
   if (request.to_revision() == 0 && !request.has_to_time()) {
     error.violations.push_back({.field = "toRevision", .description = "which state? a revision, or toTime"});
   }
-  if (request.message().size() > kMostMessage || HasControl(request.message(), true)) {
-    error.violations.push_back(
-        {.field = "message", .description = fmt::format("must be text of at most {} bytes", kMostMessage)});
-  }
+  CheckNote("message", request.message(), false, error.violations);
   if (error.violations.empty()) return {};
   return error;
 }

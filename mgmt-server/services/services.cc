@@ -34,6 +34,7 @@ Standing AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   const auto planning = std::make_shared<const Planning>(backends, writes);
   AddDocuments(table, backends, writes, waits, planning);
   AddPlans(table, planning);
+  AddChangeSets(table, backends, writes, planning);
   AddRevisions(table, backends);
   AddRestore(table, backends, writes);
   AddAuditRecords(table, backends);

@@ -32,6 +32,8 @@ void AddExplainRoute(MethodTable& table, const Backends& backends);
 void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits,
                   std::shared_ptr<const Planning> planning);
 void AddPlans(MethodTable& table, std::shared_ptr<const Planning> planning);
+void AddChangeSets(MethodTable& table, const Backends& backends, Writes& writes,
+                   std::shared_ptr<const Planning> planning);
 void AddRevisions(MethodTable& table, const Backends& backends);
 void AddRestore(MethodTable& table, const Backends& backends, Writes& writes);
 void AddAuditRecords(MethodTable& table, const Backends& backends);

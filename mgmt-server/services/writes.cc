@@ -100,9 +100,15 @@ std::string ManagerOf(std::string_view tool, const authn::Principal& principal) 
   return principal.fqn.empty() ? std::string(tool) : fmt::format("{} of {}", tool, principal.fqn);
 }
 
+std::set<std::string> FieldsOwned(const google::protobuf::Message& resource) {
+  std::set<std::string> fields = resource::OwnedFields(resource);
+  if (fields.empty()) fields.insert("metadata.name");
+  return fields;
+}
+
 Owners OwnedBy(const google::protobuf::Message& resource, const std::string& manager) {
   Owners owners;
-  for (const std::string& field : resource::OwnedFields(resource)) owners[field] = manager;
+  for (const std::string& field : FieldsOwned(resource)) owners[field] = manager;
   return owners;
 }
 

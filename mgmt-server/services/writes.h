@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,8 @@ void CheckUnnamed(google::protobuf::Message& resource, std::vector<FieldViolatio
 using Owners = std::map<std::string, std::string>;  // Field path -> manager.
 // A manager is a tool in somebody's hand: two people with one tool do not overwrite each other unasked.
 std::string ManagerOf(std::string_view tool, const authn::Principal& principal);
+// The fields that a resource says. One that says none but its name says that, so that it is somebody's too.
+std::set<std::string> FieldsOwned(const google::protobuf::Message& resource);
 Owners OwnedBy(const google::protobuf::Message& resource, const std::string& manager);
 
 // How much may be stored, bindings counted too: all of it lies in the server's memory.

@@ -68,6 +68,17 @@ struct KeptKey {
 };
 inline constexpr std::chrono::hours kKeyLifetime(24);  // From then on the key is as if it had never been used.
 
+// A change set (api/weir/v2/change_set.proto): no part of the tree, so no resource and no revision.
+struct ChangeSetRow {
+  std::string fqn;  // "organizations/o/changesets/NAME"
+  std::string uid;
+  std::string author_uid;
+  bool open = false;  // Neither committed nor given up.
+  WallTime created;
+  std::string body;  // Serialized weir.v2.ChangeSet.
+};
+using ChangeSetPtr = std::shared_ptr<const ChangeSetRow>;
+
 // What an agent reported of its cluster. Keys are "<namespace>/<name>", values serialized weir.agent.v1 messages.
 struct ClusterFacts {
   std::string cluster_uid;

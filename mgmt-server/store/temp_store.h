@@ -32,19 +32,22 @@ class TempStore {
  public:
   explicit TempStore(const Policy& policy = NoPolicy::Get(), const Clock& clock = Clock::Real(),
                      std::function<void(const Standing&)> committed = {})
-      : folder_(std::filesystem::temp_directory_path() / ("weir-" + RandomHex(6))) {
+      : folder_(std::filesystem::temp_directory_path() / ("weir-" + RandomHex(6))), policy_(policy) {
     std::filesystem::create_directories(folder_);
-    SqliteOptions options;
-    options.path = folder_ / "weir.db";
-    options.clock = &clock;
-    options.committed = std::move(committed);
-    auto opened = OpenSqlite(std::move(options), policy);
-    EXPECT_TRUE(opened.ok());
-    if (opened.ok()) store_ = std::move(opened).value();
+    options_.path = folder_ / "weir.db";
+    options_.clock = &clock;
+    options_.committed = std::move(committed);
+    Reopen();
   }
   ~TempStore() {
     store_.reset();
     std::filesystem::remove_all(folder_);
+  }
+  void Reopen() {
+    store_.reset();
+    auto opened = OpenSqlite(options_, policy_);
+    EXPECT_TRUE(opened.ok());
+    if (opened.ok()) store_ = std::move(opened).value();
   }
   TempStore(const TempStore&) = delete;
   TempStore& operator=(const TempStore&) = delete;
@@ -55,6 +58,8 @@ class TempStore {
 
  private:
   std::filesystem::path folder_;
+  const Policy& policy_;
+  SqliteOptions options_;
   std::unique_ptr<Store> store_;
 };
 

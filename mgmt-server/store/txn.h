@@ -43,6 +43,8 @@ class RowWriter {
   virtual Result<int64_t> DropForgotten(int64_t history_floor, int64_t audit_anchor, int64_t most,
                                         WallTime revisions_before) = 0;
   virtual Status PutLineage(std::string_view lineage) = 0;
+  virtual Status PutChangeSet(const ChangeSetRow& row) = 0;
+  virtual Status DeleteChangeSet(std::string_view fqn) = 0;
 };
 
 // The record of a join token that may be used now. UNAUTHENTICATED JOIN_TOKEN_UNKNOWN, JOIN_TOKEN_EXPIRED,
@@ -115,6 +117,10 @@ class Txn {
   Status DeleteJoinTokensBefore(WallTime expired);
   Status PutCaMaterial(std::string name, std::string blob);
   Status DeleteCaMaterial(std::string_view name);
+
+  // Creates or replaces. No revision and no event: whoever stores one says what else becomes of it.
+  Status PutChangeSet(ChangeSetRow row);
+  Status DeleteChangeSet(std::string_view fqn);  // Nothing happens when there is none.
 
   // Facts: own sequence, never a revision. Only keys whose bytes differ are written.
   Status ApplyFacts(const FactsChange& change);

@@ -87,6 +87,20 @@ void View::ForEachFacts(const std::function<void(const ClusterFactsPtr&)>& visit
   });
 }
 
+ChangeSetPtr View::FindChangeSet(std::string_view fqn) const {
+  const ChangeSetPtr* found = change_sets_.Find(fqn);
+  return found == nullptr ? nullptr : *found;
+}
+
+void View::ForEachChangeSet(std::string_view organization,
+                            const std::function<bool(const ChangeSetPtr&)>& visit) const {
+  std::string prefix(organization);
+  if (!prefix.empty()) prefix.push_back('/');
+  change_sets_.VisitFrom(prefix, [&](const std::string& fqn, const ChangeSetPtr& set) {
+    return fqn.starts_with(prefix) && visit(set);
+  });
+}
+
 void View::ForEachSession(const std::function<void(const Session&)>& visit) const {
   sessions_.VisitAll([&](const std::string&, const Session& session) {
     visit(session);

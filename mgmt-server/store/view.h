@@ -87,6 +87,10 @@ class View {
   void ForEachUsedAssertion(const std::function<void(const UsedAssertion&)>& visit) const;
   void ForEachJoinToken(const std::function<void(const JoinToken&)>& visit) const;
 
+  ChangeSetPtr FindChangeSet(std::string_view fqn) const;
+  // Those of an organization ("" = of all), in the order of their names, until visit returns false.
+  void ForEachChangeSet(std::string_view organization, const std::function<bool(const ChangeSetPtr&)>& visit) const;
+
   // States older than this one are not kept (Txn::ForgetHistory).
   int64_t history_floor() const { return history_floor_; }
 
@@ -120,6 +124,7 @@ class View {
   PersistentMap<std::string, JoinToken> join_tokens_;
   PersistentMap<std::string, std::string> ca_material_;
   PersistentMap<std::string, ClusterFactsPtr> facts_;
+  PersistentMap<std::string, ChangeSetPtr> change_sets_;  // By FQN.
   int64_t history_floor_ = 0;
   int64_t audit_count_ = 0;
   std::string audit_head_;
@@ -175,6 +180,7 @@ class ViewLoader {
   }
   void AddCaMaterial(std::string name, std::string blob) { view_.ca_material_.Set(std::move(name), std::move(blob)); }
   void Add(ClusterFactsPtr facts) { view_.facts_.Set(facts->cluster_uid, facts); }
+  void Add(ChangeSetPtr set) { view_.change_sets_.Set(set->fqn, set); }
   void AddInstallationRole(std::string role, std::string user_uid) {
     view_.installation_roles_.Set({std::move(role), std::move(user_uid)}, {});
   }

@@ -28,12 +28,19 @@ Result<std::unique_ptr<Store>> Open(const PowerLossDisk& disk, int checkpoint_pa
   return OpenSqlite(options, ShelfPolicy::Get());
 }
 
-// One write that touches everything: two resources, of which the policy makes a node each, an audit record.
+// One write that touches everything: two resources, of which the policy makes a node each, a change set, an audit
+// record.
 Status WritePair(Store& store, const std::string& name) {
   return store.Write([&](Txn& txn) -> Status {
     for (const std::string& half : {"left/" + name, "right/" + name}) {
       WEIR_TRY(txn.Put({"Half", half, std::string(700, 'x') + name, {}, ""}));
     }
+    WEIR_TRY(txn.PutChangeSet({.fqn = "sets/" + name,
+                               .uid = name,
+                               .author_uid = "a",
+                               .open = true,
+                               .created = txn.now(),
+                               .body = std::string(500, 'y')}));
     audit::Record record;
     record.action = "create";
     record.fqn = name;
@@ -49,9 +56,13 @@ size_t CheckWhole(const Store& store) {
     const std::string other =
         half->fqn.starts_with("left/") ? "right/" + half->fqn.substr(5) : "left/" + half->fqn.substr(6);
     EXPECT_NE(view->Get(other), nullptr) << half->fqn;
+    EXPECT_NE(view->FindChangeSet("sets/" + half->fqn.substr(half->fqn.find('/') + 1)), nullptr) << half->fqn;
     EXPECT_NE(view->graph().Find(half->fqn), ngac::kNoNode) << half->fqn;
     return true;
   });
+  size_t sets = 0;
+  view->ForEachChangeSet("sets", [&](const ChangeSetPtr&) { return ++sets > 0; });
+  EXPECT_EQ(sets, halves / 2);
   EXPECT_EQ(view->revision(), static_cast<int64_t>(halves / 2));
   EXPECT_EQ(view->graph().node_count(), halves + 1);
   const auto verified = audit::Verify(store);

@@ -62,6 +62,7 @@ EXCEPTIONS = {
     "tests/e2e/server_gone_test.cc": {"sleeps": (2, "a fleet without its server for so long; the pace of an observer")},
     "tests/e2e/server_kill_test.cc": {"sleeps": (1, "killed anywhere within the work: the moment is chance's")},
     "tests/e2e/restore_kill_test.cc": {"sleeps": (1, "killed anywhere within the restore: the moment is chance's")},
+    "tests/e2e/change_set_kill_test.cc": {"sleeps": (1, "killed anywhere within the commit: the moment is chance's")},
     "tests/e2e/upgrade_test.cc": {"sleeps": (1, "the pace of a prober")},
     "deploy/demo/demo.cc": {"sleeps": (1, "programs are waited for, with a deadline")},
 }

@@ -4,43 +4,49 @@
 
 namespace weir::store {
 
+const SqliteRows::Text SqliteRows::kTexts[] = {
+    {kPutVersion,
+     "INSERT INTO versions(id, uid, fqn, kind, etag, body, owners, deleted, create_time, update_time) "
+     "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+    {kPutInstallationRole, "INSERT OR IGNORE INTO installation_roles(role, user_uid) VALUES(?, ?)"},
+    {kDeleteInstallationRole, "DELETE FROM installation_roles WHERE role = ? AND user_uid = ?"},
+    {kPutCredential, "INSERT OR REPLACE INTO credentials(user_uid, hash, changed) VALUES(?, ?, ?)"},
+    {kDeleteCredential, "DELETE FROM credentials WHERE user_uid = ?"},
+    {kPutSession, "INSERT OR REPLACE INTO sessions VALUES(?, ?, ?, ?, ?)"},
+    {kDeleteSession, "DELETE FROM sessions WHERE token_hash = ?"},
+    {kPutUsedAssertion, "INSERT INTO used_assertions(id, account_uid, expires) VALUES(?, ?, ?)"},
+    {kDeleteUsedAssertion, "DELETE FROM used_assertions WHERE id = ?"},
+    {kPutKey, "INSERT OR REPLACE INTO kept_answers VALUES(?, ?, ?, ?, ?)"},
+    {kDeleteKey, "DELETE FROM kept_answers WHERE principal_uid = ? AND key = ?"},
+    {kPutJoinToken, "INSERT OR REPLACE INTO join_tokens VALUES(?, ?, ?, ?, ?)"},
+    {kDeleteJoinToken, "DELETE FROM join_tokens WHERE token_hash = ?"},
+    {kPutCaMaterial, "INSERT OR REPLACE INTO ca_material(name, content) VALUES(?, ?)"},
+    {kDeleteCaMaterial, "DELETE FROM ca_material WHERE name = ?"},
+    {kPutFactsState,
+     "INSERT INTO cluster_facts(cluster_uid, sequence, agent_sequence, hash, last_seen, agent_version) "
+     "VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(cluster_uid) DO UPDATE SET sequence = ?2, agent_sequence = ?3, "
+     "hash = ?4, last_seen = ?5, agent_version = ?6"},
+    {kPutFact, "INSERT OR REPLACE INTO facts(cluster_uid, service, key, body) VALUES(?, ?, ?, ?)"},
+    {kDeleteFact, "DELETE FROM facts WHERE cluster_uid = ? AND service = ? AND key = ?"},
+    {kDeleteFacts, "DELETE FROM cluster_facts WHERE cluster_uid = ?"},
+    {kPutAudit, "INSERT INTO audit(" WEIR_AUDIT_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+    {kPutLineage, "INSERT INTO lineages(id) VALUES(?)"},
+    {kPutFactsSequence, "UPDATE counters SET value = ? WHERE name = 'facts_sequence'"},
+    {kPutRevision,
+     "INSERT INTO revisions(revision, time, mark, principal, principal_uid, request_id, message, change_set) "
+     "VALUES(?, ?, ?, ?, ?, ?, ?, ?)"},
+    {kPutHistoryFloor, "UPDATE counters SET value = ? WHERE name = 'history_floor'"},
+    {kPutAuditAnchor, "UPDATE audit_anchor SET sequence = ?, hash = ?"},
+    {kPutChangeSet,
+     "INSERT OR REPLACE INTO change_sets(fqn, uid, author_uid, open, created, body) VALUES(?, ?, ?, ?, ?, ?)"},
+    {kDeleteChangeSet, "DELETE FROM change_sets WHERE fqn = ?"},
+};
+
 Status SqliteRows::Prepare(Database& database) {
-  const std::pair<Sql, const char*> all[] = {
-      {kPutVersion,
-       "INSERT INTO versions(id, uid, fqn, kind, etag, body, owners, deleted, create_time, update_time) "
-       "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
-      {kPutInstallationRole, "INSERT OR IGNORE INTO installation_roles(role, user_uid) VALUES(?, ?)"},
-      {kDeleteInstallationRole, "DELETE FROM installation_roles WHERE role = ? AND user_uid = ?"},
-      {kPutCredential, "INSERT OR REPLACE INTO credentials(user_uid, hash, changed) VALUES(?, ?, ?)"},
-      {kDeleteCredential, "DELETE FROM credentials WHERE user_uid = ?"},
-      {kPutSession, "INSERT OR REPLACE INTO sessions VALUES(?, ?, ?, ?, ?)"},
-      {kDeleteSession, "DELETE FROM sessions WHERE token_hash = ?"},
-      {kPutUsedAssertion, "INSERT INTO used_assertions(id, account_uid, expires) VALUES(?, ?, ?)"},
-      {kDeleteUsedAssertion, "DELETE FROM used_assertions WHERE id = ?"},
-      {kPutKey, "INSERT OR REPLACE INTO kept_answers VALUES(?, ?, ?, ?, ?)"},
-      {kDeleteKey, "DELETE FROM kept_answers WHERE principal_uid = ? AND key = ?"},
-      {kPutJoinToken, "INSERT OR REPLACE INTO join_tokens VALUES(?, ?, ?, ?, ?)"},
-      {kDeleteJoinToken, "DELETE FROM join_tokens WHERE token_hash = ?"},
-      {kPutCaMaterial, "INSERT OR REPLACE INTO ca_material(name, content) VALUES(?, ?)"},
-      {kDeleteCaMaterial, "DELETE FROM ca_material WHERE name = ?"},
-      {kPutFactsState,
-       "INSERT INTO cluster_facts(cluster_uid, sequence, agent_sequence, hash, last_seen, agent_version) "
-       "VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(cluster_uid) DO UPDATE SET sequence = ?2, agent_sequence = ?3, "
-       "hash = ?4, last_seen = ?5, agent_version = ?6"},
-      {kPutFact, "INSERT OR REPLACE INTO facts(cluster_uid, service, key, body) VALUES(?, ?, ?, ?)"},
-      {kDeleteFact, "DELETE FROM facts WHERE cluster_uid = ? AND service = ? AND key = ?"},
-      {kDeleteFacts, "DELETE FROM cluster_facts WHERE cluster_uid = ?"},
-      {kPutAudit, "INSERT INTO audit(" WEIR_AUDIT_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
-      {kPutLineage, "INSERT INTO lineages(id) VALUES(?)"},
-      {kPutFactsSequence, "UPDATE counters SET value = ? WHERE name = 'facts_sequence'"},
-      {kPutRevision, "INSERT INTO revisions VALUES(?, ?, ?, ?, ?, ?, ?, ?)"},
-      {kPutHistoryFloor, "UPDATE counters SET value = ? WHERE name = 'history_floor'"},
-      {kPutAuditAnchor, "UPDATE audit_anchor SET sequence = ?, hash = ?"},
-  };
-  static_assert(std::size(all) == kCount);
+  static_assert(std::size(kTexts) == kCount);
   database_ = &database;
-  for (const auto& [which, text] : all) {
-    WEIR_ASSIGN(sql_[which], database.Prepare(text));
+  for (const Text& each : kTexts) {
+    WEIR_ASSIGN(sql_[each.which], database.Prepare(each.text));
   }
   return {};
 }
@@ -151,6 +157,17 @@ Status SqliteRows::PutAudit(const AuditRow& row) {
 }
 
 Status SqliteRows::PutLineage(std::string_view lineage) { return Run(sql_[kPutLineage].Text(lineage)); }
+
+Status SqliteRows::PutChangeSet(const ChangeSetRow& row) {
+  return Run(sql_[kPutChangeSet]
+                 .Text(row.fqn)
+                 .Text(row.uid)
+                 .Text(row.author_uid)
+                 .Int(row.open ? 1 : 0)
+                 .Int(ToMicros(row.created))
+                 .Blob(row.body));
+}
+Status SqliteRows::DeleteChangeSet(std::string_view fqn) { return Run(sql_[kDeleteChangeSet].Text(fqn)); }
 
 Status SqliteRows::PutFactsSequence(uint64_t sequence) {
   return Run(sql_[kPutFactsSequence].Int(static_cast<int64_t>(sequence)));

@@ -36,6 +36,8 @@ class SqliteRows : public RowWriter {
   Status DeleteFacts(std::string_view cluster_uid) override;
   Status PutAudit(const AuditRow& row) override;
   Status PutLineage(std::string_view lineage) override;
+  Status PutChangeSet(const ChangeSetRow& row) override;
+  Status DeleteChangeSet(std::string_view fqn) override;
   Status PutRevision(const Revision& revision, std::string_view mark) override;
   Status PutHistoryFloor(int64_t floor) override;
   Status PutAuditAnchor(const AuditAnchor& anchor) override;
@@ -70,8 +72,15 @@ class SqliteRows : public RowWriter {
     kPutRevision,
     kPutHistoryFloor,
     kPutAuditAnchor,
+    kPutChangeSet,
+    kDeleteChangeSet,
     kCount
   };
+  struct Text {
+    Sql which;
+    const char* text;
+  };
+  static const Text kTexts[kCount];
   Status Run(Statement& statement);
   Status Note(Status status);  // For TakeError.
   Result<int64_t> DropVersions(int64_t floor, int64_t most);

@@ -89,6 +89,12 @@ CREATE TABLE kept_answers(
   principal_uid TEXT NOT NULL, key TEXT NOT NULL, request_hash BLOB NOT NULL, created INTEGER NOT NULL,
   answer BLOB NOT NULL, PRIMARY KEY(principal_uid, key)) STRICT, WITHOUT ROWID;
 )sql",
+    // 7: change sets, beside the tree.
+    R"sql(
+CREATE TABLE change_sets(
+  fqn TEXT PRIMARY KEY, uid TEXT NOT NULL, author_uid TEXT NOT NULL, open INTEGER NOT NULL CHECK(open IN (0, 1)),
+  created INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+)sql",
 };
 constexpr int64_t kNewest = std::size(kMigrations);
 static_assert(kLineageSchema <= kNewest);
@@ -150,6 +156,20 @@ Status LoadFacts(Database& database, ViewLoader& loader) {
   }));
   for (auto& [uid, facts] : clusters) loader.Add(ClusterFactsPtr(std::move(facts)));
   return {};
+}
+
+Status LoadChangeSets(Database& database, ViewLoader& loader) {
+  return ForRows(database, "SELECT fqn, uid, author_uid, open, created, body FROM change_sets",
+                 [&](const Statement& row) {
+                   auto set = std::make_shared<ChangeSetRow>();
+                   set->fqn = row.String(0);
+                   set->uid = row.String(1);
+                   set->author_uid = row.String(2);
+                   set->open = row.Number(3) != 0;
+                   set->created = FromMicros(row.Number(4));
+                   set->body = row.String(5);
+                   loader.Add(ChangeSetPtr(std::move(set)));
+                 });
 }
 
 }  // namespace
@@ -296,6 +316,7 @@ Status Load(Database& database, const Policy& policy, View& view) {
   WEIR_TRY(LoadTokens(database, loader));
   WEIR_TRY(ForRows(database, "SELECT name, content FROM ca_material",
                    [&](const Statement& row) { loader.AddCaMaterial(row.String(0), row.String(1)); }));
+  WEIR_TRY(LoadChangeSets(database, loader));
   WEIR_TRY(LoadFacts(database, loader));
   WEIR_TRY(ForRows(database, "SELECT value FROM counters WHERE name = 'history_floor'",
                    [&](const Statement& row) { loader.SetHistoryFloor(row.Number(0)); }));

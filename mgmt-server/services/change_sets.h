@@ -1,0 +1,62 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "api/weir/v2/change_set.pb.h"
+#include "mgmt-server/services/backends.h"
+#include "mgmt-server/services/call.h"
+#include "mgmt-server/services/change_set_rules.h"
+#include "mgmt-server/services/changing.h"
+#include "mgmt-server/services/page_tokens.h"
+#include "mgmt-server/services/planning.h"
+
+namespace weir::services {
+
+// The methods of weir.v2.ChangeSets; api/weir/v2/change_set.proto says what holds of them. Thread-safe.
+class ChangeSets {
+ public:
+  ChangeSets(const Backends& backends, Writes& writes, std::shared_ptr<const Planning> planning)
+      : backends_(backends), writes_(writes), planning_(std::move(planning)), tokens_(*backends.store) {}
+
+  Result<v2::ChangeSet> Create(CallContext& call, const v2::CreateChangeSetRequest& request) const;
+  Result<v2::ChangeSet> Get(CallContext& call, const v2::GetChangeSetRequest& request) const;
+  Result<v2::ListChangeSetsResponse> List(CallContext& call, const v2::ListChangeSetsRequest& request) const;
+  Result<v2::ChangeSet> Update(CallContext& call, const v2::UpdateChangeSetRequest& request) const;
+  Result<v2::PlanChangeSetResponse> Plan(CallContext& call, const v2::PlanChangeSetRequest& request) const;
+  Result<v2::ChangeSet> Approve(CallContext& call, const v2::ApproveChangeSetRequest& request) const;
+  Result<v2::ChangeSet> Reject(CallContext& call, const v2::RejectChangeSetRequest& request) const;
+  Result<v2::ChangeSet> Commit(CallContext& call, const v2::CommitChangeSetRequest& request) const;
+  Result<v2::ChangeSet> Abort(CallContext& call, const v2::AbortChangeSetRequest& request) const;
+
+ private:
+  Result<v2::ChangeSet> Find(const store::View& view, const CallContext& call, const std::string& fqn) const;
+  // Inside a write: it, if it is still the version that was looked at.
+  Result<v2::ChangeSet> FindSame(store::Txn& txn, const v2::ChangeSet& seen) const;
+  Result<ChangeOrder> OrderOf(const v2::ChangeSet& set) const;
+  // What it would do in the name of whoever made its plan. PLAN_STALE where that is not what the plan says.
+  Result<MadePlan> MakeAgain(const CallContext& call, const v2::ChangeSet& set, ChangeOrder& order) const;
+  Status CheckCurrent(const CallContext& call, const v2::ChangeSet& set, ChangeOrder& order) const;
+  // Every right on all of it, at this moment.
+  Status CheckMayDoAll(const CallContext& call, ChangeOrder& order) const;
+  // Plans it in the caller's name, who becomes an editor; approvals stay where it does the same.
+  Status Pin(const CallContext& call, ChangeOrder& order, const MadePlan& made, v2::ChangeSet& set) const;
+  Status CheckApprovals(const CallContext& call, const v2::ChangeSet& set, ChangeOrder& order) const;
+  // Stores what `change(txn, set) -> Status` makes of the version that was looked at.
+  using Changing = std::function<Status(store::Txn&, v2::ChangeSet&)>;
+  Result<v2::ChangeSet> Change(const CallContext& call, const v2::ChangeSet& seen, const char* action,
+                               const Changing& change) const;
+  Result<v2::ChangeSet> End(CallContext& call, v2::ChangeSet seen, ChangeSetVerb verb, const std::string& reason) const;
+
+  const Backends& backends_;
+  Writes& writes_;
+  const std::shared_ptr<const Planning> planning_;
+  const PageTokens tokens_;
+  const ChangeSetBounds bounds_;
+};
+
+// As it is answered.
+v2::ChangeSet Shown(v2::ChangeSet set);
+
+}  // namespace weir::services
