@@ -194,7 +194,7 @@ template <typename Request>
 Result<v2::ChangeSet> Call(Desk& desk, const char* method, Request request) {
   request.set_fqn(desk.fqn);
   v2::ChangeSet set;
-  WEIR_TRY(desk.client.Call(std::string("ChangeSets/") + method + "ChangeSet", request, set, kSeconds));
+  WEIR_TRY(desk.client.Call(method, request, set, kSeconds));
   std::cout << NameOf(set) << " " << StateOf(set) << "\n";
   return set;
 }
@@ -232,27 +232,27 @@ Result<int> Approve(const Flags& flags) {
   WEIR_ASSIGN(Desk desk, Open(flags, "approve"));
   v2::ApproveChangeSetRequest request;
   request.set_plan(flags.Get("plan"));
-  return Decide(desk, "Approve", std::move(request));
+  return Decide(desk, "ChangeSets/ApproveChangeSet", std::move(request));
 }
 Result<int> Reject(const Flags& flags) {
   WEIR_ASSIGN(Desk desk, Open(flags, "reject"));
   v2::RejectChangeSetRequest request;
   request.set_reason(flags.Get("message"));
-  return Decide(desk, "Reject", std::move(request));
+  return Decide(desk, "ChangeSets/RejectChangeSet", std::move(request));
 }
 Result<int> Commit(const Flags& flags) {
   WEIR_ASSIGN(Desk desk, Open(flags, "commit"));
   WEIR_ASSIGN(const int seconds, WaitSeconds(flags));
   v2::CommitChangeSetRequest request;
   request.set_plan(flags.Get("plan"));
-  WEIR_ASSIGN(const v2::ChangeSet set, Call(desk, "Commit", std::move(request)));
+  WEIR_ASSIGN(const v2::ChangeSet set, Call(desk, "ChangeSets/CommitChangeSet", std::move(request)));
   return flags.Has("wait") ? WaitFor(desk.client, set, seconds) : kExitOk;
 }
 Result<int> Abort(const Flags& flags) {
   WEIR_ASSIGN(Desk desk, Open(flags, "abort"));
   v2::AbortChangeSetRequest request;
   request.set_reason(flags.Get("message"));
-  return Decide(desk, "Abort", std::move(request));
+  return Decide(desk, "ChangeSets/AbortChangeSet", std::move(request));
 }
 
 const FlagSpec kContents = {{"file", "delete", "message", "manager", "approvals", "output", "version"},
