@@ -58,7 +58,7 @@ Status MethodTable::ReadKey(const google::protobuf::MethodDescriptor& method, co
   std::string& key = call.idempotency_key;
   if (!entry.takes_keys) {
     return InvalidArgument("IDEMPOTENCY_KEY_NOT_TAKEN", "{} keeps no answers; leave the idempotency key out",
-                         method.full_name());
+                           method.full_name());
   }
   if (key.size() > kLongest || !std::all_of(key.begin(), key.end(), visible)) {
     Error error = InvalidArgument("BAD_IDEMPOTENCY_KEY", "this is no idempotency key");

@@ -96,9 +96,8 @@ void View::ForEachChangeSet(std::string_view organization,
                             const std::function<bool(const ChangeSetPtr&)>& visit) const {
   std::string prefix(organization);
   if (!prefix.empty()) prefix.push_back('/');
-  change_sets_.VisitFrom(prefix, [&](const std::string& fqn, const ChangeSetPtr& set) {
-    return fqn.starts_with(prefix) && visit(set);
-  });
+  change_sets_.VisitFrom(
+      prefix, [&](const std::string& fqn, const ChangeSetPtr& set) { return fqn.starts_with(prefix) && visit(set); });
 }
 
 void View::ForEachSession(const std::function<void(const Session&)>& visit) const {
