@@ -11,13 +11,15 @@ config=/etc/weir/agent.yaml token=/etc/weir/join-token mark=/etc/weir/cluster
 discovery=/etc/weir/discovery/discovery.yaml
 work="" began="" finished=""
 
-installed() { dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p' | sort; }
+# What is here, half unpacked too.
+installed() { dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n '/^not-installed\|^config-files/!s/^[^ ]* //p' | sort -u; }
 version_here() { dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p'; }
 
 # Takes back what this run did, unless it came to its end. What was there before it stays.
 leave() {
   code=$?
   trap - EXIT
+  set +e  # Each step is tried, whatever became of the one before.
   if [ -n "$began" ] && [ -z "$finished" ]; then
     systemctl disable --now weir-agent.service >/dev/null 2>&1
     rm -rf "$config" "$token" "$mark" /var/lib/weir-agent
@@ -26,8 +28,9 @@ leave() {
     # shellcheck disable=SC2086  # One word each.
     if [ -n "$new" ] && ! DEBIAN_FRONTEND=noninteractive apt-get purge -y -q $new >"$work/purge.log" 2>&1; then
       printf 'weir: these packages could not be removed again: %s\n' "$new" >&2
+    else
+      printf 'weir: nothing of it was left on this machine\n' >&2
     fi
-    printf 'weir: nothing of it was left on this machine\n' >&2
   fi
   [ -z "$work" ] || rm -rf "$work"
   exit "$code"
@@ -76,7 +79,9 @@ ask() {  # ask FILE OFFSET
     join_token | tr -d '\n'
     printf '"}'
   } > "$work/question"
-  curl --silent --show-error --noproxy '*' --connect-timeout 10 --max-time 120 --cacert "$work/anchor.pem" \
+  mkdir -p "$work/no-other-authorities"  # Without --capath those of /etc/ssl/certs count beside the anchor.
+  curl -q --silent --show-error --noproxy '*' --connect-timeout 10 --max-time 120 \
+    --cacert "$work/anchor.pem" --capath "$work/no-other-authorities" \
     --connect-to "localhost:$REST_PORT:$HOST:$REST_PORT" -H 'Content-Type: application/json' \
     --data-binary "@$work/question" -o "$work/answer" -w '%{http_code}' \
     "https://localhost:$REST_PORT/v2/packages:fetch" > "$work/status" 2>"$work/curl.log" && code=0 || code=$?
@@ -171,7 +176,7 @@ main() {
   umask 077
   work=$(mktemp -d) || fail 'no temporary folder can be made'
   trap leave EXIT
-  trap 'exit 1' HUP INT TERM
+  trap 'exit 1' HUP INT TERM PIPE
   anchor > "$work/anchor.pem"
   installed > "$work/before"
   [ ! -e /etc/weir/discovery ] || : > "$work/had-discovery"

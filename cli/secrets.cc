@@ -89,7 +89,7 @@ bool MaskValues(std::string& line) {
 }
 
 void MaskSchemes(std::string& line) {
-  for (const std::string_view scheme : {"Bearer ", "bearer ", "Basic ", "basic "}) {
+  for (const std::string_view scheme : {"Bearer ", "bearer ", "Basic ", "basic ", "weir-join-1.", "weir-rejoin-1."}) {
     for (size_t at = 0; (at = line.find(scheme, at)) != std::string::npos;) {
       at += scheme.size();
       size_t end = at;
@@ -132,8 +132,8 @@ class Masker {
     }
     const size_t begin = line.find("-----BEGIN ");
     if (begin != std::string::npos && line.find("PRIVATE KEY") != std::string::npos) {
-      in_key_ = !ends;  // As one line, with "\n" spelled out, it ends there.
-      return line.substr(0, begin) + std::string(kMasked);
+      in_key_ = !ends;                                      // As one line, with "\n" spelled out, it ends there.
+      line = line.substr(0, begin) + std::string(kMasked);  // What stands before it is masked like any line.
     }
     if (below_ && !line.empty() && Indent(line) < line.size()) {
       if (Indent(line) > *below_) return line.substr(0, Indent(line)) + std::string(kMasked);

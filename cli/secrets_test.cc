@@ -31,6 +31,9 @@ TEST(Secrets, AreMaskedWhereverTheyStand) {
       {"privateKey: |\n  MIIabc\n  MIIdef\nname: x", "MIIdef"},
       {"key:\n-----BEGIN EC PRIVATE KEY-----\nMIIabc\nMIIdef\n-----END EC PRIVATE KEY-----\nname: x", "MIIdef"},
       {R"({"key": "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----\n"})", "MIIabc"},
+      {R"({"token":"abcdef123","key":"-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----\n"})",
+       "abcdef123"},
+      {"weir-join-1.0123456789abcdef", "0123456789"},
       {"anything with the-known-token in it", "the-known-token"}};
   for (const auto& [text, secret] : planted) {
     const std::string out = WithoutSecrets(text, {"the-known-token", ""});

@@ -28,7 +28,10 @@ namespace {
 
 constexpr size_t kMostLog = 8u << 20;  // Bytes of one log: the last of them.
 constexpr int kMostRevisions = 200;
-constexpr const char* kUnits[] = {"weir-server", "weir-agent", "weir-tier1", "weir-tier2", "weir-podproxy"};
+constexpr const char* kUnits[] = {"weir-server", "weir-agent", "weir-tier1@*", "weir-tier2@*",
+                                  "weir-podproxy@*"};  // Of each workload one.
+
+std::string_view NameOf(std::string_view unit) { return unit.substr(0, unit.find('@')); }
 
 // Runs a program, its output to `out` (a path, "" = thrown away). The exit code; 127 = there is none.
 int RunProgram(const std::vector<std::string>& arguments, const std::string& out) {
@@ -164,7 +167,7 @@ void AddLogs(const Flags& flags, Bundle& bundle) {
     const std::string raw = bundle.folder() + "/journal";
     const int code = RunProgram({"journalctl", "--no-pager", "--quiet", "--lines", "20000", "--unit", unit}, raw);
     const auto text = TailOf(raw);
-    if (code == 0 && text.ok() && !text->empty()) bundle.Add(fmt::format("logs/{}.journal", unit), *text);
+    if (code == 0 && text.ok() && !text->empty()) bundle.Add(fmt::format("logs/{}.journal", NameOf(unit)), *text);
     unlink(raw.c_str());
   }
 }

@@ -50,7 +50,7 @@ function(weir_package name)
 endfunction()
 
 weir_package(weir-server PROGRAMS weir-server UNITS weir-server.service USER weir-server STATE /var/lib/weir-server
-  PURGE /var/lib/weir-server /etc/weir/server.yaml UPGRADE try-restart)
+  PURGE /var/lib/weir-server /etc/weir/server.yaml /usr/share/weir/packages UPGRADE try-restart)
 weir_package(weir-agent PROGRAMS weir-agent UNITS weir-agent.service USER weir STATE /var/lib/weir-agent
   PURGE /var/lib/weir-agent /etc/weir/agent.yaml /etc/weir/join-token /etc/weir/cluster /etc/weir/discovery
   UPGRADE try-restart)

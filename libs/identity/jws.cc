@@ -46,6 +46,8 @@ Result<KeyPtr> FromParams(const char* type, OSSL_PARAM_BLD* builder) {
     return Malformed("its numbers make no key");
   }
   KeyPtr made(key);
+  // Of RSA that is a test of primality, dear, and asked for before any right is; a bad modulus harms its owner alone.
+  if (std::string_view(type) == "RSA") return made;
   const ContextPtr checking(EVP_PKEY_CTX_new(made.get(), nullptr));
   if (checking == nullptr || EVP_PKEY_public_check(checking.get()) != 1) {
     OpensslReason();
@@ -77,6 +79,7 @@ Result<KeyPtr> RsaKey(const PublicJwk& jwk) {
   }
   const BigPtr modulus(BN_bin2bn(Bytes(n), static_cast<int>(n.size()), nullptr));
   const BigPtr exponent(BN_bin2bn(Bytes(e), static_cast<int>(e.size()), nullptr));
+  if (BN_is_odd(modulus.get()) == 0) return Malformed("n must be odd");
   if (e.size() > kMaxExponent || e[0] == 0 || BN_is_odd(exponent.get()) == 0 || BN_get_word(exponent.get()) < 65537) {
     return Malformed("e must be odd, 65537 or more, of at most 4 bytes");
   }

@@ -203,7 +203,7 @@ struct Echo {
 
 inline Locality At(std::string cluster, std::optional<uint32_t> weight, std::vector<uint16_t> ports,
                    std::string id = "") {
-  Locality locality{std::move(cluster), weight, 0, false, {}};
+  Locality locality{.cluster = std::move(cluster), .weight = weight, .endpoints = {}};
   for (const uint16_t port : ports) locality.endpoints.push_back({"127.0.0.1", port, id});
   return locality;
 }

@@ -44,7 +44,7 @@ std::shared_ptr<const Plan> TwoHosts() {
   for (const std::string name : {"a", "b1", "b2"}) {
     auto destination = std::make_shared<DestinationSet>();
     destination->name = name;
-    destination->localities = {{"c1", 1, 0, false, {{"127.0.0.1", 80, ""}}}};
+    destination->localities = {{.cluster = "c1", .weight = 1, .endpoints = {{"127.0.0.1", 80, ""}}}};
     snapshot->destination_sets[name] = destination;
   }
   return *Plan::Build(snapshot, nullptr);

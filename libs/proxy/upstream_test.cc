@@ -20,7 +20,7 @@ constexpr uint64_t kNow = 1'000'000;
 constexpr uint16_t kA = 1001, kB = 1002, kC = 1003;
 
 Locality Place(std::string cluster, std::optional<uint32_t> weight, std::vector<uint16_t> ports) {
-  Locality locality{std::move(cluster), weight, 0, false, {}};
+  Locality locality{.cluster = std::move(cluster), .weight = weight, .endpoints = {}};
   for (const uint16_t port : ports) locality.endpoints.push_back({"127.0.0.1", port, ""});
   return locality;
 }

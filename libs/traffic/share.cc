@@ -73,7 +73,8 @@ bool InOrder(std::span<const Candidate> candidates, std::span<uint64_t> out) {
   if (heir == SIZE_MAX) return false;
   out[heir] += lost;
   const bool none = std::all_of(out.begin(), out.end(), [](uint64_t share) { return share == 0; });
-  if (none && candidates[heir].standby) out[heir] = 1;  // All that can serve stand by.
+  const bool waits = std::any_of(candidates.begin(), candidates.end(), [](const Candidate& c) { return c.standby; });
+  if (none && waits) out[heir] = 1;  // All weight stands by.
   return true;
 }
 

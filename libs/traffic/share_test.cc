@@ -88,6 +88,7 @@ TEST(Distribute, AsksThoseOnStandbyWhenNobodyElseCanServeByTheirWeights) {
   EXPECT_EQ(Shares(o, {Down(60), Up(40), waits(10, 2)}), (std::vector<uint64_t>{0, 1000, 0}));
   EXPECT_EQ(Shares(o, {Down(60), Down(40), waits(10, 2), waits(90, 3)}), (std::vector<uint64_t>{0, 0, 1000, 0}));
   EXPECT_EQ(Shares(o, {waits(10, 0), waits(90, 1)}), (std::vector<uint64_t>{1, 0}));
+  EXPECT_EQ(Shares(o, {Up(0), waits(100, 1)}), (std::vector<uint64_t>{1, 0})) << "of weight 0, and there all the same";
   // Without weights.
   EXPECT_EQ(Shares(p, {Candidate{.priority = 0}, Candidate{.standby = true, .priority = 1}}),
             (std::vector<uint64_t>{10, 0}));

@@ -131,6 +131,7 @@ Result<Login> Authn::LogInByAssertion(std::string_view text, std::string_view au
     const auto key =
         account != nullptr ? ActiveKey(*account, signer.key_thumbprint, options_.clock->Wall()) : std::nullopt;
     if (!key) return BadAssertion();
+    WEIR_TRY(CheckClaims(*assertion, audience, txn.now()));  // It may have waited until its use is forgotten.
     WEIR_TRY(ForgetExpired(txn));
     WEIR_TRY(txn.PutUsedAssertion({Sha256(signer.uid + "\n" + assertion->id), signer.uid,
                                    WallTime(std::chrono::seconds(*assertion->expires) + kClockSkew)}));

@@ -74,6 +74,15 @@ TEST_F(AdminStateOfClusters, IsUndoneUntilADocumentSaysOtherwise) {
   EXPECT_EQ(Post(kPath + ":undo", "{}").reason(), "NOTHING_TO_UNDO");
   Expire(3600);
   EXPECT_EQ(State(), "STANDBY");
+  // Nor do they come back with the state that they were about.
+  ASSERT_EQ(Post(kPath + ":maintenance", R"({"ttlSeconds":"60"})").status, 200);
+  for (const char* state : {"ACTIVE", "MAINTENANCE"}) {
+    const std::string body = fmt::format(R"({{"spec":{{"adminState":"{}"}}}})", state);
+    ASSERT_EQ(Send("PUT", kPath, body, admin_, {{"If-Match", Get(kPath).etag}}).status, 200);
+  }
+  EXPECT_EQ(Post(kPath + ":undo", "{}").reason(), "NOTHING_TO_UNDO");
+  Expire(3600);
+  EXPECT_EQ(State(), "MAINTENANCE");
 }
 
 TEST_F(AdminStateOfClusters, IsNotSetByAnOrderThatCannotBeFollowed) {

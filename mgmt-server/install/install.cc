@@ -94,10 +94,9 @@ Status CheckMachine(const Places& places) {
   return {};
 }
 
-// "# …" and the settings that were given, no default.
-Result<std::string> SettingsText(const std::vector<std::string>& arguments,
-                                 const std::function<Status(const bootstrap::v1::Server&)>& check,
-                                 const Places& places) {
+Result<bootstrap::v1::Server> ReadSettings(const std::vector<std::string>& arguments,
+                                           const std::function<Status(const bootstrap::v1::Server&)>& check,
+                                           const Places& places) {
   bootstrap::v1::Server settings;
   settings.set_address("0.0.0.0");
   settings.set_packages_dir(places.packages_dir);
@@ -113,11 +112,16 @@ Result<std::string> SettingsText(const std::vector<std::string>& arguments,
   }
   if (settings.names_size() == 0 && !HostName().empty()) settings.add_names(HostName());
   WEIR_TRY(check(settings));
+  return settings;
+}
+
+// "# …" and the settings that were given, no default.
+std::string TextOf(const bootstrap::v1::Server& settings) {
   return "# Of weir-server; weir-server --help names all settings. After a change: systemctl restart weir-server\n" +
          document::ToYaml(settings);
 }
 
-std::string Instructions(const Places& places) {
+std::string Instructions(const Places& places, const std::string& organization) {
   const std::string password = places.state_dir + "/admin-password";
   struct stat facts{};
   std::string text = fmt::format(
@@ -127,8 +131,8 @@ std::string Instructions(const Places& places) {
   if (stat(password.c_str(), &facts) == 0) {
     text += fmt::format(
         "  password  of the first administrator, admin: {}\n"
-        "next:\n  weir login admin --server HOST:9443 --ca-file {}/server-anchor.pem < {}\n",
-        password, places.state_dir, password);
+        "next:\n  weir login admin --server HOST:9443{} --ca-file {}/server-anchor.pem < {}\n",
+        password, organization.empty() ? "" : " --org " + organization, places.state_dir, password);
   }
   return text;
 }
@@ -140,7 +144,8 @@ Result<std::string> Install(const std::vector<std::string>& given,
   std::vector<std::string> arguments = given;
   WEIR_TRY(CheckMachine(places));
   WEIR_ASSIGN(const std::string packages, TakePackages(arguments));
-  WEIR_ASSIGN(const std::string settings, SettingsText(arguments, check, places));
+  WEIR_ASSIGN(const bootstrap::v1::Server wanted, ReadSettings(arguments, check, places));
+  const std::string settings = TextOf(wanted);
   const auto there = ReadFile(places.settings, 1u << 20);
   if (there.ok() && *there != settings) {
     return FailedPrecondition("INSTALLED",
@@ -153,7 +158,8 @@ Result<std::string> Install(const std::vector<std::string>& given,
     WEIR_TRY(MakeFolders(places.settings.substr(0, places.settings.rfind('/'))));
     WEIR_TRY(WriteFileAtomic(places.settings, settings));
   }
-  if (Run({places.systemctl, "enable", "--now", "weir-server.service"}) == 0) return Instructions(places);
+  if (Run({places.systemctl, "enable", "--now", "weir-server.service"}) == 0)
+    return Instructions(places, wanted.organization());
   if (!there.ok()) {
     (void)Run({places.systemctl, "disable", "--now", "weir-server.service"});
     unlink(places.settings.c_str());

@@ -23,9 +23,12 @@ Status DeleteWhole(store::Txn& txn, const CallContext& call, Writes& writes, con
   return {};
 }
 
-Status CheckSize(const store::View& view, const ChangeOrder& order, size_t pruned) {
+Status CheckSize(const store::View& view, const CallContext& call, const ChangeOrder& order, size_t pruned) {
   size_t count = order.deletions.size() + pruned;
-  for (const std::string& fqn : order.deletions) count += order.cascade ? view.CountBelow(fqn) : 0;
+  for (const std::string& fqn : order.deletions) {  // Nothing is counted that is not the caller's to delete.
+    WEIR_TRY(authz::Authorize(view, call.principal, authz::Right::kDelete, fqn));
+    count += order.cascade ? view.CountBelow(fqn) : 0;
+  }
   if (count <= kMostDeleted) return {};
   return ResourceExhausted("PLAN_TOO_LARGE", "more than {} resources would be deleted; do it in parts", kMostDeleted);
 }
@@ -151,7 +154,7 @@ Status MakeChange(store::Txn& txn, const CallContext& call, Writes& writes, Chan
   if (!order.prune_scopes.empty()) {
     WEIR_ASSIGN(pruned, FindPruned(txn.view(), call, order));
   }
-  WEIR_TRY(CheckSize(txn.view(), order, pruned.going.size()));
+  WEIR_TRY(CheckSize(txn.view(), call, order, pruned.going.size()));
   const Deletions deletions(order, std::move(pruned.going));
   out.kept = std::move(pruned.kept);
   ApplyOrder apply = order.apply;

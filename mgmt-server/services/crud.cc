@@ -105,7 +105,7 @@ class Crud {
                                                 WEIR_TRY(ToStatus(issues));
                                                 return ToMessage(*stored);
                                               }));
-    AddReported(backends_, *created);
+    if (MayBeTold(call, *created)) AddReported(backends_, *created);
     return created;
   }
 
@@ -185,7 +185,7 @@ class Crud {
       return ToMessage(*updated);
     };
     WEIR_ASSIGN(MessagePtr updated, WriteOnce(backends_, call, FlagOf(request, "dry_run"), *draft.message, store));
-    AddReported(backends_, *updated);
+    if (MayBeTold(call, *updated)) AddReported(backends_, *updated);
     return updated;
   }
 
@@ -219,6 +219,13 @@ class Crud {
   }
 
  private:
+  // A kept answer may be older than the caller's rights, or than who has the name.
+  bool MayBeTold(const CallContext& call, const Message& answer) const {
+    const store::ViewPtr view = backends_.store->Read();
+    const store::ResourcePtr now = view->GetByUid(resource::MetadataOf(answer).uid());
+    return now != nullptr && authz::Allowed(*view, call.principal, authz::Right::kRead, *now);
+  }
+
   // The revision that a request asks for; 0 = the present.
   Result<int64_t> AsOf(const Message& request) const {
     const auto& from = *request.GetReflection();

@@ -1,4 +1,5 @@
 #include "api/weir/v2/documents.pb.h"
+#include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/changing.h"
 #include "mgmt-server/services/in_work.h"
 #include "mgmt-server/services/kept_answers.h"
@@ -72,6 +73,14 @@ Result<v2::ApplyDocumentsResponse> Store(const Backends& backends, Writes& write
   return response;
 }
 
+// Of an answer that was kept: rights may have gone since it was given first.
+void KeepReadable(const store::View& view, const CallContext& call, std::vector<std::string>& fqns) {
+  std::erase_if(fqns, [&](const std::string& fqn) {
+    const store::ResourcePtr now = view.Get(fqn);
+    return now == nullptr || !authz::Allowed(view, call.principal, authz::Right::kRead, *now);
+  });
+}
+
 Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits, InWork& in_work,
                          const Planning& planning, CallContext& call, const v2::ApplyDocumentsRequest& request) {
   WEIR_TRY(CheckRequest(request));
@@ -96,6 +105,7 @@ Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits,
   for (const Applied& document : order.documents) {
     if (document.kind->kind != resource::Kind::kAccessBindings) fqns.push_back(document.draft.fqn.text);
   }
+  if (kept != nullptr) KeepReadable(*backends.store->Read(), call, fqns);
   if (request.wait().empty() || fqns.empty()) return answer();
   const Status waiting = waits.Start(call, {std::move(fqns), response->revision(), request.wait_seconds()},
                                      [response, answer](std::vector<v2::ResourceStatus> statuses) {

@@ -54,6 +54,8 @@ Result<std::vector<Source>> SettingsAbove(const store::View& view, const resourc
   return found;
 }
 
+constexpr size_t kMostValueBytes = 1u << 20;  // As effective.proto says.
+
 class Answering {
  public:
   Answering(const store::View& view, const authn::Principal& principal, std::vector<Source> above,
@@ -86,21 +88,26 @@ class Answering {
 
  private:
   void Fill(const InheritedField& field, const resource::Setter& setter, const store::StoredResource& stored,
-            v2::EffectiveSetter& is) const {
+            v2::EffectiveSetter& is) {
     if (!authz::Allowed(view_, principal_, authz::Right::kRead, stored)) return is.set_hidden(true);
     is.set_fqn(stored.fqn);
     is.set_uid(stored.uid);
     is.set_revision(stored.revision);
-    v2::EffectiveValue& value = *is.mutable_value();
-    const auto* to = value.GetDescriptor()->FindFieldByName(field.name);
+    const auto* to = v2::EffectiveValue::descriptor()->FindFieldByName(field.name);
     const Message* said = resource::Said(*setter.by, field);
-    if (to != nullptr && said != nullptr) value.GetReflection()->MutableMessage(&value, to)->CopyFrom(*said);
+    const size_t size = said == nullptr ? 0 : said->ByteSizeLong() + 1;
+    if (to == nullptr || said == nullptr || size > room_) return;
+    room_ -= size;
+    v2::EffectiveValue& value = *is.mutable_value();
+    value.GetReflection()->MutableMessage(&value, to)->CopyFrom(*said);
   }
 
   const store::View& view_;
   const authn::Principal& principal_;
   const std::vector<Source> above_;
   v2::EffectiveSettings& answer_;
+  // A gateway of ten thousand servers below large settings says each of them ten thousand times.
+  size_t room_ = kMostValueBytes;
 };
 
 // Whether anything at or above the place can say the field: what a tenant cannot be asked for is not told of it.

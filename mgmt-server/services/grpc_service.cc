@@ -119,6 +119,7 @@ class TableService : public grpc::Service {
     }
 
     void Flow(std::shared_ptr<Outflow> outflow) {
+      const std::shared_ptr<Stream> alive = Hold();  // A cancelled call may be done before this returns.
       {
         MutexLock lock(mutex_);
         outflow_ = std::move(outflow);
@@ -156,7 +157,10 @@ class TableService : public grpc::Service {
       {
         MutexLock lock(mutex_);
         awaiting_ = true;
-        if (*gone_ && !std::exchange(finished_, true)) return Finish(grpc::Status::CANCELLED);
+        if (*gone_ && !std::exchange(finished_, true)) {
+          outflow_->Leave();  // OnCancel may have come before there was one.
+          return Finish(grpc::Status::CANCELLED);
+        }
         if (finished_) return;
       }
       const std::shared_ptr<Outflow> outflow = outflow_;  // This may be gone before Next returns.

@@ -38,7 +38,8 @@ Status KeepAnswer(store::Txn& txn, const CallContext& call, const google::protob
     return Aborted("IDEMPOTENT_CALL_IN_WORK",
                    "the first call with this idempotency key was done just now; repeat this one");
   }
-  if (known == nullptr && (view.KeysOf(uid) >= kKeysOfOne || view.key_count() >= kKeysOfAll)) {
+  const size_t own = view.KeysOf(uid);
+  if (known == nullptr && (own >= kKeysOfOne || (own >= kKeysAlways && view.key_count() >= kKeysOfAll))) {
     return ResourceExhausted("TOO_MANY_IDEMPOTENCY_KEYS",
                              "the answers to {} writes of one caller and {} of all are kept, for 24 hours each; "
                              "leave the idempotency key out where the write may be repeated",

@@ -9,6 +9,8 @@ namespace weir::services {
 
 // Above, the write is refused: RESOURCE_EXHAUSTED TOO_MANY_IDEMPOTENCY_KEYS.
 inline constexpr size_t kKeysOfOne = 10'000, kKeysOfAll = 100'000;
+// Those that each may keep however many the others have.
+inline constexpr size_t kKeysAlways = 100;
 
 // What was answered to this call's key before; null = nothing, or it has no key. FAILED_PRECONDITION
 // IDEMPOTENCY_KEY_REUSED: to another request.

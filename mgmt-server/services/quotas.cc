@@ -83,6 +83,12 @@ bool ChangesQuotas(const google::protobuf::Message* before, const google::protob
   return !google::protobuf::util::MessageDifferencer::Equals(quotas(before), quotas(&after));
 }
 
+Result<bool> SetsQuotas(const store::StoredResource& stored) {
+  if (stored.kind != resource::Info(resource::Kind::kOrganizationSetting).name) return false;
+  WEIR_ASSIGN(const MessagePtr said, ToMessage(stored));
+  return ChangesQuotas(said.get(), v2::OrganizationSetting());
+}
+
 Result<std::shared_ptr<const void>> WatchQuota::Take(const store::View& view, std::string_view tenant) {
   const std::string uid = UidOf(view, tenant);
   const int64_t limit = QuotaOf(view, tenant).watches;

@@ -32,6 +32,8 @@ Status CheckObjects(const store::View& view, std::string_view fqn);
 // Whether a write changes the quotas of an organization's setting (`before` null = it is new): that needs set-policy on
 // the organization.
 bool ChangesQuotas(const google::protobuf::Message* before, const google::protobuf::Message& after);
+// Whether there are quotas in it: without it the default is theirs.
+Result<bool> SetsQuotas(const store::StoredResource& stored);
 
 // Whose watches there are. Thread-safe.
 class WatchQuota {

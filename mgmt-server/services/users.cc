@@ -62,12 +62,15 @@ Result<google::protobuf::Empty> SetPassword(const Backends& backends, CallContex
 }  // namespace
 
 void AddUsers(MethodTable& table, const Backends& backends, Writes& writes) {
-  writes.AlsoDelete(resource::Kind::kUser, [](store::Txn& txn, const store::StoredResource& user) {
+  writes.AlsoDelete(resource::Kind::kUser, [](store::Txn& txn, const store::StoredResource& user) -> Status {
+    WEIR_TRY(txn.DropKeysOf(user.uid));
     return authn::Authn::ForgetUser(txn, user.uid);
   });
-  writes.AlsoDelete(resource::Kind::kServiceAccount, [](store::Txn& txn, const store::StoredResource& account) {
-    return txn.DeleteSessionsOf(account.uid);
-  });
+  writes.AlsoDelete(resource::Kind::kServiceAccount,
+                    [](store::Txn& txn, const store::StoredResource& account) -> Status {
+                      WEIR_TRY(txn.DropKeysOf(account.uid));
+                      return txn.DeleteSessionsOf(account.uid);
+                    });
   table.Add<v2::SetPasswordRequest, google::protobuf::Empty>(
       "weir.v2.Passwords.SetPassword", [&backends](CallContext& call, const v2::SetPasswordRequest& request) {
         return SetPassword(backends, call, request);

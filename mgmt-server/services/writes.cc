@@ -293,6 +293,10 @@ Result<size_t> Writes::Delete(store::Txn& txn, const CallContext& call, const st
   });
   if (!below.empty() && !cascade) return HasChildren(txn.view(), call.principal, fqn, below);
   WEIR_TRY(CheckMayDelete(txn.view(), call.principal, fqn, below));
+  WEIR_ASSIGN(const bool lifts_quotas, SetsQuotas(*before));
+  if (lifts_quotas) {
+    WEIR_TRY(authz::Authorize(txn.view(), call.principal, authz::Right::kSetPolicy, resource::ParentFqn(fqn)));
+  }
   below.push_back(before);
   WEIR_TRY(CheckUnprotected(txn.view(), call, below));
   for (const store::ResourcePtr& each : below) {

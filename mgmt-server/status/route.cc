@@ -223,7 +223,7 @@ class Explanation {
     for (const std::string& fqn : compile::Tier2For(world_, place.server->tenant, asked_.host)) {
       const compile::GatewayShape& tier2 = *world_.gateway(fqn);
       if (!compile::CountsIn(world_, tier2, cluster)) continue;
-      const Shortfall shortfall = AddHop(cluster, tier2, share);
+      const Shortfall& shortfall = AddHop(cluster, fqn, tier2, share);
       any = true;
       served |= shortfall.reason.empty();
       if (worst.reason.empty()) worst = shortfall;
@@ -234,8 +234,22 @@ class Explanation {
     detail = worst;
   }
 
+  // What the objects of a cluster do with the path is the same for each gateway that sends it there: asked once.
+  const Shortfall& AddHop(const std::string& cluster, const std::string& fqn, const compile::GatewayShape& tier2,
+                          v2::ExplainedShare& share) {
+    const auto [known, first] = hops_.try_emplace({cluster, fqn});
+    Hops& hops = known->second;
+    if (first) {
+      v2::ExplainedShare alone;
+      hops.shortfall = Ask(cluster, tier2, alone);
+      hops.said.Swap(alone.mutable_hops());
+    }
+    share.mutable_hops()->MergeFrom(hops.said);
+    return hops.shortfall;
+  }
+
   // Reason "" = served, or nobody knows.
-  Shortfall AddHop(const std::string& cluster, const compile::GatewayShape& tier2, v2::ExplainedShare& share) {
+  Shortfall Ask(const std::string& cluster, const compile::GatewayShape& tier2, v2::ExplainedShare& share) {
     std::set<std::string> names;
     for (const std::string& pattern : PatternsOf(asked_.host)) {
       const auto [begin, end] = tier2.servers_by_host.equal_range(pattern);
@@ -327,6 +341,11 @@ class Explanation {
       told.set_more_gateways(told.more_gateways() + 1);
   }
 
+  struct Hops {
+    Shortfall shortfall;
+    google::protobuf::RepeatedPtrField<v2::ExplainedHop> said;
+  };
+  std::map<std::pair<std::string, std::string>, Hops> hops_;  // By cluster and tier-2 object.
   Pieces& pieces_;
   const compile::World& world_;
   const AskedRequest& asked_;

@@ -109,6 +109,8 @@ class Txn {
   Status PutKey(KeptKey key, std::string_view answer);
   // Of idempotency keys that came before this, at most about `most`; how many there were.
   Result<int64_t> DropKeys(WallTime before, int64_t most);
+  // Of one who is gone.
+  Status DropKeysOf(const std::string& principal_uid);
   Status PutJoinToken(JoinToken token);
   // Marks it used and returns it; errors of CheckJoinToken.
   Result<JoinToken> UseJoinToken(std::string_view token_hash);
@@ -162,6 +164,8 @@ class Txn {
   Status Finish();  // Orders the event, writes down whose it is; once, after the caller's function succeeded.
 
  private:
+  // Principal and key of each.
+  Result<int64_t> Drop(const std::vector<std::pair<std::string, std::string>>& keys);
   void Note(const StoredResource& resource);
   Status ApplyChange(const StoredResource* before, const StoredResource* after);
   Status ApplyRoleChange(std::string_view role, std::string_view user_uid, bool given);

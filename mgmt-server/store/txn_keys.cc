@@ -19,12 +19,25 @@ Result<int64_t> Txn::DropKeys(WallTime before, int64_t most) {
   view_.ForEachKey([&](const KeptKey& key) {
     if (key.created < before && static_cast<int64_t>(old.size()) < most) old.emplace_back(key.principal_uid, key.key);
   });
-  for (const auto& [uid, key] : old) {
+  return Drop(old);
+}
+
+Status Txn::DropKeysOf(const std::string& principal_uid) {
+  std::vector<std::pair<std::string, std::string>> own;
+  view_.ForEachKey([&](const KeptKey& key) {
+    if (key.principal_uid == principal_uid) own.emplace_back(key.principal_uid, key.key);
+  });
+  WEIR_TRY(Drop(own));
+  return {};
+}
+
+Result<int64_t> Txn::Drop(const std::vector<std::pair<std::string, std::string>>& keys) {
+  for (const auto& [uid, key] : keys) {
     changed_ = true;
     WEIR_TRY(rows_.DeleteKey(uid, key));
     view_.kept_keys_.Erase(View::KeyName(uid, key));
   }
-  return static_cast<int64_t>(old.size());
+  return static_cast<int64_t>(keys.size());
 }
 
 }  // namespace weir::store

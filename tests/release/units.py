@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""units.py FOLDER: the systemd units of FOLDER are right (systemd-analyze verify) and exposed no more than 2.0 of 10 (security); the
-system calls that they forbid are none that the programs make is seen by `./dev install-test` with strace, where there is one."""
+"""units.py FOLDER: the systemd units of FOLDER are right (systemd-analyze verify) and exposed no more than 2.0 of 10 (security).
+Whether the programs can live with what the units forbid is not tried: that wants a machine on which systemd runs."""
 import glob
 import os
 import re

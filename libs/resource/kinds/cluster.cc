@@ -24,6 +24,13 @@ void Check(const v2::Cluster& cluster, Checker& check) {
                 "required with a zone");
 }
 
+// A document that sets another admin state ends what the verbs said: no end or undo of theirs comes back with the
+// state.
+void Stamp(const v2::Cluster* stored, const google::protobuf::Timestamp& /*now*/, v2::Cluster& wanted) {
+  if (stored == nullptr || stored->spec().admin_state() == wanted.spec().admin_state()) return;
+  if (wanted.has_state()) wanted.mutable_state()->clear_admin_changes();
+}
+
 // "DRAINING until 2026-01-01T00:00:00Z (kernel upgrade)"
 std::string AdminText(const v2::Cluster& cluster) {
   std::string text = v2::AdminState_Name(cluster.spec().admin_state());
@@ -56,6 +63,7 @@ std::vector<std::string> Summary(const v2::Cluster& cluster) {
 KindRules ClusterRules() {
   return RulesOf<v2::Cluster>{
       .summary = Summary,
+      .stamp = Stamp,
       .check = Check,
       .output_only = {"state"},
       .keep_if_unset = {"spec.adminState"},
