@@ -328,8 +328,8 @@ TEST_P(StoreConformance, KeepsCredentialsSessionsTokensAndCaMaterial) {
   ASSERT_TRUE(store_
                   ->Write([&](Txn& txn) -> Status {
                     WEIR_TRY(txn.PutCredential({"u1", "$argon2id$", txn.now()}));
-                    WEIR_TRY(txn.PutSession({hash, "u1", txn.now(), txn.now() + std::chrono::hours(1)}));
-                    WEIR_TRY(txn.PutSession({Sha256("other"), "u2", txn.now(), txn.now() + std::chrono::hours(1)}));
+                    WEIR_TRY(txn.PutSession({hash, "u1", txn.now(), txn.now() + std::chrono::hours(1), ""}));
+                    WEIR_TRY(txn.PutSession({Sha256("other"), "u2", txn.now(), txn.now() + std::chrono::hours(1), ""}));
                     WEIR_TRY(txn.PutJoinToken({hash, "c1", txn.now(), txn.now() + std::chrono::minutes(15), false}));
                     WEIR_TRY(
                         txn.PutJoinToken({Sha256("old"), "c1", txn.now(), txn.now() - std::chrono::seconds(1), false}));
