@@ -113,7 +113,7 @@ store::ViewPtr Registry::Of(const store::View& state) {
     const std::string prefix = resource::ParentFqn(cluster.fqn) + std::string(kServices);
     for (const auto& [name, part] : cluster.parts) touched.insert(prefix + name);
   };
-  state.ForEach("", "Cluster", [&](const store::ResourcePtr& resource) {
+  state.ForEach("", "Cluster", [&](const store::ResourcePtr& resource) WEIR_REQUIRES(mutex_) {
     there.insert(resource->uid);
     const store::ClusterFactsPtr facts = state.Facts(resource->uid);
     Cluster& known = clusters_[resource->uid];
