@@ -103,6 +103,7 @@ Status PrintChanges(Client& client, const std::string& fqn) {
 std::string SubjectOf(const google::protobuf::Message& subject) {
   std::vector<std::string> parts;
   const document::Node node = document::FromMessage(subject);
+  parts.reserve(node.members.size());
   for (const document::Member& member : node.members) parts.push_back(member.key + " " + member.value.text);
   return Joined(parts);
 }

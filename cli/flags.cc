@@ -23,7 +23,8 @@ Result<Flags> WithProperWords(Flags flags) {
 
 std::string Flags::Get(const std::string& name, std::string otherwise) const {
   const auto found = values.find(name);
-  return found == values.end() ? std::move(otherwise) : found->second.back();
+  if (found == values.end()) return otherwise;
+  return found->second.back();
 }
 std::vector<std::string> Flags::All(const std::string& name) const {
   const auto found = values.find(name);

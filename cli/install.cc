@@ -45,7 +45,7 @@ Status EnsureCluster(Client& client, const Session& session, const std::string& 
   v2::GetClusterRequest get;
   get.set_fqn(fqn);
   v2::Cluster there;
-  const Status found = client.Call("Clusters/GetCluster", get, there);
+  Status found = client.Call("Clusters/GetCluster", get, there);
   if (found.ok()) {
     for (const char* flag : {"tier1", "region", "zone"}) {
       if (flags.Has(flag)) {
@@ -92,6 +92,7 @@ Result<std::vector<ScriptPackage>> Choose(std::vector<ScriptPackage> all, const 
     }
   }
   std::vector<ScriptPackage> packages;
+  packages.reserve(chosen.size());
   for (auto& [key, package] : chosen) packages.push_back(std::move(package));
   if (packages.empty()) {
     return FailedPrecondition("NO_PACKAGES",

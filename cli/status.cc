@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -45,7 +46,7 @@ namespace {
 std::string Place(const std::string& fqn) {
   std::string place;
   for (std::string at = resource::ParentFqn(fqn); !at.empty(); at = resource::ParentFqn(at)) {
-    place = std::string(resource::LastName(at)) + (place.empty() ? "" : "/") + place;
+    place = fmt::format("{}{}{}", resource::LastName(at), place.empty() ? "" : "/", place);
   }
   return place;
 }

@@ -45,6 +45,7 @@ int RunProgram(const std::vector<std::string>& arguments, const std::string& out
     dup2(to, STDOUT_FILENO);
     dup2(nothing, STDERR_FILENO);
     std::vector<char*> argv;
+    argv.reserve(arguments.size() + 1);
     for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
     execvp(argv[0], argv.data());

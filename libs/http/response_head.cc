@@ -1,5 +1,7 @@
 #include "libs/http/response_head.h"
 
+#include <fmt/format.h>
+
 #include <boost/beast/http/status.hpp>
 #include <ctime>
 #include <iterator>

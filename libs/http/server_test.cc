@@ -98,6 +98,7 @@ TEST_F(HttpServer, ServesManyClientsAtOnce) {
   options_.handler_threads = 4;
   Start(Echo);
   std::vector<std::thread> threads;
+  threads.reserve(16);
   std::atomic<int> good{0};
   for (int i = 0; i < 16; ++i) {
     threads.emplace_back([&] {
@@ -247,6 +248,7 @@ TEST_F(HttpServer, AnAnswerThatComesLaterHoldsNoThread) {
     return response;
   });
   std::vector<std::thread> threads;
+  threads.reserve(5);
   std::atomic<int> late{0};
   for (int i = 0; i < 5; ++i) {
     threads.emplace_back([&] {

@@ -106,6 +106,7 @@ TEST_F(GateTest, SilentOnesCostNobodyElseAPlaceAndFewDescriptors) {
   Start({.connections = 64, .per_source = 16});
   const size_t before = Descriptors();
   std::vector<Stranger> strangers;
+  strangers.reserve(300);
   for (int i = 0; i < 300; ++i) strangers.push_back(Come(kElsewhere));
   EXPECT_TRUE(Eventually([&] { return gate_->connections() == 16 && strangers[283].Closed(); }));
   EXPECT_FALSE(strangers[284].Closed()) << "those that were silent longest went";
@@ -187,6 +188,7 @@ TEST_F(GateTest, TakesNoMoreThanItsPartOfTheDescriptors) {
     Start({.connections = 4096, .per_source = 4096, .divisor = 16});
   }
   std::vector<Stranger> strangers;
+  strangers.reserve(60);
   for (int i = 0; i < 60; ++i) strangers.push_back(Come(kElsewhere));
   EXPECT_TRUE(Eventually([&] { return gate_->connections() == 512 / 16 / 2 && strangers[43].Closed(); }));
   EXPECT_FALSE(strangers[44].Closed());
@@ -198,6 +200,7 @@ TEST_F(GateTest, WhereNoDescriptorIsLeftTheLongestSilentOneGivesItsOwn) {
 #endif
   Open({});
   std::vector<Stranger> strangers;
+  strangers.reserve(20);
   for (int i = 0; i < 20; ++i) strangers.push_back(Come(kElsewhere));
   size_t next = 0;
   {

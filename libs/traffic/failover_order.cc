@@ -95,6 +95,7 @@ std::vector<uint32_t> FailoverOrder(const ClusterPlace& own, std::span<const Fai
   std::sort(places.begin(), places.end());
   places.erase(std::unique(places.begin(), places.end()), places.end());
   std::vector<uint32_t> order;
+  order.reserve(ranks.size());
   for (const Rank& rank : ranks) {
     order.push_back(static_cast<uint32_t>(std::lower_bound(places.begin(), places.end(), rank) - places.begin()));
   }

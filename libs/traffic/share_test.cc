@@ -126,6 +126,7 @@ TEST(Distribute, ARanksReturnIsThatOfItsFurthestInAnyOrder) {
   std::vector<uint32_t> returning{Candidate::kFull, 3, 1};
   do {
     std::vector<Candidate> candidates;
+    candidates.reserve(returning.size() + 1);
     for (const uint32_t one : returning) candidates.push_back({.priority = 0, .returning = one});
     candidates.push_back({.priority = 1});
     const std::vector<uint64_t> out = Shares(Mode::kProportional, candidates);
@@ -135,6 +136,7 @@ TEST(Distribute, ARanksReturnIsThatOfItsFurthestInAnyOrder) {
   returning = {6, 3, 1};
   do {
     std::vector<Candidate> candidates;
+    candidates.reserve(returning.size() + 1);
     for (const uint32_t one : returning) candidates.push_back({.priority = 0, .returning = one});
     candidates.push_back({.priority = 1});
     const std::vector<uint64_t> out = Shares(Mode::kProportional, candidates);

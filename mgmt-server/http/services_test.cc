@@ -150,6 +150,7 @@ TEST_F(ServicesOfAgents, AreWrittenByNobody) {
 TEST_F(ServicesOfAgents, CostWhatChanged) {
   for (const char* cluster : {"cluster1", "cluster2"}) {
     std::vector<std::string> services;
+    services.reserve(1000);
     for (int i = 0; i < 1000; ++i) services.push_back(fmt::format("n{}/s{}", i % 10, i));
     Report(cluster, services, {services.begin(), services.begin() + 200});
   }

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 
@@ -156,9 +157,9 @@ TEST_F(StrictRest, ReadsNoBodyBeforeItIsKnownWhoSendsIt) {
   const std::string head = " HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n";
   const std::string ask = "Expect: 100-continue\r\n";
   for (const std::string& more : {std::string(), ask, std::string("Authorization: Bearer made-up\r\n")}) {
-    const std::string answer = Exchange("POST /v2/documents:apply" + head + more + "\r\n");
+    const std::string answer = Exchange(fmt::format("POST /v2/documents:apply{}{}\r\n", head, more));
     EXPECT_TRUE(answer.starts_with("HTTP/1.1 401 ")) << answer;
-    EXPECT_TRUE(Exchange("POST /v2/unheard-of" + head + more + "\r\n").starts_with("HTTP/1.1 401 "));
+    EXPECT_TRUE(Exchange(fmt::format("POST /v2/unheard-of{}{}\r\n", head, more)).starts_with("HTTP/1.1 401 "));
   }
   EXPECT_TRUE(Exchange("POST /v2/login" + head + "\r\n").starts_with("HTTP/1.1 413 "));
   const std::string mine = "Authorization: Bearer " + admin_ + "\r\n";
@@ -179,6 +180,7 @@ TEST_F(StrictRest, DearReadsOfOneKeepNobodyElseWaiting) {
     return std::vector<v2::ResourceStatus>();
   };
   std::vector<std::thread> dear;
+  dear.reserve(8);
   for (int i = 0; i < 8; ++i) {
     dear.emplace_back([&] {
       auto client = http::Client::Create(
@@ -316,6 +318,7 @@ class RestWaits : public StrictRest {
 
 TEST_F(RestWaits, HoldNoThreadAndEndWithTheirCaller) {
   std::vector<std::unique_ptr<Wire>> wires;
+  wires.reserve(32);
   for (int i = 0; i < 32; ++i) wires.push_back(Wait(admin_));  // Eight for each thread that the door has.
   ASSERT_TRUE(Eventually([&] { return standing_.waits->count() == 32; }));
   EXPECT_EQ(Get("/v2/whoami").status, 200);
@@ -348,6 +351,7 @@ TEST_F(RestWaits, EndWithTheirTimeAndWithTheServer) {
 
 TEST_F(RestWaits, ARefusedWaitSaysWhatIsStored) {
   std::vector<std::unique_ptr<Wire>> wires;
+  wires.reserve(32);
   for (int i = 0; i < 32; ++i) wires.push_back(Wait(admin_));
   ASSERT_TRUE(Eventually([&] { return standing_.waits->count() == 32; }));
   document::Node body = document::Node::Map();

@@ -13,8 +13,6 @@
 #include "libs/bootstrap/load.h"
 #include "libs/document/document.h"
 
-extern char** environ;
-
 namespace weir::install {
 
 const char* const kInstallHelp =
@@ -31,6 +29,7 @@ constexpr size_t kMostPackage = 256u << 20;
 // The exit code; -1 = it could not be started or was killed.
 int Run(const std::vector<std::string>& command) {
   std::vector<char*> words;
+  words.reserve(command.size() + 1);
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
   pid_t child = 0;

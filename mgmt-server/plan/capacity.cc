@@ -103,8 +103,9 @@ class Capacity {
       const compile::ServerShape& server = shape->servers[i];
       if (server.hostname != host || server.name != route.substr(0, slash)) continue;
       const std::string at = compile::HostName(compile::ListenerName(shape->selector_key, server.port), host);
-      const auto compiled = compile::CompileKey(world_, compile::ClusterFqn(shape->organization, gateway_cluster),
-                                                {std::string(compile::kDestinationSet), at + "/" + route});
+      const auto compiled =
+          compile::CompileKey(world_, compile::ClusterFqn(shape->organization, gateway_cluster),
+                              {std::string(compile::kDestinationSet), fmt::format("{}/{}", at, route)});
       mesh::v1::DestinationSet set;
       if (!compiled || !set.ParseFromString(compiled->bytes) || set.clusters().empty()) return;
       List& list = lists_.emplace_back();

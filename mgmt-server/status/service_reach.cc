@@ -91,7 +91,7 @@ Shortfall NobodyHealthy(const std::string& cluster, const v2::ServiceDestination
 Shortfall ServiceAt(const compile::World& world, const compile::GatewayShape& tier2, const std::string& cluster,
                     const v2::ServiceDestination& destination, const ReportedHealth& health, bool* unchecked) {
   *unchecked = false;
-  const Shortfall shortfall = OfService(StateOf(world, cluster, destination), destination, resource::LastName(cluster));
+  Shortfall shortfall = OfService(StateOf(world, cluster, destination), destination, resource::LastName(cluster));
   if (!shortfall.reason.empty()) return shortfall;
   const GatewaysWord word = OfGateways(world, tier2, cluster, destination, health);
   // Of those that nobody hears the tier-1 gateways know.

@@ -4,6 +4,7 @@
 // again; p50_ms and p99_ms are of all reads. weir-bench-apiload floor FILE SECONDS: bare SQLite, WAL, synchronous=FULL,
 // one resource row and one log row a commit. Prints one JSON line {done, errors, seconds}.
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <sqlite3.h>
@@ -67,11 +68,12 @@ void Client(SSL_CTX* context, const std::string& where, const std::string& token
   } else {
     const std::string run = std::to_string(::getpid());
     for (int i = 0; Clock::now() < end; ++i) {
-      const std::string body = R"({"metadata":{"name":"b)" + run + "-" + std::to_string(id) + "-" + std::to_string(i) +
-                               R"(","description":")" + std::string(500, 'x') + R"("},"spec":{}})";
-      const std::string request =
-          "POST /v2/" + parent + "/tenants HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + token +
-          "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+      const std::string body =
+          fmt::format(R"({{"metadata":{{"name":"b{}-{}-{}","description":"{:x>500}"}},"spec":{{}}}})", run, id, i, "");
+      const std::string request = fmt::format(
+          "POST /v2/{}/tenants HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n"
+          "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+          parent, token, body.size(), body);
       const bool sent = SSL_write(ssl, request.data(), static_cast<int>(request.size())) > 0;
       const int status = sent ? ReadAnswer(ssl) : -1;
       if (status / 100 != 2) {
@@ -153,7 +155,9 @@ int Rest(char** argv) {
       begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::atof(argv[6])));
   Totals totals;
   std::vector<std::thread> threads;
-  for (int i = 0; i < std::atoi(argv[5]); ++i) {
+  const int clients = std::atoi(argv[5]);
+  threads.reserve(static_cast<size_t>(clients));
+  for (int i = 0; i < clients; ++i) {
     threads.emplace_back([&, i] { Client(context, argv[2], argv[3], argv[4], i, end, totals); });
   }
   for (std::thread& thread : threads) thread.join();

@@ -99,7 +99,7 @@ class StoreConformance : public testing::TestWithParam<Maker> {
 TEST_P(StoreConformance, FindsEverythingAgainAfterReopening) {
   const auto put = Put("organizations/o", std::string("body\0with zero", 14));
   ASSERT_TRUE(put.ok());
-  const auto before = *put;
+  const auto& before = *put;
   Reopen();
   const ResourcePtr after = store_->Read()->Get("organizations/o");
   ASSERT_NE(after, nullptr);
@@ -396,6 +396,7 @@ TEST_P(StoreConformance, ManyWritersGetOneRevisionEachAndReadTheirOwnWrites) {
   Mutex mutex;
   std::vector<int64_t> revisions;
   std::vector<std::thread> writers;
+  writers.reserve(16);
   for (int i = 0; i < 16; ++i) {
     writers.emplace_back([&, i] {
       for (int n = 0; n < 20; ++n) {
@@ -418,6 +419,7 @@ TEST_P(StoreConformance, ManyWritersGetOneRevisionEachAndReadTheirOwnWrites) {
 TEST_P(StoreConformance, LosesNoUpdateWhenManyIncrementOneResource) {
   ASSERT_TRUE(Put("n", "0").ok());
   std::vector<std::thread> writers;
+  writers.reserve(8);
   for (int i = 0; i < 8; ++i) {
     writers.emplace_back([&] {
       for (int n = 0; n < 25; ++n) {

@@ -1,5 +1,7 @@
 #include "mgmt-server/store/sqlite/schema.h"
 
+#include <fmt/format.h>
+
 #include <iterator>
 
 namespace weir::store {
@@ -194,7 +196,7 @@ Result<std::vector<ChangeEvent>> ReadChanges(Database& database, int64_t after) 
 
 std::string PackOwners(const std::map<std::string, std::string>& owners) {
   std::string packed;
-  for (const auto& [field, manager] : owners) packed += field + '\t' + manager + '\n';
+  for (const auto& [field, manager] : owners) packed += fmt::format("{}\t{}\n", field, manager);
   return packed;
 }
 
