@@ -1,5 +1,6 @@
 #include "libs/http/server.h"
 
+#include <netinet/tcp.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -36,6 +37,9 @@ constexpr std::chrono::seconds kDrainTime(2);     // For the rest of a refused r
 constexpr size_t kDrainBytes = 16u << 20;
 constexpr size_t kDrainChunk = 64u << 10;
 constexpr size_t kReadChunk = 4u << 10;  // While a head is read.
+// Of what its peer does not take, so much waits in the kernel for a connection; else that grows to megabytes for each
+// (tcp_wmem of tcp(7)), and who reads slowly is not noticed.
+constexpr int kMostUnsent = 64 << 10;
 
 Response PlainText(int status, const Error& error) {
   return {status, {{"Content-Type", "text/plain"}}, error.message + "\n"};
@@ -384,6 +388,7 @@ void Server::State::Admit(Loop& loop, Tcp::socket socket) {
   const auto remote = socket.remote_endpoint(ignored);
   if (ignored) return;
   socket.set_option(Tcp::no_delay(true), ignored);
+  setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kMostUnsent, sizeof(kMostUnsent));
   MutexLock lock(context_mutex);
   std::shared_ptr<SslContext> context = ssl;
   lock.Unlock();

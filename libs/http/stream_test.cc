@@ -92,5 +92,24 @@ TEST_F(HttpServer, AStreamEndsWithItsReader) {
   EXPECT_EQ(server_->connections(), 0u);
 }
 
+TEST_F(HttpServer, WhatNobodyReadsDoesNotHeapUpInTheKernel) {
+  const auto spring = std::make_shared<Spring>();
+  Start([&](Request&&) {
+    Response response{200, {}, ""};
+    response.stream = spring;
+    return response;
+  });
+  const Deaf deaf(server_->port(), "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  const std::string piece(16 << 10, 'x');
+  size_t given = 0;
+  EXPECT_FALSE(Eventually(
+      [&] {
+        while (given < 1 << 20 && spring->Give({piece})) given += piece.size();
+        return given >= 1 << 20;
+      },
+      std::chrono::seconds(1)));
+  EXPECT_GT(given, 0u);
+}
+
 }  // namespace
 }  // namespace weir::http

@@ -153,11 +153,20 @@ bool PathTemplate::MatchFrom(size_t at, const std::vector<std::string>& segments
 bool PathTemplate::Match(const std::vector<std::string>& segments, std::string_view verb, Bindings* bindings) const {
   if (verb != verb_) return false;
   if (deep_ ? segments.size() + 1 < segments_.size() : segments.size() != segments_.size()) return false;
-  std::vector<size_t> starts(segments_.size() + 1);
-  if (!MatchFrom(0, segments, 0, starts)) return false;
+  std::vector<size_t> starts;  // Of a deep one; else every segment stands for one.
+  if (deep_) {
+    starts.resize(segments_.size() + 1);
+    if (!MatchFrom(0, segments, 0, starts)) return false;
+  } else {
+    const auto fits = [](const std::string& wanted, const std::string& given) {
+      return wanted == "*" || wanted == given;
+    };
+    if (!std::equal(segments_.begin(), segments_.end(), segments.begin(), fits)) return false;
+  }
+  const auto start = [&](size_t at) { return deep_ ? starts[at] : at; };
   for (const Capture& capture : captures_) {
     std::string value;
-    for (size_t i = starts[capture.begin]; i < starts[capture.end]; ++i) {
+    for (size_t i = start(capture.begin); i < start(capture.end); ++i) {
       if (!value.empty()) value += '/';
       value += segments[i];
     }

@@ -1,8 +1,9 @@
 // weir-bench-apiload rest ADDRESS:PORT TOKEN PARENT CLIENTS SECONDS: durable writes by REST over TLS with keep-alive;
 // each client is a thread that creates tenants under PARENT one after the other.
-// weir-bench-apiload get ADDRESS:PORT TOKEN PATH CLIENTS SECONDS: each client is a thread that reads PATH again and
-// again; p50_ms and p99_ms are of all reads. weir-bench-apiload floor FILE SECONDS: bare SQLite, WAL, synchronous=FULL,
-// one resource row and one log row a commit. Prints one JSON line {done, errors, seconds}.
+// weir-bench-apiload get ADDRESS:PORT TOKEN PATH CLIENTS SECONDS [RATE]: each client is a thread that reads PATH again
+// and again, or RATE times a second, and then a read begins when it is due; p50_ms and p99_ms are of all reads.
+// weir-bench-apiload floor FILE SECONDS: bare SQLite, WAL, synchronous=FULL, one resource row and one log row a commit.
+// Prints one JSON line {done, errors, seconds}.
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
@@ -89,7 +90,7 @@ void Client(SSL_CTX* context, const std::string& where, const std::string& token
 
 // Milliseconds of each read.
 std::vector<double> Reader(SSL_CTX* context, const std::string& where, const std::string& request,
-                           Clock::time_point end, Totals& totals) {
+                           Clock::time_point first, Clock::duration every, Clock::time_point end, Totals& totals) {
   std::vector<double> times;
   const int fd = Connect(where);
   SSL* ssl = SSL_new(context);
@@ -97,7 +98,8 @@ std::vector<double> Reader(SSL_CTX* context, const std::string& where, const std
   if (fd < 0 || SSL_connect(ssl) != 1) {
     ++totals.errors;
   } else {
-    for (auto begin = Clock::now(); begin < end; begin = Clock::now()) {
+    for (auto begin = first; begin < end; begin = every == Clock::duration() ? Clock::now() : begin + every) {
+      std::this_thread::sleep_until(begin);
       const bool sent = SSL_write(ssl, request.data(), static_cast<int>(request.size())) > 0;
       const int status = sent ? ReadAnswer(ssl) : -1;
       if (status != 200) {
@@ -113,20 +115,24 @@ std::vector<double> Reader(SSL_CTX* context, const std::string& where, const std
   return times;
 }
 
-int Get(char** argv) {
+int Get(char** argv, double rate) {
   SSL_CTX* context = SSL_CTX_new(TLS_client_method());
   const std::string where = argv[2];
   const std::string request =
       std::string("GET ") + argv[4] + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + argv[3] + "\r\n\r\n";
-  const auto begin = Clock::now();
+  const auto begin =
+      Clock::now() + std::chrono::milliseconds(rate > 0 ? 500 : 0);  // Those who keep a rate sign on first.
   const auto end =
       begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::atof(argv[6])));
   Totals totals;
+  const auto every = rate > 0 ? std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(1 / rate))
+                              : Clock::duration();
   std::vector<std::vector<double>> of_each(static_cast<size_t>(std::atoi(argv[5])));
   std::vector<std::thread> threads;
   threads.reserve(of_each.size());
-  for (auto& times : of_each) {
-    threads.emplace_back([&, mine = &times] { *mine = Reader(context, where, request, end, totals); });
+  for (size_t i = 0; i < of_each.size(); ++i) {
+    const auto first = begin + every * i / of_each.size();  // One after the other: not all of them at once.
+    threads.emplace_back([&, i, first] { of_each[i] = Reader(context, where, request, first, every, end, totals); });
   }
   for (std::thread& thread : threads) thread.join();
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -202,11 +208,12 @@ int Floor(char** argv) {
 
 int main(int argc, char** argv) {
   if (argc == 7 && std::strcmp(argv[1], "rest") == 0) return Rest(argv);
-  if (argc == 7 && std::strcmp(argv[1], "get") == 0) return Get(argv);
+  if (argc == 7 && std::strcmp(argv[1], "get") == 0) return Get(argv, 0);
+  if (argc == 8 && std::strcmp(argv[1], "get") == 0) return Get(argv, std::atof(argv[7]));
   if (argc == 4 && std::strcmp(argv[1], "floor") == 0) return Floor(argv);
   std::fprintf(
       stderr,
       "usage: weir-bench-apiload rest ADDRESS:PORT TOKEN PARENT CLIENTS SECONDS | get ADDRESS:PORT TOKEN PATH CLIENTS "
-      "SECONDS | floor FILE SECONDS\n");
+      "SECONDS [RATE] | floor FILE SECONDS\n");
   return 2;
 }

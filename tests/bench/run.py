@@ -22,14 +22,15 @@ import install  # noqa: E402
 import plan  # noqa: E402
 import restore  # noqa: E402
 import survival  # noqa: E402
+import watch  # noqa: E402
 from common import OUT, log, void  # noqa: E402
 
 ROWS = {"split": data.split, "h1_1k": data.h1_1k, "h1_12hdr": data.h1_12hdr, "h1_64k": data.h1_64k,
         "routes_10k": data.routes_10k, "tls_1k": data.tls_1k, "tls_64k": data.tls_64k, "rss_base": footprint.rss_base,
         "rss_10k": footprint.rss_10k, "idle_conn": footprint.idle_conn, "start_small": footprint.start_small,
         "start_10k": footprint.start_10k, "effective": effective.effective,
-        "delta_bytes": effective.delta_bytes, "api_write": control.api_write, "api_get": api.api_get, "explain": api.explain, "cli_get": api.cli_get,
-        "rss_server": api.rss_server, "plan": plan.plan, "restore": restore.restore,
+        "delta_bytes": effective.delta_bytes, "api_write": control.api_write, "api_get": api.api_get, "watch": watch.watch,
+        "explain": api.explain, "cli_get": api.cli_get, "rss_server": api.rss_server, "plan": plan.plan, "restore": restore.restore,
         "kill": survival.kill, "freeze": survival.freeze, "upgrade": survival.upgrade,
         "server_gone": survival.server_gone, "install": install.install}
 ALONE = {"server_gone", "install"}  # Half an hour; wants packages and root: only when asked for.
