@@ -1,6 +1,5 @@
 #include "libs/http/server.h"
 
-#include <netinet/tcp.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -19,6 +18,7 @@
 #include "libs/base/fair_pool.h"
 #include "libs/base/mutex.h"
 #include "libs/http/response_head.h"
+#include "libs/http/socket.h"
 #include "libs/http/tls_context.h"
 #include "libs/obs/log.h"
 
@@ -34,12 +34,8 @@ using SslStream = asio::ssl::stream<Tcp::socket>;
 constexpr std::chrono::milliseconds kSweep(500);  // How exactly timeouts are kept.
 constexpr std::chrono::milliseconds kRetry(50);   // After an accept that failed.
 constexpr std::chrono::seconds kDrainTime(2);     // For the rest of a refused request.
-constexpr size_t kDrainBytes = 16u << 20;
-constexpr size_t kDrainChunk = 64u << 10;
+constexpr size_t kDrainBytes = 16u << 20, kDrainChunk = 64u << 10;
 constexpr size_t kReadChunk = 4u << 10;  // While a head is read.
-// Of what its peer does not take, so much waits in the kernel for a connection; else that grows to megabytes for each
-// (tcp_wmem of tcp(7)), and who reads slowly is not noticed.
-constexpr int kMostUnsent = 64 << 10;
 
 Response PlainText(int status, const Error& error) {
   return {status, {{"Content-Type", "text/plain"}}, error.message + "\n"};
@@ -387,8 +383,7 @@ void Server::State::Admit(Loop& loop, Tcp::socket socket) {
   ErrorCode ignored;
   const auto remote = socket.remote_endpoint(ignored);
   if (ignored) return;
-  socket.set_option(Tcp::no_delay(true), ignored);
-  setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kMostUnsent, sizeof(kMostUnsent));
+  PrepareSocket(socket.native_handle());
   MutexLock lock(context_mutex);
   std::shared_ptr<SslContext> context = ssl;
   lock.Unlock();

@@ -62,7 +62,11 @@ void Checker::LabelText(const std::string& value, const std::string& field) {
 }
 
 void Checker::Namespaces(const v2::NamespaceSelector& selector) {
+  constexpr int kMost = 1000;
   std::set<std::string> seen;
+  if (selector.names_size() > kMost) {
+    return Add("spec.namespaceSelector.names", fmt::format("must be at most {}; * stands for any", kMost));
+  }
   for (int i = 0; i < selector.names_size(); ++i) {
     const std::string at = fmt::format("spec.namespaceSelector.names[{}]", i);
     Require(ParseNamespacePattern(selector.names(i)).ok(), at, "must be \"cluster/namespace\"; either may be *");

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/gateway_group.pb.h"
@@ -99,12 +101,16 @@ std::optional<std::string> NamespaceOverlap(const v2::NamespaceSelector& a, cons
 
 void CheckWithin(const v2::NamespaceSelector& group, const v2::NamespaceSelector& workspace,
                  std::vector<FieldViolation>& violations) {
-  const auto owned = PatternsOf(workspace);
+  std::set<std::pair<std::string, std::string>> owned;
+  for (NamespacePattern& pattern : PatternsOf(workspace)) {
+    owned.emplace(std::move(pattern.cluster), std::move(pattern.name));
+  }
   for (int i = 0; i < group.names_size(); ++i) {
     auto pattern = ParseNamespacePattern(group.names(i));
     if (!pattern.ok()) continue;  // Validate says so.
-    bool within = false;
-    for (const NamespacePattern& outer : owned) within = within || outer.Contains(*pattern);
+    const auto& [cluster, name] = *pattern;
+    const bool within = owned.contains({cluster, name}) || owned.contains({"*", name}) ||
+                        owned.contains({cluster, "*"}) || owned.contains({"*", "*"});
     if (!within) {
       violations.push_back({fmt::format("spec.namespaceSelector.names[{}]", i),
                             fmt::format("{} lies outside the workspace's namespaces", group.names(i)), 0, 0});
@@ -166,8 +172,10 @@ std::vector<HostClaim> HostClaims(const GatewayForm& form) {
   if (form.gateway == nullptr) return claims;
   const auto& servers = form.gateway->spec().http();
   const bool is_tier1 = IsTier1(*form.gateway);
+  std::set<std::string_view> claimed;  // On several ports a host is claimed once.
   for (int i = 0; i < servers.size(); ++i) {
     if (is_tier1 && (!GoesToClusters(servers[i]) || !servers[i].tenant().empty())) continue;
+    if (!claimed.insert(servers[i].hostname()).second) continue;
     claims.push_back({form.Field(i, "hostname"), servers[i].hostname(), !is_tier1});
   }
   return claims;

@@ -1,62 +1,92 @@
 #include "libs/resource/conflicts.h"
 
 #include <gmock/gmock.h>
-#include <google/protobuf/text_format.h>
-#include <gtest/gtest.h>
 
-#include "api/weir/v2/gateway_group.pb.h"
-#include "api/weir/v2/tier1_gateway.pb.h"
+#include <algorithm>
+#include <random>
+
+#include "api/weir/v2/gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
+#include "libs/resource/kinds.h"
+#include "libs/resource/validate.h"
 
 namespace weir::resource {
 namespace {
 
-using ::testing::IsEmpty;
+using ::testing::ElementsAre;
 
-v2::NamespaceSelector Names(const std::vector<std::string>& names) {
+v2::NamespaceSelector Names(std::vector<std::string> names) {
   v2::NamespaceSelector selector;
-  for (const std::string& name : names) selector.add_names(name);
+  for (auto& name : names) selector.add_names(std::move(name));
   return selector;
 }
 
-v2::Tier1Gateway Tier1() {
-  v2::Tier1Gateway gateway;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
-      R"(metadata { name: "a" } spec {
-         workload_selector { namespace: "t1" labels { key: "app" value: "gw" } }
-         external_servers { name: "s" hostname: "a.example.com" port: 80 tls {}
-           clusters { name: "c1" weight: 75 } clusters { name: "c2" weight: 25 } } })",
-      &gateway));
-  return gateway;
+TEST(Namespaces, OverlapThroughWildcards) {
+  EXPECT_EQ(NamespaceOverlap(Names({"c1/a"}), Names({"c1/b", "c2/a"})), std::nullopt);
+  EXPECT_EQ(NamespaceOverlap(Names({"c1/a", "c1/x"}), Names({"*/x"})), "c1/x");
+  EXPECT_EQ(NamespaceOverlap(Names({"c1/*"}), Names({"*/x"})), "c1/*");
+  EXPECT_TRUE(Matches(Names({"c1/*"}), "c1", "any"));
+  EXPECT_FALSE(Matches(Names({"c1/*"}), "c2", "any"));
+  std::vector<FieldViolation> violations;
+  CheckWithin(Names({"c1/a", "*/a", "c2/b"}), Names({"c1/*", "c2/b"}), violations);
+  ASSERT_EQ(violations.size(), 1u);
+  EXPECT_EQ(violations[0].field, "spec.namespaceSelector.names[1]");
 }
-GatewayForm Form(const v2::Tier1Gateway& gateway) { return FormOf(std::make_shared<const v2::Tier1Gateway>(gateway)); }
 
-TEST(HostConflicts, ArisesOnlyWhereWorkloadsCanBeShared) {
-  auto mine = Tier1();
-  auto theirs = mine;
-  v2::Workspace workspace;
-  *workspace.mutable_spec()->mutable_namespace_selector() = Names({"*/*"});
-  v2::GatewayGroup group;
-  const GatewayInScope a{"a", Form(mine), &workspace, &group};
-  const auto with = [&](const v2::Tier1Gateway& other) {
-    return HostConflicts(a, {"b", Form(other), &workspace, &group});
+TEST(Namespaces, WithinIsWhatSomePatternContains) {
+  std::mt19937 random(5);
+  const auto part = [&](char letter) {
+    return random() % 4 == 0 ? std::string("*") : std::string(1, letter) + std::to_string(random() % 3);
   };
-  auto conflicts = with(theirs);
-  ASSERT_EQ(conflicts.size(), 1u);
-  EXPECT_EQ(conflicts[0].field, "spec.externalServers[0].hostname");
-  EXPECT_THAT(HostConflicts(a, a), IsEmpty());
-  (*theirs.mutable_spec()->mutable_workload_selector()->mutable_labels())["zone"] = "z";
-  EXPECT_EQ(with(theirs).size(), 1u);  // A workload may carry both labels.
-  (*theirs.mutable_spec()->mutable_workload_selector()->mutable_labels())["app"] = "other";
-  EXPECT_THAT(with(theirs), IsEmpty());
-  theirs = mine;
-  theirs.mutable_spec()->mutable_external_servers(0)->set_port(81);
-  EXPECT_THAT(with(theirs), IsEmpty());
-  theirs = mine;
-  v2::Workspace east, west;
-  *east.mutable_spec()->mutable_namespace_selector() = Names({"east/*"});
-  *west.mutable_spec()->mutable_namespace_selector() = Names({"west/*"});
-  EXPECT_THAT(HostConflicts({"a", Form(mine), &east, &group}, {"b", Form(theirs), &west, &group}), IsEmpty());
+  const auto names = [&](unsigned count) {
+    v2::NamespaceSelector selector;
+    for (unsigned i = 0; i < count; ++i) selector.add_names(part('c') + "/" + part('n'));
+    return selector;
+  };
+  for (int round = 0; round < 500; ++round) {
+    const v2::NamespaceSelector inner = names(4), outer = names(random() % 4);
+    std::vector<FieldViolation> violations;
+    CheckWithin(inner, outer, violations);
+    std::vector<std::string> expected;
+    for (int i = 0; i < inner.names_size(); ++i) {
+      const auto patterns = PatternsOf(outer);
+      const auto one = ParseNamespacePattern(inner.names(i));
+      if (std::none_of(patterns.begin(), patterns.end(), [&](const auto& it) { return it.Contains(*one); })) {
+        expected.push_back(fmt::format("spec.namespaceSelector.names[{}]", i));
+      }
+    }
+    std::vector<std::string> found;
+    for (const FieldViolation& violation : violations) found.push_back(violation.field);
+    EXPECT_EQ(found, expected) << inner.ShortDebugString() << " in " << outer.ShortDebugString();
+  }
+}
+
+TEST(Namespaces, AreAThousandAtMost) {
+  for (const int count : {1000, 1001}) {
+    v2::Workspace workspace;
+    workspace.mutable_metadata()->set_name("w");
+    for (int i = 0; i < count; ++i) {
+      workspace.mutable_spec()->mutable_namespace_selector()->add_names(fmt::format("c/n{}", i));
+    }
+    std::vector<FieldViolation> violations;
+    Validate(workspace, violations);
+    EXPECT_EQ(violations.size(), count > 1000 ? 1u : 0u);
+  }
+}
+
+TEST(HostClaims, AreOnePerHost) {
+  auto gateway = std::make_shared<v2::Gateway>();
+  for (int port = 1; port <= 3; ++port) {
+    for (const char* host : {"*.com", "a.com"}) {
+      auto& server = *gateway->mutable_spec()->add_http();
+      server.set_hostname(host);
+      server.set_port(static_cast<uint32_t>(port));
+    }
+  }
+  const auto claims = HostClaims(FormOf(gateway));
+  ASSERT_EQ(claims.size(), 2u);
+  EXPECT_EQ(claims[0].field, "spec.http[0].hostname");
+  EXPECT_EQ(claims[1].hostname, "a.com");
 }
 
 }  // namespace

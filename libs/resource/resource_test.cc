@@ -381,22 +381,5 @@ TEST(Diff, NamesWhatAPersonChanged) {
   EXPECT_FALSE(Equal(before, no_tls));
 }
 
-v2::NamespaceSelector Names(std::vector<std::string> names) {
-  v2::NamespaceSelector selector;
-  for (auto& name : names) selector.add_names(std::move(name));
-  return selector;
-}
-
-TEST(Namespaces, OverlapThroughWildcards) {
-  EXPECT_EQ(NamespaceOverlap(Names({"c1/a"}), Names({"c1/b", "c2/a"})), std::nullopt);
-  EXPECT_EQ(NamespaceOverlap(Names({"c1/a", "c1/x"}), Names({"*/x"})), "c1/x");
-  EXPECT_EQ(NamespaceOverlap(Names({"c1/*"}), Names({"*/x"})), "c1/*");
-  EXPECT_TRUE(Matches(Names({"c1/*"}), "c1", "any"));
-  EXPECT_FALSE(Matches(Names({"c1/*"}), "c2", "any"));
-  std::vector<FieldViolation> violations;
-  CheckWithin(Names({"c1/a", "*/a", "c2/b"}), Names({"c1/*", "c2/b"}), violations);
-  EXPECT_THAT(FieldsOf(violations), ElementsAre("spec.namespaceSelector.names[1]"));
-}
-
 }  // namespace
 }  // namespace weir::resource

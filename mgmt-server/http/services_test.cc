@@ -112,6 +112,13 @@ TEST_F(ServicesOfAgents, ShowEachWhatLiesInHisNamespaces) {
   EXPECT_EQ(got.Text({"state", "endpoints"}), "0") << "nothing of the one in cluster2";
   EXPECT_EQ(got.text.find("cluster2"), std::string::npos);
   EXPECT_THAT(Listed("?filter=state.clusters.cluster%3Acluster2", eve), IsEmpty());
+  Report("cluster2", {}, {"t1/web"});
+  const Answer again = Send("GET", std::string(kServices) + "/web.t1", "", eve);
+  EXPECT_EQ(again.Text({"metadata", "resourceVersion"}), got.Text({"metadata", "resourceVersion"}))
+      << "a version tells of nothing that is not shown";
+  Report("cluster1", {}, {"t1/web"});
+  EXPECT_NE(Send("GET", std::string(kServices) + "/web.t1", "", eve).Text({"metadata", "resourceVersion"}),
+            got.Text({"metadata", "resourceVersion"}));
   EXPECT_EQ(Send("GET", "/v2/search?q=web", "", eve).text.find("web.pay"), std::string::npos);
 }
 

@@ -10,6 +10,32 @@
 #include "mgmt-server/services/writes.h"
 
 namespace weir::services {
+namespace {
+
+// Of names no more than a name may have, of a host no more than DNS lets it have (RFC 1035 section 2.3.4), of all else
+// what a request line may hold over REST: the other door takes messages of megabytes. Texts that may be larger have
+// bounds of their own.
+Status CheckSizes(const google::protobuf::Message& request) {
+  constexpr size_t kName = 1024, kHost = 255, kOther = 16 * 1024;
+  Error error = InvalidArgument("INVALID_REQUEST", "the call holds a text that is too long");
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  request.GetReflection()->ListFields(request, &fields);
+  for (const auto* field : fields) {
+    const std::string& name = field->name();
+    if (field->is_repeated() || field->type() != google::protobuf::FieldDescriptor::TYPE_STRING) continue;
+    if (name == "documents" || name == "path") continue;
+    const bool of_name = name == "fqn" || name == "parent" || name == "from";
+    const size_t most = of_name ? kName : name == "host" ? kHost : kOther;
+    std::string scratch;
+    if (request.GetReflection()->GetStringReference(request, field, &scratch).size() <= most) continue;
+    error.violations.push_back(
+        {.field = field->json_name(), .description = fmt::format("must be at most {} bytes", most)});
+  }
+  if (error.violations.empty()) return {};
+  return error;
+}
+
+}  // namespace
 
 Status CheckWanted(const CallContext& call) {
   if (call.gone == nullptr || !*call.gone) return {};
@@ -42,6 +68,7 @@ Result<MessagePtr> MethodTable::Dispatch(const google::protobuf::MethodDescripto
   if (entry != entries_.end() && !entry->second.anonymous) {
     WEIR_ASSIGN(call.principal, authenticate_(call.token));
   }
+  WEIR_TRY(CheckSizes(request));
   if (call.idempotency_key.empty() || entry == entries_.end()) return CallAs(method, call, request);
   WEIR_TRY(ReadKey(method, entry->second, call, request));
   const auto turn = keys_.Take(fmt::format("{} {}", call.principal.uid, call.idempotency_key), 1);

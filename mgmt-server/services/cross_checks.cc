@@ -294,15 +294,16 @@ void CrossChecks::CheckHosts(const store::View& view, const store::StoredResourc
   if (form.gateway == nullptr) return;
   const std::string workspace = resource::ParentFqn(resource::ParentFqn(resource.fqn));
   const std::string tenant = resource::ParentFqn(workspace);
-  std::vector<resource::HostClaim> had;
-  if (writer.before != nullptr) had = resource::HostClaims(resource::FormOf(writer.before));
+  std::set<std::pair<std::string, bool>> had;
+  if (writer.before != nullptr) {
+    for (const auto& old : resource::HostClaims(resource::FormOf(writer.before)))
+      had.emplace(old.hostname, old.answers);
+  }
   for (const resource::HostClaim& claim : resource::HostClaims(form)) {
-    if (std::any_of(had.begin(), had.end(),
-                    [&](const auto& old) { return old.hostname == claim.hostname && old.answers == claim.answers; })) {
+    if (had.contains({claim.hostname, claim.answers}))
       continue;  // Granted when it was written, or older than the rule.
-    }
-    for (const std::string& fqn : hosts_.Meeting(claim.hostname)) {
-      if (!resource::IsAtOrBelow(fqn, tenant) || resource::IsAtOrBelow(fqn, workspace)) continue;
+    for (const std::string& fqn : hosts_.Meeting(claim.hostname, tenant)) {
+      if (resource::IsAtOrBelow(fqn, workspace)) continue;
       const store::ResourcePtr other = view.Get(fqn);
       const resource::GatewayForm theirs = FormOf(other, view.resource_count());
       if (theirs.gateway == nullptr || writer.may_write(*other)) continue;

@@ -126,6 +126,10 @@ class Crud {
     WEIR_ASSIGN(const int64_t as_of, AsOf(request));
     WEIR_ASSIGN(const Listing listing, Listing::Read(Listing::Of(kind_), call, request, tokens_, as_of));
     store::ViewPtr view = backends_.store->Read();
+    const std::string& above = listing.above();
+    const bool sees = above.empty() || authz::SeesBelow(*view, call.principal, above);
+    // Before any work, which would tell how much there is. What is there no more has its rights by what it lay in.
+    if (!sees && as_of == 0) WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, above));
     PastRights rights(*backends_.store, call.principal, view);
     Listing::MayRead may_read = [&](const store::StoredResource& resource) -> Result<bool> {
       return authz::Allowed(*view, call.principal, authz::Right::kRead, resource);
@@ -146,8 +150,7 @@ class Crud {
       listing.Mask(*item.message);
       answer->GetReflection()->AddAllocatedMessage(answer.get(), items, item.message.release());
     }
-    const std::string& above = listing.above();
-    if (page.items.empty() && listing.first() && !above.empty() && !authz::SeesBelow(*view, call.principal, above)) {
+    if (page.items.empty() && listing.first() && !sees) {
       WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, above));
     }
     if (!page.last.empty()) {
@@ -172,6 +175,7 @@ class Crud {
     const auto store = [&](store::Txn& txn) -> Result<MessagePtr> {
       std::vector<Issue> issues;
       Owners owners;
+      WEIR_TRY(authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, fqn.text));  // Before any work.
       const store::ResourcePtr before = txn.Get(fqn.text);
       if (before != nullptr) {
         WEIR_ASSIGN(const MessagePtr message, ToMessage(*before));

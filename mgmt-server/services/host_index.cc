@@ -34,7 +34,9 @@ void ForEachGateway(const store::View& view, std::string_view parent,
 }
 
 void HostIndex::Add(std::string_view host, const std::string& gateway) {
-  if (gateways_[Backwards(host)].insert(gateway).second) ++size_;
+  if (!gateways_[Backwards(host)].insert(gateway).second) return;
+  of_tenants_[resource::ParentFqn(WorkspaceOf(gateway))][Backwards(host)].insert(gateway);
+  ++size_;
 }
 
 const std::set<std::string>& HostIndex::Of(std::string_view host) const {
@@ -43,15 +45,19 @@ const std::set<std::string>& HostIndex::Of(std::string_view host) const {
   return found == gateways_.end() ? kNone : found->second;
 }
 
-std::set<std::string> HostIndex::Meeting(std::string_view host) const {
+std::set<std::string> HostIndex::Meeting(std::string_view host, std::string_view tenant) const {
   std::set<std::string> found;
+  const auto own = of_tenants_.find(tenant);
+  if (own == of_tenants_.end()) return found;
+  const Hosts& hosts = own->second;
   EachCovering(host, [&](const std::string& pattern) {
-    const std::set<std::string>& of = Of(pattern);
-    found.insert(of.begin(), of.end());
+    if (const auto at = hosts.find(Backwards(pattern)); at != hosts.end()) {
+      found.insert(at->second.begin(), at->second.end());
+    }
   });
   if (!host.starts_with("*.")) return found;
   const std::string below = Backwards(host.substr(1));
-  for (auto at = gateways_.lower_bound(below); at != gateways_.end() && at->first.starts_with(below); ++at) {
+  for (auto at = hosts.lower_bound(below); at != hosts.end() && at->first.starts_with(below); ++at) {
     found.insert(at->second.begin(), at->second.end());
   }
   return found;

@@ -24,14 +24,18 @@ class HostIndex {
   void Add(std::string_view host, const std::string& gateway);
   // Gateways with this very host.
   const std::set<std::string>& Of(std::string_view host) const;
-  // Those too with a pattern that covers it or, where it is a pattern, with a host below it.
-  std::set<std::string> Meeting(std::string_view host) const;
+  // Those below `tenant` with it, with a pattern that covers it or, where it is a pattern, with a host below it. Of the
+  // hosts of other tenants it costs nothing.
+  std::set<std::string> Meeting(std::string_view host, std::string_view tenant) const;
   size_t size() const { return size_; }
   void Clear() { *this = HostIndex(); }
 
  private:
-  // By the host backwards, so that those below one suffix stand together.
-  std::map<std::string, std::set<std::string>, std::less<>> gateways_;
+  using Hosts = std::map<std::string, std::set<std::string>, std::less<>>;
+
+  // By the host backwards, so that those below one suffix stand together; of all, and of each tenant.
+  Hosts gateways_;
+  std::map<std::string, Hosts, std::less<>> of_tenants_;
   size_t size_ = 0;
 };
 

@@ -2,12 +2,14 @@
 
 #include "api/weir/v2/metadata.pb.h"
 #include "api/weir/v2/service.pb.h"
+#include "libs/base/sha256.h"
 #include "libs/facts/check.h"
 #include "libs/resource/kinds.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/listing.h"
 #include "mgmt-server/services/registry.h"
 #include "mgmt-server/services/services.h"
+#include "mgmt-server/services/writes.h"
 
 namespace weir::services {
 namespace {
@@ -35,7 +37,8 @@ class Look {
     metadata.set_name(std::string(resource::LastName(stored.fqn)));
     metadata.set_organization(std::string(resource::LastName(organization)));
     metadata.set_fqn(stored.fqn);
-    metadata.set_resource_version(stored.etag);
+    // Of what is shown: one of all would tell of clusters that the caller may not see.
+    metadata.set_resource_version(Sha256Hex(Serialize(*service)).substr(0, 32));
     return service;
   }
 
@@ -61,6 +64,10 @@ Result<v2::ListServicesResponse> ListServices(const Backends& backends, Registry
       const Listing listing,
       Listing::Read({"Service", resource::Kind::kOrganization, v2::Service::descriptor()}, call, request, tokens, 0));
   Look look(backends, call, registry);
+  const std::string& above = listing.above();
+  if (!above.empty() && !authz::SeesBelow(look.view(), call.principal, above)) {
+    WEIR_TRY(authz::Authorize(look.view(), call.principal, authz::Right::kRead, above));
+  }
   // What somebody may see of a service is found out by making it.
   const auto may_read = [&](const store::StoredResource& stored) -> Result<bool> {
     WEIR_ASSIGN(const std::unique_ptr<v2::Service> service, look.Of(stored));
@@ -75,11 +82,6 @@ Result<v2::ListServicesResponse> ListServices(const Backends& backends, Registry
   for (Listing::Item& item : page.items) {
     listing.Mask(*item.message);
     answer.mutable_items()->AddAllocated(static_cast<v2::Service*>(item.message.release()));
-  }
-  const std::string& above = listing.above();
-  if (page.items.empty() && listing.first() && !above.empty() &&
-      !authz::SeesBelow(look.view(), call.principal, above)) {
-    WEIR_TRY(authz::Authorize(look.view(), call.principal, authz::Right::kRead, above));
   }
   if (!page.last.empty()) {
     WEIR_ASSIGN(*answer.mutable_next_page_token(), tokens.Make(listing.question(), page.last));

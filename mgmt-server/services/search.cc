@@ -138,6 +138,11 @@ Result<v2::SearchResponse> Find(const Backends& backends, Registry& registry, co
   v2::SearchResponse response;
   std::string last;
   const store::ViewPtr view = backends.store->Read();
+  // Before any work, which would tell how much there is.
+  if (!request.parent().empty() && !authz::SeesBelow(*view, call.principal, request.parent()) &&
+      !authz::Authorize(*view, call.principal, authz::Right::kRead, request.parent()).ok()) {
+    return response;
+  }
   const store::ViewPtr services = registry.Of(*view);
   for (auto& [key, hit] :
        FirstHits(*view, call, request, piece, after, static_cast<size_t>(page_size) + 1, *services)) {

@@ -37,18 +37,24 @@ std::string Lower(std::string host) {
   return host;
 }
 
+// A parent that the caller may not read shows what below it the caller may; where that is nothing, it is as if it did
+// not exist, and no work is done. A cluster holds no gateway objects: it is asked for those of its organization.
+Status MayAsk(const store::View& view, const authn::Principal& principal, const std::string& parent) {
+  const std::string organization = parent.substr(0, parent.find('/', parent.find('/') + 1));
+  const bool cluster = resource::IsAtOrBelow(parent, organization + "/clusters");
+  if (authz::SeesBelow(view, principal, cluster ? organization : parent)) return {};
+  WEIR_TRY(authz::Authorize(view, principal, authz::Right::kRead, parent));
+  return {};
+}
+
 Result<v2::TrafficReport> GetTraffic(const Backends& backends, const CallContext& call,
                                      const v2::GetTrafficRequest& request) {
   const store::ViewPtr view = backends.store->Read();
+  WEIR_TRY(MayAsk(*view, call.principal, request.parent()));
   Readable readable(*view, call.principal);
   v2::TrafficReport report;
   for (v2::HostTraffic& item : backends.fleet->Traffic(request.parent(), Lower(request.host()))) {
     if (readable(item.source())) *report.add_items() = std::move(item);
-  }
-  // A parent that the caller may not read shows what below it the caller may; where that is nothing, as if it did not
-  // exist.
-  if (report.items().empty() && !authz::SeesBelow(*view, call.principal, request.parent())) {
-    WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, request.parent()));
   }
   return report;
 }
@@ -62,19 +68,21 @@ Result<v2::ExplainHealthResponse> ExplainHealth(const Backends& backends, const 
     return error;
   }
   const store::ViewPtr view = backends.store->Read();
+  // As if it did not exist, whoever has it.
+  const Error unknown =
+      NotFound("HOST_UNKNOWN", "no tier-1 gateway that you may read about serves {} in {}", host, request.parent());
+  if (!MayAsk(*view, call.principal, request.parent()).ok()) return unknown;
   Readable readable(*view, call.principal);
   v2::ExplainHealthResponse response;
   for (v2::HostHealth& item : backends.fleet->Health(request.parent(), host)) {
     if (readable(item.source())) *response.add_items() = std::move(item);
   }
   if (!response.items().empty()) return response;
-  // Nothing reported: for a host that is there, an empty answer; else as if it did not exist, whoever has it.
+  // Nothing reported: for a host that is there, an empty answer.
   const std::vector<std::string> serving = backends.fleet->Serving(request.parent(), host);
-  if (std::none_of(serving.begin(), serving.end(), [&](const std::string& source) { return readable(source); })) {
-    return NotFound("HOST_UNKNOWN", "no tier-1 gateway that you may read about serves {} in {}", host,
-                    request.parent());
-  }
-  return response;
+  if (std::any_of(serving.begin(), serving.end(), [&](const auto& source) { return readable(source); }))
+    return response;
+  return unknown;
 }
 
 // Names with commas between them.
@@ -93,9 +101,7 @@ Result<v2::ExplainFailoverResponse> ExplainFailover(const Backends& backends, co
   const std::string host = Lower(request.host());
   const store::ViewPtr view = backends.store->Read();
   // The right before the names: who may not ask learns of none of them whether it is there.
-  if (!authz::SeesBelow(*view, call.principal, request.parent())) {
-    WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kRead, request.parent()));
-  }
+  WEIR_TRY(MayAsk(*view, call.principal, request.parent()));
   Readable readable(*view, call.principal);
   const std::set<std::string> without = NamesOf(request.without());
   for (const std::string& name : without) {

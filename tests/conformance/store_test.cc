@@ -395,10 +395,9 @@ TEST_P(StoreConformance, ThePermissionGraphIsThatOfWhatIsStored) {
 TEST_P(StoreConformance, ManyWritersGetOneRevisionEachAndReadTheirOwnWrites) {
   Mutex mutex;
   std::vector<int64_t> revisions;
-  std::vector<std::thread> writers;
-  writers.reserve(16);
+  std::vector<std::thread> writers(16);
   for (int i = 0; i < 16; ++i) {
-    writers.emplace_back([&, i] {
+    writers[static_cast<size_t>(i)] = std::thread([&, i] {
       for (int n = 0; n < 20; ++n) {
         const std::string fqn = std::to_string(i) + "/" + std::to_string(n);
         const auto put = Put(fqn, "1");
@@ -418,10 +417,9 @@ TEST_P(StoreConformance, ManyWritersGetOneRevisionEachAndReadTheirOwnWrites) {
 
 TEST_P(StoreConformance, LosesNoUpdateWhenManyIncrementOneResource) {
   ASSERT_TRUE(Put("n", "0").ok());
-  std::vector<std::thread> writers;
-  writers.reserve(8);
-  for (int i = 0; i < 8; ++i) {
-    writers.emplace_back([&] {
+  std::vector<std::thread> writers(8);
+  for (std::thread& writer : writers) {
+    writer = std::thread([&] {
       for (int n = 0; n < 25; ++n) {
         const auto added = store_->Write([](Txn& txn) {
           return txn.Put({"Tenant", "n", std::to_string(std::stoi(txn.Get("n")->body) + 1), {}, {}});
