@@ -16,13 +16,8 @@
 namespace weir::cli {
 namespace {
 
-std::string Lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
 void Tell(const v2::AppliedDocument& item, bool dry_run) {
-  std::cout << item.fqn() << " " << Lower(v2::AppliedDocument::Outcome_Name(item.outcome()))
+  std::cout << item.fqn() << " " << AsciiLower(v2::AppliedDocument::Outcome_Name(item.outcome()))
             << (dry_run ? " (dry run)" : "") << (item.message().empty() ? "" : ": " + Printable(item.message()))
             << "\n";
   for (const std::string& warning : item.warnings()) {

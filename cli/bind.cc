@@ -30,7 +30,7 @@ Result<int> Change(const Flags& flags, bool grant) {
   WEIR_ASSIGN(Client client, Client::Connect(session));
   v2::AccessBindings bindings;
   const char* method = grant ? "AccessBindingsService/GrantAccess" : "AccessBindingsService/RevokeAccess";
-  WEIR_TRY(client.Call(method, request, bindings));
+  WEIR_TRY(client.CallOnce(method, request, bindings));
   std::cout << fmt::format("{} {} {} on {}\n", FqnOf(request.subject()), grant ? "has" : "no longer has itself",
                            request.role(), place);
   return kExitOk;

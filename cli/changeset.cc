@@ -106,7 +106,7 @@ Result<int> Create(const Flags& flags) {
   WEIR_ASSIGN(Client client, Client::Connect(session));
   request.set_parent(session.OrganizationFqn());
   v2::ChangeSet set;
-  const Status made = client.Call("ChangeSets/CreateChangeSet", request, set, kSeconds);
+  const Status made = client.CallOnce("ChangeSets/CreateChangeSet", request, set, kSeconds);
   if (!made.ok()) return WithPlaces(made.error(), sources);
   WEIR_ASSIGN(const bool printed, PrintAs(flags, set));
   if (!printed) Print(set);
@@ -124,7 +124,7 @@ Result<int> Update(const Flags& flags) {
   v2::ChangeSet set;
   WEIR_TRY(desk.client.Call("ChangeSets/GetChangeSet", get, set));
   request.mutable_change_set()->set_resource_version(flags.Get("version", set.resource_version()));
-  const Status made = desk.client.Call("ChangeSets/UpdateChangeSet", request, set, kSeconds);
+  const Status made = desk.client.CallOnce("ChangeSets/UpdateChangeSet", request, set, kSeconds);
   if (!made.ok()) return WithPlaces(made.error(), sources);
   Print(set);
   return kExitOk;
@@ -177,7 +177,7 @@ Result<int> Plan(const Flags& flags) {
   request.set_fqn(desk.fqn);
   request.set_renew(flags.Has("renew"));
   v2::PlanChangeSetResponse response;
-  WEIR_TRY(desk.client.Call("ChangeSets/PlanChangeSet", request, response, kSeconds));
+  WEIR_TRY(desk.client.CallOnce("ChangeSets/PlanChangeSet", request, response, kSeconds));
   WEIR_ASSIGN(const bool printed, PrintAs(flags, response));
   if (!printed) {
     PrintPlan(response.plan(), {});
@@ -194,7 +194,7 @@ template <typename Request>
 Result<v2::ChangeSet> Call(Desk& desk, const char* method, Request request) {
   request.set_fqn(desk.fqn);
   v2::ChangeSet set;
-  WEIR_TRY(desk.client.Call(method, request, set, kSeconds));
+  WEIR_TRY(desk.client.CallOnce(method, request, set, kSeconds));
   std::cout << NameOf(set) << " " << StateOf(set) << "\n";
   return set;
 }

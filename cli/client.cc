@@ -201,6 +201,8 @@ Status Client::CallOnce(const std::string& method, const google::protobuf::Messa
     const bool lost =
         !answer.ok() && answer.error().reason == "SERVER_UNREACHABLE" && answer.error().code == Code::kUnavailable;
     const bool in_work = !answer.ok() && answer.error().reason == "IDEMPOTENT_CALL_IN_WORK";
+    const bool not_taken = !answer.ok() && answer.error().reason == "IDEMPOTENCY_KEY_NOT_TAKEN";
+    if (not_taken) return Ask(method, request, response, seconds, "");  // By an older server; nothing was done.
     if (!lost && !in_work) break;
     if (left > 1) std::this_thread::sleep_for(std::chrono::milliseconds(in_work ? 1000 : 200));
   }

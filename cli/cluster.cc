@@ -87,7 +87,7 @@ Result<v2::Cluster> CallVerb(Client& client, const AdminVerb& verb, const std::s
     v2::UndoAdminStateRequest request;
     request.set_fqn(fqn);
     request.set_force(flags.Has("force"));
-    WEIR_TRY(client.Call(verb.method, request, after));
+    WEIR_TRY(client.CallOnce(verb.method, request, after));
     return after;
   }
   v2::SetAdminStateRequest request;
@@ -98,7 +98,7 @@ Result<v2::Cluster> CallVerb(Client& client, const AdminVerb& verb, const std::s
     WEIR_ASSIGN(const int64_t seconds, ParseDuration("for", flags.Get("for"), 365 * 86400));
     request.set_ttl_seconds(seconds);
   }
-  WEIR_TRY(client.Call(verb.method, request, after));
+  WEIR_TRY(client.CallOnce(verb.method, request, after));
   return after;
 }
 
@@ -158,7 +158,7 @@ Result<int> Revoke(const Flags& flags) {
   WEIR_ASSIGN(Client client, Client::Connect(session));
   const std::set<std::string> alone = ServedByItAlone(client, request.fqn());
   v2::Cluster after;
-  WEIR_TRY(client.Call("ClusterOperations/RevokeCluster", request, after));
+  WEIR_TRY(client.CallOnce("ClusterOperations/RevokeCluster", request, after));
   std::cout << request.fqn() << ": every membership below generation " << after.state().generation()
             << " has ended; an agent joins again with a token of `weir cluster rejoin`\n";
   if (!alone.empty()) {

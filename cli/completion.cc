@@ -7,6 +7,7 @@
 #include "api/weir/v2/metadata.pb.h"
 #include "cli/commands.h"
 #include "cli/objects.h"
+#include "libs/base/text.h"
 
 namespace weir::cli {
 namespace {
@@ -15,11 +16,6 @@ constexpr std::chrono::seconds kPatience{2};  // Of who presses a key.
 constexpr size_t kMostNames = 1000;
 // A shell may read more into other characters; names of resources have no others.
 constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-";
-
-std::string Lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return text;
-}
 
 std::vector<std::string> Split(const std::string& text, std::string_view separators) {
   std::vector<std::string> parts;
@@ -139,10 +135,10 @@ void AddFor(const std::string& placeholder, const resource::KindInfo* kind, cons
     if (part == "FILE" || part == "FOLDER" || part == "PATH") {
       to.files = true;
     } else if (part == "KIND") {
-      for (const resource::KindInfo& each : resource::Kinds()) to.words.push_back(Lower(each.name));
+      for (const resource::KindInfo& each : resource::Kinds()) to.words.push_back(AsciiLower(each.name));
     } else if (IsWord(part)) {
       to.words.push_back(part);
-    } else if (const auto* named = part == "NAME" ? kind : resource::FindLoosely(Lower(part)); named != nullptr) {
+    } else if (const auto* named = part == "NAME" ? kind : resource::FindLoosely(AsciiLower(part)); named != nullptr) {
       AddNames(*named, typed, begun, to);
     }
   }

@@ -67,7 +67,7 @@ Status Store(Client& client, const std::string& text) {
   v2::ApplyDocumentsRequest request;
   request.set_documents(text);
   v2::ApplyDocumentsResponse response;
-  auto applied = client.Call("Documents/Apply", request, response, 60);
+  auto applied = client.CallOnce("Documents/Apply", request, response, 60);
   if (!applied.ok()) {
     Error error = std::move(applied).error();
     if (error.reason == "ETAG_MISMATCH") error.message += StaleDocuments(client, text);
@@ -136,7 +136,7 @@ Result<int> Create(const Flags& flags) {
     request.set_documents(sources.text);
     request.set_plan(plan->plan());
     v2::ApplyDocumentsResponse response;
-    WEIR_TRY(client.Call("Documents/Apply", request, response, 60));
+    WEIR_TRY(client.CallOnce("Documents/Apply", request, response, 60));
   }
   for (const v2::PlannedDocument& item : plan->items()) {
     std::cout << item.fqn() << " created" << (dry_run ? " (dry run)" : "") << "\n";

@@ -9,6 +9,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/objects.h"
+#include "cli/plan_report.h"
 #include "cli/traffic.h"
 #include "libs/base/text.h"
 #include "libs/document/document.h"
@@ -198,30 +199,39 @@ void PrintRestored(const v2::RestoreResourcesResponse& response, bool dry_run) {
     PrintFields(item.fields(), "  ");
   }
   for (const std::string& note : response.notes()) std::cout << "note: " << Printable(note) << "\n";
+  if (dry_run) PrintPlan(response.plan(), Sources());
   if (response.items().empty())
     std::cout << "it is as it was at revision " << response.restored_revision() << "; nothing to do\n";
   else if (dry_run)
-    std::cout << "nothing was changed; without --dry-run it is as at revision " << response.restored_revision() << "\n";
+    std::cout << "nothing was changed; without --dry-run it is as at revision " << response.restored_revision()
+              << "\nplan " << response.plan().plan() << "\n";
   else
     std::cout << "restored from revision " << response.restored_revision() << " by revision " << response.revision()
               << "\n";
 }
 
 Result<int> Restore(const Flags& flags) {
-  if (flags.words.empty() || flags.words.size() > 2) return Usage("restore wants KIND NAME or a full name");
+  const bool everything = flags.Has("everything");
+  if (everything ? !flags.words.empty() : flags.words.empty() || flags.words.size() > 2)
+    return Usage("restore wants KIND NAME, a full name, or --everything without one");
   if (!flags.Has("to")) return Usage("restore wants --to REVISION or TIME");
   v2::RestoreResourcesRequest request;
   WEIR_TRY(Put(
       flags, "to", [&](int64_t revision) { request.set_to_revision(revision); },
       [&] { return request.mutable_to_time(); }));
-  request.set_subtree(flags.Has("subtree"));
+  request.set_subtree(everything || flags.Has("subtree"));
+  request.set_access(flags.Has("access"));
+  request.set_plan(flags.Get("plan"));
   request.set_dry_run(flags.Has("dry-run"));
   request.set_message(flags.Get("message"));
   WEIR_ASSIGN(const Session session, LoadSession(flags));
   WEIR_ASSIGN(Client client, Client::Connect(session));
-  WEIR_ASSIGN(*request.mutable_fqn(), NameOf(client, session, flags));
+  request.set_fqn(session.OrganizationFqn());
+  if (!everything) {
+    WEIR_ASSIGN(*request.mutable_fqn(), NameOf(client, session, flags));
+  }
   v2::RestoreResourcesResponse response;
-  WEIR_TRY(client.Call("Revisions/RestoreResources", request, response, 300));
+  WEIR_TRY(client.CallOnce("Revisions/RestoreResources", request, response, 300));
   WEIR_ASSIGN(const bool printed, PrintAs(flags, response));
   if (!printed) PrintRestored(response, request.dry_run());
   return kExitOk;
@@ -322,24 +332,31 @@ REVISION is a number of `weir history`, TIME a time like 2026-11-29T10:00:00Z, o
 Command RestoreCommand() {
   return {"restore",
           "bring back a resource, or a part of the tree, as it was",
-          R"(Usage: weir restore KIND NAME | FULL-NAME --to REVISION|TIME [--subtree] [--dry-run] [-m TEXT]
+          R"(Usage: weir restore KIND NAME | FULL-NAME | --everything --to REVISION|TIME [--subtree] [--access]
+                    [--dry-run] [--plan NAME] [-m TEXT]
 
 Brings back what was, as a write of yours: you need the rights for each change, and all of it is done or nothing.
 
   --subtree    everything below it too; what was made since is deleted
-  --dry-run    only says what would be created, updated and deleted
+  --everything your organization with everything below it
+  --access     with them: who may what too, as far as it is about those who are still the same
+  --dry-run    only says what would be created, updated and deleted, and what clusters and gateways would be told
+  --plan NAME  only if it does what a dry run said, by the name that it ended with
   -m TEXT      why; stands in `weir history`
 
 What is gone is created anew: it has another uid, and bindings of those users who are still there. Bindings of what is
-there stay as they are, and so do users, unless you name them: weir restore FULL-NAME/accessbindings --to ...
+there stay as they are, and so do roles, teams and users, unless you say --access or name them:
+weir restore FULL-NAME/accessbindings --to ... With --access keys of service accounts stay as they are, nobody is
+deleted, and what you may not grant is refused with all the rest.
 
   weir restore tier1gateway shop --to 417
+  weir restore --everything --to 417 --dry-run
   weir restore organizations/acme/tenants/t --subtree --to 2h --dry-run
 
 REVISION is a number of `weir history`, TIME a time like 2026-11-29T10:00:00Z, or 30m, 2h, 3d: so long ago.
 )",
-          {{"to", "message", "output", "tenant", "workspace", "group"},
-           {"subtree", "dry-run"},
+          {{"to", "plan", "message", "output", "tenant", "workspace", "group"},
+           {"subtree", "everything", "access", "dry-run"},
            {{'o', "output"}, {'m', "message"}}},
           Restore};
 }

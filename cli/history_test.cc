@@ -81,6 +81,20 @@ TEST_F(HistoryCommands, ASubtreeComesBackAfterItWasDeleted) {
   ASSERT_EQ(Run({"get", "tier1gateway", "shop"}), kExitOk) << error_;
 }
 
+TEST_F(HistoryCommands, EverythingComesBackAsADryRunPlannedIt) {
+  const std::string before = Newest();
+  ASSERT_EQ(Apply(Changed("weight: 75", "weight: 60")), kExitOk) << error_;
+  ASSERT_EQ(Run({"restore", "--everything", "--access", "--to", before, "--dry-run"}), kExitOk) << error_;
+  EXPECT_THAT(output_, HasSubstr("tier1gateways/shop updated"));
+  const size_t at = output_.rfind("\nplan ") + 6;
+  const std::string plan = output_.substr(at, output_.find('\n', at) - at);
+  EXPECT_EQ(Run({"restore", "--everything", "--to", before, "--plan", plan}), kExitRefused);
+  EXPECT_THAT(error_, HasSubstr("PLAN_STALE")) << "it was planned with --access";
+  ASSERT_EQ(Run({"restore", "--everything", "--access", "--to", before, "--plan", plan}), kExitOk) << error_;
+  ASSERT_EQ(Run({"get", "tier1gateway", "shop", "-o", "yaml"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("weight: 75"));
+}
+
 TEST_F(HistoryCommands, AuditSaysWhoDidWhat) {
   ASSERT_EQ(Run({"audit", "tenant", "t"}), kExitOk) << error_;
   EXPECT_THAT(output_, HasSubstr("create"));
@@ -92,6 +106,7 @@ TEST_F(HistoryCommands, AuditSaysWhoDidWhat) {
 TEST_F(HistoryCommands, SayWhatTheyWant) {
   EXPECT_EQ(Run({"restore", "tier1gateway", "shop"}), kExitUsage);
   EXPECT_EQ(Run({"restore", "--to", "1"}), kExitUsage);
+  EXPECT_EQ(Run({"restore", "tier1gateway", "shop", "--everything", "--to", "1"}), kExitUsage);
   EXPECT_EQ(Run({"history", "diff", "tier1gateway", "shop"}), kExitUsage);
   EXPECT_EQ(Run({"history", "show"}), kExitUsage);
   EXPECT_EQ(Run({"history", "--limit", "0"}), kExitUsage);

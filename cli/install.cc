@@ -73,7 +73,7 @@ Status EnsureCluster(Client& client, const Session& session, const std::string& 
   v2::ApplyDocumentsRequest apply;
   apply.set_documents(document::WriteJson(document, false));
   v2::ApplyDocumentsResponse applied;
-  WEIR_TRY(client.Call("Documents/Apply", apply, applied));
+  WEIR_TRY(client.CallOnce("Documents/Apply", apply, applied));
   std::cerr << fqn << " is made\n";
   return {};
 }
@@ -237,7 +237,7 @@ Result<int> Uninstall(const Flags& flags) {
   WEIR_ASSIGN(*request.mutable_fqn(), FqnArgument(session, flags.words[0], resource::Kind::kCluster));
   WEIR_ASSIGN(Client client, Client::Connect(session));
   v2::Cluster after;
-  WEIR_TRY(client.Call("ClusterOperations/RevokeCluster", request, after));
+  WEIR_TRY(client.CallOnce("ClusterOperations/RevokeCluster", request, after));
   std::cerr << fmt::format("{}: its memberships have ended; `weir delete cluster {}` removes the object\n",
                            request.fqn(), resource::LastName(request.fqn()));
   std::cout << MakeUninstallScript(request.fqn());

@@ -185,7 +185,7 @@ Status DeleteResource(Client& client, const resource::Fqn& fqn, bool cascade, bo
   Set(*request, "fqn", fqn.text);
   SetSwitch(*request, "cascade", cascade);
   SetSwitch(*request, "dry_run", dry_run);
-  return dry_run ? client.Call(path, *request, *nothing) : client.CallOnce(path, *request, *nothing);
+  return client.CallOnce(path, *request, *nothing);
 }
 
 namespace {
@@ -205,14 +205,14 @@ Status CreateResource(Client& client, const std::string& parent, const google::p
   const auto [path, request, answer] = MethodOf(*resource::KindOf(resource), Verb::kCreate);
   Set(*request, "parent", parent);
   SetResource(*request, resource);
-  return client.Call(path, *request, *answer);
+  return client.CallOnce(path, *request, *answer);
 }
 
 Status UpdateResource(Client& client, const resource::Fqn& fqn, const google::protobuf::Message& resource) {
   const auto [path, request, answer] = MethodOf(resource::Info(fqn.kind), Verb::kUpdate);
   Set(*request, "fqn", fqn.text);
   SetResource(*request, resource);
-  return client.Call(path, *request, *answer);
+  return client.CallOnce(path, *request, *answer);
 }
 
 Result<ResourceMessage> GetResource(Client& client, const resource::Fqn& fqn, const std::string& as_of) {

@@ -89,7 +89,7 @@ Result<int> AdoptState(const Flags& flags) {
   request.set_confirm(flags.Has("yes"));
   request.set_force(flags.Has("force"));
   v2::AdoptStateResponse answer;
-  WEIR_TRY(client.Call("ServerState/AdoptState", request, answer));
+  WEIR_TRY(client.CallOnce("ServerState/AdoptState", request, answer));
   Print(answer);
   std::cout << NextStep(answer) << "\n";
   return kExitOk;

@@ -160,6 +160,13 @@ TEST_F(CommandLine, ListsServicesThatAgentsReport) {
   EXPECT_THAT(error_, HasSubstr("No service that you may see"));
   EXPECT_EQ(Run({"get", "services", "web.shop"}), kExitRefused);
   EXPECT_EQ(Run({"get", "services", "-o", "xml"}), kExitUsage);
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{"-l", "a=b"}, {"--as-of", "2h"}, {"-w"}}) {  // By name, and why.
+    std::vector<std::string> words = {"get", "services"};
+    words.insert(words.end(), more.begin(), more.end());
+    EXPECT_EQ(Run(words), kExitUsage);
+    EXPECT_THAT(error_, HasSubstr("a service ")) << more[0];
+  }
   EXPECT_EQ(Run({"get", "services", "web.shop", "--filter", "state.namespace = shop"}), kExitUsage);
 }
 

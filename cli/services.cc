@@ -82,6 +82,11 @@ Result<int> GetServices(const Flags& flags) {
   if (format != "table" && format != "wide" && format != "name" && format != "yaml" && format != "json") {
     return Usage("-o is table, wide, name, yaml or json");
   }
+  for (const auto& [flag, why] : {std::pair("selector", "has no labels, --filter asks for what it has"),
+                                  {"as-of", "is as agents report it now, nothing of it is kept"},
+                                  {"watch", "is not watched, ask again"}}) {
+    if (flags.Has(flag)) return Usage(fmt::format("--{}: a service {}", flag, why));
+  }
   if (!flags.words.empty() && (flags.Has("filter") || flags.Has("sort-by"))) {
     return Usage("--filter and --sort-by are for lists; leave the names out");
   }
@@ -113,13 +118,17 @@ writes it. Readers of the organization see all of it, readers of a workspace wha
 ENDPOINTS   workloads that the service selects there
 HEALTH      what the tier-2 gateways that route to it find; nothing where none does
 
+It has no labels, no history and no watch: -l, --as-of and -w of `weir get` are refused.
+
   --filter    a subset of AIP-160: 'state.namespace = shop AND state.health = NOT_SERVING', 'state.clusters.cluster:east'
   --sort-by   'state.endpoints desc, metadata.name'
 
   weir get services
   weir get services web.shop -o yaml
 )",
-      {{"output", "filter", "sort-by"}, {}, {{'o', "output"}}},
+      {{"output", "filter", "sort-by", "selector", "as-of"},
+       {"watch"},
+       {{'o', "output"}, {'l', "selector"}, {'w', "watch"}}},
       GetServices};
 }
 

@@ -324,8 +324,7 @@ void Server::State::MakeServices(Duration wait_grace) {
   backends->grace = wait_grace;
   backends->packages_dir = bootstrap.packages_dir();
   writes = std::make_unique<services::Writes>(*store);
-  methods =
-      std::make_unique<services::MethodTable>([this](const std::string& token) { return authn->Authenticate(token); });
+  methods = services::MakeTable(*backends);
   standing = services::AddAll(*methods, *backends, *writes);
 }
 

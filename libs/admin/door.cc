@@ -23,6 +23,7 @@
 
 #include "libs/admin/token.h"
 #include "libs/base/ids.h"
+#include "libs/base/text.h"
 #include "libs/obs/log.h"
 
 namespace weir::admin {
@@ -57,12 +58,6 @@ std::string_view StatusText(int status) {
     default:
       return status < 500 ? "Answer" : "Error";
   }
-}
-
-std::string Lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-  return out;
 }
 
 std::string_view Trim(std::string_view text) {
@@ -130,7 +125,7 @@ Parsed Parse(std::string_view bytes) {
     head.remove_prefix(std::min(stop + 2, head.size()));
     const size_t colon = field.find(':');
     if (colon == std::string_view::npos || !IsToken(field.substr(0, colon))) return out;
-    const std::string name = Lower(field.substr(0, colon));
+    const std::string name = AsciiLower(field.substr(0, colon));
     const std::string_view value = Trim(field.substr(colon + 1));
     if (name == "transfer-encoding") {
       out.refused = 501;
@@ -144,7 +139,7 @@ Parsed Parse(std::string_view bytes) {
       if (!out.host.empty() || value.empty()) return out;
       out.host = value;
     }
-    if (name == "authorization" && Lower(value.substr(0, 7)) == "bearer ") out.token = Trim(value.substr(7));
+    if (name == "authorization" && AsciiLower(value.substr(0, 7)) == "bearer ") out.token = Trim(value.substr(7));
     if (name == "content-length") {
       const auto [stopped, error] = std::from_chars(value.data(), value.data() + value.size(), body);
       if (have_length || value.empty() || error != std::errc() || stopped != value.data() + value.size()) return out;

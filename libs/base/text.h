@@ -6,6 +6,10 @@
 
 namespace weir {
 
+// Letters of ASCII in lower case, every other byte as it is.
+constexpr char AsciiLower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+std::string AsciiLower(std::string_view text);
+
 // The beginning of UTF-8 text, at most `size` bytes and never half a character.
 std::string_view Shortened(std::string_view text, size_t size);
 

@@ -43,6 +43,11 @@ TEST(Text, WritesWhatATerminalWouldObey) {
   }
 }
 
+TEST(AsciiLower, ChangesTheLettersOfAsciiAndNothingElse) {
+  EXPECT_EQ(AsciiLower("ABC-xyz_09@[`{Z"), "abc-xyz_09@[`{z");
+  EXPECT_EQ(AsciiLower("\u00c4\xff"), "\u00c4\xff");
+}
+
 TEST(CleanText, EscapesWhatATerminalObeysAndKeepsTheRest) {
   EXPECT_EQ(CleanText("plain \u00fc \U0001f980", 100), "plain \u00fc \U0001f980");
   EXPECT_EQ(CleanText("a\x1b[2Jb\a\r\n\t\x7f", 100), "a\\x1b[2Jb\\x07\\x0d\\x0a\\x09\\x7f");

@@ -26,6 +26,16 @@ TEST(AdminState, GoesBackPastWhatHasEnded) {
   EXPECT_EQ(cluster.spec().admin_state(), v2::STANDBY) << "the maintenance ended meanwhile";
 }
 
+// What a document set is not undone by what the verbs said before it.
+TEST(AdminState, IsNotUndoneOnceADocumentSaidSomethingElse) {
+  v2::Cluster cluster;
+  ASSERT_TRUE(SetAdminState({.state = v2::STANDBY}, At(0), cluster));
+  ASSERT_TRUE(SetAdminState({.state = v2::MAINTENANCE}, At(1), cluster));
+  cluster.mutable_spec()->set_admin_state(v2::STANDBY);
+  EXPECT_EQ(UndoAdminState(At(2), cluster).error().reason, "NOTHING_TO_UNDO");
+  EXPECT_EQ(cluster.spec().admin_state(), v2::STANDBY);
+}
+
 // Against a list of all that was ever said.
 TEST(AdminState, FollowsAnyOrders) {
   struct Said {

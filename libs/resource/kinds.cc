@@ -9,6 +9,7 @@
 
 #include "api/weir/v2/kind.pb.h"
 #include "api/weir/v2/metadata.pb.h"
+#include "libs/base/text.h"
 
 namespace weir::resource {
 
@@ -52,14 +53,6 @@ const std::vector<KindInfo>& All() {
   return kinds;
 }
 
-std::string Lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 constexpr std::string_view kRegistered = "Service";  // Of no dialect: nobody writes one.
 
 // Kinds of TSB that are not served, and what does the same.
@@ -98,7 +91,7 @@ Error WrittenByNobody() {
 }
 
 bool IsCalled(const KindInfo& info, const std::string& wanted) {
-  const std::string name = Lower(info.name);
+  const std::string name = AsciiLower(info.name);
   if (name == wanted || name + "s" == wanted || info.collection == wanted) return true;
   return std::any_of(info.short_names.begin(), info.short_names.end(),
                      [&](const std::string& each) { return each == wanted || each + "s" == wanted; });
@@ -131,7 +124,7 @@ const KindInfo* KindOf(const google::protobuf::Message& message) {
   return nullptr;
 }
 const KindInfo* FindLoosely(std::string_view text) {
-  const std::string wanted = Lower(text);
+  const std::string wanted = AsciiLower(text);
   for (const KindInfo& info : All()) {
     if (IsCalled(info, wanted)) return &info;
   }

@@ -85,12 +85,16 @@ Result<BindingsChange> Change(Txn& txn, const authn::Principal& principal, const
 }  // namespace
 
 bool HasAdministrator(const store::View& view, std::string_view fqn) {
-  const store::ResourcePtr stored = view.Get(OrganizationOf(fqn));
-  return stored != nullptr && SomebodyHas(view.graph(), Roles().front().name, stored->uid);
+  const auto bindings = Stored(view, OrganizationOf(fqn));
+  const auto admins = bindings.ok() ? bindings->find(Roles().front().name) : Bindings::const_iterator();
+  return bindings.ok() && admins != bindings->end() &&
+         std::any_of(admins->second.begin(), admins->second.end(),
+                     [&](const std::string& subject) { return IsOrHoldsUser(view, subject); });
 }
 Status CheckAdministrator(const store::View& view, std::string_view fqn, bool had) {
   if (!had || HasAdministrator(view, fqn)) return {};
-  return FailedPrecondition("LAST_ADMIN", "{} would be left without an administrator", OrganizationOf(fqn));
+  return FailedPrecondition("LAST_ADMIN", "{} would be left without a user who is its administrator",
+                            OrganizationOf(fqn));
 }
 
 Status LeaveRole(Txn& txn, const std::string& binding, const store::StoredResource& subject) {

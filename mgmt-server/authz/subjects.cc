@@ -24,16 +24,13 @@ void CollectRoles(const ngac::Graph& graph, ngac::NodeId subject, std::set<ngac:
   });
 }
 
-bool HoldsUser(const ngac::Graph& graph, ngac::NodeId attribute, std::set<ngac::NodeId>& seen) {
-  const ngac::Node* node = graph.Get(attribute);
-  if (node == nullptr || !seen.insert(attribute).second) return false;
-  if (node->leaves > 0) return true;
-  bool holds = false;
-  node->attributes.VisitAll([&](ngac::NodeId member, ngac::Nothing) {
-    holds = HoldsUser(graph, member, seen);
-    return !holds;
-  });
-  return holds;
+bool HoldsUser(const store::View& view, const std::string& fqn, std::set<std::string>& seen) {
+  const store::ResourcePtr subject = view.Get(fqn);
+  if (subject == nullptr || !seen.insert(fqn).second) return false;
+  if (!IsTeam(*subject)) return !IsAccount(*subject);
+  const auto members = MembersOf(*subject);
+  return members.ok() && std::any_of(members->begin(), members->end(),
+                                     [&](const std::string& member) { return HoldsUser(view, member, seen); });
 }
 
 Status LeaveTeam(store::Txn& txn, const store::StoredResource& team, const std::string& member) {
@@ -90,9 +87,9 @@ Result<std::vector<std::string>> MembersOf(const store::StoredResource& team) {
   return std::vector<std::string>(message.spec().members().begin(), message.spec().members().end());
 }
 
-bool SomebodyHas(const ngac::Graph& graph, std::string_view role, std::string_view resource_uid) {
-  std::set<ngac::NodeId> seen;
-  return HoldsUser(graph, graph.Find(BindingNode(resource_uid, role)), seen);
+bool IsOrHoldsUser(const store::View& view, const std::string& fqn) {
+  std::set<std::string> seen;
+  return HoldsUser(view, fqn, seen);
 }
 
 Status CheckSubject(const store::View& view, std::string_view organization, const std::string& fqn) {

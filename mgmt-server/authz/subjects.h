@@ -28,8 +28,9 @@ std::string SubjectNode(const store::StoredResource& resource);
 std::vector<std::string> RolesOf(const ngac::Graph& graph, const std::string& subject_node);
 // FQNs of the members of a stored team. DATA_LOSS STORE_DAMAGED.
 Result<std::vector<std::string>> MembersOf(const store::StoredResource& team);
-// Whether somebody has a role on a resource: a user himself or over teams.
-bool SomebodyHas(const ngac::Graph& graph, std::string_view role, std::string_view resource_uid);
+// Whether a subject is a user, or a team that holds one, itself or over teams. A service account is none: whoever loses
+// its key is helped by nobody.
+bool IsOrHoldsUser(const store::View& view, const std::string& fqn);
 
 // A user, team or service account of that organization. INVALID_ARGUMENT UNKNOWN_SUBJECT for all others: one of another
 // organization is as unknown as one that does not exist, else whoever may bind anywhere could ask for the users of all

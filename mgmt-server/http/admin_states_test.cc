@@ -24,8 +24,8 @@ class AdminStateOfClusters : public RestApi {
     if (list == nullptr) return text;
     for (const auto& each : list->items) {
       const auto* reason = each.Find("reason");
-      const auto* name = each.Find("state");  // ACTIVE is the default and not written.
-      text += (text.empty() ? "" : ", ") + (name ? name->text : "ACTIVE") + (reason ? ":" + reason->text : "");
+      const auto* name = each.Find("state");  // ACTIVE, too.
+      text += (text.empty() ? "" : ", ") + (name ? name->text : "?") + (reason ? ":" + reason->text : "");
     }
     return text;
   }

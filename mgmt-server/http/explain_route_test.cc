@@ -98,7 +98,19 @@ TEST_F(ExplainRouteTest, OfAnothersHostThereIsNothingToSee) {
   EXPECT_EQ(Ask(from + R"(none"})", token).status, 404);
   EXPECT_EQ(Ask(R"({"host": "a.test"})", token, "organizations/demo-org/tenants/t").status, 404);
   const std::string nobody = NewUser("nobody");
-  EXPECT_EQ(Ask(R"({"host": "a.test"})", nobody).status, 404);
+  // Who may not ask learns of no cluster whether it is there.
+  for (const char* from : {"", "edge", "nowhere"}) {
+    EXPECT_EQ(Ask(fmt::format(R"({{"host": "a.test", "from": "{}"}})", from), nobody).reason(), "RESOURCE_MISSING");
+  }
+}
+
+// What is behind the mesh port may be another's object.
+TEST_F(ExplainRouteTest, AHopIsToldToWhoMayReadItsObject) {
+  Store(Tier1("a", "a.test", kBoth, "u") + Tier2("b", "a.test", "t"));
+  const std::string token = Grant("uwe", "admin", "organizations/demo-org/tenants/u");
+  const std::string asked = R"({"host": "a.test", "from": "edge"})";
+  EXPECT_THAT(Explain(asked).items(0).shares(0).hops(), SizeIs(1));
+  EXPECT_THAT(Explain(asked, token).items(0).shares(0).hops(), IsEmpty());
 }
 
 TEST_F(ExplainRouteTest, OfAChangeNoMoreIsToldThanTheCallerMaySee) {
@@ -165,6 +177,9 @@ TEST_F(ExplainRouteTest, RefusesWhatNobodyCanSend) {
     EXPECT_EQ(answer.status, 400) << body;
     EXPECT_THAT(answer.text, HasSubstr(fmt::format("\"field\":\"{}\"", field))) << body;
   }
+  const Answer large = Ask(R"({"host": "a.test", "path": "/)" + std::string(65536, 'x') + "\"}");
+  EXPECT_EQ(large.status, 400);
+  EXPECT_THAT(large.text, HasSubstr("at most 64 KiB"));
   EXPECT_EQ(Explain(R"({"host": "a.test", "path": "/%2e%2e/x%00"})").items(0).outcome(), v2::ExplainedRoute::REFUSED);
   EXPECT_EQ(Ask(R"({"host": "a.test:81"})").status, 404) << "no server on that port";
   EXPECT_EQ(Explain(R"({"host": "a.test:80"})").items_size(), 1);

@@ -16,6 +16,15 @@ class KeptAnswers : public RestApi {
                const std::string& token = "") {
     return Send(method, target, body, token.empty() ? admin_ : token, {{"Idempotency-Key", key}});
   }
+  // An answer that somebody has kept, under one key.
+  void Put(const std::string& principal, size_t bytes) {
+    const auto stored = store_->Write([&](store::Txn& txn) {
+      return txn.PutKey(
+          {.principal_uid = principal, .key = "large", .request_hash = "h", .created = txn.now(), .bytes = 0},
+          std::string(bytes, 'x'));
+    });
+    ASSERT_TRUE(stored.ok()) << stored.error().ToString();
+  }
   static std::string Tenant(const std::string& name, const std::string& text = "") {
     return R"({"metadata":{"name":")" + name + R"(","displayName":")" + text + R"("}})";
   }
@@ -66,7 +75,7 @@ TEST_F(KeptAnswers, AKeyIsForOneRequestOfOneCaller) {
   EXPECT_EQ(Keyed("POST", kTenants, Tenant("a", "other"), "one").reason(), "IDEMPOTENCY_KEY_REUSED");
   EXPECT_EQ(Keyed("DELETE", kTenants + "/a", "", "one").reason(), "IDEMPOTENCY_KEY_REUSED");
   // Of somebody else it is another key; what he may not see he is not answered.
-  EXPECT_EQ(Keyed("POST", kTenants, Tenant("a"), "one", NewUser("ann")).status, 404);
+  EXPECT_EQ(Keyed("POST", kTenants, Tenant("a"), "one", NewUser("ann")).reason(), "PARENT_MISSING");
   EXPECT_EQ(Keyed("POST", kTenants, Tenant("b"), "two words").reason(), "BAD_IDEMPOTENCY_KEY");
   EXPECT_EQ(Keyed("POST", kTenants, Tenant("b"), std::string(256, 'k')).reason(), "BAD_IDEMPOTENCY_KEY");
   EXPECT_EQ(Keyed("GET", kTenants, "", "one").reason(), "IDEMPOTENCY_KEY_NOT_TAKEN");
@@ -79,6 +88,7 @@ TEST_F(KeptAnswers, WhatWasRefusedOrTriedIsNotKept) {
   const size_t keys = store_->Read()->key_count();
   EXPECT_EQ(Keyed("POST", kTenants + "?dryRun=true", Tenant("b"), "dry").status, 200);
   EXPECT_EQ(store_->Read()->key_count(), keys);
+  EXPECT_EQ(Keyed("POST", kTenants + "?dryRun=true", Tenant("b"), "try").status, 200) << "it uses no key";
   const Answer now = Keyed("POST", kTenants + "/a/workspaces",
                            R"({"metadata":{"name":"w"},"spec":{"namespaceSelector":{"names":["*/w"]}}})", "w");
   EXPECT_EQ(now.status, 200) << now.text << ": its fault is mended, and the key was not used up";
@@ -122,7 +132,8 @@ TEST_F(KeptAnswers, OutliveARestartForADay) {
   ASSERT_EQ(Keyed("POST", kTenants, Tenant("a"), "one").status, 200);
   const auto put = [&](const std::string& key, std::chrono::hours ago) {
     return store_->Write([&](store::Txn& txn) -> Status {
-      return txn.PutKey({.principal_uid = uid, .key = key, .request_hash = "h", .created = txn.now() - ago}, "x");
+      return txn.PutKey({.principal_uid = uid, .key = key, .request_hash = "h", .created = txn.now() - ago, .bytes = 0},
+                        "x");
     });
   };
   ASSERT_TRUE(put("old", std::chrono::hours(25)).ok());
@@ -144,18 +155,59 @@ TEST_F(KeptAnswers, OutliveARestartForADay) {
   EXPECT_NE(store.Read()->FindKey(uid, "old"), nullptr) << "it was used anew";
 }
 
+TEST_F(KeptAnswers, SoManyBytesOfOneCallerAndOfAll) {
+  const auto uid = authn_->Authenticate(admin_)->uid;
+  Put(uid, services::kKeyBytesOfOne - 100);
+  EXPECT_EQ(store_->Read()->KeyBytesOf(uid), services::kKeyBytesOfOne - 100);
+  EXPECT_EQ(Keyed("POST", kTenants, Tenant("a"), "k").reason(), "TOO_MANY_IDEMPOTENCY_KEYS");
+  EXPECT_EQ(Get(kTenants + "/a").status, 404) << "nothing was stored";
+  Put(uid, 10);  // In its place.
+  EXPECT_EQ(store_->Read()->KeyBytesOf(uid), 10u);
+  EXPECT_EQ(Keyed("POST", kTenants, Tenant("a"), "k").status, 200);
+  const size_t own = store_->Read()->KeyBytesOf(uid);
+  EXPECT_GT(own, 10u);
+  EXPECT_LT(own, 10'000u);
+  // However much the others have, some of his is kept.
+  for (int i = 0; i < 9; ++i) Put("other-" + std::to_string(i), services::kKeyBytesOfOne - 100);
+  EXPECT_GT(store_->Read()->key_bytes(), services::kKeyBytesOfAll);
+  EXPECT_EQ(Keyed("POST", kTenants, Tenant("b"), "l").status, 200);
+  Put(uid, services::kKeyBytesAlways);
+  EXPECT_EQ(Keyed("POST", kTenants, Tenant("c"), "m").reason(), "TOO_MANY_IDEMPOTENCY_KEYS");
+}
+
+TEST_F(KeptAnswers, WhatIsDroppedCountsNoMoreAndAStartCountsWhatIsThere) {
+  Put("one", 1000);
+  Put("other", 5000);
+  const std::string copy = folder_ + "/copy.db";
+  ASSERT_TRUE(store::BackupSqlite(folder_ + "/weir.db", copy).ok());
+  store::SqliteOptions options;
+  options.path = copy;
+  const auto reopened = store::OpenSqlite(options, authz::TenancyPolicy());
+  ASSERT_TRUE(reopened.ok()) << reopened.error().ToString();
+  EXPECT_EQ((*reopened)->Read()->key_bytes(), 6000u);
+  EXPECT_EQ((*reopened)->Read()->KeyBytesOf("one"), 1000u);
+  ASSERT_TRUE(store_->Write([](store::Txn& txn) { return txn.DropKeysOf("one"); }).ok());
+  EXPECT_EQ(store_->Read()->KeyBytesOf("one"), 0u);
+  EXPECT_EQ(store_->Read()->key_bytes(), 5000u);
+  ASSERT_TRUE(store_->Write([](store::Txn& txn) { return txn.DropKeys(txn.now() + std::chrono::hours(1), 10); }).ok());
+  EXPECT_EQ(store_->Read()->key_bytes(), 0u);
+}
+
 TEST_F(KeptAnswers, SoManyOfOneCaller) {
   const auto uid = authn_->Authenticate(admin_)->uid;
-  ASSERT_TRUE(
-      store_
-          ->Write([&](store::Txn& txn) -> Status {
-            for (size_t i = 0; i < services::kKeysOfOne; ++i) {
-              WEIR_TRY(txn.PutKey(
-                  {.principal_uid = uid, .key = std::to_string(i), .request_hash = "h", .created = txn.now()}, ""));
-            }
-            return {};
-          })
-          .ok());
+  ASSERT_TRUE(store_
+                  ->Write([&](store::Txn& txn) -> Status {
+                    for (size_t i = 0; i < services::kKeysOfOne; ++i) {
+                      WEIR_TRY(txn.PutKey({.principal_uid = uid,
+                                           .key = std::to_string(i),
+                                           .request_hash = "h",
+                                           .created = txn.now(),
+                                           .bytes = 0},
+                                          ""));
+                    }
+                    return {};
+                  })
+                  .ok());
   EXPECT_EQ(Keyed("POST", kTenants, Tenant("a"), "k").reason(), "TOO_MANY_IDEMPOTENCY_KEYS");
   EXPECT_EQ(Get(kTenants + "/a").status, 404) << "nothing was stored";
   EXPECT_EQ(Post(kTenants, Tenant("a")).status, 200);

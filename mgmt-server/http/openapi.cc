@@ -14,6 +14,7 @@
 #include "mgmt-server/http/openapi_schemas.h"
 #include "mgmt-server/http/routes.h"
 #include "mgmt-server/services/call.h"
+#include "mgmt-server/services/kept_answers.h"
 
 namespace weir::edge {
 namespace {
@@ -188,7 +189,7 @@ class Builder {
                                            schemas_.IsRequired(field), schemas_.Of(field, true)));
     }
     if (facts.if_match) parameters.items.push_back(RefNode("parameters", "IfMatch"));
-    if (methods_.KeepsAnswers(method.full_name())) {
+    if (services::WhyNoKeys(method).empty()) {
       parameters.items.push_back(RefNode("parameters", "IdempotencyKey"));
     }
     if (method.server_streaming()) parameters.items.push_back(RefNode("parameters", "LastEventId"));

@@ -31,6 +31,20 @@ TEST_F(PlanTest, IsStaleWhenWhatItWouldSendChangesThoughTheDocumentsDoNot) {
   EXPECT_THAT(ApplyPlan(documents, plan).text, HasSubstr("clusters/c2 (revision"));
 }
 
+// What only the time of the write adds is no other thing.
+TEST_F(PlanTest, TheTimeOfAKeyMakesNoPlanStale) {
+  const std::string account =
+      "apiVersion: api.weir.dev/v2\nkind: ServiceAccount\nmetadata: {name: ci, organization: demo-org}\nspec:\n  "
+      "keys:\n"
+      "  - id: one\n    publicKey: {kty: EC, crv: P-256, x: f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU, "
+      "y: x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0}\n";
+  const std::string plan = Plan(account).plan();
+  ASSERT_NE(plan, "");
+  const Answer applied = ApplyPlan(account, plan);
+  EXPECT_EQ(applied.status, 200) << applied.text;
+  EXPECT_NE(store_->Read()->Get("organizations/demo-org/serviceaccounts/ci"), nullptr);
+}
+
 TEST_F(PlanTest, ATenantSeesNothingOfAnother) {
   Store(Tier1("a", "a.test", kBoth));
   const std::string user = Grant("tom", "rbac/admin", kTenant);

@@ -198,8 +198,7 @@ class RestApi : public ::testing::Test {
     fleet_.store = store_.get();
     backends_ = std::make_unique<services::Backends>(*store_, *authn_, fleet_, stopping_, ca_->anchor_sha256());
     writes_ = std::make_unique<services::Writes>(*store_, bounds_);
-    methods_ = std::make_unique<services::MethodTable>(
-        [this](const std::string& token) { return authn_->Authenticate(token); });
+    methods_ = services::MakeTable(*backends_);
     standing_ = services::AddAll(*methods_, *backends_, *writes_);
     rest_ = std::make_unique<Rest>(*methods_);
     http::ServerOptions options;

@@ -143,6 +143,12 @@ TEST_F(Teams, AnOrganizationKeepsAnAdministrator) {
   EXPECT_EQ(Has("admins", {}, root), "LAST_ADMIN");
   EXPECT_EQ(Send("DELETE", kTeams + "/admins", "", root).reason(), "LAST_ADMIN");
   EXPECT_EQ(Send("DELETE", kOrg + "/users/root", "", admin_).reason(), "LAST_ADMIN");
+  // A service account alone is no help to who has lost its key.
+  ASSERT_EQ(Post(kOrg + "/serviceaccounts", R"({"metadata":{"name":"ci"}})").status, 200);
+  const std::string account = "organizations/demo-org/serviceaccounts/ci";
+  EXPECT_EQ(Has("admins", {account}, root), "LAST_ADMIN");
+  EXPECT_EQ(Has("admins", {account, User("root")}, root), "");
+  EXPECT_EQ(Send("DELETE", kOrg + "/users/root", "", admin_).reason(), "LAST_ADMIN");
   EXPECT_EQ(Has("admins", {User("root"), User("ann")}, root), "");
   EXPECT_EQ(Has("admins", {User("ann")}, root), "");
 }

@@ -59,20 +59,48 @@ Result<std::string> TakePackages(std::vector<std::string>& arguments) {
   return folder;
 }
 
-Result<int> CopyPackages(const std::string& from, const std::string& to) {
-  std::error_code error;
-  int copied = 0;
-  WEIR_TRY(MakeFolders(to));
-  for (const auto& entry : std::filesystem::directory_iterator(from, error)) {
-    if (entry.path().extension() != ".deb") continue;
-    WEIR_ASSIGN(const std::string bytes, ReadFile(entry.path(), kMostPackage));
-    WEIR_TRY(WriteFileAtomic(to + "/" + entry.path().filename().string(), bytes));
-    ++copied;
+// Packages copied into a folder; what was not there before goes again unless all of it is Kept.
+class PackageCopy {
+ public:
+  explicit PackageCopy(std::string to) : to_(std::move(to)) {}
+  PackageCopy(const PackageCopy&) = delete;
+  PackageCopy& operator=(const PackageCopy&) = delete;
+  ~PackageCopy() {
+    for (const std::string& file : fresh_) unlink(file.c_str());
+    if (made_folder_) rmdir(to_.c_str());
   }
-  if (error) return InvalidArgument("USAGE", "--packages {}: {}", from, error.message());
-  if (copied == 0) return InvalidArgument("USAGE", "--packages {}: there is no .deb file", from);
-  return copied;
-}
+
+  Status Make(const std::string& from) {
+    std::error_code error;
+    bool any = false;
+    made_folder_ = !IsThere(to_);
+    WEIR_TRY(MakeFolders(to_));
+    for (const auto& entry : std::filesystem::directory_iterator(from, error)) {
+      if (entry.path().extension() != ".deb") continue;
+      WEIR_ASSIGN(const std::string bytes, ReadFile(entry.path(), kMostPackage));
+      const std::string file = to_ + "/" + entry.path().filename().string();
+      if (!IsThere(file)) fresh_.push_back(file);
+      WEIR_TRY(WriteFileAtomic(file, bytes));
+      any = true;
+    }
+    if (error) return InvalidArgument("USAGE", "--packages {}: {}", from, error.message());
+    if (!any) return InvalidArgument("USAGE", "--packages {}: there is no .deb file", from);
+    return {};
+  }
+  void Keep() {
+    fresh_.clear();
+    made_folder_ = false;
+  }
+
+ private:
+  static bool IsThere(const std::string& path) {
+    struct stat facts{};
+    return stat(path.c_str(), &facts) == 0;
+  }
+  const std::string to_;
+  bool made_folder_ = false;
+  std::vector<std::string> fresh_;
+};
 
 std::string HostName() {
   std::array<char, 256> name{};
@@ -152,19 +180,22 @@ Result<std::string> Install(const std::vector<std::string>& given,
                               "then), or move it away",
                               places.settings);
   }
-  if (!packages.empty()) WEIR_TRY(CopyPackages(packages, places.packages_dir));
+  PackageCopy copy(places.packages_dir);
+  if (!packages.empty()) WEIR_TRY(copy.Make(packages));
   if (!there.ok()) {
     WEIR_TRY(MakeFolders(places.settings.substr(0, places.settings.rfind('/'))));
     WEIR_TRY(WriteFileAtomic(places.settings, settings));
   }
-  if (Run({places.systemctl, "enable", "--now", "weir-server.service"}) == 0)
+  if (Run({places.systemctl, "enable", "--now", "weir-server.service"}) == 0) {
+    copy.Keep();
     return Instructions(places, wanted.organization());
+  }
   if (!there.ok()) {
     (void)Run({places.systemctl, "disable", "--now", "weir-server.service"});
     unlink(places.settings.c_str());
   }
   return FailedPrecondition("UNIT_FAILED", "weir-server does not start; see journalctl -u weir-server{}",
-                            there.ok() ? "" : "; its settings were taken back");
+                            there.ok() ? "" : "; its settings and packages were taken back");
 }
 
 }  // namespace weir::install

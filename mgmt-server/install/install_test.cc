@@ -74,8 +74,22 @@ TEST_F(InstallTest, WritesSettingsStartsTheUnitAndNamesThePassword) {
 
 TEST_F(InstallTest, LeavesNothingOfOneThatFails) {
   Systemctl(1);
-  EXPECT_EQ(Run({"--organization", "acme"}).error().reason, "UNIT_FAILED");
+  const std::string debs = folder_ + "/debs";
+  ASSERT_TRUE(MakeFolders(debs).ok());
+  ASSERT_TRUE(WriteFileAtomic(debs + "/weir-agent_1_amd64.deb", "deb").ok());
+  EXPECT_EQ(Run({"--organization", "acme", "--packages", debs}).error().reason, "UNIT_FAILED");
   EXPECT_FALSE(std::filesystem::exists(places_.settings));
+  EXPECT_FALSE(std::filesystem::exists(places_.packages_dir));
+  // What somebody else put there stays.
+  ASSERT_TRUE(MakeFolders(places_.packages_dir).ok());
+  ASSERT_TRUE(WriteFileAtomic(places_.packages_dir + "/weir-cli_1_amd64.deb", "deb").ok());
+  EXPECT_EQ(Run({"--packages", debs}).error().reason, "UNIT_FAILED");
+  EXPECT_FALSE(std::filesystem::exists(places_.packages_dir + "/weir-agent_1_amd64.deb"));
+  EXPECT_TRUE(std::filesystem::exists(places_.packages_dir + "/weir-cli_1_amd64.deb"));
+  // A copy of which a part fails leaves no half of it.
+  ASSERT_TRUE(MakeFolders(debs + "/weir-zzz_1_amd64.deb").ok());
+  EXPECT_FALSE(Run({"--packages", debs}).ok());
+  EXPECT_FALSE(std::filesystem::exists(places_.packages_dir + "/weir-agent_1_amd64.deb"));
   EXPECT_THAT(Asked(), HasSubstr("disable --now weir-server.service"));
 }
 

@@ -24,16 +24,13 @@ Result<v2::AccessBindings> Get(const Backends& backends, CallContext& call,
 template <typename Change>
 Result<v2::AccessBindings> Write(const Backends& backends, CallContext& call, const std::string& fqn, Change change) {
   WEIR_TRY(CheckFqn(fqn));
-  const auto store = [&](store::Txn& txn) -> Result<MessagePtr> {
+  return WriteOnce(backends, call, false, [&](store::Txn& txn) -> Result<v2::AccessBindings> {
     WEIR_ASSIGN(const authz::BindingsChange done, change(txn));
     if (done.after != done.before) {
       WEIR_TRY(Record(txn, call, "set-policy", done.before.get(), done.after.get(), done.decision.path));
     }
-    WEIR_ASSIGN(v2::AccessBindings now, authz::ReadBindings(txn.view(), fqn));
-    return MessagePtr(new v2::AccessBindings(std::move(now)));
-  };
-  WEIR_ASSIGN(const MessagePtr answer, WriteOnce(backends, call, false, v2::AccessBindings::default_instance(), store));
-  return static_cast<const v2::AccessBindings&>(*answer);
+    return authz::ReadBindings(txn.view(), fqn);
+  });
 }
 
 Result<v2::AccessBindings> Update(const Backends& backends, CallContext& call,
@@ -79,9 +76,6 @@ void AddAccessBindings(MethodTable& table, const Backends& backends) {
   Add(table, backends, "UpdateAccessBindings", Update);
   Add(table, backends, "GrantAccess", Grant);
   Add(table, backends, "RevokeAccess", Revoke);
-  for (const char* name : {"UpdateAccessBindings", "GrantAccess", "RevokeAccess"}) {
-    table.TakesKeys(fmt::format("weir.v2.AccessBindingsService.{}", name));
-  }
 }
 
 }  // namespace weir::services

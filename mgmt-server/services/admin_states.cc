@@ -8,6 +8,7 @@
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/crud.h"
+#include "mgmt-server/services/kept_answers.h"
 #include "mgmt-server/services/services.h"
 
 namespace weir::services {
@@ -114,30 +115,27 @@ Result<store::ResourcePtr> PutCluster(store::Txn& txn, const store::StoredResour
 // A verb of its own: it needs no etag, changes nothing else, and what it sets belongs to nobody's documents.
 // `change`: the stored cluster and the time -> whether it changed.
 using Change = std::function<Result<bool>(v2::Cluster&, WallTime)>;
-Result<v2::Cluster> Apply(const Backends& backends, CallContext& call, const resource::Fqn& fqn, const char* action,
-                          const std::string& reason, const Change& change) {
-  auto stored = backends.Write(call, [&](store::Txn& txn) -> Result<store::ResourcePtr> {
+Result<MessagePtr> Apply(const Backends& backends, CallContext& call, const resource::Fqn& fqn, const char* action,
+                         const std::string& reason, const Change& change) {
+  return WriteOnce(backends, call, false, [&](store::Txn& txn) -> Result<MessagePtr> {
     WEIR_ASSIGN(const authz::Decision decision,
                 authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, fqn.text));
     const store::ResourcePtr before = txn.Get(fqn.text);
     if (before == nullptr) return authz::Missing(fqn.text);
     WEIR_ASSIGN(v2::Cluster cluster, ReadCluster(*before));
     WEIR_ASSIGN(const bool changed, change(cluster, txn.now()));
-    if (!changed) return before;
+    if (!changed) return ToMessage(*before);
     Owners owners = before->field_owners;
     owners["spec.adminState"] = ManagerOf(kApiManager, call.principal);
     WEIR_ASSIGN(const store::ResourcePtr after, PutCluster(txn, *before, cluster, std::move(owners)));
     txn.Annotate({.message = reason, .change_set = ""});
     WEIR_TRY(Record(txn, call, action, before.get(), after.get(), decision.path));
-    return after;
+    return ToMessage(*after);
   });
-  if (!stored.ok()) return std::move(stored).error();
-  WEIR_ASSIGN(const MessagePtr rendered, Render(backends, **stored));
-  return static_cast<const v2::Cluster&>(*rendered);
 }
 
-Result<v2::Cluster> Set(const Backends& backends, CallContext& call, const v2::SetAdminStateRequest& request,
-                        v2::AdminState state, const char* action) {
+Result<MessagePtr> Set(const Backends& backends, CallContext& call, const v2::SetAdminStateRequest& request,
+                       v2::AdminState state, const char* action) {
   WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(resource::Kind::kCluster, request.fqn()));
   WEIR_TRY(CheckOrder(request));
   if (resource::TakesNoRequests(state) && !request.force()) WEIR_TRY(CheckMayLeave(backends, call, fqn));
@@ -150,7 +148,7 @@ Result<v2::Cluster> Set(const Backends& backends, CallContext& call, const v2::S
 }
 
 // Where it goes is found out beforehand, and again within the write: what changes between is not looked for twice.
-Result<v2::Cluster> Undo(const Backends& backends, CallContext& call, const v2::UndoAdminStateRequest& request) {
+Result<MessagePtr> Undo(const Backends& backends, CallContext& call, const v2::UndoAdminStateRequest& request) {
   WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(resource::Kind::kCluster, request.fqn()));
   const store::ViewPtr view = backends.store->Read();
   WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kWrite, fqn.text));
@@ -209,18 +207,19 @@ void AddAdminStates(MethodTable& table, const Backends& backends) {
                              {"StandbyCluster", v2::STANDBY, "standby"},
                              {"MaintainCluster", v2::MAINTENANCE, "maintenance"},
                              {"ActivateCluster", v2::ACTIVE, "activate"}};
+  const auto add = [&](std::string_view method, MethodTable::Function function) {
+    const std::string name = fmt::format("weir.v2.ClusterOperations.{}", method);
+    table.Add(name, std::move(function));
+    table.Then(name, AsReported(backends));
+  };
   for (const Verb& verb : kVerbs) {
-    table.Add<v2::SetAdminStateRequest, v2::Cluster>(
-        fmt::format("weir.v2.ClusterOperations.{}", verb.method),
-        [&backends, verb](CallContext& call, const v2::SetAdminStateRequest& request) {
-          return Set(backends, call, request, verb.state, verb.action);
-        });
+    add(verb.method, [&backends, verb](CallContext& call, const google::protobuf::Message& request) {
+      return Set(backends, call, static_cast<const v2::SetAdminStateRequest&>(request), verb.state, verb.action);
+    });
   }
-  table.Add<v2::UndoAdminStateRequest, v2::Cluster>(
-      "weir.v2.ClusterOperations.UndoAdminState",
-      [&backends](CallContext& call, const v2::UndoAdminStateRequest& request) {
-        return Undo(backends, call, request);
-      });
+  add("UndoAdminState", [&backends](CallContext& call, const google::protobuf::Message& request) {
+    return Undo(backends, call, static_cast<const v2::UndoAdminStateRequest&>(request));
+  });
 }
 
 }  // namespace weir::services

@@ -3,11 +3,8 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
-#include <algorithm>
-
-#include "libs/base/sha256.h"
 #include "libs/obs/log.h"
-#include "mgmt-server/services/writes.h"
+#include "mgmt-server/services/kept_answers.h"
 
 namespace weir::services {
 namespace {
@@ -70,33 +67,24 @@ Result<MessagePtr> MethodTable::Dispatch(const google::protobuf::MethodDescripto
   }
   WEIR_TRY(CheckSizes(request));
   if (call.idempotency_key.empty() || entry == entries_.end()) return CallAs(method, call, request);
-  WEIR_TRY(ReadKey(method, entry->second, call, request));
+  WEIR_TRY(ReadKey(method, call, request));
   const auto turn = keys_.Take(fmt::format("{} {}", call.principal.uid, call.idempotency_key), 1);
-  if (turn != nullptr) return CallAs(method, call, request);
-  call.retry_after = std::chrono::seconds(1);
-  return Aborted("IDEMPOTENT_CALL_IN_WORK",
-                 "the first call with this idempotency key is not answered yet; repeat this one to get its answer");
+  if (turn == nullptr) {
+    call.retry_after = std::chrono::seconds(1);
+    return Aborted("IDEMPOTENT_CALL_IN_WORK",
+                   "the first call with this idempotency key is not answered yet; repeat this one to get its answer");
+  }
+  if (!call.unread.empty() || call.idempotency_key.empty()) return CallAs(method, call, request);
+  const auto* prototype = google::protobuf::MessageFactory::generated_factory()->GetPrototype(method.output_type());
+  WEIR_ASSIGN(MessagePtr kept, kept_(call, *prototype));
+  if (kept == nullptr) return CallAs(method, call, request);
+  return Finished(entry->second, call, request, std::move(kept));
 }
 
-Status MethodTable::ReadKey(const google::protobuf::MethodDescriptor& method, const Entry& entry, CallContext& call,
-                            const google::protobuf::Message& request) const {
-  constexpr size_t kLongest = 255;
-  const auto visible = [](char c) { return c > ' ' && c < 127; };
-  std::string& key = call.idempotency_key;
-  if (!entry.takes_keys) {
-    return InvalidArgument("IDEMPOTENCY_KEY_NOT_TAKEN", "{} keeps no answers; leave the idempotency key out",
-                           method.full_name());
-  }
-  if (key.size() > kLongest || !std::all_of(key.begin(), key.end(), visible)) {
-    Error error = InvalidArgument("BAD_IDEMPOTENCY_KEY", "this is no idempotency key");
-    error.violations.push_back({.field = "Idempotency-Key",
-                                .description = "must be 1 to 255 visible ASCII characters, such as a random UUID"});
-    return error;
-  }
-  std::string asked = method.full_name() + '\0';
-  for (const std::string& etag : call.if_match) asked += etag + '\0';
-  call.request_hash = Sha256(asked + '\0' + Serialize(request));
-  return {};
+Result<MessagePtr> MethodTable::Finished(const Entry& entry, CallContext& call,
+                                         const google::protobuf::Message& request, Result<MessagePtr> answer) {
+  if (!answer.ok() || entry.finish == nullptr) return answer;
+  return entry.finish(call, request, std::move(answer).value());
 }
 
 Result<MessagePtr> MethodTable::CallAs(const google::protobuf::MethodDescriptor& method, CallContext& call,
@@ -109,7 +97,7 @@ Result<MessagePtr> MethodTable::CallAs(const google::protobuf::MethodDescriptor&
     error.violations = call.unread;
     return error;
   }
-  return entry->second.function(call, request);
+  return Finished(entry->second, call, request, entry->second.function(call, request));
 }
 
 Result<MessagePtr> MethodTable::Call(const google::protobuf::MethodDescriptor& method, CallContext& call,

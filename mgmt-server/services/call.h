@@ -36,7 +36,8 @@ struct CallContext {
   authn::Principal principal;  // Empty only in methods that ask for no authentication.
   // The versions of which the stored one must be one to be changed ("*": any); empty = not asked.
   std::vector<std::string> if_match;
-  // Idempotency-Key as sent; "" = none. Then `request_hash` says what was asked, method and all; see kept_answers.h.
+  // Idempotency-Key as sent; "" = none, or nothing is kept of this call (a dry run). Then `request_hash` says what was
+  // asked, method and all; see kept_answers.h.
   std::string idempotency_key;
   std::string request_hash;
   // True once nobody reads the answer any more; nullptr = never.
@@ -65,19 +66,19 @@ class MethodTable {
   using Function = std::function<Result<MessagePtr>(CallContext&, const google::protobuf::Message&)>;
   // UNAUTHENTICATED unless the token speaks for somebody.
   using Authenticate = std::function<Result<authn::Principal>(const std::string& token)>;
+  // What was answered to this call's idempotency key before, as a message like `prototype`; null = nothing.
+  using Kept = std::function<Result<MessagePtr>(const CallContext&, const google::protobuf::Message& prototype)>;
+  // What else becomes of an answer before it is sent.
+  using Finish = std::function<Result<MessagePtr>(CallContext&, const google::protobuf::Message& request, MessagePtr)>;
 
-  explicit MethodTable(Authenticate authenticate) : authenticate_(std::move(authenticate)) {}
+  MethodTable(Authenticate authenticate, Kept kept) : authenticate_(std::move(authenticate)), kept_(std::move(kept)) {}
 
   // `request` is of the method's input type, the answer of its output type. `anonymous`: no token needed.
   void Add(std::string full_name, Function function, bool anonymous = false);
   // A method that deals with CallContext::unread itself.
   void AddChecking(std::string full_name, Function function);
-  // The method keeps its answer for who sends an idempotency key. To any other it is refused.
-  void TakesKeys(const std::string& full_name) { entries_[full_name].takes_keys = true; }
-  bool KeepsAnswers(std::string_view full_name) const {
-    const auto entry = entries_.find(full_name);
-    return entry != entries_.end() && entry->second.takes_keys;
-  }
+  // Of what the method answers, and of an answer that was kept: what is not kept because it is of the moment.
+  void Then(const std::string& full_name, Finish finish) { entries_[full_name].finish = std::move(finish); }
   template <typename Request, typename Response>
   void Add(std::string full_name, std::function<Result<Response>(CallContext&, const Request&)> function,
            bool anonymous = false) {
@@ -113,15 +114,15 @@ class MethodTable {
     Function function;
     bool anonymous = false;
     bool checking = false;
-    bool takes_keys = false;
+    Finish finish{};
   };
-  // Fills in request_hash. INVALID_ARGUMENT BAD_IDEMPOTENCY_KEY; IDEMPOTENCY_KEY_NOT_TAKEN.
-  Status ReadKey(const google::protobuf::MethodDescriptor& method, const Entry& entry, CallContext& call,
-                 const google::protobuf::Message& request) const;
+  static Result<MessagePtr> Finished(const Entry& entry, CallContext& call, const google::protobuf::Message& request,
+                                     Result<MessagePtr> answer);
   Result<MessagePtr> Dispatch(const google::protobuf::MethodDescriptor& method, CallContext& call,
                               const google::protobuf::Message& request) const;
 
   Authenticate authenticate_;
+  Kept kept_;
   std::map<std::string, Entry, std::less<>> entries_;
   mutable InWork keys_{1, SIZE_MAX};  // In work: one call of a principal and key at once.
 };

@@ -1,6 +1,7 @@
 #include "mgmt-server/services/change_set_rules.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "libs/base/ids.h"
@@ -178,7 +179,7 @@ Result<ChangeSet> ReadRow(const store::ChangeSetRow& row) {
   return set;
 }
 
-Status MakeRoom(store::Txn& txn, const ChangeSetBounds& bounds, const store::ChangeSetRow& row) {
+Status MakeRoom(store::Txn& txn, const ChangeSetBounds& bounds, const store::ChangeSetRow& row, bool grows) {
   size_t open = 0, kept_of_one = 1, kept = 1, bytes_of_one = row.body.size(), bytes = row.body.size();
   std::vector<store::ChangeSetPtr> ended;
   txn.view().ForEachChangeSet("", [&](const store::ChangeSetPtr& each) {
@@ -209,7 +210,7 @@ Status MakeRoom(store::Txn& txn, const ChangeSetBounds& bounds, const store::Cha
       bytes_of_one -= own ? each->body.size() : 0;
     }
   }
-  if (!row.open) return {};  // Its end makes room at the next call: it must always be possible.
+  if (!row.open || !grows) return {};  // An end makes room at the next call, approvals are few and small: both may be.
   if (kept_of_one <= bounds.kept_of_one && bytes_of_one <= bounds.bytes_of_one && kept <= bounds.kept &&
       bytes <= bounds.bytes) {
     return {};
@@ -222,6 +223,10 @@ Status MakeRoom(store::Txn& txn, const ChangeSetBounds& bounds, const store::Cha
 Status StoreChangeSet(store::Txn& txn, const CallContext& call, const ChangeSetBounds& bounds,
                       const std::string& action, ChangeSet& set) {
   const std::string before = set.resource_version();
+  std::optional<ChangeSet> was;
+  if (const store::ChangeSetPtr stored = txn.view().FindChangeSet(set.fqn())) {
+    WEIR_ASSIGN(was, ReadRow(*stored));
+  }
   set.set_resource_version(RandomHex(8));
   *set.mutable_update_time() = rpc::ToTimestamp(txn.now());
   store::ChangeSetRow row{.fqn = set.fqn(),
@@ -230,7 +235,7 @@ Status StoreChangeSet(store::Txn& txn, const CallContext& call, const ChangeSetB
                           .open = IsOpen(set.state()),
                           .created = rpc::FromTimestamp(set.create_time()),
                           .body = Serialize(set)};
-  WEIR_TRY(MakeRoom(txn, bounds, row));
+  WEIR_TRY(MakeRoom(txn, bounds, row, !was || was->approvals_size() >= set.approvals_size()));
   WEIR_TRY(txn.PutChangeSet(std::move(row)));
   const store::ResourcePtr organization = txn.Get(resource::ParentFqn(set.fqn()));
   return audit::Append(txn, {.principal = call.principal.fqn,

@@ -44,8 +44,8 @@ struct ChangeSetBounds {
   size_t bytes = 256u << 20;
 };
 // Forgets ended ones, the author's first, until this one has room; it may be stored already. RESOURCE_EXHAUSTED
-// TOO_MANY_CHANGE_SETS.
-Status MakeRoom(store::Txn& txn, const ChangeSetBounds& bounds, const store::ChangeSetRow& row);
+// TOO_MANY_CHANGE_SETS, unless it is stored and no more of it than an approval is new (`grows` is false).
+Status MakeRoom(store::Txn& txn, const ChangeSetBounds& bounds, const store::ChangeSetRow& row, bool grows = true);
 // With a new version; in the audit too, where who has set-policy on the organization sees it.
 Status StoreChangeSet(store::Txn& txn, const CallContext& call, const ChangeSetBounds& bounds,
                       const std::string& action, v2::ChangeSet& set);

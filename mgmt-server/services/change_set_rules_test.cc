@@ -104,6 +104,26 @@ TEST_F(ChangeSetRoom, TheOldestEndedOfTheAuthorGoFirst) {
   EXPECT_EQ(Put("a", "big", true, 95).error().reason, "TOO_MANY_CHANGE_SETS");
 }
 
+// Else nothing of a full house could be approved.
+TEST_F(ChangeSetRoom, AnApprovalAlwaysFits) {
+  store::TempStore store;
+  const ChangeSetBounds bounds{.open_of_one = 2, .kept_of_one = 3, .bytes_of_one = 300, .kept = 5, .bytes = 300};
+  ChangeSet set;
+  set.set_fqn("organizations/o/changesets/a");
+  *set.mutable_author() = Person({"a", "uid-a"}, WallTime());
+  set.set_state(ChangeSet::PENDING_APPROVAL);
+  const auto put = [&] {
+    return store->Write([&](store::Txn& txn) { return StoreChangeSet(txn, {}, bounds, "change-set.test", set); });
+  };
+  set.set_documents(std::string(bounds.bytes_of_one - 120, 'x'));
+  ASSERT_TRUE(put().ok());
+  *set.add_approvals() = Person({std::string(100, 'b'), "uid-b"}, WallTime());
+  const Status approved = put();
+  EXPECT_TRUE(approved.ok()) << approved.error().ToString();
+  set.set_message("longer");
+  EXPECT_EQ(put().error().reason, "TOO_MANY_CHANGE_SETS") << "anything else asks for room";
+}
+
 TEST_F(ChangeSetRoom, OfAllTheOldestEndedGoes) {
   ASSERT_TRUE(Put("b", "b1", false, 10).ok());
   ASSERT_TRUE(Put("b", "b2", true, 10).ok());
@@ -113,6 +133,13 @@ TEST_F(ChangeSetRoom, OfAllTheOldestEndedGoes) {
   ASSERT_TRUE(Put("f", "f1", true, 10).ok());
   EXPECT_THAT(Kept(), ElementsAre("b2", "c1", "d1", "e1", "f1"));
   EXPECT_EQ(Put("g", "g1", true, 10).error().reason, "TOO_MANY_CHANGE_SETS");
+}
+
+TEST_F(ChangeSetRoom, BytesOfAllAreBounded) {
+  ASSERT_TRUE(Put("a", "a1", true, 90).ok());
+  ASSERT_TRUE(Put("b", "b1", true, 90).ok());
+  EXPECT_EQ(Put("c", "c1", true, 30).error().reason, "TOO_MANY_CHANGE_SETS");
+  EXPECT_TRUE(Put("c", "c1", true, 20).ok());
 }
 
 }  // namespace

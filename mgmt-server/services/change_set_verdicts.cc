@@ -3,6 +3,7 @@
 #include "libs/base/ids.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/change_sets.h"
+#include "mgmt-server/services/kept_answers.h"
 
 // How a change set comes to its end: approved, rejected, committed, aborted.
 namespace weir::services {
@@ -104,7 +105,8 @@ Result<ChangeSet> ChangeSets::Commit(CallContext& call, const v2::CommitChangeSe
     next.set_revision(done.revision);
     *next.mutable_ended_by() = Person(call.principal, txn.now());
     txn.Annotate({.message = next.message(), .change_set = next.fqn()});
-    return StoreChangeSet(txn, call, bounds_, "change-set.commit", next);
+    WEIR_TRY(StoreChangeSet(txn, call, bounds_, "change-set.commit", next));
+    return KeepAnswer(txn, call, Shown(next));
   };
   const auto make = [&]() -> Result<MadePlan> {
     WEIR_ASSIGN(MadePlan made, MakeAgain(call, seen, order));

@@ -7,6 +7,7 @@
 #include "libs/rpc/time.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/crud.h"
+#include "mgmt-server/services/kept_answers.h"
 #include "mgmt-server/services/services.h"
 
 namespace weir::services {
@@ -137,13 +138,19 @@ Status ChangeSets::Pin(const CallContext& call, ChangeOrder& order, const MadePl
 }
 
 Result<ChangeSet> ChangeSets::Change(const CallContext& call, const ChangeSet& seen, const char* action,
-                                     const Changing& change) const {
+                                     const Changing& change, const Keeping& keep) const {
   return backends_.Write(call, [&](store::Txn& txn) -> Result<ChangeSet> {
     WEIR_ASSIGN(ChangeSet set, FindSame(txn, seen));
     WEIR_TRY(change(txn, set));
     WEIR_TRY(StoreChangeSet(txn, call, bounds_, action, set));
-    return Shown(std::move(set));
+    set = Shown(std::move(set));
+    WEIR_TRY(keep(txn, call, set));
+    return set;
   });
+}
+
+Status ChangeSets::KeepShown(store::Txn& txn, const CallContext& call, const ChangeSet& shown) {
+  return KeepAnswer(txn, call, shown);
 }
 
 Result<ChangeSet> ChangeSets::Create(CallContext& call, const v2::CreateChangeSetRequest& request) const {
@@ -166,7 +173,7 @@ Result<ChangeSet> ChangeSets::Create(CallContext& call, const v2::CreateChangeSe
   WEIR_TRY(Pin(call, order, made, set));
   set.set_state(OpenState(set));
   set.set_uid(NewUid());
-  return backends_.Write(call, [&](store::Txn& txn) -> Result<ChangeSet> {
+  return WriteOnce(backends_, call, false, [&](store::Txn& txn) -> Result<ChangeSet> {
     if (txn.Get(request.parent()) == nullptr) return authz::Missing(request.parent());
     set.set_fqn(fmt::format("{}/changesets/{}", request.parent(), NewName(txn.now())));
     *set.mutable_create_time() = rpc::ToTimestamp(txn.now());
@@ -267,14 +274,22 @@ Result<v2::PlanChangeSetResponse> ChangeSets::Plan(CallContext& call, const v2::
   if (request.renew()) {
     WEIR_TRY(Pin(call, order, made, next));
     WEIR_TRY(Move(ChangeSetVerb::kEdit, OpenState(next), next));
-    WEIR_ASSIGN(set, Change(call, set, "change-set.renew", [&](store::Txn&, ChangeSet& stored) -> Status {
-                  stored = next;
-                  return {};
-                }));
   }
   *response.mutable_plan() = std::move(made.response);
   response.mutable_plan()->clear_plan();  // It is applied by commit.
-  *response.mutable_change_set() = Shown(std::move(set));
+  if (!request.renew()) {
+    *response.mutable_change_set() = Shown(std::move(set));
+    return response;
+  }
+  const auto renew = [&](store::Txn&, ChangeSet& stored) -> Status {
+    stored = next;
+    return {};
+  };
+  const auto keep = [&](store::Txn& txn, const CallContext&, const ChangeSet& shown) -> Status {
+    *response.mutable_change_set() = shown;
+    return KeepAnswer(txn, call, response);
+  };
+  WEIR_TRY(Change(call, set, "change-set.renew", renew, keep));
   return response;
 }
 

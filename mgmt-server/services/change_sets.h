@@ -45,8 +45,11 @@ class ChangeSets {
   Status CheckApprovals(const CallContext& call, const v2::ChangeSet& set, ChangeOrder& order) const;
   // Stores what `change(txn, set) -> Status` makes of the version that was looked at.
   using Changing = std::function<Status(store::Txn&, v2::ChangeSet&)>;
+  // Keeps the answer, in which this version stands.
+  using Keeping = std::function<Status(store::Txn&, const CallContext&, const v2::ChangeSet& shown)>;
+  static Status KeepShown(store::Txn& txn, const CallContext& call, const v2::ChangeSet& shown);
   Result<v2::ChangeSet> Change(const CallContext& call, const v2::ChangeSet& seen, const char* action,
-                               const Changing& change) const;
+                               const Changing& change, const Keeping& keep = KeepShown) const;
   Result<v2::ChangeSet> End(CallContext& call, v2::ChangeSet seen, ChangeSetVerb verb, const std::string& reason) const;
 
   const Backends& backends_;

@@ -6,6 +6,7 @@
 #include "libs/base/sha256.h"
 #include "libs/base/text.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/differences.h"
 
 namespace weir::services {
 namespace {
@@ -133,16 +134,25 @@ std::vector<store::ResourceChange> DeletedBy(const WouldBe& state) {
   return deleted;
 }
 
-std::string ChangeDigest(const ChangeOrder& order, const WouldBe& state) {
+std::string ChangeDigest(const WouldBe& state, const std::vector<std::string>& fqns) {
   std::string all;
-  const auto add = [&](const std::string& fqn) {
+  for (const std::string& fqn : fqns) {
     const store::ResourcePtr before = state.before->Get(fqn), after = state.after->Get(fqn);
-    all += fmt::format("{}\n{}\n{}\n", fqn, before == nullptr ? "" : before->etag,
-                       after == nullptr ? "" : Sha256Hex(after->body));
-  };
-  for (const Applied& document : order.documents) add(document.draft.fqn.text);
-  for (const store::ResourceChange& change : DeletedBy(state)) add(change.fqn);
+    std::string settled;
+    if (after != nullptr) {  // At another time it would have other times.
+      const Result<MessagePtr> message = Settled(*after);
+      settled = Sha256Hex(message.ok() ? Serialize(**message) : after->body);
+    }
+    all += fmt::format("{}\n{}\n{}\n", fqn, before == nullptr ? "" : before->etag, settled);
+  }
   return Sha256Hex(all);
+}
+
+std::string ChangeDigest(const ChangeOrder& order, const WouldBe& state) {
+  std::vector<std::string> fqns;
+  for (const Applied& document : order.documents) fqns.push_back(document.draft.fqn.text);
+  for (const store::ResourceChange& change : DeletedBy(state)) fqns.push_back(change.fqn);
+  return ChangeDigest(state, fqns);
 }
 
 Status MakeChange(store::Txn& txn, const CallContext& call, Writes& writes, ChangeOrder& order, bool gather_conflicts,

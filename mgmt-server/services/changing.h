@@ -69,6 +69,8 @@ struct WouldBe {
 std::vector<store::ResourceChange> DeletedBy(const WouldBe& state);
 // Of the documents' resources and of what goes, as they were and would be: equal only if that is.
 std::string ChangeDigest(const ChangeOrder& order, const WouldBe& state);
+// The same of resources that are named.
+std::string ChangeDigest(const WouldBe& state, const std::vector<std::string>& fqns);
 
 // Inside Store::Write or DryRun; all or none. Clusters go last, all else before the documents are stored. With
 // `gather_conflicts` documents that are in conflict are left out and stand in `out`; else the first is the error.

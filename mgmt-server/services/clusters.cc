@@ -4,6 +4,7 @@
 #include "mgmt-server/ca/generations.h"
 #include "mgmt-server/ca/join_tokens.h"
 #include "mgmt-server/services/crud.h"
+#include "mgmt-server/services/kept_answers.h"
 #include "mgmt-server/services/services.h"
 
 namespace weir::services {
@@ -43,9 +44,9 @@ Result<v2::JoinToken> CreateJoinToken(const Backends& backends, CallContext& cal
 }
 
 // The generation after the last that was signed: nobody has it until somebody joins.
-Result<v2::Cluster> Revoke(const Backends& backends, CallContext& call, const v2::RevokeClusterRequest& request) {
+Result<MessagePtr> Revoke(const Backends& backends, CallContext& call, const v2::RevokeClusterRequest& request) {
   WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(resource::Kind::kCluster, request.fqn()));
-  auto stored = backends.Write(call, [&](store::Txn& txn) -> Result<store::ResourcePtr> {
+  return WriteOnce(backends, call, false, [&](store::Txn& txn) -> Result<MessagePtr> {
     WEIR_ASSIGN(const authz::Decision decision,
                 authz::Authorize(txn.view(), call.principal, authz::Right::kJoin, fqn.text));
     const store::ResourcePtr before = txn.Get(fqn.text);
@@ -53,11 +54,8 @@ Result<v2::Cluster> Revoke(const Backends& backends, CallContext& call, const v2
     WEIR_TRY(txn.DeleteJoinTokensOf(before->uid));
     WEIR_ASSIGN(const store::ResourcePtr after, ca::SetGeneration(txn, *before, ca::GenerationOf(*before) + 1, true));
     WEIR_TRY(Record(txn, call, "revoke", before.get(), after.get(), decision.path));
-    return after;
+    return ToMessage(*after);
   });
-  if (!stored.ok()) return std::move(stored).error();
-  WEIR_ASSIGN(const MessagePtr rendered, Render(backends, **stored));
-  return static_cast<const v2::Cluster&>(*rendered);
 }
 
 }  // namespace
@@ -71,11 +69,11 @@ void AddClusters(MethodTable& table, const Backends& backends, Writes& writes) {
       "weir.v2.JoinTokens.CreateJoinToken", [&backends](CallContext& call, const v2::CreateJoinTokenRequest& request) {
         return CreateJoinToken(backends, call, request);
       });
-  table.Add<v2::RevokeClusterRequest, v2::Cluster>(
-      "weir.v2.ClusterOperations.RevokeCluster",
-      [&backends](CallContext& call, const v2::RevokeClusterRequest& request) {
-        return Revoke(backends, call, request);
-      });
+  const std::string revoke = "weir.v2.ClusterOperations.RevokeCluster";
+  table.Add(revoke, [&backends](CallContext& call, const google::protobuf::Message& request) {
+    return Revoke(backends, call, static_cast<const v2::RevokeClusterRequest&>(request));
+  });
+  table.Then(revoke, AsReported(backends));
 }
 
 }  // namespace weir::services

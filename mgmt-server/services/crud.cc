@@ -97,16 +97,12 @@ class Crud {
     Draft draft = MakeDraft(fqn, std::move(resource));
     if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
     const Owners owners = OwnedBy(*draft.message, ManagerOf(kApiManager, call.principal));
-    WEIR_ASSIGN(MessagePtr created, WriteOnce(backends_, call, FlagOf(request, "dry_run"), *draft.message,
-                                              [&](store::Txn& txn) -> Result<MessagePtr> {
-                                                std::vector<Issue> issues;
-                                                WEIR_ASSIGN(const store::ResourcePtr stored,
-                                                            writes_.Create(txn, call, draft, owners, issues));
-                                                WEIR_TRY(ToStatus(issues));
-                                                return ToMessage(*stored);
-                                              }));
-    if (MayBeTold(call, *created)) AddReported(backends_, *created);
-    return created;
+    return WriteOnce(backends_, call, FlagOf(request, "dry_run"), [&](store::Txn& txn) -> Result<MessagePtr> {
+      std::vector<Issue> issues;
+      WEIR_ASSIGN(const store::ResourcePtr stored, writes_.Create(txn, call, draft, owners, issues));
+      WEIR_TRY(ToStatus(issues));
+      return ToMessage(*stored);
+    });
   }
 
   Result<MessagePtr> Get(CallContext& call, const Message& request) const {
@@ -172,7 +168,7 @@ class Crud {
     }
     Draft draft = MakeDraft(fqn, std::move(resource));
     if (!call.unread.empty()) return Refuse(fqn.text, call, std::move(draft.violations)).error();
-    const auto store = [&](store::Txn& txn) -> Result<MessagePtr> {
+    return WriteOnce(backends_, call, FlagOf(request, "dry_run"), [&](store::Txn& txn) -> Result<MessagePtr> {
       std::vector<Issue> issues;
       Owners owners;
       WEIR_TRY(authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, fqn.text));  // Before any work.
@@ -187,10 +183,7 @@ class Crud {
                   writes_.Update(txn, call, draft, std::move(owners), wanted, issues));
       WEIR_TRY(ToStatus(issues));
       return ToMessage(*updated);
-    };
-    WEIR_ASSIGN(MessagePtr updated, WriteOnce(backends_, call, FlagOf(request, "dry_run"), *draft.message, store));
-    if (MayBeTold(call, *updated)) AddReported(backends_, *updated);
-    return updated;
+    });
   }
 
   Result<MessagePtr> Delete(CallContext& call, const Message& request) const {
@@ -210,9 +203,8 @@ class Crud {
           "try parts of it",
           fqn.text, Writes::kMostOfDeletion);
     }
-    const google::protobuf::Empty done;
     for (bool begun = false;; begun = true) {
-      auto deleted = WriteOnce(backends_, call, false, done, [&](store::Txn& txn) -> Result<MessagePtr> {
+      auto deleted = WriteOnce(backends_, call, false, [&](store::Txn& txn) -> Result<MessagePtr> {
         WEIR_ASSIGN(const size_t left, some(txn));
         return MessagePtr(left == 0 ? new google::protobuf::Empty() : nullptr);
       });
@@ -223,13 +215,6 @@ class Crud {
   }
 
  private:
-  // A kept answer may be older than the caller's rights, or than who has the name.
-  bool MayBeTold(const CallContext& call, const Message& answer) const {
-    const store::ViewPtr view = backends_.store->Read();
-    const store::ResourcePtr now = view->GetByUid(resource::MetadataOf(answer).uid());
-    return now != nullptr && authz::Allowed(*view, call.principal, authz::Right::kRead, *now);
-  }
-
   // The revision that a request asks for; 0 = the present.
   Result<int64_t> AsOf(const Message& request) const {
     const auto& from = *request.GetReflection();
@@ -280,6 +265,16 @@ Result<MessagePtr> Render(const Backends& backends, const store::StoredResource&
   return message;
 }
 
+MethodTable::Finish AsReported(const Backends& backends) {
+  return [&backends](CallContext& call, const Message&, MessagePtr answer) -> Result<MessagePtr> {
+    const store::ViewPtr view = backends.store->Read();
+    const store::ResourcePtr now = view->GetByUid(resource::MetadataOf(*answer).uid());
+    if (now != nullptr && authz::Allowed(*view, call.principal, authz::Right::kRead, *now))
+      AddReported(backends, *answer);
+    return answer;
+  };
+}
+
 void AddCrud(MethodTable& table, const Backends& backends, Writes& writes, resource::Kind kind) {
   const google::protobuf::ServiceDescriptor* service = v2::KindService(resource::Info(kind).name);
   if (service == nullptr) return;  // Its service is written by hand.
@@ -292,7 +287,7 @@ void AddCrud(MethodTable& table, const Backends& backends, Writes& writes, resou
   table.Add(name(2), [crud, prototype](CallContext& c, const Message& m) { return crud->List(c, m, *prototype); });
   table.AddChecking(name(3), [crud](CallContext& c, const Message& m) { return crud->Update(c, m); });
   table.Add(name(4), [crud](CallContext& c, const Message& m) { return crud->Delete(c, m); });
-  for (const int writes_once : {0, 3, 4}) table.TakesKeys(name(writes_once));
+  for (const int stores : {0, 3}) table.Then(name(stores), AsReported(backends));
 }
 
 }  // namespace weir::services

@@ -17,6 +17,10 @@ void AddCrud(MethodTable& table, const Backends& backends, Writes& writes, resou
 // One resource as it is answered: with all output-only fields, of a cluster its state too.
 Result<MessagePtr> Render(const Backends& backends, const store::StoredResource& resource);
 
+// Adds what agents report to a resource that was stored. An answer that was kept may be older than the caller's rights,
+// or than who has the name: then nothing is added.
+MethodTable::Finish AsReported(const Backends& backends);
+
 // Of the versions that a call may replace (If-Match, or the one in its body) the one that is stored; else one of those
 // it named, which will not fit. `stored`: nullptr = nothing is.
 std::string WantedEtag(const CallContext& call, const std::string& in_body, const store::StoredResource* stored);

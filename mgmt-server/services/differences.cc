@@ -54,6 +54,13 @@ std::vector<v2::FieldDifference> FieldDifferences(const Message* from, const Mes
   return differences;
 }
 
+Result<MessagePtr> Settled(const store::StoredResource& resource) {
+  WEIR_ASSIGN(MessagePtr message, ToMessage(resource));
+  resource::ClearOutputOnly(*message);
+  resource::MutableMetadataOf(*message).clear_resource_version();
+  return message;
+}
+
 std::string DocumentText(const Message& resource) {
   const std::unique_ptr<Message> copy(resource.New());
   copy->CopyFrom(resource);

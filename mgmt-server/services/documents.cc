@@ -73,16 +73,21 @@ Result<v2::ApplyDocumentsResponse> Store(const Backends& backends, Writes& write
   return response;
 }
 
-// Of an answer that was kept: rights may have gone since it was given first.
-void KeepReadable(const store::View& view, const CallContext& call, std::vector<std::string>& fqns) {
-  std::erase_if(fqns, [&](const std::string& fqn) {
-    const store::ResourcePtr now = view.Get(fqn);
-    return now == nullptr || !authz::Allowed(view, call.principal, authz::Right::kRead, *now);
-  });
+// Of the documents' resources. Of an answer that was kept rights may have gone since it was given first.
+std::vector<std::string> WaitedFor(const store::View& view, const CallContext& call,
+                                   const v2::ApplyDocumentsResponse& response) {
+  std::vector<std::string> fqns;
+  for (const v2::AppliedDocument& item : response.items()) {
+    if (item.outcome() == v2::AppliedDocument::DELETED || item.outcome() == v2::AppliedDocument::KEPT) continue;
+    if (resource::IsAccessBindings(item.fqn())) continue;
+    const store::ResourcePtr now = view.Get(item.fqn());
+    if (now != nullptr && authz::Allowed(view, call.principal, authz::Right::kRead, *now)) fqns.push_back(item.fqn());
+  }
+  return fqns;
 }
 
-Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits, InWork& in_work,
-                         const Planning& planning, CallContext& call, const v2::ApplyDocumentsRequest& request) {
+Result<MessagePtr> Apply(const Backends& backends, Writes& writes, InWork& in_work, const Planning& planning,
+                         CallContext& call, const v2::ApplyDocumentsRequest& request) {
   WEIR_TRY(CheckRequest(request));
   const auto place = in_work.Take(call.principal.uid, request.documents().size());
   if (place == nullptr) {
@@ -93,20 +98,19 @@ Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits,
                              kMostOfOne >> 20, kMostOfAll >> 20);
   }
   WEIR_ASSIGN(ChangeOrder order, ReadChange(ChangeTextOf(request), call.principal));
+  WEIR_ASSIGN(v2::ApplyDocumentsResponse response, Store(backends, writes, planning, call, request, order));
+  return MessagePtr(new v2::ApplyDocumentsResponse(std::move(response)));
+}
+
+// After it is stored, or was stored before.
+Result<MessagePtr> WaitFor(const Backends& backends, Waits& waits, CallContext& call,
+                           const v2::ApplyDocumentsRequest& request, MessagePtr stored) {
+  if (request.wait().empty()) return stored;
   const auto response = std::make_shared<v2::ApplyDocumentsResponse>();
-  WEIR_ASSIGN(const MessagePtr kept, KeptAnswer(backends, call, *response));
-  if (kept != nullptr) {
-    *response = static_cast<const v2::ApplyDocumentsResponse&>(*kept);
-  } else {
-    WEIR_ASSIGN(*response, Store(backends, writes, planning, call, request, order));
-  }
+  response->Swap(static_cast<v2::ApplyDocumentsResponse*>(stored.get()));
   const auto answer = [response] { return MessagePtr(new v2::ApplyDocumentsResponse(std::move(*response))); };
-  std::vector<std::string> fqns;
-  for (const Applied& document : order.documents) {
-    if (document.kind->kind != resource::Kind::kAccessBindings) fqns.push_back(document.draft.fqn.text);
-  }
-  if (kept != nullptr) KeepReadable(*backends.store->Read(), call, fqns);
-  if (request.wait().empty() || fqns.empty()) return answer();
+  std::vector<std::string> fqns = WaitedFor(*backends.store->Read(), call, *response);
+  if (fqns.empty()) return answer();
   const Status waiting = waits.Start(call, {std::move(fqns), response->revision(), request.wait_seconds()},
                                      [response, answer](std::vector<v2::ResourceStatus> statuses) {
                                        for (auto& status : statuses) *response->add_statuses() = std::move(status);
@@ -123,12 +127,13 @@ Result<MessagePtr> Apply(const Backends& backends, Writes& writes, Waits& waits,
 void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<Waits> waits,
                   std::shared_ptr<const Planning> planning) {
   const auto in_work = std::make_shared<InWork>(kMostOfOne, kMostOfAll);
-  table.Add("weir.v2.Documents.Apply", [&backends, &writes, waits, in_work, planning](
-                                           CallContext& call, const google::protobuf::Message& request) {
-    return Apply(backends, writes, *waits, *in_work, *planning, call,
-                 static_cast<const v2::ApplyDocumentsRequest&>(request));
+  const std::string name = "weir.v2.Documents.Apply";
+  table.Add(name, [&backends, &writes, in_work, planning](CallContext& call, const google::protobuf::Message& request) {
+    return Apply(backends, writes, *in_work, *planning, call, static_cast<const v2::ApplyDocumentsRequest&>(request));
   });
-  table.TakesKeys("weir.v2.Documents.Apply");
+  table.Then(name, [&backends, waits](CallContext& call, const google::protobuf::Message& request, MessagePtr stored) {
+    return WaitFor(backends, *waits, call, static_cast<const v2::ApplyDocumentsRequest&>(request), std::move(stored));
+  });
 }
 
 }  // namespace weir::services

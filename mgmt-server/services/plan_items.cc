@@ -9,19 +9,12 @@
 #include "libs/document/differences.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/differences.h"
 
 namespace weir::services {
 namespace {
 
 constexpr size_t kBytesOfFields = 256u << 10;  // Of documents in an answer.
-
-// What a person sets.
-Result<MessagePtr> Settled(const store::StoredResource& resource) {
-  WEIR_ASSIGN(MessagePtr message, ToMessage(resource));
-  resource::ClearOutputOnly(*message);
-  resource::MutableMetadataOf(*message).clear_resource_version();
-  return message;
-}
 
 void AddField(const document::Difference& line, v2::PlannedDocument& out) {
   v2::FieldChange& field = *out.add_fields();

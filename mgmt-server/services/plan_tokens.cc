@@ -14,6 +14,8 @@ std::string Short(const std::string& text) { return Sha256Hex(text).substr(0, 32
 
 }  // namespace
 
+std::string RequestDigest(const std::string& asked) { return Short(asked); }
+
 std::string RequestDigest(const CallContext& call, const ChangeOrder& order) {
   std::string what =
       fmt::format("{}\n{}\n{}\n{}", call.principal.uid, order.apply.manager, order.apply.force, order.text);

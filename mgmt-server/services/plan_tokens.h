@@ -20,6 +20,8 @@ struct PlanToken {
 // INVALID_ARGUMENT INVALID_REQUEST.
 Result<PlanToken> ReadPlanToken(const std::string& text);
 
+// Of what was asked: equal only if that is.
+std::string RequestDigest(const std::string& asked);
 std::string RequestDigest(const CallContext& call, const ChangeOrder& order);
 // Of what changes (ChangeDigest), and of the intent that the caller sees (PlanEffect::digest): what he may not read
 // makes no plan of his stale.

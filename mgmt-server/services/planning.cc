@@ -44,6 +44,22 @@ Result<std::shared_ptr<const void>> Planning::TakePlace(CallContext& call) const
                            kMostOfOne, kMostOfAll);
 }
 
+Result<PlanEffect> Planning::EffectOf(const CallContext& call, const WouldBe& state,
+                                      std::vector<std::string> documents) const {
+  Readable readable(state, call.principal);
+  PlanQuestion question{.revision = state.before->revision(),
+                        .changes = {},
+                        .documents = std::move(documents),
+                        .may_read = [&](const std::string& fqn) { return readable(fqn); },
+                        .go_on = [&] { return CheckWanted(call); },
+                        .deadline = backends_.clock->Now() + kMostTime};
+  for (const store::ResourceChange& change : state.changes) {
+    if (change.kind == authz::kBindingsKind) continue;
+    question.changes.push_back({change.fqn, state.before->Get(change.fqn), state.after->Get(change.fqn)});
+  }
+  return backends_.fleet->Plan(question);
+}
+
 Result<MadePlan> Planning::Make(const CallContext& call, ChangeOrder& order, bool documents_only) const {
   MadePlan made;
   WouldBe& state = made.state;
@@ -53,19 +69,9 @@ Result<MadePlan> Planning::Make(const CallContext& call, ChangeOrder& order, boo
   PlanEffect effect;
   const bool conflicts = !state.conflicts.empty();
   if (!documents_only && !conflicts) {
-    Readable readable(state, call.principal);
-    PlanQuestion question{.revision = state.before->revision(),
-                          .changes = {},
-                          .documents = {},
-                          .may_read = [&](const std::string& fqn) { return readable(fqn); },
-                          .go_on = [&] { return CheckWanted(call); },
-                          .deadline = backends_.clock->Now() + kMostTime};
-    for (const store::ResourceChange& change : state.changes) {
-      if (change.kind == authz::kBindingsKind) continue;
-      question.changes.push_back({change.fqn, state.before->Get(change.fqn), state.after->Get(change.fqn)});
-    }
-    for (const Applied& document : order.documents) question.documents.push_back(document.draft.fqn.text);
-    WEIR_ASSIGN(effect, backends_.fleet->Plan(question));
+    std::vector<std::string> documents;
+    for (const Applied& document : order.documents) documents.push_back(document.draft.fqn.text);
+    WEIR_ASSIGN(effect, EffectOf(call, state, std::move(documents)));
     response = std::move(effect.seen);
     LocateFindings(order.documents, response);
   }
@@ -92,6 +98,14 @@ Result<v2::PlanResponse> Planning::Plan(CallContext& call, const v2::PlanRequest
 
 Status Planning::StoreIf(const CallContext& call, ChangeOrder& order, const PlanToken& token, const Again& make,
                          bool dry_run, const Also& also) const {
+  const Change change = {
+      .make = [&](store::Txn& txn, WouldBe& done) { return MakeChange(txn, call, writes_, order, false, done); },
+      .digest = [&](const WouldBe& done) { return ChangeDigest(order, done); }};
+  return StoreIf(call, change, token, make, dry_run, also);
+}
+
+Status Planning::StoreIf(const CallContext& call, const Change& change, const PlanToken& token, const Again& make,
+                         bool dry_run, const Also& also) const {
   for (int tries = 1; tries <= kMostTries; ++tries) {
     WEIR_ASSIGN(const MadePlan made, make());
     const store::View& before = *made.state.before;
@@ -104,8 +118,8 @@ Status Planning::StoreIf(const CallContext& call, ChangeOrder& order, const Plan
       raced = tries < kMostTries && txn.view().revision() != before.revision();
       if (!raced) {
         WouldBe done;
-        WEIR_TRY(MakeChange(txn, call, writes_, order, false, done));
-        raced = ChangeDigest(order, done) != made.change;
+        WEIR_TRY(change.make(txn, done));
+        raced = change.digest(done) != made.change;
         if (!raced) return also(txn, done);
       }
       return Aborted("PLAN_RACED", "somebody wrote while the plan was made again");

@@ -10,6 +10,7 @@
 #include "mgmt-server/services/changing.h"
 #include "mgmt-server/services/in_work.h"
 #include "mgmt-server/services/plan_tokens.h"
+#include "mgmt-server/services/planned.h"
 #include "mgmt-server/services/writes.h"
 
 namespace weir::services {
@@ -42,8 +43,17 @@ class Planning {
   // The rooms of it, for whoever keeps plans. A place, held while they are in work: RESOURCE_EXHAUSTED PLANS_IN_WORK.
   Result<std::shared_ptr<const void>> TakePlace(CallContext& call) const;
   Result<MadePlan> Make(const CallContext& call, ChangeOrder& order, bool documents_only) const;
+  // What gateways would make of it, as far as the caller may see that. `documents`: what is looked over for findings.
+  Result<PlanEffect> EffectOf(const CallContext& call, const WouldBe& state, std::vector<std::string> documents) const;
+  // What can be made again: by documents, or of what was.
+  struct Change {
+    std::function<Status(store::Txn&, WouldBe&)> make;
+    std::function<std::string(const WouldBe&)> digest;  // As ChangeDigest.
+  };
   // Stores what `make` plans as long as it plans what the token says, together with what `also` writes.
   using Again = std::function<Result<MadePlan>()>;
+  Status StoreIf(const CallContext& call, const Change& change, const PlanToken& token, const Again& make, bool dry_run,
+                 const Also& also) const;
   Status StoreIf(const CallContext& call, ChangeOrder& order, const PlanToken& token, const Again& make, bool dry_run,
                  const Also& also) const;
 

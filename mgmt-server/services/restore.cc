@@ -1,320 +1,12 @@
-#include <google/protobuf/message.h>
-
-#include <algorithm>
-#include <map>
-#include <set>
-
-#include "api/weir/v2/access_bindings.pb.h"
-#include "api/weir/v2/history.pb.h"
-#include "api/weir/v2/metadata.pb.h"
-#include "api/weir/v2/team.pb.h"
-#include "libs/resource/kinds.h"
-#include "libs/resource/validate.h"
-#include "mgmt-server/authz/authz.h"
-#include "mgmt-server/authz/roles.h"
-#include "mgmt-server/authz/subjects.h"
-#include "mgmt-server/services/changing.h"
-#include "mgmt-server/services/cross_checks.h"
-#include "mgmt-server/services/differences.h"
-#include "mgmt-server/services/past.h"
+#include "mgmt-server/services/kept_answers.h"
+#include "mgmt-server/services/planning.h"
+#include "mgmt-server/services/restoring.h"
 #include "mgmt-server/services/services.h"
 
 namespace weir::services {
 namespace {
 
-using google::protobuf::Message;
-using store::ResourcePtr;
-
-constexpr size_t kMostChanges = 5'000;  // Of one restore: so long others wait for the writer.
-constexpr std::string_view kTool = "restore";
-
-// What belongs to people and not to what they made: it comes back only when it is named itself.
-bool IsAside(const store::StoredResource& resource) {
-  return resource.kind == authz::kBindingsKind || authz::IsRole(resource) || !authz::SubjectNode(resource).empty();
-}
-
-// Clusters: gateways name them, and these go or turn elsewhere before.
-bool IsNamedByGateways(const store::StoredResource& resource) {
-  return resource::FindKind(resource.kind)->rules.effect == resource::Effect::kCluster;
-}
-
-// Fields that are brought back belong to who brings them back, the others to whom they did.
-Owners OwnersAfter(const store::StoredResource& stored, const Message& now, const Message& wanted,
-                   const std::string& manager) {
-  Owners owners = OwnedBy(wanted, manager);
-  const auto changed = resource::Diff(now, wanted);
-  const std::set<std::string> differs(changed.begin(), changed.end());
-  for (auto& [field, owner] : owners) {
-    const auto before = stored.field_owners.find(field);
-    if (before != stored.field_owners.end() && !differs.contains(field)) owner = before->second;
-  }
-  return owners;
-}
-
-// One restore inside its transaction.
-class Restoring {
- public:
-  Restoring(store::Txn& txn, const CallContext& call, const Backends& backends, Writes& writes, PastRights& rights,
-            const store::View& then, const v2::RestoreResourcesRequest& request)
-      : txn_(txn),
-        call_(call),
-        backends_(backends),
-        writes_(writes),
-        rights_(rights),
-        then_(then),
-        request_(request),
-        manager_(ManagerOf(kTool, call.principal)) {}
-
-  Result<v2::RestoreResourcesResponse> Run() {
-    WEIR_TRY(Plan());
-    // What goes makes room for what comes; clusters go when nothing names them any more.
-    for (const ResourcePtr& gone : gone_) {
-      if (!IsNamedByGateways(*gone)) WEIR_TRY(Delete(*gone));
-    }
-    for (const ResourcePtr& wanted : wanted_) WEIR_TRY(BringBack(*wanted));
-    for (const ResourcePtr& gone : gone_) {
-      if (IsNamedByGateways(*gone)) WEIR_TRY(Delete(*gone));
-    }
-    WEIR_TRY(Check());
-    if (response_.items_size() > 0) {
-      response_.set_revision(txn_.revision());
-      txn_.Annotate({.message = request_.message(), .change_set = ""});
-    }
-    return std::move(response_);
-  }
-
- private:
-  Status Plan();
-  Status CheckSize() const;
-  Status BringBack(const store::StoredResource& wanted);
-  Status Create(const store::StoredResource& wanted, Draft draft);
-  Status Update(const store::StoredResource& now, Draft draft);
-  Status Delete(const store::StoredResource& gone);
-  Status BringBackBindings(const std::string& owner);
-  Status BringBackNamedBindings(const store::StoredResource& wanted);
-  // Whether a name stands for the same resource as it did then.
-  bool IsTheSame(const std::string& fqn) const {
-    const ResourcePtr then = then_.Get(fqn), now = txn_.Get(fqn);
-    return then != nullptr && now != nullptr && then->uid == now->uid;
-  }
-  bool IsTheSameRole(const std::string& bindings, const std::string& role) const {
-    const auto fqn = resource::ParseFqn(bindings);
-    if (resource::IsBuiltInRole(role) || !fqn.ok()) return true;
-    return IsTheSame(resource::ChildFqn(fmt::format("organizations/{}", fqn->organization()), resource::Kind::kRole,
-                                        resource::LastName(role)));
-  }
-  void KeepMembersStillThere(v2::Team& team);
-  // The subjects of then that are the same still; of the others a note.
-  Result<v2::AccessBindings> StillThere(const store::StoredResource& bindings);
-  Status Check();
-  v2::RestoredResource& Note(v2::RevisionChange::What what, const store::StoredResource& resource) {
-    v2::RestoredResource& item = *response_.add_items();
-    item.set_what(what);
-    item.set_fqn(resource.fqn);
-    item.set_kind(resource.kind);
-    return item;
-  }
-
-  store::Txn& txn_;
-  const CallContext& call_;
-  const Backends& backends_;
-  Writes& writes_;
-  PastRights& rights_;
-  const store::View& then_;
-  const v2::RestoreResourcesRequest& request_;
-  const std::string manager_;
-  std::vector<ResourcePtr> wanted_;  // Parents first, clusters before what names them.
-  std::vector<ResourcePtr> gone_;    // The deepest first.
-  struct Written {
-    ResourcePtr stored;
-    std::shared_ptr<const Message> before;  // null = it was not there.
-  };
-  std::vector<Written> written_;
-  std::vector<Issue> issues_;
-  v2::RestoreResourcesResponse response_;
-};
-
-Status Restoring::Plan() {
-  const std::string& root = request_.fqn();
-  const ResourcePtr then = then_.Get(root);
-  if (then == nullptr || !rights_.MayReadIn(txn_.view(), *then)) return authz::Missing(root);
-  const ResourcePtr now = txn_.Get(root);
-  if (now != nullptr && now->uid != then->uid) {
-    response_.add_notes(fmt::format("{} is another one than it was then: it was deleted and created again", root));
-  }
-  std::set<std::string, std::less<>> wanted{root};
-  wanted_.push_back(then);
-  if (!request_.subtree()) return {};
-  then_.ForEach(root, "", [&](const ResourcePtr& child) {
-    if (IsAside(*child) || !rights_.MayReadIn(txn_.view(), *child)) return true;
-    wanted.insert(child->fqn);
-    wanted_.push_back(child);
-    return true;
-  });
-  txn_.view().ForEach(root, "", [&](const ResourcePtr& child) {
-    if (!IsAside(*child) && !wanted.contains(child->fqn)) gone_.push_back(child);
-    return true;
-  });
-  // As the list of kinds has it: what is referred to comes first and goes last.
-  const auto order = [](const ResourcePtr& each) { return resource::FindKind(each->kind)->kind; };
-  std::stable_sort(gone_.begin(), gone_.end(),
-                   [&](const ResourcePtr& a, const ResourcePtr& b) { return order(a) > order(b); });
-  std::stable_sort(wanted_.begin(), wanted_.end(),
-                   [&](const ResourcePtr& a, const ResourcePtr& b) { return order(a) < order(b); });
-  return {};
-}
-
-Status Restoring::CheckSize() const {
-  if (static_cast<size_t>(response_.items_size()) < kMostChanges) return {};
-  return ResourceExhausted("TOO_MANY_CHANGES",
-                           "more than {} resources are different; bring parts of it back, one after the other",
-                           kMostChanges);
-}
-
-Status Restoring::BringBack(const store::StoredResource& wanted) {
-  if (wanted.kind == authz::kBindingsKind) return BringBackNamedBindings(wanted);
-  WEIR_ASSIGN(const resource::Fqn fqn, resource::ParseFqn(wanted.fqn));
-  WEIR_ASSIGN(MessagePtr message, ToMessage(wanted));
-  resource::MutableMetadataOf(*message).clear_resource_version();
-  if (fqn.kind == resource::Kind::kTeam) KeepMembersStillThere(static_cast<v2::Team&>(*message));
-  Draft draft = MakeDraft(fqn, std::move(message));
-  const ResourcePtr now = txn_.Get(wanted.fqn);
-  // One that he may not see is created, as by anybody who does not know of it: refused where it may be.
-  if (now == nullptr || !authz::Allowed(txn_.view(), call_.principal, authz::Right::kRead, *now)) {
-    return Create(wanted, std::move(draft));
-  }
-  return Update(*now, std::move(draft));
-}
-
-// Whoever has the name of a member today is not who was one.
-void Restoring::KeepMembersStillThere(v2::Team& team) {
-  auto& members = *team.mutable_spec()->mutable_members();
-  const auto gone = std::remove_if(members.begin(), members.end(), [&](const std::string& member) {
-    if (IsTheSame(member)) return false;
-    response_.add_notes(
-        fmt::format("{}: {} did not come back: that subject is not there any more", team.metadata().fqn(), member));
-    return true;
-  });
-  members.erase(gone, members.end());
-}
-
-Status Restoring::Create(const store::StoredResource& wanted, Draft draft) {
-  WEIR_TRY(CheckSize());
-  Owners owners = OwnedBy(*draft.message, manager_);
-  WEIR_ASSIGN(const ResourcePtr stored, writes_.Create(txn_, call_, draft, std::move(owners), issues_));
-  written_.push_back({stored, nullptr});
-  Note(v2::RevisionChange::CREATED, *stored);
-  return BringBackBindings(wanted.fqn);
-}
-
-Status Restoring::Update(const store::StoredResource& now, Draft draft) {
-  WEIR_ASSIGN(MessagePtr current, ToMessage(now));
-  FillFromStored(*current, draft);
-  auto differences = FieldDifferences(current.get(), draft.message.get());
-  if (differences.empty()) return {};
-  WEIR_TRY(CheckSize());
-  Owners owners = OwnersAfter(now, *current, *draft.message, manager_);
-  WEIR_ASSIGN(const ResourcePtr stored, writes_.Update(txn_, call_, draft, std::move(owners), now.etag, issues_));
-  written_.push_back({stored, std::move(current)});
-  v2::RestoredResource& item = Note(v2::RevisionChange::UPDATED, *stored);
-  for (v2::FieldDifference& difference : differences) *item.add_fields() = std::move(difference);
-  return {};
-}
-
-Status Restoring::Delete(const store::StoredResource& gone) {
-  WEIR_TRY(CheckSize());
-  WEIR_ASSIGN(const size_t left, writes_.Delete(txn_, call_, gone.fqn, gone.etag, false));
-  if (left > 0) return Internal("DELETION_LEFT", "{} is not gone", gone.fqn);
-  Note(v2::RevisionChange::DELETED, gone);
-  return {};
-}
-
-Result<v2::AccessBindings> Restoring::StillThere(const store::StoredResource& bindings) {
-  v2::AccessBindings was, still;
-  if (!was.ParseFromString(bindings.body)) return DataLoss("BAD_BODY", "{} cannot be read", bindings.fqn);
-  for (const v2::AccessBinding& binding : was.allow()) {
-    v2::AccessBinding kept;
-    kept.set_role(binding.role());
-    if (!IsTheSameRole(bindings.fqn, binding.role())) {
-      response_.add_notes(
-          fmt::format("{}: {} did not come back: that role is not there any more", bindings.fqn, binding.role()));
-      continue;
-    }
-    for (const v2::Subject& subject : binding.subjects()) {
-      if (IsTheSame(authz::FqnOf(subject))) {
-        *kept.add_subjects() = subject;
-        continue;
-      }
-      response_.add_notes(fmt::format("{}: {} of {} did not come back: that subject is not there any more",
-                                      bindings.fqn, binding.role(),
-                                      authz::FqnOf(subject).empty() ? "a subject" : authz::FqnOf(subject)));
-    }
-    if (kept.subjects_size() > 0) *still.add_allow() = std::move(kept);
-  }
-  return still;
-}
-
-// Of what was created anew. Its creator holds all of it and so may grant what it had; what he may not is a note.
-Status Restoring::BringBackBindings(const std::string& owner) {
-  const ResourcePtr was = then_.Get(resource::AccessBindingsFqn(owner));
-  if (was == nullptr) return {};
-  if (!rights_.MayReadIn(txn_.view(), *was)) {
-    response_.add_notes(fmt::format("{}: its bindings did not come back: you may not see what they were", owner));
-    return {};
-  }
-  WEIR_ASSIGN(const v2::AccessBindings still, StillThere(*was));
-  for (const v2::AccessBinding& binding : still.allow()) {
-    for (const v2::Subject& subject : binding.subjects()) {
-      const auto granted = authz::Grant(txn_, call_.principal, owner, binding.role(), subject);
-      if (!granted.ok() && granted.error().code != Code::kPermissionDenied) return granted.error();
-      if (!granted.ok()) {
-        response_.add_notes(fmt::format("{}: {} of {} did not come back: {}", was->fqn, binding.role(),
-                                        authz::FqnOf(subject), granted.error().message));
-        continue;
-      }
-      if (granted->after == granted->before) continue;
-      WEIR_TRY(Record(txn_, call_, "set-policy", granted->before.get(), granted->after.get(), granted->decision.path));
-    }
-  }
-  return {};
-}
-
-Status Restoring::BringBackNamedBindings(const store::StoredResource& wanted) {
-  const std::string owner = resource::ParentFqn(wanted.fqn);
-  const ResourcePtr then = then_.Get(owner), now = txn_.Get(owner);
-  if (now == nullptr) return authz::Missing(wanted.fqn);
-  if (then == nullptr || then->uid != now->uid) {
-    return FailedPrecondition("NOT_THE_SAME",
-                              "{} is another one than it was then; bindings are not inherited by a name", owner);
-  }
-  WEIR_ASSIGN(const v2::AccessBindings still, StillThere(wanted));
-  WEIR_ASSIGN(const auto changed, authz::SetBindings(txn_, call_.principal, owner, still, std::nullopt));
-  if (changed.after == changed.before) return {};
-  v2::RestoredResource& item = Note(v2::RevisionChange::UPDATED, *changed.after);
-  WEIR_ASSIGN(const MessagePtr before, ToMessage(*changed.before));
-  WEIR_ASSIGN(const MessagePtr after, ToMessage(*changed.after));
-  for (v2::FieldDifference& field : FieldDifferences(before.get(), after.get())) *item.add_fields() = std::move(field);
-  return Record(txn_, call_, "set-policy", changed.before.get(), changed.after.get(), changed.decision.path);
-}
-
-// What was wrong on the way may be right in the end, where two exchanged a host: the end counts. Where nothing was
-// wrong on the way nothing is: of two that contradict each other the later one was checked against the earlier.
-Status Restoring::Check() {
-  if (issues_.empty()) return {};
-  std::vector<Issue> issues;
-  CrossChecks checks(*backends_.store);
-  const auto may = [&](authz::Right right) {
-    return [this, right](const store::StoredResource& other) {
-      return authz::Allowed(txn_.view(), call_.principal, right, other);
-    };
-  };
-  for (const Written& written : written_) {
-    const ResourcePtr last = txn_.Get(written.stored->fqn);
-    if (last == nullptr) continue;
-    checks.Check(txn_.view(), *last, {may(authz::Right::kRead), may(authz::Right::kWrite), written.before}, issues);
-  }
-  return ToStatus(issues);
-}
+using v2::RestoreResourcesResponse;
 
 Status CheckRequest(const v2::RestoreResourcesRequest& request) {
   Error error = InvalidArgument("INVALID_REQUEST", "the call is not complete");
@@ -322,6 +14,9 @@ Status CheckRequest(const v2::RestoreResourcesRequest& request) {
   if (!fqn.ok()) error.violations.push_back({.field = "fqn", .description = fqn.error().message});
   if (request.to_revision() == 0 && !request.has_to_time()) {
     error.violations.push_back({.field = "toRevision", .description = "which state? a revision, or toTime"});
+  }
+  if (request.access() && !request.subtree()) {
+    error.violations.push_back({.field = "access", .description = "goes with subtree"});
   }
   CheckNote("message", request.message(), false, error.violations);
   if (error.violations.empty()) return {};
@@ -331,18 +26,125 @@ Status CheckRequest(const v2::RestoreResourcesRequest& request) {
 // Whatever the disk must say of the rights is asked before the writer waits for it.
 Status AskBefore(PastRights& rights, const store::View& then, const std::string& root) {
   Status failed;
-  const auto ask = [&](const ResourcePtr& version) {
+  const auto ask = [&](const store::ResourcePtr& version) {
     const Result<bool> may = rights.MayRead(*version);
     if (!may.ok()) failed = may.error();
     return failed.ok();
   };
-  if (const ResourcePtr version = then.Get(root)) ask(version);
+  if (const store::ResourcePtr version = then.Get(root)) ask(version);
   if (failed.ok()) then.ForEach(root, "", ask);
   return failed;
 }
 
-Result<v2::RestoreResourcesResponse> Restore(const Backends& backends, Writes& writes, CallContext& call,
-                                             const v2::RestoreResourcesRequest& request) {
+// Of all that it would change.
+std::string DigestOf(const WouldBe& state) {
+  std::vector<std::string> fqns;
+  for (const store::ResourceChange& change : state.changes) fqns.push_back(change.fqn);
+  return ChangeDigest(state, fqns);
+}
+
+// One call: to one state of the past, by whoever asks.
+class Restore {
+ public:
+  Restore(const Backends& backends, Writes& writes, const Planning& planning, CallContext& call,
+          const v2::RestoreResourcesRequest& request, int64_t revision, const store::View& then, PastRights& rights)
+      : backends_(backends),
+        writes_(writes),
+        planning_(planning),
+        call_(call),
+        request_(request),
+        revision_(revision),
+        then_(then),
+        rights_(rights) {}
+
+  Result<RestoreResourcesResponse> Do() const {
+    if (!request_.dry_run() && request_.plan().empty()) {
+      return WriteOnce(backends_, call_, false, [&](store::Txn& txn) -> Result<RestoreResourcesResponse> {
+        WouldBe unused;
+        return Make(txn, unused);
+      });
+    }
+    WEIR_ASSIGN(const std::shared_ptr<const void> place, planning_.TakePlace(call_));
+    PlanToken token;
+    if (!request_.plan().empty()) {
+      WEIR_ASSIGN(token, ReadPlanToken(request_.plan()));
+      if (token.request != Asked())
+        return StalePlan("state, what is restored or caller are others than those of the plan");
+    }
+    if (request_.dry_run() && request_.plan().empty()) return Planned();
+    RestoreResourcesResponse done;
+    const Planning::Change change = {.make = [&](store::Txn& txn, WouldBe& state) -> Status {
+                                       WEIR_ASSIGN(done, Make(txn, state));
+                                       return {};
+                                     },
+                                     .digest = DigestOf};
+    const auto make = [&]() -> Result<MadePlan> {
+      RestoreResourcesResponse unused;
+      return Plan(unused);
+    };
+    const auto also = [&](store::Txn& txn, const WouldBe&) { return KeepAnswer(txn, call_, done); };
+    WEIR_TRY(planning_.StoreIf(call_, change, token, make, request_.dry_run(), also));
+    return done;
+  }
+
+ private:
+  Result<RestoreResourcesResponse> Make(store::Txn& txn, WouldBe& state) const {
+    PastRights rights = rights_;  // What it remembers is of the state that it was asked on.
+    WEIR_ASSIGN(RestoreResourcesResponse done,
+                Restoring(txn, call_, backends_, writes_, rights, then_, request_).Run(state));
+    done.set_restored_revision(revision_);
+    if (request_.dry_run()) done.set_revision(0);
+    return done;
+  }
+
+  Result<MadePlan> Plan(RestoreResourcesResponse& done) const {
+    MadePlan made;
+    WEIR_TRY(backends_.store->DryRun([&](store::Txn& txn) -> Status {
+      WEIR_ASSIGN(done, Make(txn, made.state));
+      return {};
+    }));
+    std::vector<std::string> written;
+    for (const v2::RestoredResource& item : done.items()) {
+      if (item.what() != v2::RevisionChange::DELETED && !resource::IsAccessBindings(item.fqn()))
+        written.push_back(item.fqn());
+    }
+    WEIR_ASSIGN(PlanEffect effect, planning_.EffectOf(call_, made.state, std::move(written)));
+    made.change = DigestOf(made.state);
+    made.token = {.revision = made.state.before->revision(),
+                  .request = Asked(),
+                  .effect = EffectDigest(made.change, effect.digest)};
+    made.response = std::move(effect.seen);
+    return made;
+  }
+
+  Result<RestoreResourcesResponse> Planned() const {
+    RestoreResourcesResponse done;
+    WEIR_ASSIGN(MadePlan made, Plan(done));
+    v2::PlanResponse& plan = *done.mutable_plan();
+    plan = std::move(made.response);
+    plan.set_changes(done.items_size() > 0);
+    plan.set_planned_revision(made.token.revision);
+    plan.set_plan(made.token.Text());
+    return done;
+  }
+
+  std::string Asked() const {
+    return RequestDigest(fmt::format("restore\n{}\n{}\n{}\n{}\n{}", call_.principal.uid, request_.fqn(),
+                                     request_.subtree(), request_.access(), revision_));
+  }
+
+  const Backends& backends_;
+  Writes& writes_;
+  const Planning& planning_;
+  CallContext& call_;
+  const v2::RestoreResourcesRequest& request_;
+  const int64_t revision_;
+  const store::View& then_;
+  const PastRights& rights_;
+};
+
+Result<RestoreResourcesResponse> RestoreResources(const Backends& backends, Writes& writes, const Planning& planning,
+                                                  CallContext& call, const v2::RestoreResourcesRequest& request) {
   WEIR_TRY(CheckRequest(request));
   WEIR_ASSIGN(const Past::Turn turn, backends.past->TakeTurn(call));
   WEIR_ASSIGN(const int64_t revision,
@@ -350,22 +152,17 @@ Result<v2::RestoreResourcesResponse> Restore(const Backends& backends, Writes& w
   WEIR_ASSIGN(const store::ViewPtr then, backends.past->ViewAt(call, turn, revision));
   PastRights rights(*backends.store, call.principal, backends.store->Read());
   WEIR_TRY(AskBefore(rights, *then, request.fqn()));
-  auto done = backends.WriteOrTry(call, request.dry_run(), [&](store::Txn& txn) {
-    return Restoring(txn, call, backends, writes, rights, *then, request).Run();
-  });
-  if (!done.ok()) return std::move(done).error();
-  done->set_restored_revision(revision);
-  if (request.dry_run()) done->set_revision(0);
-  return done;
+  return Restore(backends, writes, planning, call, request, revision, *then, rights).Do();
 }
 
 }  // namespace
 
-void AddRestore(MethodTable& table, const Backends& backends, Writes& writes) {
-  table.Add<v2::RestoreResourcesRequest, v2::RestoreResourcesResponse>(
+void AddRestore(MethodTable& table, const Backends& backends, Writes& writes,
+                std::shared_ptr<const Planning> planning) {
+  table.Add<v2::RestoreResourcesRequest, RestoreResourcesResponse>(
       "weir.v2.Revisions.RestoreResources",
-      [&backends, &writes](CallContext& call, const v2::RestoreResourcesRequest& request) {
-        return Restore(backends, writes, call, request);
+      [&backends, &writes, planning](CallContext& call, const v2::RestoreResourcesRequest& request) {
+        return RestoreResources(backends, writes, *planning, call, request);
       });
 }
 

@@ -18,12 +18,10 @@
 namespace weir::services {
 namespace {
 
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 // `piece` is in lower case.
 bool Holds(std::string_view text, std::string_view piece) {
   return std::search(text.begin(), text.end(), piece.begin(), piece.end(),
-                     [](char a, char b) { return Lower(a) == b; }) != text.end();
+                     [](char a, char b) { return AsciiLower(a) == b; }) != text.end();
 }
 
 // What a resource shows of the text that is looked for; nullopt = nothing.
@@ -126,8 +124,7 @@ std::map<std::string, v2::SearchHit> FirstHits(const store::View& view, const Ca
 Result<v2::SearchResponse> Find(const Backends& backends, Registry& registry, const PageTokens& tokens,
                                 CallContext& call, const v2::SearchRequest& request) {
   WEIR_TRY(CheckRequest(request));
-  std::string piece = request.q();
-  std::transform(piece.begin(), piece.end(), piece.begin(), Lower);
+  const std::string piece = AsciiLower(request.q());
   const PageTokens::Question question =
       fmt::format("search {} {} {}:{}", call.principal.uid, request.parent(), piece.size(), piece);
   std::string after;

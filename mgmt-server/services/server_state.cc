@@ -2,6 +2,7 @@
 
 #include "api/weir/v2/server_state.pb.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/kept_answers.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/services/writes.h"
 #include "mgmt-server/store/store.h"
@@ -17,16 +18,16 @@ std::string AndAway(const std::vector<std::string>& away) {
 
 Result<v2::AdoptStateResponse> AdoptState(const Backends& backends, CallContext& call,
                                           const v2::AdoptStateRequest& request) {
-  v2::AdoptStateResponse response;
   const auto away = backends.fleet->AwayClusters();  // First: who comes meanwhile is in one of the two.
   const auto held = backends.fleet->HeldClusters();
-  *response.mutable_away() = {away.begin(), away.end()};
-  *response.mutable_held() = {held.begin(), held.end()};
-  const auto decide = [&](store::Txn& txn) -> Status {
+  const auto decide = [&](store::Txn& txn) -> Result<v2::AdoptStateResponse> {
+    v2::AdoptStateResponse response;
+    *response.mutable_away() = {away.begin(), away.end()};
+    *response.mutable_held() = {held.begin(), held.end()};
     WEIR_ASSIGN(const authz::Decision decision,
                 authz::Authorize(txn.view(), call.principal, authz::Right::kSetPolicy, ""));
     response.set_revision(txn.view().revision());
-    if (!request.confirm()) return {};
+    if (!request.confirm()) return response;
     if (held.empty()) {
       return FailedPrecondition("NOTHING_TO_ADOPT", "no cluster that is connected keeps another state{}",
                                 away.empty() ? "; there is nothing to decide" : AndAway(away));
@@ -38,13 +39,12 @@ Result<v2::AdoptStateResponse> AdoptState(const Backends& backends, CallContext&
                                 AndAway(away));
     }
     WEIR_TRY(txn.AdoptState());
-    return Record(txn, call, "adopt-state", nullptr, nullptr, decision.path);
-  };
-  WEIR_TRY(backends.Write(call, decide));
-  if (request.confirm()) {
-    backends.fleet->ReleaseHeldClusters();
+    WEIR_TRY(Record(txn, call, "adopt-state", nullptr, nullptr, decision.path));
     response.set_adopted(true);
-  }
+    return response;
+  };
+  auto response = WriteOnce(backends, call, !request.confirm(), decide);
+  if (response.ok() && response->adopted()) backends.fleet->ReleaseHeldClusters();
   return response;
 }
 

@@ -1,6 +1,8 @@
 #include "mgmt-server/services/services.h"
 
+#include "mgmt-server/authn/authn.h"
 #include "mgmt-server/services/crud.h"
+#include "mgmt-server/services/kept_answers.h"
 #include "mgmt-server/services/planning.h"
 #include "mgmt-server/services/quotas.h"
 #include "mgmt-server/services/registry.h"
@@ -12,6 +14,14 @@ namespace weir::services {
 void Standing::Stop() const {
   if (watches != nullptr) watches->Stop();
   if (waits != nullptr) waits->Stop();
+}
+
+std::unique_ptr<MethodTable> MakeTable(const Backends& backends) {
+  return std::make_unique<MethodTable>(
+      [&backends](const std::string& token) { return backends.authn->Authenticate(token); },
+      [&backends](const CallContext& call, const google::protobuf::Message& prototype) {
+        return KeptAnswer(backends, call, prototype);
+      });
 }
 
 Standing AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
@@ -36,7 +46,7 @@ Standing AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   AddPlans(table, planning);
   AddChangeSets(table, backends, writes, planning);
   AddRevisions(table, backends);
-  AddRestore(table, backends, writes);
+  AddRestore(table, backends, writes, planning);
   AddAuditRecords(table, backends);
   const auto watch_quota = std::make_shared<WatchQuota>();
   AddQuotas(table, backends, watch_quota);

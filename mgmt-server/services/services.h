@@ -14,6 +14,9 @@ class Waits;
 class Watches;
 class WatchQuota;
 
+// Without methods; for callers whom backends.authn knows, with answers that backends.store keeps.
+std::unique_ptr<MethodTable> MakeTable(const Backends& backends);
+
 // What every kind has (create, get, list, update, delete) comes from the list of kinds; what else a noun has stands in
 // its file, which adds its methods to the table. Table, backends and writes outlive the calls.
 void AddClusters(MethodTable& table, const Backends& backends, Writes& writes);
@@ -35,7 +38,7 @@ void AddPlans(MethodTable& table, std::shared_ptr<const Planning> planning);
 void AddChangeSets(MethodTable& table, const Backends& backends, Writes& writes,
                    std::shared_ptr<const Planning> planning);
 void AddRevisions(MethodTable& table, const Backends& backends);
-void AddRestore(MethodTable& table, const Backends& backends, Writes& writes);
+void AddRestore(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<const Planning> planning);
 void AddAuditRecords(MethodTable& table, const Backends& backends);
 void AddQuotas(MethodTable& table, const Backends& backends, std::shared_ptr<const WatchQuota> watches);
 

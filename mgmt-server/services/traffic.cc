@@ -3,6 +3,7 @@
 #include <set>
 
 #include "api/weir/v2/traffic.pb.h"
+#include "libs/base/text.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/store/store.h"
@@ -30,13 +31,6 @@ class Readable {
   std::map<std::string, bool> known_;
 };
 
-std::string Lower(std::string host) {
-  for (char& c : host) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return host;
-}
-
 // A parent that the caller may not read shows what below it the caller may; where that is nothing, it is as if it did
 // not exist, and no work is done. A cluster holds no gateway objects: it is asked for those of its organization.
 Status MayAsk(const store::View& view, const authn::Principal& principal, const std::string& parent) {
@@ -53,7 +47,7 @@ Result<v2::TrafficReport> GetTraffic(const Backends& backends, const CallContext
   WEIR_TRY(MayAsk(*view, call.principal, request.parent()));
   Readable readable(*view, call.principal);
   v2::TrafficReport report;
-  for (v2::HostTraffic& item : backends.fleet->Traffic(request.parent(), Lower(request.host()))) {
+  for (v2::HostTraffic& item : backends.fleet->Traffic(request.parent(), AsciiLower(request.host()))) {
     if (readable(item.source())) *report.add_items() = std::move(item);
   }
   return report;
@@ -61,7 +55,7 @@ Result<v2::TrafficReport> GetTraffic(const Backends& backends, const CallContext
 
 Result<v2::ExplainHealthResponse> ExplainHealth(const Backends& backends, const CallContext& call,
                                                 const v2::ExplainHealthRequest& request) {
-  const std::string host = Lower(request.host());
+  const std::string host = AsciiLower(request.host());
   if (host.empty()) {
     Error error = InvalidArgument("INVALID_REQUEST", "which host?");
     error.violations.push_back({.field = "host", .description = "required"});
@@ -98,7 +92,7 @@ std::set<std::string> NamesOf(const std::string& list) {
 
 Result<v2::ExplainFailoverResponse> ExplainFailover(const Backends& backends, const CallContext& call,
                                                     const v2::ExplainFailoverRequest& request) {
-  const std::string host = Lower(request.host());
+  const std::string host = AsciiLower(request.host());
   const store::ViewPtr view = backends.store->Read();
   // The right before the names: who may not ask learns of none of them whether it is there.
   WEIR_TRY(MayAsk(*view, call.principal, request.parent()));

@@ -65,6 +65,7 @@ struct KeptKey {
   std::string key;
   std::string request_hash;  // SHA-256 of what was asked, 32 bytes.
   WallTime created;
+  size_t bytes = 0;  // Of the answer; Txn::PutKey fills it in.
 };
 inline constexpr std::chrono::hours kKeyLifetime(24);  // From then on the key is as if it had never been used.
 

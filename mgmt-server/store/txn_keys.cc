@@ -8,9 +8,9 @@ namespace weir::store {
 
 Status Txn::PutKey(KeptKey key, std::string_view answer) {
   changed_ = true;
+  key.bytes = answer.size();
   WEIR_TRY(rows_.PutKey(key, answer));
-  std::string name = View::KeyName(key.principal_uid, key.key);
-  view_.kept_keys_.Set(std::move(name), std::move(key));
+  view_.SetKey(std::move(key));
   return {};
 }
 
@@ -35,7 +35,7 @@ Result<int64_t> Txn::Drop(const std::vector<std::pair<std::string, std::string>>
   for (const auto& [uid, key] : keys) {
     changed_ = true;
     WEIR_TRY(rows_.DeleteKey(uid, key));
-    view_.kept_keys_.Erase(View::KeyName(uid, key));
+    view_.EraseKey(View::KeyName(uid, key));
   }
   return static_cast<int64_t>(keys.size());
 }

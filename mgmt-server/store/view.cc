@@ -113,6 +113,30 @@ void View::ForEachUsedAssertion(const std::function<void(const UsedAssertion&)>&
   });
 }
 
+void View::CountKey(const KeptKey& key, bool comes) {
+  const size_t of_one = KeyBytesOf(key.principal_uid);
+  const size_t now = comes ? of_one + key.bytes : of_one - key.bytes;
+  key_bytes_ += now - of_one;
+  if (now == 0)
+    key_bytes_of_.Erase(key.principal_uid);
+  else
+    key_bytes_of_.Set(key.principal_uid, now);
+}
+
+void View::SetKey(KeptKey key) {
+  std::string name = KeyName(key.principal_uid, key.key);
+  EraseKey(name);
+  CountKey(key, true);
+  kept_keys_.Set(std::move(name), std::move(key));
+}
+
+void View::EraseKey(const std::string& name) {
+  const KeptKey* there = kept_keys_.Find(name);
+  if (there == nullptr) return;
+  CountKey(*there, false);
+  kept_keys_.Erase(name);
+}
+
 void View::ForEachKey(const std::function<void(const KeptKey&)>& visit) const {
   kept_keys_.VisitAll([&](const std::string&, const KeptKey& key) {
     visit(key);

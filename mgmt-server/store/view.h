@@ -78,6 +78,12 @@ class View {
     return kept_keys_.CountBefore(uid + '\1') - kept_keys_.CountBefore(uid + '\0');
   }
   size_t key_count() const { return kept_keys_.size(); }
+  // Of their answers.
+  size_t KeyBytesOf(std::string_view principal_uid) const {
+    const size_t* bytes = key_bytes_of_.Find(principal_uid);
+    return bytes == nullptr ? 0 : *bytes;
+  }
+  size_t key_bytes() const { return key_bytes_; }
   void ForEachKey(const std::function<void(const KeptKey&)>& visit) const;
   const JoinToken* FindJoinToken(std::string_view token_hash) const { return join_tokens_.Find(token_hash); }
   const std::string* FindCaMaterial(std::string_view name) const { return ca_material_.Find(name); }
@@ -105,6 +111,9 @@ class View {
   static std::string KeyName(std::string_view principal_uid, std::string_view key) {
     return std::string(principal_uid).append(1, '\0').append(key);
   }
+  void SetKey(KeptKey key);
+  void EraseKey(const std::string& name);
+  void CountKey(const KeptKey& key, bool comes);
   void PutResource(ResourcePtr resource);
   void EraseResource(const StoredResource& resource);
 
@@ -120,7 +129,9 @@ class View {
   PersistentMap<std::string, Credential> credentials_;
   PersistentMap<std::string, Session> sessions_;
   PersistentMap<std::string, UsedAssertion> used_assertions_;
-  PersistentMap<std::string, KeptKey> kept_keys_;  // KeyName
+  PersistentMap<std::string, KeptKey> kept_keys_;    // KeyName
+  PersistentMap<std::string, size_t> key_bytes_of_;  // Of each principal that has some.
+  size_t key_bytes_ = 0;
   PersistentMap<std::string, JoinToken> join_tokens_;
   PersistentMap<std::string, std::string> ca_material_;
   PersistentMap<std::string, ClusterFactsPtr> facts_;
@@ -170,10 +181,7 @@ class ViewLoader {
     auto key = row.id;
     view_.used_assertions_.Set(std::move(key), std::move(row));
   }
-  void Add(KeptKey row) {
-    auto key = View::KeyName(row.principal_uid, row.key);
-    view_.kept_keys_.Set(std::move(key), std::move(row));
-  }
+  void Add(KeptKey row) { view_.SetKey(std::move(row)); }
   void Add(JoinToken row) {
     auto key = row.token_hash;
     view_.join_tokens_.Set(std::move(key), std::move(row));

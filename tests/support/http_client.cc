@@ -12,15 +12,11 @@
 #include <charconv>
 #include <cstring>
 
+#include "libs/base/text.h"
+
 namespace weir::test {
 namespace {
 
-std::string Lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
 std::string_view Trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
@@ -174,7 +170,7 @@ Result<HttpAnswer> HttpClient::ReadHead() {
       lines.remove_prefix(line.size() + 2);
       const size_t colon = line.find(':');
       if (colon == std::string_view::npos) return Internal("BAD_RESPONSE", "bad header line '{}'", line);
-      answer.headers[Lower(line.substr(0, colon))] = Trim(line.substr(colon + 1));
+      answer.headers[AsciiLower(line.substr(0, colon))] = Trim(line.substr(colon + 1));
     }
     buffer_.erase(0, end + 4);
   } while (answer.status >= 100 && answer.status < 200 && answer.status != 101);
@@ -185,9 +181,9 @@ Result<HttpAnswer> HttpClient::ReadAnswer(bool head) {
   WEIR_ASSIGN(HttpAnswer answer, ReadHead());
   const bool no_body = head || answer.status == 204 || answer.status == 304;
   const auto length = answer.headers.find("content-length");
-  bool close_after = Lower(answer.headers["connection"]).find("close") != std::string::npos;
+  bool close_after = AsciiLower(answer.headers["connection"]).find("close") != std::string::npos;
   if (no_body) {
-  } else if (Lower(answer.headers["transfer-encoding"]).find("chunked") != std::string::npos) {
+  } else if (AsciiLower(answer.headers["transfer-encoding"]).find("chunked") != std::string::npos) {
     for (;;) {
       size_t line;
       while ((line = buffer_.find("\r\n")) == std::string::npos) WEIR_TRY(Receive());

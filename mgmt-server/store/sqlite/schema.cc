@@ -126,9 +126,10 @@ std::map<std::string, std::string> UnpackOwners(std::string_view packed) {
 
 // Join tokens and idempotency keys.
 Status LoadTokens(Database& database, ViewLoader& loader) {
-  WEIR_TRY(ForRows(database, "SELECT principal_uid, key, request_hash, created FROM kept_answers",
+  WEIR_TRY(ForRows(database, "SELECT principal_uid, key, request_hash, created, length(answer) FROM kept_answers",
                    [&](const Statement& row) {
-                     loader.Add(KeptKey{row.String(0), row.String(1), row.String(2), FromMicros(row.Number(3))});
+                     loader.Add(KeptKey{row.String(0), row.String(1), row.String(2), FromMicros(row.Number(3)),
+                                        static_cast<size_t>(row.Number(4))});
                    }));
   WEIR_TRY(ForRows(database, "SELECT token_hash, cluster_uid, created, expires, used FROM join_tokens",
                    [&](const Statement& row) {
