@@ -114,9 +114,10 @@ Result<store::ResourcePtr> PutCluster(store::Txn& txn, const store::StoredResour
 // A verb of its own: it needs no etag, changes nothing else, and what it sets belongs to nobody's documents.
 // `change`: the stored cluster and the time -> whether it changed.
 using Change = std::function<Result<bool>(v2::Cluster&, WallTime)>;
+// `force`: Invariants that it breaks are written down, and broken.
 Result<v2::Cluster> Apply(const Backends& backends, CallContext& call, const resource::Fqn& fqn, const char* action,
-                          const std::string& reason, const Change& change) {
-  auto stored = backends.Write(call, [&](store::Txn& txn) -> Result<store::ResourcePtr> {
+                          const std::string& reason, bool force, const Change& change) {
+  const auto write = [&](store::Txn& txn) -> Result<store::ResourcePtr> {
     WEIR_ASSIGN(const authz::Decision decision,
                 authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, fqn.text));
     const store::ResourcePtr before = txn.Get(fqn.text);
@@ -130,7 +131,8 @@ Result<v2::Cluster> Apply(const Backends& backends, CallContext& call, const res
     txn.Annotate({.message = reason, .change_set = ""});
     WEIR_TRY(Record(txn, call, action, before.get(), after.get(), decision.path));
     return after;
-  });
+  };
+  auto stored = backends.Write(call, write, {.asks_tenants = true, .force = force});
   if (!stored.ok()) return std::move(stored).error();
   WEIR_ASSIGN(const MessagePtr rendered, Render(backends, **stored));
   return static_cast<const v2::Cluster&>(*rendered);
@@ -145,7 +147,7 @@ Result<v2::Cluster> Set(const Backends& backends, CallContext& call, const v2::S
                                    .reason = request.reason(),
                                    .author = call.principal.fqn,
                                    .ttl = std::chrono::seconds(request.ttl_seconds())};
-  return Apply(backends, call, fqn, action, request.reason(),
+  return Apply(backends, call, fqn, action, request.reason(), request.force(),
                [&](v2::Cluster& cluster, WallTime now) -> Result<bool> { return SetAdminState(order, now, cluster); });
 }
 
@@ -161,11 +163,12 @@ Result<v2::Cluster> Undo(const Backends& backends, CallContext& call, const v2::
   WEIR_TRY(resource::UndoAdminState(backends.clock->Wall(), cluster));
   const v2::AdminState wanted = cluster.spec().admin_state();
   if (serves && resource::TakesNoRequests(wanted) && !request.force()) WEIR_TRY(CheckSomebodyIsLeft(backends, fqn));
-  return Apply(backends, call, fqn, "undo", "", [&](v2::Cluster& stored, WallTime time) -> Result<bool> {
+  const auto undo = [&](v2::Cluster& stored, WallTime time) -> Result<bool> {
     WEIR_TRY(resource::UndoAdminState(time, stored));
     if (stored.spec().admin_state() == wanted) return true;
     return Aborted("STATE_CHANGED", "its admin state was changed in the meantime; look at it and try again");
-  });
+  };
+  return Apply(backends, call, fqn, "undo", "", request.force(), undo);
 }
 
 }  // namespace
