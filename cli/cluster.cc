@@ -207,19 +207,19 @@ constexpr std::string_view kAdminFlags = R"(
   --wait[=SECONDS]    until every gateway that routes to it acknowledged (default 60, 1 to 300); exit code 4 if not in time
 )";
 constexpr std::string_view kForceFlag =
-    R"(  --force             also when a host that is served now has no other cluster that can serve it (LAST_RECEIVER);
-                      `weir explain failover HOST --without NAME` shows beforehand where requests would go
+    R"(  --force             also when a host that is served now has no other cluster that can serve it (LAST_RECEIVER;
+                      `weir explain failover HOST --without NAME` shows beforehand where requests would go), or when
+                      it breaks an Invariant (INVARIANT_BROKEN), which the audit then names
+)";
+constexpr std::string_view kForceInvariants =
+    R"(  --force             also when it breaks an Invariant (INVARIANT_BROKEN), which the audit then names
 )";
 
 template <const AdminVerb& verb>
 Result<int> Run(const Flags& flags) {
   return SetAdminState(flags, verb);
 }
-FlagSpec AdminSpec(bool may_force) {
-  FlagSpec flags{{"reason", "for"}, {"wait"}, {}};
-  if (may_force) flags.switches.insert("force");
-  return flags;
-}
+FlagSpec AdminSpec() { return {{"reason", "for"}, {"wait"}, {"force"}}; }
 
 }  // namespace
 
@@ -234,19 +234,19 @@ was before, `weir cluster activate` to taking its share. Again with another --re
   weir cluster drain cluster1 --for 2h --reason "kernel upgrade" --wait
 )",
                   kAdminFlags, kForceFlag);
-  return {"cluster drain", "take a cluster out of traffic", kHelp, AdminSpec(true), Run<kDrain>};
+  return {"cluster drain", "take a cluster out of traffic", kHelp, AdminSpec(), Run<kDrain>};
 }
 Command ClusterStandbyCommand() {
   static const std::string kHelp =
-      fmt::format(R"(Usage: weir cluster standby NAME [--reason TEXT] [--for DURATION] [--wait[=SECONDS]]
+      fmt::format(R"(Usage: weir cluster standby NAME [--reason TEXT] [--for DURATION] [--wait[=SECONDS]] [--force]
 
 Tier-1 gateways send the cluster new requests only while no active cluster of the route can serve. Several on standby
 share by their weights, or the nearest goes first where there are none.
-{}
+{}{}
   weir cluster standby cluster3 --reason "costs more"
 )",
-                  kAdminFlags);
-  return {"cluster standby", "use a cluster only when no other can serve", kHelp, AdminSpec(false), Run<kStandby>};
+                  kAdminFlags, kForceInvariants);
+  return {"cluster standby", "use a cluster only when no other can serve", kHelp, AdminSpec(), Run<kStandby>};
 }
 Command ClusterMaintenanceCommand() {
   static const std::string kHelp =
@@ -258,19 +258,19 @@ waits for its agent and its gateways.
   weir cluster maintenance cluster1 --for 8h --reason "new rack" --wait && ssh cluster1 poweroff
 )",
                   kAdminFlags, kForceFlag);
-  return {"cluster maintenance", "take a cluster out of traffic that may be away", kHelp, AdminSpec(true),
+  return {"cluster maintenance", "take a cluster out of traffic that may be away", kHelp, AdminSpec(),
           Run<kMaintenance>};
 }
 Command ClusterActivateCommand() {
   static const std::string kHelp =
-      fmt::format(R"(Usage: weir cluster activate NAME [--reason TEXT] [--for DURATION] [--wait[=SECONDS]]
+      fmt::format(R"(Usage: weir cluster activate NAME [--reason TEXT] [--for DURATION] [--wait[=SECONDS]] [--force]
 
 Ends drain, standby and maintenance: the cluster gets its share of new requests as soon as it can serve them.
-{}
+{}{}
   weir cluster activate cluster1 --wait
 )",
-                  kAdminFlags);
-  return {"cluster activate", "let a cluster take its share", kHelp, AdminSpec(false), Run<kActivate>};
+                  kAdminFlags, kForceInvariants);
+  return {"cluster activate", "let a cluster take its share", kHelp, AdminSpec(), Run<kActivate>};
 }
 Command ClusterUndoCommand() {
   static const std::string kHelp = fmt::format(R"(Usage: weir cluster undo NAME [--wait[=SECONDS]] [--force]

@@ -169,7 +169,7 @@ constexpr std::string_view kHelp =
 READY     every gateway concerned acknowledged it, and requests are answered
 ACCEPTED  stored; nobody has acknowledged yet, or nothing of it can be served
 PARTIAL   some acknowledged, others are disconnected or have not answered; or a part of it cannot be served
-FAILED    a gateway or an agent rejected it, or it points at what its workspace does not own
+FAILED    a gateway or an agent rejected it, it points at what its workspace does not own, or an Invariant is broken
 
   --watch[=SECONDS]   draw it anew every 2 (or 1 to 3600) seconds until Ctrl-C, and below it what the tier-1 gateways
                       do per host and cluster: intended and delivered share, requests and errors per second

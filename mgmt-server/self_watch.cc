@@ -14,8 +14,8 @@
 namespace weir::server {
 namespace {
 
-constexpr const char* kReasons[] = {"COMMITS_FAIL", "DISK_NEARLY_FULL", "DISK_UNKNOWN", "FEED_BEHIND",
-                                    "RETENTION_BEHIND"};
+constexpr const char* kReasons[] = {"COMMITS_FAIL", "DISK_NEARLY_FULL", "DISK_UNKNOWN",
+                                    "FEED_BEHIND",  "INVARIANT_BROKEN", "RETENTION_BEHIND"};
 
 double Seconds(Duration time) { return std::chrono::duration<double>(time).count(); }
 double Mebibytes(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
@@ -72,6 +72,10 @@ SelfWatch::Alarms SelfWatch::Judge() const {
   if (const Status written = senses_.last_write(); !written.ok()) {
     raise("COMMITS_FAIL", fmt::format("the last write was not stored: {}", written.error().message),
           "look at the server's disk (space, errors, mount) and its log; what is stored is served on");
+  }
+  if (const size_t broken = senses_.broken_invariants(); broken > 0) {
+    raise("INVARIANT_BROKEN", fmt::format("{} Invariant{} not hold", broken, broken == 1 ? " does" : "s do"),
+          "`weir status` of each says who fails (INVARIANT_BROKEN); weir_invariant_broken and the log name them");
   }
   if (clock_.Now() - retention_passed_ >= kRetentionBehind) {
     raise(

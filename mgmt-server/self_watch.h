@@ -26,6 +26,7 @@ struct Senses {
   std::function<int64_t()> stored;          // Revision of the last write.
   std::function<int64_t()> compiled;        // The last one that agents are told of.
   std::function<Status()> last_write;       // Why nothing was stored when last something was to be.
+  std::function<size_t()> broken_invariants;
 };
 
 // Watches over the server itself: what is wrong, since when, and what to do about it. Thread-safe.

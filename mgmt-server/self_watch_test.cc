@@ -37,10 +37,12 @@ class SelfWatchTest : public ::testing::Test {
   Result<DiskSpace> disk_ = DiskSpace{50ull << 30, 100ull << 30};
   int64_t stored_ = 7, compiled_ = 7;
   Status last_write_;
+  size_t broken_invariants_ = 0;
   SelfWatch watch_{{.disk = [this] { return disk_; },
                     .stored = [this] { return stored_; },
                     .compiled = [this] { return compiled_; },
-                    .last_write = [this] { return last_write_; }},
+                    .last_write = [this] { return last_write_; },
+                    .broken_invariants = [this] { return broken_invariants_; }},
                    clock_};
   v2::ServerStatus status_;
 };
@@ -52,6 +54,15 @@ TEST_F(SelfWatchTest, IsQuietWhileAllIsWell) {
   EXPECT_EQ(status_.compiled_revision(), 7);
   EXPECT_EQ(status_.feed_lag().seconds(), 0);
   EXPECT_FALSE(status_.has_retention_time());
+}
+
+TEST_F(SelfWatchTest, CountsInvariantsThatDoNotHold) {
+  broken_invariants_ = 2;
+  EXPECT_THAT(Reasons(), ElementsAre("INVARIANT_BROKEN"));
+  EXPECT_THAT(status_.alarms(0).message(), HasSubstr("2 Invariants do not hold"));
+  EXPECT_THAT(Metrics(), HasSubstr("weir_server_alarm{reason=\"INVARIANT_BROKEN\"} 1"));
+  broken_invariants_ = 0;
+  EXPECT_THAT(Reasons(), IsEmpty());
 }
 
 TEST_F(SelfWatchTest, ADiskIsNearlyFullByShareOrBySize) {

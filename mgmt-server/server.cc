@@ -15,7 +15,6 @@
 
 #include "api/weir/bootstrap/v1/bootstrap.pb.h"
 #include "api/weir/v2/documents.pb.h"
-#include "api/weir/v2/organization.pb.h"
 #include "api/weir/v2/server_state.pb.h"
 #include "libs/admin/door.h"
 #include "libs/base/fair_pool.h"
@@ -32,16 +31,18 @@
 #include "libs/rpc/server.h"
 #include "libs/rpc/time.h"
 #include "libs/xds/grpc/ads_service.h"
-#include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authn/administrator.h"
 #include "mgmt-server/authn/authn.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/ca/ca.h"
+#include "mgmt-server/first_organization.h"
 #include "mgmt-server/fleet/fleet.h"
 #include "mgmt-server/fleet_answers.h"
 #include "mgmt-server/housekeeping.h"
 #include "mgmt-server/http/rest.h"
 #include "mgmt-server/http/routes.h"
+#include "mgmt-server/invariant_guard.h"
+#include "mgmt-server/invariant_watch.h"
 #include "mgmt-server/push/pusher.h"
 #include "mgmt-server/recovery/state_folder.h"
 #include "mgmt-server/repeating.h"
@@ -98,35 +99,6 @@ ca::Blobs StoreBlobs(store::Store& store) {
           }};
 }
 
-// The organization of the first start; later starts find it.
-Status EnsureOrganization(store::Store& store, const Bootstrap& bootstrap) {
-  return store.Write([&](store::Txn& txn) -> Status {
-    if (txn.view().resource_count() > 0) return {};
-    v2::Organization organization;
-    organization.mutable_metadata()->set_name(bootstrap.organization());
-    organization.mutable_spec()->set_domain(bootstrap.domain());
-    WEIR_ASSIGN(const resource::Fqn fqn, resource::ParseFqn("organizations/" + bootstrap.organization()));
-    services::Draft draft = services::MakeDraft(fqn, std::make_unique<v2::Organization>(std::move(organization)));
-    WEIR_TRY(resource::ToStatus(fqn.text, draft.violations));
-    WEIR_ASSIGN(const store::ResourcePtr stored, txn.Put({.kind = "Organization",
-                                                          .fqn = fqn.text,
-                                                          .body = services::Serialize(*draft.message),
-                                                          .field_owners = {},
-                                                          .expected_etag = ""}));
-    WEIR_TRY(authz::OnCreate(txn, *stored, {}));
-    return audit::Append(txn, {.principal = "",
-                               .principal_uid = "",
-                               .action = "create",
-                               .fqn = stored->fqn,
-                               .uid = stored->uid,
-                               .before_etag = "",
-                               .after_etag = stored->etag,
-                               .path = "first start",
-                               .peer = "",
-                               .request_id = ""});
-  });
-}
-
 }  // namespace
 
 // In the order of construction; torn down the other way round.
@@ -146,7 +118,9 @@ struct Server::State {
   std::unique_ptr<push::Pusher> pusher;
   std::atomic<bool> stopping{false};
   std::unique_ptr<SelfWatch> self_watch;
+  std::unique_ptr<InvariantWatch> invariant_watch;
   std::unique_ptr<FleetAnswers> fleet_answers;
+  InvariantGuard invariant_guard;
   std::unique_ptr<services::Backends> backends;
   std::unique_ptr<services::Writes> writes;
   std::unique_ptr<services::MethodTable> methods;
@@ -161,7 +135,7 @@ struct Server::State {
   obs::Metrics metrics;
   std::unique_ptr<admin::Door> door;
   Mutex certificates_mutex;  // One at a time reads what is to be served and hands it out.
-  Repeating certificate_check, watching;
+  Repeating certificate_check, watching, watching_invariants;
   Housekeeping housekeeping;
   bool stopped = false;
 
@@ -251,7 +225,7 @@ Status Server::State::OpenStore() {
   }
   const xds::Position position = store->Read()->position();
   WEIR_TRY(history.Begin(bootstrap.state_dir(), {position.lineages.back(), position.revision(), {}}));
-  WEIR_TRY(EnsureOrganization(*store, bootstrap));
+  WEIR_TRY(EnsureOrganization(*store, bootstrap.organization(), bootstrap.domain()));
   services::LogContradictions(*store->Read());
   authn::Options authn_options;
   authn_options.clock = clock;
@@ -315,12 +289,14 @@ void Server::State::MakeServices(Duration wait_grace) {
   pusher = std::make_unique<push::Pusher>(*store, *ads, push_options);
   fleet->Attach(*pusher, *ads);
 
-  self_watch = std::make_unique<SelfWatch>(SensesOf(bootstrap.state_dir(), *store, *pusher), *clock);
+  invariant_watch = std::make_unique<InvariantWatch>(*store, InvariantSensesOf(*fleet, *pusher));
+  invariant_guard.Prepare(*store->Read());
+  self_watch = std::make_unique<SelfWatch>(SensesOf(bootstrap.state_dir(), *store, *pusher, *invariant_watch), *clock);
   fleet_answers = std::make_unique<FleetAnswers>(
       *store, *fleet, *ads, *pusher, [this](v2::ReplaceRootRequest::Step step) { return ReplaceRoot(step); },
       [this] { return StatusOf(*store->Read(), ads->StreamCount(), *self_watch); }, *clock);
-  backends =
-      std::make_unique<services::Backends>(*store, *authn, *fleet_answers, stopping, ca->anchor_sha256(), *clock);
+  backends = std::make_unique<services::Backends>(*store, *authn, *fleet_answers, invariant_guard, stopping,
+                                                  ca->anchor_sha256(), *clock);
   backends->grace = wait_grace;
   backends->packages_dir = bootstrap.packages_dir();
   writes = std::make_unique<services::Writes>(*store);
@@ -398,6 +374,7 @@ Status Server::State::StartDoor() {
     RenderState(*store->Read(), ads->StreamCount(), out);
     fleet->RenderMetrics(out);
     self_watch->Render(out);
+    invariant_watch->Render(out);
   });
   admin::StandardHandlers handlers;
   handlers.ready = []() -> Status { return {}; };
@@ -501,6 +478,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   raw->housekeeping.Start(*raw->store, clock, BoundsOf(raw->bootstrap.retention()), raw->stopping,
                           [raw](const Status& done) { raw->self_watch->RetentionPassed(done); });
   raw->watching.Start(clock, SelfWatch::kInterval, [raw] { raw->self_watch->Look(); });
+  raw->watching_invariants.Start(clock, InvariantWatch::kInterval, [raw] { raw->invariant_watch->Look(); });
   return server;
 }
 
@@ -516,6 +494,7 @@ void Server::Stop(Duration grace) {
   s.certificate_check.Stop();
   s.housekeeping.Stop();
   s.watching.Stop();
+  s.watching_invariants.Stop();
   s.door.reset();
   s.standing.Stop();  // Their callers get what is known now, and the doors below have nobody left to serve.
   if (s.rest_server) s.rest_server->Stop(grace);

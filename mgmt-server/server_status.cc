@@ -2,6 +2,7 @@
 
 #include "libs/obs/metrics.h"
 #include "libs/process/version.h"
+#include "mgmt-server/fleet/fleet.h"
 #include "mgmt-server/push/pusher.h"
 
 namespace weir::server {
@@ -30,11 +31,18 @@ void RenderState(const store::View& view, size_t agents, std::string& out) {
   }
 }
 
-Senses SensesOf(const std::string& state_dir, const store::Store& store, const push::Pusher& pusher) {
+Senses SensesOf(const std::string& state_dir, const store::Store& store, const push::Pusher& pusher,
+                const InvariantWatch& invariants) {
   return {.disk = [state_dir] { return DiskSpaceOf(state_dir); },
           .stored = [&store] { return store.Read()->revision(); },
           .compiled = [&pusher] { return pusher.revision(); },
-          .last_write = [&store] { return store.LastWrite(); }};
+          .last_write = [&store] { return store.LastWrite(); },
+          .broken_invariants = [&invariants] { return invariants.broken(); }};
+}
+
+InvariantWatch::Senses InvariantSensesOf(const fleet::Fleet& fleet, const push::Pusher& pusher) {
+  return {.judge = [&fleet](const std::string& fqn) { return fleet.GetStatus(fqn); },
+          .pushed = [&pusher] { return std::pair(pusher.revision(), pusher.facts_sequence()); }};
 }
 
 }  // namespace weir::server

@@ -363,36 +363,5 @@ TEST(Adjacency, KeepsOrderAndEarlierCopiesAsItGrowsAndShrinks) {
   EXPECT_GT(many, 10u);
 }
 
-TEST(PersistentMap, KeepsOrderBalanceAndEarlierCopies) {
-  std::mt19937 random(7);
-  PersistentMap<int, int> map;
-  std::map<int, int> model;
-  std::vector<std::pair<PersistentMap<int, int>, std::map<int, int>>> copies;
-  for (int i = 0; i < 5000; ++i) {
-    const int key = static_cast<int>(random() % 700);
-    if (random() % 3 == 0) {
-      EXPECT_EQ(map.Erase(key), model.erase(key) == 1);
-    } else {
-      map.Set(key, i);
-      model[key] = i;
-    }
-    if (i % 500 == 0) copies.emplace_back(map, model);
-  }
-  copies.emplace_back(map, model);
-  for (const auto& [copy, expected] : copies) {
-    EXPECT_EQ(copy.size(), expected.size());
-    auto at = expected.lower_bound(300);
-    copy.VisitFrom(300, [&](int key, int value) {
-      EXPECT_EQ(std::make_pair(key, value), std::make_pair(at->first, at->second));
-      ++at;
-      return true;
-    });
-    EXPECT_EQ(at, expected.end());
-    for (int key = -1; key <= 701; ++key) {
-      ASSERT_EQ(copy.CountBefore(key), static_cast<size_t>(std::distance(expected.begin(), expected.lower_bound(key))));
-    }
-  }
-}
-
 }  // namespace
 }  // namespace weir::ngac

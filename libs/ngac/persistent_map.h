@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace weir {
 
@@ -78,6 +79,29 @@ class PersistentMap {
     WalkAll(root_.get(), visit);
   }
 
+  // In key order, each key whose entry is not the very same in `after`: visit(key, before, after) with nullptr for
+  // none. What both share is not looked at, so that between two copies of one map it costs what was changed.
+  template <typename Visit>
+  void VisitDifferences(const PersistentMap& after, Visit&& visit) const {
+    Ahead mine(root_.get()), theirs(after.root_.get());
+    while (!mine.empty() || !theirs.empty()) {
+      if (mine.SkipsWith(theirs)) continue;
+      const Entry* before = mine.empty() ? nullptr : mine.Next();
+      const Entry* now = theirs.empty() ? nullptr : theirs.Next();
+      if (now == nullptr || (before != nullptr && Compare()(before->key, now->key))) {
+        visit(before->key, &before->value, static_cast<const Value*>(nullptr));
+        mine.Pass();
+      } else if (before == nullptr || Compare()(now->key, before->key)) {
+        visit(now->key, static_cast<const Value*>(nullptr), &now->value);
+        theirs.Pass();
+      } else {
+        if (before != now) visit(now->key, &before->value, &now->value);
+        mine.Pass();
+        theirs.Pass();
+      }
+    }
+  }
+
  private:
   struct Node;
   using Link = std::shared_ptr<const Node>;
@@ -88,6 +112,51 @@ class PersistentMap {
     Link right;
     size_t size;
     int height;
+  };
+
+  // What a walk in key order has before it: whole subtrees, as long as nobody asks for an entry of them.
+  class Ahead {
+   public:
+    explicit Ahead(const Node* root) { Push(root, true); }
+    bool empty() const { return stack_.empty(); }
+    const Entry* Next() {
+      while (stack_.back().whole) Open();
+      return stack_.back().node->entry.get();
+    }
+    void Pass() { stack_.pop_back(); }
+    // Whether both stand before the same subtree, which then lies behind them. Of two others the larger is opened:
+    // what they share comes to stand alone.
+    bool SkipsWith(Ahead& other) {
+      while (!empty() && !other.empty() && stack_.back().whole && other.stack_.back().whole) {
+        const Node* a = stack_.back().node;
+        const Node* b = other.stack_.back().node;
+        if (a == b) {
+          stack_.pop_back();
+          other.stack_.pop_back();
+          return true;
+        }
+        if (a->height >= b->height) Open();
+        if (b->height >= a->height) other.Open();
+      }
+      return false;
+    }
+
+   private:
+    struct Part {
+      const Node* node;
+      bool whole;  // With all below it; else its entry only.
+    };
+    void Push(const Node* node, bool whole) {
+      if (node != nullptr) stack_.push_back({node, whole});
+    }
+    void Open() {
+      const Node* node = stack_.back().node;
+      stack_.pop_back();
+      Push(node->right.get(), true);
+      Push(node, false);
+      Push(node->left.get(), true);
+    }
+    std::vector<Part> stack_;
   };
 
   static int Height(const Link& node) { return node ? node->height : 0; }

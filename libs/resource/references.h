@@ -23,10 +23,12 @@ namespace weir::resource {
 enum class ReferenceKind : uint8_t {
   kNamespace,  // Claimed by a workspace, or narrowed by a group. A claim must be free, a group stay inside
                // (conflicts.h). One more than before needs the right write on the parent (docs/adr/0004).
+               // Of an Invariant: that of a tenant speaks only of what its workspaces own.
   kWorkloads,  // Namespace of the workloads that run a gateway. The workspace must own it.
   kService,    // Namespace of a service. The workspace must own it, or be privileged.
   kCluster,    // A cluster of the organization. It must exist.
   kTenant,     // Whose tier-2 gateways answer. Needs the right write on that tenant, the own one too (docs/adr/0003).
+               // Likewise of whom an Invariant speaks.
   kUser,       // Subject of a binding. Needs set-policy; one grants only what one holds.
   kMember,     // Of a team. It must exist in the organization; to add one to a team one holds all that the team has.
 };

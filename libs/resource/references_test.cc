@@ -46,6 +46,9 @@ const std::set<std::string, std::less<>> kPlain = {
     "weir.v2.HttpServer.name",
     "weir.v2.IngressHttpServer.hostname",
     "weir.v2.IngressHttpServer.name",
+    "weir.v2.MinClusters.host",  // Of whoever serves it.
+    "weir.v2.OnlyRegions.host",
+    "weir.v2.OnlyRegions.regions",
     "weir.v2.Jwk.alg",
     "weir.v2.Jwk.crv",
     "weir.v2.Jwk.e",

@@ -20,6 +20,7 @@
 #include "mgmt-server/fleet/held_agents.h"
 #include "mgmt-server/fleet/memberships.h"
 #include "mgmt-server/fleet/traffic.h"
+#include "mgmt-server/invariants/invariant.h"
 #include "mgmt-server/store/store.h"
 
 // Inside fleet: what its files share. fleet.cc hears agents, judging.cc answers about them.
@@ -143,6 +144,8 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
                         bool retiring) const;
   v2::ResourceStatus Judge(const store::StoredResource& resource) const;
   v2::ResourceStatus JudgeEffect(const store::StoredResource& resource) const;
+  v2::ResourceStatus JudgeInvariant(const store::StoredResource& resource,
+                                    const invariants::Invariant& invariant) const;
   v2::ResourceStatus JudgeCluster(const store::StoredResource& resource) const;
   // Whether the gateways run it, those that count.
   using Counts = std::function<bool(const compile::Concern&)>;

@@ -10,6 +10,8 @@
 #include "mgmt-server/ca/generations.h"
 #include "mgmt-server/fleet/core.h"
 #include "mgmt-server/fleet/effect.h"
+#include "mgmt-server/invariants/facts.h"
+#include "mgmt-server/invariants/intent.h"
 #include "mgmt-server/push/pusher.h"
 #include "mgmt-server/status/failover.h"
 #include "mgmt-server/status/judgement.h"
@@ -109,6 +111,9 @@ v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) con
     status.set_message(fmt::format("{}; look at the server's disk, its log has the cause. What is stored is served on",
                                    written.error().message));
   }
+  if (const auto invariant = invariants::Read(resource.kind, resource.fqn, resource.uid, resource.body)) {
+    return JudgeInvariant(resource, *invariant);
+  }
   if (!compile::ReachesGateways(resource.fqn)) return status;
   if (pusher == nullptr || pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
   pusher->Read([&](const compile::Compilation& compilation) {
@@ -119,11 +124,39 @@ v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) con
   return status;
 }
 
+// By intent on a copy: neither a push nor an agent waits for a long search.
+v2::ResourceStatus Fleet::Core::JudgeInvariant(const store::StoredResource& resource,
+                                               const invariants::Invariant& invariant) const {
+  v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
+  if (pusher == nullptr || pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
+  compile::World world;
+  invariants::Judgement judgement;
+  pusher->Read([&](const compile::Compilation& compilation) {
+    world = compilation.world();
+    if (!invariants::AsksFacts(invariant)) return;
+    MutexLock lock(mutex);
+    status::PushedPieces pieces(compilation);
+    judgement = invariants::JudgeFacts(pieces, Reported(), invariant);
+  });
+  std::vector<invariants::Breach> breaches = invariants::JudgeIntent(world, invariant);
+  std::move(judgement.breaches.begin(), judgement.breaches.end(), std::back_inserter(breaches));
+  if (!breaches.empty()) {
+    std::string message = std::move(breaches.front().message);
+    if (breaches.size() > 1) message += fmt::format(" (and {} more)", breaches.size() - 1);
+    status::SetBroken(std::move(message), status);
+  } else if (!judgement.unknown.empty()) {
+    status::SetUnknown(std::move(judgement.unknown), status);
+  }
+  return status;
+}
+
 // For waits: whether the gateways that a write of it touches serve it; the first that does not yet speaks for all. What
 // a cluster or the setting says changes where tier-1 gateways send, and nothing at those that receive; a drain needs
 // nothing from the cluster that is drained.
 v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resource) const {
-  if (compile::ReachesGateways(resource.fqn) || pusher == nullptr) return Judge(resource);
+  const resource::KindInfo* kind = resource::FindKind(resource.kind);
+  if (compile::ReachesGateways(resource.fqn) || pusher == nullptr || (kind != nullptr && kind->rules.invariant))
+    return Judge(resource);
   v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
   if (pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
   pusher->Read([&](const compile::Compilation& compilation) {

@@ -18,6 +18,7 @@
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/ca/ca.h"
 #include "mgmt-server/http/rest.h"
+#include "mgmt-server/invariant_guard.h"
 #include "mgmt-server/plan_answers.h"
 #include "mgmt-server/push/world_feed.h"
 #include "mgmt-server/route_answers.h"
@@ -196,7 +197,7 @@ class RestApi : public ::testing::Test {
     ca_ = std::move(ca).value();
 
     fleet_.store = store_.get();
-    backends_ = std::make_unique<services::Backends>(*store_, *authn_, fleet_, stopping_, ca_->anchor_sha256());
+    backends_ = std::make_unique<services::Backends>(*store_, *authn_, fleet_, invariants_, stopping_, ca_->anchor_sha256());
     writes_ = std::make_unique<services::Writes>(*store_, bounds_);
     methods_ = services::MakeTable(*backends_);
     standing_ = services::AddAll(*methods_, *backends_, *writes_);
@@ -277,6 +278,7 @@ class RestApi : public ::testing::Test {
   std::unique_ptr<authn::Authn> authn_;
   std::unique_ptr<ca::ServerCa> ca_;
   NoFleet fleet_;
+  server::InvariantGuard invariants_;
   std::atomic<bool> stopping_{false};
   std::unique_ptr<services::Backends> backends_;
   services::WriteBounds bounds_;

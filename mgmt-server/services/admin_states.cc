@@ -115,9 +115,10 @@ Result<store::ResourcePtr> PutCluster(store::Txn& txn, const store::StoredResour
 // A verb of its own: it needs no etag, changes nothing else, and what it sets belongs to nobody's documents.
 // `change`: the stored cluster and the time -> whether it changed.
 using Change = std::function<Result<bool>(v2::Cluster&, WallTime)>;
+// `force`: Invariants that it breaks are written down, and broken.
 Result<MessagePtr> Apply(const Backends& backends, CallContext& call, const resource::Fqn& fqn, const char* action,
-                         const std::string& reason, const Change& change) {
-  return WriteOnce(backends, call, false, [&](store::Txn& txn) -> Result<MessagePtr> {
+                         const std::string& reason, bool force, const Change& change) {
+  const auto write = [&](store::Txn& txn) -> Result<MessagePtr> {
     WEIR_ASSIGN(const authz::Decision decision,
                 authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, fqn.text));
     const store::ResourcePtr before = txn.Get(fqn.text);
@@ -131,7 +132,8 @@ Result<MessagePtr> Apply(const Backends& backends, CallContext& call, const reso
     txn.Annotate({.message = reason, .change_set = ""});
     WEIR_TRY(Record(txn, call, action, before.get(), after.get(), decision.path));
     return ToMessage(*after);
-  });
+  };
+  return WriteOnce(backends, call, false, write, {.asks_tenants = true, .force = force});
 }
 
 Result<MessagePtr> Set(const Backends& backends, CallContext& call, const v2::SetAdminStateRequest& request,
@@ -143,7 +145,7 @@ Result<MessagePtr> Set(const Backends& backends, CallContext& call, const v2::Se
                                    .reason = request.reason(),
                                    .author = call.principal.fqn,
                                    .ttl = std::chrono::seconds(request.ttl_seconds())};
-  return Apply(backends, call, fqn, action, request.reason(),
+  return Apply(backends, call, fqn, action, request.reason(), request.force(),
                [&](v2::Cluster& cluster, WallTime now) -> Result<bool> { return SetAdminState(order, now, cluster); });
 }
 
@@ -159,11 +161,12 @@ Result<MessagePtr> Undo(const Backends& backends, CallContext& call, const v2::U
   WEIR_TRY(resource::UndoAdminState(backends.clock->Wall(), cluster));
   const v2::AdminState wanted = cluster.spec().admin_state();
   if (serves && resource::TakesNoRequests(wanted) && !request.force()) WEIR_TRY(CheckSomebodyIsLeft(backends, fqn));
-  return Apply(backends, call, fqn, "undo", "", [&](v2::Cluster& stored, WallTime time) -> Result<bool> {
+  const auto undo = [&](v2::Cluster& stored, WallTime time) -> Result<bool> {
     WEIR_TRY(resource::UndoAdminState(time, stored));
     if (stored.spec().admin_state() == wanted) return true;
     return Aborted("STATE_CHANGED", "its admin state was changed in the meantime; look at it and try again");
-  });
+  };
+  return Apply(backends, call, fqn, "undo", "", request.force(), undo);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "mgmt-server/services/call.h"
+#include "mgmt-server/services/invariants.h"
 #include "mgmt-server/services/past.h"
 #include "mgmt-server/services/planned.h"
 #include "mgmt-server/store/store.h"
@@ -84,39 +85,37 @@ class FleetView {
 
 // What the handlers stand on; all of it outlives them.
 struct Backends {
-  Backends(store::Store& the_store, authn::Authn& the_authn, FleetView& the_fleet,
+  Backends(store::Store& the_store, authn::Authn& the_authn, FleetView& the_fleet, InvariantGuard& the_invariants,
            const std::atomic<bool>& server_stopping, std::string anchor, const Clock& the_clock = Clock::Real())
       : store(&the_store),
         authn(&the_authn),
         fleet(&the_fleet),
+        invariants(&the_invariants),
         stopping(&server_stopping),
         anchor_sha256(std::move(anchor)),
         clock(&the_clock),
         past(std::make_shared<Past>(the_store)) {}
 
-  // What a call asks to be written; CANCELLED CALLER_GONE when nobody waits for it any more once it has its turn.
+  // What a call asks to be written; CANCELLED CALLER_GONE when nobody waits for it any more once it has its turn, and
+  // the error of HoldInvariants.
   template <typename Fn>
-  std::invoke_result_t<Fn, store::Txn&> Write(const CallContext& call, Fn&& fn) const {
-    return store->Write([&](store::Txn& txn) -> std::invoke_result_t<Fn, store::Txn&> {
-      WEIR_TRY(CheckWanted(call));
-      return fn(txn);
-    });
+  std::invoke_result_t<Fn, store::Txn&> Write(const CallContext& call, Fn&& fn, const WriteTerms& terms = {}) const {
+    return store->Write([&](store::Txn& txn) { return Hold(call, txn, fn, terms); });
   }
 
   // The same, or with `dry_run` all of it and then nothing is stored.
   template <typename Fn>
-  std::invoke_result_t<Fn, store::Txn&> WriteOrTry(const CallContext& call, bool dry_run, Fn&& fn) const {
-    if (!dry_run) return Write(call, std::forward<Fn>(fn));
-    return store->DryRun([&](store::Txn& txn) -> std::invoke_result_t<Fn, store::Txn&> {
-      WEIR_TRY(CheckWanted(call));
-      return fn(txn);
-    });
+  std::invoke_result_t<Fn, store::Txn&> WriteOrTry(const CallContext& call, bool dry_run, Fn&& fn,
+                                                   const WriteTerms& terms = {}) const {
+    if (!dry_run) return Write(call, std::forward<Fn>(fn), terms);
+    return store->DryRun([&](store::Txn& txn) { return Hold(call, txn, fn, terms); });
   }
 
   // None of these is null.
   store::Store* const store;
   authn::Authn* const authn;
   FleetView* const fleet;
+  InvariantGuard* const invariants;
   const std::atomic<bool>* const stopping;  // Ends waits early.
   const std::string anchor_sha256;          // Of the server anchor: what a join token pins.
   const Clock* const clock;
@@ -124,6 +123,17 @@ struct Backends {
   // How long a wait for gateways goes on when only something from outside is missing (a workload, a service).
   Duration grace = std::chrono::seconds(3);
   std::string packages_dir;  // Of Debian packages for machines that join; "" = none are handed out.
+
+ private:
+  template <typename Fn>
+  std::invoke_result_t<Fn, store::Txn&> Hold(const CallContext& call, store::Txn& txn, Fn& fn,
+                                             const WriteTerms& terms) const {
+    WEIR_TRY(CheckWanted(call));
+    const store::View before = txn.view();
+    auto done = fn(txn);
+    if (done.ok()) WEIR_TRY(HoldInvariants(*invariants, txn, before, call, terms));
+    return done;
+  }
 };
 
 }  // namespace weir::services

@@ -134,6 +134,21 @@ std::vector<store::ResourceChange> DeletedBy(const WouldBe& state) {
   return deleted;
 }
 
+void LocateIn(const ChangeOrder& order, const std::string& fqn, FieldViolation& violation) {
+  for (const Applied& document : order.documents) {
+    if (document.draft.fqn.text != fqn) continue;
+    std::vector<FieldViolation> one{std::move(violation)};
+    document::Locate(*document.node, one);
+    violation = std::move(one.front());
+  }
+}
+
+WriteTerms TermsOf(const ChangeOrder& order) {
+  WriteTerms terms;
+  terms.locate = [&order](const std::string& fqn, FieldViolation& violation) { LocateIn(order, fqn, violation); };
+  return terms;
+}
+
 std::string ChangeDigest(const WouldBe& state, const std::vector<std::string>& fqns) {
   std::string all;
   for (const std::string& fqn : fqns) {

@@ -9,6 +9,7 @@
 #include "libs/base/result.h"
 #include "libs/document/document.h"
 #include "mgmt-server/services/applying.h"
+#include "mgmt-server/services/invariants.h"
 #include "mgmt-server/services/pruning.h"
 #include "mgmt-server/services/writes.h"
 #include "mgmt-server/store/store.h"
@@ -65,6 +66,11 @@ struct WouldBe {
   std::vector<Kept> kept;
   int64_t revision = 0;  // 0: nothing changes.
 };
+// Line and column of a field of one of the documents, for a violation that names it by its resource.
+void LocateIn(const ChangeOrder& order, const std::string& fqn, FieldViolation& violation);
+// Of a write of it: what it breaks is told by line. The order outlives them.
+WriteTerms TermsOf(const ChangeOrder& order);
+
 // Resources that are gone by it, without bindings, in the order in which they went.
 std::vector<store::ResourceChange> DeletedBy(const WouldBe& state);
 // Of the documents' resources and of what goes, as they were and would be: equal only if that is.

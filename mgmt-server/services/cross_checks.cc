@@ -9,6 +9,7 @@
 #include "libs/obs/log.h"
 #include "libs/resource/domains.h"
 #include "libs/resource/references.h"
+#include "mgmt-server/services/invariants.h"
 
 namespace weir::services {
 namespace {
@@ -71,6 +72,7 @@ void CrossChecks::Check(const store::View& view, const store::StoredResource& re
   } else if (kind->rules.namespaces) {
     CheckWorkspace(view, resource, writer, issues);
   }
+  if (kind->rules.invariant) CheckInvariant(view, resource, issues);
   if (kind->rules.effect == resource::Effect::kOrganization) CheckDomain(view, resource, writer, issues);
   if (kind->rules.effect != resource::Effect::kGateway) return;
   CheckGateway(view, resource.fqn, writer, true, issues);

@@ -45,9 +45,9 @@ class CrossChecks {
 
   // Appends what the resource, as it stands in the transaction, breaks: NAMESPACE_TAKEN, GROUP_OUTSIDE_WORKSPACE,
   // GROUP_MODE_MISMATCH, CLUSTER_MISSING, GATEWAY_HOST_TAKEN, HOST_TAKEN_BY_ANOTHER_WORKSPACE, ONLY_ONE,
-  // WORKLOADS_OUTSIDE_WORKSPACE, SERVICE_OUTSIDE_WORKSPACE, DOMAIN_TAKEN. A workspace may always lose a namespace or
-  // its privilege, whoever points there: compile asks again and status says so. The other side is named only to who may
-  // read it.
+  // WORKLOADS_OUTSIDE_WORKSPACE, SERVICE_OUTSIDE_WORKSPACE, DOMAIN_TAKEN, and what CheckInvariant says. A
+  // workspace may always lose a namespace or its privilege, whoever points there: compile asks again and status says
+  // so. The other side is named only to who may read it.
   void Check(const store::View& view, const store::StoredResource& resource, const Writer& writer,
              std::vector<Issue>& issues);
   // Pairs of organizations whose domains overlap, which no write lets in: for states from elsewhere.

@@ -65,11 +65,12 @@ Result<v2::ApplyDocumentsResponse> Store(const Backends& backends, Writes& write
     WEIR_TRY(planning.StoreAsPlanned(call, order, request.plan(), request.dry_run(), also));
     return response;
   }
-  WEIR_TRY(backends.WriteOrTry(call, request.dry_run(), [&](store::Txn& txn) -> Status {
+  const auto write = [&](store::Txn& txn) -> Status {
     WouldBe done;
     WEIR_TRY(MakeChange(txn, call, writes, order, false, done));
     return also(txn, done);
-  }));
+  };
+  WEIR_TRY(backends.WriteOrTry(call, request.dry_run(), write, TermsOf(order)));
   return response;
 }
 

@@ -39,13 +39,14 @@ inline const google::protobuf::Message* AnswerIn(const google::protobuf::Message
 // whole yet, there is nothing to keep.
 template <typename Fn>
 std::invoke_result_t<Fn, store::Txn&> WriteOnce(const Backends& backends, const CallContext& call, bool dry_run,
-                                                Fn&& fn) {
-  return backends.WriteOrTry(call, dry_run, [&](store::Txn& txn) -> std::invoke_result_t<Fn, store::Txn&> {
+                                                Fn&& fn, const WriteTerms& terms = {}) {
+  const auto once = [&](store::Txn& txn) -> std::invoke_result_t<Fn, store::Txn&> {
     WEIR_ASSIGN(auto answer, fn(txn));
     const google::protobuf::Message* whole = dry_run ? nullptr : AnswerIn(answer);
     if (whole != nullptr) WEIR_TRY(KeepAnswer(txn, call, *whole));
     return answer;
-  });
+  };
+  return backends.WriteOrTry(call, dry_run, once, terms);
 }
 
 }  // namespace weir::services

@@ -34,6 +34,12 @@ class Readable {
   std::map<std::string, bool> known_;
 };
 
+// Of a part of the documents nothing is said.
+std::vector<BrokenInvariant> BrokenBy(const WouldBe& state, InvariantGuard& guard) {
+  if (!state.conflicts.empty()) return {};
+  return guard.Judge({.before = *state.before, .after = *state.after, .changes = state.changes});
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const void>> Planning::TakePlace(CallContext& call) const {
@@ -63,8 +69,12 @@ Result<PlanEffect> Planning::EffectOf(const CallContext& call, const WouldBe& st
 Result<MadePlan> Planning::Make(const CallContext& call, ChangeOrder& order, bool documents_only) const {
   MadePlan made;
   WouldBe& state = made.state;
-  WEIR_TRY(
-      backends_.store->DryRun([&](store::Txn& txn) { return MakeChange(txn, call, writes_, order, true, state); }));
+  std::vector<BrokenInvariant> broken;
+  WEIR_TRY(backends_.store->DryRun([&](store::Txn& txn) -> Status {
+    WEIR_TRY(MakeChange(txn, call, writes_, order, true, state));
+    broken = BrokenBy(state, *backends_.invariants);
+    return {};
+  }));
   v2::PlanResponse& response = made.response;
   PlanEffect effect;
   const bool conflicts = !state.conflicts.empty();
@@ -73,8 +83,9 @@ Result<MadePlan> Planning::Make(const CallContext& call, ChangeOrder& order, boo
     for (const Applied& document : order.documents) documents.push_back(document.draft.fqn.text);
     WEIR_ASSIGN(effect, EffectOf(call, state, std::move(documents)));
     response = std::move(effect.seen);
-    LocateFindings(order.documents, response);
   }
+  AddFindings(*state.before, *state.after, call, broken, response);
+  LocateFindings(order.documents, response);
   WEIR_TRY(AddItems(order.documents, state, response));
   for (const std::string& scope : order.prune_scopes) response.add_prune_scopes(scope);
   response.set_planned_revision(state.before->revision());
@@ -124,7 +135,7 @@ Status Planning::StoreIf(const CallContext& call, const Change& change, const Pl
       }
       return Aborted("PLAN_RACED", "somebody wrote while the plan was made again");
     };
-    const Status stored = backends_.WriteOrTry(call, dry_run, hold);
+    const Status stored = backends_.WriteOrTry(call, dry_run, hold, TermsOf(order));
     if (!raced) return stored;
   }
   return StalePlan("others change these resources all the time");

@@ -260,6 +260,16 @@ Error HasChildren(const store::View& view, const authn::Principal& principal, st
                             fqn, below.size(), below.size() == 1 ? "" : "s", below.front()->fqn);
 }
 
+// Invariants before what they are about, else what goes first would break them. Deepest first: a child's name begins
+// with its parent's.
+void SortForDeletion(std::vector<store::ResourcePtr>& going) {
+  const auto others = std::stable_partition(going.begin(), going.end(), [](const store::ResourcePtr& each) {
+    const resource::KindInfo* kind = resource::FindKind(each->kind);
+    return kind != nullptr && kind->rules.invariant != nullptr;
+  });
+  std::sort(others, going.end(), [](const auto& a, const auto& b) { return a->fqn.size() > b->fqn.size(); });
+}
+
 // Whoever may delete what they lie in may delete these too, unless his role is about some kinds only.
 Status CheckMayDelete(const store::View& view, const authn::Principal& principal, std::string_view fqn,
                       const std::vector<store::ResourcePtr>& below) {
@@ -308,8 +318,7 @@ Result<size_t> Writes::Delete(store::Txn& txn, const CallContext& call, const st
     const bool readable = authz::Allowed(txn.view(), call.principal, authz::Right::kRead, *gateway);
     return FailedPrecondition("CLUSTER_IN_USE", "{} is named by {}", each->fqn, readable ? user : "a gateway");
   }
-  // Deepest first: a child's name begins with its parent's.
-  std::sort(below.begin(), below.end(), [](const auto& a, const auto& b) { return a->fqn.size() > b->fqn.size(); });
+  SortForDeletion(below);
   const size_t now = std::min(below.size(), kMostOfDeletion);
   for (size_t i = 0; i < now; ++i) WEIR_TRY(DeleteOne(txn, call, *below[i], fqn, decision.path));
   return below.size() - now;

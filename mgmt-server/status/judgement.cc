@@ -70,6 +70,14 @@ State NotPushed(State status) {
   return status;
 }
 
+void SetBroken(std::string why, State& status) {
+  Set(State::FAILED, Word(StatusReason::kInvariantBroken), std::move(why), status);
+}
+
+void SetUnknown(std::string why, State& status) {
+  Set(State::PARTIAL, Word(StatusReason::kDisconnected), std::move(why), status);
+}
+
 void AddScope(const compile::World& world, State& status) {
   const auto outside = compile::OutOfScopeOf(world, status.fqn());
   if (outside && status.reason() != Word(StatusReason::kRejected))

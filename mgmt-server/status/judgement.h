@@ -22,6 +22,10 @@ void AddScope(const compile::World& world, v2::ResourceStatus& status);
 // (DISCONNECTED and the like); what is not READY for another reason stays.
 void AddReach(const Reach& reach, v2::ResourceStatus& status);
 
+// An Invariant whose condition does not hold: FAILED INVARIANT_BROKEN; of which nobody knows: PARTIAL DISCONNECTED.
+void SetBroken(std::string why, v2::ResourceStatus& status);
+void SetUnknown(std::string why, v2::ResourceStatus& status);
+
 // READY, or all that it says is that of some nobody knows: AddReach may say more.
 bool TakesReach(const v2::ResourceStatus& status);
 // Something from outside is missing, a workload, a service, a cluster that is not drained or follows this server.

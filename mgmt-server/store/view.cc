@@ -80,6 +80,28 @@ ClusterFactsPtr View::Facts(std::string_view cluster_uid) const {
   return found == nullptr ? nullptr : *found;
 }
 
+namespace {
+
+template <typename Pointer, typename Visit>
+void VisitDifferencesOf(const PersistentMap<std::string, Pointer>& before,
+                        const PersistentMap<std::string, Pointer>& after, const Visit& visit) {
+  before.VisitDifferences(after, [&](const std::string&, const Pointer* was, const Pointer* is) {
+    visit(was == nullptr ? Pointer() : *was, is == nullptr ? Pointer() : *is);
+  });
+}
+
+}  // namespace
+
+void View::VisitDifferences(
+    const View& after, const std::function<void(const ResourcePtr& before, const ResourcePtr& after)>& visit) const {
+  VisitDifferencesOf(by_fqn_, after.by_fqn_, visit);
+}
+void View::VisitFactDifferences(
+    const View& after,
+    const std::function<void(const ClusterFactsPtr& before, const ClusterFactsPtr& after)>& visit) const {
+  VisitDifferencesOf(facts_, after.facts_, visit);
+}
+
 void View::ForEachFacts(const std::function<void(const ClusterFactsPtr&)>& visit) const {
   facts_.VisitAll([&](const std::string&, const ClusterFactsPtr& facts) {
     visit(facts);

@@ -56,6 +56,14 @@ class View {
     return by_fqn_.CountBefore(below + '0') - by_fqn_.CountBefore(below + '/');  // The character behind '/'.
   }
 
+  // What is not the same in `after`, by FQN; null = it is not there. Costs what was changed between the two.
+  void VisitDifferences(const View& after,
+                        const std::function<void(const ResourcePtr& before, const ResourcePtr& after)>& visit) const;
+  // The same of what agents reported, by the clusters' uids.
+  void VisitFactDifferences(
+      const View& after,
+      const std::function<void(const ClusterFactsPtr& before, const ClusterFactsPtr& after)>& visit) const;
+
   // Who may what: what store::Policy says of the resources and roles here.
   const ngac::Graph& graph() const { return graph_; }
   bool HasInstallationRole(std::string_view role, std::string_view user_uid) const {

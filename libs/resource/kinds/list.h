@@ -22,4 +22,6 @@
   KIND(Tier1Gateway)        \
   KIND(Gateway)             \
   KIND(IngressGateway)      \
+  KIND(Invariant)           \
+  KIND(TenantInvariant)     \
   KIND(AccessBindings)

@@ -12,6 +12,10 @@
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/base/result.h"
 
+namespace weir::v2 {
+class InvariantSpec;
+}
+
 // What a kind has to say for itself. Everything that treats resources alike (validation, documents, services, compile,
 // the command line, OpenAPI) reads it from here; nothing else asks which kind a resource is to know its rules.
 namespace weir::resource {
@@ -90,6 +94,8 @@ struct KindRules {
   // Of what owns or narrows namespaces; whether an empty selector stands for all of the parent's.
   std::function<const v2::NamespaceSelector&(const google::protobuf::Message&)> namespaces;
   bool all_namespaces_if_empty = false;
+  // Of an Invariant: what must hold of all that lies where it does.
+  std::function<const v2::InvariantSpec&(const google::protobuf::Message&)> invariant;
 };
 
 // The same with functions of the kind's own message, as each kind writes it. A function that is null has nothing to
@@ -116,6 +122,7 @@ struct RulesOf {
   std::string service = {};
   const v2::NamespaceSelector& (*namespaces)(const T&) = nullptr;
   bool all_namespaces_if_empty = false;
+  const v2::InvariantSpec& (*invariant)(const T&) = nullptr;
 
   KindRules Rules() const {
     using google::protobuf::Message;
@@ -137,6 +144,7 @@ struct RulesOf {
     if (warnings != nullptr) rules.warnings = adapt(warnings);
     if (as_gateway != nullptr) rules.as_gateway = adapt(as_gateway);
     if (namespaces != nullptr) rules.namespaces = adapt(namespaces);
+    if (invariant != nullptr) rules.invariant = adapt(invariant);
     rules.immutable = immutable;
     rules.output_only = output_only;
     rules.keep_if_unset = keep_if_unset;
