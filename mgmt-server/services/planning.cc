@@ -111,7 +111,8 @@ Status Planning::StoreIf(const CallContext& call, ChangeOrder& order, const Plan
                          bool dry_run, const Also& also) const {
   const Change change = {
       .make = [&](store::Txn& txn, WouldBe& done) { return MakeChange(txn, call, writes_, order, false, done); },
-      .digest = [&](const WouldBe& done) { return ChangeDigest(order, done); }};
+      .digest = [&](const WouldBe& done) { return ChangeDigest(order, done); },
+      .terms = TermsOf(order)};
   return StoreIf(call, change, token, make, dry_run, also);
 }
 
@@ -135,7 +136,7 @@ Status Planning::StoreIf(const CallContext& call, const Change& change, const Pl
       }
       return Aborted("PLAN_RACED", "somebody wrote while the plan was made again");
     };
-    const Status stored = backends_.WriteOrTry(call, dry_run, hold, TermsOf(order));
+    const Status stored = backends_.WriteOrTry(call, dry_run, hold, change.terms);
     if (!raced) return stored;
   }
   return StalePlan("others change these resources all the time");

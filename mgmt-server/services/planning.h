@@ -49,6 +49,7 @@ class Planning {
   struct Change {
     std::function<Status(store::Txn&, WouldBe&)> make;
     std::function<std::string(const WouldBe&)> digest;  // As ChangeDigest.
+    WriteTerms terms = {};
   };
   // Stores what `make` plans as long as it plans what the token says, together with what `also` writes.
   using Again = std::function<Result<MadePlan>()>;
