@@ -47,13 +47,15 @@ constexpr std::array kRows = {
     StatusReasonRow{kDraining, "DRAINING", "READY", "of a cluster: it gets no new requests"},
     StatusReasonRow{kStandby, "STANDBY", "READY", "of a cluster: it gets requests only while no active one can serve"},
     StatusReasonRow{kMaintenance, "MAINTENANCE", "READY", "of a cluster: it gets no new requests and may be away"},
+    StatusReasonRow{kRollingOut, "ROLLING_OUT", "READY",
+                    "a change set changes it, and some of the clusters run that already, before it is stored"},
 };
 
 constexpr bool InOrder() {
   for (size_t i = 0; i < kRows.size(); ++i) {
     if (static_cast<size_t>(kRows[i].reason) != i) return false;
   }
-  return kRows.size() == static_cast<size_t>(kMaintenance) + 1;
+  return kRows.size() == static_cast<size_t>(kRollingOut) + 1;
 }
 static_assert(InOrder());
 

@@ -4,6 +4,7 @@
 #include "mgmt-server/services/planning.h"
 #include "mgmt-server/services/quotas.h"
 #include "mgmt-server/services/registry.h"
+#include "mgmt-server/services/rollouts.h"
 #include "mgmt-server/services/waits.h"
 #include "mgmt-server/services/watches.h"
 
@@ -13,6 +14,8 @@ void Standing::Stop() const {
   if (watches != nullptr) watches->Stop();
   if (waits != nullptr) waits->Stop();
 }
+
+void Standing::Step() const { rollouts->Tick(); }
 
 Standing AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   for (const resource::KindInfo& kind : resource::Kinds()) AddCrud(table, backends, writes, kind.kind);
@@ -34,13 +37,14 @@ Standing AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   const auto planning = std::make_shared<const Planning>(backends, writes);
   AddDocuments(table, backends, writes, waits, planning);
   AddPlans(table, planning);
-  AddChangeSets(table, backends, writes, planning);
+  const auto rollouts = std::make_shared<Rollouts>(backends, writes);
+  AddChangeSets(table, backends, writes, planning, rollouts);
   AddRevisions(table, backends);
   AddRestore(table, backends, writes);
   AddAuditRecords(table, backends);
   const auto watch_quota = std::make_shared<WatchQuota>();
   AddQuotas(table, backends, watch_quota);
-  return {waits, AddWatches(table, backends, watch_quota)};
+  return {waits, AddWatches(table, backends, watch_quota), rollouts};
 }
 
 }  // namespace weir::services
