@@ -2,14 +2,12 @@
 #include <iostream>
 
 #include "api/weir/v2/change_set.pb.h"
-#include "api/weir/v2/status.pb.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/plan_report.h"
+#include "cli/rollout.h"
 #include "cli/sources.h"
 #include "cli/traffic.h"
-#include "cli/verdict.h"
-#include "libs/base/clock.h"
 #include "libs/base/text.h"
 #include "libs/document/document.h"
 
@@ -56,6 +54,7 @@ void Print(const v2::ChangeSet& set) {
     std::cout << "  ended by " << Printable(set.ended_by().user()) << ", " << Clock(set.ended_by().time())
               << (set.reason().empty() ? "" : ": " + Printable(set.reason())) << "\n";
   }
+  PrintRollout(set);
   v2::PlanResponse plan;
   *plan.mutable_items() = set.items();
   PrintPlannedDocuments(plan);
@@ -75,6 +74,7 @@ Result<v2::ChangeSet> Contents(const Flags& flags, Sources& sources) {
   set.set_force(flags.Has("force"));
   set.set_message(flags.Get("message"));
   if (set.message().empty()) return Usage("wants -m MESSAGE: why");
+  WEIR_TRY(SetWaves(flags, set));
   return set;
 }
 
@@ -136,6 +136,7 @@ Result<int> Get(const Flags& flags) {
   request.set_fqn(desk.fqn);
   v2::ChangeSet set;
   WEIR_TRY(desk.client.Call("ChangeSets/GetChangeSet", request, set));
+  if (flags.Has("watch")) return FollowRollout(desk.client, std::move(set), 0);
   WEIR_ASSIGN(const bool printed, PrintAs(flags, set));
   if (!printed) Print(set);
   return kExitOk;
@@ -204,29 +205,6 @@ Result<int> Decide(Desk& desk, const char* method, Request request) {
   return kExitOk;
 }
 
-// Until every gateway concerned serves what it wrote.
-Result<int> WaitFor(Client& client, const v2::ChangeSet& set, int seconds) {
-  const weir::Clock& clock = weir::Clock::Real();
-  const MonoTime deadline = clock.Now() + std::chrono::seconds(seconds);
-  Verdict verdict;
-  for (const v2::PlannedDocument& item : set.items()) {
-    const bool written =
-        item.outcome() == v2::PlannedDocument::CREATED || item.outcome() == v2::PlannedDocument::UPDATED;
-    if (!written || item.kind() == "AccessBindings") continue;
-    const auto left = std::chrono::ceil<std::chrono::seconds>(deadline - clock.Now()).count();
-    v2::GetStatusRequest request;
-    request.set_fqn(item.fqn());
-    request.set_wait("applied");
-    request.set_wait_seconds(std::max(1, static_cast<int>(left)));
-    v2::ResourceStatus status;
-    const Status asked = client.Call("Statuses/GetStatus", request, status, request.wait_seconds() + 30);
-    if (!asked.ok() && asked.error().code == Code::kNotFound) continue;  // Somebody deleted it since.
-    WEIR_TRY(asked);
-    verdict.Add(status);
-  }
-  return verdict.ExitCode();
-}
-
 Result<int> Approve(const Flags& flags) {
   if (!flags.Has("plan")) return Usage("approve wants --plan NAME: the plan that you have seen (weir changeset get)");
   WEIR_ASSIGN(Desk desk, Open(flags, "approve"));
@@ -246,7 +224,10 @@ Result<int> Commit(const Flags& flags) {
   v2::CommitChangeSetRequest request;
   request.set_plan(flags.Get("plan"));
   WEIR_ASSIGN(const v2::ChangeSet set, Call(desk, "ChangeSets/CommitChangeSet", std::move(request)));
-  return flags.Has("wait") ? WaitFor(desk.client, set, seconds) : kExitOk;
+  if (!flags.Has("wait")) return kExitOk;
+  if (set.state() == v2::ChangeSet::ROLLING_OUT)
+    return FollowRollout(desk.client, set, flags.Get("wait").empty() ? 0 : seconds);
+  return WaitUntilServed(desk.client, set, seconds);
 }
 Result<int> Abort(const Flags& flags) {
   WEIR_ASSIGN(Desk desk, Open(flags, "abort"));
@@ -255,8 +236,9 @@ Result<int> Abort(const Flags& flags) {
   return Decide(desk, "ChangeSets/AbortChangeSet", std::move(request));
 }
 
-const FlagSpec kContents = {{"file", "delete", "message", "manager", "approvals", "output", "version"},
-                            {"cascade", "force"},
+const FlagSpec kContents = {{"file", "delete", "message", "manager", "approvals", "output", "version", "wave",
+                             "min-success", "min-requests", "bake", "ready-timeout"},
+                            {"cascade", "force", "without-traffic"},
                             {{'f', "file"}, {'m', "message"}, {'o', "output"}}};
 
 }  // namespace
@@ -266,6 +248,8 @@ Command ChangesetCreateCommand() {
       "changeset create", "put documents and deletions together, to be approved and committed",
       R"(Usage: weir changeset create -m MESSAGE [-f FILE|FOLDER|- ...] [--delete FQN ...] [--cascade] [--approvals N]
                             [--force] [--manager NAME] [-o text|yaml|json]
+                            [--wave CLUSTERS ... [--min-success PERCENT] [--min-requests N] [--bake TIME]
+                             [--ready-timeout TIME] [--without-traffic]]
 
 Plans it and keeps it; nothing of it is stored before `weir changeset commit`, and then all of it or nothing. What is
 approved and committed is what was planned: when something else changed what it would do, it is stale and says so.
@@ -279,6 +263,18 @@ approved and committed is what was planned: when something else changed what it 
   --manager NAME      as for apply
   -o, --output FORM   text (the default), yaml or json
 
+With waves, `weir changeset commit` tells the clusters of the first wave, then those of the next, and stores all of it when
+the last has passed. A wave that does not hold reverts all of it, by itself. What the change concerns and no wave names is
+a last wave. The same has to hold of each:
+
+  --wave CLUSTERS     names (c1,c2), or those that lie in region=REGION and have label=KEY=VALUE
+  --min-success P     percent of the requests that must succeed, 50 to 100 (default 99)
+  --min-requests N    fewer say nothing, and stop it (default 100)
+  --bake TIME         for how long they are counted: 1s to 24h (default 60s)
+  --ready-timeout T   by when every gateway runs it: 1s to 1h (default 60s)
+  --without-traffic   a wave with fewer requests passes
+
+  weir changeset create -f checkout/ -m "new checkout" --wave c1 --wave region=eu --min-success 99.5 --bake 5m
   weir changeset create -f checkout/ --delete organizations/o/tenants/t/workspaces/old --cascade -m "old shop goes" --approvals 1
 )",
       kContents, Create};
@@ -287,7 +283,7 @@ Command ChangesetUpdateCommand() {
   return {
       "changeset update", "put other contents into a change set",
       R"(Usage: weir changeset update NAME -m MESSAGE [-f FILE|FOLDER|- ...] [--delete FQN ...] [--cascade] [--version ETAG]
-                            [--force] [--manager NAME]
+                            [--force] [--manager NAME] [--wave CLUSTERS ... and what holds of them]
 
 Replaces all that `weir changeset create` gave it, plans it anew, and takes its approvals away. You may not approve it then.
 
@@ -300,11 +296,13 @@ Replaces all that `weir changeset create` gave it, plans it anew, and takes its 
 Command ChangesetGetCommand() {
   return {"changeset get",
           "show a change set: its state, what it would do, who approved it",
-          R"(Usage: weir changeset get NAME [-o text|yaml|json]
+          R"(Usage: weir changeset get NAME [-o text|yaml|json] [--watch]
+
+  --watch     show each step of its waves, until it is committed, or reverted or ended by somebody (exit code 1)
 
   weir changeset get cs-1796000000-3f9a2c1e
 )",
-          {{"output"}, {}, {{'o', "output"}}},
+          {{"output"}, {"watch"}, {{'o', "output"}}},
           Get};
 }
 Command ChangesetListCommand() {
@@ -373,7 +371,8 @@ As if you applied and deleted it yourself, with your rights; fields belong to it
 to do so still.
 
   --plan PLAN       only if this is its plan
-  --wait[=SECONDS]  end when every gateway concerned serves it (default 60, 1 to 300); exit code 4 if not in time
+  --wait[=SECONDS]  end when every gateway concerned serves it (default 60, 1 to 300); exit code 4 if not in time. With
+                    waves: when the last has passed, or one has not (exit code 1); default: as long as they may take
 
   weir changeset commit cs-1796000000-3f9a2c1e --wait
 )",

@@ -14,6 +14,7 @@
 #include "mgmt-server/route_answers.h"
 #include "mgmt-server/services/backends.h"
 #include "mgmt-server/status/failover.h"
+#include "mgmt-server/status/wave.h"
 
 // For server.cc only.
 namespace weir::server {
@@ -75,6 +76,12 @@ class FleetAnswers final : public services::FleetView {
       for (v2::HostTraffic& item : fleet_.TrafficOf({organization, ""})) traffic.push_back(std::move(item));
     }
     return server::Plan(pusher_, clock_, std::move(traffic), question);
+  }
+  Result<services::Concerned> ConcernedBy(const services::PlanQuestion& question) const override {
+    return server::ConcernedBy(pusher_, clock_, question);
+  }
+  status::WaveSeen ObserveWave(const status::WaveQuestion& question) const override {
+    return fleet_.ObserveWave(question);
   }
   std::vector<v2::HeldCluster> HeldClusters() const override { return fleet_.HeldClusters(ads_); }
   std::vector<std::string> AwayClusters() const override { return fleet_.AwayClusters(ads_); }

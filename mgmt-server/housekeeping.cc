@@ -26,7 +26,13 @@ void Housekeeping::Start(store::Store& store, const Clock& clock, const Retentio
   });
 }
 
+void Housekeeping::Also(const Clock& clock, Duration interval, std::function<void()> task) {
+  others_.push_back(std::make_unique<Repeating>());
+  others_.back()->Start(clock, interval, std::move(task));
+}
+
 void Housekeeping::Stop() {
+  for (const auto& other : others_) other->Stop();
   forgetting_.Stop();
   admin_states_.Stop();
 }

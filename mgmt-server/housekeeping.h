@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
+#include <vector>
 
 #include "libs/base/clock.h"
 #include "mgmt-server/repeating.h"
@@ -17,10 +19,13 @@ class Housekeeping {
   // All of it outlives Stop. `forgot`: told how each attempt to forget ended.
   void Start(store::Store& store, const Clock& clock, const RetentionBounds& bounds, const std::atomic<bool>& stopping,
              std::function<void(const Status&)> forgot);
+  // Does this too, again and again.
+  void Also(const Clock& clock, Duration interval, std::function<void()> task);
   void Stop();
 
  private:
   Repeating forgetting_, admin_states_;
+  std::vector<std::unique_ptr<Repeating>> others_;
 };
 
 }  // namespace weir::server

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "mgmt-server/compile/keys.h"
 #include "mgmt-server/plan/preview.h"
 #include "mgmt-server/push/pusher.h"
 
@@ -46,7 +47,8 @@ Result<services::PlanEffect> Answer(const plan::Question& question) {
   return services::PlanEffect{std::move(preview.seen), std::move(preview.digest)};
 }
 
-// What the clusters of `keys` are told, if it is still what `world` says.
+// What the clusters of `keys` are told, if it is still what `world` says. What a rollout tells some of them is not
+// stored: of these it is found out by compiling.
 bool CopyIntents(const push::Pusher& pusher, const compile::World& world, const compile::KeysByCluster& keys,
                  std::map<std::string, compile::ClusterIntent>* intents) {
   for (const auto& [cluster, unused] : keys) {  // One after the other: a push waits for no more than one of them.
@@ -54,7 +56,7 @@ bool CopyIntents(const push::Pusher& pusher, const compile::World& world, const 
     pusher.Read([&](const compile::Compilation& compilation) {
       same = compilation.world().revision == world.revision &&
              compilation.world().facts_sequence == world.facts_sequence && compilation.world().roots() == world.roots();
-      if (same) (*intents)[cluster] = compilation.Of(cluster);
+      if (same && !compilation.IsAhead(cluster)) (*intents)[cluster] = compilation.Of(cluster);
     });
     if (!same) return false;
   }
@@ -75,21 +77,75 @@ Result<services::PlanEffect> PlanFrom(compile::World world, std::map<std::string
   return Answer(asked);
 }
 
+namespace {
+
+Status WaitUntilCompiled(const push::Pusher& pusher, const Clock& clock, const services::PlanQuestion& question) {
+  if (pusher.WaitFor(question.revision, clock, question.deadline)) return {};
+  return Unavailable("NOT_COMPILED", "what is stored is not compiled yet; plan again in a moment");
+}
+
+// What is compiled now. `later`: somebody wrote since; then all but what the question touches is as it is now.
+compile::World WorldFor(const push::Pusher& pusher, const services::PlanQuestion& question, bool* later) {
+  compile::World world;
+  pusher.Read([&](const compile::Compilation& compilation) { world = compilation.world(); });
+  *later = world.revision != question.revision;
+  if (*later) {
+    for (const auto& each : question.changes) Put(each.fqn, each.before, &world);
+  }
+  return world;
+}
+
+// The hosts that a piece of intent is about; of a listener all that it has.
+void AddHosts(const compile::Key& key, const std::set<compile::Key>& all, std::set<std::string>* hosts) {
+  if (key.type == compile::kListener) {
+    for (const compile::Key& other : all) {
+      if (other.type == compile::kHost && other.name.starts_with(key.name + "/")) AddHosts(other, all, hosts);
+    }
+  } else if (key.type == compile::kHost) {
+    if (const auto name = compile::ParseHostName(key.name)) hosts->insert(name->hostname);
+  } else if (key.type == compile::kDestinationSet) {
+    if (const auto name = compile::ParseDestinationSetName(key.name)) hosts->insert(name->host.hostname);
+  } else if (key.type == compile::kServiceEndpoints) {
+    if (const auto name = compile::ParseEndpointsName(key.name)) hosts->insert(name->hostname);
+  }
+}
+
+}  // namespace
+
+Result<services::Concerned> ConcernedFrom(compile::World world, const services::PlanQuestion& question) {
+  compile::World after = world;
+  const compile::Change change = ApplyTo(&after, question);
+  services::Concerned concerned;
+  for (const auto& [cluster, keys] : compile::Affected(world, after, change)) {
+    WEIR_TRY(question.go_on());
+    std::set<compile::Key> all;
+    for (const compile::Key& key : keys) {
+      const auto was = compile::CompileKey(world, cluster, key), is = compile::CompileKey(after, cluster, key);
+      if (was.has_value() == is.has_value() && (!was || was->bytes == is->bytes)) continue;
+      concerned.clusters.insert(cluster);
+      if (key.type == compile::kListener && all.empty()) all = compile::KeysOf(after, cluster);
+      AddHosts(key, all, &concerned.hosts);
+    }
+  }
+  return concerned;
+}
+
+Result<services::Concerned> ConcernedBy(const push::Pusher& pusher, const Clock& clock,
+                                        const services::PlanQuestion& question) {
+  WEIR_TRY(WaitUntilCompiled(pusher, clock, question));
+  bool later = false;
+  return ConcernedFrom(WorldFor(pusher, question, &later), question);
+}
+
 Result<services::PlanEffect> Plan(const push::Pusher& pusher, const Clock& clock, MeasuredTraffic traffic,
                                   const services::PlanQuestion& question) {
-  if (!pusher.WaitFor(question.revision, clock, question.deadline)) {
-    return Unavailable("NOT_COMPILED", "what is stored is not compiled yet; plan again in a moment");
-  }
+  WEIR_TRY(WaitUntilCompiled(pusher, clock, question));
   plan::Question asked = Ask(clock, question);
   asked.traffic = std::move(traffic);
   for (int tries = 1;; ++tries) {
     WEIR_TRY(asked.go_on());
-    pusher.Read([&](const compile::Compilation& compilation) { asked.before = compilation.world(); });
-    // Somebody wrote since: all but what the plan touches is as it is now.
-    const bool later = asked.before.revision != question.revision;
-    if (later) {
-      for (const auto& each : question.changes) Put(each.fqn, each.before, &asked.before);
-    }
+    bool later = false;
+    asked.before = WorldFor(pusher, question, &later);
     asked.after = asked.before;
     asked.change = ApplyTo(&asked.after, question);
     asked.intents.clear();

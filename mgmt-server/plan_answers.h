@@ -25,4 +25,9 @@ Result<services::PlanEffect> PlanFrom(compile::World world, std::map<std::string
                                       const Clock& clock, MeasuredTraffic traffic,
                                       const services::PlanQuestion& question);
 
+// services::FleetView::ConcernedBy, likewise.
+Result<services::Concerned> ConcernedBy(const push::Pusher& pusher, const Clock& clock,
+                                        const services::PlanQuestion& question);
+Result<services::Concerned> ConcernedFrom(compile::World world, const services::PlanQuestion& question);
+
 }  // namespace weir::server

@@ -45,7 +45,6 @@
 #include "mgmt-server/invariant_watch.h"
 #include "mgmt-server/push/pusher.h"
 #include "mgmt-server/recovery/state_folder.h"
-#include "mgmt-server/repeating.h"
 #include "mgmt-server/retention.h"
 #include "mgmt-server/self_watch.h"
 #include "mgmt-server/server_status.h"
@@ -135,7 +134,6 @@ struct Server::State {
   obs::Metrics metrics;
   std::unique_ptr<admin::Door> door;
   Mutex certificates_mutex;  // One at a time reads what is to be served and hands it out.
-  Repeating certificate_check, watching, watching_invariants;
   Housekeeping housekeeping;
   bool stopped = false;
 
@@ -474,11 +472,15 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   WEIR_TRY(raw->StartDoor());
   WEIR_TRY(raw->WritePorts());
   WEIR_TRY(raw->history.Sync());  // From here on the folder says of itself that an organization was begun in it.
-  raw->certificate_check.Start(clock, kCertificateCheck, [raw] { raw->RenewCertificate(); });
+  raw->housekeeping.Also(clock, kCertificateCheck, [raw] { raw->RenewCertificate(); });
   raw->housekeeping.Start(*raw->store, clock, BoundsOf(raw->bootstrap.retention()), raw->stopping,
                           [raw](const Status& done) { raw->self_watch->RetentionPassed(done); });
-  raw->watching.Start(clock, SelfWatch::kInterval, [raw] { raw->self_watch->Look(); });
-  raw->watching_invariants.Start(clock, InvariantWatch::kInterval, [raw] { raw->invariant_watch->Look(); });
+  raw->housekeeping.Also(clock, services::Standing::kStep, [raw] {
+    raw->standing.Step();
+    raw->pusher->FollowOverlays();
+  });
+  raw->housekeeping.Also(clock, SelfWatch::kInterval, [raw] { raw->self_watch->Look(); });
+  raw->housekeeping.Also(clock, InvariantWatch::kInterval, [raw] { raw->invariant_watch->Look(); });
   return server;
 }
 
@@ -491,10 +493,7 @@ void Server::Stop(Duration grace) {
   if (s.stopped) return;
   s.stopped = true;
   s.stopping = true;
-  s.certificate_check.Stop();
   s.housekeeping.Stop();
-  s.watching.Stop();
-  s.watching_invariants.Stop();
   s.door.reset();
   s.standing.Stop();  // Their callers get what is known now, and the doors below have nobody left to serve.
   if (s.rest_server) s.rest_server->Stop(grace);

@@ -159,11 +159,11 @@ std::vector<NamedHost> HostsOf(const RoutesPiece& routes, const Pieces<HostPiece
   return hosts;
 }
 
-// Under ORDERED what stands behind the first priority waits for a share that is lost, whatever weight Envoy was told.
+// Under ORDERED the list is the order, and what is behind the first priority waits, whatever weight Envoy was told.
 std::vector<Locality> Ranked(std::vector<Locality> localities, traffic::Mode mode) {
-  if (mode != traffic::Mode::kOrdered) return localities;
-  for (Locality& locality : localities) {
-    if (locality.priority > 0) locality.weight = 0;
+  for (size_t i = 0; i < localities.size() && mode == traffic::Mode::kOrdered; ++i) {
+    if (localities[i].priority > 0) localities[i].weight = 0;
+    localities[i].priority = static_cast<uint32_t>(i);
   }
   return localities;
 }

@@ -49,13 +49,15 @@ constexpr std::array kRows = {
     StatusReasonRow{kMaintenance, "MAINTENANCE", "READY", "of a cluster: it gets no new requests and may be away"},
     StatusReasonRow{kInvariantBroken, "INVARIANT_BROKEN", "FAILED",
                     "of an Invariant: its condition does not hold; the message says where"},
+    StatusReasonRow{kRollingOut, "ROLLING_OUT", "READY",
+                    "a change set changes it, and some of the clusters run that already, before it is stored"},
 };
 
 constexpr bool InOrder() {
   for (size_t i = 0; i < kRows.size(); ++i) {
     if (static_cast<size_t>(kRows[i].reason) != i) return false;
   }
-  return kRows.size() == static_cast<size_t>(kInvariantBroken) + 1;
+  return kRows.size() == static_cast<size_t>(kRollingOut) + 1;
 }
 static_assert(InOrder());
 

@@ -37,6 +37,7 @@ enum class StatusReason : uint8_t {
   kStandby,
   kMaintenance,
   kInvariantBroken,
+  kRollingOut,
 };
 
 struct StatusReasonRow {

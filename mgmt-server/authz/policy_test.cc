@@ -224,7 +224,7 @@ TEST_F(TenancyPolicyTest, AStoreWhoseBindingsNameNobodyIsNotOpened) {
 
 // What schema 2 had in place of the installation's roles.
 constexpr const char* kSchema2 = R"sql(
-  DROP TABLE change_sets; DROP TABLE used_assertions; ALTER TABLE sessions DROP COLUMN key_thumbprint;
+  DROP TABLE overlays; DROP TABLE change_sets; DROP TABLE used_assertions; ALTER TABLE sessions DROP COLUMN key_thumbprint;
   DROP TABLE kept_answers; DROP TABLE revisions; DROP TABLE audit_anchor; DELETE FROM counters WHERE name LIKE 'history%';
   DROP TABLE installation_roles;
   CREATE TABLE nodes(name TEXT PRIMARY KEY, type INTEGER NOT NULL) STRICT, WITHOUT ROWID;

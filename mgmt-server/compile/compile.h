@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -50,6 +51,30 @@ struct Change {
 using KeysByCluster = std::map<std::string, std::set<Key>>;
 KeysByCluster Affected(const World& before, const World& after, const Change& change);
 
+// What some clusters are told before it is stored: they are compiled from the world with these resources in the place
+// of its own, all others from the world as it is.
+struct Ahead {
+  struct Entry {
+    std::string kind, uid, body;                               // As in World::PutBody.
+    std::shared_ptr<const google::protobuf::Message> message;  // Null: the resource is gone.
+    bool SameText(const Entry& other) const { return kind == other.kind && uid == other.uid && body == other.body; }
+    bool operator==(const Entry& other) const {
+      return SameText(other) && (message == nullptr) == (other.message == nullptr);
+    }
+  };
+  // Null where the body is no message of that kind.
+  static std::shared_ptr<const google::protobuf::Message> Read(const Entry& entry);
+
+  std::map<std::string, Entry> resources;  // By FQN.
+  std::set<std::string> clusters;          // FQNs of those that are told so.
+  // How far it is, by what it changes: FQNs of `resources` -> of how many clusters that it concerns how many run it.
+  struct Progress {
+    size_t clusters = 0, of = 0;
+  };
+  std::map<std::string, Progress> progress;
+  bool empty() const { return resources.empty(); }
+};
+
 struct Delta {
   std::vector<Resource> changed;  // New or with another version.
   std::vector<Key> removed;
@@ -62,11 +87,18 @@ struct Delta {
 class Compilation {
  public:
   // Compiles everything.
-  explicit Compilation(World world = {});
-  // Moves on to `after`; returns what changed, by cluster FQN (clusters without a difference are left out).
-  std::map<std::string, Delta> Update(World after, const Change& change);
+  explicit Compilation(World world = {}, Ahead ahead = {});
+  // Moves on to `after`, and to what is ahead of it; returns what changed, by cluster FQN (clusters without a
+  // difference are left out). `change` is of the worlds alone.
+  std::map<std::string, Delta> Update(World after, const Change& change, Ahead ahead = {});
 
   const World& world() const { return world_; }
+  const Ahead& ahead() const { return ahead_; }
+  bool IsAhead(std::string_view cluster) const { return ahead_.clusters.contains(std::string(cluster)); }
+  // With what is ahead: of the clusters that are told so. As `world` where nothing is.
+  const World& world_ahead() const { return ahead_.empty() ? world_ : world_ahead_; }
+  // What this cluster's intent is made of.
+  const World& WorldOf(std::string_view cluster) const { return IsAhead(cluster) ? world_ahead() : world_; }
   const ClusterIntent& Of(std::string_view cluster) const;  // Empty when unknown.
   uint64_t compiled() const { return compiled_; }           // Keys compiled so far.
 
@@ -79,10 +111,13 @@ class Compilation {
     std::string version;
     auto operator<=>(const SpentVersion&) const = default;
   };
+  // Compiles these keys of a cluster anew.
+  Delta Renew(const World& after, const std::string& cluster, const std::set<Key>& keys);
   void Spend(const std::string& cluster, const Resource& resource);
   void MakeFresh(const std::string& cluster, Resource& resource) const;
 
-  World world_;
+  World world_, world_ahead_;
+  Ahead ahead_;  // Of the clusters only those that are in the world.
   std::map<std::string, ClusterIntent, std::less<>> intents_;
   uint64_t compiled_ = 0;
   uint64_t updates_ = 0;
@@ -109,6 +144,8 @@ struct Concern {
 // through: a tier-1 object also concerns the tier-2 gateways that must let its callers in (with their Hosts only),
 // a tier-2 object the tier-1 gateways of its tenant that must learn its endpoints (with these only).
 std::vector<Concern> Concerns(const Compilation& compilation, std::string_view fqn);
+// The same of the object as it stands in `world`, which is one of the two of this compilation.
+std::vector<Concern> ConcernsIn(const Compilation& compilation, const World& world, std::string_view fqn);
 // What a gateway object points at although its workspace does not own it (any more): compiled into nothing. Nullopt:
 // all of it is in scope, or it is no gateway object.
 struct OutOfScope {

@@ -13,12 +13,12 @@ namespace {
 using Where = std::pair<std::string, const GatewayShape*>;  // Cluster FQN, object.
 using KeysByPlace = std::map<Where, std::set<Key>>;
 
-bool AddConcern(const Compilation& compilation, const Where& where, const std::set<Key>& keys, bool if_connected,
-                std::vector<Concern>& out) {
+bool AddConcern(const Compilation& compilation, const World& world, const Where& where, const std::set<Key>& keys,
+                bool if_connected, std::vector<Concern>& out) {
   Concern concern;
   concern.cluster = where.first;
   concern.if_connected = if_connected;
-  for (const SelectedWorkload& selected : SelectedIn(compilation.world(), *where.second, where.first)) {
+  for (const SelectedWorkload& selected : SelectedIn(world, *where.second, where.first)) {
     concern.workloads.push_back(selected.name);
   }
   const ClusterIntent& intent = compilation.Of(where.first);
@@ -30,7 +30,7 @@ bool AddConcern(const Compilation& compilation, const Where& where, const std::s
   if (where.second->tier1 && !if_connected) {
     const auto& targets = where.second->clusters;
     concern.not_admitted = std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
-      return !AdmittedAsTier1(compilation.world(), where.first, ClusterFqn(where.second->organization, target));
+      return !AdmittedAsTier1(world, where.first, ClusterFqn(where.second->organization, target));
     });
   }
   out.push_back(std::move(concern));
@@ -38,14 +38,14 @@ bool AddConcern(const Compilation& compilation, const Where& where, const std::s
 }
 
 // By cluster and FQN, so that the order does not depend on addresses.
-void AddConcerns(const Compilation& compilation, const KeysByPlace& places, bool if_connected,
+void AddConcerns(const Compilation& compilation, const World& world, const KeysByPlace& places, bool if_connected,
                  std::vector<Concern>& out) {
   std::vector<const KeysByPlace::value_type*> sorted;
   for (const auto& place : places) sorted.push_back(&place);
   std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
     return std::tie(a->first.first, a->first.second->fqn) < std::tie(b->first.first, b->first.second->fqn);
   });
-  for (const auto* place : sorted) AddConcern(compilation, place->first, place->second, if_connected, out);
+  for (const auto* place : sorted) AddConcern(compilation, world, place->first, place->second, if_connected, out);
 }
 
 }  // namespace
@@ -67,14 +67,17 @@ std::optional<OutOfScope> OutOfScopeOf(const World& world, std::string_view fqn)
 }
 
 std::vector<Concern> Concerns(const Compilation& compilation, std::string_view fqn) {
+  return ConcernsIn(compilation, compilation.world(), fqn);
+}
+
+std::vector<Concern> ConcernsIn(const Compilation& compilation, const World& world, std::string_view fqn) {
   std::vector<Concern> concerns;
-  const World& world = compilation.world();
   const GatewayShape* shape = world.gateway(fqn);
   if (shape == nullptr) return concerns;
   std::set<Key> own;
   AddObjectKeys(*shape, own);
   const std::vector<std::string> clusters = ClustersOf(world, *shape);
-  for (const std::string& cluster : clusters) AddConcern(compilation, {cluster, shape}, own, false, concerns);
+  for (const std::string& cluster : clusters) AddConcern(compilation, world, {cluster, shape}, own, false, concerns);
   if (concerns.empty()) return concerns;
   for (Concern& concern : concerns) concern.own = true;
 
@@ -85,7 +88,7 @@ std::vector<Concern> Concerns(const Compilation& compilation, std::string_view f
                  others[{cluster, &tier2}].insert(
                      {std::string(kHost), HostName(ListenerName(tier2.selector_key, server.port), server.hostname)});
                });
-    AddConcerns(compilation, others, false, concerns);
+    AddConcerns(compilation, world, others, false, concerns);
     return concerns;
   }
   for (const std::string& cluster : clusters) {
@@ -96,7 +99,7 @@ std::vector<Concern> Concerns(const Compilation& compilation, std::string_view f
                  others[{importer, &tier1}].insert({std::string(kServiceEndpoints), EndpointsName(name, server)});
                });
   }
-  AddConcerns(compilation, others, true, concerns);
+  AddConcerns(compilation, world, others, true, concerns);
   return concerns;
 }
 

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "libs/resource/kinds.h"
+#include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/test_world.h"
 
 // For tests that compare what follows changes with what is found anew.
@@ -39,6 +40,39 @@ class Walk {
         return PutSetting(world, change);
       default:
         return Turn(world, change);
+    }
+  }
+  // What is ahead comes, changes, reaches clusters or leaves them, and goes.
+  void StepAhead(const World& world, Ahead& ahead) {
+    switch (Pick(16)) {
+      case 0:
+        ahead = {};
+        return;
+      case 1:
+        ahead.clusters.clear();
+        return;
+      case 2:
+      case 3:
+      case 4:
+      case 5:
+        ahead.clusters.insert(Cluster());
+        return;
+      default:
+        break;
+    }
+    World other = world;
+    Change change;
+    for (int i = 0; i < 4; ++i) Step(other, change);
+    for (const std::string& fqn : change.fqns) {
+      if (resource::ParentFqn(fqn).empty()) continue;
+      Ahead::Entry entry{"", "", std::to_string(++revision_), nullptr};
+      const auto found = other.state().resources.find(fqn);
+      if (const GatewayShape* shape = other.gateway(fqn))
+        entry.message = shape->source;
+      else if (found != other.state().resources.end())
+        entry.message = found->second;
+      if (entry.message == nullptr && fqn.find("/clusters/") != std::string::npos) continue;  // Is not done ahead.
+      ahead.resources.insert_or_assign(fqn, entry);
     }
   }
   int Pick(int n) { return static_cast<int>(random_() % static_cast<unsigned>(n)); }

@@ -1,15 +1,19 @@
 #include "mgmt-server/compile/selecting.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
+#include "mgmt-server/compile/keys.h"
 
 namespace weir::compile {
 namespace {
 
 constexpr uint64_t kMostWeight = UINT32_MAX;  // Of a list together.
+constexpr double kNearWeight = 4e9;           // Likewise, with room for what is rounded up.
 
 bool HasNoFixedName(const v2::ClusterDestination& entry) { return entry.name().empty() || !entry.network().empty(); }
 
@@ -45,25 +49,23 @@ std::set<std::string> Serving(const World& world, const ServerShape& server) {
 void SplitWeights(const ClusterList& entries, const std::vector<std::vector<std::string>>& selected,
                   ClusterList* named) {
   uint64_t factor = 1, sum = 0;
-  bool fits = true;
   for (int i = 0; i < entries.size(); ++i) {
     const uint64_t parts = selected[static_cast<size_t>(i)].size(), weight = entries[i].weight();
     if (parts == 0) continue;
-    factor = std::lcm(factor, parts / std::gcd(parts, weight));
+    if (factor <= kMostWeight) factor = std::lcm(factor, parts / std::gcd(parts, weight));
     sum += weight;
-    fits = fits && factor <= kMostWeight;
-    if (!fits) break;
   }
-  fits = fits && (sum == 0 || factor <= kMostWeight / sum);
+  const bool fits = sum == 0 || factor <= kMostWeight / sum;
   int next = 0;
   for (int i = 0; i < entries.size(); ++i) {
     const size_t parts = selected[static_cast<size_t>(i)].size();
     for (size_t part = 0; part < parts; ++part, ++next) {
       if (!entries[i].has_weight()) continue;
       const uint64_t weight = entries[i].weight();
-      const double near = static_cast<double>(weight) / static_cast<double>(parts) / 4294967296.0 * 4000000000.0;
+      const double near =
+          static_cast<double>(weight) / static_cast<double>(parts) * (kNearWeight / static_cast<double>(sum));
       const uint64_t whole =
-          fits ? weight * factor / parts : std::max<uint64_t>(weight > 0, static_cast<uint64_t>(near));
+          fits ? weight * factor / parts : std::max<uint64_t>(weight > 0, static_cast<uint64_t>(std::llround(near)));
       named->Mutable(next)->set_weight(static_cast<uint32_t>(whole));
     }
   }
@@ -99,18 +101,17 @@ std::vector<std::vector<std::string>> SelectedBy(const World& world, const Gatew
   const std::set<std::string> serving = Serving(world, server);
   if (list.empty()) return {{serving.begin(), serving.end()}};
   std::vector<std::vector<std::string>> selected(static_cast<size_t>(list.size()));
-  std::set<std::string_view> taken;
-  for (const auto& entry : list) {
-    if (!entry.name().empty()) taken.insert(entry.name());
+  std::set<std::string_view> taken;  // First by those that name it, if it is on the network that they ask for.
+  for (int i = 0; i < list.size(); ++i) {
+    const std::string& name = list[i].name();
+    if (name.empty()) continue;
+    const v2::Cluster* cluster = world.cluster(ClusterFqn(shape.organization, name));
+    if (!list[i].network().empty() && (cluster == nullptr || !IsOn(*cluster, list[i].network()))) continue;
+    if (taken.insert(name).second) selected[static_cast<size_t>(i)].push_back(name);
   }
   for (int i = 0; i < list.size(); ++i) {
+    if (!list[i].name().empty()) continue;
     std::vector<std::string>& names = selected[static_cast<size_t>(i)];
-    if (!list[i].name().empty()) {
-      const v2::Cluster* cluster = world.cluster(ClusterFqn(shape.organization, list[i].name()));
-      if (list[i].network().empty() || (cluster != nullptr && IsOn(*cluster, list[i].network())))
-        names.push_back(list[i].name());
-      continue;
-    }
     for (const std::string& name : serving) {
       const v2::Cluster* cluster = world.cluster(ClusterFqn(shape.organization, name));
       if (cluster == nullptr || !HasLabels(*cluster, list[i]) || !IsOn(*cluster, list[i].network())) continue;
@@ -127,46 +128,100 @@ bool SameSelection(const agent::v1::Workload& a, const agent::v1::Workload& b) {
 
 // --- World: keeping up --------------------------------------------------------------------------------------------
 
-void World::Name(std::string_view fqn, const std::string* pattern) {
-  const auto found = state_->selecting.find(fqn);
-  if (found == state_->selecting.end()) return;
-  const std::shared_ptr<const GatewayShape> shape = found->second;
-  auto gateway = std::make_shared<v2::Gateway>(*shape->gateway);
-  bool changed = false;
-  for (size_t i = 0; i < shape->servers.size(); ++i) {
-    const ServerShape& server = shape->servers[i];
-    if (pattern != nullptr && !resource::Covers(*pattern, server.hostname)) continue;
-    const auto& written = shape->form.gateway->spec().http(static_cast<int>(i)).routing();
-    auto* routing = gateway->mutable_spec()->mutable_http(static_cast<int>(i))->mutable_routing();
-    for (int rule = 0; rule < written.rules_size(); ++rule) {
-      if (!written.rules(rule).route().has_cluster_destination()) continue;
-      const ClusterList& entries = written.rules(rule).route().cluster_destination().clusters();
-      if (!IsSelecting(entries)) continue;
-      auto* named = routing->mutable_rules(rule)->mutable_route()->mutable_cluster_destination();
-      const std::string before = named->SerializeAsString();
-      NameClusters(*this, *shape, server, entries, named->mutable_clusters());
-      changed = changed || named->SerializeAsString() != before;
+// Objects that are to name their clusters anew: each is looked at once, whatever number of its hosts a change concerns,
+// and made anew only when a list of it differs.
+class World::Follower::Naming {
+ public:
+  explicit Naming(World& world) : world_(world) {}
+
+  // Of an object that selects: the servers whose host `pattern` covers; nullptr = all.
+  void Add(std::string_view fqn, const std::string* pattern) {
+    const auto found = world_.state_->selecting.find(fqn);
+    if (found == world_.state_->selecting.end()) return;
+    const GatewayShape& shape = *found->second;
+    std::set<size_t>& servers = servers_[found->first];
+    const auto add = [&](const ServerShape& server) {
+      servers.insert(static_cast<size_t>(&server - shape.servers.data()));
+    };
+    if (pattern != nullptr)
+      EachCovered(shape, *pattern, add);
+    else
+      std::for_each(shape.servers.begin(), shape.servers.end(), add);
+  }
+  void AddHostsOf(const GatewayShape& tier2) {
+    if (tier2.tier1) return;
+    for (const ServerShape& server : tier2.servers) {
+      for (const std::string& fqn : Tier1For(world_, tier2.organization, server.hostname)) Add(fqn, &server.hostname);
     }
   }
-  if (changed) Own().SetShape(shape->fqn, ShapeOf(shape->fqn, shape->source, std::move(gateway)));
+  void Do() {
+    for (const auto& [fqn, servers] : servers_) Rename(*world_.state_->selecting.find(fqn)->second, servers);
+  }
+
+ private:
+  struct Renamed {
+    size_t server = 0;
+    int rule = 0;
+    ClusterList clusters;
+  };
+  void Rename(const GatewayShape& now, const std::set<size_t>& servers) {
+    std::vector<Renamed> lists;
+    for (const size_t at : servers) {
+      const ServerShape& server = now.servers[at];
+      const auto& written = now.form.gateway->spec().http(static_cast<int>(at)).routing();
+      for (int rule = 0; rule < written.rules_size(); ++rule) {
+        if (!written.rules(rule).route().has_cluster_destination()) continue;
+        const ClusterList& entries = written.rules(rule).route().cluster_destination().clusters();
+        if (!IsSelecting(entries)) continue;
+        Renamed list{at, rule, {}};
+        NameClusters(world_, now, server, entries, &list.clusters);
+        const auto& known = server.http->routing().rules(rule).route().cluster_destination().clusters();
+        if (!Same(list.clusters, known)) lists.push_back(std::move(list));
+      }
+    }
+    if (lists.empty()) return;
+    auto gateway = std::make_shared<v2::Gateway>(*now.gateway);
+    for (Renamed& list : lists) {
+      auto* routing = gateway->mutable_spec()->mutable_http(static_cast<int>(list.server))->mutable_routing();
+      auto* route = routing->mutable_rules(list.rule)->mutable_route();
+      *route->mutable_cluster_destination()->mutable_clusters() = std::move(list.clusters);
+    }
+    const auto shape = ShapeOf(now.fqn, now.source, std::move(gateway));
+    world_.Own().SetShape(shape->fqn, shape);  // `now` may end here.
+  }
+  // Of lists that name each cluster.
+  static bool Same(const ClusterList& a, const ClusterList& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& one, const auto& other) {
+      return one.name() == other.name() && one.has_weight() == other.has_weight() && one.weight() == other.weight() &&
+             other.labels().empty() && other.network().empty();
+    });
+  }
+
+  World& world_;
+  std::map<std::string, std::set<size_t>, std::less<>> servers_;  // By object.
+};
+
+void World::Name(std::string_view fqn, const std::string* pattern) {
+  Follower::Naming naming(*this);
+  naming.Add(fqn, pattern);
+  naming.Do();
 }
 
 void World::FollowHostsOf(const GatewayShape& tier2) {
-  if (state_->selecting.empty() || tier2.tier1) return;
-  for (const ServerShape& server : tier2.servers) {
-    for (const std::string& fqn : Tier1For(*this, tier2.organization, server.hostname)) Name(fqn, &server.hostname);
-  }
+  Follower::Naming naming(*this);
+  naming.AddHostsOf(tier2);
+  naming.Do();
 }
 
 void World::FollowNamespace(std::string_view cluster, std::string_view name_space) {
-  if (state_->selecting.empty()) return;
   const auto shapes = state_->by_namespace.find(name_space);
   if (shapes == state_->by_namespace.end()) return;
-  const FqnSet fqns = shapes->second;  // Naming anew changes the index.
-  for (const std::string& fqn : fqns) {
-    const std::shared_ptr<const GatewayShape> shape = state_->gateways.find(fqn)->second;
-    if (shape->organization == OrganizationFqn(cluster)) FollowHostsOf(*shape);
+  Follower::Naming naming(*this);
+  for (const std::string& fqn : shapes->second) {
+    const GatewayShape& shape = *state_->gateways.find(fqn)->second;
+    if (shape.organization == OrganizationFqn(cluster)) naming.AddHostsOf(shape);
   }
+  naming.Do();
 }
 
 void World::FollowAll(std::string_view organization) {
@@ -185,9 +240,29 @@ World::Follower::Follower(World& world, std::string_view fqn) : world_(world), f
   }
 }
 
+World::Follower::Follower(World& world, std::string_view cluster, std::string_view name_space)
+    : world_(world), fqn_(cluster), namespace_(name_space), counted_(Counted()) {}
+
+// Of the objects that select workloads of the namespace, those that count in the cluster.
+std::vector<std::string> World::Follower::Counted() const {
+  std::vector<std::string> counted;
+  const State& state = *world_.state_;
+  const auto shapes = state.by_namespace.find(namespace_);
+  if (state.selecting.empty() || shapes == state.by_namespace.end()) return counted;
+  for (const std::string& fqn : shapes->second) {
+    const GatewayShape& shape = *state.gateways.find(fqn)->second;
+    if (!shape.tier1 && CountsIn(world_, shape, fqn_)) counted.push_back(fqn);
+  }
+  return counted;
+}
+
 World::Follower::~Follower() {
   const State& state = *world_.state_;
   if (state.selecting.empty()) return;
+  if (!namespace_.empty()) {
+    if (counted_ != Counted()) world_.FollowNamespace(fqn_, namespace_);
+    return;
+  }
   if (const auto found = state.gateways.find(fqn_); found != state.gateways.end()) {
     const std::shared_ptr<const GatewayShape> shape = found->second;
     if (shape->tier1)
@@ -205,13 +280,13 @@ World::Follower::~Follower() {
     const v2::Cluster* is = world_.cluster(fqn_);
     if (was == nullptr || is == nullptr || !SameToSelectors(*was, *is)) world_.FollowAll(OrganizationFqn(fqn_));
   } else if (effect == resource::Effect::kBelow) {
-    std::vector<std::shared_ptr<const GatewayShape>> below;
+    Naming naming(world_);
     const std::string prefix = fqn_ + "/";
     for (auto at = state.gateways.lower_bound(prefix); at != state.gateways.end(); ++at) {
       if (!at->first.starts_with(prefix)) break;
-      if (!at->second->tier1) below.push_back(at->second);
+      naming.AddHostsOf(*at->second);
     }
-    for (const auto& shape : below) world_.FollowHostsOf(*shape);
+    naming.Do();
   }
 }
 

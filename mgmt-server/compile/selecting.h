@@ -25,12 +25,20 @@ bool SameSelection(const agent::v1::Workload& a, const agent::v1::Workload& b);
 class World::Follower {
  public:
   Follower(World& world, std::string_view fqn);
+  // Of a workload of this cluster (FQN) and namespace: nothing follows while the same objects count there as before.
+  Follower(World& world, std::string_view cluster, std::string_view name_space);
   ~Follower();
   Follower(const Follower&) = delete;
 
  private:
+  friend class World;
+  class Naming;
+  std::vector<std::string> Counted() const;
+
   World& world_;
   const std::string fqn_;
+  const std::string namespace_;
+  const std::vector<std::string> counted_;                    // As it was.
   std::shared_ptr<const GatewayShape> shape_;                 // As it was.
   std::shared_ptr<const google::protobuf::Message> cluster_;  // As it was; nullptr = none, or not a cluster.
 };

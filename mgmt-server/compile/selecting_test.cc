@@ -1,5 +1,7 @@
 #include "mgmt-server/compile/selecting.h"
 
+#include <random>
+
 #include "mgmt-server/compile/test_world.h"
 
 namespace weir::compile {
@@ -56,6 +58,9 @@ TEST(Selecting, NamesWhatEntriesSelect) {
       {"clusters { network: 'default' }", "c1 c4"},
       {"clusters { labels { key: 'a' value: '9' } }", ""},
       {"clusters { name: 'c2' network: 'dmz' } clusters { name: 'c1' network: 'dmz' }", "c2"},
+      // Whom a name does not count for is free for the others.
+      {"clusters { name: 'c1' network: 'dmz' } clusters { " + kA1 + " }", "c1 c2"},
+      {"clusters { name: 'c2' network: 'dmz' } clusters { " + kA1 + " }", "c2 c1"},
       // Who is named counts there, who is selected twice with the first.
       {"clusters { " + kA1 + " } clusters { network: 'dmz' } clusters { name: 'c3' }", "c1 c2 c3"},
       {"clusters { network: 'dmz' weight: 5 } clusters { " + kA1 + " weight: 7 }", "c2=5 c3=5 c1=14"},
@@ -66,9 +71,47 @@ TEST(Selecting, NamesWhatEntriesSelect) {
       {"clusters { " + kA1 + " weight: 4294967294 } clusters { name: 'c3' weight: 1 }",
        "c1=2147483647 c2=2147483647 c3=1"},
       {"clusters { " + kA1 + " weight: 4294967291 } clusters { name: 'c3' weight: 4 }",
-       "c1=1999999997 c2=1999999997 c3=3"},
+       "c1=1999999998 c2=1999999998 c3=4"},
   };
   for (const auto& [list, named] : rows) EXPECT_EQ(Named(world, list), named) << list;
+}
+
+// Small weights on groups whose sizes have no common multiple that a list has room for.
+TEST(Selecting, KeepsTheSharesOfEntriesWhateverTheirSizes) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 12; ++round) {
+    World world = Demo();
+    world.Remove(kTier1);
+    std::string list;
+    std::map<char, std::pair<double, size_t>> groups;  // By label: weight, clusters.
+    double sum = 0;
+    for (char group = 'a'; group < 'g'; ++group) {
+      const uint32_t weight = random() % 4 == 0 ? 0 : round % 2 == 0 ? random() % 100 : random() % 700'000'000;
+      const size_t size = 23 + random() % 25;
+      for (size_t i = 0; i < size; ++i) {
+        const std::string name = fmt::format("{}{}", group, i);
+        world.Put(ClusterName(name), With(fmt::format("{}=1", group)));
+        world.PutWorkload(ClusterName(name), Workload("t2", "gw", "gw2", "127.0.2.10"));
+      }
+      list += fmt::format("clusters {{ labels {{ key: '{}' value: '1' }} weight: {} }} ", group, weight);
+      groups[group] = {weight, size};
+      sum += weight;
+    }
+    world.Put(kTier1, Tier1("x.test", list));
+    double all = 0;
+    std::map<char, std::pair<double, size_t>> given;
+    for (const auto* one : GatewayShape::Destinations(world.gateway(kTier1)->servers.front())) {
+      given[one->name()[0]].first += one->weight();
+      ++given[one->name()[0]].second;
+      all += one->weight();
+      ASSERT_EQ(one->weight() > 0, groups[one->name()[0]].first > 0);
+    }
+    ASSERT_LE(all, 4294967295.0);
+    for (const auto& [group, wanted] : groups) {
+      ASSERT_EQ(given[group].second, wanted.second);
+      ASSERT_NEAR(given[group].first / std::max(1.0, all), wanted.first / std::max(1.0, sum), 1e-6) << list;
+    }
+  }
 }
 
 // A cluster without a tier-2 gateway for the host is no candidate: nothing of a weight is lost on it.
@@ -108,6 +151,22 @@ TEST(Selecting, FollowsWhateverItDependsOn) {
   EXPECT_EQ(
       after([](World& w) { w.Put(kGroup, From<v2::GatewayGroup>("spec { namespace_selector { names: 'c2/*' } }")); }),
       "c2");
+}
+
+// One more of the same tier-2 gateway, or its end, changes nothing: the object stays the same one.
+TEST(Selecting, LeavesAloneWhatAChangeDoesNotConcern) {
+  World world = Four();
+  world.Put(kTier1, Tier1("x.test", ""));
+  const GatewayShape* const shape = world.gateway(kTier1);
+  world.PutWorkload(ClusterName("c1"), Workload("t2", "second", "gw2", "127.0.2.11"));
+  world.PutWorkload(ClusterName("c1"), Workload("t2", "other", "no", "127.0.2.12"));
+  world.RemoveWorkload(ClusterName("c1"), "t2/gw");
+  world.PutWorkload(ClusterName("c1"), Workload("t2", "second", "gw2", "127.0.2.13"));
+  EXPECT_EQ(world.gateway(kTier1), shape);
+  world.RemoveWorkload(ClusterName("c1"), "t2/second");
+  EXPECT_EQ(Named(world), "c2 c3 c4");
+  world.PutWorkload(ClusterName("c1"), Workload("t2", "other", "gw2", "127.0.2.12"));
+  EXPECT_EQ(Named(world), "c1 c2 c3 c4");
 }
 
 // A label of one cluster costs what goes there, not all objects.

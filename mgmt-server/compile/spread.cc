@@ -112,4 +112,17 @@ void SetSpread(const World& world, std::string_view cluster, const GatewayShape&
             [](const auto& a, const auto& b) { return a.priority() < b.priority(); });
 }
 
+ListedClusters ListedIn(const mesh::v1::DestinationSet& set) {
+  ListedClusters listed;
+  if (set.mode() == mesh::v1::DestinationSet::ORDERED) listed.mode = traffic::Mode::kOrdered;
+  for (const auto& share : set.clusters()) {
+    auto& candidate = listed.candidates.emplace_back();
+    if (share.has_weight()) candidate.weight = share.weight();
+    candidate.standby = share.standby();
+    candidate.can_serve = !share.drained();
+    candidate.priority = share.priority();
+  }
+  return listed;
+}
+
 }  // namespace weir::compile

@@ -120,14 +120,19 @@ void World::SetFacts(std::string_view cluster, Facts facts) {
   FollowAll(OrganizationFqn(cluster));
 }
 void World::PutWorkload(std::string_view cluster, const agent::v1::Workload& workload) {
+  State& state = Own();
+  auto& workloads = OwnFacts(state, cluster).workloads;
   const std::string name = workload.namespace_() + "/" + workload.name();
-  auto& stored = OwnFacts(Own(), cluster).workloads[name];
-  const auto before = std::exchange(stored, std::make_shared<agent::v1::Workload>(workload));
-  if (before == nullptr || !SameSelection(*before, workload)) FollowNamespace(cluster, workload.namespace_());
+  const auto before = workloads.find(name);
+  const bool same = before != workloads.end() && SameSelection(*before->second, workload);
+  std::optional<Follower> follower;
+  if (!same) follower.emplace(*this, cluster, workload.namespace_());
+  workloads[name] = std::make_shared<agent::v1::Workload>(workload);
 }
 void World::RemoveWorkload(std::string_view cluster, const std::string& name) {
-  OwnFacts(Own(), cluster).workloads.erase(name);
-  FollowNamespace(cluster, name.substr(0, name.find('/')));
+  State& state = Own();
+  const Follower follower(*this, cluster, name.substr(0, name.find('/')));
+  OwnFacts(state, cluster).workloads.erase(name);
 }
 void World::PutService(std::string_view cluster, const agent::v1::Service& service) {
   OwnFacts(Own(), cluster).PutService(std::make_shared<agent::v1::Service>(service));

@@ -21,6 +21,7 @@
 #include "mgmt-server/fleet/memberships.h"
 #include "mgmt-server/fleet/traffic.h"
 #include "mgmt-server/invariants/invariant.h"
+#include "mgmt-server/status/wave.h"
 #include "mgmt-server/store/store.h"
 
 // Inside fleet: what its files share. fleet.cc hears agents, judging.cc answers about them.
@@ -143,6 +144,7 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
   std::string AwaitedOf(const compile::Compilation& compilation, const std::string& cluster, const std::string& root,
                         bool retiring) const;
   v2::ResourceStatus Judge(const store::StoredResource& resource) const;
+  v2::ResourceStatus JudgeStored(const store::StoredResource& resource) const;  // Whatever is ahead of it.
   v2::ResourceStatus JudgeEffect(const store::StoredResource& resource) const;
   v2::ResourceStatus JudgeInvariant(const store::StoredResource& resource,
                                     const invariants::Invariant& invariant) const;
@@ -153,6 +155,11 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
   v2::ResourceStatus JudgeApplied(const compile::Compilation& compilation, const std::string& fqn,
                                   const std::string& kind, int64_t revision, const Counts& counts) const
       WEIR_REQUIRES(mutex);
+  // Nobody waits for gateways of a cluster in maintenance that are away, unless there are no others.
+  static void ExcuseMaintained(const compile::World& world, std::vector<compile::Concern>& concerns);
+  // Gateways of the wave that do not run the object as a rollout brings it.
+  void AddWaiting(const compile::Compilation& compilation, const std::string& object,
+                  const status::WaveQuestion& question, status::WaveSeen& seen) const WEIR_REQUIRES(mutex);
   // And whether somebody can serve it.
   void AddReach(const compile::Compilation& compilation, v2::ResourceStatus& status) const WEIR_REQUIRES(mutex);
   status::Shortfall PlightOfCluster(const std::string& cluster) const;

@@ -32,6 +32,8 @@ class Pusher;
 namespace weir::status {
 struct AskedRequest;
 struct FailoverQuestion;
+struct WaveQuestion;
+struct WaveSeen;
 }  // namespace weir::status
 namespace weir::store {
 class Store;
@@ -98,6 +100,8 @@ class Fleet {
   // cluster is drained when the wait ends.
   v2::ResourceStatus WaitApplied(std::string_view fqn, int64_t revision, MonoTime deadline) const;
 
+  // What the gateways make of a change set that is rolled out.
+  status::WaveSeen ObserveWave(const status::WaveQuestion& question) const;
   // What the gateways do with requests, and why; see traffic.h.
   std::vector<v2::HostTraffic> TrafficOf(const TrafficQuery& query) const;
   std::vector<v2::HostHealth> HealthOf(const TrafficQuery& query) const;

@@ -8,6 +8,7 @@
 #include "libs/rpc/time.h"
 #include "mgmt-server/ca/ca.h"
 #include "mgmt-server/ca/generations.h"
+#include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/fleet/core.h"
 #include "mgmt-server/fleet/effect.h"
 #include "mgmt-server/invariants/facts.h"
@@ -20,10 +21,7 @@
 // What the fleet answers: statuses, traffic, plans.
 namespace weir::fleet {
 
-namespace {
-
-// Nobody waits for gateways of a cluster in maintenance that are away, unless there are no others.
-void ExcuseMaintained(const compile::World& world, std::vector<compile::Concern>& concerns) {
+void Fleet::Core::ExcuseMaintained(const compile::World& world, std::vector<compile::Concern>& concerns) {
   const auto maintained = [&](const compile::Concern& concern) {
     const v2::Cluster* cluster = world.cluster(concern.cluster);
     return cluster != nullptr && cluster->spec().admin_state() == v2::MAINTENANCE;
@@ -31,8 +29,6 @@ void ExcuseMaintained(const compile::World& world, std::vector<compile::Concern>
   if (std::all_of(concerns.begin(), concerns.end(), maintained)) return;
   for (compile::Concern& concern : concerns) concern.if_connected |= maintained(concern);
 }
-
-}  // namespace
 
 status::Shortfall Fleet::Core::PlightOfCluster(const std::string& cluster) const {
   if (std::string why = held.Reason(cluster); !why.empty()) {
@@ -98,7 +94,22 @@ v2::ResourceStatus Fleet::Core::JudgeCluster(const store::StoredResource& resour
   return status;
 }
 
+// That some clusters run something else of it already is beside what else there is to say.
 v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) const {
+  v2::ResourceStatus status = JudgeStored(resource);
+  if (pusher == nullptr || status.state() != v2::ResourceStatus::READY || !status.reason().empty()) return status;
+  pusher->Read([&](const compile::Compilation& compilation) {
+    const auto& ahead = compilation.ahead().progress;
+    const auto found = ahead.find(resource.fqn);
+    if (found == ahead.end()) return;
+    status.set_reason(Word(resource::StatusReason::kRollingOut));
+    status.set_message(fmt::format("a change of it is rolled out: {} of the {} clusters that it concerns run it",
+                                   found->second.clusters, found->second.of));
+  });
+  return status;
+}
+
+v2::ResourceStatus Fleet::Core::JudgeStored(const store::StoredResource& resource) const {
   if (resource.kind == "Cluster") return JudgeCluster(resource);
   v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
   if (resource.kind == "Organization" && ca.root_phase() != ca::RootPhase::kOne) {
@@ -274,8 +285,16 @@ std::vector<v2::ExplainedRoute> Fleet::ExplainRoute(const status::AskedRequest& 
   std::vector<v2::ExplainedRoute> routes;
   core_->pusher->Read([&](const compile::Compilation& compilation) {
     MutexLock lock(core_->mutex);
-    status::PushedPieces pieces(compilation);
-    routes = status::ExplainRoute(pieces, asked, core_->Reported());
+    // Each gateway answers by what its cluster is told.
+    const std::string_view organization = compile::OrganizationFqn(asked.parent);
+    for (const bool ahead : {false, true}) {
+      if (ahead && compilation.ahead().clusters.empty()) continue;
+      status::PushedPieces pieces(compilation, ahead);
+      for (v2::ExplainedRoute& route : status::ExplainRoute(pieces, asked, core_->Reported())) {
+        const std::string cluster = compile::ClusterFqn(organization, route.gateway_cluster());
+        if (compilation.IsAhead(cluster) == ahead) routes.push_back(std::move(route));
+      }
+    }
   });
   return routes;
 }

@@ -79,14 +79,14 @@ struct SetIntent {
   std::string source;
   const compile::Resource* resource = nullptr;
 };
-std::optional<SetIntent> IntentOf(const compile::Compilation& compilation, const compile::ClusterIntent& intent,
+std::optional<SetIntent> IntentOf(const compile::World& world, const compile::ClusterIntent& intent,
                                   const std::string& set) {
   const auto found = intent.find({std::string(compile::kDestinationSet), set});
   const auto name = compile::ParseDestinationSetName(set);
   if (found == intent.end() || !name) return std::nullopt;
   const compile::GatewayShape* shape = nullptr;
   for (const std::string& fqn : found->second.provenance) {
-    if (shape == nullptr) shape = compilation.world().gateway(fqn);
+    if (shape == nullptr) shape = world.gateway(fqn);
   }
   if (shape == nullptr || !shape->tier1) return std::nullopt;
   return SetIntent{name->host.hostname, fmt::format("{}/{}", name->server, name->rule), shape->fqn, &found->second};
@@ -112,7 +112,7 @@ void EachItem(const TrafficTable& table, const compile::Compilation& compilation
     const compile::ClusterIntent& intents = compilation.Of(cluster);
     for (const auto& [workload, gateway] : gateways) {
       for (const auto& [name, set] : gateway.sets) {
-        const auto intent = IntentOf(compilation, intents, name);
+        const auto intent = IntentOf(compilation.WorldOf(cluster), intents, name);
         if (intent && Concerns(query, cluster, *intent)) visit(Item{cluster, workload, gateway, set, *intent});
       }
     }

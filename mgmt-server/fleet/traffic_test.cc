@@ -7,6 +7,7 @@
 #include "api/weir/agent/v1/agent.pb.h"
 #include "mgmt-server/compile/compile.h"
 #include "mgmt-server/fleet/applied.h"
+#include "mgmt-server/fleet/waves.h"
 
 namespace weir::fleet {
 namespace {
@@ -315,6 +316,66 @@ TEST_F(Traffic, ShowsAsMetrics) {
   EXPECT_THAT(text, HasSubstr("weir_server_cluster_requests_per_second{cluster=\"c1\",organization=\"o\"} 6"));
   EXPECT_THAT(text, HasSubstr("weir_server_cluster_errors_per_second{cluster=\"c2\",organization=\"o\"} 2"));
   EXPECT_THAT(text, HasSubstr("weir_server_cluster_sets_unservable{cluster=\"c1\",organization=\"o\"} 1"));
+}
+
+// Of a rollout: who is told, of which hosts, from when on, and nobody else.
+class RolloutTraffic : public Traffic {
+ protected:
+  RolloutTraffic() {
+    question_.hosts = {"a.example"};
+    question_.wave = question_.told = {Of("c2")};
+    question_.from = question_.after = now_;
+  }
+  static std::string Of(const std::string& cluster) { return std::string(kOrganization) + "/clusters/" + cluster; }
+  std::vector<std::string> Count() {
+    status::WaveSeen seen;
+    seen.now = now_;
+    CountWave(table_, compilation_, question_, seen);
+    std::vector<std::string> lines;
+    for (const auto& one : seen.counted) {
+      lines.push_back(
+          fmt::format("{} {} {} {}/{}", one.host(), one.cluster(), one.gateway(), one.errors(), one.requests()));
+    }
+    for (const auto& one : seen.unservable)
+      lines.push_back(fmt::format("{} {} {}", one.host(), one.cluster(), one.text()));
+    return lines;
+  }
+  // That c2 cannot serve, as gw1 says it; since so many seconds before now.
+  std::vector<std::string> AfterHealth(const char* reason, int64_t before) {
+    const int64_t since = std::chrono::duration_cast<std::chrono::seconds>(wall_.time_since_epoch()).count() - before;
+    Report("n/gw1", 1,
+           fmt::format("health_known: true health {{ destination_set: 'a.example/s/0' clusters {{ cluster: 'c2' "
+                       "reason: '{}' since {{ seconds: {} }} }} }}",
+                       reason, since));
+    return Count();
+  }
+  status::WaveQuestion question_;
+};
+
+TEST_F(RolloutTraffic, CountsWhatConcernsItAndNothingElse) {
+  Pass(std::chrono::seconds(5));
+  Report("n/gw1", 6, kTenToTwo);  // Began before.
+  EXPECT_THAT(Count(), IsEmpty());
+  Pass(std::chrono::seconds(1));
+  Report("n/gw1", 1, kTenToTwo);
+  Report("n/gw2", 1, kTenToTwo);
+  EXPECT_THAT(Count(), ElementsAre("a.example c2 edge 40/80"));
+  question_.hosts = {"b.example"};
+  EXPECT_THAT(Count(), IsEmpty());
+  question_.hosts = {"*.example"};
+  question_.told = {Of("edge")};  // Its own gateways run it: all that they send counts.
+  EXPECT_THAT(Count(), ElementsAre("a.example c1 edge 0/120", "a.example c2 edge 40/80"));
+  question_.after = now_;  // Each report is counted once.
+  EXPECT_THAT(Count(), IsEmpty());
+}
+
+TEST_F(RolloutTraffic, FindsClustersThatCannotServeSinceTheyWereTold) {
+  question_.released = wall_;
+  EXPECT_THAT(AfterHealth("no_endpoint", 60), IsEmpty()) << "it was so before";
+  EXPECT_THAT(AfterHealth("drained", 0), IsEmpty());
+  EXPECT_THAT(AfterHealth("no_endpoint", 0), ElementsAre("a.example c2 no_endpoint"));
+  question_.told = {Of("c1")};
+  EXPECT_THAT(Count(), IsEmpty());
 }
 
 }  // namespace

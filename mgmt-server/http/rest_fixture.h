@@ -25,6 +25,7 @@
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/services/waits.h"
 #include "mgmt-server/services/watches.h"
+#include "mgmt-server/status/wave.h"
 #include "mgmt-server/store/sqlite/sqlite_store.h"
 
 // For tests only.
@@ -107,6 +108,7 @@ struct Answer {
 // A fleet without agents: nothing was reported, nobody waits in vain. A test says what it wants otherwise.
 struct NoFleet final : services::FleetView {
   store::Store* store = nullptr;
+  const Clock* clock = &Clock::Real();
   template <typename Answer>
   using ByHost = std::function<std::vector<Answer>(const std::string& parent, const std::string& host)>;
   std::function<Result<std::vector<v2::ResourceStatus>>(const std::string& parent)> statuses = [](const auto&) {
@@ -164,8 +166,15 @@ struct NoFleet final : services::FleetView {
   // From what is stored, compiled anew.
   Result<services::PlanEffect> Plan(const services::PlanQuestion& question) const override {
     compile::World world = push::WorldFeed(Clock::Real()).Load(*store->Read(), "ROOT");
-    return server::PlanFrom(std::move(world), {}, Clock::Real(), traffic("", ""), question);
+    return server::PlanFrom(std::move(world), {}, *clock, traffic("", ""), question);
   }
+  Result<services::Concerned> ConcernedBy(const services::PlanQuestion& question) const override {
+    return server::ConcernedFrom(push::WorldFeed(Clock::Real()).Load(*store->Read(), "ROOT"), question);
+  }
+  std::function<status::WaveSeen(const status::WaveQuestion& question)> wave = [](const auto&) {
+    return status::WaveSeen();
+  };
+  status::WaveSeen ObserveWave(const status::WaveQuestion& question) const override { return wave(question); }
   std::vector<v2::HeldCluster> HeldClusters() const override { return held; }
   std::vector<std::string> AwayClusters() const override { return away; }
   void ReleaseHeldClusters() override { held.clear(); }
@@ -197,7 +206,9 @@ class RestApi : public ::testing::Test {
     ca_ = std::move(ca).value();
 
     fleet_.store = store_.get();
-    backends_ = std::make_unique<services::Backends>(*store_, *authn_, fleet_, invariants_, stopping_, ca_->anchor_sha256());
+    fleet_.clock = handlers_clock_;
+    backends_ = std::make_unique<services::Backends>(*store_, *authn_, fleet_, invariants_, stopping_,
+                                                     ca_->anchor_sha256(), *handlers_clock_);
     writes_ = std::make_unique<services::Writes>(*store_, bounds_);
     methods_ = services::MakeTable(*backends_);
     standing_ = services::AddAll(*methods_, *backends_, *writes_);
@@ -273,6 +284,7 @@ class RestApi : public ::testing::Test {
     return Login(name, "a-long-password");
   }
 
+  const Clock* handlers_clock_ = &Clock::Real();  // Of the handlers; set before SetUp.
   std::string folder_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<authn::Authn> authn_;

@@ -10,6 +10,7 @@
 #include "libs/base/wait.h"
 #include "libs/obs/log.h"
 #include "libs/xds/grpc/ads_service.h"
+#include "mgmt-server/push/ahead.h"
 #include "mgmt-server/push/world_feed.h"
 #include "mgmt-server/store/store.h"
 
@@ -75,6 +76,7 @@ struct Pusher::Core {
   bool pending WEIR_GUARDED_BY(mutex) = false;
   std::optional<std::string> roots WEIR_GUARDED_BY(mutex);  // To be pushed.
   MonoTime first_pending WEIR_GUARDED_BY(mutex){}, last_event WEIR_GUARDED_BY(mutex){};
+  std::vector<store::OverlayPtr> overlays WEIR_GUARDED_BY(mutex);  // Pushed.
   int64_t revision WEIR_GUARDED_BY(mutex) = -1;
   uint64_t facts_sequence WEIR_GUARDED_BY(mutex) = 0;
 
@@ -129,6 +131,7 @@ void Pusher::Core::PushOnce() {
   std::map<std::string, compile::Delta> deltas;
   std::map<std::string, xds::SnapshotPtr> fresh;
   const std::optional<std::string> new_roots = TakeRoots();
+  const std::vector<store::OverlayPtr> overlays_now = view->Overlays();
   {
     MutexLock lock(compile_mutex);
     compile::World world = compilation.world();
@@ -137,7 +140,7 @@ void Pusher::Core::PushOnce() {
     if ((change.roots = new_roots.has_value())) world.SetRoots(*new_roots);
     world.revision = view->revision();
     world.facts_sequence = view->facts_sequence();
-    deltas = compilation.Update(std::move(world), change);
+    deltas = compilation.Update(std::move(world), change, AheadOf(overlays_now, compilation.ahead()));
     const auto clusters = compilation.world().clusters();
     for (const std::string& cluster : clusters) {
       if (ads.GetSnapshot(cluster) == nullptr) fresh[cluster] = FullSnapshot(compilation.Of(cluster));
@@ -153,6 +156,7 @@ void Pusher::Core::PushOnce() {
   for (const auto& [cluster, snapshot] : fresh) ads.SetSnapshot(cluster, snapshot);
   {
     MutexLock lock(mutex);
+    overlays = overlays_now;
     revision = view->revision();
     facts_sequence = view->facts_sequence();
     wake.NotifyAll();
@@ -172,13 +176,14 @@ Status Pusher::Start() {
   world.facts_sequence = view->facts_sequence();
   {
     MutexLock lock(core.compile_mutex);
-    core.compilation = compile::Compilation(std::move(world));
+    core.compilation = compile::Compilation(std::move(world), AheadOf(view->Overlays(), {}));
     for (const std::string& cluster : core.compilation.world().clusters()) {
       core.ads.SetSnapshot(cluster, FullSnapshot(core.compilation.Of(cluster)));
     }
   }
   {
     MutexLock lock(core.mutex);
+    core.overlays = view->Overlays();
     core.revision = view->revision();
     core.facts_sequence = view->facts_sequence();
   }
@@ -212,6 +217,15 @@ void Pusher::SetRoots(std::string roots_pem) {
   {
     MutexLock lock(core_->mutex);
     core_->roots = std::move(roots_pem);
+  }
+  core_->Wake();
+}
+
+void Pusher::FollowOverlays() {
+  const std::vector<store::OverlayPtr> now = core_->store.Read()->Overlays();
+  {
+    MutexLock lock(core_->mutex);
+    if (now == core_->overlays) return;
   }
   core_->Wake();
 }

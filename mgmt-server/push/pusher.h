@@ -28,8 +28,9 @@ struct PusherOptions {
   const Clock* clock = &Clock::Real();
 };
 
-// Store's two feeds -> World -> compile -> one xDS snapshot per cluster. The key of a snapshot is the cluster's FQN.
-// One thread. Before Start has loaded and compiled the whole World no snapshot is set, so no agent is answered (T48).
+// Store's two feeds, and what its rollouts put ahead -> World -> compile -> one xDS snapshot per cluster. The key of a
+// snapshot is the cluster's FQN. One thread. Before Start has loaded and compiled the whole World no snapshot is set,
+// so no agent is answered (T48).
 class Pusher {
  public:
   Pusher(store::Store& store, xds::AdsService& ads, PusherOptions options);
@@ -42,6 +43,9 @@ class Pusher {
   void Stop();
   // What every cluster trusts from now on.
   void SetRoots(std::string roots_pem);
+
+  // Looks whether the store's overlays are others than those that are pushed, which no feed tells of, and pushes then.
+  void FollowOverlays();
 
   // The compilation as pushed; held still (and the pusher with it) while `read` runs: short work only.
   void Read(const std::function<void(const compile::Compilation&)>& read) const;

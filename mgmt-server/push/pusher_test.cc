@@ -15,6 +15,7 @@
 #include "api/weir/v2/gateway_group.pb.h"
 #include "api/weir/v2/organization.pb.h"
 #include "api/weir/v2/organization_setting.pb.h"
+#include "api/weir/v2/rollout.pb.h"
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/xds/grpc/recording_handler.h"
@@ -195,6 +196,99 @@ TEST_F(Pushing, ANewGatewayOfTheEdgeIsLetInByTheOthers) {
   }
   EXPECT_EQ(sent, hosts);
   EXPECT_EQ(hosts.size(), size_t{2 * kHosts});
+}
+
+// A rollout that gives the host h3 another port.
+class RollingOut : public Pushing {
+ protected:
+  void Begin() {
+    Start();
+    const store::ResourcePtr stored = store_->Read()->Get(object_);
+    v2::Gateway gateway;
+    ASSERT_TRUE(gateway.ParseFromString(stored->body));
+    auto& rule = *gateway.mutable_spec()->mutable_http(0)->mutable_routing()->mutable_rules(0);
+    rule.mutable_route()->mutable_service_destination()->set_port(9090);
+    v2::RolloutOverlay::Resource& resource = *overlay_.add_resources();
+    resource.set_fqn(object_);
+    resource.set_kind("Gateway");
+    resource.set_uid(stored->uid);
+    resource.set_body(gateway.SerializeAsString());
+  }
+  void Tell(const std::string& cluster) {
+    overlay_.add_clusters(ClusterName(cluster));
+    ASSERT_TRUE(
+        store_->Write([&](store::Txn& txn) { return txn.PutOverlay({set_, overlay_.SerializeAsString()}); }).ok());
+    pusher_->FollowOverlays();
+    ASSERT_TRUE(Eventually([&] { return IsTold(cluster); }));
+  }
+  bool IsTold(const std::string& cluster) {
+    bool is = false;
+    pusher_->Read([&](const compile::Compilation& compilation) { is = compilation.IsAhead(ClusterName(cluster)); });
+    return is;
+  }
+  static std::map<std::string, std::string> SetsOf(xds::AdsService& ads, const std::string& cluster) {
+    std::map<std::string, std::string> sets;
+    for (const auto& [name, resource] : ads.GetSnapshot(ClusterName(cluster))->Of(xds::kMeshDestinationSet))
+      sets[name] = resource->value;
+    return sets;
+  }
+
+  const std::string object_ = kGroup + "/gateways/g3", set_ = kOrg + "/changesets/1";
+  v2::RolloutOverlay overlay_;
+};
+
+TEST_F(RollingOut, ReachesItsClustersAndNoOthersWhileOthersWriteOn) {
+  Begin();
+  Tell("c1");
+  const Strings first = Sent();
+  EXPECT_FALSE(first.empty());
+  for (const std::string& one : first) EXPECT_TRUE(one.starts_with("c1 ") && one.find("h3.test") < one.size()) << one;
+  EXPECT_LE(recompiled_, 10u);
+  PutTier1(4, 75);
+  EXPECT_EQ(Sent(), Strings{"edge DestinationSet t1:app=gw/80/h4.test/s/0"});
+  EXPECT_TRUE(IsTold("c1"));
+}
+
+// Another server with this state says the very same, and has never said anything else.
+TEST_F(RollingOut, OutlivesARestartWithoutAMomentInBetween) {
+  Begin();
+  const auto stored = SetsOf(ads_, "c1");
+  Tell("c1");
+  xds::AdsService others(nobody_, Options());
+  Pusher again(*store_, others, PusherOptions{.roots_pem = "ROOT"});
+  ASSERT_TRUE(again.Start().ok());
+  EXPECT_EQ(SetsOf(others, "c1"), SetsOf(ads_, "c1"));
+  EXPECT_NE(SetsOf(others, "c1"), stored);
+  EXPECT_EQ(SetsOf(others, "c2"), SetsOf(ads_, "c2"));
+  again.Stop();
+}
+
+TEST_F(RollingOut, IsNoNewsWhenItIsStored) {
+  Begin();
+  Tell("c1");
+  Tell("c2");
+  Settle();
+  ASSERT_TRUE(store_
+                  ->Write([&](store::Txn& txn) -> Status {
+                    WEIR_TRY(txn.DeleteOverlay(set_));
+                    WEIR_TRY(txn.Put({"Gateway", object_, overlay_.resources(0).body(), {}, std::nullopt}));
+                    return {};
+                  })
+                  .ok());
+  EXPECT_EQ(Sent(), Strings{});
+  EXPECT_FALSE(IsTold("c1"));
+}
+
+TEST_F(RollingOut, TakesItsChangeBackWhenItEnds) {
+  Begin();
+  const auto stored = SetsOf(ads_, "c1");
+  overlay_.add_resources()->set_fqn(kGroup + "/gateways/g5");
+  overlay_.mutable_resources(1)->set_gone(true);
+  Tell("c1");
+  EXPECT_EQ(SetsOf(ads_, "c1").size(), stored.size() - 1);
+  ASSERT_TRUE(store_->Write([&](store::Txn& txn) { return txn.DeleteOverlay(set_); }).ok());
+  pusher_->FollowOverlays();
+  EXPECT_TRUE(Eventually([&] { return SetsOf(ads_, "c1") == stored; }));
 }
 
 TEST_F(Pushing, TakesTheSnapshotOfADeletedClusterAway) {

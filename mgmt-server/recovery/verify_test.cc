@@ -70,7 +70,8 @@ class VerifyTest : public testing::Test {
     return copy;
   }
   static constexpr const char* kToSchema3 =
-      "DROP TABLE change_sets; DROP TABLE kept_answers; DROP TABLE used_assertions; ALTER TABLE sessions DROP COLUMN "
+      "DROP TABLE overlays; DROP TABLE change_sets; DROP TABLE kept_answers; DROP TABLE used_assertions; ALTER TABLE "
+      "sessions DROP COLUMN "
       "key_thumbprint; "
       "DROP TABLE revisions; DROP TABLE audit_anchor; DELETE FROM counters WHERE name LIKE 'history%'; PRAGMA "
       "user_version = 3";

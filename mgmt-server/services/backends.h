@@ -24,7 +24,9 @@ class Authn;
 
 namespace weir::status {
 struct AskedRequest;
-}
+struct WaveQuestion;
+struct WaveSeen;
+}  // namespace weir::status
 
 namespace weir::services {
 
@@ -68,6 +70,11 @@ class FleetView {
   // What clusters and gateways would be told if that were written, as far as the caller may see it. UNAVAILABLE
   // NOT_COMPILED: what is stored is not compiled yet; DEADLINE_EXCEEDED PLAN_TOO_SLOW; the error of its `go_on`.
   virtual Result<PlanEffect> Plan(const PlanQuestion& question) const = 0;
+
+  // Clusters that are told something else once that is written, and the hosts that it is about. The same errors.
+  virtual Result<Concerned> ConcernedBy(const PlanQuestion& question) const = 0;
+  // What gateways make of a change set that is rolled out.
+  virtual status::WaveSeen ObserveWave(const status::WaveQuestion& question) const = 0;
 
   // Clusters whose agents keep another state than this server's; and the end of it, after the state was adopted.
   virtual std::vector<v2::HeldCluster> HeldClusters() const = 0;

@@ -32,6 +32,11 @@ constexpr Transition kTransitions[] = {
     {ChangeSetVerb::kReject, ChangeSet::APPROVED, ChangeSet::REJECTED},
     {ChangeSetVerb::kAbort, ChangeSet::PENDING_APPROVAL, ChangeSet::ABORTED},
     {ChangeSetVerb::kAbort, ChangeSet::APPROVED, ChangeSet::ABORTED},
+    {ChangeSetVerb::kCommit, ChangeSet::APPROVED, ChangeSet::ROLLING_OUT},  // With waves.
+    {ChangeSetVerb::kComplete, ChangeSet::ROLLING_OUT, ChangeSet::COMMITTED},
+    {ChangeSetVerb::kRevert, ChangeSet::ROLLING_OUT, ChangeSet::REVERTED},
+    {ChangeSetVerb::kReject, ChangeSet::ROLLING_OUT, ChangeSet::REJECTED},
+    {ChangeSetVerb::kAbort, ChangeSet::ROLLING_OUT, ChangeSet::ABORTED},
 };
 
 const char* Word(ChangeSetVerb verb) {
@@ -46,6 +51,10 @@ const char* Word(ChangeSetVerb verb) {
       return "rejected";
     case ChangeSetVerb::kAbort:
       return "aborted";
+    case ChangeSetVerb::kComplete:
+      return "completed";
+    case ChangeSetVerb::kRevert:
+      return "reverted";
   }
   return "";
 }
@@ -69,7 +78,8 @@ std::string NearestUid(const store::View& view, std::string fqn) {
 
 }  // namespace
 
-bool IsOpen(ChangeSet::State state) { return state == ChangeSet::PENDING_APPROVAL || state == ChangeSet::APPROVED; }
+bool IsEditable(ChangeSet::State state) { return state == ChangeSet::PENDING_APPROVAL || state == ChangeSet::APPROVED; }
+bool IsOpen(ChangeSet::State state) { return IsEditable(state) || state == ChangeSet::ROLLING_OUT; }
 
 Status Move(ChangeSetVerb verb, ChangeSet::State to, ChangeSet& set) {
   for (const Transition& each : kTransitions) {
@@ -80,6 +90,8 @@ Status Move(ChangeSetVerb verb, ChangeSet::State to, ChangeSet& set) {
   std::string why;
   if (verb == ChangeSetVerb::kCommit && set.state() == ChangeSet::PENDING_APPROVAL) {
     why = fmt::format(": it has {} of {} approvals", set.approvals_size(), set.approvals_required());
+  } else if (set.state() == ChangeSet::ROLLING_OUT) {
+    why = ": abort it, which reverts it";
   } else if (verb == ChangeSetVerb::kApprove && IsOpen(set.state())) {
     why = ": it needs no more approvals";
   }
@@ -139,7 +151,8 @@ std::vector<std::string> TouchedBy(const WouldBe& state, const ChangeOrder& orde
 
 bool MaySee(const store::View& view, const authn::Principal& principal, const ChangeSet& set) {
   if (set.author().uid() == principal.uid || set.ended_by().uid() == principal.uid ||
-      IsAmong(set.editors(), principal.uid) || IsAmong(set.approvals(), principal.uid)) {
+      set.started_by().uid() == principal.uid || IsAmong(set.editors(), principal.uid) ||
+      IsAmong(set.approvals(), principal.uid)) {
     return true;
   }
   const store::ResourcePtr organization = view.Get(resource::ParentFqn(set.fqn()));
@@ -155,6 +168,15 @@ bool MaySee(const store::View& view, const authn::Principal& principal, const Ch
       may = authz::AllowedOn(view, principal, authz::Right::kRead, kind.kind, place);
   });
   return may;
+}
+
+bool MayReadAt(const store::View& view, const authn::Principal& principal, const std::string& fqn) {
+  const auto parsed = resource::ParseFqn(fqn);
+  if (!parsed.ok()) return false;
+  const store::ResourcePtr place = view.GetByUid(NearestUid(view, fqn));
+  if (place == nullptr) return false;
+  return place->fqn == fqn ? authz::Allowed(view, principal, authz::Right::kRead, *place)
+                           : authz::AllowedOn(view, principal, authz::Right::kRead, parsed->kind, *place);
 }
 
 Status CheckMayWrite(const store::View& view, const authn::Principal& principal, const ChangeSet& set) {
@@ -220,6 +242,19 @@ Status MakeRoom(store::Txn& txn, const ChangeSetBounds& bounds, const store::Cha
                            "commit or abort some");
 }
 
+namespace {
+
+// "plan 5d2f…, wave 2, SUCCESS_RATE"
+std::string AuditPath(const ChangeSet& set) {
+  std::string path = "plan " + set.plan();
+  const v2::Rollout& rollout = set.rollout();
+  if (rollout.wave() > 0) path += fmt::format(", wave {}", rollout.wave());
+  if (rollout.reason() != v2::Rollout::REASON_UNSPECIFIED) path += ", " + v2::Rollout::Reason_Name(rollout.reason());
+  return path;
+}
+
+}  // namespace
+
 Status StoreChangeSet(store::Txn& txn, const CallContext& call, const ChangeSetBounds& bounds,
                       const std::string& action, ChangeSet& set) {
   const std::string before = set.resource_version();
@@ -235,8 +270,11 @@ Status StoreChangeSet(store::Txn& txn, const CallContext& call, const ChangeSetB
                           .open = IsOpen(set.state()),
                           .created = rpc::FromTimestamp(set.create_time()),
                           .body = Serialize(set)};
-  WEIR_TRY(MakeRoom(txn, bounds, row, !was || was->approvals_size() >= set.approvals_size()));
+  // What is on its way goes on, whatever else is kept.
+  if (set.state() != ChangeSet::ROLLING_OUT)
+    WEIR_TRY(MakeRoom(txn, bounds, row, !was || was->approvals_size() >= set.approvals_size()));
   WEIR_TRY(txn.PutChangeSet(std::move(row)));
+  if (action.empty()) return {};
   const store::ResourcePtr organization = txn.Get(resource::ParentFqn(set.fqn()));
   return audit::Append(txn, {.principal = call.principal.fqn,
                              .principal_uid = call.principal.uid,
@@ -245,7 +283,7 @@ Status StoreChangeSet(store::Txn& txn, const CallContext& call, const ChangeSetB
                              .uid = organization == nullptr ? "" : organization->uid,
                              .before_etag = before,
                              .after_etag = set.resource_version(),
-                             .path = "plan " + set.plan(),
+                             .path = AuditPath(set),
                              .peer = call.peer,
                              .request_id = call.request_id});
 }

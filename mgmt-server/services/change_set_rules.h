@@ -13,9 +13,10 @@
 // What holds of change sets, whatever is done with them: states, who sees one, how many there are.
 namespace weir::services {
 
-enum class ChangeSetVerb { kEdit, kApprove, kCommit, kReject, kAbort };
+enum class ChangeSetVerb { kEdit, kApprove, kCommit, kReject, kAbort, kComplete, kRevert };
 
-bool IsOpen(v2::ChangeSet::State state);
+bool IsOpen(v2::ChangeSet::State state);      // Not ended.
+bool IsEditable(v2::ChangeSet::State state);  // Nor on its way.
 // FAILED_PRECONDITION CHANGE_SET_STATE where no transition of the table leads there from its state.
 Status Move(ChangeSetVerb verb, v2::ChangeSet::State to, v2::ChangeSet& set);
 // Whether it needs approvals or has them all.
@@ -30,6 +31,8 @@ Status AddEditor(const authn::Principal& principal, WallTime now, v2::ChangeSet&
 std::vector<std::string> TouchedBy(const WouldBe& state, const ChangeOrder& order);
 // Whether it exists for the principal.
 bool MaySee(const store::View& view, const authn::Principal& principal, const v2::ChangeSet& set);
+// Whether the principal may read an object, or one of its kind in what it would lie in, where it is not there.
+bool MayReadAt(const store::View& view, const authn::Principal& principal, const std::string& fqn);
 // The errors of authz: who rejects it may write all that it touches.
 Status CheckMayWrite(const store::View& view, const authn::Principal& principal, const v2::ChangeSet& set);
 
@@ -46,7 +49,7 @@ struct ChangeSetBounds {
 // Forgets ended ones, the author's first, until this one has room; it may be stored already. RESOURCE_EXHAUSTED
 // TOO_MANY_CHANGE_SETS, unless it is stored and no more of it than an approval is new (`grows` is false).
 Status MakeRoom(store::Txn& txn, const ChangeSetBounds& bounds, const store::ChangeSetRow& row, bool grows = true);
-// With a new version; in the audit too, where who has set-policy on the organization sees it.
+// With a new version; in the audit too, where who has set-policy on the organization sees it, unless `action` is "".
 Status StoreChangeSet(store::Txn& txn, const CallContext& call, const ChangeSetBounds& bounds,
                       const std::string& action, v2::ChangeSet& set);
 

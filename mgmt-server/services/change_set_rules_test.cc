@@ -15,11 +15,10 @@ using v2::ChangeSet;
 // Every way that there is, and no other.
 TEST(ChangeSetRules, GoFromStateToStateAsTheTableSays) {
   std::vector<std::string> ways;
-  constexpr std::pair<ChangeSetVerb, const char*> kVerbs[] = {{ChangeSetVerb::kEdit, "edit"},
-                                                              {ChangeSetVerb::kApprove, "approve"},
-                                                              {ChangeSetVerb::kCommit, "commit"},
-                                                              {ChangeSetVerb::kReject, "reject"},
-                                                              {ChangeSetVerb::kAbort, "abort"}};
+  constexpr std::pair<ChangeSetVerb, const char*> kVerbs[] = {
+      {ChangeSetVerb::kEdit, "edit"},     {ChangeSetVerb::kApprove, "approve"}, {ChangeSetVerb::kCommit, "commit"},
+      {ChangeSetVerb::kReject, "reject"}, {ChangeSetVerb::kAbort, "abort"},     {ChangeSetVerb::kComplete, "complete"},
+      {ChangeSetVerb::kRevert, "revert"}};
   for (const auto& [verb, word] : kVerbs) {
     for (int from = 0; from < ChangeSet::State_ARRAYSIZE; ++from) {
       for (int to = 0; to < ChangeSet::State_ARRAYSIZE; ++to) {
@@ -37,11 +36,13 @@ TEST(ChangeSetRules, GoFromStateToStateAsTheTableSays) {
       }
     }
   }
-  EXPECT_THAT(ways, ElementsAre("edit PENDING_APPROVAL PENDING_APPROVAL", "edit APPROVED PENDING_APPROVAL",
-                                "edit APPROVED APPROVED", "approve PENDING_APPROVAL PENDING_APPROVAL",
-                                "approve PENDING_APPROVAL APPROVED", "commit APPROVED COMMITTED",
-                                "reject PENDING_APPROVAL REJECTED", "reject APPROVED REJECTED",
-                                "abort PENDING_APPROVAL ABORTED", "abort APPROVED ABORTED"));
+  EXPECT_THAT(
+      ways, ElementsAre("edit PENDING_APPROVAL PENDING_APPROVAL", "edit APPROVED PENDING_APPROVAL",
+                        "edit APPROVED APPROVED", "approve PENDING_APPROVAL PENDING_APPROVAL",
+                        "approve PENDING_APPROVAL APPROVED", "commit APPROVED COMMITTED", "commit APPROVED ROLLING_OUT",
+                        "reject PENDING_APPROVAL REJECTED", "reject APPROVED REJECTED", "reject ROLLING_OUT REJECTED",
+                        "abort PENDING_APPROVAL ABORTED", "abort APPROVED ABORTED", "abort ROLLING_OUT ABORTED",
+                        "complete ROLLING_OUT COMMITTED", "revert ROLLING_OUT REVERTED"));
 }
 
 TEST(ChangeSetRules, EditorsAreBoundedAndTheirApprovalsCountNoMore) {

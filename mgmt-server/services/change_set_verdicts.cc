@@ -2,6 +2,7 @@
 
 #include "libs/base/ids.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/change_set_orders.h"
 #include "mgmt-server/services/change_sets.h"
 #include "mgmt-server/services/kept_answers.h"
 
@@ -11,6 +12,8 @@ namespace weir::services {
 using v2::ChangeSet;
 
 namespace {
+
+constexpr int kMostTries = 5;
 
 Status OtherPlan(const ChangeSet& set) {
   return StalePlan(fmt::format("the plan of {} is {} now; look at that first", set.fqn(), set.plan()));
@@ -24,7 +27,7 @@ Result<ChangeSet> ChangeSets::Approve(CallContext& call, const v2::ApproveChange
     return PermissionDenied("APPROVES_OWN", "you made or changed {}; somebody else approves it", seen.fqn());
   }
   if (request.plan() != seen.plan()) return OtherPlan(seen).error();
-  if (IsOpen(seen.state()) && IsAmong(seen.approvals(), call.principal.uid)) return Shown(std::move(seen));
+  if (IsOpen(seen.state()) && IsAmong(seen.approvals(), call.principal.uid)) return Shown(call, std::move(seen));
   ChangeSet next = seen;
   *next.add_approvals() = Person(call.principal, backends_.clock->Wall());
   WEIR_TRY(Move(ChangeSetVerb::kApprove, OpenState(next), next));
@@ -44,14 +47,21 @@ Result<ChangeSet> ChangeSets::End(CallContext& call, ChangeSet seen, ChangeSetVe
   CheckNote("reason", reason, false, error.violations);
   if (!error.violations.empty()) return error;
   const bool rejects = verb == ChangeSetVerb::kReject;
-  return Change(call, seen, rejects ? "change-set.reject" : "change-set.abort",
-                [&](store::Txn& txn, ChangeSet& set) -> Status {
-                  if (rejects) WEIR_TRY(CheckMayWrite(txn.view(), call.principal, set));
-                  WEIR_TRY(Move(verb, rejects ? ChangeSet::REJECTED : ChangeSet::ABORTED, set));
-                  *set.mutable_ended_by() = Person(call.principal, txn.now());
-                  set.set_reason(reason);
-                  return {};
-                });
+  const auto end = [&](store::Txn& txn, ChangeSet& set) -> Status {
+    if (rejects) WEIR_TRY(CheckMayWrite(txn.view(), call.principal, set));
+    const bool rolling = set.state() == ChangeSet::ROLLING_OUT;
+    WEIR_TRY(Move(verb, rejects ? ChangeSet::REJECTED : ChangeSet::ABORTED, set));
+    *set.mutable_ended_by() = Person(call.principal, txn.now());
+    set.set_reason(reason);
+    return rolling ? EndRollout(txn, v2::Rollout::ENDED, "", set) : Status();
+  };
+  for (int tries = 1;; ++tries) {
+    auto ended = Change(call, seen, rejects ? "change-set.reject" : "change-set.abort", end);
+    // A rollout moves on by itself: who stops it need not be faster.
+    const bool moved = !ended.ok() && ended.error().reason == "ETAG_MISMATCH" && seen.state() == ChangeSet::ROLLING_OUT;
+    if (!moved || tries == kMostTries) return ended;
+    WEIR_ASSIGN(seen, Find(*backends_.store->Read(), call, seen.fqn()));
+  }
 }
 
 Result<ChangeSet> ChangeSets::Reject(CallContext& call, const v2::RejectChangeSetRequest& request) const {
@@ -64,39 +74,22 @@ Result<ChangeSet> ChangeSets::Reject(CallContext& call, const v2::RejectChangeSe
 
 Result<ChangeSet> ChangeSets::Abort(CallContext& call, const v2::AbortChangeSetRequest& request) const {
   WEIR_ASSIGN(ChangeSet seen, Find(*backends_.store->Read(), call, request.fqn()));
-  if (!IsAmong(seen.editors(), call.principal.uid) && seen.author().uid() != call.principal.uid) {
+  const bool own = IsAmong(seen.editors(), call.principal.uid) || seen.author().uid() == call.principal.uid ||
+                   seen.started_by().uid() == call.principal.uid;
+  if (!own) {
     return PermissionDenied("NOT_YOURS", "{} is aborted by those who made or changed it; reject it instead",
                             seen.fqn());
   }
   return End(call, std::move(seen), ChangeSetVerb::kAbort, request.reason());
 }
 
-// Of those who approved it who could do so now.
-Status ChangeSets::CheckApprovals(const CallContext& call, const ChangeSet& set, ChangeOrder& order) const {
-  int count = 0;
-  std::string gone;
-  for (const v2::ChangeSetPerson& person : set.approvals()) {
-    CallContext in_his_name;
-    in_his_name.gone = call.gone;
-    in_his_name.principal = {person.user(), person.uid()};
-    const bool there = backends_.store->Read()->GetByUid(person.uid()) != nullptr;
-    if (there && CheckMayDoAll(in_his_name, order).ok())
-      ++count;
-    else
-      gone += (gone.empty() ? "" : ", ") + person.user();
-  }
-  if (count >= set.approvals_required()) return {};
-  return FailedPrecondition("APPROVALS_MISSING",
-                            "{} of {} approvals count; those of {} do not: they could not do all of "
-                            "it now. Renew its plan and have it approved again",
-                            count, set.approvals_required(), gone);
-}
-
 Result<ChangeSet> ChangeSets::Commit(CallContext& call, const v2::CommitChangeSetRequest& request) const {
   WEIR_ASSIGN(const ChangeSet seen, Find(*backends_.store->Read(), call, request.fqn()));
   ChangeSet next = seen;
-  WEIR_TRY(Move(ChangeSetVerb::kCommit, ChangeSet::COMMITTED, next));
+  const bool in_waves = seen.waves_size() > 0;
+  WEIR_TRY(Move(ChangeSetVerb::kCommit, in_waves ? ChangeSet::ROLLING_OUT : ChangeSet::COMMITTED, next));
   if (!request.plan().empty() && request.plan() != seen.plan()) return OtherPlan(seen).error();
+  if (in_waves) return Start(call, seen);
   WEIR_ASSIGN(const std::shared_ptr<const void> place, planning_->TakePlace(call));
   WEIR_ASSIGN(ChangeOrder order, OrderOf(seen));
   const PlanToken token{.revision = seen.planned_revision(), .request = "", .effect = seen.plan()};
@@ -110,11 +103,11 @@ Result<ChangeSet> ChangeSets::Commit(CallContext& call, const v2::CommitChangeSe
   };
   const auto make = [&]() -> Result<MadePlan> {
     WEIR_ASSIGN(MadePlan made, MakeAgain(call, seen, order));
-    if (made.token.effect == token.effect) WEIR_TRY(CheckApprovals(call, seen, order));
+    if (made.token.effect == token.effect) WEIR_TRY(CheckApprovals(backends_, writes_, call, seen, order));
     return made;
   };
   WEIR_TRY(planning_->StoreIf(call, order, token, make, false, also));
-  return Shown(std::move(next));
+  return Shown(call, std::move(next));
 }
 
 }  // namespace weir::services

@@ -2,10 +2,14 @@
 
 #include <google/protobuf/message.h>
 
+#include <algorithm>
+#include <functional>
+
 #include "libs/base/ids.h"
 #include "libs/resource/kinds.h"
 #include "libs/rpc/time.h"
 #include "mgmt-server/authz/authz.h"
+#include "mgmt-server/services/change_set_orders.h"
 #include "mgmt-server/services/crud.h"
 #include "mgmt-server/services/kept_answers.h"
 #include "mgmt-server/services/services.h"
@@ -20,10 +24,6 @@ constexpr int kMostApprovals = 10;
 constexpr int kMostOfPage = 100, kUsualOfPage = 50;
 constexpr int kMostAsked = 20'000;  // Resources whose rights one list asks.
 
-ChangeText ContentsOf(const ChangeSet& set) {
-  return {set.documents(), set.manager(), set.force(), set.deletions(), set.cascade(), nullptr};
-}
-
 // By the time, so that a list has an order, and by chance.
 std::string NewName(WallTime now) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
@@ -34,6 +34,7 @@ Status CheckContents(const ChangeSet& set) {
   Error error = InvalidArgument("INVALID_REQUEST", "the change set is not complete");
   CheckNote("message", set.message(), true, error.violations);
   CheckChange(ContentsOf(set), error.violations);
+  CheckWaves(set.waves(), error.violations);
   if (set.approvals_required() < 0 || set.approvals_required() > kMostApprovals) {
     error.violations.push_back(
         {.field = "approvalsRequired", .description = fmt::format("must be 0 to {}", kMostApprovals)});
@@ -70,8 +71,19 @@ Status CheckNoConflict(const MadePlan& made) {
 
 }  // namespace
 
-ChangeSet Shown(ChangeSet set) {
+// Evidence is about objects: who may not read one sees nothing of it.
+ChangeSet ChangeSets::Shown(const CallContext& call, ChangeSet set) const {
   set.clear_touched();
+  if (!set.has_rollout()) return set;
+  rollouts_->AddCounted(set);
+  const store::ViewPtr view = backends_.store->Read();
+  const auto may_read = [&](const v2::WaveEvidence& one) { return MayReadAt(*view, call.principal, one.source()); };
+  for (v2::WaveProgress& wave : *set.mutable_rollout()->mutable_waves()) {
+    auto& evidence = *wave.mutable_evidence();
+    const auto hidden = std::remove_if(evidence.begin(), evidence.end(), std::not_fn(may_read));
+    wave.set_hidden_evidence(static_cast<int32_t>(evidence.end() - hidden));
+    evidence.erase(hidden, evidence.end());
+  }
   return set;
 }
 
@@ -81,18 +93,6 @@ Result<ChangeSet> ChangeSets::Find(const store::View& view, const CallContext& c
   WEIR_ASSIGN(ChangeSet set, ReadRow(*row));
   if (!MaySee(view, call.principal, set)) return authz::Missing(fqn);
   return set;
-}
-
-Result<ChangeSet> ChangeSets::FindSame(store::Txn& txn, const ChangeSet& seen) const {
-  if (const store::ChangeSetPtr row = txn.view().FindChangeSet(seen.fqn())) {
-    WEIR_ASSIGN(ChangeSet set, ReadRow(*row));
-    if (set.resource_version() == seen.resource_version()) return set;
-  }
-  return Aborted("ETAG_MISMATCH", "{} was changed in the meantime: read it again and repeat the call", seen.fqn());
-}
-
-Result<ChangeOrder> ChangeSets::OrderOf(const ChangeSet& set) const {
-  return ReadChange(ContentsOf(set), {set.author().user(), set.author().uid()});
 }
 
 Result<MadePlan> ChangeSets::MakeAgain(const CallContext& call, const ChangeSet& set, ChangeOrder& order) const {
@@ -119,14 +119,14 @@ Status ChangeSets::CheckCurrent(const CallContext& call, const ChangeSet& set, C
 }
 
 Status ChangeSets::CheckMayDoAll(const CallContext& call, ChangeOrder& order) const {
-  return backends_.store->DryRun([&](store::Txn& txn) -> Status {
-    WouldBe unused;
-    return MakeChange(txn, call, writes_, order, false, unused);
-  });
+  WouldBe unused;
+  return TryAll(backends_, writes_, call, order, unused);
 }
 
-Status ChangeSets::Pin(const CallContext& call, ChangeOrder& order, const MadePlan& made, ChangeSet& set) const {
+Status ChangeSets::Pin(const CallContext& call, const std::string& organization, ChangeOrder& order,
+                       const MadePlan& made, ChangeSet& set) const {
   WEIR_TRY(CheckNoConflict(made));
+  if (set.waves_size() > 0) WEIR_TRY(PlaceWaves(call, set, organization, made.state));
   WEIR_TRY(AddEditor(call.principal, backends_.clock->Wall(), set));
   if (set.plan() != made.token.effect) set.clear_approvals();
   set.set_plan(made.token.effect);
@@ -143,7 +143,7 @@ Result<ChangeSet> ChangeSets::Change(const CallContext& call, const ChangeSet& s
     WEIR_ASSIGN(ChangeSet set, FindSame(txn, seen));
     WEIR_TRY(change(txn, set));
     WEIR_TRY(StoreChangeSet(txn, call, bounds_, action, set));
-    set = Shown(std::move(set));
+    set = Shown(call, std::move(set));
     WEIR_TRY(keep(txn, call, set));
     return set;
   });
@@ -165,12 +165,13 @@ Result<ChangeSet> ChangeSets::Create(CallContext& call, const v2::CreateChangeSe
   set.set_cascade(given.cascade());
   set.set_manager(given.manager());
   set.set_force(given.force());
+  *set.mutable_waves() = given.waves();
   set.set_message(given.message());
   set.set_approvals_required(given.approvals_required());
   WEIR_ASSIGN(ChangeOrder order, OrderOf(set));
   WEIR_TRY(CheckOrganization(request.parent(), order));
   WEIR_ASSIGN(const MadePlan made, planning_->Make(call, order, false));
-  WEIR_TRY(Pin(call, order, made, set));
+  WEIR_TRY(Pin(call, request.parent(), order, made, set));
   set.set_state(OpenState(set));
   set.set_uid(NewUid());
   return WriteOnce(backends_, call, false, [&](store::Txn& txn) -> Result<ChangeSet> {
@@ -178,13 +179,13 @@ Result<ChangeSet> ChangeSets::Create(CallContext& call, const v2::CreateChangeSe
     set.set_fqn(fmt::format("{}/changesets/{}", request.parent(), NewName(txn.now())));
     *set.mutable_create_time() = rpc::ToTimestamp(txn.now());
     WEIR_TRY(StoreChangeSet(txn, call, bounds_, "change-set.create", set));
-    return Shown(set);
+    return Shown(call, set);
   });
 }
 
 Result<ChangeSet> ChangeSets::Get(CallContext& call, const v2::GetChangeSetRequest& request) const {
   WEIR_ASSIGN(ChangeSet set, Find(*backends_.store->Read(), call, request.fqn()));
-  return Shown(std::move(set));
+  return Shown(call, std::move(set));
 }
 
 Result<v2::ListChangeSetsResponse> ChangeSets::List(CallContext& call, const v2::ListChangeSetsRequest& request) const {
@@ -222,7 +223,10 @@ Result<v2::ListChangeSetsResponse> ChangeSets::List(CallContext& call, const v2:
     if (!MaySee(*view, call.principal, set)) continue;
     set.clear_documents();
     set.clear_items();
-    *response.add_items() = Shown(std::move(set));
+    if (set.has_rollout()) {
+      for (v2::WaveProgress& wave : *set.mutable_rollout()->mutable_waves()) wave.clear_evidence();
+    }
+    *response.add_items() = Shown(call, std::move(set));
   }
   return response;
 }
@@ -248,13 +252,14 @@ Result<ChangeSet> ChangeSets::Update(CallContext& call, const v2::UpdateChangeSe
   next.set_cascade(given.cascade());
   next.set_manager(given.manager());
   next.set_force(given.force());
+  *next.mutable_waves() = given.waves();
   next.set_message(given.message());
   next.clear_approvals();
   WEIR_TRY(Move(ChangeSetVerb::kEdit, OpenState(next), next));
   WEIR_ASSIGN(ChangeOrder order, OrderOf(next));
   WEIR_TRY(CheckOrganization(resource::ParentFqn(seen.fqn()), order));
   WEIR_ASSIGN(const MadePlan made, planning_->Make(call, order, false));
-  WEIR_TRY(Pin(call, order, made, next));
+  WEIR_TRY(Pin(call, resource::ParentFqn(next.fqn()), order, made, next));
   return Change(call, seen, "change-set.update", [&](store::Txn&, ChangeSet& set) -> Status {
     set = next;
     return {};
@@ -265,20 +270,20 @@ Result<v2::PlanChangeSetResponse> ChangeSets::Plan(CallContext& call, const v2::
   WEIR_ASSIGN(ChangeSet set, Find(*backends_.store->Read(), call, request.fqn()));
   ChangeSet next = set;
   next.set_state(OpenState(set));
-  if (!IsOpen(set.state())) WEIR_TRY(Move(ChangeSetVerb::kEdit, OpenState(set), set));
+  if (!IsEditable(set.state())) WEIR_TRY(Move(ChangeSetVerb::kEdit, OpenState(set), set));
   WEIR_ASSIGN(const std::shared_ptr<const void> place, planning_->TakePlace(call));
   WEIR_ASSIGN(ChangeOrder order, OrderOf(set));
   WEIR_ASSIGN(MadePlan made, planning_->Make(call, order, false));
   v2::PlanChangeSetResponse response;
   response.set_current(request.renew() || CheckCurrent(call, set, order).ok());
   if (request.renew()) {
-    WEIR_TRY(Pin(call, order, made, next));
+    WEIR_TRY(Pin(call, resource::ParentFqn(next.fqn()), order, made, next));
     WEIR_TRY(Move(ChangeSetVerb::kEdit, OpenState(next), next));
   }
   *response.mutable_plan() = std::move(made.response);
   response.mutable_plan()->clear_plan();  // It is applied by commit.
   if (!request.renew()) {
-    *response.mutable_change_set() = Shown(std::move(set));
+    *response.mutable_change_set() = Shown(call, std::move(set));
     return response;
   }
   const auto renew = [&](store::Txn&, ChangeSet& stored) -> Status {
@@ -306,8 +311,8 @@ void Add(MethodTable& table, const std::shared_ptr<const ChangeSets>& sets, cons
 }  // namespace
 
 void AddChangeSets(MethodTable& table, const Backends& backends, Writes& writes,
-                   std::shared_ptr<const Planning> planning) {
-  const auto sets = std::make_shared<const ChangeSets>(backends, writes, std::move(planning));
+                   std::shared_ptr<const Planning> planning, std::shared_ptr<const Rollouts> rollouts) {
+  const auto sets = std::make_shared<const ChangeSets>(backends, writes, std::move(planning), std::move(rollouts));
   Add(table, sets, "CreateChangeSet", &ChangeSets::Create);
   Add(table, sets, "GetChangeSet", &ChangeSets::Get);
   Add(table, sets, "ListChangeSets", &ChangeSets::List);
@@ -324,7 +329,10 @@ void AddChangeSets(MethodTable& table, const Backends& backends, Writes& writes,
                         names.push_back(set->fqn);
                         return true;
                       });
-                      for (const std::string& name : names) WEIR_TRY(txn.DeleteChangeSet(name));
+                      for (const std::string& name : names) {
+                        WEIR_TRY(txn.DeleteOverlay(name));
+                        WEIR_TRY(txn.DeleteChangeSet(name));
+                      }
                       return {};
                     });
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,12 @@ struct PlanQuestion {
 struct PlanEffect {
   v2::PlanResponse seen;  // `clusters`, `losses` and `findings`, cut to size.
   std::string digest;     // Of all that he may see of the intent, before anything was cut: equal only if that is.
+};
+
+// Whom it would change something for.
+struct Concerned {
+  std::set<std::string> clusters;  // FQNs.
+  std::set<std::string> hosts;     // Patterns ("*.example.com") too.
 };
 
 }  // namespace weir::services

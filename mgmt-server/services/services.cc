@@ -6,6 +6,7 @@
 #include "mgmt-server/services/planning.h"
 #include "mgmt-server/services/quotas.h"
 #include "mgmt-server/services/registry.h"
+#include "mgmt-server/services/rollouts.h"
 #include "mgmt-server/services/waits.h"
 #include "mgmt-server/services/watches.h"
 
@@ -23,6 +24,7 @@ std::unique_ptr<MethodTable> MakeTable(const Backends& backends) {
         return KeptAnswer(backends, call, prototype);
       });
 }
+void Standing::Step() const { rollouts->Tick(); }
 
 Standing AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   for (const resource::KindInfo& kind : resource::Kinds()) AddCrud(table, backends, writes, kind.kind);
@@ -44,13 +46,14 @@ Standing AddAll(MethodTable& table, const Backends& backends, Writes& writes) {
   const auto planning = std::make_shared<const Planning>(backends, writes);
   AddDocuments(table, backends, writes, waits, planning);
   AddPlans(table, planning);
-  AddChangeSets(table, backends, writes, planning);
+  const auto rollouts = std::make_shared<Rollouts>(backends, writes);
+  AddChangeSets(table, backends, writes, planning, rollouts);
   AddRevisions(table, backends);
   AddRestore(table, backends, writes, planning);
   AddAuditRecords(table, backends);
   const auto watch_quota = std::make_shared<WatchQuota>();
   AddQuotas(table, backends, watch_quota);
-  return {waits, AddWatches(table, backends, watch_quota)};
+  return {waits, AddWatches(table, backends, watch_quota), rollouts};
 }
 
 }  // namespace weir::services

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "mgmt-server/services/backends.h"
@@ -10,6 +11,7 @@ namespace weir::services {
 
 class Planning;
 class Registry;
+class Rollouts;
 class Waits;
 class Watches;
 class WatchQuota;
@@ -36,16 +38,20 @@ void AddDocuments(MethodTable& table, const Backends& backends, Writes& writes, 
                   std::shared_ptr<const Planning> planning);
 void AddPlans(MethodTable& table, std::shared_ptr<const Planning> planning);
 void AddChangeSets(MethodTable& table, const Backends& backends, Writes& writes,
-                   std::shared_ptr<const Planning> planning);
+                   std::shared_ptr<const Planning> planning, std::shared_ptr<const Rollouts> rollouts);
 void AddRevisions(MethodTable& table, const Backends& backends);
 void AddRestore(MethodTable& table, const Backends& backends, Writes& writes, std::shared_ptr<const Planning> planning);
 void AddAuditRecords(MethodTable& table, const Backends& backends);
 void AddQuotas(MethodTable& table, const Backends& backends, std::shared_ptr<const WatchQuota> watches);
 
-// Calls that go on after their method has returned.
+// What goes on after a method has returned: calls, and rollouts, which whoever runs the server moves on.
 struct Standing {
   std::shared_ptr<Waits> waits;
   std::shared_ptr<Watches> watches;
+  std::shared_ptr<Rollouts> rollouts;
+  // Moves rollouts on. By one thread, each kStep.
+  void Step() const;
+  static constexpr std::chrono::milliseconds kStep{500};
   // Ends them all; before the doors that their callers came through go away.
   void Stop() const;
 };

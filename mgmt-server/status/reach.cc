@@ -115,8 +115,8 @@ class Spreads {
     }
     Known known;
     if (evidence.endpoints > 0) {
-      known.detail = Behind(pieces_.world(), compile::ClusterFqn(tier1_.organization, share.cluster()), tenant,
-                            hostname, health_, &known.unchecked);
+      const std::string cluster = compile::ClusterFqn(tier1_.organization, share.cluster());
+      known.detail = Behind(pieces_.WorldOf(cluster), cluster, tenant, hostname, health_, &known.unchecked);
     }
     if (known.detail.reason.empty())
       evidence.able = evidence.usable = evidence.endpoints;

@@ -133,7 +133,7 @@ class Explanation {
     const HostTable port(pieces_, entry.cluster, hosts);
     const HostTable::Taken taken = port.Match(asked_.authority, asked_.target);
     if (taken.host == nullptr) return item;
-    const Place place = PlaceOf(world_, entry.cluster, *taken.host);
+    const Place place = PlaceOf(pieces_.WorldOf(entry.cluster), entry.cluster, *taken.host);
     if (place.shape == nullptr || !resource::IsAtOrBelow(place.shape->fqn, asked_.parent)) return item;
     item.set_gateway_cluster(std::string(resource::LastName(entry.cluster)));
     item.set_port(entry.port);
@@ -220,9 +220,10 @@ class Explanation {
     const std::string cluster = compile::ClusterFqn(place.shape->organization, name);
     Shortfall worst;
     bool any = false, served = false;
-    for (const std::string& fqn : compile::Tier2For(world_, place.server->tenant, asked_.host)) {
-      const compile::GatewayShape& tier2 = *world_.gateway(fqn);
-      if (!compile::CountsIn(world_, tier2, cluster)) continue;
+    const compile::World& world = pieces_.WorldOf(cluster);
+    for (const std::string& fqn : compile::Tier2For(world, place.server->tenant, asked_.host)) {
+      const compile::GatewayShape& tier2 = *world.gateway(fqn);
+      if (!compile::CountsIn(world, tier2, cluster)) continue;
       const Shortfall& shortfall = AddHop(cluster, fqn, tier2, share);
       any = true;
       served |= shortfall.reason.empty();
@@ -263,7 +264,7 @@ class Explanation {
     const HostTable port(pieces_, cluster, names);
     const HostTable::Taken taken = port.Match(asked_.authority, asked_.target);
     if (taken.host == nullptr) return {};
-    const Place place = PlaceOf(world_, cluster, *taken.host);
+    const Place place = PlaceOf(pieces_.WorldOf(cluster), cluster, *taken.host);
     if (place.shape == nullptr) return {};
     v2::ExplainedHop& hop = *share.add_hops();
     hop.mutable_rule()->set_source(place.shape->fqn);
@@ -279,7 +280,7 @@ class Explanation {
     if (target.service == nullptr) return target.outside;
     *hop.mutable_service() = *target.service;
     bool unchecked = false;
-    return ServiceAt(world_, tier2, cluster, *target.service, health_, &unchecked);
+    return ServiceAt(pieces_.WorldOf(cluster), tier2, cluster, *target.service, health_, &unchecked);
   }
 
   bool OnMesh(const std::string& cluster, const std::string& name) {
@@ -319,7 +320,8 @@ class Explanation {
     bool unchecked = false;
     if (target.service != nullptr) {
       *item.mutable_service() = *target.service;
-      shortfall = ServiceAt(world_, *place.shape, entry.cluster, *target.service, health_, &unchecked);
+      shortfall =
+          ServiceAt(pieces_.WorldOf(entry.cluster), *place.shape, entry.cluster, *target.service, health_, &unchecked);
     }
     if (shortfall.reason.empty()) return;
     item.set_service_reason(shortfall.reason);

@@ -21,4 +21,20 @@ Status Txn::DeleteChangeSet(std::string_view fqn) {
   return {};
 }
 
+Status Txn::PutOverlay(OverlayRow row) {
+  changed_ = true;
+  WEIR_TRY(rows_.PutOverlay(row));
+  auto stored = std::make_shared<const OverlayRow>(std::move(row));
+  view_.overlays_.Set(stored->fqn, stored);
+  return {};
+}
+
+Status Txn::DeleteOverlay(std::string_view fqn) {
+  if (!view_.overlays_.Contains(fqn)) return {};
+  changed_ = true;
+  WEIR_TRY(rows_.DeleteOverlay(fqn));
+  view_.overlays_.Erase(fqn);
+  return {};
+}
+
 }  // namespace weir::store

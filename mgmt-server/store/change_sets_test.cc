@@ -54,5 +54,26 @@ TEST(ChangeSetRows, StandBesideTheTreeAndOutliveARestart) {
   }
 }
 
+TEST(OverlayRows, OutliveARestartAndAreTheSameAsLongAsNobodyWritesThem) {
+  TempStore store;
+  const auto put = [&](const std::string& fqn, const std::string& body) {
+    return store->Write([&](Txn& txn) { return txn.PutOverlay({fqn, body}); });
+  };
+  ASSERT_TRUE(put("organizations/o/changesets/1", std::string("\0\1", 2)).ok());
+  ASSERT_TRUE(put("organizations/o/changesets/2", "two").ok());
+  const OverlayPtr first = store->Read()->FindOverlay("organizations/o/changesets/1");
+  ASSERT_TRUE(put("organizations/o/changesets/2", "more").ok());
+  ASSERT_TRUE(put("organizations/o/changesets/3", "three").ok());
+  ASSERT_TRUE(store->Write([&](Txn& txn) { return txn.DeleteOverlay("organizations/o/changesets/3"); }).ok());
+  EXPECT_EQ(store->Read()->FindOverlay("organizations/o/changesets/1"), first);
+  for (const bool reopened : {false, true}) {
+    if (reopened) store.Reopen();
+    const std::vector<OverlayPtr> all = store->Read()->Overlays();
+    ASSERT_EQ(all.size(), 2u);
+    EXPECT_EQ(all[0]->body, std::string("\0\1", 2));
+    EXPECT_EQ(all[1]->body, "more");
+  }
+}
+
 }  // namespace
 }  // namespace weir::store

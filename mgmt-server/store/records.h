@@ -80,6 +80,13 @@ struct ChangeSetRow {
 };
 using ChangeSetPtr = std::shared_ptr<const ChangeSetRow>;
 
+// What stands ahead of the resources while a change set is rolled out; it ends with the rollout.
+struct OverlayRow {
+  std::string fqn;   // Of the change set.
+  std::string body;  // Serialized weir.v2.RolloutOverlay.
+};
+using OverlayPtr = std::shared_ptr<const OverlayRow>;
+
 // What an agent reported of its cluster. Keys are "<namespace>/<name>", values serialized weir.agent.v1 messages.
 struct ClusterFacts {
   std::string cluster_uid;

@@ -45,6 +45,8 @@ class RowWriter {
   virtual Status PutLineage(std::string_view lineage) = 0;
   virtual Status PutChangeSet(const ChangeSetRow& row) = 0;
   virtual Status DeleteChangeSet(std::string_view fqn) = 0;
+  virtual Status PutOverlay(const OverlayRow& row) = 0;
+  virtual Status DeleteOverlay(std::string_view fqn) = 0;
 };
 
 // The record of a join token that may be used now. UNAUTHENTICATED JOIN_TOKEN_UNKNOWN, JOIN_TOKEN_EXPIRED,
@@ -123,6 +125,9 @@ class Txn {
   // Creates or replaces. No revision and no event: whoever stores one says what else becomes of it.
   Status PutChangeSet(ChangeSetRow row);
   Status DeleteChangeSet(std::string_view fqn);  // Nothing happens when there is none.
+  // No revision and no event either: who pushes compares.
+  Status PutOverlay(OverlayRow row);
+  Status DeleteOverlay(std::string_view fqn);  // Nothing happens when there is none.
 
   // Facts: own sequence, never a revision. Only keys whose bytes differ are written.
   Status ApplyFacts(const FactsChange& change);

@@ -114,6 +114,20 @@ ChangeSetPtr View::FindChangeSet(std::string_view fqn) const {
   return found == nullptr ? nullptr : *found;
 }
 
+std::vector<OverlayPtr> View::Overlays() const {
+  std::vector<OverlayPtr> overlays;
+  overlays_.VisitAll([&](const std::string&, const OverlayPtr& overlay) {
+    overlays.push_back(overlay);
+    return true;
+  });
+  return overlays;
+}
+
+OverlayPtr View::FindOverlay(std::string_view change_set) const {
+  const OverlayPtr* found = overlays_.Find(change_set);
+  return found == nullptr ? nullptr : *found;
+}
+
 void View::ForEachChangeSet(std::string_view organization,
                             const std::function<bool(const ChangeSetPtr&)>& visit) const {
   std::string prefix(organization);

@@ -105,6 +105,10 @@ class View {
   // Those of an organization ("" = of all), in the order of their names, until visit returns false.
   void ForEachChangeSet(std::string_view organization, const std::function<bool(const ChangeSetPtr&)>& visit) const;
 
+  // Of the rollouts that are on their way, in the order of change sets. The same pointer as before = the same row.
+  std::vector<OverlayPtr> Overlays() const;
+  OverlayPtr FindOverlay(std::string_view change_set) const;
+
   // States older than this one are not kept (Txn::ForgetHistory).
   int64_t history_floor() const { return history_floor_; }
 
@@ -144,6 +148,7 @@ class View {
   PersistentMap<std::string, std::string> ca_material_;
   PersistentMap<std::string, ClusterFactsPtr> facts_;
   PersistentMap<std::string, ChangeSetPtr> change_sets_;  // By FQN.
+  PersistentMap<std::string, OverlayPtr> overlays_;       // By FQN of their change set.
   int64_t history_floor_ = 0;
   int64_t audit_count_ = 0;
   std::string audit_head_;
@@ -197,6 +202,7 @@ class ViewLoader {
   void AddCaMaterial(std::string name, std::string blob) { view_.ca_material_.Set(std::move(name), std::move(blob)); }
   void Add(ClusterFactsPtr facts) { view_.facts_.Set(facts->cluster_uid, facts); }
   void Add(ChangeSetPtr set) { view_.change_sets_.Set(set->fqn, set); }
+  void Add(OverlayPtr overlay) { view_.overlays_.Set(overlay->fqn, overlay); }
   void AddInstallationRole(std::string role, std::string user_uid) {
     view_.installation_roles_.Set({std::move(role), std::move(user_uid)}, {});
   }

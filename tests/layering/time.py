@@ -42,6 +42,7 @@ EXCEPTIONS = {
     "cluster-agent/link/joining.cc": {"sleeps": (1, "a signal cannot wake it; naps by the clock")},
     "cli/traffic.cc": {"reads": (1, "a table for people says how old its rows are")},
     "cli/install.cc": {"sleeps": (1, "--wait asks once a second")},
+    "cli/rollout.cc": {"sleeps": (1, "--watch asks once a second")},
     "cli/client.cc": {
         "waits": (1, "people at a terminal see each second that it is waited for"),
         "sleeps": (1, "before a server that cannot be reached is asked again"),

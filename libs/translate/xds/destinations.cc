@@ -1,10 +1,9 @@
 #include <algorithm>
-#include <map>
 #include <set>
-#include <tuple>
 
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "libs/dialect/dialect.h"
+#include "libs/traffic/ranking.h"
 #include "libs/translate/xds/envoy.h"
 
 namespace weir::translate::envoy_v3 {
@@ -69,33 +68,25 @@ struct Place {
   bool standby = false;
 };
 
-// In the order of failover, if that is asked for, else of the document. Envoy and gRPC demand priorities that are
-// contiguous from 0, and serve from one of them at a time: what carries weight shares the first.
+// In the steps and the order in which our gateways and the server understand the set. Envoy and gRPC demand priorities
+// that are contiguous from 0, and serve from one of them at a time: what carries weight shares the first.
 std::vector<Place> PlacesOf(const mesh::v1::DestinationSet& set) {
-  using Rank = std::tuple<bool, uint32_t, int>;  // Standby, place in the failover order, place in the list.
   const auto& shares = set.clusters();
   const bool ordered = set.mode() == mesh::v1::DestinationSet::ORDERED;
   const bool weighted = std::any_of(shares.begin(), shares.end(), [](const auto& s) { return s.has_weight(); });
-  std::map<Rank, uint32_t> ranks;
-  std::vector<std::pair<Place, Rank>> ranked;
-  for (int i = 0; i < shares.size(); ++i) {
-    const bool standby = weighted && (shares[i].weight() == 0 || shares[i].standby());
-    Rank rank{standby, 0, 0};
-    if (!weighted || standby) rank = {standby, shares[i].priority(), ordered ? i : 0};
-    ranks[rank] = 0;
-    ranked.push_back({{i, 0, standby}, rank});
+  std::vector<traffic::Candidate> candidates;
+  for (const auto& share : shares) {
+    auto& candidate = candidates.emplace_back();
+    if (share.has_weight()) candidate.weight = share.weight();
+    candidate.standby = share.standby();
+    candidate.priority = share.priority();
   }
-  uint32_t next = 0;
-  for (auto& [rank, priority] : ranks) priority = next++;
+  const auto mode = ordered ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
+  const traffic::Ranking ranking = traffic::RankingOf(mode, candidates);
   std::vector<Place> places;
-  for (auto& [place, rank] : ranked) {
-    place.priority = ranks[rank];
-    places.push_back(place);
-  }
-  if (ordered) {
-    std::stable_sort(places.begin(), places.end(), [&](const Place& a, const Place& b) {
-      return shares[a.share].priority() < shares[b.share].priority();
-    });
+  for (const size_t i : ranking.order) {
+    const auto& share = shares[static_cast<int>(i)];
+    places.push_back({static_cast<int>(i), ranking.steps[i], weighted && (share.weight() == 0 || share.standby())});
   }
   return places;
 }

@@ -136,7 +136,7 @@ TEST(TranslateHealth, StretchesChecksSoThatOneTier2SeesAtMost200PerSecond) {
 
 TEST(TranslateHealth, GivesEachClusterItsPlace) {
   EXPECT_THAT(
-      PlacesAtEdge("clusters { cluster: 'c1' weight: 75 } clusters { cluster: 'c2' weight: 25 priority: 1 }"
+      PlacesAtEdge("clusters { cluster: 'c1' weight: 75 } clusters { cluster: 'c2' weight: 25 }"
                    "clusters { cluster: 'c3' weight: 0 priority: 3 } clusters { cluster: 'c4' weight: 0 priority: 2 }"),
       ElementsAre("c1 p0 w75", "c2 p0 w25", "c3 p2 w1 standby", "c4 p1 w1 standby"));
   EXPECT_THAT(

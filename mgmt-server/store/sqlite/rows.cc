@@ -40,6 +40,8 @@ const SqliteRows::Text SqliteRows::kTexts[] = {
     {kPutChangeSet,
      "INSERT OR REPLACE INTO change_sets(fqn, uid, author_uid, open, created, body) VALUES(?, ?, ?, ?, ?, ?)"},
     {kDeleteChangeSet, "DELETE FROM change_sets WHERE fqn = ?"},
+    {kPutOverlay, "INSERT OR REPLACE INTO overlays(fqn, body) VALUES(?, ?)"},
+    {kDeleteOverlay, "DELETE FROM overlays WHERE fqn = ?"},
 };
 
 Status SqliteRows::Prepare(Database& database) {
@@ -168,6 +170,9 @@ Status SqliteRows::PutChangeSet(const ChangeSetRow& row) {
                  .Blob(row.body));
 }
 Status SqliteRows::DeleteChangeSet(std::string_view fqn) { return Run(sql_[kDeleteChangeSet].Text(fqn)); }
+
+Status SqliteRows::PutOverlay(const OverlayRow& row) { return Run(sql_[kPutOverlay].Text(row.fqn).Blob(row.body)); }
+Status SqliteRows::DeleteOverlay(std::string_view fqn) { return Run(sql_[kDeleteOverlay].Text(fqn)); }
 
 Status SqliteRows::PutFactsSequence(uint64_t sequence) {
   return Run(sql_[kPutFactsSequence].Int(static_cast<int64_t>(sequence)));

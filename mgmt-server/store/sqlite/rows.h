@@ -38,6 +38,8 @@ class SqliteRows : public RowWriter {
   Status PutLineage(std::string_view lineage) override;
   Status PutChangeSet(const ChangeSetRow& row) override;
   Status DeleteChangeSet(std::string_view fqn) override;
+  Status PutOverlay(const OverlayRow& row) override;
+  Status DeleteOverlay(std::string_view fqn) override;
   Status PutRevision(const Revision& revision, std::string_view mark) override;
   Status PutHistoryFloor(int64_t floor) override;
   Status PutAuditAnchor(const AuditAnchor& anchor) override;
@@ -74,6 +76,8 @@ class SqliteRows : public RowWriter {
     kPutAuditAnchor,
     kPutChangeSet,
     kDeleteChangeSet,
+    kPutOverlay,
+    kDeleteOverlay,
     kCount
   };
   struct Text {

@@ -97,6 +97,10 @@ CREATE TABLE change_sets(
   fqn TEXT PRIMARY KEY, uid TEXT NOT NULL, author_uid TEXT NOT NULL, open INTEGER NOT NULL CHECK(open IN (0, 1)),
   created INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
 )sql",
+    // 8: what is ahead of the resources while a change set is rolled out.
+    R"sql(
+CREATE TABLE overlays(fqn TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+)sql",
 };
 constexpr int64_t kNewest = std::size(kMigrations);
 static_assert(kLineageSchema <= kNewest);
@@ -162,6 +166,9 @@ Status LoadFacts(Database& database, ViewLoader& loader) {
 }
 
 Status LoadChangeSets(Database& database, ViewLoader& loader) {
+  WEIR_TRY(ForRows(database, "SELECT fqn, body FROM overlays", [&](const Statement& row) {
+    loader.Add(std::make_shared<const OverlayRow>(OverlayRow{row.String(0), row.String(1)}));
+  }));
   return ForRows(database, "SELECT fqn, uid, author_uid, open, created, body FROM change_sets",
                  [&](const Statement& row) {
                    auto set = std::make_shared<ChangeSetRow>();
