@@ -1,12 +1,15 @@
 #pragma once
 
-#include <atomic>
 #include <functional>
+#include <memory>
 
-#include "libs/base/clock.h"
 #include "mgmt-server/repeating.h"
 #include "mgmt-server/retention.h"
-#include "mgmt-server/store/store.h"
+#include "mgmt-server/services/admin_states.h"
+
+namespace weir::obs {
+class Metrics;
+}
 
 namespace weir::server {
 
@@ -15,11 +18,12 @@ namespace weir::server {
 class Housekeeping {
  public:
   // All of it outlives Stop. `forgot`: told how each attempt to forget ended.
-  void Start(store::Store& store, const Clock& clock, const RetentionBounds& bounds, const std::atomic<bool>& stopping,
+  void Start(const services::Backends& backends, obs::Metrics& metrics, const RetentionBounds& bounds,
              std::function<void(const Status&)> forgot);
   void Stop();
 
  private:
+  std::unique_ptr<services::AdminStateEnds> ends_;
   Repeating forgetting_, admin_states_;
 };
 

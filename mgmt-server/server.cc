@@ -499,7 +499,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   WEIR_TRY(raw->WritePorts());
   WEIR_TRY(raw->history.Sync());  // From here on the folder says of itself that an organization was begun in it.
   raw->certificate_check.Start(clock, kCertificateCheck, [raw] { raw->RenewCertificate(); });
-  raw->housekeeping.Start(*raw->store, clock, BoundsOf(raw->bootstrap.retention()), raw->stopping,
+  raw->housekeeping.Start(*raw->backends, raw->metrics, BoundsOf(raw->bootstrap.retention()),
                           [raw](const Status& done) { raw->self_watch->RetentionPassed(done); });
   raw->watching.Start(clock, SelfWatch::kInterval, [raw] { raw->self_watch->Look(); });
   return server;

@@ -47,13 +47,16 @@ constexpr std::array kRows = {
     StatusReasonRow{kDraining, "DRAINING", "READY", "of a cluster: it gets no new requests"},
     StatusReasonRow{kStandby, "STANDBY", "READY", "of a cluster: it gets requests only while no active one can serve"},
     StatusReasonRow{kMaintenance, "MAINTENANCE", "READY", "of a cluster: it gets no new requests and may be away"},
+    StatusReasonRow{
+        kAdminStateOverdue, "ADMIN_STATE_OVERDUE", "READY",
+        "of a cluster: its admin state goes on beyond its end, for the one before would leave a host alone"},
 };
 
 constexpr bool InOrder() {
   for (size_t i = 0; i < kRows.size(); ++i) {
     if (static_cast<size_t>(kRows[i].reason) != i) return false;
   }
-  return kRows.size() == static_cast<size_t>(kMaintenance) + 1;
+  return kRows.size() == static_cast<size_t>(kAdminStateOverdue) + 1;
 }
 static_assert(InOrder());
 

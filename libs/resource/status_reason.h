@@ -36,6 +36,7 @@ enum class StatusReason : uint8_t {
   kDraining,
   kStandby,
   kMaintenance,
+  kAdminStateOverdue,
 };
 
 struct StatusReasonRow {
