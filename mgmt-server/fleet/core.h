@@ -142,7 +142,7 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
   std::string AwaitedOf(const compile::Compilation& compilation, const std::string& cluster, const std::string& root,
                         bool retiring) const;
   v2::ResourceStatus Judge(const store::StoredResource& resource) const;
-  v2::ResourceStatus JudgeEffect(const store::StoredResource& resource) const;
+  v2::ResourceStatus JudgeEffect(const store::StoredResource& resource, int64_t revision) const;
   v2::ResourceStatus JudgeCluster(const store::StoredResource& resource) const;
   // Whether the gateways run it, those that count.
   using Counts = std::function<bool(const compile::Concern&)>;

@@ -68,6 +68,7 @@ struct Pusher::Core {
 
   mutable Mutex compile_mutex;  // Held while compiling and reading; never together with `mutex`.
   compile::Compilation compilation WEIR_GUARDED_BY(compile_mutex);
+  compile::Traces traces WEIR_GUARDED_BY(compile_mutex);
 
   mutable Mutex mutex;
   mutable CondVar wake;
@@ -137,6 +138,7 @@ void Pusher::Core::PushOnce() {
     if ((change.roots = new_roots.has_value())) world.SetRoots(*new_roots);
     world.revision = view->revision();
     world.facts_sequence = view->facts_sequence();
+    traces.Note(compilation.world(), world, change);
     deltas = compilation.Update(std::move(world), change);
     const auto clusters = compilation.world().clusters();
     for (const std::string& cluster : clusters) {
@@ -219,6 +221,11 @@ void Pusher::SetRoots(std::string roots_pem) {
 void Pusher::Read(const std::function<void(const compile::Compilation&)>& read) const {
   MutexLock lock(core_->compile_mutex);
   read(core_->compilation);
+}
+
+compile::Trace Pusher::TraceOf(const std::string& cluster, int64_t revision) const {
+  MutexLock lock(core_->compile_mutex);
+  return core_->traces.Since(cluster, revision);
 }
 
 int64_t Pusher::revision() const {
