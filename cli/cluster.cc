@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/objects.h"
 #include "cli/verdict.h"
+#include "libs/resource/admin_state.h"
 
 namespace weir::cli {
 namespace {
@@ -79,8 +80,6 @@ constexpr AdminVerb kMaintenance{"maintenance", "ClusterOperations/MaintainClust
 constexpr AdminVerb kActivate{"activate", "ClusterOperations/ActivateCluster", "it takes its share again"};
 constexpr AdminVerb kUndo{"undo", "ClusterOperations/UndoAdminState", ""};
 
-bool TakesNoRequests(v2::AdminState state) { return state == v2::DRAINING || state == v2::MAINTENANCE; }
-
 Result<v2::Cluster> CallVerb(Client& client, const AdminVerb& verb, const std::string& fqn, const Flags& flags) {
   v2::Cluster after;
   if (std::string_view(verb.verb) == kUndo.verb) {
@@ -94,31 +93,82 @@ Result<v2::Cluster> CallVerb(Client& client, const AdminVerb& verb, const std::s
   request.set_fqn(fqn);
   request.set_force(flags.Has("force"));
   request.set_reason(flags.Get("reason"));
-  if (flags.Has("for")) {
-    WEIR_ASSIGN(const int64_t seconds, ParseDuration("for", flags.Get("for"), 365 * 86400));
+  if (const std::string end = flags.Get("for"); end == "good" || end == "0") {
+    request.set_ttl_seconds(-1);
+  } else if (flags.Has("for")) {
+    WEIR_ASSIGN(const int64_t seconds, ParseDuration("for", end, 365 * 86400));
     request.set_ttl_seconds(seconds);
   }
   WEIR_TRY(client.CallOnce(verb.method, request, after));
   return after;
 }
 
+// "; until 2026-11-30T12:00:00Z; reason: new disks"; of a state without an end "; for good".
+std::string EndAndReason(const v2::Cluster& cluster) {
+  const v2::AdminChange* change = resource::AdminChangeOf(cluster);
+  std::string text = change != nullptr && change->has_expire_time()
+                         ? "; until " + google::protobuf::util::TimeUtil::ToString(change->expire_time())
+                         : "; for good";
+  if (change != nullptr && !change->reason().empty()) text += "; reason: " + change->reason();
+  return text;
+}
+
 void PrintAdminState(const v2::Cluster& before, const v2::Cluster& after, const AdminVerb& verb) {
   const std::string& fqn = after.metadata().fqn();
   const std::string state = v2::AdminState_Name(after.spec().admin_state());
-  const auto& changes = after.state().admin_changes();
   if (before.metadata().resource_version() == after.metadata().resource_version()) {
-    std::cout << fqn << " is " << state << " already\n";
+    std::cout << fqn << " is " << state << " already" << EndAndReason(after) << "\n";
     return;
   }
   std::cout << fqn << ": " << v2::AdminState_Name(before.spec().admin_state()) << " -> " << state;
   if (*verb.after != '\0') std::cout << "; " << verb.after;
-  if (!changes.empty() && changes.rbegin()->has_expire_time()) {
-    std::cout << "; until " << google::protobuf::util::TimeUtil::ToString(changes.rbegin()->expire_time());
-  }
-  std::cout << "\n";
-  if (TakesNoRequests(after.spec().admin_state()) && after.spec().tier1_cluster()) {
+  std::cout << EndAndReason(after) << "\n";
+  if (resource::TakesNoRequests(after.spec().admin_state()) && after.spec().tier1_cluster()) {
     std::cout << "its own tier-1 gateways serve on: take them out of DNS or the load balancer before them\n";
   }
+}
+
+// The hosts that are served now and would not be without these clusters (names with commas between them); none where
+// that is not to be found out.
+std::set<std::string> ServedByThemAlone(Client& client, const std::string& organization, const std::string& names) {
+  v2::ExplainFailoverRequest request;
+  request.set_parent(organization);
+  request.set_without(names);
+  v2::ExplainFailoverResponse response;
+  std::set<std::string> hosts;
+  if (!client.Call("Traffic/ExplainFailover", request, response).ok()) return hosts;
+  for (const v2::FailoverPlan& plan : response.items()) {
+    if (resource::LeavesAlone(plan)) hosts.insert(plan.host());
+  }
+  return hosts;
+}
+
+// Others that go out of traffic by themselves some day, and whom that would leave alone now that this one is out.
+void WarnOfEnds(Client& client, const v2::Cluster& left) {
+  v2::ListClustersRequest list;
+  list.set_parent(resource::ParentFqn(left.metadata().fqn()));
+  std::string names = std::string(resource::LastName(left.metadata().fqn())), ends;
+  do {
+    v2::ListClustersResponse page;
+    if (!client.Call("Clusters/ListClusters", list, page).ok()) return;
+    for (const v2::Cluster& other : page.items()) {
+      const v2::AdminChange* change = resource::AdminChangeOf(other);
+      const int changes = other.state().admin_changes_size();
+      if (change == nullptr || changes < 2 || !change->has_expire_time()) continue;
+      const v2::AdminState next = other.state().admin_changes(changes - 2).state();
+      if (resource::TakesNoRequests(other.spec().admin_state()) || !resource::TakesNoRequests(next)) continue;
+      names += "," + std::string(resource::LastName(other.metadata().fqn()));
+      ends += fmt::format("{}{} is {} until {} only, and {} before", ends.empty() ? "" : "; ",
+                          resource::LastName(other.metadata().fqn()), v2::AdminState_Name(other.spec().admin_state()),
+                          google::protobuf::util::TimeUtil::ToString(change->expire_time()), v2::AdminState_Name(next));
+    }
+    list.set_page_token(page.next_page_token());
+  } while (!list.page_token().empty());
+  if (ends.empty()) return;
+  const std::set<std::string> alone = ServedByThemAlone(client, list.parent(), names);
+  if (alone.empty()) return;
+  std::cerr << fmt::format("{}: then nobody would serve {}, so that end will not be kept while this is so\n", ends,
+                           fmt::join(alone, ", "));
 }
 
 Result<int> SetAdminState(const Flags& flags, const AdminVerb& verb) {
@@ -132,21 +182,8 @@ Result<int> SetAdminState(const Flags& flags, const AdminVerb& verb) {
   WEIR_TRY(client.Call("Clusters/GetCluster", get, before));
   WEIR_ASSIGN(const v2::Cluster after, CallVerb(client, verb, get.fqn(), flags));
   PrintAdminState(before, after, verb);
+  if (resource::TakesNoRequests(after.spec().admin_state())) WarnOfEnds(client, after);
   return flags.Has("wait") ? AwaitGateways(client, get.fqn(), seconds) : Result<int>(kExitOk);
-}
-
-// The hosts that are served now and would not be without this cluster; none where that is not to be found out.
-std::set<std::string> ServedByItAlone(Client& client, const std::string& fqn) {
-  v2::ExplainFailoverRequest request;
-  request.set_parent(resource::ParentFqn(fqn));
-  request.set_without(std::string(resource::LastName(fqn)));
-  v2::ExplainFailoverResponse response;
-  std::set<std::string> hosts;
-  if (!client.Call("Traffic/ExplainFailover", request, response).ok()) return hosts;
-  for (const v2::FailoverPlan& plan : response.items()) {
-    if (plan.served_now() && !plan.served_then()) hosts.insert(plan.host());
-  }
-  return hosts;
 }
 
 // Never refused for whom it leaves alone: it is what is done when keys are stolen.
@@ -156,7 +193,8 @@ Result<int> Revoke(const Flags& flags) {
   v2::RevokeClusterRequest request;
   WEIR_ASSIGN(*request.mutable_fqn(), FqnArgument(session, flags.words[0], resource::Kind::kCluster));
   WEIR_ASSIGN(Client client, Client::Connect(session));
-  const std::set<std::string> alone = ServedByItAlone(client, request.fqn());
+  const std::set<std::string> alone =
+      ServedByThemAlone(client, resource::ParentFqn(request.fqn()), std::string(resource::LastName(request.fqn())));
   v2::Cluster after;
   WEIR_TRY(client.CallOnce("ClusterOperations/RevokeCluster", request, after));
   std::cout << request.fqn() << ": every membership below generation " << after.state().generation()
@@ -204,6 +242,7 @@ namespace {
 constexpr std::string_view kAdminFlags = R"(
   --reason TEXT       for those who look at it later: weir get cluster, weir history, weir audit
   --for DURATION      until then only (90s, 45m, 2h, 1h30m, 7d; at most 365d): the state before comes back by itself
+  --for good          without an end, also when it has one
   --wait[=SECONDS]    until every gateway that routes to it acknowledged (default 60, 1 to 300); exit code 4 if not in time
 )";
 constexpr std::string_view kForceFlag =
@@ -229,7 +268,8 @@ Command ClusterDrainCommand() {
 
 Tier-1 gateways send the cluster no new requests; its share goes to the others as their failover settings say, and what
 is in flight finishes there. Documents that do not name adminState leave it so; `weir cluster undo` goes back to what
-was before, `weir cluster activate` to taking its share. Again with another --reason or --for: these are replaced.
+was before, `weir cluster activate` to taking its share. Again with another --reason or --for: these are replaced, and
+what is not said stays.
 {}{}
   weir cluster drain cluster1 --for 2h --reason "kernel upgrade" --wait
 )",

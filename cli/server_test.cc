@@ -144,10 +144,14 @@ TEST_F(CommandLine, SetsAdminStatesForAWhileAndGoesBack) {
   EXPECT_EQ(Run({"cluster", "maintenance", "c1", "--for", "1h30m", "--reason", "new rack", "--force"}), kExitOk)
       << error_;
   EXPECT_THAT(output_, AllOf(HasSubstr("STANDBY -> MAINTENANCE"), HasSubstr("; until 20")));
+  EXPECT_EQ(Run({"cluster", "maintenance", "c1"}), kExitOk);
+  EXPECT_THAT(output_, AllOf(HasSubstr("MAINTENANCE already; until 20"), HasSubstr("; reason: new rack")));
   EXPECT_EQ(Run({"get", "clusters"}), kExitOk);
   EXPECT_THAT(output_, AllOf(HasSubstr("MAINTENANCE until 20"), HasSubstr("(new rack)")));
+  EXPECT_EQ(Run({"cluster", "maintenance", "c1", "--for", "good"}), kExitOk);
+  EXPECT_THAT(output_, HasSubstr("; for good; reason: new rack"));
   EXPECT_EQ(Run({"cluster", "undo", "c1"}), kExitOk);
-  EXPECT_THAT(output_, HasSubstr("MAINTENANCE -> STANDBY"));
+  EXPECT_THAT(output_, AllOf(HasSubstr("MAINTENANCE -> STANDBY"), HasSubstr("; for good; reason: dear")));
   EXPECT_EQ(Run({"cluster", "undo", "c1"}), kExitOk);
   EXPECT_EQ(Run({"cluster", "undo", "c1"}), kExitRefused);
   EXPECT_THAT(error_, HasSubstr("NOTHING_TO_UNDO"));

@@ -58,7 +58,12 @@ class FleetAnswers final : public services::FleetView {
   }
   std::vector<v2::FailoverPlan> Failover(const std::string& parent, const std::string& host,
                                          const std::set<std::string>& without) const override {
-    return fleet_.PlanFailover(parent, {host, without});
+    const bool newest = pusher_.WaitFor(store_.Read()->revision(), clock_, clock_.Now() + kPatience);
+    std::vector<v2::FailoverPlan> plans = fleet_.PlanFailover(parent, {host, without});
+    for (v2::FailoverPlan& plan : plans) {
+      if (!newest) plan.set_doubt("what is stored is not compiled yet; ask again in a moment");
+    }
+    return plans;
   }
   Result<std::vector<v2::ExplainedRoute>> ExplainRoute(const status::AskedRequest& asked, const store::ViewPtr& then,
                                                        MonoTime deadline) const override {
@@ -91,6 +96,8 @@ class FleetAnswers final : public services::FleetView {
   weir::Status ReplaceRoot(v2::ReplaceRootRequest::Step step) override { return replace_root_(step); }
 
  private:
+  static constexpr Duration kPatience = std::chrono::seconds(2);  // For a push.
+
   const store::Store& store_;
   fleet::Fleet& fleet_;
   xds::AdsService& ads_;

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "libs/obs/log.h"
-#include "mgmt-server/services/admin_states.h"
+#include "libs/obs/metrics.h"
 
 namespace weir::server {
 namespace {
@@ -14,16 +14,18 @@ void Warn(const char* text, const Status& done) {
 
 }  // namespace
 
-void Housekeeping::Start(store::Store& store, const Clock& clock, const RetentionBounds& bounds,
-                         const std::atomic<bool>& stopping, std::function<void(const Status&)> forgot) {
-  forgetting_.Start(clock, std::chrono::hours(1), [&store, &clock, bounds, &stopping, forgot = std::move(forgot)] {
-    const Status done = Forget(store, bounds, clock.Wall(), stopping);
+void Housekeeping::Start(const services::Backends& backends, obs::Metrics& metrics, const RetentionBounds& bounds,
+                         std::function<void(const Status&)> forgot) {
+  const Clock& clock = *backends.clock;
+  ends_ = std::make_unique<services::AdminStateEnds>(backends);
+  metrics.AddSource([this](std::string& out) { ends_->Render(out); });
+  forgetting_.Start(clock, std::chrono::hours(1), [&backends, bounds, forgot = std::move(forgot)] {
+    const Status done = Forget(*backends.store, bounds, backends.clock->Wall(), *backends.stopping);
     forgot(done);
     Warn("nothing was forgotten", done);
   });
-  admin_states_.Start(clock, std::chrono::seconds(1), [&store, &clock] {
-    Warn("admin states were not ended", services::ExpireAdminStates(store, clock.Wall()));
-  });
+  admin_states_.Start(clock, std::chrono::seconds(1),
+                      [this, &clock] { Warn("admin states were not ended", ends_->Pass(clock.Wall())); });
 }
 
 void Housekeeping::Also(const Clock& clock, Duration interval, std::function<void()> task) {

@@ -1,14 +1,16 @@
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <vector>
 
-#include "libs/base/clock.h"
 #include "mgmt-server/repeating.h"
 #include "mgmt-server/retention.h"
-#include "mgmt-server/store/store.h"
+#include "mgmt-server/services/admin_states.h"
+
+namespace weir::obs {
+class Metrics;
+}
 
 namespace weir::server {
 
@@ -17,13 +19,14 @@ namespace weir::server {
 class Housekeeping {
  public:
   // All of it outlives Stop. `forgot`: told how each attempt to forget ended.
-  void Start(store::Store& store, const Clock& clock, const RetentionBounds& bounds, const std::atomic<bool>& stopping,
+  void Start(const services::Backends& backends, obs::Metrics& metrics, const RetentionBounds& bounds,
              std::function<void(const Status&)> forgot);
   // Does this too, again and again.
   void Also(const Clock& clock, Duration interval, std::function<void()> task);
   void Stop();
 
  private:
+  std::unique_ptr<services::AdminStateEnds> ends_;
   Repeating forgetting_, admin_states_;
   std::vector<std::unique_ptr<Repeating>> others_;
 };

@@ -473,7 +473,7 @@ Result<std::unique_ptr<Server>> Server::Start(const Bootstrap& bootstrap, const 
   WEIR_TRY(raw->WritePorts());
   WEIR_TRY(raw->history.Sync());  // From here on the folder says of itself that an organization was begun in it.
   raw->housekeeping.Also(clock, kCertificateCheck, [raw] { raw->RenewCertificate(); });
-  raw->housekeeping.Start(*raw->store, clock, BoundsOf(raw->bootstrap.retention()), raw->stopping,
+  raw->housekeeping.Start(*raw->backends, raw->metrics, BoundsOf(raw->bootstrap.retention()),
                           [raw](const Status& done) { raw->self_watch->RetentionPassed(done); });
   raw->housekeeping.Also(clock, services::Standing::kStep, [raw] {
     raw->standing.Step();

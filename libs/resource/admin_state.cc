@@ -2,6 +2,8 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include "api/weir/v2/traffic.pb.h"
+
 namespace weir::resource {
 namespace {
 
@@ -38,6 +40,15 @@ void StepBack(WallTime now, v2::Cluster& cluster) {
 
 bool TakesNoRequests(v2::AdminState state) { return state == v2::DRAINING || state == v2::MAINTENANCE; }
 
+bool Leaves(const v2::Cluster& before, const v2::Cluster& after) {
+  return !TakesNoRequests(before.spec().admin_state()) && TakesNoRequests(after.spec().admin_state());
+}
+
+bool LeavesAlone(const v2::FailoverPlan& plan) {
+  if (plan.served_now()) return !plan.served_then();
+  return plan.panic_now() && !plan.panic_then() && !plan.served_then();
+}
+
 const v2::AdminChange* AdminChangeOf(const v2::Cluster& cluster) {
   const Changes& changes = cluster.state().admin_changes();
   return changes.empty() || changes.rbegin()->state() != cluster.spec().admin_state() ? nullptr : &*changes.rbegin();
@@ -45,18 +56,24 @@ const v2::AdminChange* AdminChangeOf(const v2::Cluster& cluster) {
 
 bool SetAdminState(const AdminOrder& order, WallTime now, v2::Cluster& cluster) {
   const bool same = cluster.spec().admin_state() == order.state;
-  if (same && order.reason.empty() && order.ttl == Duration(0)) return false;
+  v2::AdminChange present;
+  if (const v2::AdminChange* change = AdminChangeOf(cluster); same && change != nullptr) present = *change;
+  const bool new_reason = !order.reason.empty() && order.reason != present.reason();
+  const bool new_end = order.ttl && (*order.ttl > Duration(0) || present.has_expire_time());
+  if (same && !new_reason && !new_end) return false;
   Changes& changes = Record(cluster);
   if (changes.empty()) changes.Add()->set_state(cluster.spec().admin_state());
   if (same && changes.size() > 1) changes.RemoveLast();  // Said anew: what it goes back to stays what it was.
   if (changes.size() == kMostAdminChanges) changes.DeleteSubrange(1, 1);  // Where all of it began stays known.
   v2::AdminChange& change = *changes.Add();
+  change = std::move(present);
   change.set_state(order.state);
-  change.set_reason(order.reason);
+  if (new_reason) change.set_reason(order.reason);
   change.set_author(order.author);
   *change.mutable_time() = TimestampOf(now);
-  if (order.ttl > Duration(0)) {
-    *change.mutable_expire_time() = TimestampOf(now + std::chrono::duration_cast<WallTime::duration>(order.ttl));
+  if (new_end) change.clear_expire_time();
+  if (order.ttl && *order.ttl > Duration(0)) {
+    *change.mutable_expire_time() = TimestampOf(now + std::chrono::duration_cast<WallTime::duration>(*order.ttl));
   }
   cluster.mutable_spec()->set_admin_state(order.state);
   return true;
@@ -78,6 +95,12 @@ bool ExpireAdminState(WallTime now, v2::Cluster& cluster) {
   if (change == nullptr || cluster.state().admin_changes_size() < 2 || !HasEnded(*change, now)) return false;
   StepBack(now, cluster);
   return true;
+}
+
+std::optional<v2::AdminState> OverdueAdminState(WallTime now, const v2::Cluster& cluster) {
+  v2::Cluster then = cluster;
+  if (!ExpireAdminState(now - std::chrono::duration_cast<WallTime::duration>(kAdminOverdue), then)) return std::nullopt;
+  return then.spec().admin_state();
 }
 
 }  // namespace weir::resource

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <random>
 #include <vector>
+
+#include "api/weir/v2/traffic.pb.h"
 
 namespace weir::resource {
 namespace {
@@ -36,6 +39,65 @@ TEST(AdminState, IsNotUndoneOnceADocumentSaidSomethingElse) {
   EXPECT_EQ(cluster.spec().admin_state(), v2::STANDBY);
 }
 
+// What is not said is kept, whichever of the two is said.
+TEST(AdminState, SaidAgainKeepsWhatIsNotSaid) {
+  using std::chrono::seconds;
+  const struct {
+    const char* what;
+    std::string reason;
+    std::optional<Duration> ttl;
+    bool changes;
+    std::string reason_then;
+    std::optional<int64_t> end_then;
+  } cases[] = {
+      {"nothing", "", {}, false, "disks", 110},
+      {"the same reason", "disks", {}, false, "disks", 110},
+      {"another reason", "still", {}, true, "still", 110},
+      {"another end", "", seconds(50), true, "disks", 150},
+      {"no end", "", seconds(0), true, "disks", std::nullopt},
+      {"both", "still", seconds(0), true, "still", std::nullopt},
+  };
+  for (const auto& c : cases) {
+    v2::Cluster cluster;
+    ASSERT_TRUE(SetAdminState({.state = v2::DRAINING, .reason = "disks", .ttl = seconds(110)}, At(0), cluster));
+    EXPECT_EQ(SetAdminState({.state = v2::DRAINING, .reason = c.reason, .ttl = c.ttl}, At(100), cluster), c.changes)
+        << c.what;
+    ASSERT_EQ(cluster.state().admin_changes_size(), 2) << c.what;
+    const v2::AdminChange& now = cluster.state().admin_changes(1);
+    EXPECT_EQ(now.reason(), c.reason_then) << c.what;
+    EXPECT_EQ(now.has_expire_time(), c.end_then.has_value()) << c.what;
+    EXPECT_EQ(now.expire_time().seconds(), c.end_then ? 1'000'000 + *c.end_then : 0) << c.what;
+    ASSERT_TRUE(SetAdminState({.state = v2::STANDBY}, At(101), cluster));
+    EXPECT_EQ(cluster.state().admin_changes(2).reason(), "") << "another state has nothing of it";
+    EXPECT_FALSE(cluster.state().admin_changes(2).has_expire_time());
+  }
+  v2::Cluster forever;
+  ASSERT_TRUE(SetAdminState({.state = v2::DRAINING}, At(0), forever));
+  EXPECT_FALSE(SetAdminState({.state = v2::DRAINING, .ttl = seconds(0)}, At(1), forever)) << "it has no end";
+}
+
+TEST(AdminState, IsOverdueSomeSecondsAfterItsEnd) {
+  v2::Cluster cluster;
+  ASSERT_TRUE(SetAdminState({.state = v2::DRAINING}, At(0), cluster));
+  ASSERT_TRUE(SetAdminState({.state = v2::ACTIVE, .ttl = std::chrono::seconds(10)}, At(0), cluster));
+  EXPECT_EQ(OverdueAdminState(At(14), cluster), std::nullopt);
+  EXPECT_EQ(OverdueAdminState(At(16), cluster), v2::DRAINING);
+  EXPECT_EQ(cluster.spec().admin_state(), v2::ACTIVE);
+}
+
+TEST(AdminState, LeavesAloneWhoIsServedOrAskedWorseThanNow) {
+  for (const int now : {0, 1, 2}) {  // 0 = nobody, 1 = asked in panic, 2 = served.
+    for (const int then : {0, 1, 2}) {
+      v2::FailoverPlan plan;
+      plan.set_served_now(now == 2);
+      plan.set_panic_now(now == 1);
+      plan.set_served_then(then == 2);
+      plan.set_panic_then(then == 1);
+      EXPECT_EQ(LeavesAlone(plan), then < now) << now << " " << then;
+    }
+  }
+}
+
 // Against a list of all that was ever said.
 TEST(AdminState, FollowsAnyOrders) {
   struct Said {
@@ -63,13 +125,14 @@ TEST(AdminState, FollowsAnyOrders) {
         if (stack.size() > 1) back();
       } else {
         const auto state = static_cast<v2::AdminState>(random() % 4);
-        const int64_t ttl = static_cast<int64_t>(random() % 3) * 7;
+        const int64_t ttl = static_cast<int64_t>(random() % 4) * 7 - 7;  // Negative: not said.
+        const auto said = ttl < 0 ? std::nullopt : std::optional<Duration>(std::chrono::seconds(ttl));
         const bool same = stack.back().state == state;
-        ASSERT_EQ(SetAdminState({.state = state, .ttl = std::chrono::seconds(ttl)}, At(now), cluster),
-                  !same || ttl > 0);
-        if (same && ttl == 0) continue;
+        const bool changes = !same || ttl > 0 || (ttl == 0 && stack.back().ends != INT64_MAX);
+        ASSERT_EQ(SetAdminState({.state = state, .ttl = said}, At(now), cluster), changes);
+        if (!changes) continue;
         if (same && stack.size() > 1) stack.pop_back();
-        stack.push_back({state, ttl == 0 ? INT64_MAX : now + ttl});
+        stack.push_back({state, ttl <= 0 ? INT64_MAX : now + ttl});
         if (stack.size() > kMostAdminChanges) stack.erase(stack.begin() + 1);
       }
       ASSERT_EQ(cluster.spec().admin_state(), stack.back().state);

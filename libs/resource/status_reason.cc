@@ -51,13 +51,16 @@ constexpr std::array kRows = {
                     "of an Invariant: its condition does not hold; the message says where"},
     StatusReasonRow{kRollingOut, "ROLLING_OUT", "READY",
                     "a change set changes it, and some of the clusters run that already, before it is stored"},
+    StatusReasonRow{
+        kAdminStateOverdue, "ADMIN_STATE_OVERDUE", "READY",
+        "of a cluster: its admin state goes on beyond its end, for the one before would leave a host alone"},
 };
 
 constexpr bool InOrder() {
   for (size_t i = 0; i < kRows.size(); ++i) {
     if (static_cast<size_t>(kRows[i].reason) != i) return false;
   }
-  return kRows.size() == static_cast<size_t>(kRollingOut) + 1;
+  return kRows.size() == static_cast<size_t>(kAdminStateOverdue) + 1;
 }
 static_assert(InOrder());
 

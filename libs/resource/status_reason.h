@@ -38,6 +38,7 @@ enum class StatusReason : uint8_t {
   kMaintenance,
   kInvariantBroken,
   kRollingOut,
+  kAdminStateOverdue,
 };
 
 struct StatusReasonRow {

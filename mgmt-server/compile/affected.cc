@@ -7,6 +7,7 @@
 #include "mgmt-server/compile/compile.h"
 #include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/keys.h"
+#include "mgmt-server/compile/traces.h"
 
 // What depends on what, read in both worlds: a resource differs only if something it is made of in one of them does.
 namespace weir::compile {
@@ -200,20 +201,6 @@ class Dependents {
 }  // namespace
 
 namespace {
-
-bool SameLabels(const v2::Cluster& a, const v2::Cluster& b) {
-  const auto& labels = b.metadata().labels();
-  return a.metadata().labels().size() == labels.size() &&
-         std::all_of(a.metadata().labels().begin(), a.metadata().labels().end(), [&](const auto& label) {
-           const auto found = labels.find(label.first);
-           return found != labels.end() && found->second == label.second;
-         });
-}
-// Where it stands, as failover sees it.
-bool SamePlace(const v2::Cluster& a, const v2::Cluster& b) {
-  return a.spec().locality().region() == b.spec().locality().region() &&
-         a.spec().locality().zone() == b.spec().locality().zone() && SameLabels(a, b);
-}
 
 bool SameServer(const ServerShape& a, const ServerShape& b) {
   return a.http->SerializeAsString() == b.http->SerializeAsString();

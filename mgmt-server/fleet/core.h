@@ -145,7 +145,7 @@ struct Fleet::Core final : std::enable_shared_from_this<Core>, xds::AdsHandler {
                         bool retiring) const;
   v2::ResourceStatus Judge(const store::StoredResource& resource) const;
   v2::ResourceStatus JudgeStored(const store::StoredResource& resource) const;  // Whatever is ahead of it.
-  v2::ResourceStatus JudgeEffect(const store::StoredResource& resource) const;
+  v2::ResourceStatus JudgeEffect(const store::StoredResource& resource, int64_t revision) const;
   v2::ResourceStatus JudgeInvariant(const store::StoredResource& resource,
                                     const invariants::Invariant& invariant) const;
   v2::ResourceStatus JudgeCluster(const store::StoredResource& resource) const;

@@ -1,40 +1,80 @@
 #include "mgmt-server/fleet/effect.h"
 
+#include <map>
+
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/gateway_shape.h"
+#include "mgmt-server/compile/keys.h"
 
 namespace weir::fleet {
+namespace {
 
-std::vector<std::string> GatewaysTouched(const compile::World& world, std::string_view fqn) {
-  std::vector<std::string> touched;
-  const compile::World::State& state = world.state();
-  const auto below = [&](const std::string& parent, bool tier1_only) {
-    for (auto at = state.gateways.lower_bound(parent); at != state.gateways.end(); ++at) {
-      if (!at->first.starts_with(parent)) break;
-      if (resource::IsAtOrBelow(at->first, parent) && (!tier1_only || at->second->tier1)) touched.push_back(at->first);
+using ByFqn = std::map<std::string, Touched>;
+
+void AddBelow(const compile::World& world, const std::string& parent, bool tier1_only, const Touched& how, ByFqn& all) {
+  const auto& gateways = world.state().gateways;
+  for (auto at = gateways.lower_bound(parent); at != gateways.end() && at->first.starts_with(parent); ++at) {
+    if (resource::IsAtOrBelow(at->first, parent) && (!tier1_only || at->second->tier1)) all[at->first] = how;
+  }
+}
+
+void AddSenders(const compile::World& world, const std::string& cluster, const compile::Trace& trace, ByFqn& all) {
+  const auto& targets = world.state().by_target_cluster;
+  if (const auto sending = targets.find(resource::LastName(cluster)); sending != targets.end()) {
+    for (const std::string& gateway : sending->second) {
+      if (resource::IsAtOrBelow(gateway, std::string(compile::OrganizationFqn(cluster))))
+        all[gateway].own.elsewhere = true;
     }
-  };
+  }
+  for (const std::string& gateway : trace.left) {
+    if (world.gateway(gateway) != nullptr) all[gateway].own.elsewhere = true;
+  }
+  for (const std::string& gateway : trace.come) {
+    if (world.gateway(gateway) != nullptr) all[gateway].others.there = true;
+  }
+}
+
+void AddOwn(const compile::World& world, const std::string& cluster, const compile::Trace& trace, ByFqn& all) {
+  const v2::Cluster* written = world.cluster(cluster);
+  if (written == nullptr || (!trace.moved && !trace.admission)) return;
+  for (const compile::GatewayShape* shape : compile::ShapesIn(world, cluster)) {
+    if (!shape->tier1) continue;
+    Touched& touched = all[shape->fqn];
+    // Those whom nobody lets in any more have nothing to do for it.
+    touched.own.there |= trace.moved || written->spec().tier1_cluster();
+    touched.others.there |= trace.admission;
+    touched.others.elsewhere |= trace.admission;
+  }
+}
+
+}  // namespace
+
+std::vector<Touched> GatewaysTouched(const compile::World& world, const std::string& fqn, const compile::Trace& trace) {
+  constexpr Touched::Gateways kAll{.there = true, .elsewhere = true};
+  const Touched whole{.fqn = "", .own = kAll, .others = kAll};
+  ByFqn all;
   switch (compile::EffectOf(fqn)) {
     case resource::Effect::kGateway:
-      touched.emplace_back(fqn);
+      all[fqn] = whole;
       break;
     case resource::Effect::kBelow:
-      below(std::string(fqn), false);
+      AddBelow(world, fqn, false, whole, all);
       break;
     case resource::Effect::kDefaults:
-      below(resource::ParentFqn(fqn), true);
+      AddBelow(world, resource::ParentFqn(fqn), true, {.fqn = "", .own = kAll, .others = {}}, all);
       break;
-    case resource::Effect::kCluster: {
-      const auto routing = state.by_target_cluster.find(resource::LastName(fqn));
-      if (routing == state.by_target_cluster.end()) break;
-      for (const std::string& gateway : routing->second) {
-        if (resource::IsAtOrBelow(gateway, compile::OrganizationFqn(fqn))) touched.push_back(gateway);
-      }
+    case resource::Effect::kCluster:
+      AddSenders(world, fqn, trace, all);
+      AddOwn(world, fqn, trace, all);
       break;
-    }
     case resource::Effect::kNone:
     case resource::Effect::kOrganization:
       break;
+  }
+  std::vector<Touched> touched;
+  for (auto& [gateway, how] : all) {
+    how.fqn = gateway;
+    touched.push_back(std::move(how));
   }
   return touched;
 }

@@ -3,6 +3,7 @@
 
 #include "libs/base/mutex.h"
 #include "libs/base/wait.h"
+#include "libs/resource/admin_state.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/status_reason.h"
 #include "libs/rpc/time.h"
@@ -69,7 +70,10 @@ v2::ResourceStatus Fleet::Core::JudgeCluster(const store::StoredResource& resour
   v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
   status::ClusterLine line;
   v2::Cluster cluster;
-  if (cluster.ParseFromString(resource.body)) line.admin_state = cluster.spec().admin_state();
+  if (cluster.ParseFromString(resource.body)) {
+    line.admin_state = cluster.spec().admin_state();
+    line.overdue = resource::OverdueAdminState(options.clock->Wall(), cluster);
+  }
   const store::ClusterFactsPtr facts = store.Read()->Facts(resource.uid);
   if (facts != nullptr) line.last_seen = facts->last_seen;
   {
@@ -161,22 +165,19 @@ v2::ResourceStatus Fleet::Core::JudgeInvariant(const store::StoredResource& reso
   return status;
 }
 
-// For waits: whether the gateways that a write of it touches serve it; the first that does not yet speaks for all. What
-// a cluster or the setting says changes where tier-1 gateways send, and nothing at those that receive; a drain needs
-// nothing from the cluster that is drained.
-v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resource) const {
+// For waits: whether the gateways that the writes of it since that revision touch serve it; the first that does not yet
+// speaks for all.
+v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resource, int64_t since) const {
   const resource::KindInfo* kind = resource::FindKind(resource.kind);
   if (compile::ReachesGateways(resource.fqn) || pusher == nullptr || (kind != nullptr && kind->rules.invariant))
     return Judge(resource);
   v2::ResourceStatus status = StoredStatus(resource.fqn, resource.kind, resource.revision);
   if (pusher->revision() < resource.revision) return status::NotPushed(std::move(status));
+  const compile::Trace trace = pusher->TraceOf(resource.fqn, since);
   pusher->Read([&](const compile::Compilation& compilation) {
-    const resource::Effect effect = compile::EffectOf(resource.fqn);
-    const bool steers = effect == resource::Effect::kCluster || effect == resource::Effect::kDefaults;
-    const auto counts = [&](const compile::Concern& concern) {
-      return !steers || (concern.own && concern.cluster != resource.fqn);
-    };
-    for (const std::string& fqn : GatewaysTouched(compilation.world(), resource.fqn)) {
+    for (const Touched& touched : GatewaysTouched(compilation.world(), resource.fqn, trace)) {
+      const std::string& fqn = touched.fqn;
+      const auto counts = [&](const compile::Concern& concern) { return touched.Counts(concern, resource.fqn); };
       MutexLock lock(mutex);
       v2::ResourceStatus gateway = JudgeApplied(compilation, fqn, "", resource.revision, counts);
       const bool runs = gateway.state() == v2::ResourceStatus::READY;
@@ -229,7 +230,7 @@ v2::ResourceStatus Fleet::WaitApplied(std::string_view fqn, int64_t revision, Mo
     }
     const store::ResourcePtr resource = core.store.Read()->Get(fqn);
     if (resource == nullptr) return StoredStatus(fqn, "", revision);
-    v2::ResourceStatus status = core.JudgeEffect(*resource);
+    v2::ResourceStatus status = core.JudgeEffect(*resource, revision);
     if (status.state() == v2::ResourceStatus::READY || status.state() == v2::ResourceStatus::FAILED) return status;
     MutexLock lock(core.mutex);
     const auto news = [&]() WEIR_REQUIRES(core.mutex) { return core.changes != seen || core.stopped; };

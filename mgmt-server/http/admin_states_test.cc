@@ -32,7 +32,24 @@ class AdminStateOfClusters : public RestApi {
   // What ends by then, whichever server looks.
   void Expire(int64_t seconds_from_last_write) {
     const WallTime last = store_->Read()->Get(kFqn)->update_time;
-    ASSERT_TRUE(services::ExpireAdminStates(*store_, last + std::chrono::seconds(seconds_from_last_write)).ok());
+    services::AdminStateEnds ends(*backends_);
+    ASSERT_TRUE(ends.Pass(last + std::chrono::seconds(seconds_from_last_write)).ok());
+  }
+  // What the fleet says of a host when a cluster is lost.
+  void Say(bool served_then, bool known = true) {
+    fleet_.failover = [=](const auto& without) {
+      v2::FailoverPlan plan;
+      plan.set_host("shop.example.com");
+      plan.set_gateway_cluster("edge");
+      plan.set_served_now(known);
+      plan.set_served_then(known && served_then);
+      plan.set_doubt(known ? "" : "nothing was reported");
+      for (const std::string& name : without) {
+        plan.add_clusters()->set_cluster(name);
+        plan.mutable_clusters(0)->set_lost(true);
+      }
+      return std::vector<v2::FailoverPlan>{plan};
+    };
   }
 };
 
@@ -57,6 +74,104 @@ TEST_F(AdminStateOfClusters, HasAReasonAnAuthorAndAnEnd) {
   const int64_t revision = store_->Read()->revision();
   Expire(9'000'000);
   EXPECT_EQ(store_->Read()->revision(), revision) << "nothing else ends";
+}
+
+TEST_F(AdminStateOfClusters, IsSaidAgainWithoutLosingWhatIsNotSaid) {
+  ASSERT_EQ(Post(kPath + ":drain", R"({"reason":"kernel","ttlSeconds":"60"})").status, 200);
+  const std::string etag = Get(kPath).etag;
+  EXPECT_THAT(Post(kPath + ":drain", "{}").text, HasSubstr("expireTime"));
+  EXPECT_EQ(Get(kPath).etag, etag) << "nothing was said";
+  EXPECT_THAT(Post(kPath + ":drain", R"({"reason":"disks"})").text, HasSubstr("expireTime"));
+  EXPECT_THAT(Post(kPath + ":drain", R"({"ttlSeconds":"-1"})").text, Not(HasSubstr("expireTime")));
+  EXPECT_EQ(Changes(), "ACTIVE, DRAINING:disks");
+}
+
+// Asked of what takes a cluster out of traffic, and of nothing else.
+TEST_F(AdminStateOfClusters, LeavesTrafficOnlyWhereSomebodyIsLeft) {
+  const auto reason = [&](const std::string& verb, const char* body = "{}") {
+    return Post(kPath + verb, body).reason();
+  };
+  for (const bool known : {true, false}) {
+    Say(false, known);
+    const std::string refused = known ? "LAST_RECEIVER" : "HEALTH_UNKNOWN";
+    EXPECT_EQ(reason(":drain"), refused);
+    EXPECT_EQ(reason(":maintenance"), refused);
+    EXPECT_EQ(reason(":standby"), "");
+    ASSERT_EQ(reason(":drain", R"({"force":true})"), "");
+    EXPECT_EQ(reason(":drain", R"({"reason":"longer","ttlSeconds":"60"})"), "") << "it takes no requests already";
+    EXPECT_EQ(reason(":maintenance"), "");
+    EXPECT_EQ(reason(":undo"), "") << "to the drain before";
+    ASSERT_EQ(reason(":activate"), "");
+    EXPECT_EQ(reason(":undo"), refused);
+    ASSERT_EQ(State(), "ACTIVE");
+  }
+  Say(true);
+  fleet_.compiled = false;
+  EXPECT_EQ(reason(":drain"), "NOT_COMPILED");
+  fleet_.compiled = true;
+  EXPECT_EQ(reason(":drain"), "");
+}
+
+// Somebody else drains the other cluster while this drain is judged.
+TEST_F(AdminStateOfClusters, AreJudgedAnewWhenAnotherLeavesMeanwhile) {
+  const std::string other = "/v2/organizations/demo-org/clusters/cluster2";
+  int asked = 0;
+  fleet_.failover = [&](const auto&) {
+    if (++asked == 1) {
+      EXPECT_EQ(Post(other + ":drain", R"({"force":true})").status, 200);
+    }
+    v2::FailoverPlan plan;
+    plan.set_served_now(true);
+    plan.set_served_then(asked == 1);
+    return std::vector<v2::FailoverPlan>{plan};
+  };
+  EXPECT_EQ(Post(kPath + ":drain", "{}").reason(), "LAST_RECEIVER");
+  EXPECT_EQ(asked, 2);
+  // And not for ever.
+  fleet_.failover = [&](const auto&) {
+    Post(other + (++asked % 2 == 0 ? ":activate" : ":drain"), R"({"force":true})");
+    return std::vector<v2::FailoverPlan>();
+  };
+  for (asked = 0; const char* body : {"{}", "{}"}) {
+    const Answer answer = Post(kPath + ":drain", body);
+    EXPECT_TRUE(answer.status == 200 || answer.reason() == "STATE_CHANGED") << answer.text;
+  }
+  EXPECT_LE(asked, 6);
+}
+
+TEST_F(AdminStateOfClusters, DoNotEndWhereThatLeavesAHostAlone) {
+  ASSERT_EQ(Post(kPath + ":drain", "{}").status, 200);
+  ASSERT_EQ(Post(kPath + ":activate", R"({"ttlSeconds":"60"})").status, 200);
+  const WallTime late = store_->Read()->Get(kFqn)->update_time + std::chrono::seconds(70);
+  ManualClock hands;
+  services::Backends backends(*store_, *authn_, fleet_, stopping_, "", hands);
+  services::AdminStateEnds ends(backends);
+  const auto overdue = [&] {
+    std::string text;
+    ends.Render(text);
+    return text.substr(text.rfind(' '));
+  };
+  Say(false);
+  ASSERT_TRUE(ends.Pass(late).ok());
+  EXPECT_EQ(State(), "ACTIVE");
+  EXPECT_EQ(overdue(), " 1\n");
+  Say(true);
+  ASSERT_TRUE(ends.Pass(late).ok());
+  EXPECT_EQ(State(), "ACTIVE") << "asked again only after some seconds";
+  hands.Advance(services::AdminStateEnds::kAgain);
+  fleet_.compiled = false;
+  ASSERT_TRUE(ends.Pass(late).ok());
+  EXPECT_EQ(State(), "ACTIVE") << "by what is compiled of all that is stored";
+  fleet_.compiled = true;
+  ASSERT_TRUE(ends.Pass(late).ok());
+  EXPECT_EQ(State(), "DRAINING");
+  EXPECT_EQ(overdue(), " 0\n");
+  EXPECT_EQ(store_->Audit({})->back().action, "expire");
+  // What takes no requests may end in whatever there was.
+  Say(false);
+  ASSERT_EQ(Post(kPath + ":maintenance", R"({"ttlSeconds":"60"})").status, 200);
+  Expire(70);
+  EXPECT_EQ(State(), "DRAINING");
 }
 
 TEST_F(AdminStateOfClusters, IsUndoneUntilADocumentSaysOtherwise) {
@@ -87,7 +202,7 @@ TEST_F(AdminStateOfClusters, IsUndoneUntilADocumentSaysOtherwise) {
 
 TEST_F(AdminStateOfClusters, IsNotSetByAnOrderThatCannotBeFollowed) {
   for (const std::string& body :
-       {std::string(R"({"ttlSeconds":"-1"})"), std::string(R"({"ttlSeconds":"31536001"})"),
+       {std::string(R"({"ttlSeconds":"-2"})"), std::string(R"({"ttlSeconds":"31536001"})"),
         R"({"reason":")" + std::string(513, 'x') + R"("})", std::string(R"({"reason":"a\nb"})")}) {
     const Answer refused = Post(kPath + ":drain", body);
     EXPECT_EQ(refused.status, 400) << refused.text;

@@ -129,7 +129,8 @@ struct NoFleet final : services::FleetView {
   Result<std::vector<v2::ResourceStatus>> Statuses(const std::string& parent) const override {
     return statuses(parent);
   }
-  bool IsCompiled(int64_t) const override { return true; }
+  bool compiled = true;
+  bool IsCompiled(int64_t) const override { return compiled; }
   v2::ResourceStatus WaitApplied(const std::string& fqn, int64_t revision, MonoTime) const override {
     return applied(fqn, revision);
   }
@@ -153,9 +154,12 @@ struct NoFleet final : services::FleetView {
   ServiceWord ServiceHealth(const std::string& cluster, const std::string& host, uint32_t port) const override {
     return word(cluster, host, port);
   }
+  std::function<std::vector<v2::FailoverPlan>(const std::set<std::string>& without)> failover = [](const auto&) {
+    return std::vector<v2::FailoverPlan>();
+  };
   std::vector<v2::FailoverPlan> Failover(const std::string&, const std::string&,
-                                         const std::set<std::string>&) const override {
-    return {};
+                                         const std::set<std::string>& without) const override {
+    return failover(without);
   }
   // From what is stored.
   Result<std::vector<v2::ExplainedRoute>> ExplainRoute(const status::AskedRequest& asked, const store::ViewPtr& then,

@@ -69,6 +69,7 @@ struct Pusher::Core {
 
   mutable Mutex compile_mutex;  // Held while compiling and reading; never together with `mutex`.
   compile::Compilation compilation WEIR_GUARDED_BY(compile_mutex);
+  compile::Traces traces WEIR_GUARDED_BY(compile_mutex);
 
   mutable Mutex mutex;
   mutable CondVar wake;
@@ -140,6 +141,7 @@ void Pusher::Core::PushOnce() {
     if ((change.roots = new_roots.has_value())) world.SetRoots(*new_roots);
     world.revision = view->revision();
     world.facts_sequence = view->facts_sequence();
+    traces.Note(compilation.world(), world, change);
     deltas = compilation.Update(std::move(world), change, AheadOf(overlays_now, compilation.ahead()));
     const auto clusters = compilation.world().clusters();
     for (const std::string& cluster : clusters) {
@@ -233,6 +235,11 @@ void Pusher::FollowOverlays() {
 void Pusher::Read(const std::function<void(const compile::Compilation&)>& read) const {
   MutexLock lock(core_->compile_mutex);
   read(core_->compilation);
+}
+
+compile::Trace Pusher::TraceOf(const std::string& cluster, int64_t revision) const {
+  MutexLock lock(core_->compile_mutex);
+  return core_->traces.Since(cluster, revision);
 }
 
 int64_t Pusher::revision() const {

@@ -9,6 +9,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/result.h"
 #include "mgmt-server/compile/compile.h"
+#include "mgmt-server/compile/traces.h"
 
 namespace weir::store {
 class Store;
@@ -49,6 +50,8 @@ class Pusher {
 
   // The compilation as pushed; held still (and the pusher with it) while `read` runs: short work only.
   void Read(const std::function<void(const compile::Compilation&)>& read) const;
+  // What the writes of a cluster (FQN) from this revision on changed that the compilation does not show.
+  compile::Trace TraceOf(const std::string& cluster, int64_t revision) const;
 
   // Revision up to which every change is compiled and handed to the streams. Facts likewise.
   int64_t revision() const;

@@ -1,9 +1,10 @@
 #include "mgmt-server/services/admin_states.h"
 
 #include <algorithm>
-#include <set>
-#include <tuple>
+#include <utility>
 
+#include "libs/obs/log.h"
+#include "libs/obs/metrics.h"
 #include "libs/resource/admin_state.h"
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authz/authz.h"
@@ -13,70 +14,6 @@
 
 namespace weir::services {
 namespace {
-
-// "a, b and 3 more"
-std::string SomeOf(const std::set<std::string>& hosts) {
-  constexpr size_t kMostNamed = 10;
-  std::string names;
-  size_t named = 0;
-  for (const std::string& host : hosts) {
-    if (named++ == kMostNamed) break;
-    names += (names.empty() ? "" : ", ") + host;
-  }
-  if (hosts.size() > kMostNamed) names += fmt::format(" and {} more", hosts.size() - kMostNamed);
-  return names;
-}
-
-// FAILED_PRECONDITION HEALTH_UNKNOWN when of a host that is sent there no gateway of some cluster says who can serve.
-// Gateways of one cluster follow the same intent, so one of them speaks for all; those of the cluster that is drained
-// are not asked, it may be dead.
-Status CheckSomebodyKnows(const std::vector<v2::FailoverPlan>& plans, std::string_view cluster) {
-  using Route = std::tuple<std::string, std::string, std::string, std::string>;
-  const auto route = [](const v2::FailoverPlan& plan) {
-    return Route{plan.gateway_cluster(), plan.source(), plan.host(), plan.route()};
-  };
-  std::set<Route> known;
-  for (const v2::FailoverPlan& plan : plans) {
-    if (plan.doubt().empty()) known.insert(route(plan));
-  }
-  std::set<std::string> unknown;
-  std::string first;
-  for (const v2::FailoverPlan& plan : plans) {
-    const auto& to = plan.clusters();
-    if (plan.gateway_cluster() == cluster || known.contains(route(plan))) continue;
-    if (std::none_of(to.begin(), to.end(), [](const v2::FailoverShare& share) { return share.lost(); })) continue;
-    if (unknown.insert(plan.host()).second && first.empty())
-      first = fmt::format("gateways of {}: {}", plan.gateway_cluster(), plan.doubt());
-  }
-  if (unknown.empty()) return {};
-  return FailedPrecondition("HEALTH_UNKNOWN",
-                            "whether another cluster can serve {} is not known now ({}); a drain may leave them "
-                            "unanswered. After a start of the server repeat it in a few seconds; force does it all the "
-                            "same",
-                            SomeOf(unknown), first);
-}
-
-// FAILED_PRECONDITION LAST_RECEIVER when hosts that are served now would be served by nobody.
-Status CheckSomebodyIsLeft(const Backends& backends, const resource::Fqn& cluster) {
-  const std::string organization = resource::ParentFqn(cluster.text);
-  const std::string name(resource::LastName(cluster.text));
-  const std::vector<v2::FailoverPlan> plans = backends.fleet->Failover(organization, "", {name});
-  std::set<std::string> left_alone;
-  for (const v2::FailoverPlan& plan : plans) {
-    if (plan.served_now() && !plan.served_then()) left_alone.insert(plan.host());
-  }
-  if (left_alone.empty()) return CheckSomebodyKnows(plans, name);
-  return FailedPrecondition("LAST_RECEIVER",
-                            "no other cluster can serve {} now; a drain would leave them unanswered (force does it all "
-                            "the same; `weir explain failover` shows each)",
-                            SomeOf(left_alone));
-}
-
-// Whether the cluster may be taken out of traffic now.
-Status CheckMayLeave(const Backends& backends, const CallContext& call, const resource::Fqn& cluster) {
-  WEIR_TRY(authz::Authorize(*backends.store->Read(), call.principal, authz::Right::kWrite, cluster.text));
-  return CheckSomebodyIsLeft(backends, cluster);
-}
 
 Status CheckOrder(const v2::SetAdminStateRequest& request) {
   std::vector<FieldViolation> violations;
@@ -89,8 +26,8 @@ Status CheckOrder(const v2::SetAdminStateRequest& request) {
   if (std::any_of(reason.begin(), reason.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
     violate("reason", "must not contain control characters");
   const int64_t most = std::chrono::duration_cast<std::chrono::seconds>(resource::kMostAdminTtl).count();
-  if (request.ttl_seconds() < 0 || request.ttl_seconds() > most)
-    violate("ttlSeconds", fmt::format("must be 0 (for good) or 1 to {}", most));
+  if (request.ttl_seconds() < -1 || request.ttl_seconds() > most)
+    violate("ttlSeconds", fmt::format("must be 1 to {}, or -1 (for good)", most));
   if (violations.empty()) return {};
   Error error = InvalidArgument("INVALID_REQUEST", "the order cannot be followed");
   error.violations = std::move(violations);
@@ -112,92 +49,187 @@ Result<store::ResourcePtr> PutCluster(store::Txn& txn, const store::StoredResour
                   .expected_etag = before.etag});
 }
 
-// A verb of its own: it needs no etag, changes nothing else, and what it sets belongs to nobody's documents.
 // `change`: the stored cluster and the time -> whether it changed.
 using Change = std::function<Result<bool>(v2::Cluster&, WallTime)>;
-// `force`: Invariants that it breaks are written down, and broken.
-Result<MessagePtr> Apply(const Backends& backends, CallContext& call, const resource::Fqn& fqn, const char* action,
-                         const std::string& reason, bool force, const Change& change) {
+struct Order {
+  resource::Fqn cluster;
+  const char* action;
+  std::string reason;
+  bool force = false;  // Nobody is asked who is left; Invariants that it breaks are written down, and broken.
+  Change change;
+};
+
+// What was found out beforehand of an order, without a write that others wait for.
+struct Foreseen {
+  v2::AdminState state = v2::ACTIVE;
+  std::optional<Leave> leave;  // It takes the cluster out of traffic, and may.
+};
+Result<Foreseen> Foresee(const Backends& backends, const CallContext& call, const Order& order) {
+  const store::ViewPtr view = backends.store->Read();
+  WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kWrite, order.cluster.text));
+  const store::ResourcePtr stored = view->Get(order.cluster.text);
+  if (stored == nullptr) return authz::Missing(order.cluster.text);
+  WEIR_ASSIGN(const v2::Cluster before, ReadCluster(*stored));
+  v2::Cluster after = before;
+  WEIR_TRY(order.change(after, backends.clock->Wall()));
+  Foreseen foreseen{.state = after.spec().admin_state(), .leave = {}};
+  if (order.force || !resource::Leaves(before, after)) return foreseen;
+  WEIR_ASSIGN(foreseen.leave, Leave::Judge(backends, order.cluster.text));
+  return foreseen;
+}
+
+// A verb of its own: it needs no etag, changes nothing else, and what it sets belongs to nobody's documents. `stale`:
+// refused because it was judged by what is no longer so.
+Result<MessagePtr> Write(const Backends& backends, CallContext& call, const Order& order, const Foreseen& foreseen,
+                         bool* stale) {
   const auto write = [&](store::Txn& txn) -> Result<MessagePtr> {
     WEIR_ASSIGN(const authz::Decision decision,
-                authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, fqn.text));
-    const store::ResourcePtr before = txn.Get(fqn.text);
-    if (before == nullptr) return authz::Missing(fqn.text);
-    WEIR_ASSIGN(v2::Cluster cluster, ReadCluster(*before));
-    WEIR_ASSIGN(const bool changed, change(cluster, txn.now()));
+                authz::Authorize(txn.view(), call.principal, authz::Right::kWrite, order.cluster.text));
+    const store::ResourcePtr before = txn.Get(order.cluster.text);
+    if (before == nullptr) return authz::Missing(order.cluster.text);
+    WEIR_ASSIGN(const v2::Cluster was, ReadCluster(*before));
+    v2::Cluster cluster = was;
+    WEIR_ASSIGN(const bool changed, order.change(cluster, txn.now()));
     if (!changed) return ToMessage(*before);
+    const bool leaves = !order.force && resource::Leaves(was, cluster);
+    *stale = leaves && !(foreseen.leave && foreseen.leave->Holds(txn.view()));
+    if (*stale || cluster.spec().admin_state() != foreseen.state)
+      return Aborted("STATE_CHANGED", "admin states were changed in the meantime; look at them and try again");
     Owners owners = before->field_owners;
     owners["spec.adminState"] = ManagerOf(kApiManager, call.principal);
     WEIR_ASSIGN(const store::ResourcePtr after, PutCluster(txn, *before, cluster, std::move(owners)));
-    txn.Annotate({.message = reason, .change_set = ""});
-    WEIR_TRY(Record(txn, call, action, before.get(), after.get(), decision.path));
+    txn.Annotate({.message = order.reason, .change_set = ""});
+    WEIR_TRY(Record(txn, call, order.action, before.get(), after.get(), decision.path));
     return ToMessage(*after);
   };
-  return WriteOnce(backends, call, false, write, {.asks_tenants = true, .force = force});
+  return WriteOnce(backends, call, false, write, {.asks_tenants = true, .force = order.force});
+}
+
+// Judged anew when another cluster left meanwhile; not for ever, others write too.
+Result<MessagePtr> Apply(const Backends& backends, CallContext& call, const Order& order) {
+  constexpr int kMostTries = 3;
+  for (int tries = 1;; ++tries) {
+    WEIR_ASSIGN(const Foreseen foreseen, Foresee(backends, call, order));
+    bool stale = false;
+    auto stored = Write(backends, call, order, foreseen, &stale);
+    if (stale && tries < kMostTries) continue;
+    return stored;
+  }
 }
 
 Result<MessagePtr> Set(const Backends& backends, CallContext& call, const v2::SetAdminStateRequest& request,
                        v2::AdminState state, const char* action) {
   WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(resource::Kind::kCluster, request.fqn()));
   WEIR_TRY(CheckOrder(request));
-  if (resource::TakesNoRequests(state) && !request.force()) WEIR_TRY(CheckMayLeave(backends, call, fqn));
-  const resource::AdminOrder order{.state = state,
-                                   .reason = request.reason(),
-                                   .author = call.principal.fqn,
-                                   .ttl = std::chrono::seconds(request.ttl_seconds())};
-  return Apply(backends, call, fqn, action, request.reason(), request.force(),
-               [&](v2::Cluster& cluster, WallTime now) -> Result<bool> { return SetAdminState(order, now, cluster); });
+  resource::AdminOrder order{.state = state, .reason = request.reason(), .author = call.principal.fqn};
+  if (request.ttl_seconds() != 0) order.ttl = std::chrono::seconds(std::max<int64_t>(0, request.ttl_seconds()));
+  return Apply(backends, call,
+               {.cluster = fqn,
+                .action = action,
+                .reason = request.reason(),
+                .force = request.force(),
+                .change = [&](v2::Cluster& cluster, WallTime now) -> Result<bool> {
+                  return SetAdminState(order, now, cluster);
+                }});
 }
 
-// Where it goes is found out beforehand, and again within the write: what changes between is not looked for twice.
 Result<MessagePtr> Undo(const Backends& backends, CallContext& call, const v2::UndoAdminStateRequest& request) {
   WEIR_ASSIGN(const resource::Fqn fqn, ParseFqnOf(resource::Kind::kCluster, request.fqn()));
-  const store::ViewPtr view = backends.store->Read();
-  WEIR_TRY(authz::Authorize(*view, call.principal, authz::Right::kWrite, fqn.text));
-  const store::ResourcePtr now = view->Get(fqn.text);
-  if (now == nullptr) return authz::Missing(fqn.text);
-  WEIR_ASSIGN(v2::Cluster cluster, ReadCluster(*now));
-  const bool serves = !resource::TakesNoRequests(cluster.spec().admin_state());
-  WEIR_TRY(resource::UndoAdminState(backends.clock->Wall(), cluster));
-  const v2::AdminState wanted = cluster.spec().admin_state();
-  if (serves && resource::TakesNoRequests(wanted) && !request.force()) WEIR_TRY(CheckSomebodyIsLeft(backends, fqn));
-  const auto undo = [&](v2::Cluster& stored, WallTime time) -> Result<bool> {
-    WEIR_TRY(resource::UndoAdminState(time, stored));
-    if (stored.spec().admin_state() == wanted) return true;
-    return Aborted("STATE_CHANGED", "its admin state was changed in the meantime; look at it and try again");
-  };
-  return Apply(backends, call, fqn, "undo", "", request.force(), undo);
+  return Apply(backends, call,
+               {.cluster = fqn,
+                .action = "undo",
+                .reason = "",
+                .force = request.force(),
+                .change = [](v2::Cluster& cluster, WallTime now) -> Result<bool> {
+                  WEIR_TRY(resource::UndoAdminState(now, cluster));
+                  return true;
+                }});
 }
 
 }  // namespace
 
-Status ExpireAdminStates(store::Store& store, WallTime now) {
-  std::vector<std::string> ended;
-  store.Read()->ForEach("", "Cluster", [&](const store::ResourcePtr& stored) {
+AdminStateEnds::AdminStateEnds(const Backends& backends) : backends_(backends) {}
+
+Status AdminStateEnds::Pass(WallTime now) {
+  std::set<std::string> ended;
+  backends_.store->Read()->ForEach("", "Cluster", [&](const store::ResourcePtr& stored) {
     auto cluster = ReadCluster(*stored);
-    if (cluster.ok() && resource::ExpireAdminState(now, *cluster)) ended.push_back(stored->fqn);
+    if (cluster.ok() && resource::ExpireAdminState(now, *cluster)) ended.insert(stored->fqn);
     return true;
   });
+  std::erase_if(kept_, [&](const auto& entry) { return !ended.contains(entry.first); });
+  Status first;
   for (const std::string& fqn : ended) {
-    WEIR_TRY(store.Write([&](store::Txn& txn) -> Status {
-      const store::ResourcePtr before = txn.Get(fqn);
-      if (before == nullptr) return {};
-      WEIR_ASSIGN(v2::Cluster cluster, ReadCluster(*before));
-      if (!resource::ExpireAdminState(now, cluster)) return {};
-      WEIR_ASSIGN(const store::ResourcePtr after, PutCluster(txn, *before, cluster, before->field_owners));
-      return audit::Append(txn, {.principal = "",
-                                 .principal_uid = "",
-                                 .action = "expire",
-                                 .fqn = fqn,
-                                 .uid = before->uid,
-                                 .before_etag = before->etag,
-                                 .after_etag = after->etag,
-                                 .path = "its end, set with the state",
-                                 .peer = "",
-                                 .request_id = ""});
-    }));
+    Status done = End(fqn, now);
+    if (first.ok()) first = std::move(done);
   }
+  overdue_ = kept_.size();
+  return first;
+}
+
+bool AdminStateEnds::MayLeave(const std::string& fqn, const v2::Cluster& before, const v2::Cluster& after,
+                              std::optional<Leave>* leave) {
+  const MonoTime now = backends_.clock->Now();
+  const auto kept = kept_.find(fqn);
+  if (kept != kept_.end() && now < kept->second.again) return false;
+  if (!backends_.fleet->IsCompiled(backends_.store->Read()->revision())) return false;  // In a moment.
+  auto judged = Leave::Judge(backends_, fqn);
+  if (judged.ok()) {
+    *leave = std::move(judged).value();
+    return true;
+  }
+  Kept& entry = kept_[fqn];
+  entry.again = now + kAgain;
+  if (std::exchange(entry.reason, judged.error().reason) == judged.error().reason) return false;
+  obs::Log(obs::Level::kWarn, "an admin state goes on beyond its end",
+           {{"cluster", fqn},
+            {"state", v2::AdminState_Name(before.spec().admin_state())},
+            {"next", v2::AdminState_Name(after.spec().admin_state())},
+            {"error", judged.error().ToString()}});
+  return false;
+}
+
+Status AdminStateEnds::End(const std::string& fqn, WallTime now) {
+  const store::ResourcePtr stored = backends_.store->Read()->Get(fqn);
+  if (stored == nullptr) return {};
+  WEIR_ASSIGN(const v2::Cluster before, ReadCluster(*stored));
+  v2::Cluster after = before;
+  if (!resource::ExpireAdminState(now, after)) return {};
+  std::optional<Leave> leave;
+  if (resource::Leaves(before, after) && !MayLeave(fqn, before, after, &leave)) return {};
+  WEIR_TRY(Write(fqn, now, leave));
+  kept_.erase(fqn);
   return {};
+}
+
+Status AdminStateEnds::Write(const std::string& fqn, WallTime now, const std::optional<Leave>& leave) {
+  return backends_.store->Write([&](store::Txn& txn) -> Status {
+    const store::ResourcePtr before = txn.Get(fqn);
+    if (before == nullptr) return {};
+    WEIR_ASSIGN(v2::Cluster was, ReadCluster(*before));
+    v2::Cluster cluster = was;
+    if (!resource::ExpireAdminState(now, cluster)) return {};
+    // Others changed meanwhile: the next pass judges anew.
+    if (resource::Leaves(was, cluster) && !(leave && leave->Holds(txn.view()))) return {};
+    WEIR_ASSIGN(const store::ResourcePtr after, PutCluster(txn, *before, cluster, before->field_owners));
+    return audit::Append(txn, {.principal = "",
+                               .principal_uid = "",
+                               .action = "expire",
+                               .fqn = fqn,
+                               .uid = before->uid,
+                               .before_etag = before->etag,
+                               .after_etag = after->etag,
+                               .path = "its end, set with the state",
+                               .peer = "",
+                               .request_id = ""});
+  });
+}
+
+void AdminStateEnds::Render(std::string& out) const {
+  obs::AppendFamily(
+      out, "weir_server_admin_states_overdue", "gauge",
+      "Clusters whose admin state goes on beyond its end, because the one before would leave a host alone.");
+  obs::AppendSample(out, "weir_server_admin_states_overdue", {}, static_cast<double>(overdue_));
 }
 
 void AddAdminStates(MethodTable& table, const Backends& backends) {

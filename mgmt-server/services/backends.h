@@ -58,7 +58,8 @@ class FleetView {
     std::string reason;   // Else why not.
   };
   virtual ServiceWord ServiceHealth(const std::string& cluster, const std::string& host, uint32_t port) const = 0;
-  // What happens when the clusters of these names are lost.
+  // What happens when the clusters of these names are lost. Waits up to 2 s for what is stored; else each has a
+  // `doubt`.
   virtual std::vector<v2::FailoverPlan> Failover(const std::string& parent, const std::string& host,
                                                  const std::set<std::string>& without) const = 0;
 

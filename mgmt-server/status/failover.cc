@@ -1,5 +1,9 @@
 #include "mgmt-server/status/failover.h"
 
+#include <algorithm>
+#include <iterator>
+
+#include "libs/resource/admin_state.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 
@@ -55,6 +59,18 @@ v2::FailoverPlan PlanOf(const RouteReach& route, const std::string& source, cons
   return plan;
 }
 
+// Paths of one route at one gateway.
+bool AreOne(const RouteReach& a, const RouteReach& b) {
+  return a.gateway_cluster == b.gateway_cluster && a.workload == b.workload && a.host == b.host && a.route == b.route;
+}
+
+// Of several paths of one route the worst speaks for all.
+int Badness(const v2::FailoverPlan& plan) {
+  if (resource::LeavesAlone(plan)) return 3;
+  if (!plan.doubt().empty()) return 2;
+  return plan.served_then() ? 0 : 1;
+}
+
 // Gateways of one cluster that see the same are told once.
 void Add(v2::FailoverPlan plan, const std::string& gateway, std::vector<v2::FailoverPlan>& plans) {
   const std::string bytes = plan.SerializeAsString();
@@ -77,9 +93,16 @@ std::vector<v2::FailoverPlan> PlanFailover(const compile::Compilation& compilati
   std::vector<v2::FailoverPlan> plans;
   const compile::GatewayShape* shape = compilation.world().gateway(tier1);
   if (shape == nullptr || !shape->tier1) return plans;
-  for (const RouteReach& route : RoutesOf(compilation, *shape, health)) {
-    if (!question.host.empty() && !resource::Covers(route.host, question.host)) continue;
-    Add(PlanOf(route, tier1, question.without), route.workload, plans);
+  const std::vector<RouteReach> routes = RoutesOf(compilation, *shape, health);
+  for (auto route = routes.begin(), next = route; route != routes.end(); route = next) {
+    next = std::find_if(route, routes.end(), [&](const RouteReach& other) { return !AreOne(*route, other); });
+    if (!question.host.empty() && !resource::Covers(route->host, question.host)) continue;
+    v2::FailoverPlan worst = PlanOf(*route, tier1, question.without);
+    for (auto path = std::next(route); path != next; ++path) {
+      v2::FailoverPlan plan = PlanOf(*path, tier1, question.without);
+      if (Badness(plan) > Badness(worst)) worst = std::move(plan);
+    }
+    Add(std::move(worst), route->workload, plans);
   }
   return plans;
 }

@@ -13,7 +13,8 @@ struct FailoverQuestion {
   std::string host;               // "" = every host.
   std::set<std::string> without;  // Names of clusters.
 };
-// Shares and order of each route of one tier-1 object now, and without those clusters. Pure: the code that routes,
+// Shares and order of each route of one tier-1 object now, and without those clusters; where rules of tier-2 objects
+// make a difference, of the paths that come off worst. Pure: the code that routes,
 // asked beforehand. Empty when there is no such object.
 std::vector<v2::FailoverPlan> PlanFailover(const compile::Compilation& compilation, const std::string& tier1,
                                            const FailoverQuestion& question, const ReportedHealth& health);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "libs/resource/kinds.h"
 #include "libs/resource/status_reason.h"
 
 namespace weir::status {
@@ -60,6 +61,26 @@ const AdminWords* WordsOf(v2::AdminState state) {
       return &kMaintenance;
     default:
       return nullptr;
+  }
+}
+
+// Nothing keeps it from following; what else there is to say of it.
+void JudgeConnected(const ClusterLine& line, State& status) {
+  if (!line.problems.empty()) {
+    const v2::ClusterProblem& first = line.problems.front();
+    Set(State::READY, Word(StatusReason::kAgentProblem), fmt::format("{}: {}", first.source(), first.text()), status);
+  } else if (line.overdue) {
+    const std::string_view name = resource::LastName(status.fqn());
+    Set(State::READY, Word(StatusReason::kAdminStateOverdue),
+        fmt::format(
+            "the end of {0} has passed, and {0} is kept: with {1} some host would be left without a cluster that "
+            "can serve it, or nobody knows (`weir explain failover --without {2}`). It ends as soon as that is "
+            "not so; {1} all the same: `weir cluster {3} {2} --force`",
+            v2::AdminState_Name(line.admin_state), v2::AdminState_Name(*line.overdue), name,
+            *line.overdue == v2::MAINTENANCE ? "maintenance" : "drain"),
+        status);
+  } else if (const AdminWords* words = WordsOf(line.admin_state)) {
+    Set(State::READY, Word(words->reason), words->message, status);
   }
 }
 
@@ -138,11 +159,8 @@ void JudgeCluster(const ClusterLine& line, State& status) {
                     Rfc3339(line.last_seen)) +
             IdentitiesOf(line),
         status);
-  } else if (!line.problems.empty()) {
-    const v2::ClusterProblem& first = line.problems.front();
-    Set(State::READY, Word(StatusReason::kAgentProblem), fmt::format("{}: {}", first.source(), first.text()), status);
-  } else if (const AdminWords* words = WordsOf(line.admin_state)) {
-    Set(State::READY, Word(words->reason), words->message, status);
+  } else {
+    JudgeConnected(line, status);
   }
   const AdminWords* words = WordsOf(line.admin_state);
   if (words != nullptr && status.reason() != Word(words->reason))

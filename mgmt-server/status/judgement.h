@@ -43,6 +43,7 @@ struct ClusterLine {
   WallTime now{};
   Duration leaf_lifetime{0};  // Of its gateways' certificates, renewed at 40 to 60 % of it; 0 = not known.
   v2::AdminState admin_state = v2::ACTIVE;
+  std::optional<v2::AdminState> overdue;  // What the end of that state, which has passed, should have brought.
   bool revoked = false;
   struct Duplicate {
     std::string peer;  // Whence the refused one came last.
@@ -52,10 +53,9 @@ struct ClusterLine {
   std::string conflict;  // Why its agent does not follow this server's state; "" = it does.
   std::vector<v2::ClusterProblem> problems;
 };
-// READY: its agent is connected and has nothing to say; with reason AGENT_PROBLEM, DRAINING or STANDBY it serves on; in
-// MAINTENANCE whether the agent is there or not. ACCEPTED
-// NEVER_JOINED; PARTIAL DISCONNECTED (what its gateways know they go on with) or DUPLICATE_AGENT (the older serves on)
-// or STATE_CONFLICT or REVOKED.
+// READY: its agent is connected and has nothing to say; with reason AGENT_PROBLEM, ADMIN_STATE_OVERDUE, DRAINING or
+// STANDBY it serves on; in MAINTENANCE whether the agent is there or not. ACCEPTED NEVER_JOINED; PARTIAL DISCONNECTED
+// (what its gateways know they go on with) or DUPLICATE_AGENT (the older serves on) or STATE_CONFLICT or REVOKED.
 void JudgeCluster(const ClusterLine& line, v2::ResourceStatus& status);
 
 }  // namespace weir::status

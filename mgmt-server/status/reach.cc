@@ -1,15 +1,15 @@
 #include "mgmt-server/status/reach.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "api/weir/agent/v1/traffic.pb.h"
-#include "api/weir/mesh/v1/intent.pb.h"
-#include "libs/dialect/dialect.h"
-#include "libs/facts/check.h"
+#include "libs/resource/admin_state.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/status_reason.h"
 #include "mgmt-server/compile/keys.h"
 #include "mgmt-server/status/service_reach.h"
+#include "mgmt-server/status/spreads.h"
 
 namespace weir::status {
 namespace {
@@ -18,122 +18,6 @@ using resource::StatusReason;
 using traffic::Availability;
 using traffic::Reason;
 using traffic::Standing;
-
-// What the tier-2 objects of one cluster have for a host: reason "" when a rule of them is served, or may be
-// (`unchecked`).
-Shortfall Behind(const compile::World& world, const std::string& cluster, const std::string& tenant,
-                 const std::string& hostname, const ReportedHealth& health, bool* unchecked) {
-  Shortfall worst;
-  bool served = false;
-  bool rules = false;
-  *unchecked = false;
-  for (const std::string& fqn : compile::Tier2For(world, tenant, hostname)) {
-    const compile::GatewayShape& tier2 = *world.gateway(fqn);
-    if (!compile::CountsIn(world, tier2, cluster)) continue;
-    compile::EachCovering(tier2, hostname, [&](const compile::ServerShape& server) {
-      for (const auto& rule : server.http->routing().rules()) {
-        rules = true;
-        if (served || !rule.has_route() || !rule.route().has_service_destination()) {
-          served = true;
-          continue;
-        }
-        bool unknown = false;
-        Shortfall shortfall = ServiceAt(world, tier2, cluster, rule.route().service_destination(), health, &unknown);
-        served = shortfall.reason.empty() && !unknown;
-        *unchecked |= unknown;
-        if (!served && worst.reason.empty()) worst = std::move(shortfall);
-      }
-    });
-  }
-  *unchecked &= !served;
-  return served || !rules || *unchecked ? Shortfall{} : worst;
-}
-
-// Of a cluster (FQN). Behind gateways that nobody reaches there may be more to say: whoever was revoked is refused.
-Shortfall WhyOut(Reason reason, const std::string& cluster, const ReportedHealth& health) {
-  Shortfall plight = health.Plight(cluster);
-  if (plight.reason == Word(StatusReason::kRevoked) && reason != Reason::kDrained) return plight;
-  return {ReasonName(reason), fmt::format("{}: {}", resource::LastName(cluster), traffic::Sentence(reason))};
-}
-
-// What is known of one cluster of a set without asking a tier-1 gateway.
-struct Known {
-  Availability availability;
-  Shortfall detail;
-  bool unchecked = false;
-};
-
-class Spreads {
- public:
-  Spreads(Pieces& pieces, const compile::GatewayShape& tier1, const ReportedHealth& health)
-      : pieces_(pieces), tier1_(tier1), health_(health) {}
-
-  // The route of one destination set of the intent of `cluster`, without what tier-1 gateways report; nullopt = it goes
-  // to no cluster.
-  std::optional<RouteReach> Of(const std::string& cluster, const compile::Key& key) {
-    const compile::Resource* found = pieces_.Find(cluster, key);
-    const auto name = compile::ParseDestinationSetName(key.name);
-    mesh::v1::DestinationSet set;
-    if (found == nullptr || !name || !set.ParseFromString(found->bytes)) return std::nullopt;
-    if (set.has_service()) return std::nullopt;
-    RouteReach route;
-    route.gateway_cluster = cluster;
-    route.host = name->host.hostname;
-    route.route = fmt::format("{}/{}", name->server, name->rule);
-    route.mode =
-        set.mode() == mesh::v1::DestinationSet::ORDERED ? traffic::Mode::kOrdered : traffic::Mode::kProportional;
-    route.panic = set.panic();
-    for (const auto& share : set.clusters()) {
-      Known known = Assess(cluster, share, route.host, TenantOf(*name));
-      traffic::Destination& destination = route.destinations.emplace_back();
-      destination.cluster = share.cluster();
-      if (share.has_weight()) destination.weight = share.weight();
-      destination.priority = share.priority();
-      destination.standby = share.standby();
-      destination.availability = known.availability;
-      route.details.push_back(std::move(known.detail));
-      route.unchecked.push_back(known.unchecked);
-    }
-    return route;
-  }
-
- private:
-  const std::string& TenantOf(const compile::DestinationSetParts& name) const {
-    const compile::ServerShape* server = tier1_.Find(name.host.hostname, name.host.listener.port);
-    return server == nullptr ? tier1_.tenant : server->tenant;
-  }
-
-  Known Assess(const std::string& importer, const mesh::v1::ClusterShare& share, const std::string& hostname,
-               const std::string& tenant) {
-    traffic::ClusterEvidence evidence;
-    evidence.drained = share.drained();
-    evidence.gateways = true;
-    const auto* imported = pieces_.Find(importer, {std::string(compile::kServiceEndpoints), share.endpoints()});
-    mesh::v1::ServiceEndpoints endpoints;
-    if (imported != nullptr && endpoints.ParseFromString(imported->bytes)) {
-      evidence.endpoints = static_cast<uint32_t>(endpoints.endpoints_size());
-    }
-    Known known;
-    if (evidence.endpoints > 0) {
-      const std::string cluster = compile::ClusterFqn(tier1_.organization, share.cluster());
-      known.detail = Behind(pieces_.WorldOf(cluster), cluster, tenant, hostname, health_, &known.unchecked);
-    }
-    if (known.detail.reason.empty())
-      evidence.able = evidence.usable = evidence.endpoints;
-    else
-      evidence.behind = evidence.endpoints;
-    known.availability = traffic::Assess(evidence);
-    if (known.availability.reason != Reason::kNone && known.detail.reason.empty()) {
-      known.detail =
-          WhyOut(known.availability.reason, compile::ClusterFqn(tier1_.organization, share.cluster()), health_);
-    }
-    return known;
-  }
-
-  Pieces& pieces_;
-  const compile::GatewayShape& tier1_;
-  const ReportedHealth& health_;
-};
 
 // What one gateway says, where it says more than what is pushed does.
 void AddReported(const ReportedHealth& health, const std::string& set, RouteReach* route) {
@@ -183,6 +67,13 @@ void NoteUnchecked(const std::vector<std::string>& routes, Reach& reach) {
   }
 }
 
+// "route s/0", "route s/0, path /a".
+std::string RouteText(const RouteReach& route) {
+  const std::string path =
+      route.path.ends_with('\x7f') ? route.path.substr(0, route.path.size() - 1) + "..." : route.path;
+  return fmt::format("route {}{}{}", route.route, path.empty() ? "" : ", path ", path);
+}
+
 Reach OfTier1(const compile::Compilation& compilation, const compile::GatewayShape& tier1,
               const ReportedHealth& health) {
   Reach reach;
@@ -193,11 +84,11 @@ Reach OfTier1(const compile::Compilation& compilation, const compile::GatewaySha
     if (served && IsSilent(route.voice)) continue;
     ++reach.routes;
     if (served && IsUnchecked(route.destinations, route.unchecked))
-      unchecked.push_back(fmt::format("{} (route {})", route.host, route.route));
+      unchecked.push_back(fmt::format("{} ({})", route.host, RouteText(route)));
     if (served) continue;
     const bool any = !route.destinations.empty();
     Note({any ? WhyNobody(route.details, spread.nobody) : Word(StatusReason::kNoReceiver),
-          fmt::format("nobody serves {} (route {}): {}", route.host, route.route,
+          fmt::format("nobody serves {} ({}): {}", route.host, RouteText(route),
                       any ? Joined(route.details) : "no cluster that its list selects has a tier-2 gateway for it")},
          reach);
   }
@@ -205,11 +96,32 @@ Reach OfTier1(const compile::Compilation& compilation, const compile::GatewaySha
   return reach;
 }
 
+// Tier-1 gateways send requests for this host there.
+bool IsSentTo(const compile::World& world, const compile::GatewayShape& tier2, const compile::ServerShape& server,
+              const std::string& cluster) {
+  const v2::Cluster* found = world.cluster(cluster);
+  if (found == nullptr || resource::TakesNoRequests(found->spec().admin_state())) return false;
+  const compile::FqnSet senders = compile::Tier1For(world, tier2.organization, server.hostname);
+  return std::any_of(senders.begin(), senders.end(), [&](const std::string& fqn) {
+    return compile::RoutesTo(*world.gateway(fqn), server.hostname, resource::LastName(cluster), tier2.tenant);
+  });
+}
+
+// Where a server of a tier-2 object has to be served: where requests come from tier-1 gateways, if they do anywhere.
+std::vector<std::string> WhereItCounts(const compile::World& world, const compile::GatewayShape& tier2,
+                                       const compile::ServerShape& server, const std::vector<std::string>& clusters) {
+  std::vector<std::string> sent;
+  std::copy_if(clusters.begin(), clusters.end(), std::back_inserter(sent),
+               [&](const std::string& cluster) { return IsSentTo(world, tier2, server, cluster); });
+  return sent.empty() ? clusters : sent;
+}
+
 Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, const ReportedHealth& health) {
   Reach reach;
   std::vector<std::string> unchecked;
-  const std::vector<std::string> clusters = compile::ClustersOf(world, tier2);
+  const std::vector<std::string> everywhere = compile::ClustersOf(world, tier2);
   for (const compile::ServerShape& server : tier2.servers) {
+    const std::vector<std::string> clusters = WhereItCounts(world, tier2, server, everywhere);
     const auto& rules = server.http->routing().rules();
     for (int i = 0; i < rules.size(); ++i) {
       ++reach.routes;
@@ -288,12 +200,13 @@ std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const 
     const auto gateways = compile::SelectedIn(world, tier1, cluster);
     for (const compile::Key& key : keys) {
       if (key.type != compile::kDestinationSet) continue;
-      const std::optional<RouteReach> pushed = spreads.Of(cluster, key);
-      if (!pushed) continue;
+      const std::vector<RouteReach> pushed = spreads.ByPath(cluster, key);
       for (const compile::SelectedWorkload& gateway : gateways) {
-        RouteReach& route = routes.emplace_back(*pushed);
-        route.workload = gateway.name;
-        AddReported(health, key.name, &route);
+        for (const RouteReach& each : pushed) {
+          RouteReach& route = routes.emplace_back(each);
+          route.workload = gateway.name;
+          AddReported(health, key.name, &route);
+        }
       }
     }
   }

@@ -59,6 +59,7 @@ struct RouteReach {
   std::string workload;
   std::string host;
   std::string route;  // "<server name>/<rule index>".
+  std::string path;   // Of requests that tier-2 gateways treat alike: "/a"; "" = all that the route takes.
   traffic::Mode mode = traffic::Mode::kProportional;
   bool panic = false;
   std::vector<traffic::Destination> destinations;
@@ -68,7 +69,9 @@ struct RouteReach {
 };
 // Some destination may serve, and all that may are unchecked.
 bool IsUnchecked(const std::vector<traffic::Destination>& destinations, const std::vector<bool>& unchecked);
-// All routes of a tier-1 object that spread over clusters, at each of its gateways.
+// All routes of a tier-1 object that spread over clusters, at each of its gateways: each as often as rules of tier-2
+// objects make a difference for its paths, one behind the other. For a gateway does not send a path to a cluster where
+// nobody can serve its own rule, whatever other rules of the host there serve.
 std::vector<RouteReach> RoutesOf(const compile::Compilation& compilation, const compile::GatewayShape& tier1,
                                  const ReportedHealth& health);
 
@@ -85,8 +88,9 @@ struct Reach {
   size_t unserved = 0;
   std::vector<Shortfall> shortfalls;  // The first of them.
 };
-// Of a tier-1 object: its routes at each of its gateways, but those of which nobody knows. Of a tier-2 object: its
-// rules; one that is served in one of its clusters is served. What may be served and is unchecked is not served yet.
+// Of a tier-1 object: its routes (by path, see RoutesOf) at each of its gateways, but those of which nobody knows. Of a
+// tier-2 object: its rules; one that is served in one of its clusters is served, of those that tier-1 gateways send to
+// where there is one. What may be served and is unchecked is not served yet.
 Reach ReachOf(const compile::Compilation& compilation, std::string_view fqn, const ReportedHealth& health);
 
 // The status reason of a word of libs/traffic: "NO_RECEIVER" for kNoGateway, "ALL_DRAINED" for kDrained.

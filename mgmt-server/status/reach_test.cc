@@ -84,7 +84,7 @@ TEST(Reach, NamesWhatIsMissing) {
          Drain(world, "c1");
          world.RemoveService(ClusterName("c2"), "app/web");
        },
-       "SERVICE_MISSING", ""},
+       "SERVICE_MISSING", "SERVICE_MISSING"},
   };
   for (const auto& c : cases) {
     const compile::World world = After(c.spoil);
@@ -307,6 +307,18 @@ TEST(Judgement, TellsOfAClusterWhatItsAgentDoes) {
   EXPECT_EQ(judge(line).reason(), "DUPLICATE_AGENT");
   EXPECT_NE(judge(line).state(), v2::ResourceStatus::READY);
   EXPECT_THAT(judge(line).message(), HasSubstr("10.0.0.7"));
+}
+
+TEST(Judgement, TellsOfAStateThatGoesOnBeyondItsEnd) {
+  ClusterLine line;
+  line.ever_connected = line.connected = true;
+  line.overdue = v2::DRAINING;
+  v2::ResourceStatus status;
+  status.set_fqn("organizations/o/clusters/c1");
+  JudgeCluster(line, status);
+  EXPECT_EQ(status.reason(), "ADMIN_STATE_OVERDUE");
+  EXPECT_EQ(status.state(), v2::ResourceStatus::READY);
+  EXPECT_THAT(status.message(), HasSubstr("`weir cluster drain c1 --force`"));
 }
 
 // Who is away on purpose is no fault, unless something else is wrong with it.

@@ -11,6 +11,7 @@
 #include "libs/resource/status_reason.h"
 #include "mgmt-server/compile/keys.h"
 #include "mgmt-server/status/health_message.h"
+#include "mgmt-server/status/hops.h"
 #include "mgmt-server/status/host_table.h"
 #include "mgmt-server/status/service_reach.h"
 
@@ -18,30 +19,6 @@ namespace weir::status {
 namespace {
 
 constexpr int kMostNamed = 20;  // Gateways of one item that are named.
-
-// Every name under which a server may take the host: itself, and each suffix.
-std::vector<std::string> PatternsOf(const std::string& host) {
-  std::vector<std::string> patterns{host};
-  for (size_t dot = host.find('.'); dot != std::string::npos; dot = host.find('.', dot + 1)) {
-    patterns.push_back("*" + host.substr(dot));
-  }
-  patterns.push_back("*");
-  return patterns;
-}
-
-// Where a host stands in the documents.
-struct Place {
-  const compile::GatewayShape* shape = nullptr;
-  const compile::ServerShape* server = nullptr;
-  int index = 0;  // Of the server.
-};
-Place PlaceOf(const compile::World& world, const std::string& cluster, const mesh::v1::Host& host) {
-  const auto parts = compile::ParseHostName(host.name());
-  if (!parts) return {};
-  const compile::Owner owner = compile::FindOwner(world, cluster, *parts);
-  if (owner.shape == nullptr) return {};
-  return {owner.shape, owner.server, static_cast<int>(owner.server - owner.shape->servers.data())};
-}
 
 v2::ExplainedRule RuleOf(const Place& place, const mesh::v1::Host& host, int number, const std::string& match) {
   v2::ExplainedRule rule;
@@ -239,7 +216,7 @@ class Explanation {
   const Shortfall& AddHop(const std::string& cluster, const std::string& fqn, const compile::GatewayShape& tier2,
                           v2::ExplainedShare& share) {
     const auto [known, first] = hops_.try_emplace({cluster, fqn});
-    Hops& hops = known->second;
+    Said& hops = known->second;
     if (first) {
       v2::ExplainedShare alone;
       hops.shortfall = Ask(cluster, tier2, alone);
@@ -251,71 +228,24 @@ class Explanation {
 
   // Reason "" = served, or nobody knows.
   Shortfall Ask(const std::string& cluster, const compile::GatewayShape& tier2, v2::ExplainedShare& share) {
-    std::set<std::string> names;
-    for (const std::string& pattern : PatternsOf(asked_.host)) {
-      const auto [begin, end] = tier2.servers_by_host.equal_range(pattern);
-      for (auto at = begin; at != end; ++at) {
-        const compile::ServerShape& server = tier2.servers[at->second];
-        const std::string host =
-            compile::HostName(compile::ListenerName(tier2.selector_key, server.port), server.hostname);
-        if (OnMesh(cluster, host)) names.insert(host);
-      }
-    }
-    const HostTable port(pieces_, cluster, names);
-    const HostTable::Taken taken = port.Match(asked_.authority, asked_.target);
-    if (taken.host == nullptr) return {};
-    const Place place = PlaceOf(pieces_.WorldOf(cluster), cluster, *taken.host);
-    if (place.shape == nullptr) return {};
+    const Hop taken = taking_.Take(cluster, tier2, asked_.host, asked_.authority, asked_.target);
+    if (taken.place.shape == nullptr) return {};
     v2::ExplainedHop& hop = *share.add_hops();
-    hop.mutable_rule()->set_source(place.shape->fqn);
+    hop.mutable_rule()->set_source(taken.place.shape->fqn);
     if (taken.route == nullptr) {
       hop.set_status(404);
       return {};
     }
-    *hop.mutable_rule() = RuleOf(place, *taken.host, taken.number, taken.match);
+    *hop.mutable_rule() = RuleOf(taken.place, *taken.host, taken.number, taken.match);
     if (taken.route->has_redirect()) hop.set_status(static_cast<int>(taken.route->redirect().code()));
     if (taken.route->has_direct_response()) hop.set_status(static_cast<int>(taken.route->direct_response().status()));
-    if (!taken.route->has_destination_set()) return {};
-    const Target target = TargetOf(cluster, place, taken.route->destination_set());
-    if (target.service == nullptr) return target.outside;
-    *hop.mutable_service() = *target.service;
-    bool unchecked = false;
-    return ServiceAt(pieces_.WorldOf(cluster), tier2, cluster, *target.service, health_, &unchecked);
-  }
-
-  bool OnMesh(const std::string& cluster, const std::string& name) {
-    const compile::Resource* piece = pieces_.Find(cluster, {std::string(compile::kHost), name});
-    mesh::v1::Host host;
-    return piece != nullptr && host.ParseFromString(piece->bytes) && host.on_mesh();
-  }
-
-  // Where a rule of a tier-2 object goes.
-  struct Target {
-    const v2::ServiceDestination* service = nullptr;
-    Shortfall outside;  // Why there is none.
-  };
-  Target TargetOf(const std::string& cluster, const Place& place, const std::string& set) {
-    const compile::Resource* piece = pieces_.Find(cluster, {std::string(compile::kDestinationSet), set});
-    const auto name = compile::ParseDestinationSetName(set);
-    mesh::v1::DestinationSet message;
-    Target target;
-    const auto& rules = place.server->http->routing().rules();
-    if (piece == nullptr || !name || name->rule >= rules.size() || !message.ParseFromString(piece->bytes))
-      return target;
-    const v2::ServiceDestination& service = rules[name->rule].route().service_destination();
-    if (message.has_service()) {
-      target.service = &service;
-    } else {
-      target.outside = {Word(resource::StatusReason::kServiceOutsideWorkspace),
-                        fmt::format("{}: the workspace does not own the namespace of {}", resource::LastName(cluster),
-                                    service.host())};
-    }
-    return target;
+    if (taken.service != nullptr) *hop.mutable_service() = *taken.service;
+    return taken.shortfall;
   }
 
   void Service(const Entry& entry, const Place& place, const compile::Key& set, v2::ExplainedRoute& item) {
     item.set_outcome(v2::ExplainedRoute::SERVICE);
-    const Target target = TargetOf(entry.cluster, place, set.name);
+    const Target target = TargetOf(pieces_, entry.cluster, place, set.name);
     Shortfall shortfall = target.outside;
     bool unchecked = false;
     if (target.service != nullptr) {
@@ -343,15 +273,16 @@ class Explanation {
       told.set_more_gateways(told.more_gateways() + 1);
   }
 
-  struct Hops {
+  struct Said {
     Shortfall shortfall;
     google::protobuf::RepeatedPtrField<v2::ExplainedHop> said;
   };
-  std::map<std::pair<std::string, std::string>, Hops> hops_;  // By cluster and tier-2 object.
+  std::map<std::pair<std::string, std::string>, Said> hops_;  // By cluster and tier-2 object.
   Pieces& pieces_;
   const compile::World& world_;
   const AskedRequest& asked_;
   const ReportedHealth& health_;
+  Hops taking_{pieces_, health_};
   std::set<std::string> parts_;  // FQNs of all that takes part in the item at hand.
   std::vector<v2::ExplainedRoute> items_;
   std::map<std::string, size_t> places_;  // Of items, by what they say of any gateway.
