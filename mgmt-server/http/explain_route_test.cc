@@ -104,10 +104,10 @@ TEST_F(ExplainRouteTest, OfAnothersHostThereIsNothingToSee) {
   }
 }
 
-// What is behind the mesh port may be another's object.
+// What is behind the mesh port may be what the caller may not read.
 TEST_F(ExplainRouteTest, AHopIsToldToWhoMayReadItsObject) {
-  Store(Tier1("a", "a.test", kBoth, "u") + Tier2("b", "a.test", "t"));
-  const std::string token = Grant("uwe", "admin", "organizations/demo-org/tenants/u");
+  Store(Tier1("a", "a.test", kBoth) + Tier2("b", "a.test"));
+  const std::string token = Grant("uwe", "reader", std::string(kGroup) + "/tier1gateways/a");
   const std::string asked = R"({"host": "a.test", "from": "edge"})";
   EXPECT_THAT(Explain(asked).items(0).shares(0).hops(), SizeIs(1));
   EXPECT_THAT(Explain(asked, token).items(0).shares(0).hops(), IsEmpty());
