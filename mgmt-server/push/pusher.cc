@@ -124,7 +124,8 @@ std::optional<std::string> Pusher::Core::TakeRoots() {
 
 void Pusher::Core::PushOnce() {
   const store::ViewPtr view = store.Read();
-  feed.WaitForEventsOf(*view);  // A view is applied whole: not one of its changes without the others.
+  // A view is applied whole, not one of its changes without the others, but for those whose events are late.
+  const WorldFeed::Reached reached = feed.WaitForEventsOf(*view);
   std::set<std::string> gone;
   std::map<std::string, compile::Delta> deltas;
   std::map<std::string, xds::SnapshotPtr> fresh;
@@ -135,8 +136,8 @@ void Pusher::Core::PushOnce() {
     const auto clusters_before = world.clusters();
     compile::Change change = feed.Apply(*view, &world);
     if ((change.roots = new_roots.has_value())) world.SetRoots(*new_roots);
-    world.revision = view->revision();
-    world.facts_sequence = view->facts_sequence();
+    world.revision = reached.revision;
+    world.facts_sequence = reached.facts_sequence;
     deltas = compilation.Update(std::move(world), change);
     const auto clusters = compilation.world().clusters();
     for (const std::string& cluster : clusters) {
@@ -153,8 +154,8 @@ void Pusher::Core::PushOnce() {
   for (const auto& [cluster, snapshot] : fresh) ads.SetSnapshot(cluster, snapshot);
   {
     MutexLock lock(mutex);
-    revision = view->revision();
-    facts_sequence = view->facts_sequence();
+    revision = reached.revision;
+    facts_sequence = reached.facts_sequence;
     wake.NotifyAll();
   }
   if (on_pushed) on_pushed();
