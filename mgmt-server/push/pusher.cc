@@ -127,7 +127,8 @@ std::optional<std::string> Pusher::Core::TakeRoots() {
 
 void Pusher::Core::PushOnce() {
   const store::ViewPtr view = store.Read();
-  feed.WaitForEventsOf(*view);  // A view is applied whole: not one of its changes without the others.
+  // A view is applied whole, not one of its changes without the others, but for those whose events are late.
+  const WorldFeed::Reached reached = feed.WaitForEventsOf(*view);
   std::set<std::string> gone;
   std::map<std::string, compile::Delta> deltas;
   std::map<std::string, xds::SnapshotPtr> fresh;
@@ -139,8 +140,8 @@ void Pusher::Core::PushOnce() {
     const auto clusters_before = world.clusters();
     compile::Change change = feed.Apply(*view, &world);
     if ((change.roots = new_roots.has_value())) world.SetRoots(*new_roots);
-    world.revision = view->revision();
-    world.facts_sequence = view->facts_sequence();
+    world.revision = reached.revision;
+    world.facts_sequence = reached.facts_sequence;
     traces.Note(compilation.world(), world, change);
     deltas = compilation.Update(std::move(world), change, AheadOf(overlays_now, compilation.ahead()));
     const auto clusters = compilation.world().clusters();
@@ -159,8 +160,8 @@ void Pusher::Core::PushOnce() {
   {
     MutexLock lock(mutex);
     overlays = overlays_now;
-    revision = view->revision();
-    facts_sequence = view->facts_sequence();
+    revision = reached.revision;
+    facts_sequence = reached.facts_sequence;
     wake.NotifyAll();
   }
   if (on_pushed) on_pushed();

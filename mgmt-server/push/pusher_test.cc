@@ -19,6 +19,7 @@
 #include "api/weir/v2/tier1_gateway.pb.h"
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/xds/grpc/recording_handler.h"
+#include "mgmt-server/push/world_feed.h"
 #include "mgmt-server/store/temp_store.h"
 #include "tests/support/real_time.h"
 
@@ -296,6 +297,26 @@ TEST_F(Pushing, TakesTheSnapshotOfADeletedClusterAway) {
   ASSERT_TRUE(store_->Write([&](store::Txn& txn) { return txn.Delete(ClusterName("c2")); }).ok());
   ASSERT_TRUE(Eventually([this] { return pusher_->revision() >= store_->Read()->revision(); }));
   EXPECT_EQ(ads_.GetSnapshot(ClusterName("c2")), nullptr);
+}
+
+// Events come after the commit: what is compiled says how far it heard, not how far the store is.
+TEST_F(Pushing, ClaimsNoMoreThanItHeard) {
+  WorldFeed feed(Clock::Real());
+  const store::ViewPtr first = store_->Read();
+  compile::World world = feed.Load(*first, "");
+  PutTier1(0, 99);
+  PutWorkload("c1", "t2", "b", "127.0.2.11");
+  const store::ViewPtr later = store_->Read();
+  ASSERT_GT(later->revision(), first->revision());
+  WorldFeed::Reached reached = feed.WaitForEventsOf(*later, Duration::zero());
+  EXPECT_EQ(reached.revision, first->revision());
+  EXPECT_EQ(reached.facts_sequence, first->facts_sequence());
+  feed.Note(store::ChangeEvent{.revision = later->revision(), .changes = {}});
+  reached = feed.WaitForEventsOf(*later, Duration::zero());
+  EXPECT_EQ(reached.revision, later->revision());
+  EXPECT_EQ(reached.facts_sequence, first->facts_sequence());
+  reached = feed.WaitForEventsOf(*first, Duration::zero());
+  EXPECT_EQ(reached.revision, first->revision()) << "the view is not newer than itself";
 }
 
 }  // namespace

@@ -88,11 +88,12 @@ MonoTime WorldFeed::LastEvent() const {
   return last_event_;
 }
 
-void WorldFeed::WaitForEventsOf(const store::View& view, Duration limit) {
+WorldFeed::Reached WorldFeed::WaitForEventsOf(const store::View& view, Duration limit) {
   MutexLock lock(mutex_);
   WaitFor(clock_, noted_, mutex_, limit, [&]() WEIR_REQUIRES(mutex_) {
     return stopped_ || (revision_ >= view.revision() && sequence_ >= view.facts_sequence());
   });
+  return {std::min(revision_, view.revision()), std::min(sequence_, view.facts_sequence())};
 }
 
 void WorldFeed::Stop() {

@@ -28,8 +28,13 @@ class WorldFeed {
   MonoTime LastEvent() const;
 
   // Blocks until every event up to the view's revision and facts sequence was noted (they follow a commit within
-  // moments; at most `limit`).
-  void WaitForEventsOf(const store::View& view, Duration limit = std::chrono::milliseconds(500));
+  // moments; at most `limit`). Returns how far they were: a world that Apply brings to the view has every change up to
+  // there, and may lack later ones.
+  struct Reached {
+    int64_t revision = 0;
+    uint64_t facts_sequence = 0;
+  };
+  Reached WaitForEventsOf(const store::View& view, Duration limit = std::chrono::milliseconds(500));
   void Stop();  // Ends a wait.
 
   // Brings `world` to the view and tells what was touched. What was noted beyond the view waits for the next one.
