@@ -138,7 +138,8 @@ status::WaveSeen Fleet::ObserveWave(const status::WaveQuestion& question) const 
                             [&](const std::string& cluster) { return compilation.IsAhead(cluster); });
     if (!seen.told) return;
     for (const std::string& fqn : question.gateways ? question.resources : std::vector<std::string>()) {
-      for (std::string& object : GatewaysTouched(compilation.world_ahead(), fqn)) objects.insert(std::move(object));
+      for (Touched& touched : GatewaysTouched(compilation.world_ahead(), fqn, {}))
+        objects.insert(std::move(touched.fqn));
     }
     if (!question.requests) return;
     MutexLock lock(core_->mutex);
