@@ -9,11 +9,11 @@
 #include "libs/base/sha256.h"
 #include "libs/dialect/dialect.h"
 #include "libs/resource/kinds.h"
-#include "libs/resource/references.h"
 #include "libs/rpc/time.h"
 #include "libs/xds/protocol/types.h"
 #include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/keys.h"
+#include "mgmt-server/compile/named_service.h"
 #include "mgmt-server/compile/spread.h"
 
 namespace weir::compile {
@@ -162,12 +162,9 @@ std::optional<Resource> CompileHost(const World& world, std::string_view cluster
 void SetService(const World& world, std::string_view cluster, const GatewayShape& shape,
                 const v2::ServiceDestination& destination, mesh::v1::DestinationSet& set) {
   const std::string& host = destination.host();
+  if (!MayServe(world, shape, cluster, host)) return;
   const size_t slash = host.find('/');
-  const v2::Workspace* workspace = world.workspace(shape.workspace);
-  if (slash == std::string::npos || workspace == nullptr) return;
-  const std::string name_space = host.substr(0, slash);
-  if (!resource::MayServe(*workspace, resource::LastName(cluster), name_space)) return;
-  set.mutable_service()->set_namespace_(name_space);
+  set.mutable_service()->set_namespace_(host.substr(0, slash));
   set.mutable_service()->set_host(host.substr(slash + 1));
   set.mutable_service()->set_port(destination.port());
 }

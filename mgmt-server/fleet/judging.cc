@@ -187,9 +187,7 @@ v2::ResourceStatus Fleet::Core::JudgeEffect(const store::StoredResource& resourc
       if ((runs || gateway.reason() == Word(resource::StatusReason::kNoWorkload)) &&
           gateway.reason() != Word(resource::StatusReason::kAllDrained))
         continue;
-      gateway.set_message(fmt::format("{}: {}", fqn, gateway.message()));
-      gateway.set_fqn(resource.fqn);
-      gateway.set_kind(resource.kind);
+      gateway.set_kind(resource.kind);  // The FQN stays the gateway's: not everybody may be told of it.
       status = std::move(gateway);
       return;
     }

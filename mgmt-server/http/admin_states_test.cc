@@ -218,5 +218,32 @@ TEST_F(AdminStateOfClusters, IsNotSetByAnOrderThatCannotBeFollowed) {
   }
 }
 
+// A drain has reached everybody when gateways of all tenants have it; whose it is that has not, who may read it learns.
+TEST_F(AdminStateOfClusters, AWaitNamesNoGatewayThatTheCallerMayNotRead) {
+  ASSERT_EQ(Apply(kFounding).status, 200);
+  const std::string gateway =
+      "organizations/demo-org/tenants/demo-tenant/workspaces/demo-ws/gatewaygroups/demo-gw-group/tier1gateways/"
+      "service1-tier1";
+  fleet_.applied = [&](const std::string&, int64_t) {
+    v2::ResourceStatus status;
+    status.set_fqn(gateway);
+    status.set_state(v2::ResourceStatus::FAILED);
+    status.set_reason("REJECTED");
+    status.set_message("of servicea.example.com");
+    return status;
+  };
+  const std::string ops = NewUser("ops");
+  ASSERT_EQ(Post(kPath + "/accessbindings:grant",
+                 R"({"role":"writer","subject":{"user":"organizations/demo-org/users/ops"}})")
+                .status,
+            200);
+  const std::string wait = kPath + "/status?wait=applied&waitSeconds=5";
+  const Answer all = Get(wait), little = Send("GET", wait, "", ops);
+  EXPECT_THAT(all.text, AllOf(HasSubstr(gateway + ": of servicea.example.com"), HasSubstr("\"" + kFqn + "\"")));
+  EXPECT_EQ(little.status, 200) << little.text;
+  EXPECT_THAT(little.text, AllOf(HasSubstr("REJECTED"), HasSubstr("\"" + kFqn + "\""), Not(HasSubstr("demo-tenant")),
+                                 Not(HasSubstr("servicea"))));
+}
+
 }  // namespace
 }  // namespace weir::edge

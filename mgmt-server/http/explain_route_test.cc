@@ -162,6 +162,88 @@ TEST_F(ExplainRouteTest, ShowsThePastByItsDocuments) {
   EXPECT_EQ(Ask(R"({"host": "a.test", "asOfRevision": 99999})").status, 400);
 }
 
+// What answers a host may belong to somebody else than who routes to it: the word of what is wrong there is for both,
+// its names are not.
+TEST_F(ExplainRouteTest, NamesNothingOfWhatIsBehindAnothersGateways) {
+  std::string tier1 = Tier1("a", "a.test", kBoth);
+  tier1.replace(tier1.find("port: 80,"), 9, "port: 80, tenant: u,");
+  const std::string token = Grant("tom", "admin", kTenant);
+  const auto share = [&](const std::string& by) {
+    const auto seen = Explain(R"({"host": "a.test", "from": "edge"})", by);
+    EXPECT_EQ(seen.items_size(), 1);
+    return seen.items(0).shares(0);
+  };
+  for (const auto& [port, reason] : {std::pair(8081, "PORT_MISSING"), std::pair(8080, "NO_ENDPOINT")}) {
+    Store(tier1 + Tier2("b", "a.test", "u", port));
+    EXPECT_EQ(share("").reason(), reason);
+    ASSERT_THAT(share("").hops(), SizeIs(1)) << "who may read it is told by the hop";
+    EXPECT_EQ(share("").hops(0).service().host(), "u-app/web.u-app.svc.cluster.local");
+    const auto told = share(token);
+    EXPECT_EQ(told.reason(), reason);
+    EXPECT_THAT(told.why_not(), HasSubstr("c1"));
+    EXPECT_THAT(told.hops(), IsEmpty());
+    for (const std::string& secret : {std::string("u-app"), std::string("web"), std::to_string(port)}) {
+      EXPECT_THAT(told.ShortDebugString(), Not(HasSubstr(secret)));
+    }
+  }
+}
+
+// The documents of then, and what runs now, where it is still theirs.
+TEST_F(ExplainRouteTest, ThePastTellsNothingOfANamespaceThatChangedHands) {
+  Store(Tier1("a", "a.test", kBoth) + Tier2("b", "a.test"));
+  const int64_t then = store_->Read()->revision();
+  const std::string token = Grant("tom", "admin", kTenant);
+  const auto at = [&] {
+    const std::string body = fmt::format(R"({{"host": "a.test", "asOfRevision": {}}})", then);
+    std::string text = Ask(body, token).text;
+    const size_t id = text.find("\"requestId\"");
+    return id == std::string::npos ? text : text.substr(0, id);
+  };
+  const std::string early = at();
+  AddWorkload("c1", "t-app", "web", "127.0.2.20");
+  EXPECT_NE(at(), early) << "it is theirs: they see what runs";
+  const auto owns = [&](const std::string& tenant, const std::string& names) {
+    Store(Meta("Workspace", "w", ", tenant: " + tenant) + "spec: {namespaceSelector: {names: [" + names + "]}}\n---\n");
+  };
+  owns("t", "'*/t-edge', '*/t-in'");
+  owns("u", "'*/u-app', '*/t-app'");
+  const std::string lost = at();
+  EXPECT_THAT(lost, HasSubstr("SERVICE_OUTSIDE_WORKSPACE"));
+  AddWorkload("c2", "t-app", "web", "127.0.3.20");
+  EXPECT_EQ(at(), lost) << "what the neighbour starts there changes no word";
+  owns("t", "'*/t-edge'");
+  owns("u", "'*/u-app', '*/t-app', '*/t-in'");
+  EXPECT_THAT(at(), AllOf(HasSubstr("t-edge/t1"), Not(HasSubstr("t-in/t2"))));
+  owns("t", "'edge/none'");
+  EXPECT_THAT(at(), AllOf(HasSubstr("HOST_UNKNOWN"), HasSubstr("has lost since then")));
+  owns("u", "'*/u-app'");
+  owns("t", "'c1/t-in', 'edge/t-edge', 'c2/t-in'");
+  EXPECT_THAT(at(), AllOf(HasSubstr("t-edge/t1"), HasSubstr("t-in/t2"))) << "what is theirs again is told again";
+  // The same name is not the same workspace.
+  ASSERT_EQ(Send("DELETE", std::string("/v2/") + kTenant + "/workspaces/w?cascade=true", "", admin_).status, 200);
+  Store(Tenancy("t"));
+  EXPECT_THAT(at(), Not(HasSubstr("t-edge/t1")));
+}
+
+// As a word of his, a cluster that he may not read is one that never was.
+TEST_F(ExplainRouteTest, AnotherClusterIsNotFoundOutByAskingFromIt) {
+  Store(Tier1("a", "a.test", kBoth) + Cluster("old", ""));
+  const int64_t then = store_->Read()->revision();
+  ASSERT_EQ(Send("DELETE", "/v2/organizations/demo-org/clusters/old", "", admin_).status, 200);
+  const std::string token = Grant("tom", "admin", kTenant);
+  const auto ask = [&](const std::string& from, int64_t revision) {
+    const Answer answer =
+        Ask(fmt::format(R"({{"host": "a.test", "from": "{}", "asOfRevision": {}}})", from, revision), token);
+    std::string text = fmt::format("{} {}", answer.status, answer.text.substr(0, answer.text.find("\"requestId\"")));
+    for (size_t at; (at = text.find(from)) != std::string::npos;) text.replace(at, from.size(), "FROM");
+    return text;
+  };
+  for (const int64_t revision : {then, store_->Read()->revision()}) {
+    for (const char* cluster : {"old", "c1"}) EXPECT_EQ(ask(cluster, revision), ask("never", revision)) << cluster;
+    EXPECT_THAT(ask("edge", revision), HasSubstr("200 "));
+  }
+}
+
 TEST_F(ExplainRouteTest, RefusesWhatNobodyCanSend) {
   Store(Tier1("a", "a.test", kBoth));
   const std::pair<const char*, const char*> bad[] = {

@@ -214,5 +214,20 @@ TEST_F(History, AuditIsForThoseWhoSayWhoMayWhat) {
   EXPECT_EQ(Get("/v2/auditrecords?pageSize=2000").status, 400);
 }
 
+// Before anything is read for him: what else is wrong with his question he does not learn.
+TEST_F(History, WhoMayReadNothingUnderANameCostsTheDiskNothing) {
+  MakeTenant("t");
+  const std::string stranger = NewUser("stranger"), reader = NewUser("reader");
+  Grant(std::string(kOrg) + "/tenants/t", "reader", "reader");
+  for (const char* question : {":history?pageToken=junk", ":at?asOfRevision=99999", ":diff?fromRevision=99999"}) {
+    for (const char* name : {"/tenants/t", "/tenants/none"}) {
+      EXPECT_EQ(Send("GET", kOrg + std::string(name) + question, "", stranger).reason(), "RESOURCE_MISSING")
+          << name << question;
+    }
+    EXPECT_NE(Send("GET", kOrg + std::string("/tenants/t") + question, "", reader).reason(), "RESOURCE_MISSING")
+        << question;
+  }
+}
+
 }  // namespace
 }  // namespace weir::edge

@@ -92,6 +92,27 @@ TEST_F(History, ATeamComesBackWithoutThoseWhoseNameIsAnothersNow) {
   EXPECT_THAT(members, Not(HasSubstr("users/bob")));
 }
 
+// What came there since goes with a restore; whoever may not read it is not told its name.
+TEST_F(History, ARestoreNamesNothingThatTheCallerMayNotRead) {
+  const std::string t = std::string(kOrg) + "/tenants/t";
+  MakeTenant("t", "first");
+  MakeWorkspace("t", "w", "*/w");
+  const std::string ops = NewUser("ops");
+  const Answer role = Post(std::string(kOrg) + "/roles",
+                           R"({"metadata":{"name":"ops"},"spec":{"rules":[{"kinds":["Tenant","Workspace"],)"
+                           R"("rights":["read","write","create","delete"]}]}})");
+  ASSERT_EQ(role.status, 200) << role.text;
+  Grant(t, "ops", "ops");
+  const int64_t then = Now();
+  const Answer group = Post(t + "/workspaces/w/gatewaygroups", R"({"metadata":{"name":"secret"},"spec":{}})");
+  ASSERT_EQ(group.status, 200) << group.text;
+  const Answer refused = Restore(t, then, R"(,"subtree":true)", ops);
+  EXPECT_EQ(refused.reason(), "RIGHT_MISSING") << refused.text;
+  EXPECT_THAT(refused.text,
+              AllOf(HasSubstr("something below organizations/demo-org/tenants/t"), Not(HasSubstr("secret"))));
+  EXPECT_EQ(Restore(t, then, R"(,"subtree":true)").status, 200);
+}
+
 // Each object as if the caller wrote it now; one that he may not write keeps all of it back.
 TEST_F(History, ARestoreNeedsTheRightOnEveryObjectAndIsWholeOrNothing) {
   const std::string t = std::string(kOrg) + "/tenants/t";

@@ -9,6 +9,7 @@
 #include "libs/resource/validate.h"
 #include "mgmt-server/compile/gateway_shape.h"
 #include "mgmt-server/compile/keys.h"
+#include "mgmt-server/compile/named_service.h"
 #include "mgmt-server/compile/selecting.h"
 
 namespace weir::plan {
@@ -78,23 +79,31 @@ class Lint {
         Selection(shape, server, written.cluster_destination().clusters(), field);
         Spread(shape, server, rules[i].route().cluster_destination().clusters(), shape.form.Field(index), field);
       } else if (rules[i].route().has_service_destination()) {
-        Service(rules[i].route().service_destination(), shape.form.ServiceOf(index, i), clusters);
+        Service(shape, rules[i].route().service_destination(), shape.form.ServiceOf(index, i), clusters);
       }
     }
   }
 
-  void Service(const v2::ServiceDestination& destination, const std::string& field,
+  void Service(const GatewayShape& shape, const v2::ServiceDestination& destination, const std::string& field,
                const std::vector<std::string>& clusters) {
-    std::vector<std::string> without;
+    std::vector<std::string> without, outside;
     for (const std::string& cluster : clusters) {
-      const compile::Facts* facts = world_.facts(cluster);
-      const agent::v1::Service* service = facts == nullptr ? nullptr : facts->FindService(destination.host());
+      const auto [beyond, service] = compile::FindNamedService(world_, shape, cluster, destination.host());
       const bool serves =
           service != nullptr && std::count(service->ports().begin(), service->ports().end(), destination.port()) > 0;
-      if (!serves) without.emplace_back(resource::LastName(cluster));
+      if (!serves) (beyond ? outside : without).emplace_back(resource::LastName(cluster));
     }
-    if (without.empty()) return;
-    Say(without.size() == clusters.size() ? v2::Finding::ERROR : v2::Finding::WARNING, "SERVICE_MISSING", field,
+    const auto say = [&](const std::vector<std::string>& where, const char* reason, std::string message,
+                         const char* remedy) {
+      if (where.empty()) return;
+      const bool nowhere = without.size() + outside.size() == clusters.size();
+      Say(nowhere ? v2::Finding::ERROR : v2::Finding::WARNING, reason, field, std::move(message), remedy);
+    };
+    say(outside, "SERVICE_OUTSIDE_WORKSPACE",
+        fmt::format("the workspace does not own the namespace of {} in {}", destination.host(), Joined(outside)),
+        "name a service of a namespace that is its own, or let somebody who may write the tenant add that to "
+        "spec.namespaceSelector.names of the workspace");
+    say(without, "SERVICE_MISSING",
         fmt::format("{} port {} is not there in {}", destination.host(), destination.port(), Joined(without)),
         "start the service, or name one that is there");
   }

@@ -6,11 +6,13 @@
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "libs/base/mutex.h"
 #include "libs/base/wait.h"
+#include "libs/resource/conflicts.h"
 
 namespace weir::push {
 namespace {
 
 constexpr std::string_view kClusterKind = "Cluster";
+constexpr std::string_view kWorkspaceKind = "Workspace";
 
 compile::Facts ReadFacts(const store::ClusterFacts* stored) {
   compile::Facts facts;
@@ -30,13 +32,46 @@ compile::Facts ReadFacts(const store::ClusterFacts* stored) {
   return facts;
 }
 
+// Owns what both own, whatever the patterns that say so.
+v2::NamespaceSelector CommonOf(const v2::NamespaceSelector& a, const v2::NamespaceSelector& b) {
+  const auto both = [](const std::string& one, const std::string& other) { return one == "*" ? other : one; };
+  const std::vector<resource::NamespacePattern> theirs = resource::PatternsOf(b);
+  std::set<std::string> names;
+  for (const resource::NamespacePattern& pattern : resource::PatternsOf(a)) {
+    for (const resource::NamespacePattern& other : theirs) {
+      if (!pattern.Overlaps(other)) continue;
+      names.insert(both(pattern.cluster, other.cluster) + "/" + both(pattern.name, other.name));
+    }
+  }
+  v2::NamespaceSelector common;
+  *common.mutable_names() = {names.begin(), names.end()};
+  return common;
+}
+
+void NarrowToPresent(const store::StoredResource& then, const store::View& now, compile::World& world) {
+  const v2::Workspace* had = world.workspace(then.fqn);
+  const store::ResourcePtr stored = now.GetByUid(then.uid);
+  if (had == nullptr || (stored != nullptr && stored->body == then.body)) return;
+  v2::Workspace has;  // Nothing, when it is gone.
+  if (stored != nullptr && !has.ParseFromString(stored->body)) has.Clear();
+  auto both = std::make_shared<v2::Workspace>(*had);
+  v2::WorkspaceSpec& spec = *both->mutable_spec();
+  *spec.mutable_namespace_selector() = CommonOf(spec.namespace_selector(), has.spec().namespace_selector());
+  spec.set_privileged(spec.privileged() && has.spec().privileged());
+  world.Put(then.fqn, std::move(both));
+}
+
 }  // namespace
 
-compile::World LoadWorld(const store::View& resources, const store::View& facts) {
+compile::World LoadWorld(const store::View& then, const store::View& now) {
   compile::World world;
-  resources.ForEach("", "", [&](const store::ResourcePtr& resource) {
+  then.ForEach("", "", [&](const store::ResourcePtr& resource) {
     world.PutBody(resource->kind, resource->fqn, resource->uid, resource->body);
-    if (resource->kind == kClusterKind) world.SetFacts(resource->fqn, ReadFacts(facts.Facts(resource->uid).get()));
+    if (resource->kind == kClusterKind) world.SetFacts(resource->fqn, ReadFacts(now.Facts(resource->uid).get()));
+    return true;
+  });
+  then.ForEach("", kWorkspaceKind, [&](const store::ResourcePtr& workspace) {
+    NarrowToPresent(*workspace, now, world);
     return true;
   });
   return world;

@@ -12,9 +12,9 @@
 
 namespace weir::push {
 
-// The resources of one view with the facts that another has of their clusters, by uid; without roots, whom nothing but
-// trust asks for.
-compile::World LoadWorld(const store::View& resources, const store::View& facts);
+// The resources of then (without roots) with what agents report of their clusters now. A workspace owns there what it
+// owned and, by uid, still owns: what runs today in a namespace that it lost is another's.
+compile::World LoadWorld(const store::View& then, const store::View& now);
 
 // Events of both feeds -> a World that equals a view of the store. Load, Apply: one thread. Note: the feeds' threads.
 class WorldFeed {

@@ -74,7 +74,7 @@ Result<Foreseen> Foresee(const Backends& backends, const CallContext& call, cons
   WEIR_TRY(order.change(after, backends.clock->Wall()));
   Foreseen foreseen{.state = after.spec().admin_state(), .leave = {}};
   if (order.force || !resource::Leaves(before, after)) return foreseen;
-  WEIR_ASSIGN(foreseen.leave, Leave::Judge(backends, order.cluster.text));
+  WEIR_ASSIGN(foreseen.leave, Leave::Judge(backends, &call.principal, order.cluster.text));
   return foreseen;
 }
 
@@ -173,7 +173,7 @@ bool AdminStateEnds::MayLeave(const std::string& fqn, const v2::Cluster& before,
   const auto kept = kept_.find(fqn);
   if (kept != kept_.end() && now < kept->second.again) return false;
   if (!backends_.fleet->IsCompiled(backends_.store->Read()->revision())) return false;  // In a moment.
-  auto judged = Leave::Judge(backends_, fqn);
+  auto judged = Leave::Judge(backends_, nullptr, fqn);
   if (judged.ok()) {
     *leave = std::move(judged).value();
     return true;

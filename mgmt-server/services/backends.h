@@ -42,7 +42,7 @@ class FleetView {
   virtual Result<std::vector<v2::ResourceStatus>> Statuses(const std::string& parent) const = 0;
   // Whether everything up to that revision is compiled and handed to the streams.
   virtual bool IsCompiled(int64_t revision) const = 0;
-  // What the gateways have made of that revision by `deadline` (blocks until then at most); now, when it is over.
+  // What gateways have made of that revision by `deadline` (it blocks until then); of one of them where its FQN is it.
   virtual v2::ResourceStatus WaitApplied(const std::string& fqn, int64_t revision, MonoTime deadline) const = 0;
   virtual v2::ClusterState ClusterState(const std::string& cluster) const = 0;
 

@@ -175,7 +175,7 @@ void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredRes
                                      writer.may_read(*view.Get(other)) ? other : "another workspace")}});
     break;
   }
-  CheckGroupsFit(view, *workspace, resource.fqn, issues);
+  CheckGroupsFit(view, *workspace, resource.fqn, writer, issues);
   ForEachGateway(view, resource.fqn, [&](const store::ResourcePtr& gateway) {
     CheckGateway(view, gateway->fqn, writer, false, issues);
     return true;
@@ -184,7 +184,7 @@ void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredRes
 
 // Groups of every kind that lie in it.
 void CrossChecks::CheckGroupsFit(const store::View& view, const v2::Workspace& workspace, const std::string& fqn,
-                                 std::vector<Issue>& issues) {
+                                 const Writer& writer, std::vector<Issue>& issues) {
   for (const resource::KindInfo& kind : resource::Kinds()) {
     if (!kind.rules.namespaces || !kind.rules.all_namespaces_if_empty) continue;
     view.ForEach(fqn, kind.name, [&](const store::ResourcePtr& child) {
@@ -193,10 +193,11 @@ void CrossChecks::CheckGroupsFit(const store::View& view, const v2::Workspace& w
       std::vector<FieldViolation> outside;
       resource::CheckWithin(kind.rules.namespaces(*group), workspace.spec().namespace_selector(), outside);
       if (outside.empty()) return true;
+      const std::string named = writer.may_read(*child) ? "group " + child->fqn : "a group that you may not read";
       issues.push_back({"GROUP_OUTSIDE_WORKSPACE",
                         fqn,
                         {.field = "spec.namespaceSelector.names",
-                         .description = fmt::format("group {} needs a namespace that would be missing", child->fqn)}});
+                         .description = fmt::format("{} needs a namespace that would be missing", named)}});
       return true;
     });
   }
@@ -210,17 +211,15 @@ void CrossChecks::CheckGroup(const store::View& view, const store::StoredResourc
   std::vector<FieldViolation> outside;
   resource::CheckWithin(resource::KindOf(*message)->rules.namespaces(*message), workspace->spec().namespace_selector(),
                         outside);
-  for (FieldViolation& violation : outside) {
+  for (FieldViolation& violation : outside)
     issues.push_back({"GROUP_OUTSIDE_WORKSPACE", resource.fqn, std::move(violation)});
-  }
   const auto group = Load<v2::GatewayGroup>(view, resource.fqn);
   if (group == nullptr) return;
   ForEachGateway(view, resource.fqn, [&](const store::ResourcePtr& gateway) {
     if (group->spec().config_mode() == v2::DIRECT) {
-      issues.push_back({"GROUP_MODE_MISMATCH",
-                        resource.fqn,
-                        {.field = "spec.configMode",
-                         .description = fmt::format("the group holds {}, which needs mode BRIDGED", gateway->fqn)}});
+      const std::string held = writer.may_read(*gateway) ? gateway->fqn : "what you may not read";
+      const FieldViolation mode{"spec.configMode", "the group holds " + held + ", which needs mode BRIDGED", 0, 0};
+      issues.push_back({"GROUP_MODE_MISMATCH", resource.fqn, mode});
       return false;
     }
     CheckGateway(view, gateway->fqn, writer, false, issues);

@@ -79,7 +79,7 @@ class CrossChecks {
   void CheckWorkspace(const store::View& view, const store::StoredResource& resource, const Writer& writer,
                       std::vector<Issue>& issues);
   void CheckGroupsFit(const store::View& view, const v2::Workspace& workspace, const std::string& fqn,
-                      std::vector<Issue>& issues);
+                      const Writer& writer, std::vector<Issue>& issues);
   void CheckGroup(const store::View& view, const store::StoredResource& resource, const Writer& writer,
                   std::vector<Issue>& issues);
   void CheckGateway(const store::View& view, const std::string& fqn, const Writer& writer, bool references,

@@ -94,6 +94,24 @@ TEST_F(Checked, AGatewayServesOnlyNamespacesOfItsWorkspace) {
   EXPECT_EQ(PutWorkspace("o", "a", "namespace_selector { names: '*/a' }"), "");
 }
 
+// Whoever may write a workspace, or a group, need not be who may read all in it.
+TEST_F(Checked, WhatStandsInTheWayIsNamedToWhoMayReadIt) {
+  const std::string group = GroupOf("o", "a");
+  const std::string workspace = group.substr(0, group.find("/gatewaygroups"));
+  ASSERT_EQ(PutWorkspace("o", "a", "namespace_selector { names: '*/a' }"), "");
+  ASSERT_EQ(PutEntry("o", "a", "mine", "a", "a"), "");
+  for (const bool may_read : {true, false}) {
+    may_read_ = may_read;
+    ASSERT_EQ(Put<v2::GatewayGroup>(group, "spec { namespace_selector { names: '*/a' } }"), "");
+    EXPECT_EQ(Put<v2::Workspace>(workspace, "spec { namespace_selector { names: '*/b' } }"), "GROUP_OUTSIDE_WORKSPACE");
+    EXPECT_THAT(text_, HasSubstr("|spec.namespaceSelector.names: "));
+    EXPECT_THAT(text_, HasSubstr("needs a namespace that would be missing"));
+    EXPECT_EQ(text_.find(group) != std::string::npos, may_read) << text_;
+    EXPECT_EQ(Put<v2::GatewayGroup>(group, "spec { config_mode: DIRECT }"), "GROUP_MODE_MISMATCH");
+    EXPECT_EQ(text_.find("gateways/mine") != std::string::npos, may_read) << text_;
+  }
+}
+
 TEST_F(Checked, ANamespaceIsTakenOnceInAnOrganization) {
   ASSERT_EQ(PutWorkspace("o", "a", "namespace_selector { names: 'c1/*' }"), "");
   EXPECT_EQ(PutWorkspace("o", "b", "namespace_selector { names: '*/n' }"), "NAMESPACE_TAKEN");

@@ -63,8 +63,6 @@ class Sight {
   Sight(const Backends& backends, const authn::Principal& principal, store::ViewPtr now, store::ViewPtr shown)
       : backends_(backends), rights_(*backends.store, principal, std::move(now)), shown_(std::move(shown)) {}
 
-  const store::View& shown() const { return *shown_; }
-
   // Null = it is not there, or he may not see it.
   Result<store::ResourcePtr> Seen(const std::string& fqn) {
     const auto known = seen_.find(fqn);
@@ -113,19 +111,36 @@ class Sight {
   std::map<int64_t, bool> whole_;
 };
 
+bool IsObject(const std::string& from) { return from.find('/') != std::string::npos; }
+
 Status CheckFrom(const status::AskedRequest& asked, Sight& sight) {
-  if (asked.from.empty()) return {};
-  if (asked.from.find('/') != std::string::npos) {
-    WEIR_ASSIGN(const store::ResourcePtr gateway, sight.Seen(asked.from));
-    return gateway == nullptr ? authz::Missing(asked.from) : Status();
-  }
+  if (!IsObject(asked.from)) return {};
+  WEIR_ASSIGN(const store::ResourcePtr gateway, sight.Seen(asked.from));
+  return gateway == nullptr ? authz::Missing(asked.from) : Status();
+}
+
+// Why the answer is empty. A cluster that he may not read is, as a word of his, as one that never was.
+Error NothingSeen(const status::AskedRequest& asked, bool earlier, Sight& sight) {
   const std::string organization = asked.parent.substr(0, asked.parent.find('/', asked.parent.find('/') + 1));
-  if (sight.shown().Get(organization + "/clusters/" + asked.from) != nullptr) return {};
-  Error error = InvalidArgument("INVALID_REQUEST", "there is no cluster {}", asked.from);
-  error.violations.push_back(
-      {.field = "from",
-       .description = fmt::format("\"{}\" is no cluster; a gateway object is named by its FQN", asked.from)});
-  return error;
+  if (!asked.from.empty() && !IsObject(asked.from)) {
+    const auto cluster = sight.Seen(organization + "/clusters/" + asked.from);
+    if (!cluster.ok()) return cluster.error();
+    if (*cluster == nullptr) {
+      Error error = InvalidArgument("INVALID_REQUEST", "there is no cluster {} that you may read about", asked.from);
+      error.violations.push_back(
+          {.field = "from",
+           .description = fmt::format("\"{}\" is no cluster that you may read about, and none of your gateways there "
+                                      "serves {}; a gateway object is named by its FQN",
+                                      asked.from, asked.authority)});
+      return error;
+    }
+  }
+  return NotFound(
+      "HOST_UNKNOWN",
+      "no gateway that you may read about serves {} in {}{}; a gateway that does not know a host answers 404 "
+      "no_such_host{}",
+      asked.authority, asked.parent, asked.from.empty() ? "" : " at " + asked.from,
+      earlier ? ". Of a namespace that its workspace has lost since then nothing is told" : "");
 }
 
 const std::string& SourceOf(const v2::ExplainedRoute& item) {
@@ -187,12 +202,8 @@ Result<v2::ExplainRouteResponse> Explain(const Backends& backends, CallContext& 
     WEIR_TRY(Finish(sight, item));
     *response.add_items() = std::move(item);
   }
-  if (!response.items().empty()) return response;
-  return NotFound(
-      "HOST_UNKNOWN",
-      "no gateway that you may read about serves {} in {}{}; a gateway that does not know a host answers 404 "
-      "no_such_host",
-      asked.authority, request.parent(), asked.from.empty() ? "" : " at " + asked.from);
+  if (response.items().empty()) return NothingSeen(asked, earlier, sight);
+  return response;
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ class Leave {
  public:
   // FAILED_PRECONDITION LAST_RECEIVER when a host that is served now would be served by nobody, HEALTH_UNKNOWN when
   // nobody knows; UNAVAILABLE NOT_COMPILED. Blocks as FleetView::Failover does.
-  static Result<Leave> Judge(const Backends& backends, const std::string& cluster);  // Its FQN.
+  // `principal`: who is told names, of what he may read; null = the server itself. `cluster`: its FQN.
+  static Result<Leave> Judge(const Backends& backends, const authn::Principal* principal, const std::string& cluster);
 
   // Every other cluster that it was judged with still takes requests. Within the write.
   bool Holds(const store::View& view) const;

@@ -190,6 +190,26 @@ Result<v2::ResourceVersion> Render(const store::Store& store, const store::Store
   return out;
 }
 
+// Before the disk is asked: whether there can be a version under this name that he may read. Each is judged by whoever
+// has the name now, or by something above it (PastRights), or by the installation.
+bool MayEverRead(const store::View& now, const authn::Principal& principal, const std::string& fqn) {
+  const bool bindings = resource::IsAccessBindings(fqn);
+  const auto right = bindings ? authz::Right::kSetPolicy : authz::Right::kRead;
+  if (authz::Authorize(now, principal, right, "").ok()) return true;
+  const auto subject = resource::ParseFqn(bindings ? resource::ParentFqn(fqn) : fqn);
+  for (std::string at = fqn; subject.ok() && !at.empty(); at = resource::ParentFqn(at)) {
+    const store::ResourcePtr there = now.Get(at);
+    if (there == nullptr) continue;
+    if (at == fqn ? authz::Allowed(now, principal, right, *there)
+                  : authz::AllowedOn(now, principal, right, subject->kind, *there))
+      return true;
+  }
+  return false;
+}
+Status CheckMayEverRead(const Desk& desk, const CallContext& call, const std::string& fqn) {
+  return MayEverRead(*desk.backends.store->Read(), call.principal, fqn) ? Status() : authz::Missing(fqn);
+}
+
 // A batch ends between two revisions: the next begins with what is left here.
 void LeaveLastRevision(std::vector<store::ResourcePtr>& versions) {
   const int64_t last = versions.back()->revision;
@@ -200,6 +220,7 @@ void LeaveLastRevision(std::vector<store::ResourcePtr>& versions) {
 Result<v2::ListVersionsResponse> ListVersions(const Desk& desk, CallContext& call,
                                               const v2::ListVersionsRequest& request) {
   WEIR_TRY(CheckPage(request.page_size(), request.fqn(), true));
+  WEIR_TRY(CheckMayEverRead(desk, call, request.fqn()));
   const std::string question = fmt::format("versions {} {}", request.fqn(), call.principal.uid);
   WEIR_ASSIGN(int64_t below, Below(desk, question, request.page_token()));
   WEIR_ASSIGN(const Past::Turn turn, desk.backends.past->TakeTurn(call));
@@ -237,6 +258,7 @@ Result<v2::ListVersionsResponse> ListVersions(const Desk& desk, CallContext& cal
 Result<v2::ResourceVersion> GetResourceAt(const Desk& desk, CallContext& call,
                                           const v2::GetResourceAtRequest& request) {
   WEIR_TRY(CheckPage(0, request.fqn(), true));
+  WEIR_TRY(CheckMayEverRead(desk, call, request.fqn()));
   WEIR_ASSIGN(const Past::Turn turn, desk.backends.past->TakeTurn(call));
   WEIR_ASSIGN(const int64_t revision, desk.backends.past->Resolve("asOf", request.as_of_revision(),
                                                                   request.has_as_of_time(), request.as_of_time()));
@@ -250,6 +272,7 @@ Result<v2::ResourceVersion> GetResourceAt(const Desk& desk, CallContext& call,
 Result<v2::DiffResourceResponse> DiffResource(const Desk& desk, CallContext& call,
                                               const v2::DiffResourceRequest& request) {
   WEIR_TRY(CheckPage(0, request.fqn(), true));
+  WEIR_TRY(CheckMayEverRead(desk, call, request.fqn()));
   WEIR_ASSIGN(const Past::Turn turn, desk.backends.past->TakeTurn(call));
   WEIR_ASSIGN(const int64_t from, desk.backends.past->Resolve("from", request.from_revision(), request.has_from_time(),
                                                               request.from_time()));

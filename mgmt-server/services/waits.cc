@@ -6,6 +6,7 @@
 
 #include "libs/base/mutex.h"
 #include "libs/base/wait.h"
+#include "mgmt-server/authz/authz.h"
 #include "mgmt-server/status/judgement.h"
 
 namespace weir::services {
@@ -22,6 +23,21 @@ constexpr Duration kSeldom = std::chrono::milliseconds(500);
 bool Settled(const v2::ResourceStatus& status, bool graced) {
   return status.state() == v2::ResourceStatus::READY || status.state() == v2::ResourceStatus::FAILED ||
          (graced && status::LacksSomething(status));
+}
+
+// The states as who waits may be told them. One of a cluster or a setting may speak of a gateway object that is not his
+// to read: then only the word of it stays.
+void TellTo(const store::View& view, const authn::Principal& principal, const std::vector<std::string>& fqns,
+            std::vector<v2::ResourceStatus>& states) {
+  for (size_t i = 0; i < states.size(); ++i) {
+    v2::ResourceStatus& state = states[i];
+    if (state.fqn() == fqns[i]) continue;
+    const store::ResourcePtr gateway = view.Get(state.fqn());
+    const bool readable = gateway != nullptr && authz::Allowed(view, principal, authz::Right::kRead, *gateway);
+    state.set_message(readable ? fmt::format("{}: {}", state.fqn(), state.message())
+                               : fmt::format("{}: a gateway object that you may not read", state.reason()));
+    state.set_fqn(fqns[i]);
+  }
 }
 
 }  // namespace
@@ -67,9 +83,12 @@ Status Waits::Start(CallContext& call, Order order, std::function<MessagePtr(std
   wait.order = std::move(order);
   wait.gone = call.gone;
   // The door takes it up once the method has returned; a call that is dropped before gives its place back.
-  call.later = [this, wait = std::move(wait), render = std::move(render)](CallContext::Answer answer) {
+  call.later = [this, principal = call.principal, wait = std::move(wait),
+                render = std::move(render)](CallContext::Answer answer) {
     Wait taken = wait;
-    taken.done = [render, answer = std::move(answer)](std::vector<v2::ResourceStatus> states) {
+    taken.done = [this, principal, fqns = wait.order.fqns, render,
+                  answer = std::move(answer)](std::vector<v2::ResourceStatus> states) {
+      TellTo(*backends_.store->Read(), principal, fqns, states);
       answer(render(std::move(states)));
     };
     Add(std::move(taken));

@@ -130,7 +130,8 @@ Reach OfTier2(const compile::World& world, const compile::GatewayShape& tier2, c
       std::vector<Shortfall> details;
       bool unknown = false;
       const bool served = std::any_of(clusters.begin(), clusters.end(), [&](const std::string& cluster) {
-        details.push_back(OfService(StateOf(world, cluster, destination), destination, resource::LastName(cluster)));
+        details.push_back(
+            OfService(StateOf(world, tier2, cluster, destination), destination, resource::LastName(cluster)));
         if (!details.back().reason.empty()) return false;
         const GatewaysWord word = OfGateways(world, tier2, cluster, destination, health);
         unknown |= word.unknown;

@@ -8,8 +8,8 @@
 #include "api/weir/mesh/v1/intent.pb.h"
 #include "libs/codec/local_answer.h"
 #include "libs/resource/kinds.h"
-#include "libs/resource/status_reason.h"
 #include "mgmt-server/compile/keys.h"
+#include "mgmt-server/compile/named_service.h"
 #include "mgmt-server/status/health_message.h"
 #include "mgmt-server/status/hops.h"
 #include "mgmt-server/status/host_table.h"
@@ -226,7 +226,8 @@ class Explanation {
     return hops.shortfall;
   }
 
-  // Reason "" = served, or nobody knows.
+  // Reason "" = served, or nobody knows. The service is named by the hop alone, which not everybody sees who sees the
+  // share.
   Shortfall Ask(const std::string& cluster, const compile::GatewayShape& tier2, v2::ExplainedShare& share) {
     const Hop taken = taking_.Take(cluster, tier2, asked_.host, asked_.authority, asked_.target);
     if (taken.place.shape == nullptr) return {};
@@ -240,7 +241,7 @@ class Explanation {
     if (taken.route->has_redirect()) hop.set_status(static_cast<int>(taken.route->redirect().code()));
     if (taken.route->has_direct_response()) hop.set_status(static_cast<int>(taken.route->direct_response().status()));
     if (taken.service != nullptr) *hop.mutable_service() = *taken.service;
-    return taken.shortfall;
+    return Unnamed(taken.shortfall, resource::LastName(cluster));
   }
 
   void Service(const Entry& entry, const Place& place, const compile::Key& set, v2::ExplainedRoute& item) {

@@ -6,6 +6,7 @@
 #include "libs/dialect/dialect.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/status_reason.h"
+#include "mgmt-server/compile/named_service.h"
 
 namespace weir::status {
 namespace {
@@ -30,21 +31,23 @@ bool HasEndpoint(const compile::Facts& facts, const agent::v1::Service& service)
 
 }  // namespace
 
-ServiceState StateOf(const compile::World& world, const std::string& cluster,
+ServiceState StateOf(const compile::World& world, const compile::GatewayShape& tier2, const std::string& cluster,
                      const v2::ServiceDestination& destination) {
-  const compile::Facts* facts = world.facts(cluster);
-  if (facts == nullptr) return ServiceState::kServiceMissing;
-  const agent::v1::Service* service = facts->FindService(destination.host());
+  const auto [outside, service] = compile::FindNamedService(world, tier2, cluster, destination.host());
+  if (outside) return ServiceState::kOutsideWorkspace;
   if (service == nullptr) return ServiceState::kServiceMissing;
   const auto& ports = service->ports();
   if (std::find(ports.begin(), ports.end(), destination.port()) == ports.end()) return ServiceState::kPortMissing;
-  return HasEndpoint(*facts, *service) ? ServiceState::kServes : ServiceState::kNoEndpoint;
+  return HasEndpoint(*world.facts(cluster), *service) ? ServiceState::kServes : ServiceState::kNoEndpoint;
 }
 
 Shortfall OfService(ServiceState state, const v2::ServiceDestination& destination, std::string_view cluster) {
   switch (state) {
     case ServiceState::kServes:
       return {};
+    case ServiceState::kOutsideWorkspace:
+      return {Word(StatusReason::kServiceOutsideWorkspace),
+              fmt::format("{}: the workspace does not own the namespace of {}", cluster, destination.host())};
     case ServiceState::kServiceMissing:
       return {Word(StatusReason::kServiceMissing),
               fmt::format("{}: there is no service {}", cluster, destination.host())};
@@ -91,13 +94,26 @@ Shortfall NobodyHealthy(const std::string& cluster, const v2::ServiceDestination
 Shortfall ServiceAt(const compile::World& world, const compile::GatewayShape& tier2, const std::string& cluster,
                     const v2::ServiceDestination& destination, const ReportedHealth& health, bool* unchecked) {
   *unchecked = false;
-  Shortfall shortfall = OfService(StateOf(world, cluster, destination), destination, resource::LastName(cluster));
+  Shortfall shortfall =
+      OfService(StateOf(world, tier2, cluster, destination), destination, resource::LastName(cluster));
   if (!shortfall.reason.empty()) return shortfall;
   const GatewaysWord word = OfGateways(world, tier2, cluster, destination, health);
   // Of those that nobody hears the tier-1 gateways know.
   if (word.served || word.silent || word.away) return {};
   *unchecked = word.unknown;
   return word.unknown ? Shortfall{} : NobodyHealthy(cluster, destination);
+}
+
+Shortfall Unnamed(const Shortfall& shortfall, std::string_view cluster) {
+  if (shortfall.reason.empty()) return {};
+  std::string_view what = "nobody there can serve it";
+  if (shortfall.reason == Word(StatusReason::kServiceOutsideWorkspace))
+    what = "the service lies in a namespace that their workspace does not own";
+  else if (shortfall.reason == Word(StatusReason::kServiceMissing))
+    what = "the service is not there";
+  else if (shortfall.reason == Word(StatusReason::kPortMissing))
+    what = "the service lacks the port";
+  return {shortfall.reason, fmt::format("{}: behind its tier-2 gateways {}", cluster, what)};
 }
 
 }  // namespace weir::status

@@ -9,8 +9,8 @@
 namespace weir::status {
 
 // What the agent of a cluster says of the service that a route goes to.
-enum class ServiceState : uint8_t { kServes, kServiceMissing, kPortMissing, kNoEndpoint };
-ServiceState StateOf(const compile::World& world, const std::string& cluster,
+enum class ServiceState : uint8_t { kServes, kOutsideWorkspace, kServiceMissing, kPortMissing, kNoEndpoint };
+ServiceState StateOf(const compile::World& world, const compile::GatewayShape& tier2, const std::string& cluster,
                      const v2::ServiceDestination& destination);
 // `cluster`: its name. Reason "" = it serves.
 Shortfall OfService(ServiceState state, const v2::ServiceDestination& destination, std::string_view cluster);
@@ -31,5 +31,10 @@ Shortfall NobodyHealthy(const std::string& cluster, const v2::ServiceDestination
 // nobody knows. `unchecked`: they will say, and have not yet.
 Shortfall ServiceAt(const compile::World& world, const compile::GatewayShape& tier2, const std::string& cluster,
                     const v2::ServiceDestination& destination, const ReportedHealth& health, bool* unchecked);
+
+// The same for who asks of a tier-1 object, and may not read what answers it (docs/adr/0003): the word stays, and
+// nothing of the service is named. `cluster`: its name. Where the service stands the hops of an explanation say, to who
+// may read their objects.
+Shortfall Unnamed(const Shortfall& shortfall, std::string_view cluster);
 
 }  // namespace weir::status

@@ -12,7 +12,7 @@ using traffic::Reason;
 using traffic::Standing;
 
 // What the tier-2 objects of one cluster have for a host: reason "" when a rule of them is served, or may be
-// (`unchecked`).
+// (`unchecked`). Their services are not named.
 Shortfall Behind(const compile::World& world, const std::string& cluster, const std::string& tenant,
                  const std::string& hostname, const ReportedHealth& health, bool* unchecked) {
   Shortfall worst;
@@ -38,7 +38,7 @@ Shortfall Behind(const compile::World& world, const std::string& cluster, const 
     });
   }
   *unchecked &= !served;
-  return served || !rules || *unchecked ? Shortfall{} : worst;
+  return served || !rules || *unchecked ? Shortfall{} : Unnamed(worst, resource::LastName(cluster));
 }
 
 using RulesOfServer = google::protobuf::RepeatedPtrField<v2::HttpRule>;
@@ -155,7 +155,7 @@ Spreads::AtPath Spreads::At(const std::string& path, const std::string& tenant, 
     at.taken |= hop.route != nullptr;
     at.unchecked |= hop.unchecked;
     at.served |= hop.shortfall.reason.empty() && !hop.unchecked;
-    if (at.shortfall.reason.empty()) at.shortfall = hop.shortfall;
+    if (at.shortfall.reason.empty()) at.shortfall = Unnamed(hop.shortfall, resource::LastName(cluster));
   }
   return at;
 }

@@ -81,8 +81,8 @@ class Store {
   // xds::Position::mark of an earlier revision. NOT_FOUND REVISION_UNKNOWN: no write of this history has that number.
   // Reads the disk.
   virtual Result<std::string> MarkOf(int64_t revision) const = 0;
-  // Every version of a name below a revision, newest first, deletions included; of all uids the name ever had, as far
-  // as they are kept: the last is of the oldest state. Reads the disk.
+  // Every version of a name below a revision, without body and owners, newest first, deletions included; of all uids
+  // the name ever had, as far as they are kept: the last is of the oldest state. Reads the disk.
   virtual Result<std::vector<ResourcePtr>> History(std::string_view fqn, size_t limit = 100,
                                                    int64_t below = INT64_MAX >> 20) const = 0;
   // What was changed in whole since the oldest state that is kept, newest first, without bodies. Reads the disk.

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "libs/base/ids.h"
+#include "mgmt-server/store/bytes.h"
 
 namespace weir::store {
 namespace {
@@ -87,6 +88,7 @@ Result<ResourcePtr> Txn::Put(PutResource put) {
   next->field_owners = std::move(put.field_owners);
   next->create_time = stored ? stored->create_time : now_;
   next->update_time = now_;
+  WEIR_TRY(CheckBytes(view_, stored.get(), *next));
   WEIR_TRY(ApplyChange(stored.get(), next.get()));
   WEIR_TRY(rows_.PutVersion(*next));
   view_.PutResource(next);
@@ -167,23 +169,6 @@ Status Txn::DeleteSessionsOf(std::string_view user_uid) {
     if (session.user_uid == user_uid) ended.push_back(session.token_hash);
   });
   for (const std::string& hash : ended) WEIR_TRY(DeleteSession(hash));
-  return {};
-}
-
-Status Txn::PutUsedAssertion(UsedAssertion assertion) {
-  if (view_.used_assertions_.Contains(assertion.id)) {
-    return Unauthenticated("ASSERTION_USED", "the assertion was used already; sign a new one with another jti");
-  }
-  changed_ = true;
-  std::vector<std::string> over;
-  view_.ForEachUsedAssertion([&](const auto& used) { used.expires <= now_ ? over.push_back(used.id) : void(); });
-  for (const std::string& id : over) {
-    WEIR_TRY(rows_.DeleteUsedAssertion(id));
-    view_.used_assertions_.Erase(id);
-  }
-  assertion.expires = ToMicroseconds(assertion.expires);
-  WEIR_TRY(rows_.PutUsedAssertion(assertion));
-  view_.used_assertions_.Set(assertion.id, assertion);
   return {};
 }
 

@@ -1,3 +1,4 @@
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -38,6 +39,23 @@ Result<int64_t> Txn::Drop(const std::vector<std::pair<std::string, std::string>>
     view_.EraseKey(View::KeyName(uid, key));
   }
   return static_cast<int64_t>(keys.size());
+}
+
+Status Txn::PutUsedAssertion(UsedAssertion assertion) {
+  if (view_.used_assertions_.Contains(assertion.id)) {
+    return Unauthenticated("ASSERTION_USED", "the assertion was used already; sign a new one with another jti");
+  }
+  changed_ = true;
+  std::vector<std::string> over;
+  view_.ForEachUsedAssertion([&](const auto& used) { used.expires <= now_ ? over.push_back(used.id) : void(); });
+  for (const std::string& id : over) {
+    WEIR_TRY(rows_.DeleteUsedAssertion(id));
+    view_.used_assertions_.Erase(id);
+  }
+  assertion.expires = std::chrono::floor<std::chrono::microseconds>(assertion.expires);
+  WEIR_TRY(rows_.PutUsedAssertion(assertion));
+  view_.used_assertions_.Set(assertion.id, assertion);
+  return {};
 }
 
 }  // namespace weir::store

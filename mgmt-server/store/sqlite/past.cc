@@ -38,32 +38,91 @@ Result<std::set<std::string>> ChangedSince(Database& database, int64_t revision)
   }
 }
 
+// `read(database, floor)` inside one transaction.
+template <typename Fn>
+auto AtOneMoment(Database& database, Fn& read) {
+  using Answer = std::invoke_result_t<Fn&, Database&, int64_t>;
+  const Status begun = database.Execute("BEGIN");
+  if (!begun.ok()) return Answer(begun.error());
+  const Result<int64_t> floor = Floor(database);
+  Answer answer = floor.ok() ? read(database, *floor) : Answer(floor.error());
+  (void)database.Execute("COMMIT");
+  return answer;
+}
+
+constexpr size_t kIdle = 4;  // Connections that stay open.
+
 }  // namespace
 
-Status PastReader::Open(const std::string& path, const std::string& vfs) {
-  MutexLock lock(mutex_);
-  WEIR_ASSIGN(database_, Database::Open(path, vfs, true));
+Status PastReader::Open(const std::string& path, const std::string& vfs, std::function<void()> reading) {
+  path_ = path;
+  vfs_ = vfs;
+  reading_ = std::move(reading);
+  MutexLock lock(brief_mutex_);
+  WEIR_ASSIGN(brief_, Database::Open(path, vfs, true));
   return {};
 }
 
-// `read(database, floor)` inside one transaction.
-template <typename Fn>
-auto PastReader::AtOneMoment(Fn read) const {
-  using Answer = decltype(read(database_, int64_t{0}));
+Result<Database> PastReader::Take() const {
+  {
+    MutexLock lock(mutex_);
+    given_back_.Wait(mutex_, [this]() WEIR_REQUIRES(mutex_) { return taken_ < kConnections; });
+    ++taken_;
+    if (!idle_.empty()) {
+      Database database = std::move(idle_.back());
+      idle_.pop_back();
+      return database;
+    }
+  }
+  Result<Database> opened = Database::Open(path_, vfs_, true);
+  if (opened.ok()) return opened;
   MutexLock lock(mutex_);
-  const Status begun = database_.Execute("BEGIN");
-  if (!begun.ok()) return Answer(begun.error());
-  const Result<int64_t> floor = Floor(database_);
-  Answer answer = floor.ok() ? read(database_, *floor) : Answer(floor.error());
-  (void)database_.Execute("COMMIT");
-  return answer;
+  --taken_;
+  given_back_.NotifyOne();
+  return opened;
+}
+
+void PastReader::GiveBack(Database database) const {
+  MutexLock lock(mutex_);
+  --taken_;
+  if (idle_.size() < kIdle && database.autocommit()) idle_.push_back(std::move(database));
+  given_back_.NotifyOne();
+}
+
+class PastReader::Lease {
+ public:
+  Lease(const PastReader& reader, Database database) : reader_(reader), database_(std::move(database)) {}
+  ~Lease() { reader_.GiveBack(std::move(database_)); }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  Database& database() { return database_; }
+
+ private:
+  const PastReader& reader_;
+  Database database_;
+};
+
+template <typename Fn>
+auto PastReader::Briefly(Fn read) const {
+  MutexLock lock(brief_mutex_);
+  return AtOneMoment(brief_, read);
+}
+
+template <typename Fn>
+auto PastReader::AtLength(Fn read) const {
+  using Answer = std::invoke_result_t<Fn&, Database&, int64_t>;
+  Result<Database> taken = Take();
+  if (!taken.ok()) return Answer(taken.error());
+  Lease lease(*this, std::move(*taken));
+  if (reading_) reading_();
+  return AtOneMoment(lease.database(), read);
 }
 
 // From the present backwards: what did not change since is shared with it.
 Result<ViewPtr> PastReader::ReadAt(const View& now, const Policy& policy, int64_t revision, bool with_graph) const {
   auto view = std::make_shared<View>(policy.Rights());
   ViewLoader loader(*view);
-  WEIR_TRY(AtOneMoment([&](Database& database, int64_t floor) -> Status {
+  WEIR_TRY(AtLength([&](Database& database, int64_t floor) -> Status {
     if (revision < floor) return Forgotten(revision, floor);
     loader.SetRevision(revision);
     loader.SetHistoryFloor(floor);
@@ -94,9 +153,9 @@ Result<ViewPtr> PastReader::ReadAt(const View& now, const Policy& policy, int64_
 }
 
 Result<std::vector<ResourcePtr>> PastReader::History(std::string_view fqn, int64_t below, size_t limit) const {
-  return AtOneMoment([&](Database& database, int64_t floor) -> Result<std::vector<ResourcePtr>> {
+  return AtLength([&](Database& database, int64_t floor) -> Result<std::vector<ResourcePtr>> {
     std::vector<ResourcePtr> versions;
-    WEIR_ASSIGN(Statement query, database.Prepare("SELECT " WEIR_VERSION_COLUMNS
+    WEIR_ASSIGN(Statement query, database.Prepare("SELECT " WEIR_VERSION_COLUMNS_WITHOUT_BODY
                                                   " FROM versions WHERE fqn = ? AND id < ? ORDER BY id DESC LIMIT ?"));
     query.Text(fqn).Int(below << kPlaceBits).Int(static_cast<int64_t>(limit));
     while (true) {
@@ -113,7 +172,7 @@ Result<std::vector<ResourcePtr>> PastReader::History(std::string_view fqn, int64
 }
 
 Result<std::vector<Change>> PastReader::Changes(const ChangesQuery& query) const {
-  return AtOneMoment([&](Database& database, int64_t floor) -> Result<std::vector<Change>> {
+  return AtLength([&](Database& database, int64_t floor) -> Result<std::vector<Change>> {
     std::vector<Change> changes;
     WEIR_ASSIGN(Statement select,
                 database.Prepare("SELECT id, kind, fqn, uid, deleted, etag, EXISTS(SELECT 1 FROM versions b WHERE "
@@ -138,7 +197,7 @@ Result<std::vector<Change>> PastReader::Changes(const ChangesQuery& query) const
 }
 
 Result<Revision> PastReader::GetRevision(int64_t number) const {
-  return AtOneMoment([&](Database& database, int64_t floor) -> Result<Revision> {
+  return Briefly([&](Database& database, int64_t floor) -> Result<Revision> {
     WEIR_ASSIGN(
         Statement query,
         database.Prepare("SELECT time, principal, principal_uid, request_id, message, change_set FROM revisions "
@@ -156,7 +215,7 @@ Result<Revision> PastReader::GetRevision(int64_t number) const {
 
 // Not the first that is later, but the last that is not: a clock that was ahead for a while hides nothing.
 Result<int64_t> PastReader::RevisionAt(WallTime time) const {
-  return AtOneMoment([&](Database& database, int64_t floor) -> Result<int64_t> {
+  return AtLength([&](Database& database, int64_t floor) -> Result<int64_t> {
     WEIR_ASSIGN(Statement query,
                 database.Prepare("SELECT revision FROM revisions WHERE time <= ? ORDER BY revision DESC LIMIT 1"));
     query.Int(ToMicros(time));
@@ -170,7 +229,7 @@ Result<int64_t> PastReader::RevisionAt(WallTime time) const {
 }
 
 Result<int64_t> PastReader::FloorOf(int64_t changes) const {
-  return AtOneMoment([&](Database& database, int64_t floor) -> Result<int64_t> {
+  return AtLength([&](Database& database, int64_t floor) -> Result<int64_t> {
     WEIR_ASSIGN(Statement query,
                 database.Prepare("SELECT id >> 20 FROM versions WHERE id >= ? ORDER BY id DESC LIMIT 1 "
                                  "OFFSET ?"));
@@ -180,7 +239,7 @@ Result<int64_t> PastReader::FloorOf(int64_t changes) const {
 
 // From the oldest on: as much is read as goes.
 Result<int64_t> PastReader::AuditUntil(WallTime time) const {
-  return AtOneMoment([&](Database& database, int64_t) -> Result<int64_t> {
+  return AtLength([&](Database& database, int64_t) -> Result<int64_t> {
     WEIR_ASSIGN(Statement query,
                 database.Prepare("SELECT coalesce((SELECT sequence - 1 FROM audit WHERE time > ? ORDER BY sequence "
                                  "LIMIT 1), (SELECT max(sequence) FROM audit), 0)"));
@@ -189,26 +248,45 @@ Result<int64_t> PastReader::AuditUntil(WallTime time) const {
 }
 
 Result<int64_t> PastReader::LastOtherHolder(std::string_view fqn, std::string_view uid) const {
-  return AtOneMoment([&](Database& database, int64_t) -> Result<int64_t> {
+  return Briefly([&](Database& database, int64_t) -> Result<int64_t> {
     WEIR_ASSIGN(Statement query, database.Prepare("SELECT coalesce(max(id) >> 20, 0) FROM versions WHERE fqn = ? AND "
                                                   "(deleted = 1 OR uid <> ?)"));
     return OneNumber(query.Text(fqn).Text(uid));
   });
 }
 
+namespace {
+
+// Of a bound query.
+Result<std::vector<AuditRow>> AuditRows(Statement& select) {
+  std::vector<AuditRow> records;
+  while (true) {
+    WEIR_ASSIGN(const bool row, select.Step());
+    if (!row) return records;
+    records.push_back(ReadAudit(select));
+  }
+}
+int64_t MostRecords(size_t limit) { return static_cast<int64_t>(std::clamp<size_t>(limit, 1, 10000)); }
+
+}  // namespace
+
 Result<std::vector<AuditRow>> PastReader::AuditBefore(int64_t before, size_t limit) const {
-  return AtOneMoment([&](Database& database, int64_t) -> Result<std::vector<AuditRow>> {
-    std::vector<AuditRow> records;
+  return AtLength([&](Database& database, int64_t) -> Result<std::vector<AuditRow>> {
     WEIR_ASSIGN(Statement select,
                 database.Prepare("SELECT " WEIR_AUDIT_COLUMNS
                                  " FROM audit WHERE sequence < ? AND sequence > (SELECT sequence FROM audit_anchor) "
                                  "ORDER BY sequence DESC LIMIT ?"));
-    select.Int(before).Int(static_cast<int64_t>(std::clamp<size_t>(limit, 1, 10000)));
-    while (true) {
-      WEIR_ASSIGN(const bool row, select.Step());
-      if (!row) return records;
-      records.push_back(ReadAudit(select));
-    }
+    return AuditRows(select.Int(before).Int(MostRecords(limit)));
+  });
+}
+
+Result<std::vector<AuditRow>> PastReader::AuditAfter(int64_t after, size_t limit) const {
+  return AtLength([&](Database& database, int64_t) -> Result<std::vector<AuditRow>> {
+    WEIR_ASSIGN(Statement select,
+                database.Prepare("SELECT " WEIR_AUDIT_COLUMNS
+                                 " FROM audit WHERE sequence > ? AND sequence > (SELECT sequence FROM audit_anchor) "
+                                 "ORDER BY sequence LIMIT ?"));
+    return AuditRows(select.Int(after).Int(MostRecords(limit)));
   });
 }
 

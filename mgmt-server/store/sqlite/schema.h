@@ -31,6 +31,7 @@ Result<std::vector<ChangeEvent>> ReadChanges(Database& database, int64_t after);
 
 // Columns of a version, in the order ReadVersion takes them.
 #define WEIR_VERSION_COLUMNS "uid, id >> 20, fqn, kind, etag, body, owners, deleted, create_time, update_time"
+#define WEIR_VERSION_COLUMNS_WITHOUT_BODY "uid, id >> 20, fqn, kind, etag, '', '', deleted, create_time, update_time"
 ResourcePtr ReadVersion(const Statement& row);
 AuditRow ReadAudit(const Statement& row);
 #define WEIR_AUDIT_COLUMNS                                                                                      \

@@ -136,17 +136,7 @@ class SqliteStore : public Store {
   }
 
   Result<std::vector<AuditRow>> Audit(const AuditQuery& query) const override {
-    std::vector<AuditRow> records;
-    MutexLock lock(reader_mutex_);
-    WEIR_ASSIGN(Statement select, reader_.Prepare("SELECT " WEIR_AUDIT_COLUMNS
-                                                  " FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"));
-    const int64_t after = std::max(query.after, Read()->audit_anchor().sequence);
-    select.Int(after).Int(static_cast<int64_t>(std::clamp<size_t>(query.limit, 1, 10000)));
-    while (true) {
-      WEIR_ASSIGN(const bool row, select.Step());
-      if (!row) return records;
-      records.push_back(ReadAudit(select));
-    }
+    return past_.AuditAfter(query.after, query.limit);
   }
 
   std::unique_ptr<Subscription> Subscribe(int64_t after, std::function<void(const ChangeEvent&)> callback) override {

@@ -1,0 +1,45 @@
+#include "mgmt-server/store/bytes.h"
+
+#include "mgmt-server/store/view.h"
+
+namespace weir::store {
+namespace {
+
+// All that is stored lies in the server's memory.
+constexpr size_t kMostOfObject = 1 << 20;  // Bytes of one, with the names of who set its fields.
+constexpr size_t kMostBelow = 256 << 20;   // Bytes of the bodies of all below the first two names: of a tenant.
+constexpr size_t kWithoutWeighing = 4096;  // Of so few bytes the number of objects is bound enough.
+
+// "organizations/o/tenants/t" of what lies below it; "" = that, or less.
+std::string_view FirstTwoNames(std::string_view fqn) {
+  size_t end = 0;
+  for (int parts = 0; parts < 4; ++parts) {
+    end = fqn.find('/', end + (parts > 0 ? 1 : 0));
+    if (end == std::string_view::npos) return {};
+  }
+  return fqn.substr(0, end);
+}
+
+}  // namespace
+
+Status CheckBytes(const View& view, const StoredResource* before, const StoredResource& next) {
+  const size_t had = before == nullptr ? 0 : before->body.size();
+  if (next.body.size() <= had || next.body.size() <= kWithoutWeighing) return {};
+  size_t size = next.body.size();
+  for (const auto& [field, manager] : next.field_owners) size += field.size() + manager.size();
+  if (size > kMostOfObject) {
+    return InvalidArgument("OBJECT_TOO_LARGE",
+                           "{} would have {} bytes, stored; one object has {} at most: divide it into several",
+                           next.fqn, size, kMostOfObject);
+  }
+  const std::string_view owner = FirstTwoNames(next.fqn);
+  if (owner.empty() || view.CountBelow(owner) < kMostBelow / kMostOfObject) return {};
+  size_t held = next.body.size() - had;
+  view.ForEach(owner, "", [&](const ResourcePtr& each) { return (held += each->body.size()) <= kMostBelow; });
+  if (held <= kMostBelow) return {};
+  return ResourceExhausted("TOO_MANY_BYTES",
+                           "what lies in {} would have more than {} bytes; delete what is not used, or make it smaller",
+                           owner, kMostBelow);
+}
+
+}  // namespace weir::store
