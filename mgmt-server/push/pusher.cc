@@ -88,6 +88,7 @@ struct Pusher::Core {
   void Run();
   void PushOnce();
   std::optional<std::string> TakeRoots();
+  std::vector<store::OverlayPtr> OverlaysFor(const store::View& view, const WorldFeed::Reached& reached);
 };
 
 void Pusher::Core::Wake() {
@@ -125,6 +126,13 @@ std::optional<std::string> Pusher::Core::TakeRoots() {
   return std::exchange(roots, std::nullopt);
 }
 
+// What is ahead ends with the write that stores it: as long as that was not heard, it stays.
+std::vector<store::OverlayPtr> Pusher::Core::OverlaysFor(const store::View& view, const WorldFeed::Reached& reached) {
+  if (reached.revision >= view.revision()) return view.Overlays();
+  MutexLock lock(mutex);
+  return overlays;
+}
+
 void Pusher::Core::PushOnce() {
   const store::ViewPtr view = store.Read();
   // A view is applied whole, not one of its changes without the others, but for those whose events are late.
@@ -133,16 +141,17 @@ void Pusher::Core::PushOnce() {
   std::map<std::string, compile::Delta> deltas;
   std::map<std::string, xds::SnapshotPtr> fresh;
   const std::optional<std::string> new_roots = TakeRoots();
-  const std::vector<store::OverlayPtr> overlays_now = view->Overlays();
+  const std::vector<store::OverlayPtr> overlays_now = OverlaysFor(*view, reached);
   {
     MutexLock lock(compile_mutex);
     compile::World world = compilation.world();
     const auto clusters_before = world.clusters();
     compile::Change change = feed.Apply(*view, &world);
     if ((change.roots = new_roots.has_value())) world.SetRoots(*new_roots);
+    world.revision = view->revision();  // Whose writes are in it, heard of or not.
+    traces.Note(compilation.world(), world, change);
     world.revision = reached.revision;
     world.facts_sequence = reached.facts_sequence;
-    traces.Note(compilation.world(), world, change);
     deltas = compilation.Update(std::move(world), change, AheadOf(overlays_now, compilation.ahead()));
     const auto clusters = compilation.world().clusters();
     for (const std::string& cluster : clusters) {

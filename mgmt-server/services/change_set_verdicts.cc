@@ -99,7 +99,7 @@ Result<ChangeSet> ChangeSets::Commit(CallContext& call, const v2::CommitChangeSe
     *next.mutable_ended_by() = Person(call.principal, txn.now());
     txn.Annotate({.message = next.message(), .change_set = next.fqn()});
     WEIR_TRY(StoreChangeSet(txn, call, bounds_, "change-set.commit", next));
-    return KeepAnswer(txn, call, Shown(next));
+    return KeepAnswer(txn, call, Shown(call, next));
   };
   const auto make = [&]() -> Result<MadePlan> {
     WEIR_ASSIGN(MadePlan made, MakeAgain(call, seen, order));

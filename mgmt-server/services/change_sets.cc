@@ -61,6 +61,14 @@ Status CheckOrganization(const std::string& organization, const ChangeOrder& ord
   return error;
 }
 
+// For lists.
+void LeaveOutDetails(ChangeSet& set) {
+  set.clear_documents();
+  set.clear_items();
+  if (!set.has_rollout()) return;
+  for (v2::WaveProgress& wave : *set.mutable_rollout()->mutable_waves()) wave.clear_evidence();
+}
+
 // The first conflict as apply would say it.
 Status CheckNoConflict(const MadePlan& made) {
   if (made.state.conflicts.empty()) return {};
@@ -221,11 +229,7 @@ Result<v2::ListChangeSetsResponse> ChangeSets::List(CallContext& call, const v2:
     WEIR_ASSIGN(ChangeSet set, ReadRow(**row));
     asked += 1 + set.touched_size();
     if (!MaySee(*view, call.principal, set)) continue;
-    set.clear_documents();
-    set.clear_items();
-    if (set.has_rollout()) {
-      for (v2::WaveProgress& wave : *set.mutable_rollout()->mutable_waves()) wave.clear_evidence();
-    }
+    LeaveOutDetails(set);
     *response.add_items() = Shown(call, std::move(set));
   }
   return response;
