@@ -258,7 +258,7 @@ template <const AdminVerb& verb>
 Result<int> Run(const Flags& flags) {
   return SetAdminState(flags, verb);
 }
-FlagSpec AdminSpec() { return {{"reason", "for"}, {"wait"}, {"force"}}; }
+FlagSpec AdminSpec() { return {{"reason", "for"}, {"wait", "force"}, {}}; }
 
 }  // namespace
 

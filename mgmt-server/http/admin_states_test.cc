@@ -146,7 +146,7 @@ TEST_F(AdminStateOfClusters, DoNotEndWhereThatLeavesAHostAlone) {
   ASSERT_EQ(Post(kPath + ":activate", R"({"ttlSeconds":"60"})").status, 200);
   const WallTime late = store_->Read()->Get(kFqn)->update_time + std::chrono::seconds(70);
   ManualClock hands;
-  services::Backends backends(*store_, *authn_, fleet_, stopping_, "", hands);
+  services::Backends backends(*store_, *authn_, fleet_, invariants_, stopping_, "", hands);
   services::AdminStateEnds ends(backends);
   const auto overdue = [&] {
     std::string text;

@@ -98,6 +98,7 @@ class Spoiled final : public status::Pieces {
   Spoiled(const compile::Compilation& compilation, std::function<void(mesh::v1::ServiceEndpoints&)> spoil)
       : compilation_(compilation), spoil_(std::move(spoil)) {}
   const World& world() const override { return compilation_.world(); }
+  const World& WorldOf(const std::string&) const override { return compilation_.world(); }
   const compile::Resource* Find(const std::string& cluster, const compile::Key& key) override {
     const auto found = compilation_.Of(cluster).find(key);
     if (found == compilation_.Of(cluster).end()) return nullptr;
