@@ -18,8 +18,9 @@ Result<v2::ChangeSet> WavesOf(const std::vector<std::string>& arguments) {
 }
 
 TEST(Waves, AreNamesOrRegionAndLabelsWithOneGate) {
-  const auto set = WavesOf({"--wave", "c1,c2", "--wave", "region=eu,label=ring=1", "--wave=label=ring=2", "--min-success",
-                            "99.5", "--min-requests=20", "--bake", "5m", "--ready-timeout", "90s", "--without-traffic"});
+  const auto set =
+      WavesOf({"--wave", "c1,c2", "--wave", "region=eu,label=ring=1", "--wave=label=ring=2", "--min-success", "99.5",
+               "--min-requests=20", "--bake", "5m", "--ready-timeout", "90s", "--without-traffic"});
   ASSERT_TRUE(set.ok()) << set.error().ToString();
   ASSERT_EQ(set->waves_size(), 3);
   EXPECT_THAT(set->waves(0).clusters(), ::testing::ElementsAre("c1", "c2"));

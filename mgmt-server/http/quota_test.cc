@@ -82,8 +82,7 @@ TEST_F(QuotaTest, OnlyAnAdministratorOfTheOrganizationSetsThem) {
   EXPECT_EQ(Set("expiredIdentityGrace: 60s, tenantQuota: {objects: 5}").status, 200);
   EXPECT_EQ(Set("expiredIdentityGrace: 90s, tenantQuota: {objects: 5}", ann).status, 200) << "what is set he may keep";
   EXPECT_EQ(Set("expiredIdentityGrace: 90s, tenantQuota: {objects: 6}", ann).status, 403);
-  EXPECT_EQ(Send("DELETE", "/v2/organizations/demo-org/settings/s", "", ann).status, 403)
-      << "that lifts them";
+  EXPECT_EQ(Send("DELETE", "/v2/organizations/demo-org/settings/s", "", ann).status, 403) << "that lifts them";
   ASSERT_EQ(grant("admin"), 200);
   EXPECT_EQ(Set("tenantQuota: {objects: 6}", ann).status, 200);
   EXPECT_EQ(Set("tenantQuota: {objects: -1}").status, 400);

@@ -60,7 +60,7 @@ TEST_F(TextSizes, AreBoundedInEveryCall) {
   EXPECT_GT(names, 50u);
   EXPECT_EQ(hosts, 4u);
   EXPECT_THAT(own, testing::ElementsAre("weir.v2.ApplyDocumentsRequest.documents", "weir.v2.ExplainRouteRequest.path",
-                               "weir.v2.PlanRequest.documents"));
+                                        "weir.v2.PlanRequest.documents"));
 }
 
 TEST_F(TextSizes, OfWhatFitsSayNothing) {

@@ -13,7 +13,8 @@ class ClockWatch : public WatchTest {
  protected:
   void SetUp() override {
     WatchTest::SetUp();
-    backends_by_hand_ = std::make_unique<services::Backends>(*store_, *authn_, fleet_, invariants_, stopping_, "", clock_);
+    backends_by_hand_ =
+        std::make_unique<services::Backends>(*store_, *authn_, fleet_, invariants_, stopping_, "", clock_);
     watches_ = std::make_shared<services::Watches>(*backends_by_hand_, std::make_shared<services::WatchQuota>());
   }
   void TearDown() override {

@@ -89,6 +89,10 @@ struct Pusher::Core {
   void PushOnce();
   std::optional<std::string> TakeRoots();
   std::vector<store::OverlayPtr> OverlaysFor(const store::View& view, const WorldFeed::Reached& reached);
+  std::map<std::string, compile::Delta> Compile(compile::World world, const compile::Change& change,
+                                                const store::View& view, const WorldFeed::Reached& reached,
+                                                const std::vector<store::OverlayPtr>& ahead)
+      WEIR_REQUIRES(compile_mutex);
 };
 
 void Pusher::Core::Wake() {
@@ -133,6 +137,16 @@ std::vector<store::OverlayPtr> Pusher::Core::OverlaysFor(const store::View& view
   return overlays;
 }
 
+std::map<std::string, compile::Delta> Pusher::Core::Compile(compile::World world, const compile::Change& change,
+                                                            const store::View& view, const WorldFeed::Reached& reached,
+                                                            const std::vector<store::OverlayPtr>& ahead) {
+  world.revision = view.revision();  // Whose writes are in it, heard of or not.
+  traces.Note(compilation.world(), world, change);
+  world.revision = reached.revision;
+  world.facts_sequence = reached.facts_sequence;
+  return compilation.Update(std::move(world), change, AheadOf(ahead, compilation.ahead()));
+}
+
 void Pusher::Core::PushOnce() {
   const store::ViewPtr view = store.Read();
   // A view is applied whole, not one of its changes without the others, but for those whose events are late.
@@ -148,11 +162,7 @@ void Pusher::Core::PushOnce() {
     const auto clusters_before = world.clusters();
     compile::Change change = feed.Apply(*view, &world);
     if ((change.roots = new_roots.has_value())) world.SetRoots(*new_roots);
-    world.revision = view->revision();  // Whose writes are in it, heard of or not.
-    traces.Note(compilation.world(), world, change);
-    world.revision = reached.revision;
-    world.facts_sequence = reached.facts_sequence;
-    deltas = compilation.Update(std::move(world), change, AheadOf(overlays_now, compilation.ahead()));
+    deltas = Compile(std::move(world), change, *view, reached, overlays_now);
     const auto clusters = compilation.world().clusters();
     for (const std::string& cluster : clusters) {
       if (ads.GetSnapshot(cluster) == nullptr) fresh[cluster] = FullSnapshot(compilation.Of(cluster));
