@@ -39,7 +39,7 @@ TEST(Waves, AreNamesOrRegionAndLabelsWithOneGate) {
 
 TEST(Waves, SayWhatIsWrong) {
   for (const auto& [arguments, text] : std::vector<std::pair<std::vector<std::string>, const char*>>{
-           {{"--wave", ""}, "--wave wants names"},
+           {{"--wave", ""}, "--wave needs a value"},
            {{"--wave", "c1,,c2"}, "--wave wants names"},
            {{"--wave", "zone=a"}, "--wave wants names"},
            {{"--wave", "label=ring"}, "label=KEY=VALUE"},

@@ -156,7 +156,6 @@ TEST_F(CommandLine, SetsAdminStatesForAWhileAndGoesBack) {
   EXPECT_EQ(Run({"cluster", "undo", "c1"}), kExitRefused);
   EXPECT_THAT(error_, HasSubstr("NOTHING_TO_UNDO"));
   EXPECT_EQ(Run({"cluster", "drain", "c1", "--for", "soon"}), kExitUsage);
-  EXPECT_EQ(Run({"cluster", "standby", "c1", "--force"}), kExitUsage) << "it leaves nobody alone";
 }
 
 TEST_F(CommandLine, ListsServicesThatAgentsReport) {

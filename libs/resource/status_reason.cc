@@ -49,11 +49,9 @@ constexpr std::array kRows = {
     StatusReasonRow{kMaintenance, "MAINTENANCE", "READY", "of a cluster: it gets no new requests and may be away"},
     StatusReasonRow{kInvariantBroken, "INVARIANT_BROKEN", "FAILED",
                     "of an Invariant: its condition does not hold; the message says where"},
-    StatusReasonRow{kRollingOut, "ROLLING_OUT", "READY",
-                    "a change set changes it, and some of the clusters run that already, before it is stored"},
-    StatusReasonRow{
-        kAdminStateOverdue, "ADMIN_STATE_OVERDUE", "READY",
-        "of a cluster: its admin state goes on beyond its end, for the one before would leave a host alone"},
+    StatusReasonRow{kRollingOut, "ROLLING_OUT", "READY", "some clusters run already what a change set makes of it"},
+    StatusReasonRow{kAdminStateOverdue, "ADMIN_STATE_OVERDUE", "READY",
+                    "of a cluster: its state goes on past its end, else a host is alone"},
 };
 
 constexpr bool InOrder() {

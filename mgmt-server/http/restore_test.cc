@@ -110,6 +110,9 @@ TEST_F(History, ARestoreNamesNothingThatTheCallerMayNotRead) {
   EXPECT_EQ(refused.reason(), "RIGHT_MISSING") << refused.text;
   EXPECT_THAT(refused.text,
               AllOf(HasSubstr("something below organizations/demo-org/tenants/t"), Not(HasSubstr("secret"))));
+  const Answer kept = Restore(t, Now(), R"(,"subtree":true)", ops);
+  EXPECT_EQ(kept.status, 200) << "what was there then and cannot be read is left alone: " << kept.text;
+  EXPECT_EQ(Get(t + "/workspaces/w/gatewaygroups/secret").status, 200);
   EXPECT_EQ(Restore(t, then, R"(,"subtree":true)").status, 200);
 }
 

@@ -117,15 +117,14 @@ Status Restoring::Plan() {
 
 Status Restoring::ChooseBelow() {
   const std::string& root = request_.fqn();
-  std::set<std::string, std::less<>> wanted;
+  // What the caller may not read is left as it is.
   then_.ForEach(root, "", [&](const ResourcePtr& child) {
     if ((IsAside(*child) && !request_.access()) || !rights_.MayReadIn(txn_.view(), *child)) return true;
-    wanted.insert(child->fqn);
     (IsBindings(*child) ? bindings_ : wanted_).push_back(child);
     return true;
   });
   txn_.view().ForEach(root, "", [&](const ResourcePtr& child) {
-    if (!IsAside(*child) && !wanted.contains(child->fqn)) gone_.push_back(child);
+    if (!IsAside(*child) && then_.Get(child->fqn) == nullptr) gone_.push_back(child);
     return true;
   });
   if (request_.access()) SayWhichAreOthers();
@@ -244,6 +243,10 @@ Status Restoring::Update(const store::StoredResource& now, Draft draft) {
 
 Status Restoring::Delete(const store::StoredResource& gone) {
   WEIR_TRY(CheckSize());
+  if (!authz::Allowed(txn_.view(), call_.principal, authz::Right::kRead, gone)) {
+    return PermissionDenied("RIGHT_MISSING", "something below {} was not there then, and you may not read it",
+                            request_.fqn());
+  }
   WEIR_ASSIGN(const size_t left, writes_.Delete(txn_, call_, gone.fqn, gone.etag, false));
   if (left > 0) return Internal("DELETION_LEFT", "{} is not gone", gone.fqn);
   Note(v2::RevisionChange::DELETED, gone);
