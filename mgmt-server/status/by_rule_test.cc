@@ -71,7 +71,7 @@ TEST(ByRule, APathThatNobodyServesIsNotReady) {
     ASSERT_GT(reach.unserved, 0u) << fqn;
     EXPECT_LT(reach.unserved, reach.routes) << fqn << ": the other path is served";
     EXPECT_EQ(reach.shortfalls[0].reason, "SERVICE_MISSING") << fqn;
-    EXPECT_THAT(reach.shortfalls[0].message, testing::AnyOf(HasSubstr("basket"), HasSubstr("path /b")) << fqn;
+    EXPECT_THAT(reach.shortfalls[0].message, testing::AnyOf(HasSubstr("basket"), HasSubstr("path /b"))) << fqn;
   }
   SetState(world, "c2", "DRAINING");
   EXPECT_EQ(ReachOf(compile::Compilation(world), kTier2, NothingReported()).unserved, 0u)
