@@ -99,8 +99,8 @@ TEST_F(ExplainRouteTest, OfAnothersHostThereIsNothingToSee) {
   EXPECT_EQ(Ask(R"({"host": "a.test"})", token, "organizations/demo-org/tenants/t").status, 404);
   const std::string nobody = NewUser("nobody");
   // Who may not ask learns of no cluster whether it is there.
-  for (const char* from : {"", "edge", "nowhere"}) {
-    EXPECT_EQ(Ask(fmt::format(R"({{"host": "a.test", "from": "{}"}})", from), nobody).reason(), "RESOURCE_MISSING");
+  for (const char* cluster : {"", "edge", "nowhere"}) {
+    EXPECT_EQ(Ask(fmt::format(R"({{"host": "a.test", "from": "{}"}})", cluster), nobody).reason(), "RESOURCE_MISSING");
   }
 }
 

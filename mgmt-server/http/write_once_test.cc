@@ -121,7 +121,7 @@ class WriteOnce : public ChangeSetTest {
                                        {"MaintainCluster", "maintenance"},
                                        {"ActivateCluster", "activate"},
                                        {"RevokeCluster", "revoke"}}) {
-      add(method, [verb = std::string(verb)]() -> Ready { return {"POST", std::string(kC1) + ":" + verb, "{}"}; });
+      add(method, [path = fmt::format("{}:{}", kC1, verb)]() -> Ready { return {"POST", path, "{}"}; });
     }
     add("UndoAdminState", [&]() -> Ready {
       EXPECT_EQ(Post(std::string(kC1) + ":standby", "{}").status, 200);
