@@ -220,12 +220,22 @@ class RollingOut : public Pushing {
     ASSERT_TRUE(
         store_->Write([&](store::Txn& txn) { return txn.PutOverlay({set_, overlay_.SerializeAsString()}); }).ok());
     pusher_->FollowOverlays();
-    ASSERT_TRUE(Eventually([&] { return IsTold(cluster); }));
+    ASSERT_TRUE(Eventually([&] { return IsTold(cluster) && IsPushed(cluster); }));
   }
   bool IsTold(const std::string& cluster) {
     bool is = false;
     pusher_->Read([&](const compile::Compilation& compilation) { is = compilation.IsAhead(ClusterName(cluster)); });
     return is;
+  }
+  // What is compiled stands in the snapshot a moment later.
+  bool IsPushed(const std::string& cluster) {
+    std::map<std::string, std::string> compiled;
+    pusher_->Read([&](const compile::Compilation& compilation) {
+      for (const auto& [key, resource] : compilation.Of(ClusterName(cluster))) {
+        if (compile::TypeUrl(key.type) == xds::kMeshDestinationSet) compiled[resource.name] = resource.bytes;
+      }
+    });
+    return SetsOf(ads_, cluster) == compiled;
   }
   static std::map<std::string, std::string> SetsOf(xds::AdsService& ads, const std::string& cluster) {
     std::map<std::string, std::string> sets;
