@@ -45,6 +45,61 @@ TEST_F(RolloutTest, IsNotStoredOverWhatSomebodyWroteAtTheLastMoment) {
   ExpectReverted(set, Rollout::CONFLICT);
 }
 
+// A rollout that takes the host's only receiver away, and the condition that there is one.
+class ForAnInvariant : public RolloutTest {
+ protected:
+  static ChangeSet WithoutReceiver() {
+    ChangeSet contents = InWaves();
+    contents.set_documents(Tier2("entry", "other.test"));
+    return contents;
+  }
+  ChangeSet StartedWithoutReceiver() { return Read<ChangeSet>(Do(Created(WithoutReceiver()), "commit")); }
+  void Demand() {
+    Store(
+        "apiVersion: api.weir.dev/v2\nkind: Invariant\nmetadata: {name: one, organization: demo-org}\n"
+        "spec: {minClusters: {host: shop.test, count: 1}}\n");
+  }
+};
+
+TEST_F(ForAnInvariant, IsRefusedAtTheStart) {
+  Demand();
+  const ChangeSet set = Created(WithoutReceiver());
+  const Answer answer = Do(set, "commit");
+  EXPECT_EQ(answer.reason(), "INVARIANT_BROKEN") << answer.text;
+  EXPECT_THAT(answer.text, HasSubstr("\"line\":"));
+  EXPECT_EQ(Found(set).state(), ChangeSet::APPROVED);
+  EXPECT_THAT(store_->Read()->Overlays(), IsEmpty());
+}
+
+TEST_F(ForAnInvariant, GoesBackWhenItCameMeanwhile) {
+  const ChangeSet set = StartedWithoutReceiver();
+  UntilBaking();
+  Demand();
+  After(1);
+  ExpectReverted(set, Rollout::CONFLICT);
+  EXPECT_THAT(Found(set).rollout().message(), HasSubstr("INVARIANT_BROKEN"));
+}
+
+// Between the last look and the commit.
+TEST_F(ForAnInvariant, IsNotStoredWhenItCameAtTheLastMoment) {
+  const ChangeSet set = StartedWithoutReceiver();
+  UntilBaking();
+  UntilPassed();
+  Tick();
+  Tick();
+  EXPECT_EQ(States(set), "ROLLING_OUT PASSED BAKING");
+  fleet_.wave = [&, demanded = false](const status::WaveQuestion&) mutable {
+    if (!std::exchange(demanded, true)) Demand();
+    status::WaveSeen seen = answer_;
+    seen.counted = {Counted(200, 0)};
+    return seen;
+  };
+  After(11);
+  EXPECT_NE(Found(set).state(), ChangeSet::COMMITTED);
+  After(1);
+  ExpectReverted(set, Rollout::CONFLICT);
+}
+
 TEST_F(RolloutTest, WhoStartedItMustStillBeAllowedTo) {
   const std::string tess = Grant("tess", "rbac/admin", kTenant);
   ChangeSet contents = InWaves();

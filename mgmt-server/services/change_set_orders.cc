@@ -18,6 +18,11 @@ Status TryAll(const Backends& backends, Writes& writes, const CallContext& call,
       [&](store::Txn& txn) -> Status { return MakeChange(txn, call, writes, order, false, done); });
 }
 
+Status TryWrite(const Backends& backends, Writes& writes, const CallContext& call, ChangeOrder& order, WouldBe& done) {
+  const auto make = [&](store::Txn& txn) -> Status { return MakeChange(txn, call, writes, order, false, done); };
+  return backends.WriteOrTry(call, true, make, TermsOf(order));
+}
+
 Status CheckApprovals(const Backends& backends, Writes& writes, const CallContext& call, const v2::ChangeSet& set,
                       ChangeOrder& order) {
   int count = 0;

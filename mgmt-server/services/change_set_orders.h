@@ -13,6 +13,8 @@ Result<ChangeOrder> OrderOf(const v2::ChangeSet& set);
 
 // Does all of it and takes it back: what it would do in the caller's name, by every right of this moment.
 Status TryAll(const Backends& backends, Writes& writes, const CallContext& call, ChangeOrder& order, WouldBe& done);
+// The same as a write of it, which Invariants may refuse too.
+Status TryWrite(const Backends& backends, Writes& writes, const CallContext& call, ChangeOrder& order, WouldBe& done);
 // FAILED_PRECONDITION APPROVALS_MISSING: of those who approved it too few could do all of it now.
 Status CheckApprovals(const Backends& backends, Writes& writes, const CallContext& call, const v2::ChangeSet& set,
                       ChangeOrder& order);

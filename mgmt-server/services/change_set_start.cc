@@ -84,7 +84,7 @@ Result<ChangeSet> ChangeSets::Start(CallContext& call, const ChangeSet& seen) co
   WEIR_TRY(CheckCurrent(call, seen, order));
   WEIR_TRY(CheckApprovals(backends_, writes_, call, seen, order));
   WouldBe done;
-  WEIR_TRY(TryAll(backends_, writes_, call, order, done));
+  WEIR_TRY(TryWrite(backends_, writes_, call, order, done));
   WEIR_ASSIGN(const Placed placed, PlaceWaves(call, seen, organization, done));
   v2::RolloutOverlay overlay = OverlayOf(QuestionOf(done), placed.concerned);
   overlay.set_digest(ChangeDigest(order, done));

@@ -142,7 +142,7 @@ bool Rollouts::HoldsStill(const store::View& view, Underway& rollout) {
   WouldBe done;
   const CallContext call = InNameOfStarter(set);
   const MonoTime begun = backends_.clock->Now();
-  const Status tried = TryAll(backends_, writes_, call, *order, done);
+  const Status tried = TryWrite(backends_, writes_, call, *order, done);
   rollout.watched.next_check = begun + kCheckShare * (backends_.clock->Now() - begun);
   if (!tried.ok() && IsPassing(tried.error())) return false;  // Until its time is over.
   if (tried.ok() && ChangeDigest(*order, done) == rollout.watched.overlay.digest()) {
@@ -280,7 +280,7 @@ void Rollouts::Bake(Underway& rollout, const status::WaveSeen& seen, bool over) 
 
 template <typename Change>
 void Rollouts::Store(Underway& rollout, const CallContext& call, const std::string& action, Change change) {
-  const Status stored = backends_.store->Write([&](store::Txn& txn) -> Status {
+  const Status stored = backends_.Write(call, [&](store::Txn& txn) -> Status {
     WEIR_TRY(FindSame(txn, rollout.set));
     ChangeSet set = rollout.set;  // With what was counted.
     v2::RolloutOverlay overlay = rollout.watched.overlay;
