@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "libs/resource/kinds.h"
 #include "libs/xds/grpc/ads_service.h"
 #include "mgmt-server/fleet/fleet.h"
 #include "mgmt-server/fleet/traffic.h"
@@ -75,7 +76,7 @@ class FleetAnswers final : public services::FleetView {
   }
   Result<services::PlanEffect> Plan(const services::PlanQuestion& question) const override {
     std::set<std::string> organizations;
-    for (const auto& change : question.changes) organizations.emplace(compile::OrganizationFqn(change.fqn));
+    for (const auto& change : question.changes) organizations.emplace(resource::OrganizationFqn(change.fqn));
     MeasuredTraffic traffic;
     for (const std::string& organization : organizations) {
       for (v2::HostTraffic& item : fleet_.TrafficOf({organization, ""})) traffic.push_back(std::move(item));

@@ -57,7 +57,7 @@ std::set<std::pair<std::string, std::string>> Asked(const services::InvariantGua
   for (const store::ResourceChange& change : question.changes) {
     for (const std::string& kind : invariants::KindsOfInvariants()) {
       if (question.asks_tenants) {
-        asked.emplace(compile::OrganizationFqn(change.fqn), kind);
+        asked.emplace(resource::OrganizationFqn(change.fqn), kind);
         continue;
       }
       const auto wanted = resource::FindKind(kind)->parent();

@@ -93,6 +93,10 @@ struct FqnPattern {
 // INVALID_ARGUMENT BAD_FQN.
 Result<FqnPattern> ParseFqnPattern(Kind kind, std::string_view text);
 std::string ParentFqn(std::string_view fqn);  // "" of an organization.
+// Cut behind so many names: "organizations/o" of 1. All of it where it has no more.
+std::string_view FirstNames(std::string_view fqn, size_t count);
+std::string_view OrganizationFqn(std::string_view fqn);  // The same or what it lies in.
+std::string ClusterFqn(std::string_view organization, std::string_view name);
 std::string_view LastName(std::string_view fqn);
 // True for the same and for anything below.
 bool IsAtOrBelow(std::string_view fqn, std::string_view ancestor);

@@ -155,6 +155,15 @@ std::string ParentFqn(std::string_view fqn) {
   const size_t collection = fqn.rfind('/', name - 1);
   return collection == std::string_view::npos ? "" : std::string(fqn.substr(0, collection));
 }
+std::string_view FirstNames(std::string_view fqn, size_t count) {
+  size_t end = 0;
+  for (size_t parts = 2 * count; parts > 0 && end != std::string_view::npos; --parts) end = fqn.find('/', end + 1);
+  return fqn.substr(0, end);
+}
+std::string_view OrganizationFqn(std::string_view fqn) { return FirstNames(fqn, 1); }
+std::string ClusterFqn(std::string_view organization, std::string_view name) {
+  return ChildFqn(organization, Kind::kCluster, name);
+}
 std::string_view LastName(std::string_view fqn) {
   if (IsBindings(fqn)) return "";
   return fqn.substr(fqn.rfind('/') + 1);

@@ -43,10 +43,6 @@ Result<Bindings> Stored(const store::View& view, const std::string& owner) {
   return ParseBindings(stored.get());
 }
 
-std::string OrganizationOf(std::string_view fqn) {
-  return std::string(fqn.substr(0, fqn.find('/', fqn.find('/') + 1)));
-}
-
 Result<store::ResourcePtr> PutBindings(Txn& txn, const std::string& owner, const Bindings& bindings) {
   return txn.Put({std::string(kBindingsKind),
                   owner + std::string(kBindingsSuffix),
@@ -68,12 +64,13 @@ Result<BindingsChange> Change(Txn& txn, const authn::Principal& principal, const
     const auto had = before.find(name);
     const auto& old_subjects = had == before.end() ? kNone : had->second;
     if (std::includes(old_subjects.begin(), old_subjects.end(), subjects.begin(), subjects.end())) continue;
-    WEIR_ASSIGN(const GivenRole role, ResolveRole(txn.view(), OrganizationOf(owner), name));
+    WEIR_ASSIGN(const GivenRole role, ResolveRole(txn.view(), resource::OrganizationFqn(owner), name));
     if ((role.rights & ~held).any()) {
       return PermissionDenied("GRANT_EXCEEDS_OWN", "{} gives rights on {} that you do not hold", name, owner);
     }
     for (const std::string& subject : subjects) {
-      if (!old_subjects.contains(subject)) WEIR_TRY(CheckSubject(txn.view(), OrganizationOf(owner), subject));
+      if (!old_subjects.contains(subject))
+        WEIR_TRY(CheckSubject(txn.view(), resource::OrganizationFqn(owner), subject));
     }
   }
   const bool had = HasAdministrator(txn.view(), owner);
@@ -85,7 +82,7 @@ Result<BindingsChange> Change(Txn& txn, const authn::Principal& principal, const
 }  // namespace
 
 bool HasAdministrator(const store::View& view, std::string_view fqn) {
-  const auto bindings = Stored(view, OrganizationOf(fqn));
+  const auto bindings = Stored(view, std::string(resource::OrganizationFqn(fqn)));
   const auto admins = bindings.ok() ? bindings->find(Roles().front().name) : Bindings::const_iterator();
   return bindings.ok() && admins != bindings->end() &&
          std::any_of(admins->second.begin(), admins->second.end(),
@@ -94,7 +91,7 @@ bool HasAdministrator(const store::View& view, std::string_view fqn) {
 Status CheckAdministrator(const store::View& view, std::string_view fqn, bool had) {
   if (!had || HasAdministrator(view, fqn)) return {};
   return FailedPrecondition("LAST_ADMIN", "{} would be left without a user who is its administrator",
-                            OrganizationOf(fqn));
+                            resource::OrganizationFqn(fqn));
 }
 
 Status LeaveRole(Txn& txn, const std::string& binding, const store::StoredResource& subject) {
@@ -172,11 +169,11 @@ Status OnDelete(Txn& txn, const store::StoredResource& resource, std::string_vie
   if (!SubjectNode(resource).empty()) {
     const bool had = HasAdministrator(txn.view(), resource.fqn);
     WEIR_TRY(RemoveEverywhere(txn, resource));
-    if (going.empty() || !resource::IsAtOrBelow(OrganizationOf(resource.fqn), going)) {
+    if (going.empty() || !resource::IsAtOrBelow(resource::OrganizationFqn(resource.fqn), going)) {
       WEIR_TRY(CheckAdministrator(txn.view(), resource.fqn, had));
     }
   }
-  if (IsRole(resource) && !going.empty() && resource::IsAtOrBelow(OrganizationOf(resource.fqn), going)) {
+  if (IsRole(resource) && !going.empty() && resource::IsAtOrBelow(resource::OrganizationFqn(resource.fqn), going)) {
     for (const std::string& owner : BoundOn(txn.view(), resource)) {
       WEIR_ASSIGN(Bindings stored, Stored(txn.view(), owner));
       stored.erase(RoleName(txn.view(), resource.uid));
@@ -219,9 +216,9 @@ Result<BindingsChange> Grant(Txn& txn, const authn::Principal& principal, std::s
                              const v2::Subject& subject) {
   const std::string owner = OwnerFqn(fqn);
   WEIR_ASSIGN(Decision decision, Authorize(txn.view(), principal, Right::kSetPolicy, owner));
-  WEIR_ASSIGN(const GivenRole known, ResolveRole(txn.view(), OrganizationOf(owner), role));
+  WEIR_ASSIGN(const GivenRole known, ResolveRole(txn.view(), resource::OrganizationFqn(owner), role));
   WEIR_ASSIGN(const Bindings before, Stored(txn.view(), owner));
-  WEIR_TRY(CheckSubject(txn.view(), OrganizationOf(owner), FqnOf(subject)));
+  WEIR_TRY(CheckSubject(txn.view(), resource::OrganizationFqn(owner), FqnOf(subject)));
   Bindings after = before;
   after[known.name].insert(FqnOf(subject));
   return Change(txn, principal, owner, std::move(decision), before, after);
@@ -231,7 +228,7 @@ Result<BindingsChange> Revoke(Txn& txn, const authn::Principal& principal, std::
                               const v2::Subject& subject) {
   const std::string owner = OwnerFqn(fqn);
   WEIR_ASSIGN(Decision decision, Authorize(txn.view(), principal, Right::kSetPolicy, owner));
-  WEIR_ASSIGN(const GivenRole known, ResolveRole(txn.view(), OrganizationOf(owner), role));
+  WEIR_ASSIGN(const GivenRole known, ResolveRole(txn.view(), resource::OrganizationFqn(owner), role));
   WEIR_ASSIGN(const Bindings before, Stored(txn.view(), owner));
   Bindings after = before;
   after[known.name].erase(FqnOf(subject));

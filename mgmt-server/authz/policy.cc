@@ -23,10 +23,6 @@ std::string_view OwnerOf(const StoredResource& bindings) {
   return std::string_view(bindings.fqn).substr(0, bindings.fqn.size() - kBindingsSuffix.size());
 }
 
-std::string OrganizationOf(std::string_view fqn) {
-  return std::string(fqn.substr(0, fqn.find('/', fqn.find('/') + 1)));
-}
-
 // The subject joins the binding, which is made when it is not there yet; both by uid.
 Status Join(Graph& graph, const std::string& owner_node, std::string_view owner_uid, const GivenRole& role,
             const std::string& subject_node) {
@@ -63,7 +59,7 @@ Status Rebind(const View& view, const StoredResource& owner, const Bindings& bef
     const auto& old_subjects = subjects_of(before, name);
     const auto& new_subjects = subjects_of(after, name);
     if (old_subjects == new_subjects) continue;
-    WEIR_ASSIGN(const GivenRole role, ResolveRole(view, OrganizationOf(owner.fqn), name));
+    WEIR_ASSIGN(const GivenRole role, ResolveRole(view, resource::OrganizationFqn(owner.fqn), name));
     const auto each = [&](const std::set<std::string>& subjects, const std::set<std::string>& but,
                           const auto& move) -> Status {
       for (const std::string& fqn : subjects) {

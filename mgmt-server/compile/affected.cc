@@ -109,7 +109,7 @@ class Dependents {
     const auto shapes = world_.state().by_target_cluster.find(resource::LastName(cluster));
     if (shapes == world_.state().by_target_cluster.end()) return;
     for (const std::string& fqn : shapes->second) {
-      if (OrganizationFqn(fqn) == OrganizationFqn(cluster)) fn(*world_.gateway(fqn));
+      if (resource::OrganizationFqn(fqn) == resource::OrganizationFqn(cluster)) fn(*world_.gateway(fqn));
     }
   }
 
@@ -180,13 +180,13 @@ class Dependents {
   }
   void Organization(std::string_view organization) {
     for (const std::string& cluster : world_.clusters()) {
-      if (OrganizationFqn(cluster) == organization) out_[cluster].merge(KeysOf(world_, cluster));
+      if (resource::OrganizationFqn(cluster) == organization) out_[cluster].merge(KeysOf(world_, cluster));
     }
   }
   // Its locality and trust domain stand in what others are told of it.
   void Cluster(std::string_view cluster) {
     out_[std::string(cluster)].merge(KeysOf(world_, cluster));
-    Trust(OrganizationFqn(cluster));
+    Trust(resource::OrganizationFqn(cluster));
     EachTargeting(cluster, [&](const GatewayShape& shape) { Gateway(shape.fqn); });
     const Facts* facts = world_.facts(cluster);
     if (facts == nullptr) return;
@@ -259,7 +259,7 @@ KeysByCluster Affected(const World& before, const World& after, const Change& ch
     Dependents dependents(*world, keys);
     const World& other = world == &before ? after : before;
     for (const std::string& fqn : fqns) {
-      if (const std::string_view organization = OrganizationFqn(fqn);
+      if (const std::string_view organization = resource::OrganizationFqn(fqn);
           EffectOf(fqn) == resource::Effect::kDefaults && world->state().resources.contains(fqn) &&
           ExpiredGrace(*world, organization) != ExpiredGrace(other, organization)) {
         dependents.Trust(organization);
@@ -272,7 +272,7 @@ KeysByCluster Affected(const World& before, const World& after, const Change& ch
         const bool moved = !SamePlace(*was, *is);
         if (moved || was->spec().admin_state() != is->spec().admin_state()) dependents.Place(fqn, moved);
         if (was->metadata().uid() != is->metadata().uid() || was->state().generation() != is->state().generation()) {
-          dependents.Trust(OrganizationFqn(fqn));
+          dependents.Trust(resource::OrganizationFqn(fqn));
         }
         if (was->spec().tier1_cluster() != is->spec().tier1_cluster()) dependents.Tier1Admission(fqn);
         continue;

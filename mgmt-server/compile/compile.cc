@@ -208,8 +208,8 @@ bool Imports(const World& world, std::string_view importer, const EndpointsParts
 std::optional<Resource> CompileEndpoints(const World& world, std::string_view importer, const Key& key) {
   const auto name = ParseEndpointsName(key.name);
   if (!name || !Imports(world, importer, *name)) return std::nullopt;
-  const std::string_view organization = OrganizationFqn(importer);
-  const std::string cluster = ClusterFqn(organization, name->cluster);
+  const std::string_view organization = resource::OrganizationFqn(importer);
+  const std::string cluster = resource::ClusterFqn(organization, name->cluster);
   const std::string tenant = resource::ChildFqn(organization, resource::Kind::kTenant, name->tenant);
   mesh::v1::ServiceEndpoints endpoints;
   endpoints.set_name(key.name);
@@ -241,12 +241,12 @@ std::optional<Resource> CompileEndpoints(const World& world, std::string_view im
 }
 
 std::optional<Resource> CompileTrustBundle(const World& world, std::string_view cluster, const Key& key) {
-  const v2::Organization* organization = world.organization(OrganizationFqn(cluster));
+  const v2::Organization* organization = world.organization(resource::OrganizationFqn(cluster));
   if (organization == nullptr || organization->spec().domain() != key.name) return std::nullopt;
   mesh::v1::TrustBundle bundle;
   bundle.set_name(key.name);
   bundle.set_root_pem(world.roots());
-  const std::string_view owner = OrganizationFqn(cluster);
+  const std::string_view owner = resource::OrganizationFqn(cluster);
   Sources sources{std::string(owner)};
   if (const Setting setting = SettingOf(world, owner); setting.spec != nullptr) {
     bundle.set_expired_grace_seconds(static_cast<uint32_t>(setting.spec->expired_identity_grace().seconds()));

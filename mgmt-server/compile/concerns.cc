@@ -30,7 +30,7 @@ bool AddConcern(const Compilation& compilation, const World& world, const Where&
   if (where.second->tier1 && !if_connected) {
     const auto& targets = where.second->clusters;
     concern.not_admitted = std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
-      return !AdmittedAsTier1(world, where.first, ClusterFqn(where.second->organization, target));
+      return !AdmittedAsTier1(world, where.first, resource::ClusterFqn(where.second->organization, target));
     });
   }
   out.push_back(std::move(concern));

@@ -11,6 +11,7 @@
 
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "libs/resource/gateways.h"
+#include "libs/resource/kinds.h"
 #include "libs/resource/kinds/rules.h"
 #include "mgmt-server/compile/world.h"
 
@@ -108,11 +109,10 @@ std::vector<std::string> ClustersOf(const World& world, const GatewayShape& shap
 // Whether it would select this workload of this cluster.
 bool SelectsIn(const World& world, const GatewayShape& shape, std::string_view cluster,
                const agent::v1::Workload& workload);
-std::string ClusterFqn(std::string_view organization, std::string_view name);
 // Calls fn(FQN, cluster) for the clusters of an organization, by FQN.
 template <typename Fn>
 void EachClusterOf(const World& world, std::string_view organization, Fn fn) {
-  const std::string prefix = ClusterFqn(organization, "");
+  const std::string prefix = resource::ClusterFqn(organization, "");
   const auto& all = world.state().resources;
   for (auto at = all.lower_bound(prefix); at != all.end() && at->first.starts_with(prefix); ++at) {
     fn(at->first, static_cast<const v2::Cluster&>(*at->second));

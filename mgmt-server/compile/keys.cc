@@ -161,7 +161,7 @@ std::vector<const GatewayShape*> ShapesIn(const World& world, std::string_view c
 std::set<Key> KeysOf(const World& world, std::string_view cluster) {
   std::set<Key> keys;
   if (world.cluster(cluster) == nullptr) return keys;
-  if (const auto* organization = world.organization(OrganizationFqn(cluster))) {
+  if (const auto* organization = world.organization(resource::OrganizationFqn(cluster))) {
     keys.insert({std::string(kTrustBundle), organization->spec().domain()});
   }
   for (const GatewayShape* shape : ShapesIn(world, cluster)) AddObjectKeys(*shape, keys);

@@ -118,7 +118,7 @@ void EachCallee(const World& world, const GatewayShape& tier1, const Servers& se
   for (const ServerShape* server : servers) {
     const FqnSet callees = Tier2For(world, server->tenant, server->hostname);
     for (const auto* destination : GatewayShape::Destinations(*server)) {
-      const std::string cluster = ClusterFqn(tier1.organization, destination->name());
+      const std::string cluster = resource::ClusterFqn(tier1.organization, destination->name());
       for (const std::string& fqn : callees) {
         const GatewayShape& tier2 = *world.gateway(fqn);
         if (!CountsIn(world, tier2, cluster)) continue;

@@ -105,7 +105,7 @@ std::vector<std::vector<std::string>> SelectedBy(const World& world, const Gatew
   for (int i = 0; i < list.size(); ++i) {
     const std::string& name = list[i].name();
     if (name.empty()) continue;
-    const v2::Cluster* cluster = world.cluster(ClusterFqn(shape.organization, name));
+    const v2::Cluster* cluster = world.cluster(resource::ClusterFqn(shape.organization, name));
     if (!list[i].network().empty() && (cluster == nullptr || !IsOn(*cluster, list[i].network()))) continue;
     if (taken.insert(name).second) selected[static_cast<size_t>(i)].push_back(name);
   }
@@ -113,7 +113,7 @@ std::vector<std::vector<std::string>> SelectedBy(const World& world, const Gatew
     if (!list[i].name().empty()) continue;
     std::vector<std::string>& names = selected[static_cast<size_t>(i)];
     for (const std::string& name : serving) {
-      const v2::Cluster* cluster = world.cluster(ClusterFqn(shape.organization, name));
+      const v2::Cluster* cluster = world.cluster(resource::ClusterFqn(shape.organization, name));
       if (cluster == nullptr || !HasLabels(*cluster, list[i]) || !IsOn(*cluster, list[i].network())) continue;
       if (taken.insert(name).second) names.push_back(name);
     }
@@ -219,7 +219,7 @@ void World::FollowNamespace(std::string_view cluster, std::string_view name_spac
   Follower::Naming naming(*this);
   for (const std::string& fqn : shapes->second) {
     const GatewayShape& shape = *state_->gateways.find(fqn)->second;
-    if (shape.organization == OrganizationFqn(cluster)) naming.AddHostsOf(shape);
+    if (shape.organization == resource::OrganizationFqn(cluster)) naming.AddHostsOf(shape);
   }
   naming.Do();
 }
@@ -278,7 +278,8 @@ World::Follower::~Follower() {
   if (effect == resource::Effect::kCluster) {
     const auto* was = static_cast<const v2::Cluster*>(cluster_.get());
     const v2::Cluster* is = world_.cluster(fqn_);
-    if (was == nullptr || is == nullptr || !SameToSelectors(*was, *is)) world_.FollowAll(OrganizationFqn(fqn_));
+    if (was == nullptr || is == nullptr || !SameToSelectors(*was, *is))
+      world_.FollowAll(resource::OrganizationFqn(fqn_));
   } else if (effect == resource::Effect::kBelow) {
     Naming naming(world_);
     const std::string prefix = fqn_ + "/";

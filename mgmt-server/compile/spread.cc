@@ -85,7 +85,7 @@ void SetSpread(const World& world, std::string_view cluster, const GatewayShape&
   bool weighted = false;
   std::vector<traffic::FailoverCandidate> candidates;
   for (const auto& destination : list) {
-    const std::string fqn = ClusterFqn(shape.organization, destination.name());
+    const std::string fqn = resource::ClusterFqn(shape.organization, destination.name());
     const v2::Cluster* target = world.cluster(fqn);
     candidates.push_back({PlaceOf(target, destination.name(), rules), std::nullopt});
     auto* share = set.add_clusters();

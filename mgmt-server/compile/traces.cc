@@ -17,7 +17,7 @@ const FqnSet& Senders(const World& world, std::string_view cluster) {
 // Those of an organization's objects that are among `all` and not among `others`.
 std::set<std::string> Missing(const FqnSet& all, const FqnSet& others, std::string_view cluster) {
   std::set<std::string> missing;
-  const std::string organization(OrganizationFqn(cluster));
+  const std::string organization(resource::OrganizationFqn(cluster));
   for (const std::string& fqn : all) {
     if (!others.contains(fqn) && resource::IsAtOrBelow(fqn, organization)) missing.insert(fqn);
   }

@@ -117,7 +117,7 @@ Facts& OwnFacts(World::State& state, std::string_view cluster) {
 
 void World::SetFacts(std::string_view cluster, Facts facts) {
   Own().facts[std::string(cluster)] = std::make_shared<Facts>(std::move(facts));
-  FollowAll(OrganizationFqn(cluster));
+  FollowAll(resource::OrganizationFqn(cluster));
 }
 void World::PutWorkload(std::string_view cluster, const agent::v1::Workload& workload) {
   State& state = Own();
@@ -163,18 +163,11 @@ std::vector<std::string> World::clusters() const {
 
 std::string World::TrustDomain(std::string_view fqn) const {
   const v2::Cluster* found = cluster(fqn);
-  const v2::Organization* owner = organization(OrganizationFqn(fqn));
+  const v2::Organization* owner = organization(resource::OrganizationFqn(fqn));
   if (found == nullptr || owner == nullptr) return "";
   return std::string(resource::LastName(fqn)) + "." + owner->spec().domain();
 }
 
-std::string_view OrganizationFqn(std::string_view fqn) {
-  const size_t name = fqn.find('/');
-  return name == std::string_view::npos ? fqn : fqn.substr(0, fqn.find('/', name + 1));
-}
-std::string ClusterFqn(std::string_view organization, std::string_view name) {
-  return resource::ChildFqn(organization, resource::Kind::kCluster, name);
-}
 std::string SpiffeId(std::string_view trust_domain, const agent::v1::Workload& workload) {
   const std::string& account = workload.service_account();
   return fmt::format("spiffe://{}/ns/{}/sa/{}", trust_domain, workload.namespace_(),
@@ -252,7 +245,7 @@ std::shared_ptr<const GatewayShape> ShapeOf(std::string_view fqn,
   shape->group = resource::ParentFqn(fqn);
   shape->workspace = resource::ParentFqn(shape->group);
   shape->tenant = resource::ParentFqn(shape->workspace);
-  shape->organization = OrganizationFqn(fqn);
+  shape->organization = resource::OrganizationFqn(fqn);
   shape->form = resource::FormOf(source);
   shape->gateway = gateway == nullptr ? shape->form.gateway : std::move(gateway);
   shape->tier1 = resource::IsTier1(*shape->form.gateway);
@@ -276,7 +269,7 @@ namespace {
 
 // Whether objects of this shape's group count in this namespace of this cluster.
 bool Governed(const World& world, const GatewayShape& shape, std::string_view cluster) {
-  if (OrganizationFqn(cluster) != shape.organization || world.cluster(cluster) == nullptr) return false;
+  if (resource::OrganizationFqn(cluster) != shape.organization || world.cluster(cluster) == nullptr) return false;
   const v2::Workspace* workspace = world.workspace(shape.workspace);
   const v2::GatewayGroup* group = world.group(shape.group);
   return workspace != nullptr && group != nullptr &&
@@ -349,7 +342,7 @@ FqnSet Tier1For(const World& world, std::string_view organization, std::string_v
   const auto& index = world.state().tier1_by_host;
   const auto add = [&](const FqnSet& fqns) {
     for (const std::string& fqn : fqns) {
-      if (OrganizationFqn(fqn) == organization) found.insert(fqn);
+      if (resource::OrganizationFqn(fqn) == organization) found.insert(fqn);
     }
   };
   if (!pattern.starts_with("*.")) {

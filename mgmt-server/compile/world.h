@@ -82,8 +82,6 @@ class World {
   std::shared_ptr<State> state_;
 };
 
-// "organizations/o" of any FQN below it.
-std::string_view OrganizationFqn(std::string_view fqn);
 // spiffe://<trust domain>/ns/<namespace>/sa/<service account, default "default">
 std::string SpiffeId(std::string_view trust_domain, const agent::v1::Workload& workload);
 

@@ -22,7 +22,7 @@ void AddSenders(const compile::World& world, const std::string& cluster, const c
   const auto& targets = world.state().by_target_cluster;
   if (const auto sending = targets.find(resource::LastName(cluster)); sending != targets.end()) {
     for (const std::string& gateway : sending->second) {
-      if (resource::IsAtOrBelow(gateway, std::string(compile::OrganizationFqn(cluster))))
+      if (resource::IsAtOrBelow(gateway, std::string(resource::OrganizationFqn(cluster))))
         all[gateway].own.elsewhere = true;
     }
   }

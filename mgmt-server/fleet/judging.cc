@@ -285,12 +285,12 @@ std::vector<v2::ExplainedRoute> Fleet::ExplainRoute(const status::AskedRequest& 
   core_->pusher->Read([&](const compile::Compilation& compilation) {
     MutexLock lock(core_->mutex);
     // Each gateway answers by what its cluster is told.
-    const std::string_view organization = compile::OrganizationFqn(asked.parent);
+    const std::string_view organization = resource::OrganizationFqn(asked.parent);
     for (const bool ahead : {false, true}) {
       if (ahead && compilation.ahead().clusters.empty()) continue;
       status::PushedPieces pieces(compilation, ahead);
       for (v2::ExplainedRoute& route : status::ExplainRoute(pieces, asked, core_->Reported())) {
-        const std::string cluster = compile::ClusterFqn(organization, route.gateway_cluster());
+        const std::string cluster = resource::ClusterFqn(organization, route.gateway_cluster());
         if (compilation.IsAhead(cluster) == ahead) routes.push_back(std::move(route));
       }
     }

@@ -8,6 +8,7 @@
 #include "libs/identity/certificates.h"
 #include "libs/identity/spiffe_id.h"
 #include "libs/obs/log.h"
+#include "libs/resource/kinds.h"
 #include "libs/rpc/server.h"
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/ca/ca.h"
@@ -51,7 +52,7 @@ std::string Beside(uint64_t left_out) {
 }  // namespace
 
 std::string TrustDomainOf(const store::View& view, std::string_view cluster) {
-  const store::ResourcePtr organization = view.Get(compile::OrganizationFqn(cluster));
+  const store::ResourcePtr organization = view.Get(resource::OrganizationFqn(cluster));
   if (organization == nullptr) return "";
   v2::Organization message;
   const bool said = message.ParseFromString(organization->body) && !message.spec().domain().empty();
@@ -84,7 +85,7 @@ Result<agent::v1::JoinResponse> Memberships::Sign(const store::View& view, const
                                                   uint64_t generation, const std::string& csr_pem) const {
   agent::v1::JoinResponse response;
   response.set_cluster(LastSegment(cluster.fqn));
-  response.set_organization(LastSegment(compile::OrganizationFqn(cluster.fqn)));
+  response.set_organization(LastSegment(resource::OrganizationFqn(cluster.fqn)));
   response.set_trust_domain(TrustDomainOf(view, cluster.fqn));
   WEIR_ASSIGN(*response.mutable_intermediate_pem(),
               ca_.SignIntermediate(csr_pem, response.trust_domain(), {cluster.uid, generation}));

@@ -321,7 +321,7 @@ std::vector<std::string> SourcesOf(const compile::Compilation& compilation, cons
   std::vector<std::string> sources;
   const auto& index = compilation.world().state().tier1_by_host;
   // A cluster holds no gateway objects: it is asked for those of its organization.
-  const std::string organization(compile::OrganizationFqn(query.parent));
+  const std::string organization(resource::OrganizationFqn(query.parent));
   const bool cluster = resource::IsAtOrBelow(query.parent, organization + "/clusters");
   const std::string& parent = cluster ? organization : query.parent;
   const auto look = [&](const std::string& host) {
@@ -346,7 +346,7 @@ void RenderTraffic(const TrafficTable& table, MonoTime now, std::string& out) {
   };
   std::map<std::pair<std::string, std::string>, Target> targets;  // Organization, cluster.
   table.ForEach([&](const std::string& cluster, const TrafficTable::Gateways& gateways) {
-    const std::string organization(resource::LastName(compile::OrganizationFqn(cluster)));
+    const std::string organization(resource::LastName(resource::OrganizationFqn(cluster)));
     for (const auto& [workload, gateway] : gateways) {
       (now - gateway.heard < TrafficTable::kKept ? reporting : silent) += 1;
       for (const auto& [name, set] : gateway.sets) {

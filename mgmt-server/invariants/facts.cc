@@ -100,7 +100,7 @@ std::string WhyNotVerified(const compile::World& world, const std::string& organ
                            const compile::Resource& resource) {
   mesh::v1::ServiceEndpoints endpoints;
   if (!endpoints.ParseFromString(resource.bytes)) return "what is pushed cannot be read";
-  const std::string domain = world.TrustDomain(compile::ClusterFqn(organization, endpoints.cluster()));
+  const std::string domain = world.TrustDomain(resource::ClusterFqn(organization, endpoints.cluster()));
   if (domain.empty() || endpoints.trust_domain() != domain) return "the trust domain is not that of the cluster";
   for (const auto& endpoint : endpoints.endpoints()) {
     if (endpoint.port() != dialect::kMeshPort) {

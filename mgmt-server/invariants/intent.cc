@@ -76,7 +76,7 @@ bool MayBeAnswered(const World& world, const Invariant& invariant, const ServerS
 
 std::string WhyNotAble(const World& world, const Invariant& invariant, const Publisher& publisher,
                        const mesh::v1::ClusterShare& share, std::vector<Line>& because) {
-  const std::string fqn = compile::ClusterFqn(publisher.shape->organization, share.cluster());
+  const std::string fqn = resource::ClusterFqn(publisher.shape->organization, share.cluster());
   const v2::Cluster* cluster = world.cluster(fqn);
   if (cluster == nullptr) return "is not there";
   if (share.drained() || share.standby()) {
@@ -141,7 +141,7 @@ std::vector<Breach> JudgeOnlyRegions(const World& world, const Invariant& invari
                                      share.region().empty() ? "without a region" : "in region " + share.region(),
                                      fmt::join(only.regions(), ", "));
         breach.lines = {line,
-                        {compile::ClusterFqn(publisher.shape->organization, share.cluster()), "spec.locality.region"}};
+                        {resource::ClusterFqn(publisher.shape->organization, share.cluster()), "spec.locality.region"}};
         Keep(std::move(breach), found);
       }
     });
@@ -155,7 +155,7 @@ std::vector<Breach> JudgeMutualTls(const World& world, const Invariant& invarian
     for (const ServerShape& server : shape.servers) {
       EachSpread(world, {&shape, &server}, [&](int, const Line& line, const mesh::v1::DestinationSet& set) {
         for (const auto& share : set.clusters()) {
-          const std::string cluster = compile::ClusterFqn(shape.organization, share.cluster());
+          const std::string cluster = resource::ClusterFqn(shape.organization, share.cluster());
           const bool there = world.cluster(cluster) != nullptr;
           if (!there || (!share.endpoints().empty() && !world.TrustDomain(cluster).empty())) continue;
           Breach breach;

@@ -33,7 +33,7 @@ std::optional<Invariant> Read(std::string_view kind, std::string_view fqn, std::
   invariant.fqn = fqn;
   invariant.uid = uid;
   invariant.parent = resource::ParentFqn(fqn);
-  invariant.organization = compile::OrganizationFqn(fqn);
+  invariant.organization = resource::OrganizationFqn(fqn);
   if (invariant.parent != invariant.organization) invariant.tenant = invariant.parent;
   invariant.condition = fmt::format("{}", fmt::join(info->rules.summary(*message), ", "));
   invariant.spec = info->rules.invariant(*message);

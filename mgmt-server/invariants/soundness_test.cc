@@ -2,6 +2,7 @@
 #include <random>
 
 #include "libs/resource/conflicts.h"
+#include "libs/resource/kinds.h"
 #include "mgmt-server/compile/keys.h"
 #include "mgmt-server/compile/random_walk.h"
 #include "mgmt-server/invariants/intent.h"
@@ -19,7 +20,7 @@ class Told {
  public:
   explicit Told(const World& world) : world_(world) {
     for (const std::string& cluster : world.clusters()) {
-      if (compile::OrganizationFqn(cluster) == compile::kOrg) intents_[cluster] = compile::Compile(world, cluster);
+      if (resource::OrganizationFqn(cluster) == compile::kOrg) intents_[cluster] = compile::Compile(world, cluster);
     }
   }
 

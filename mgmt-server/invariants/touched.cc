@@ -85,11 +85,11 @@ void Touched::Below(const World& world, const std::string& parent) {
 
 // Who names it; that of a list which selects it now or did is one that names it, in one of the two worlds.
 void Touched::Cluster(const World& world, const std::string& cluster) {
-  const std::string_view organization = compile::OrganizationFqn(cluster);
+  const std::string_view organization = resource::OrganizationFqn(cluster);
   const auto named = world.state().by_target_cluster.find(resource::LastName(cluster));
   if (named == world.state().by_target_cluster.end()) return;
   for (const std::string& fqn : named->second) {
-    if (compile::OrganizationFqn(fqn) == organization) Gateway(world, *world.gateway(fqn));
+    if (resource::OrganizationFqn(fqn) == organization) Gateway(world, *world.gateway(fqn));
   }
 }
 

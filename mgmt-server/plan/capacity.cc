@@ -57,7 +57,7 @@ class Capacity {
   }
   // 0 = not declared, or not the caller's to know.
   double CapacityOf(std::string_view organization, const std::string& name) const {
-    const std::string fqn = compile::ClusterFqn(organization, name);
+    const std::string fqn = resource::ClusterFqn(organization, name);
     const v2::Cluster* cluster = world_.cluster(fqn);
     if (cluster == nullptr || !cluster->spec().has_capacity() || !question_.may_read(fqn)) return 0;
     return static_cast<double>(cluster->spec().capacity().requests_per_second());
@@ -104,7 +104,7 @@ class Capacity {
       if (server.hostname != host || server.name != route.substr(0, slash)) continue;
       const std::string at = compile::HostName(compile::ListenerName(shape->selector_key, server.port), host);
       const auto compiled =
-          compile::CompileKey(world_, compile::ClusterFqn(shape->organization, gateway_cluster),
+          compile::CompileKey(world_, resource::ClusterFqn(shape->organization, gateway_cluster),
                               {std::string(compile::kDestinationSet), fmt::format("{}/{}", at, route)});
       mesh::v1::DestinationSet set;
       if (!compiled || !set.ParseFromString(compiled->bytes) || set.clusters().empty()) return;

@@ -25,13 +25,13 @@ std::string OwnerOf(const Resource& resource) {
 }
 
 std::string TenantOf(std::string_view cluster, const compile::EndpointsParts& name) {
-  return resource::ChildFqn(compile::OrganizationFqn(cluster), resource::Kind::kTenant, name.tenant);
+  return resource::ChildFqn(resource::OrganizationFqn(cluster), resource::Kind::kTenant, name.tenant);
 }
 
 // Whose gateways turn to a tenant is theirs to know, not the tenant's.
 bool SeesImporter(const Question& question, std::string_view cluster, const compile::EndpointsParts& name) {
   for (const compile::World* world : {&question.before, &question.after}) {
-    for (const std::string& fqn : compile::Tier1For(*world, compile::OrganizationFqn(cluster), name.hostname)) {
+    for (const std::string& fqn : compile::Tier1For(*world, resource::OrganizationFqn(cluster), name.hostname)) {
       const compile::GatewayShape& tier1 = *world->gateway(fqn);
       if (!compile::RoutesTo(tier1, name.hostname, name.cluster, TenantOf(cluster, name))) continue;
       if (compile::CountsIn(*world, tier1, cluster) && question.may_read(fqn)) return true;

@@ -112,7 +112,7 @@ class Lint {
   void Admission(const GatewayShape& shape, const std::vector<std::string>& clusters) {
     for (const std::string& cluster : clusters) {
       const bool refused = std::any_of(shape.clusters.begin(), shape.clusters.end(), [&](const std::string& target) {
-        return !compile::AdmittedAsTier1(world_, cluster, compile::ClusterFqn(shape.organization, target));
+        return !compile::AdmittedAsTier1(world_, cluster, resource::ClusterFqn(shape.organization, target));
       });
       if (!refused) continue;
       const std::string_view name = resource::LastName(cluster);
@@ -123,14 +123,14 @@ class Lint {
   }
 
   bool Answers(const GatewayShape& shape, const ServerShape& server, const std::string& cluster) const {
-    const std::string fqn = compile::ClusterFqn(shape.organization, cluster);
+    const std::string fqn = resource::ClusterFqn(shape.organization, cluster);
     const auto callees = compile::Tier2For(world_, server.tenant, server.hostname);
     return std::any_of(callees.begin(), callees.end(), [&](const std::string& callee) {
       return compile::CountsIn(world_, *world_.gateway(callee), fqn);
     });
   }
   bool Drained(const GatewayShape& shape, const std::string& cluster) const {
-    const v2::Cluster* found = world_.cluster(compile::ClusterFqn(shape.organization, cluster));
+    const v2::Cluster* found = world_.cluster(resource::ClusterFqn(shape.organization, cluster));
     return found != nullptr && resource::TakesNoRequests(found->spec().admin_state());
   }
 
@@ -199,7 +199,7 @@ class Lint {
     }
     if (own == nullptr) return;
     std::set<std::string> regions, labels;
-    for (const auto& one : clusters) Place(compile::ClusterFqn(shape.organization, one.name()), regions, labels);
+    for (const auto& one : clusters) Place(resource::ClusterFqn(shape.organization, one.name()), regions, labels);
     std::set<std::string> from = regions, unused;
     for (const std::string& cluster : compile::ClustersOf(world_, shape)) Place(cluster, from, unused);
     Regions(*own, at + ".failoverSettings", from, regions, "cluster of this list");
@@ -239,7 +239,7 @@ class Lint {
 
   void Setting(const v2::FailoverSettings& failover) {
     std::set<std::string> regions, labels;
-    compile::EachClusterOf(world_, compile::OrganizationFqn(fqn_),
+    compile::EachClusterOf(world_, resource::OrganizationFqn(fqn_),
                            [&](const std::string& cluster, const v2::Cluster&) { Place(cluster, regions, labels); });
     Regions(failover, "spec.failoverSettings", regions, regions, "cluster of the organization");
   }

@@ -21,7 +21,7 @@ std::set<Key> SetsOf(const Question& question, const ClusterChange& change) {
     const auto name = key.type == compile::kServiceEndpoints ? compile::ParseEndpointsName(key.name) : std::nullopt;
     if (!name) continue;
     for (const compile::World* world : {&question.before, &question.after}) {
-      const auto organization = compile::OrganizationFqn(change.cluster());
+      const auto organization = resource::OrganizationFqn(change.cluster());
       for (const std::string& fqn : compile::Tier1For(*world, organization, name->hostname)) {
         const compile::GatewayShape& shape = *world->gateway(fqn);
         compile::EachCovered(shape, name->hostname, [&](const compile::ServerShape& server) {

@@ -8,6 +8,7 @@
 #include "api/weir/v2/workspace.pb.h"
 #include "libs/obs/log.h"
 #include "libs/resource/domains.h"
+#include "libs/resource/kinds.h"
 #include "libs/resource/references.h"
 #include "mgmt-server/services/invariants.h"
 
@@ -15,12 +16,6 @@ namespace weir::services {
 namespace {
 
 constexpr size_t kMaxIndexed = 1'000'000;  // Then an index is built anew, without what is gone.
-
-std::string OrganizationOf(std::string_view fqn) {
-  const size_t first = fqn.find('/');
-  const size_t second = first == std::string_view::npos ? first : fqn.find('/', first + 1);
-  return std::string(fqn.substr(0, second));
-}
 
 }  // namespace
 
@@ -156,7 +151,7 @@ void CrossChecks::CheckWorkspace(const store::View& view, const store::StoredRes
   const auto workspace = Load<v2::Workspace>(view, resource.fqn);
   if (workspace == nullptr) return;
   IndexWorkspaces(view);
-  const std::string organization = OrganizationOf(resource.fqn);
+  const std::string organization(resource::OrganizationFqn(resource.fqn));
   const v2::NamespaceSelector& selector = workspace->spec().namespace_selector();
   const std::set<std::string> candidates = namespaces_.Candidates(organization, selector);
   namespaces_.Add(organization, resource.fqn, selector);
@@ -266,7 +261,8 @@ void CrossChecks::CheckGateway(const store::View& view, const std::string& fqn, 
   }
   Index(fqn, mine.scope.form);
   for (const std::string& other : candidates) {
-    if (other != fqn && OrganizationOf(other) == OrganizationOf(fqn)) CheckTaken(view, mine, other, writer, issues);
+    if (other != fqn && resource::OrganizationFqn(other) == resource::OrganizationFqn(fqn))
+      CheckTaken(view, mine, other, writer, issues);
   }
 }
 
@@ -325,7 +321,7 @@ void CrossChecks::CheckHosts(const store::View& view, const store::StoredResourc
 void CrossChecks::CheckReferences(const store::View& view, const std::string& fqn,
                                   const google::protobuf::Message& gateway, const v2::Workspace& workspace,
                                   const v2::GatewayGroup& group, std::vector<Issue>& issues) {
-  const std::string organization = OrganizationOf(fqn);
+  const std::string organization(resource::OrganizationFqn(fqn));
   for (resource::Reference& reference : resource::ReferencesOf(gateway)) {
     if (reference.kind != resource::ReferenceKind::kCluster) continue;
     const std::string cluster = resource::ChildFqn(organization, resource::Kind::kCluster, reference.name);
@@ -369,7 +365,8 @@ void CrossChecks::IndexWorkspaces(const store::View& view) {
     each->ForEach("", "Workspace", [&](const store::ResourcePtr& resource) {
       if (const auto workspace =
               std::static_pointer_cast<const v2::Workspace>(Parse(resource, each->resource_count()))) {
-        namespaces_.Add(OrganizationOf(resource->fqn), resource->fqn, workspace->spec().namespace_selector());
+        namespaces_.Add(resource::OrganizationFqn(resource->fqn), resource->fqn,
+                        workspace->spec().namespace_selector());
       }
       return true;
     });
@@ -380,7 +377,7 @@ std::string CrossChecks::UserOfCluster(const store::View& view, const store::Sto
                                        std::string_view except) {
   const std::string name(resource::LastName(cluster.fqn));
   std::string user;
-  ForEachGateway(view, OrganizationOf(cluster.fqn), [&](const store::ResourcePtr& gateway) {
+  ForEachGateway(view, resource::OrganizationFqn(cluster.fqn), [&](const store::ResourcePtr& gateway) {
     if (resource::IsAtOrBelow(gateway->fqn, except)) return true;
     const MessagePtr message = Parse(gateway, view.resource_count());
     if (message == nullptr) return true;

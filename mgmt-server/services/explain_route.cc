@@ -121,9 +121,8 @@ Status CheckFrom(const status::AskedRequest& asked, Sight& sight) {
 
 // Why the answer is empty. A cluster that he may not read is, as a word of his, as one that never was.
 Error NothingSeen(const status::AskedRequest& asked, bool earlier, Sight& sight) {
-  const std::string organization = asked.parent.substr(0, asked.parent.find('/', asked.parent.find('/') + 1));
   if (!asked.from.empty() && !IsObject(asked.from)) {
-    const auto cluster = sight.Seen(organization + "/clusters/" + asked.from);
+    const auto cluster = sight.Seen(resource::ClusterFqn(resource::OrganizationFqn(asked.parent), asked.from));
     if (!cluster.ok()) return cluster.error();
     if (*cluster == nullptr) {
       Error error = InvalidArgument("INVALID_REQUEST", "there is no cluster {} that you may read about", asked.from);

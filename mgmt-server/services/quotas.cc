@@ -32,15 +32,9 @@ std::string UidOf(const store::View& view, std::string_view tenant) {
 }  // namespace
 
 std::string_view TenantOf(std::string_view fqn) {
-  size_t end = 0;
-  for (int parts = 0; parts < 4; ++parts) {
-    if (end == std::string_view::npos) return {};
-    end = fqn.find('/', end + (parts > 0 ? 1 : 0));
-  }
-  const std::string_view tenant = fqn.substr(0, end);
-  const size_t organization = tenant.find('/', tenant.find('/') + 1);
-  if (organization == std::string_view::npos) return {};
-  return tenant.substr(organization).starts_with("/tenants/") ? tenant : std::string_view();
+  const std::string_view tenant = resource::FirstNames(fqn, 2);
+  const bool is = tenant.substr(resource::OrganizationFqn(fqn).size()).starts_with("/tenants/");
+  return is ? tenant : std::string_view();
 }
 
 Quota QuotaOf(const store::View& view, std::string_view tenant) {

@@ -194,7 +194,7 @@ void Rollouts::Observe(Underway& rollout) {
   const bool over = bakes && backends_.clock->Now() >= watched.since + BakeTime(wave.gate());
   status::WaveQuestion question;
   for (const std::string& name : wave.clusters())
-    question.wave.insert(resource::ParentFqn(rollout.set.fqn()) + "/clusters/" + name);
+    question.wave.insert(resource::ClusterFqn(resource::ParentFqn(rollout.set.fqn()), name));
   question.told = {watched.overlay.clusters().begin(), watched.overlay.clusters().end()};
   for (const auto& resource : watched.overlay.resources()) question.resources.push_back(resource.fqn());
   question.hosts = {watched.overlay.hosts().begin(), watched.overlay.hosts().end()};
@@ -316,7 +316,7 @@ void Rollouts::Release(Underway& rollout) {
           wave.set_state(WaveProgress::RELEASED);
           *wave.mutable_release_time() = now;
           for (const std::string& name : wave.clusters())
-            overlay.add_clusters(resource::ParentFqn(set.fqn()) + "/clusters/" + name);
+            overlay.add_clusters(resource::ClusterFqn(resource::ParentFqn(set.fqn()), name));
           return {};
         });
 }

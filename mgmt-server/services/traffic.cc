@@ -4,6 +4,7 @@
 
 #include "api/weir/v2/traffic.pb.h"
 #include "libs/base/text.h"
+#include "libs/resource/kinds.h"
 #include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/services.h"
 #include "mgmt-server/store/store.h"
@@ -34,7 +35,7 @@ class Readable {
 // A parent that the caller may not read shows what below it the caller may; where that is nothing, it is as if it did
 // not exist, and no work is done. A cluster holds no gateway objects: it is asked for those of its organization.
 Status MayAsk(const store::View& view, const authn::Principal& principal, const std::string& parent) {
-  const std::string organization = parent.substr(0, parent.find('/', parent.find('/') + 1));
+  const std::string organization(resource::OrganizationFqn(parent));
   const bool cluster = resource::IsAtOrBelow(parent, organization + "/clusters");
   if (authz::SeesBelow(view, principal, cluster ? organization : parent)) return {};
   WEIR_TRY(authz::Authorize(view, principal, authz::Right::kRead, parent));
@@ -99,9 +100,7 @@ Result<v2::ExplainFailoverResponse> ExplainFailover(const Backends& backends, co
   Readable readable(*view, call.principal);
   const std::set<std::string> without = NamesOf(request.without());
   for (const std::string& name : without) {
-    const std::string organization =
-        request.parent().substr(0, request.parent().find('/', request.parent().find('/') + 1));
-    if (view->Get(organization + "/clusters/" + name) != nullptr) continue;
+    if (view->Get(resource::ClusterFqn(resource::OrganizationFqn(request.parent()), name)) != nullptr) continue;
     Error error = InvalidArgument("INVALID_REQUEST", "there is no cluster {}", name);
     error.violations.push_back({.field = "without", .description = fmt::format("\"{}\" is no cluster", name)});
     return error;

@@ -74,7 +74,7 @@ std::vector<std::string> NamedBy(const std::string& organization, const v2::Roll
                                  const std::set<std::string>& concerned, std::set<std::string> left, Error& error) {
   std::vector<std::string> named;
   for (int i = 0; i < wave.clusters_size(); ++i) {
-    std::string fqn = organization + "/clusters/" + wave.clusters(i);
+    std::string fqn = resource::ClusterFqn(organization, wave.clusters(i));
     if (left.erase(fqn) > 0) {
       named.push_back(std::move(fqn));
       continue;

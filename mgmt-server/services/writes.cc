@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "api/weir/v2/metadata.pb.h"
+#include "libs/resource/kinds.h"
 #include "libs/resource/validate.h"
 #include "mgmt-server/audit/audit.h"
 #include "mgmt-server/authz/authz.h"
@@ -149,12 +150,7 @@ Status Writes::CheckRoom(const store::View& view, std::string_view fqn) const {
     return ResourceExhausted("TOO_MANY_RESOURCES",
                              "{} holds {} resources and bindings already; delete what is not used", owner, most);
   };
-  const auto names = [&](size_t count) {  // The FQN cut behind so many names.
-    size_t end = 0;
-    for (size_t parts = 2 * count; parts > 0 && end != std::string_view::npos; --parts) end = fqn.find('/', end + 1);
-    return fqn.substr(0, end);
-  };
-  const std::string_view organization = names(1), second = names(2);
+  const std::string_view organization = resource::OrganizationFqn(fqn), second = resource::FirstNames(fqn, 2);
   if (second == organization) return {};
   WEIR_TRY(check(organization, bounds_.of_organization));
   if (second == fqn || !second.substr(organization.size()).starts_with("/tenants/")) return {};

@@ -39,7 +39,7 @@ void AddReported(const ReportedHealth& health, const std::string& set, RouteReac
                                 destination.availability.anybody};
     route->details[i] =
         WhyOut(destination.availability.reason,
-               compile::ClusterFqn(resource::ParentFqn(route->gateway_cluster), destination.cluster), health);
+               resource::ClusterFqn(resource::ParentFqn(route->gateway_cluster), destination.cluster), health);
   }
 }
 

@@ -64,7 +64,7 @@ class Explanation {
       if (const auto tier2 = state.tier2_by_host.find(pattern); tier2 != state.tier2_by_host.end())
         fqns.insert(tier2->second.begin(), tier2->second.end());
     }
-    const std::string_view organization = compile::OrganizationFqn(asked_.parent);
+    const std::string_view organization = resource::OrganizationFqn(asked_.parent);
     std::vector<const compile::GatewayShape*> shapes;
     for (const std::string_view fqn : fqns) {
       const compile::GatewayShape& shape = *world_.gateway(fqn);
@@ -194,7 +194,7 @@ class Explanation {
   // not get it, whatever other rules of the host there serve.
   void AddHops(const Place& place, const std::string& name, traffic::Destination& destination, Shortfall& detail,
                v2::ExplainedShare& share) {
-    const std::string cluster = compile::ClusterFqn(place.shape->organization, name);
+    const std::string cluster = resource::ClusterFqn(place.shape->organization, name);
     Shortfall worst;
     bool any = false, served = false;
     const compile::World& world = pieces_.WorldOf(cluster);

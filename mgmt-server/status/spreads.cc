@@ -165,7 +165,7 @@ bool Spreads::Narrow(const std::string& path, const std::string& tenant, RouteRe
   for (size_t i = 0; i < route.destinations.size(); ++i) {
     traffic::Availability& availability = route.destinations[i].availability;
     if (availability.standing == Standing::kOut) continue;
-    AtPath at = At(path, tenant, route.host, compile::ClusterFqn(tier1_.organization, route.destinations[i].cluster));
+    AtPath at = At(path, tenant, route.host, resource::ClusterFqn(tier1_.organization, route.destinations[i].cluster));
     any |= at.taken;
     if (!at.here) continue;
     route.unchecked[i] = at.unchecked && !at.served;
@@ -193,7 +193,7 @@ Spreads::Known Spreads::Assess(const std::string& importer, const mesh::v1::Clus
   }
   Known known;
   if (evidence.endpoints > 0) {
-    const std::string cluster = compile::ClusterFqn(tier1_.organization, share.cluster());
+    const std::string cluster = resource::ClusterFqn(tier1_.organization, share.cluster());
     known.detail = Behind(pieces_.WorldOf(cluster), cluster, tenant, hostname, health_, &known.unchecked);
   }
   if (known.detail.reason.empty())
@@ -203,7 +203,7 @@ Spreads::Known Spreads::Assess(const std::string& importer, const mesh::v1::Clus
   known.availability = traffic::Assess(evidence);
   if (known.availability.reason != Reason::kNone && known.detail.reason.empty()) {
     known.detail =
-        WhyOut(known.availability.reason, compile::ClusterFqn(tier1_.organization, share.cluster()), health_);
+        WhyOut(known.availability.reason, resource::ClusterFqn(tier1_.organization, share.cluster()), health_);
   }
   return known;
 }

@@ -1,5 +1,6 @@
 #include "mgmt-server/store/bytes.h"
 
+#include "libs/resource/kinds.h"
 #include "mgmt-server/store/view.h"
 
 namespace weir::store {
@@ -9,16 +10,6 @@ namespace {
 constexpr size_t kMostOfObject = 1 << 20;  // Bytes of one, with the names of who set its fields.
 constexpr size_t kMostBelow = 256 << 20;   // Bytes of the bodies of all below the first two names: of a tenant.
 constexpr size_t kWithoutWeighing = 4096;  // Of so few bytes the number of objects is bound enough.
-
-// "organizations/o/tenants/t" of what lies below it; "" = that, or less.
-std::string_view FirstTwoNames(std::string_view fqn) {
-  size_t end = 0;
-  for (int parts = 0; parts < 4; ++parts) {
-    end = fqn.find('/', end + (parts > 0 ? 1 : 0));
-    if (end == std::string_view::npos) return {};
-  }
-  return fqn.substr(0, end);
-}
 
 }  // namespace
 
@@ -32,8 +23,8 @@ Status CheckBytes(const View& view, const StoredResource* before, const StoredRe
                            "{} would have {} bytes, stored; one object has {} at most: divide it into several",
                            next.fqn, size, kMostOfObject);
   }
-  const std::string_view owner = FirstTwoNames(next.fqn);
-  if (owner.empty() || view.CountBelow(owner) < kMostBelow / kMostOfObject) return {};
+  const std::string_view owner = resource::FirstNames(next.fqn, 2);
+  if (owner == next.fqn || view.CountBelow(owner) < kMostBelow / kMostOfObject) return {};
   size_t held = next.body.size() - had;
   view.ForEach(owner, "", [&](const ResourcePtr& each) { return (held += each->body.size()) <= kMostBelow; });
   if (held <= kMostBelow) return {};
