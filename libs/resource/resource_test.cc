@@ -104,6 +104,17 @@ TEST(Fqn, ParsesWhatItBuilds) {
   EXPECT_FALSE(IsAtOrBelow("organizations/oo", "organizations/o"));
 }
 
+TEST(Fqn, IsCutBehindItsFirstNames) {
+  const std::string group = "organizations/o/tenants/t/workspaces/w/gatewaygroups/g";
+  EXPECT_EQ(OrganizationFqn(group), "organizations/o");
+  EXPECT_EQ(OrganizationFqn("organizations/o"), "organizations/o");
+  EXPECT_EQ(FirstNames(group, 2), "organizations/o/tenants/t");
+  EXPECT_EQ(FirstNames(group, 4), group);
+  for (const char* less : {"organizations/o", "organizations/o/tenants", "organizations", ""})
+    EXPECT_EQ(FirstNames(less, 2), less);
+  EXPECT_EQ(ClusterFqn("organizations/o", "c"), "organizations/o/clusters/c");
+}
+
 TEST(Fqn, GoesToMetadataAndBack) {
   for (std::string_view text :
        {"organizations/o", "organizations/o/users/u", "organizations/o/settings/s",
