@@ -163,6 +163,15 @@ bool Covers(std::string_view pattern, std::string_view hostname) {
   return hostname.size() > suffix.size() && hostname.ends_with(suffix);
 }
 
+std::vector<std::string> PatternsFor(std::string_view hostname) {
+  std::vector<std::string> patterns{std::string(hostname)};
+  for (size_t dot = hostname.find('.'); dot != std::string_view::npos; dot = hostname.find('.', dot + 1)) {
+    std::string pattern = std::string("*").append(hostname.substr(dot));
+    if (pattern != hostname) patterns.push_back(std::move(pattern));
+  }
+  return patterns;
+}
+
 bool HostClaim::Meets(const HostClaim& other) const {
   return (answers && Covers(hostname, other.hostname)) || (other.answers && Covers(other.hostname, hostname));
 }

@@ -74,6 +74,8 @@ std::vector<HostConflict> HostConflicts(const GatewayInScope& gateway, const Gat
 
 // Whether a host, perhaps "*.suffix", answers for this host, perhaps a pattern itself.
 bool Covers(std::string_view pattern, std::string_view hostname);
+// All that cover it: itself, and then "*.b.c" and "*.c" of "a.b.c", each once.
+std::vector<std::string> PatternsFor(std::string_view hostname);
 
 // A host that a gateway object has in its tenant (docs/adr/0017).
 struct HostClaim {

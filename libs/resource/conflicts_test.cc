@@ -74,6 +74,18 @@ TEST(Namespaces, AreAThousandAtMost) {
   }
 }
 
+TEST(Hosts, HavePatternsThatCoverThem) {
+  EXPECT_THAT(PatternsFor("a.b.com"), ElementsAre("a.b.com", "*.b.com", "*.com"));
+  EXPECT_THAT(PatternsFor("*.b.com"), ElementsAre("*.b.com", "*.com")) << "itself once";
+  EXPECT_THAT(PatternsFor("com"), ElementsAre("com"));
+  for (const char* host : {"a.b.com", "*.b.com", "*.com", "com"}) {
+    const std::vector<std::string> patterns = PatternsFor(host);
+    for (const char* other : {"a.b.com", "x.b.com", "*.b.com", "b.com", "*.com", "*.b.net"}) {
+      EXPECT_EQ(Covers(other, host), std::count(patterns.begin(), patterns.end(), other) == 1) << other << " " << host;
+    }
+  }
+}
+
 TEST(HostClaims, AreOnePerHost) {
   auto gateway = std::make_shared<v2::Gateway>();
   for (int port = 1; port <= 3; ++port) {

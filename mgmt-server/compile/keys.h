@@ -59,14 +59,9 @@ Owner FindOwner(const World& world, std::string_view cluster, const HostParts& n
 // Servers of a tier-2 object that answer for this host.
 template <typename Fn>
 void EachCovering(const GatewayShape& tier2, const std::string& hostname, Fn fn) {
-  const auto look = [&](const std::string& pattern) {
+  for (const std::string& pattern : resource::PatternsFor(hostname)) {
     const auto [begin, end] = tier2.servers_by_host.equal_range(pattern);
     for (auto at = begin; at != end; ++at) fn(tier2.servers[at->second]);
-  };
-  look(hostname);
-  for (size_t dot = hostname.find('.'); dot != std::string::npos; dot = hostname.find('.', dot + 1)) {
-    const std::string pattern = "*" + hostname.substr(dot);
-    if (pattern != hostname) look(pattern);
   }
 }
 // Servers of a tier-1 object whose host this pattern covers.

@@ -321,18 +321,12 @@ bool AdmittedAsTier1(const World& world, std::string_view cluster, std::string_v
 
 FqnSet Tier2For(const World& world, std::string_view tenant, std::string_view hostname) {
   FqnSet found;
-  const auto add = [&](std::string_view host) {
-    const auto at = world.state().tier2_by_host.find(host);
-    if (at == world.state().tier2_by_host.end()) return;
+  for (const std::string& pattern : resource::PatternsFor(hostname)) {
+    const auto at = world.state().tier2_by_host.find(pattern);
+    if (at == world.state().tier2_by_host.end()) continue;
     for (const std::string& fqn : at->second) {
       if (world.gateway(fqn)->tenant == tenant) found.insert(fqn);
     }
-  };
-  add(hostname);
-  for (std::string_view rest = hostname; rest.find('.') != std::string_view::npos;) {
-    rest.remove_prefix(rest.find('.') + 1);
-    const std::string pattern = "*." + std::string(rest);
-    if (pattern != hostname) add(pattern);
   }
   return found;
 }

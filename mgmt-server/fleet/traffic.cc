@@ -324,16 +324,12 @@ std::vector<std::string> SourcesOf(const compile::Compilation& compilation, cons
   const std::string organization(resource::OrganizationFqn(query.parent));
   const bool cluster = resource::IsAtOrBelow(query.parent, organization + "/clusters");
   const std::string& parent = cluster ? organization : query.parent;
-  const auto look = [&](const std::string& host) {
-    const auto found = index.find(compile::Reversed(host));
-    if (found == index.end()) return;
+  for (const std::string& pattern : resource::PatternsFor(query.host)) {
+    const auto found = index.find(compile::Reversed(pattern));
+    if (found == index.end()) continue;
     for (const std::string& fqn : found->second) {
       if (resource::IsAtOrBelow(fqn, parent)) sources.push_back(fqn);
     }
-  };
-  look(query.host);
-  for (size_t dot = query.host.find('.'); dot != std::string::npos; dot = query.host.find('.', dot + 1)) {
-    look("*" + query.host.substr(dot));
   }
   return sources;
 }

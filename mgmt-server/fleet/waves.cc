@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "libs/base/mutex.h"
+#include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "libs/rpc/time.h"
 #include "mgmt-server/compile/gateway_shape.h"
@@ -19,11 +20,8 @@ namespace {
 constexpr size_t kMostEvidence = 20;
 
 bool AmongHosts(const std::set<std::string>& hosts, const std::string& host) {
-  if (hosts.contains(host)) return true;
-  for (size_t dot = host.find('.'); dot != std::string::npos; dot = host.find('.', dot + 1)) {
-    if (hosts.contains("*" + host.substr(dot))) return true;
-  }
-  return false;
+  const std::vector<std::string> patterns = resource::PatternsFor(host);
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& one) { return hosts.contains(one); });
 }
 
 std::string SourceOf(const compile::ClusterIntent& intent, const std::string& set) {

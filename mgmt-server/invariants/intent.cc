@@ -194,8 +194,8 @@ void EachGateway(const World& world, const Invariant& invariant, const Touched* 
 std::vector<Publisher> PublishersOf(const World& world, const Invariant& invariant, const std::string& host) {
   const auto& index = world.state().tier1_by_host;
   compile::FqnSet fqns = compile::Tier1For(world, invariant.organization, host);
-  for (size_t dot = host.find('.'); dot != std::string::npos; dot = host.find('.', dot + 1)) {
-    const auto wider = index.find(compile::Reversed("*" + host.substr(dot)));
+  for (const std::string& pattern : resource::PatternsFor(host)) {
+    const auto wider = index.find(compile::Reversed(pattern));
     if (wider != index.end()) fqns.insert(wider->second.begin(), wider->second.end());
   }
   std::vector<Publisher> publishers;

@@ -1,5 +1,6 @@
 #include "mgmt-server/invariants/touched.h"
 
+#include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/compile.h"
 
@@ -16,9 +17,8 @@ const std::string* FindHost(const Hosts& hosts, const std::string& host) {
     const auto found = hosts.find(compile::Reversed(name));
     return found == hosts.end() ? nullptr : &*found->second.begin();
   };
-  if (const std::string* found = find(host)) return found;
-  for (size_t dot = host.find('.'); dot != std::string::npos; dot = host.find('.', dot + 1)) {
-    if (const std::string* found = find("*" + host.substr(dot))) return found;
+  for (const std::string& pattern : resource::PatternsFor(host)) {
+    if (const std::string* found = find(pattern)) return found;
   }
   if (!host.starts_with("*.")) return nullptr;
   const std::string suffix = compile::Reversed(host.substr(2));

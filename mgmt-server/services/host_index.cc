@@ -8,17 +8,6 @@ namespace {
 
 std::string Backwards(std::string_view host) { return {host.rbegin(), host.rend()}; }
 
-// The host and every pattern that covers it.
-template <typename Fn>
-void EachCovering(std::string_view host, Fn fn) {
-  fn(std::string(host));
-  for (std::string_view rest = host; rest.find('.') != std::string_view::npos;) {
-    rest.remove_prefix(rest.find('.') + 1);
-    const std::string pattern = "*." + std::string(rest);
-    if (pattern != host) fn(pattern);
-  }
-}
-
 std::string WorkspaceOf(std::string_view gateway) { return resource::ParentFqn(resource::ParentFqn(gateway)); }
 
 }  // namespace
@@ -50,11 +39,11 @@ std::set<std::string> HostIndex::Meeting(std::string_view host, std::string_view
   const auto own = of_tenants_.find(tenant);
   if (own == of_tenants_.end()) return found;
   const Hosts& hosts = own->second;
-  EachCovering(host, [&](const std::string& pattern) {
+  for (const std::string& pattern : resource::PatternsFor(host)) {
     if (const auto at = hosts.find(Backwards(pattern)); at != hosts.end()) {
       found.insert(at->second.begin(), at->second.end());
     }
-  });
+  }
   if (!host.starts_with("*.")) return found;
   const std::string below = Backwards(host.substr(1));
   for (auto at = hosts.lower_bound(below); at != hosts.end() && at->first.starts_with(below); ++at) {
@@ -81,11 +70,11 @@ std::vector<std::pair<std::string, std::string>> SharedHosts(const store::View& 
   });
   std::vector<std::pair<std::string, std::string>> shared;
   each([&](const std::string& fqn, const std::string& tenant, const std::string& host) {
-    EachCovering(host, [&](const std::string& pattern) {
+    for (const std::string& pattern : resource::PatternsFor(host)) {
       const auto holder = holders.find({tenant, pattern});
-      if (holder == holders.end() || WorkspaceOf(holder->second) == WorkspaceOf(fqn)) return;
+      if (holder == holders.end() || WorkspaceOf(holder->second) == WorkspaceOf(fqn)) continue;
       shared.emplace_back(holder->second, fqn);
-    });
+    }
   });
   return shared;
 }

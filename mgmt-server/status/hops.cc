@@ -1,6 +1,7 @@
 #include "mgmt-server/status/hops.h"
 
 #include "api/weir/mesh/v1/intent.pb.h"
+#include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/status_reason.h"
 #include "mgmt-server/compile/keys.h"
@@ -9,10 +10,7 @@
 namespace weir::status {
 
 std::vector<std::string> PatternsOf(const std::string& host) {
-  std::vector<std::string> patterns{host};
-  for (size_t dot = host.find('.'); dot != std::string::npos; dot = host.find('.', dot + 1)) {
-    patterns.push_back("*" + host.substr(dot));
-  }
+  std::vector<std::string> patterns = resource::PatternsFor(host);
   patterns.push_back("*");
   return patterns;
 }
