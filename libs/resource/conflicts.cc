@@ -37,6 +37,10 @@ bool NamespacePattern::Overlaps(const NamespacePattern& other) const {
 bool NamespacePattern::Contains(const NamespacePattern& other) const {
   return PartMatches(cluster, other.cluster) && PartMatches(name, other.name);
 }
+std::optional<NamespacePattern> NamespacePattern::Intersection(const NamespacePattern& other) const {
+  if (!Overlaps(other)) return std::nullopt;
+  return NamespacePattern{cluster == "*" ? other.cluster : cluster, name == "*" ? other.name : name};
+}
 
 Result<NamespacePattern> ParseNamespacePattern(std::string_view text) {
   const size_t slash = text.find('/');
@@ -73,11 +77,8 @@ std::vector<NamespacePattern> Territory(const v2::Workspace* workspace, const v2
   const auto narrow = [&](const v2::NamespaceSelector& selector) {
     std::vector<NamespacePattern> kept;
     for (const NamespacePattern& by : PatternsOf(selector)) {
-      if (!PartMatches(by.name, name_space)) continue;
       for (const NamespacePattern& pattern : patterns) {
-        if (PartOverlaps(by.cluster, pattern.cluster)) {
-          kept.push_back({pattern.cluster == "*" ? by.cluster : pattern.cluster, name_space});
-        }
+        if (auto both = pattern.Intersection(by)) kept.push_back(std::move(*both));
       }
     }
     patterns = std::move(kept);

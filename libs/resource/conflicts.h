@@ -27,6 +27,8 @@ struct NamespacePattern {
   bool Matches(std::string_view in_cluster, std::string_view name_space) const;
   bool Overlaps(const NamespacePattern& other) const;
   bool Contains(const NamespacePattern& other) const;
+  // What lies in both; nullopt: nothing.
+  std::optional<NamespacePattern> Intersection(const NamespacePattern& other) const;
 };
 Result<NamespacePattern> ParseNamespacePattern(std::string_view text);  // INVALID_ARGUMENT BAD_NAMESPACE
 

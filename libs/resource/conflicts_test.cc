@@ -33,6 +33,20 @@ TEST(Namespaces, OverlapThroughWildcards) {
   EXPECT_EQ(violations[0].field, "spec.namespaceSelector.names[1]");
 }
 
+TEST(Namespaces, IntersectInWhatLiesInBoth) {
+  const std::vector<NamespacePattern> all = PatternsOf(Names({"*/*", "c1/*", "*/a", "c1/a", "c2/a", "c1/b", "c2/*"}));
+  for (const NamespacePattern& one : all) {
+    for (const NamespacePattern& other : all) {
+      const auto both = one.Intersection(other);
+      for (const char* cluster : {"c1", "c2", "c3"}) {
+        for (const char* name : {"a", "b", "x"}) {
+          EXPECT_EQ(both && both->Matches(cluster, name), one.Matches(cluster, name) && other.Matches(cluster, name));
+        }
+      }
+    }
+  }
+}
+
 TEST(Namespaces, WithinIsWhatSomePatternContains) {
   std::mt19937 random(5);
   const auto part = [&](char letter) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/keys.h"
@@ -20,14 +19,10 @@ using Places = std::vector<NamespacePattern>;
 
 std::string Text(const NamespacePattern& place) { return place.cluster + "/" + place.name; }
 
-std::optional<NamespacePattern> Intersection(const NamespacePattern& a, const NamespacePattern& b) {
-  if (!a.Overlaps(b)) return std::nullopt;
-  return NamespacePattern{a.cluster == "*" ? b.cluster : a.cluster, a.name == "*" ? b.name : a.name};
-}
 Places Intersections(const Places& places, const NamespacePattern& with) {
   Places common;
   for (const NamespacePattern& place : places) {
-    if (auto both = Intersection(place, with)) common.push_back(std::move(*both));
+    if (auto both = place.Intersection(with)) common.push_back(std::move(*both));
   }
   return common;
 }

@@ -34,13 +34,11 @@ compile::Facts ReadFacts(const store::ClusterFacts* stored) {
 
 // Owns what both own, whatever the patterns that say so.
 v2::NamespaceSelector CommonOf(const v2::NamespaceSelector& a, const v2::NamespaceSelector& b) {
-  const auto both = [](const std::string& one, const std::string& other) { return one == "*" ? other : one; };
   const std::vector<resource::NamespacePattern> theirs = resource::PatternsOf(b);
   std::set<std::string> names;
   for (const resource::NamespacePattern& pattern : resource::PatternsOf(a)) {
     for (const resource::NamespacePattern& other : theirs) {
-      if (!pattern.Overlaps(other)) continue;
-      names.insert(both(pattern.cluster, other.cluster) + "/" + both(pattern.name, other.name));
+      if (const auto both = pattern.Intersection(other)) names.insert(both->cluster + "/" + both->name);
     }
   }
   v2::NamespaceSelector common;
