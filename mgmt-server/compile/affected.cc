@@ -158,25 +158,18 @@ class Dependents {
   // What spreads by a default, in all that lies where the setting does.
   void Setting(std::string_view fqn) {
     if (!world_.state().resources.contains(fqn)) return;
-    const std::string prefix = resource::ParentFqn(fqn) + "/";
-    const auto& gateways = world_.state().gateways;
-    for (auto at = gateways.lower_bound(prefix); at != gateways.end() && at->first.starts_with(prefix); ++at) {
-      const GatewayShape& shape = *at->second;
-      if (!shape.tier1) continue;
+    world_.state().EachGatewayBelow(resource::ParentFqn(fqn), [&](const GatewayShape& shape) {
+      if (!shape.tier1) return;
       std::set<Key> keys;
       for (const ServerShape& server : shape.servers) {
         if (OwnFailover(server) == nullptr) AddSpreadKeys(shape, server, "", keys);
       }
-      if (keys.empty()) continue;
+      if (keys.empty()) return;
       for (const std::string& cluster : ClustersOf(world_, shape)) out_[cluster].insert(keys.begin(), keys.end());
-    }
+    });
   }
   void GatewaysBelow(std::string_view parent) {
-    const auto& gateways = world_.state().gateways;
-    const std::string prefix = std::string(parent) + "/";
-    for (auto at = gateways.lower_bound(prefix); at != gateways.end() && at->first.starts_with(prefix); ++at) {
-      Gateway(at->first);
-    }
+    world_.state().EachGatewayBelow(parent, [&](const GatewayShape& shape) { Gateway(shape.fqn); });
   }
   void Organization(std::string_view organization) {
     for (const std::string& cluster : world_.clusters()) {

@@ -46,6 +46,9 @@ struct GatewayShape {
   std::set<uint32_t> ports;        // Of its servers.
 
   const ServerShape* Find(const std::string& hostname, uint32_t port) const;  // The first; nullptr = none.
+  int IndexOf(const ServerShape& server) const {
+    return static_cast<int>(&server - servers.data());
+  }  // One of its own.
   // The clusters that this server routes to, rule by rule.
   static std::vector<const v2::ClusterDestination*> Destinations(const ServerShape& server);
 };
@@ -80,6 +83,14 @@ struct World::State {
   void Index(const GatewayShape& shape, bool add);
   void SetShape(std::string_view fqn, std::shared_ptr<const GatewayShape> shape);  // nullptr = there is none any more.
 
+  // Calls fn(GatewayShape) for those below `parent`, in the order of FQNs; it must leave them as they are.
+  template <typename Fn>
+  void EachGatewayBelow(std::string_view parent, Fn fn) const {
+    const std::string prefix = std::string(parent) + "/";
+    for (auto at = gateways.lower_bound(prefix); at != gateways.end() && at->first.starts_with(prefix); ++at) {
+      fn(*at->second);
+    }
+  }
   // nullptr = no such resource, or one of another kind.
   template <typename T>
   const T* Get(std::string_view fqn) const {

@@ -140,9 +140,7 @@ class World::Follower::Naming {
     if (found == world_.state_->selecting.end()) return;
     const GatewayShape& shape = *found->second;
     std::set<size_t>& servers = servers_[found->first];
-    const auto add = [&](const ServerShape& server) {
-      servers.insert(static_cast<size_t>(&server - shape.servers.data()));
-    };
+    const auto add = [&](const ServerShape& server) { servers.insert(static_cast<size_t>(shape.IndexOf(server))); };
     if (pattern != nullptr)
       EachCovered(shape, *pattern, add);
     else
@@ -282,11 +280,7 @@ World::Follower::~Follower() {
       world_.FollowAll(resource::OrganizationFqn(fqn_));
   } else if (effect == resource::Effect::kBelow) {
     Naming naming(world_);
-    const std::string prefix = fqn_ + "/";
-    for (auto at = state.gateways.lower_bound(prefix); at != state.gateways.end(); ++at) {
-      if (!at->first.starts_with(prefix)) break;
-      naming.AddHostsOf(*at->second);
-    }
+    state.EachGatewayBelow(fqn_, [&](const GatewayShape& shape) { naming.AddHostsOf(shape); });
     naming.Do();
   }
 }

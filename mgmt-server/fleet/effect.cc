@@ -12,10 +12,9 @@ namespace {
 using ByFqn = std::map<std::string, Touched>;
 
 void AddBelow(const compile::World& world, const std::string& parent, bool tier1_only, const Touched& how, ByFqn& all) {
-  const auto& gateways = world.state().gateways;
-  for (auto at = gateways.lower_bound(parent); at != gateways.end() && at->first.starts_with(parent); ++at) {
-    if (resource::IsAtOrBelow(at->first, parent) && (!tier1_only || at->second->tier1)) all[at->first] = how;
-  }
+  world.state().EachGatewayBelow(parent, [&](const compile::GatewayShape& shape) {
+    if (!tier1_only || shape.tier1) all[shape.fqn] = how;
+  });
 }
 
 void AddSenders(const compile::World& world, const std::string& cluster, const compile::Trace& trace, ByFqn& all) {

@@ -48,15 +48,14 @@ mesh::v1::DestinationSet SpreadOf(const World& world, const Publisher& publisher
   return set;
 }
 
-int IndexOf(const Publisher& publisher) { return static_cast<int>(publisher.server - publisher.shape->servers.data()); }
-
 // Calls fn(rule, line, what its gateways are told) for each rule that goes to clusters.
 void EachSpread(const World& world, const Publisher& publisher,
                 const std::function<void(int, const Line&, const mesh::v1::DestinationSet&)>& fn) {
   const auto& rules = publisher.server->http->routing().rules();
   for (int i = 0; i < rules.size(); ++i) {
     if (!rules[i].route().has_cluster_destination()) continue;
-    const Line line{publisher.shape->fqn, publisher.shape->form.ClustersOf(IndexOf(publisher), i)};
+    const Line line{publisher.shape->fqn,
+                    publisher.shape->form.ClustersOf(publisher.shape->IndexOf(*publisher.server), i)};
     fn(i, line, SpreadOf(world, publisher, rules[i].route().cluster_destination().clusters()));
   }
 }
@@ -184,11 +183,7 @@ void EachGateway(const World& world, const Invariant& invariant, const Touched* 
     }
     return;
   }
-  const std::string prefix = invariant.parent + "/";
-  const auto& gateways = world.state().gateways;
-  for (auto at = gateways.lower_bound(prefix); at != gateways.end() && at->first.starts_with(prefix); ++at) {
-    visit(*at->second);
-  }
+  world.state().EachGatewayBelow(invariant.parent, visit);
 }
 
 std::vector<Publisher> PublishersOf(const World& world, const Invariant& invariant, const std::string& host) {

@@ -87,7 +87,7 @@ class Search {
         for (const auto& destination : rules[i].route().cluster_destination().clusters()) {
           const Places there = Intersections(stands, {destination.name(), "*"});
           if (there.empty()) continue;
-          const Line line{tier1.fqn, tier1.form.ClustersOf(IndexOf(tier1, server), i)};
+          const Line line{tier1.fqn, tier1.form.ClustersOf(tier1.IndexOf(server), i)};
           compile::EachCovering(tier2, server.hostname, [&](const ServerShape& answering) {
             Services(tier2, answering, there, tier1, server, {line});
           });
@@ -111,7 +111,7 @@ class Search {
         breach.message = fmt::format("{} of {} leads to services in {}{}", first_server.hostname, first.fqn,
                                      Text(target), &first == &shape ? "" : fmt::format(" by {}", shape.fqn));
         breach.lines = lines;
-        breach.lines.push_back({shape.fqn, shape.form.ServiceOf(IndexOf(shape, server), i)});
+        breach.lines.push_back({shape.fqn, shape.form.ServiceOf(shape.IndexOf(server), i)});
         found_.emplace(breach.key, std::move(breach));
       }
     }
@@ -128,10 +128,6 @@ class Search {
       for (NamespacePattern& target : Intersections(owned, {place.cluster, name_space})) reached.push_back(target);
     }
     return reached;
-  }
-
-  static int IndexOf(const GatewayShape& shape, const ServerShape& server) {
-    return static_cast<int>(&server - shape.servers.data());
   }
 
   const World& world_;

@@ -76,11 +76,7 @@ void Touched::Gateway(const World& world, const GatewayShape& shape) {
 void Touched::Below(const World& world, const std::string& parent) {
   if (first_.empty()) first_ = cause_;
   namespaces_ = true;
-  const std::string prefix = parent + "/";
-  const auto& gateways = world.state().gateways;
-  for (auto at = gateways.lower_bound(prefix); at != gateways.end() && at->first.starts_with(prefix); ++at) {
-    Gateway(world, *at->second);
-  }
+  world.state().EachGatewayBelow(parent, [&](const GatewayShape& shape) { Gateway(world, shape); });
 }
 
 // Who names it; that of a list which selects it now or did is one that names it, in one of the two worlds.

@@ -20,7 +20,7 @@ Place PlaceOf(const compile::World& world, const std::string& cluster, const mes
   if (!parts) return {};
   const compile::Owner owner = compile::FindOwner(world, cluster, *parts);
   if (owner.shape == nullptr) return {};
-  return {owner.shape, owner.server, static_cast<int>(owner.server - owner.shape->servers.data())};
+  return {owner.shape, owner.server, owner.shape->IndexOf(*owner.server)};
 }
 
 Target TargetOf(Pieces& pieces, const std::string& cluster, const Place& place, const std::string& set) {
