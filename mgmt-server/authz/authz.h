@@ -48,7 +48,8 @@ Result<Decision> Authorize(const store::View& view, const authn::Principal& prin
 // The same without words: for lists. False for what has no node.
 bool Allowed(const store::View& view, const authn::Principal& principal, Right right,
              const store::StoredResource& resource);
-// The same of what is not there any more, or not yet: whether he may on that kind at what it would lie in.
+// The same of what is not there any more, or not yet: whether he may on that kind at what it would lie in. On a
+// resource of that kind it is Allowed.
 bool AllowedOn(const store::View& view, const authn::Principal& principal, Right right, resource::Kind kind,
                const store::StoredResource& place);
 // Whether a role was given to the principal at `fqn` or below it: then lists of it show what that role shows, and are

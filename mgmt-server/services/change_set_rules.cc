@@ -69,11 +69,12 @@ void ForEachTouched(const store::View& view, const ChangeSet& set, Fn fn) {
   }
 }
 
-std::string NearestUid(const store::View& view, std::string fqn) {
+// It, or the nearest that it would lie in; null: nothing of that is there.
+store::ResourcePtr NearestThere(const store::View& view, std::string fqn) {
   for (; !fqn.empty(); fqn = resource::ParentFqn(fqn)) {
-    if (const store::ResourcePtr there = view.Get(fqn)) return there->uid;
+    if (store::ResourcePtr there = view.Get(fqn)) return there;
   }
-  return "";
+  return nullptr;
 }
 
 }  // namespace
@@ -133,7 +134,8 @@ Status AddEditor(const authn::Principal& principal, WallTime now, ChangeSet& set
 std::vector<std::string> TouchedBy(const WouldBe& state, const ChangeOrder& order) {
   std::set<std::string> touched;
   const auto add = [&](std::string_view kind, const std::string& fqn) {
-    touched.insert(fmt::format("{} {}", kind, NearestUid(*state.before, fqn)));
+    const store::ResourcePtr there = NearestThere(*state.before, fqn);
+    touched.insert(fmt::format("{} {}", kind, there == nullptr ? "" : there->uid));
   };
   for (const Applied& document : order.documents) {
     const std::string& fqn = document.draft.fqn.text;
@@ -162,8 +164,6 @@ bool MaySee(const store::View& view, const authn::Principal& principal, const Ch
     const store::StoredResource& place = there == nullptr ? *organization : *there;
     if (kind.kind == resource::Kind::kAccessBindings)
       may = authz::Allowed(view, principal, authz::Right::kSetPolicy, place);
-    else if (place.kind == kind.name)
-      may = authz::Allowed(view, principal, authz::Right::kRead, place);
     else
       may = authz::AllowedOn(view, principal, authz::Right::kRead, kind.kind, place);
   });
@@ -172,11 +172,8 @@ bool MaySee(const store::View& view, const authn::Principal& principal, const Ch
 
 bool MayReadAt(const store::View& view, const authn::Principal& principal, const std::string& fqn) {
   const auto parsed = resource::ParseFqn(fqn);
-  if (!parsed.ok()) return false;
-  const store::ResourcePtr place = view.GetByUid(NearestUid(view, fqn));
-  if (place == nullptr) return false;
-  return place->fqn == fqn ? authz::Allowed(view, principal, authz::Right::kRead, *place)
-                           : authz::AllowedOn(view, principal, authz::Right::kRead, parsed->kind, *place);
+  const store::ResourcePtr place = parsed.ok() ? NearestThere(view, fqn) : nullptr;
+  return place != nullptr && authz::AllowedOn(view, principal, authz::Right::kRead, parsed->kind, *place);
 }
 
 Status CheckMayWrite(const store::View& view, const authn::Principal& principal, const ChangeSet& set) {

@@ -199,10 +199,7 @@ bool MayEverRead(const store::View& now, const authn::Principal& principal, cons
   const auto subject = resource::ParseFqn(bindings ? resource::ParentFqn(fqn) : fqn);
   for (std::string at = fqn; subject.ok() && !at.empty(); at = resource::ParentFqn(at)) {
     const store::ResourcePtr there = now.Get(at);
-    if (there == nullptr) continue;
-    if (at == fqn ? authz::Allowed(now, principal, right, *there)
-                  : authz::AllowedOn(now, principal, right, subject->kind, *there))
-      return true;
+    if (there != nullptr && authz::AllowedOn(now, principal, right, subject->kind, *there)) return true;
   }
   return false;
 }
