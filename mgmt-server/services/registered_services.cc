@@ -26,12 +26,16 @@ class Look {
   const store::View& view() const { return *view_; }
   const store::View& services() const { return *services_; }
 
+  // Whether the caller may see anything of it: what he may, is found out by making it.
+  Result<bool> MaySee(const store::StoredResource& stored) {
+    WEIR_ASSIGN(const std::unique_ptr<v2::Service> service, Seen(stored));
+    return service != nullptr;
+  }
   // As the caller may see it; null = not at all.
   Result<std::unique_ptr<v2::Service>> Of(const store::StoredResource& stored) {
-    auto service = std::make_unique<v2::Service>();
-    if (!service->ParseFromString(stored.body)) return DataLoss("BAD_BODY", "{} cannot be read", stored.fqn);
+    WEIR_ASSIGN(std::unique_ptr<v2::Service> service, Seen(stored));
+    if (service == nullptr) return service;
     const std::string organization = resource::ParentFqn(stored.fqn);
-    if (!sight_.Narrow(organization, *service)) return std::unique_ptr<v2::Service>();
     AddHealth(*backends_.fleet, organization, *service);
     v2::Metadata& metadata = *service->mutable_metadata();
     metadata.set_name(std::string(resource::LastName(stored.fqn)));
@@ -43,6 +47,13 @@ class Look {
   }
 
  private:
+  Result<std::unique_ptr<v2::Service>> Seen(const store::StoredResource& stored) {
+    auto service = std::make_unique<v2::Service>();
+    if (!service->ParseFromString(stored.body)) return DataLoss("BAD_BODY", "{} cannot be read", stored.fqn);
+    if (!sight_.Narrow(resource::ParentFqn(stored.fqn), *service)) service = nullptr;
+    return service;
+  }
+
   const Backends& backends_;
   const store::ViewPtr view_, services_;
   ServiceSight sight_;
@@ -68,11 +79,7 @@ Result<v2::ListServicesResponse> ListServices(const Backends& backends, Registry
   if (!above.empty() && !authz::SeesBelow(look.view(), call.principal, above)) {
     WEIR_TRY(authz::Authorize(look.view(), call.principal, authz::Right::kRead, above));
   }
-  // What somebody may see of a service is found out by making it.
-  const auto may_read = [&](const store::StoredResource& stored) -> Result<bool> {
-    WEIR_ASSIGN(const std::unique_ptr<v2::Service> service, look.Of(stored));
-    return service != nullptr;
-  };
+  const auto may_read = [&](const store::StoredResource& stored) { return look.MaySee(stored); };
   const auto render = [&](const store::StoredResource& stored) -> Result<MessagePtr> {
     WEIR_ASSIGN(std::unique_ptr<v2::Service> service, look.Of(stored));
     return MessagePtr(std::move(service));
