@@ -101,7 +101,8 @@ v2::ResourceStatus Fleet::Core::JudgeCluster(const store::StoredResource& resour
 // That some clusters run something else of it already is beside what else there is to say.
 v2::ResourceStatus Fleet::Core::Judge(const store::StoredResource& resource) const {
   v2::ResourceStatus status = JudgeStored(resource);
-  if (pusher == nullptr || status.state() != v2::ResourceStatus::READY || !status.reason().empty()) return status;
+  if (status.state() != v2::ResourceStatus::READY || !status.reason().empty()) return status;
+  if (pusher == nullptr || !pusher->HasOverlays()) return status;
   pusher->Read([&](const compile::Compilation& compilation) {
     const auto& ahead = compilation.ahead().progress;
     const auto found = ahead.find(resource.fqn);

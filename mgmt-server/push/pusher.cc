@@ -252,6 +252,11 @@ void Pusher::FollowOverlays() {
   core_->Wake();
 }
 
+bool Pusher::HasOverlays() const {
+  MutexLock lock(core_->mutex);
+  return !core_->overlays.empty();
+}
+
 void Pusher::Read(const std::function<void(const compile::Compilation&)>& read) const {
   MutexLock lock(core_->compile_mutex);
   read(core_->compilation);

@@ -48,6 +48,8 @@ class Pusher {
   // Looks whether the store's overlays are others than those that are pushed, which no feed tells of, and pushes then.
   void FollowOverlays();
 
+  // Whether anything is ahead of what is stored, as pushed. Never waits for a push.
+  bool HasOverlays() const;
   // The compilation as pushed; held still (and the pusher with it) while `read` runs: short work only.
   void Read(const std::function<void(const compile::Compilation&)>& read) const;
   // What the writes of a cluster (FQN) from this revision on changed that the compilation does not show.
