@@ -1,6 +1,5 @@
 #include "mgmt-server/services/change_set_orders.h"
 
-#include "mgmt-server/authz/authz.h"
 #include "mgmt-server/services/change_set_rules.h"
 
 namespace weir::services {
@@ -51,17 +50,6 @@ Result<v2::ChangeSet> FindSame(store::Txn& txn, const v2::ChangeSet& seen) {
     if (set.resource_version() == seen.resource_version()) return set;
   }
   return Aborted("ETAG_MISMATCH", "{} was changed in the meantime: read it again and repeat the call", seen.fqn());
-}
-
-PlanQuestion QuestionOf(const WouldBe& done) {
-  PlanQuestion question;
-  question.revision = done.before->revision();
-  question.may_read = [](const std::string&) { return true; };
-  for (const store::ResourceChange& change : done.changes) {
-    if (change.kind == authz::kBindingsKind) continue;
-    question.changes.push_back({change.fqn, done.before->Get(change.fqn), done.after->Get(change.fqn)});
-  }
-  return question;
 }
 
 }  // namespace weir::services

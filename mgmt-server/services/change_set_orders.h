@@ -22,7 +22,4 @@ Status CheckApprovals(const Backends& backends, Writes& writes, const CallContex
 // Inside a write: it, if it is still the version that was looked at. ABORTED ETAG_MISMATCH.
 Result<v2::ChangeSet> FindSame(store::Txn& txn, const v2::ChangeSet& seen);
 
-// What it changes, as a plan asks for it; the caller sees all of it.
-PlanQuestion QuestionOf(const WouldBe& done);
-
 }  // namespace weir::services

@@ -14,6 +14,11 @@ using v2::ChangeSet;
 
 namespace {
 
+// Who does it sees all of it.
+PlanQuestion QuestionOfAll(const WouldBe& done) {
+  return QuestionOf(done, [](const std::string&) { return true; });
+}
+
 // A cluster is there for agents, certificates and facts; none of that can be ahead.
 Status CheckNoClusterComesOrGoes(const PlanQuestion& question) {
   Error error = FailedPrecondition("WAVES_CLUSTER", "clusters come and go at once: put them into another change set");
@@ -66,7 +71,7 @@ Status CheckNoneRuns(const store::View& view, const std::string& organization) {
 
 Result<ChangeSets::Placed> ChangeSets::PlaceWaves(const CallContext& call, const ChangeSet& set,
                                                   const std::string& organization, const WouldBe& done) const {
-  PlanQuestion question = QuestionOf(done);
+  PlanQuestion question = QuestionOfAll(done);
   WEIR_TRY(CheckNoClusterComesOrGoes(question));
   question.go_on = [&] { return CheckWanted(call); };
   question.deadline = backends_.clock->Now() + Planning::kMostTime;
@@ -86,7 +91,7 @@ Result<ChangeSet> ChangeSets::Start(CallContext& call, const ChangeSet& seen) co
   WouldBe done;
   WEIR_TRY(TryWrite(backends_, writes_, call, order, done));
   WEIR_ASSIGN(const Placed placed, PlaceWaves(call, seen, organization, done));
-  v2::RolloutOverlay overlay = OverlayOf(QuestionOf(done), placed.concerned);
+  v2::RolloutOverlay overlay = OverlayOf(QuestionOfAll(done), placed.concerned);
   overlay.set_digest(ChangeDigest(order, done));
   return Change(call, seen, "change-set.start", [&](store::Txn& txn, ChangeSet& set) -> Status {
     WEIR_TRY(CheckNoneRuns(txn.view(), organization));

@@ -125,6 +125,17 @@ Result<ChangeOrder> ReadChange(const ChangeText& text, const authn::Principal& o
   return order;
 }
 
+PlanQuestion QuestionOf(const WouldBe& state, std::function<bool(const std::string& fqn)> may_read) {
+  PlanQuestion question;
+  question.revision = state.before->revision();
+  question.may_read = std::move(may_read);
+  for (const store::ResourceChange& change : state.changes) {
+    if (change.kind == authz::kBindingsKind) continue;
+    question.changes.push_back({change.fqn, state.before->Get(change.fqn), state.after->Get(change.fqn)});
+  }
+  return question;
+}
+
 std::vector<store::ResourceChange> DeletedBy(const WouldBe& state) {
   std::vector<store::ResourceChange> deleted;
   for (const store::ResourceChange& change : state.changes) {

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/repeated_ptr_field.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "libs/document/document.h"
 #include "mgmt-server/services/applying.h"
 #include "mgmt-server/services/invariants.h"
+#include "mgmt-server/services/planned.h"
 #include "mgmt-server/services/pruning.h"
 #include "mgmt-server/services/writes.h"
 #include "mgmt-server/store/store.h"
@@ -71,6 +73,8 @@ void LocateIn(const ChangeOrder& order, const std::string& fqn, FieldViolation& 
 // Of a write of it: what it breaks is told by line. The order outlives them.
 WriteTerms TermsOf(const ChangeOrder& order);
 
+// What it changes, as the fleet is asked of it; without bindings, which reach no gateway.
+PlanQuestion QuestionOf(const WouldBe& state, std::function<bool(const std::string& fqn)> may_read);
 // Resources that are gone by it, without bindings, in the order in which they went.
 std::vector<store::ResourceChange> DeletedBy(const WouldBe& state);
 // Of the documents' resources and of what goes, as they were and would be: equal only if that is.

@@ -53,16 +53,10 @@ Result<std::shared_ptr<const void>> Planning::TakePlace(CallContext& call) const
 Result<PlanEffect> Planning::EffectOf(const CallContext& call, const WouldBe& state,
                                       std::vector<std::string> documents) const {
   Readable readable(state, call.principal);
-  PlanQuestion question{.revision = state.before->revision(),
-                        .changes = {},
-                        .documents = std::move(documents),
-                        .may_read = [&](const std::string& fqn) { return readable(fqn); },
-                        .go_on = [&] { return CheckWanted(call); },
-                        .deadline = backends_.clock->Now() + kMostTime};
-  for (const store::ResourceChange& change : state.changes) {
-    if (change.kind == authz::kBindingsKind) continue;
-    question.changes.push_back({change.fqn, state.before->Get(change.fqn), state.after->Get(change.fqn)});
-  }
+  PlanQuestion question = QuestionOf(state, [&](const std::string& fqn) { return readable(fqn); });
+  question.documents = std::move(documents);
+  question.go_on = [&] { return CheckWanted(call); };
+  question.deadline = backends_.clock->Now() + kMostTime;
   return backends_.fleet->Plan(question);
 }
 
