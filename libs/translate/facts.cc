@@ -2,6 +2,7 @@
 
 #include "api/weir/agent/v1/agent.pb.h"
 #include "api/weir/agent/v1/discovery.pb.h"
+#include "libs/base/labels.h"
 #include "libs/base/sha256.h"
 #include "libs/translate/bytes.h"
 

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "libs/base/labels.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/keys.h"
@@ -17,12 +18,6 @@ constexpr double kNearWeight = 4e9;           // Likewise, with room for what is
 
 bool HasNoFixedName(const v2::ClusterDestination& entry) { return entry.name().empty() || !entry.network().empty(); }
 
-bool HasLabels(const v2::Cluster& cluster, const v2::ClusterDestination& entry) {
-  return std::all_of(entry.labels().begin(), entry.labels().end(), [&](const auto& label) {
-    const auto found = cluster.metadata().labels().find(label.first);
-    return found != cluster.metadata().labels().end() && found->second == label.second;
-  });
-}
 bool IsOn(const v2::Cluster& cluster, const std::string& network) {
   return network.empty() || (cluster.spec().network().empty() ? "default" : cluster.spec().network()) == network;
 }
@@ -114,7 +109,9 @@ std::vector<std::vector<std::string>> SelectedBy(const World& world, const Gatew
     std::vector<std::string>& names = selected[static_cast<size_t>(i)];
     for (const std::string& name : serving) {
       const v2::Cluster* cluster = world.cluster(resource::ClusterFqn(shape.organization, name));
-      if (cluster == nullptr || !HasLabels(*cluster, list[i]) || !IsOn(*cluster, list[i].network())) continue;
+      if (cluster == nullptr || !LabelsMatch(list[i].labels(), cluster->metadata().labels()) ||
+          !IsOn(*cluster, list[i].network()))
+        continue;
       if (taken.insert(name).second) names.push_back(name);
     }
   }

@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "api/weir/v2/metadata.pb.h"
+#include "libs/base/labels.h"
 #include "libs/resource/conflicts.h"
 #include "libs/resource/kinds.h"
 #include "mgmt-server/compile/gateway_shape.h"
@@ -187,12 +186,8 @@ std::string SelectorKey(const v2::WorkloadSelector& selector) {
 }
 
 bool Selects(const v2::WorkloadSelector& selector, const agent::v1::Workload& workload) {
-  if (selector.namespace_() != workload.namespace_() || selector.labels().empty()) return false;
-  for (const auto& [key, value] : selector.labels()) {
-    const auto has = workload.labels().find(key);
-    if (has == workload.labels().end() || has->second != value) return false;
-  }
-  return true;
+  return selector.namespace_() == workload.namespace_() && !selector.labels().empty() &&
+         LabelsMatch(selector.labels(), workload.labels());
 }
 
 std::string Reversed(std::string_view hostname) {

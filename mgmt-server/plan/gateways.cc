@@ -7,6 +7,7 @@
 
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "api/weir/mesh/v1/intent.pb.h"
+#include "libs/base/labels.h"
 #include "libs/resource/kinds.h"
 #include "libs/translate/bytes.h"
 #include "libs/translate/xds/translator.h"
@@ -72,7 +73,7 @@ void AddSelected(const ClusterChange& change, const Held& held, std::set<std::st
     const std::string prefix = selector.namespace_() + "/";
     const auto& workloads = held.facts->workloads;
     for (auto at = workloads.lower_bound(prefix); at != workloads.end() && at->first.starts_with(prefix); ++at) {
-      if (translate::LabelsMatch(selector.labels(), at->second->labels())) names->insert(at->first);
+      if (LabelsMatch(selector.labels(), at->second->labels())) names->insert(at->first);
     }
   }
 }

@@ -9,6 +9,7 @@
 #include "api/weir/v2/cluster.pb.h"
 #include "api/weir/v2/service.pb.h"
 #include "api/weir/v2/workspace.pb.h"
+#include "libs/base/labels.h"
 #include "libs/base/sha256.h"
 #include "libs/facts/check.h"
 #include "libs/resource/conflicts.h"
@@ -44,10 +45,7 @@ class Workloads {
     }
     if (fewest == nullptr) return 0;
     return static_cast<int>(std::count_if(fewest->begin(), fewest->end(), [&](const auto& workload) {
-      return std::all_of(service.selector().begin(), service.selector().end(), [&](const auto& label) {
-        const auto has = workload->labels().find(label.first);
-        return has != workload->labels().end() && has->second == label.second;
-      });
+      return LabelsMatch(service.selector(), workload->labels());
     }));
   }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "api/weir/v2/cluster.pb.h"
+#include "libs/base/labels.h"
 #include "libs/resource/kinds.h"
 
 namespace weir::services {
@@ -62,11 +63,7 @@ bool Selects(const store::View& view, const v2::RolloutWave& wave, const std::st
   v2::Cluster cluster;
   if (stored == nullptr || !cluster.ParseFromString(stored->body)) return false;
   if (!wave.region().empty() && cluster.spec().locality().region() != wave.region()) return false;
-  const auto& labels = cluster.metadata().labels();
-  return std::all_of(wave.labels().begin(), wave.labels().end(), [&](const auto& label) {
-    const auto found = labels.find(label.first);
-    return found != labels.end() && found->second == label.second;
-  });
+  return LabelsMatch(wave.labels(), cluster.metadata().labels());
 }
 
 // FQNs of those that the wave names and may have.

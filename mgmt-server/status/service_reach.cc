@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/weir/agent/v1/traffic.pb.h"
+#include "libs/base/labels.h"
 #include "libs/dialect/dialect.h"
 #include "libs/resource/kinds.h"
 #include "libs/resource/status_reason.h"
@@ -13,18 +14,11 @@ namespace {
 
 using resource::StatusReason;
 
-bool HasLabels(const agent::v1::Workload& workload, const agent::v1::Service& service) {
-  return std::all_of(service.selector().begin(), service.selector().end(), [&](const auto& label) {
-    const auto has = workload.labels().find(label.first);
-    return has != workload.labels().end() && has->second == label.second;
-  });
-}
-
 bool HasEndpoint(const compile::Facts& facts, const agent::v1::Service& service) {
   const std::string prefix = service.namespace_() + "/";
   for (auto at = facts.workloads.lower_bound(prefix); at != facts.workloads.end() && at->first.starts_with(prefix);
        ++at) {
-    if (!at->second->addresses().empty() && HasLabels(*at->second, service)) return true;
+    if (!at->second->addresses().empty() && LabelsMatch(service.selector(), at->second->labels())) return true;
   }
   return false;
 }

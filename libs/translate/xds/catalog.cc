@@ -4,6 +4,7 @@
 
 #include "api/weir/agent/v1/discovery.pb.h"
 #include "api/weir/mesh/v1/intent.pb.h"
+#include "libs/base/labels.h"
 #include "libs/dialect/dialect.h"
 #include "libs/translate/bytes.h"
 #include "libs/translate/xds/envoy.h"
